@@ -1,0 +1,1 @@
+"""A GraphQL gateway over the DICOM server Orthanc, as a Django app."""

@@ -1,0 +1,76 @@
+"""Everything that can go wrong, as one tree. The transports map it once each; nothing here knows HTTP.
+
+    GatewayError
+    ├── NotAuthenticated          who is asking is not known
+    ├── PermissionDenied          known, but may not do this
+    ├── NotFound                  there is no such thing, or the caller may not know of it
+    ├── InvalidRequest            the request itself is wrong: sending it again is useless
+    │   ├── InvalidDicom          a file or a value is not what DICOM allows
+    │   └── NotRenderable         the instance has no picture that Orthanc can make
+    ├── LimitExceeded             more than the gateway is set to do for one request
+    └── ArchiveError              Orthanc did not do its part
+        ├── ArchiveUnavailable    it can't be reached, or is busy: worth a retry
+        │   └── ArchiveTimeout    it did not answer in time
+        ├── ArchiveRejected       it answered, and refused
+        └── ArchiveProtocolError  what it answered is not what Orthanc answers
+
+A message is written for the person who made the request: it never holds Orthanc's address, credentials or patient
+data that the caller did not send.
+"""
+
+
+class GatewayError(Exception):
+    """Base of every error that the gateway raises on purpose."""
+
+    @property
+    def message(self) -> str:
+        """The text for the caller, one sentence."""
+        return str(self)
+
+
+class NotAuthenticated(GatewayError):
+    """Who is asking is not known."""
+
+
+class PermissionDenied(GatewayError):
+    """The caller is known, but may not do this."""
+
+
+class NotFound(GatewayError):
+    """There is no such thing, or the caller may not know of it."""
+
+
+class InvalidRequest(GatewayError):
+    """The request itself is wrong: sending it again is useless."""
+
+
+class InvalidDicom(InvalidRequest):
+    """A file or a value is not what DICOM allows."""
+
+
+class NotRenderable(InvalidRequest):
+    """The instance has no picture that Orthanc can make."""
+
+
+class LimitExceeded(GatewayError):
+    """More than the gateway is set to do for one request."""
+
+
+class ArchiveError(GatewayError):
+    """Orthanc did not do its part."""
+
+
+class ArchiveUnavailable(ArchiveError):
+    """Orthanc can't be reached, or is busy: worth a retry."""
+
+
+class ArchiveTimeout(ArchiveUnavailable):
+    """Orthanc did not answer in time."""
+
+
+class ArchiveRejected(ArchiveError):
+    """Orthanc answered, and refused."""
+
+
+class ArchiveProtocolError(ArchiveError):
+    """What Orthanc answered is not what Orthanc answers."""

@@ -1,0 +1,55 @@
+"""The allowlist: every Orthanc route that the gateway may call, as method and path template.
+
+Orthanc's REST API also shuts the server down, resets it and runs scripts. What is not declared here can't be called.
+"""
+
+import re
+from dataclasses import dataclass
+from urllib.parse import quote
+
+from orthancproxy.errors import InvalidRequest
+
+ORTHANC_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{8}){4}", re.ASCII)
+LEVELS = frozenset({"patients", "studies", "series", "instances"})
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """A route of Orthanc's REST API.
+
+    `template` has `{level}`, `{id}` and `{frame}` in it, each checked before it is filled in. `reads` says that the
+    call changes nothing, so that it may be made again.
+    """
+
+    method: str
+    template: str
+    reads: bool = True
+
+    def path(self, **parts: str | int) -> str:
+        """Fill in the template. Raises InvalidRequest for anything that is not an id, a level or a frame number."""
+        for name, value in parts.items():
+            match name, value:
+                case "id", str() if ORTHANC_ID.fullmatch(value):
+                    pass
+                case "level", str() if value in LEVELS:
+                    pass
+                case "frame", int() if value >= 0:
+                    pass
+                case _:
+                    raise InvalidRequest(f"This is not a valid {name} of an Orthanc resource.")
+        return self.template.format(**{name: quote(str(value), safe="") for name, value in parts.items()})
+
+
+SYSTEM = Endpoint("GET", "/system")
+STATISTICS = Endpoint("GET", "/statistics")
+FIND = Endpoint("POST", "/tools/find")
+COUNT_RESOURCES = Endpoint("POST", "/tools/count-resources")
+BULK_CONTENT = Endpoint("POST", "/tools/bulk-content")
+RESOURCE = Endpoint("GET", "/{level}/{id}")
+INSTANCES_TAGS = Endpoint("GET", "/{level}/{id}/instances-tags")
+INSTANCE_TAGS = Endpoint("GET", "/instances/{id}/tags")
+INSTANCE_FILE = Endpoint("GET", "/instances/{id}/file")
+FRAME_INT16 = Endpoint("GET", "/instances/{id}/frames/{frame}/image-int16")
+FRAME_UINT16 = Endpoint("GET", "/instances/{id}/frames/{frame}/image-uint16")
+FRAME_RENDERED = Endpoint("GET", "/instances/{id}/frames/{frame}/rendered")
+LEVEL_ARCHIVE = Endpoint("GET", "/{level}/{id}/archive")
