@@ -1,0 +1,205 @@
+"""Fetching from Orthanc 1.12.5 and newer, whose find sorts, pages and returns just what is asked for."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from orthancproxy.archive.answers import bulk_content, chunks, find_all, records
+from orthancproxy.archive.keywords import tag_of
+from orthancproxy.archive.levels import Level
+from orthancproxy.archive.matching import either, has_labels, query
+from orthancproxy.archive.ordering import arrange, cut
+from orthancproxy.archive.plan import Fact, Filter, LevelPlan, Needs, Order
+from orthancproxy.archive.records import Page, Resource
+from orthancproxy.errors import ArchiveProtocolError, NotFound
+from orthancproxy.orthanc import endpoints
+from orthancproxy.orthanc.client import OrthancClient
+
+_CONTENT = {
+    Fact.CHANGES: ("Metadata", "IsStable"),
+    Fact.LABELS: ("Labels",),
+    Fact.FILE: ("Attachments",),
+    Fact.METADATA: ("Metadata",),
+}
+_ORDER_TYPES = {"text": "DicomTag", "integer": "DicomTagAsInt", "decimal": "DicomTagAsFloat"}
+
+
+class ExtendedFind:
+    """One find for each list of resources: a page of a level, the children of many parents, the parents of many."""
+
+    def __init__(self, client: OrthancClient) -> None:
+        self._client = client
+        self._capabilities = client.capabilities()
+        self._indexed = self._capabilities.indexed or {}
+
+    def page(self, plan: LevelPlan) -> Page:
+        """One page of a root list. Orthanc sorts and cuts it where it can; else all that matches is fetched."""
+        if not self._can_page(plan):
+            every = self.matching(plan.level, plan.filter, plan.needs)
+            part = cut(arrange(every, plan.full_order), plan)
+            return Page(tuple(part), plan.offset + len(part) < len(every), len(every))
+        body = self._body(plan.level, query(plan.level, plan.filter), plan.needs, plan.filter)
+        # one UID may be in the archive under two patients
+        order = dict.fromkeys((*plan.full_order, Order(Level.PATIENT.identifier)))
+        body["OrderBy"] = [self._order_by(key) for key in order]
+        found = self._find_some(plan.level, body, plan.offset, plan.first)
+        page = found if plan.first is None else found[: plan.first]
+        return Page(tuple(page), len(found) > len(page), self._count(plan) if plan.total else None)
+
+    def matching(self, level: Level, criteria: Filter, needs: Needs) -> list[Resource]:
+        """All resources of a level that match, in no order."""
+        return self._find(level, query(level, criteria), needs, criteria)
+
+    def children(
+        self, level: Level, parents: Sequence[Resource], criteria: Filter, needs: Needs
+    ) -> list[Resource]:
+        """The resources below these parents that match; also some of other parents, which the caller drops."""
+        wanted = query(level, criteria)
+        if len(parents) == 1:
+            parent = {f"Parent{level.parent.value}": parents[0].orthanc_id}
+            return self._find(level, wanted, needs, criteria, parent)
+        key = tag_of(level.parent.identifier)
+        if key in wanted:
+            return self._find(level, wanted, needs, criteria)
+        return [
+            record
+            for part in chunks(dict.fromkeys(_identifier(parent, level.parent) for parent in parents))
+            for record in self._find(level, wanted | {key: either(part)}, needs, criteria)
+        ]
+
+    def parents(self, level: Level, children: Sequence[Resource], needs: Needs) -> list[Resource]:
+        """The resources above these children."""
+        ids = dict.fromkeys(child.parent_id or "" for child in children)
+        if len(ids) <= 1:
+            return self.by_ids(level, list(ids), needs)
+        return self._by_identifiers(level, (_identifier(child, level) for child in children), needs)
+
+    def by_ids(self, level: Level, ids: Sequence[str], needs: Needs) -> list[Resource]:
+        """The resources with these Orthanc ids, as far as they exist at this level."""
+        requested = self._requested(level, needs)
+        if len(ids) == 1 and Fact.METADATA not in needs.facts:
+            asked = "short" + ("&requestedTags=" + ";".join(map(_dashed, requested)) if requested else "")
+            try:
+                found = self._client.call(endpoints.RESOURCE, query=asked, level=level.path, id=ids[0])
+            except NotFound:
+                return []
+            return records(level, [found])
+        answers = [answer for part in chunks(ids) for answer in bulk_content(self._client, part)]
+        found = records(level, [answer for answer in answers if answer.get("Type") == level.value])
+        if not requested or not found:
+            return found
+        # bulk-content has no RequestedTags: once more, by what it told
+        again = self._by_identifiers(level, (_identifier(record, level) for record in found), needs)
+        return [record for record in again if record.orthanc_id in set(ids)]
+
+    def _by_identifiers(self, level: Level, identifiers: Iterable[str], needs: Needs) -> list[Resource]:
+        return [
+            record
+            for part in chunks(dict.fromkeys(identifiers))
+            for record in self._find(level, {tag_of(level.identifier): either(part)}, needs, Filter())
+        ]
+
+    def _find(
+        self,
+        level: Level,
+        wanted: Mapping[str, str],
+        needs: Needs,
+        criteria: Filter,
+        parent: Mapping[str, str] | None = None,
+    ) -> list[Resource]:
+        if criteria.nothing:
+            return []
+        body = self._body(level, wanted, needs, criteria) | (parent or {})
+        limit = self._capabilities.find_limits.get(level.value)
+        found = records(level, find_all(self._client, body, limit))
+        if len(_label_constraints(criteria)) > 1:
+            return [record for record in found if has_labels(record.answer.get("Labels"), criteria.labels)]
+        return found
+
+    def _find_some(
+        self, level: Level, body: Mapping[str, Any], offset: int, first: int | None
+    ) -> list[Resource]:
+        """A page and one more, so that it is known whether more follow."""
+        limit = self._capabilities.find_limits.get(level.value)
+        if first is None:
+            return records(level, find_all(self._client, body, limit))[offset:]
+        found: list[Resource] = []
+        while len(found) <= first:
+            part = {**body, "Since": offset + len(found), "Limit": first + 1 - len(found)}
+            more = records(level, self._client.call(endpoints.FIND, body=part))
+            found += more
+            if not limit or not more:
+                break
+        return found
+
+    def _body(
+        self, level: Level, wanted: Mapping[str, str], needs: Needs, criteria: Filter
+    ) -> dict[str, Any]:
+        content = {"MainDicomTags", *(part for fact in needs.facts for part in _CONTENT[fact])}
+        if level is not Level.PATIENT:
+            content.add("Parent")
+        body: dict[str, Any] = {"Level": level.value, "Query": wanted, "Short": True}
+        for constraint, labels in _label_constraints(criteria)[:1]:
+            body |= {"Labels": sorted(labels), "LabelsConstraint": constraint}
+        if len(_label_constraints(criteria)) > 1:
+            content.add("Labels")
+        if not self._capabilities.has_labels:
+            content.discard("Labels")
+        if requested := self._requested(level, needs):
+            body["RequestedTags"] = requested
+        return body | {"ResponseContent": sorted(content)}
+
+    def _requested(self, level: Level, needs: Needs) -> list[str]:
+        """Tags that do not come with the main tags of the level: those of parents, counted ones, and those in files."""
+        keywords = set(needs.tags)
+        if needs.parent:
+            keywords.add(level.parent.identifier)
+        come_along = self._indexed.get(level.value, frozenset())
+        if level is Level.STUDY:
+            come_along |= self._indexed.get(Level.PATIENT.value, frozenset())
+        return sorted(tag for tag in map(tag_of, keywords) if tag not in come_along)
+
+    def _can_page(self, plan: LevelPlan) -> bool:
+        """Whether Orthanc can do it alone: it ignores an OrderBy, and a Limit, on tags that it must read from files."""
+        in_index = frozenset[str]().union(
+            *(self._indexed.get(level.value, frozenset()) for level in (*plan.level.above, plan.level))
+        )
+        keys = [tag_of(order.by) for order in plan.full_order if order.by != "LastUpdate"]
+        matched = [tag for tag in query(plan.level, plan.filter) if tag != tag_of("ModalitiesInStudy")]
+        return (
+            not plan.filter.nothing
+            and len(_label_constraints(plan.filter)) <= 1
+            and in_index.issuperset(keys)
+            and in_index.issuperset(matched)
+        )
+
+    def _order_by(self, order: Order) -> dict[str, str]:
+        last_update = order.by == "LastUpdate"
+        return {
+            "Type": "Metadata" if last_update else _ORDER_TYPES[order.kind],
+            "Key": order.by if last_update else tag_of(order.by),
+            "Direction": "DESC" if order.descending else "ASC",
+        }
+
+    def _count(self, plan: LevelPlan) -> int:
+        body = self._body(plan.level, query(plan.level, plan.filter), Needs(), plan.filter)
+        del body["ResponseContent"]
+        try:
+            return int(self._client.call(endpoints.COUNT_RESOURCES, body=body)["Count"])
+        except (KeyError, TypeError, ValueError) as error:
+            raise ArchiveProtocolError("The archive's answer is not what Orthanc answers.") from error
+
+
+def _label_constraints(criteria: Filter) -> list[tuple[str, frozenset[str]]]:
+    """The label matches that Orthanc has to make; it takes one of them in a find."""
+    labels = criteria.labels
+    named = (("All", labels.all), ("Any", labels.any), ("None", labels.none))
+    return [(constraint, wanted) for constraint, wanted in named if wanted]
+
+
+def _identifier(record: Resource, level: Level) -> str:
+    """A record's own or its parent's PatientID or UID; a patient without PatientID has an empty one."""
+    return record.tags.get(level.identifier, "")
+
+
+def _dashed(tag: str) -> str:
+    return tag.replace(",", "-")

@@ -1,0 +1,157 @@
+"""Carrying out a plan: from the root of a query to its leaves, one fetch for each level that it selects."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from functools import reduce
+from itertools import chain
+from operator import or_
+from typing import Any, Protocol
+
+from orthancproxy.archive.extended_find import ExtendedFind
+from orthancproxy.archive.levels import Level
+from orthancproxy.archive.matching import identity
+from orthancproxy.archive.ordering import arrange, cut
+from orthancproxy.archive.plain_find import PlainFind
+from orthancproxy.archive.plan import Fact, Filter, LevelPlan, Needs
+from orthancproxy.archive.records import Page, Resource
+from orthancproxy.errors import InvalidRequest
+from orthancproxy.orthanc.client import OrthancClient
+
+
+class Fetcher(Protocol):
+    """How one kind of Orthanc is asked. Records hold what `needs` says; the plan's links are not its business."""
+
+    def page(self, plan: LevelPlan) -> Page:
+        """One page of a root list, sorted."""
+
+    def matching(self, level: Level, criteria: Filter, needs: Needs) -> list[Resource]:
+        """All resources of a level that match, in no order."""
+
+    def children(
+        self, level: Level, parents: Sequence[Resource], criteria: Filter, needs: Needs
+    ) -> list[Resource]:
+        """The resources of a level below these parents that match, and perhaps others, in no order."""
+
+    def parents(self, level: Level, children: Sequence[Resource], needs: Needs) -> list[Resource]:
+        """The resources of a level above these children, and perhaps others."""
+
+    def by_ids(self, level: Level, ids: Sequence[str], needs: Needs) -> list[Resource]:
+        """The resources with these Orthanc ids, as far as they exist at this level."""
+
+
+class Hierarchy:
+    """Plans in, records out: for one request, over one Orthanc."""
+
+    def __init__(self, client: OrthancClient) -> None:
+        capabilities = client.capabilities()
+        self._has_labels = capabilities.has_labels
+        self._fetcher: Fetcher = (
+            ExtendedFind(client) if capabilities.has_extended_find else PlainFind(client)
+        )
+
+    def page(self, plan: LevelPlan) -> Page:
+        """A root list: its page, with everything that the plan wants around each record."""
+        self._check(plan)
+        page = self._fetcher.page(_fetchable(plan))
+        return replace(page, records=tuple(self._link(plan, page.records)))
+
+    def by_ids(self, plan: LevelPlan, ids: Sequence[str]) -> list[Resource]:
+        """The resources with these Orthanc ids that exist at the plan's level, in no order."""
+        self._check(plan)
+        return self._link(plan, self._fetcher.by_ids(plan.level, ids, _fetchable(plan).needs))
+
+    def by_identifier(self, plan: LevelPlan, value: str) -> Resource | None:
+        """The resource with this PatientID or UID. Raises InvalidRequest when there are several such."""
+        self._check(plan)
+        needs = _fetchable(plan).needs | Needs(frozenset({plan.level.identifier}))
+        found = [
+            record
+            for record in self._fetcher.matching(plan.level, identity(plan.level, value), needs)
+            if record.tags.get(plan.level.identifier) == value
+        ]
+        if len(found) > 1:
+            raise InvalidRequest(
+                f"{len(found)} {plan.level.path} have this {plan.level.identifier}: ask by orthancId."
+            )
+        return next(iter(self._link(plan, found)), None)
+
+    def _check(self, plan: LevelPlan) -> None:
+        if plan.filter.labels and not self._has_labels:
+            raise InvalidRequest("This Orthanc has no labels to filter by (they came with 1.12.0).")
+        for linked in plan.links.values():
+            self._check(linked)
+
+    def _link(self, plan: LevelPlan, found: Sequence[Resource]) -> list[Resource]:
+        """Give each record what the plan wants around it; leave out those whose parent was deleted meanwhile."""
+        if not plan.links or not found:
+            return list(found)
+        links: dict[str, dict[str, Any]] = {record.orthanc_id: {} for record in found}
+        for names in _same_fetch(plan):
+            for name, linked in self._fetch_links(plan, names, found).items():
+                for orthanc_id, value in linked.items():
+                    links[orthanc_id][name] = value
+        return [
+            replace(record, links=links[record.orthanc_id])
+            for record in found
+            if len(links[record.orthanc_id]) == len(plan.links)
+        ]
+
+    def _fetch_links(
+        self, plan: LevelPlan, names: Sequence[str], found: Sequence[Resource]
+    ) -> dict[str, dict[str, Any]]:
+        """Fetch once what several names of the answer share; return it by name and by the id of the record."""
+        plans = [plan.links[name] for name in names]
+        level, criteria = plans[0].level, plans[0].filter
+        needs = reduce(or_, (_fetchable(linked).needs for linked in plans))
+        if level.depth < plan.level.depth:
+            above = self._fetcher.parents(level, found, needs)
+            return {
+                name: self._parent_by_child(self._link(linked, above), found)
+                for name, linked in zip(names, plans, strict=True)
+            }
+        below = self._fetcher.children(level, found, criteria, needs)
+        return {
+            name: self._children_by_parent(linked, below, found)
+            for name, linked in zip(names, plans, strict=True)
+        }
+
+    def _parent_by_child(
+        self, parents: Iterable[Resource], children: Iterable[Resource]
+    ) -> dict[str, Resource]:
+        by_id = {parent.orthanc_id: parent for parent in parents}
+        return {
+            child.orthanc_id: by_id[child.parent_id] for child in children if child.parent_id in by_id
+        }
+
+    def _children_by_parent(
+        self, plan: LevelPlan, children: Iterable[Resource], parents: Iterable[Resource]
+    ) -> dict[str, tuple[Resource, ...]]:
+        families: dict[str, list[Resource]] = {parent.orthanc_id: [] for parent in parents}
+        for child in children:
+            if child.parent_id in families:
+                families[child.parent_id].append(child)
+        wanted = [cut(arrange(family, plan.full_order), plan) for family in families.values()]
+        linked: dict[str, list[Resource]] = defaultdict(list)
+        for record in self._link(plan, list(chain.from_iterable(wanted))):
+            linked[record.parent_id or ""].append(record)
+        return {parent_id: tuple(linked[parent_id]) for parent_id in families}
+
+
+def _same_fetch(plan: LevelPlan) -> list[list[str]]:
+    """Names of links that one fetch can serve: those to the same level with the same filter."""
+    groups: dict[tuple[Level, Filter], list[str]] = defaultdict(list)
+    for name, linked in plan.links.items():
+        groups[linked.level, linked.filter].append(name)
+    return list(groups.values())
+
+
+def _fetchable(plan: LevelPlan) -> LevelPlan:
+    """The plan with all that is needed to sort its records and to follow its links."""
+    keys = frozenset(order.by for order in plan.full_order)
+    needs = plan.needs | Needs(
+        keys - {"LastUpdate"},
+        frozenset({Fact.CHANGES}) if "LastUpdate" in keys else frozenset(),
+        any(linked.level.depth < plan.level.depth for linked in plan.links.values()),
+    )
+    return replace(plan, needs=needs)

@@ -1,0 +1,62 @@
+"""The four levels of the DICOM hierarchy (PS3.3 section 7, PS3.4 section C.6) in Orthanc's words."""
+
+from enum import Enum
+
+
+class Level(Enum):
+    """A level, with Orthanc's name for it as its value."""
+
+    PATIENT = "Patient"
+    STUDY = "Study"
+    SERIES = "Series"
+    INSTANCE = "Instance"
+
+    @property
+    def path(self) -> str:
+        """The level's collection in Orthanc's REST API and in the gateway's own."""
+        return _PATHS[self]
+
+    @property
+    def identifier(self) -> str:
+        """The keyword of the tag that identifies a resource of this level."""
+        return _IDENTIFIERS[self]
+
+    @property
+    def depth(self) -> int:
+        """0 for patients to 3 for instances."""
+        return _DEPTHS[self]
+
+    @property
+    def above(self) -> tuple["Level", ...]:
+        """The levels over this one, from the patient down."""
+        return tuple(_DEPTHS)[: self.depth]
+
+    @property
+    def below(self) -> tuple["Level", ...]:
+        """The levels under this one, down to the instance."""
+        return tuple(_DEPTHS)[self.depth + 1 :]
+
+    @property
+    def parent(self) -> "Level":
+        """The next level up. Raises IndexError for the patient, which has none."""
+        return self.above[-1]
+
+    @property
+    def child(self) -> "Level":
+        """The next level down. Raises IndexError for the instance, which has none."""
+        return self.below[0]
+
+
+_PATHS = {
+    Level.PATIENT: "patients",
+    Level.STUDY: "studies",
+    Level.SERIES: "series",
+    Level.INSTANCE: "instances",
+}
+_IDENTIFIERS = {
+    Level.PATIENT: "PatientID",
+    Level.STUDY: "StudyInstanceUID",
+    Level.SERIES: "SeriesInstanceUID",
+    Level.INSTANCE: "SOPInstanceUID",
+}
+_DEPTHS = {level: depth for depth, level in enumerate(Level)}

@@ -1,0 +1,269 @@
+"""Fetching from Orthanc before 1.12.5, whose find neither sorts nor pages and whose bulk-content gives children.
+
+What such an Orthanc can't do is done here: sorting, paging, counting what is below, and reading tags that its index does
+not have from the files, with one call for each study.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from orthancproxy.archive.answers import bulk_content, chunks, find_all, records, text_tags
+from orthancproxy.archive.keywords import COMPUTED, MAIN_DICOM_TAGS, tag_of
+from orthancproxy.archive.levels import Level
+from orthancproxy.archive.matching import either, has_labels, query
+from orthancproxy.archive.ordering import arrange, cut
+from orthancproxy.archive.plan import Fact, Filter, LevelPlan, Needs
+from orthancproxy.archive.records import Page, Resource
+from orthancproxy.errors import ArchiveProtocolError
+from orthancproxy.orthanc import endpoints
+from orthancproxy.orthanc.client import OrthancClient
+
+# counts that an expanded answer tells by the children it lists
+_LISTED = {
+    "NumberOfPatientRelatedStudies": "Studies",
+    "NumberOfStudyRelatedSeries": "Series",
+    "NumberOfSeriesRelatedInstances": "Instances",
+}
+
+
+class PlainFind:
+    """One find or bulk-content for each list of resources, and what it lacks fetched after it. For one request."""
+
+    def __init__(self, client: OrthancClient) -> None:
+        self._client = client
+        self._find_limits = client.capabilities().find_limits
+        self._series_of: dict[str, list[Resource]] = {}  # by study, where all of them were seen
+        self._study_of: dict[str, str] = {}  # by series
+
+    def page(self, plan: LevelPlan) -> Page:
+        """One page of a root list: all that matches is fetched and sorted, the rest of what is needed for the page only."""
+        sort_tags = Needs(frozenset(order.by for order in plan.full_order) & plan.needs.tags)
+        every = self.matching(plan.level, plan.filter, sort_tags)
+        part = cut(arrange(every, plan.full_order), plan)
+        has_next = plan.offset + len(part) < len(every)
+        return Page(tuple(self._complete(plan.level, part, plan.needs)), has_next, len(every))
+
+    def matching(self, level: Level, criteria: Filter, needs: Needs) -> list[Resource]:
+        """All resources of a level that match, in no order."""
+        return self._find(level, query(level, criteria), criteria, needs)
+
+    def children(
+        self, level: Level, parents: Sequence[Resource], criteria: Filter, needs: Needs
+    ) -> list[Resource]:
+        """The resources below these parents that match; also some of other parents, which the caller drops."""
+        if criteria == Filter():
+            return self._complete(level, self._below(level, parents), needs)
+        wanted = query(level, criteria)
+        key = tag_of(level.parent.identifier)
+        if key in wanted:
+            return self._find(level, wanted, criteria, needs)
+        identifiers = dict.fromkeys(parent.tags.get(level.parent.identifier, "") for parent in parents)
+        return [
+            record
+            for part in chunks(identifiers)
+            for record in self._find(level, wanted | {key: either(part)}, criteria, needs)
+        ]
+
+    def parents(self, level: Level, children: Sequence[Resource], needs: Needs) -> list[Resource]:
+        """The resources above these children."""
+        return self.by_ids(level, list(dict.fromkeys(child.parent_id or "" for child in children)), needs)
+
+    def by_ids(self, level: Level, ids: Sequence[str], needs: Needs) -> list[Resource]:
+        """The resources with these Orthanc ids, as far as they exist at this level."""
+        answers = [answer for part in chunks(ids) for answer in bulk_content(self._client, part)]
+        return self._complete(
+            level, self._seen(level, [answer for answer in answers if answer.get("Type") == level.value]), needs
+        )
+
+    def _find(
+        self, level: Level, wanted: Mapping[str, str], criteria: Filter, needs: Needs
+    ) -> list[Resource]:
+        if criteria.nothing:
+            return []
+        body = {"Level": level.value, "Query": wanted, "Expand": True, "Short": True}
+        found = self._seen(level, find_all(self._client, body, self._find_limits.get(level.value)))
+        if criteria.labels:
+            found = [record for record in found if has_labels(record.answer.get("Labels"), criteria.labels)]
+        return self._complete(level, found, needs)
+
+    def _below(self, level: Level, parents: Sequence[Resource]) -> list[Resource]:
+        """All children of these parents; the series of a study that were already seen are not fetched again."""
+        if level is Level.SERIES and all(parent.orthanc_id in self._series_of for parent in parents):
+            return [series for parent in parents for series in self._series_of[parent.orthanc_id]]
+        found = self._seen(
+            level, bulk_content(self._client, [parent.orthanc_id for parent in parents], level)
+        )
+        if level is Level.SERIES:
+            self._series_of |= {parent.orthanc_id: [] for parent in parents}
+            for series in found:
+                self._series_of[series.parent_id or ""].append(series)
+        return found
+
+    def _seen(self, level: Level, answers: Iterable[Mapping[str, Any]]) -> list[Resource]:
+        found = records(level, answers)
+        if level is Level.SERIES:
+            self._study_of |= {series.orthanc_id: series.parent_id or "" for series in found}
+        return found
+
+    def _complete(self, level: Level, found: Sequence[Resource], needs: Needs) -> list[Resource]:
+        """Fetch what is needed and did not come with the resources themselves."""
+        found = list(found)
+        if not found:
+            return found
+        if Fact.METADATA in needs.facts and "Metadata" not in found[0].answer:
+            parts = chunks(record.orthanc_id for record in found)
+            answers = {answer["ID"]: answer for part in parts for answer in bulk_content(self._client, part)}
+            found = [
+                replace(record, answer=record.answer | answers[record.orthanc_id])
+                for record in found
+                if record.orthanc_id in answers
+            ]
+        if counted := needs.tags & COMPUTED[level]:
+            found = self._counted(level, found, counted)
+        known = MAIN_DICOM_TAGS[level] | COMPUTED[level]
+        if level is Level.STUDY:
+            known |= MAIN_DICOM_TAGS[Level.PATIENT]
+        if unindexed := needs.tags - known:
+            found = self._with_file_tags(level, found, unindexed)
+        return found
+
+    def _counted(self, level: Level, found: Sequence[Resource], wanted: frozenset[str]) -> list[Resource]:
+        series_of = {} if wanted.issubset(_LISTED) else self._series_by_resource(level, found)
+        return [
+            replace(record, tags={**record.tags, **_counts(record, series_of.get(record.orthanc_id))})
+            for record in found
+        ]
+
+    def _series_by_resource(
+        self, level: Level, found: Sequence[Resource]
+    ) -> Mapping[str, Sequence[Resource]]:
+        if level is Level.STUDY:
+            self._below(Level.SERIES, found)
+            return self._series_of
+        studies = {study: record.orthanc_id for record in found for study in record.answer["Studies"]}
+        series = self._seen(Level.SERIES, bulk_content(self._client, list(dict.fromkeys(studies.values())), Level.SERIES))
+        self._series_of |= {study: [] for study in studies}
+        by_patient: dict[str, list[Resource]] = {record.orthanc_id: [] for record in found}
+        for one in series:
+            self._series_of.setdefault(one.parent_id or "", []).append(one)
+            if one.parent_id in studies:
+                by_patient[studies[one.parent_id]].append(one)
+        return by_patient
+
+    def _with_file_tags(
+        self, level: Level, found: Sequence[Resource], wanted: frozenset[str]
+    ) -> list[Resource]:
+        """Read tags from the files: for instances their own, above them those of one instance below."""
+        tags = self._file_tags(level, found, frozenset(map(tag_of, wanted)))
+        return [
+            replace(
+                record,
+                tags={
+                    **record.tags,
+                    **{
+                        keyword: value
+                        for keyword, value in tags.get(record.orthanc_id, {}).items()
+                        if keyword in wanted
+                    },
+                },
+            )
+            for record in found
+        ]
+
+    def _file_tags(
+        self, level: Level, found: Sequence[Resource], wanted: frozenset[str]
+    ) -> dict[str, Mapping[str, str]]:
+        if level in (Level.PATIENT, Level.STUDY):
+            child = level.child
+            below = {record.orthanc_id: record.answer[_CHILDREN[level]][0] for record in found}
+            return {
+                orthanc_id: _first(self._instances_tags(child, child_id, wanted))
+                for orthanc_id, child_id in below.items()
+            }
+        if level is Level.SERIES:
+            instances = {record.orthanc_id: sorted(record.answer["Instances"])[0] for record in found}
+            studies = {record.orthanc_id: record.parent_id or "" for record in found}
+        else:
+            instances = {record.orthanc_id: record.orthanc_id for record in found}
+            studies = self._studies_of(found)
+        series = {
+            record.orthanc_id: record.orthanc_id if level is Level.SERIES else record.parent_id or ""
+            for record in found
+        }
+        by_study: dict[str, list[str]] = defaultdict(list)
+        for record in found:
+            by_study[studies[record.orthanc_id]].append(record.orthanc_id)
+        tags: dict[str, Mapping[str, str]] = {}
+        for study, members in by_study.items():
+            concerned = {series[member] for member in members}
+            if len(members) == 1:
+                one = instances[members[0]]
+                answers = {one: self._instance_tags(one, wanted)}
+            elif len(concerned) == 1:
+                answers = self._instances_tags(Level.SERIES, concerned.pop(), wanted)
+            else:
+                answers = self._instances_tags(Level.STUDY, study, wanted)
+            tags |= {member: answers.get(instances[member], {}) for member in members}
+        return tags
+
+    def _studies_of(self, instances: Sequence[Resource]) -> dict[str, str]:
+        """The study of each instance, which its own answer does not tell."""
+        series = {instance.parent_id or "" for instance in instances}
+        if len(series) == 1:
+            return dict.fromkeys((instance.orthanc_id for instance in instances), "")
+        for part in chunks(series - self._study_of.keys()):
+            self._seen(Level.SERIES, bulk_content(self._client, part))
+        return {
+            instance.orthanc_id: self._study_of.get(instance.parent_id or "", "") for instance in instances
+        }
+
+    def _instances_tags(
+        self, level: Level, orthanc_id: str, wanted: frozenset[str]
+    ) -> dict[str, Mapping[str, str]]:
+        answer = self._client.call(
+            endpoints.INSTANCES_TAGS, query=_untruncated(wanted), level=level.path, id=orthanc_id
+        )
+        if not isinstance(answer, dict):
+            raise ArchiveProtocolError("The archive's answer is not what Orthanc answers.")
+        return {instance: _text_tags(tags) for instance, tags in answer.items()}
+
+    def _instance_tags(self, orthanc_id: str, wanted: frozenset[str]) -> Mapping[str, str]:
+        return _text_tags(
+            self._client.call(endpoints.INSTANCE_TAGS, query=_untruncated(wanted), id=orthanc_id)
+        )
+
+
+_CHILDREN = {Level.PATIENT: "Studies", Level.STUDY: "Series", Level.SERIES: "Instances"}
+
+
+def _untruncated(wanted: frozenset[str]) -> str:
+    """Orthanc leaves values of more than 256 characters out unless their tags are named."""
+    return "short&ignore-length=" + ",".join(sorted(tag.replace(",", "-") for tag in wanted))
+
+
+def _text_tags(tags: Any) -> dict[str, str]:
+    if not isinstance(tags, dict):
+        raise ArchiveProtocolError("The archive's answer is not what Orthanc answers.")
+    return text_tags(tags)
+
+
+def _first(tags: Mapping[str, Mapping[str, str]]) -> Mapping[str, str]:
+    return tags[min(tags)] if tags else {}
+
+
+def _counts(record: Resource, series: Sequence[Resource] | None) -> dict[str, str]:
+    """The counted attributes of a resource as text, as Orthanc 1.12 gives them (PS3.4 section C.6.1.1)."""
+    counts = {
+        keyword: str(len(record.answer[children]))
+        for keyword, children in _LISTED.items()
+        if keyword in COMPUTED[record.level]
+    }
+    if series is not None:
+        related = f"NumberOf{record.level.value}Related"
+        counts[f"{related}Series"] = str(len(series))
+        counts[f"{related}Instances"] = str(sum(len(one.answer["Instances"]) for one in series))
+        modalities = {one.tags["Modality"] for one in series if one.tags.get("Modality")}
+        counts["ModalitiesInStudy"] = "\\".join(sorted(modalities))
+    return {keyword: value for keyword, value in counts.items() if keyword in COMPUTED[record.level]}

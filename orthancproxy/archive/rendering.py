@@ -1,0 +1,104 @@
+"""Pictures of an instance's frames, as Orthanc draws them.
+
+Orthanc's `rendered` applies the window of the file (PS3.3 section C.11.2.1.2). Where a file has none it takes 0 to 256,
+so that most CT and MR images come out black: there, the window is the range of the frame's own values.
+"""
+
+import sys
+from array import array
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from typing import Literal
+
+from orthancproxy.archive import values
+from orthancproxy.archive.plan import Needs
+from orthancproxy.archive.records import Instance
+from orthancproxy.errors import ArchiveProtocolError
+from orthancproxy.orthanc import endpoints
+from orthancproxy.orthanc.client import OrthancClient
+
+MediaType = Literal["image/png", "image/jpeg"]
+
+NEEDS = Needs(
+    frozenset(
+        """Rows Columns PhotometricInterpretation BitsStored PixelRepresentation WindowCenter WindowWidth
+        RescaleSlope RescaleIntercept""".split()
+    )
+)
+"""What an instance must hold to be drawn."""
+
+_PAM = "image/x-portable-arbitrarymap"
+_PAM_HEADER_END = b"ENDHDR\n"
+
+
+@dataclass(frozen=True, slots=True)
+class Rendering:
+    """How to draw: which frame, from 0, as what, and, where it should be smaller, the longest side in pixels."""
+
+    frame: int
+    media_type: MediaType
+    longest_side: int | None = None
+
+
+def render(client: OrthancClient, instance: Instance, rendering: Rendering) -> bytes:
+    """Draw a frame. Raises NotRenderable when Orthanc can't."""
+    options = [*_window(client, instance, rendering.frame), *_size(instance, rendering.longest_side)]
+    body = client.open(
+        endpoints.FRAME_RENDERED,
+        query="&".join(options),
+        accept=rendering.media_type,
+        id=instance.orthanc_id,
+        frame=rendering.frame,
+    )
+    with closing(body):
+        return b"".join(body)
+
+
+def _size(instance: Instance, longest_side: int | None) -> list[str]:
+    """Options that make a picture smaller, never larger; Orthanc keeps the aspect ratio."""
+    if longest_side is None or max(instance.rows or 0, instance.columns or 0) <= longest_side:
+        return []
+    return [f"width={longest_side}", f"height={longest_side}", "smooth=1"]
+
+
+def _window(client: OrthancClient, instance: Instance, frame: int) -> list[str]:
+    """Options for a greyscale image of more than 8 bits without a window: one from its lowest value to its highest."""
+    tags = instance.tags
+    has_window = bool(values.text(tags.get("WindowCenter")) and values.text(tags.get("WindowWidth")))
+    is_greyscale = tags.get("PhotometricInterpretation", "").startswith("MONOCHROME")
+    if has_window or not is_greyscale or (values.integer(tags.get("BitsStored")) or 0) <= 8:
+        return []
+    low, high = _extremes(client, instance, frame)
+    slope = values.decimal(tags.get("RescaleSlope"))
+    scale = 1.0 if slope is None else slope
+    centre = (low + high) / 2 * scale + (values.decimal(tags.get("RescaleIntercept")) or 0.0)
+    width = max((high - low) * abs(scale), 1.0)
+    return [f"window-center={centre}", f"window-width={width}"]
+
+
+def _extremes(client: OrthancClient, instance: Instance, frame: int) -> tuple[int, int]:
+    """The lowest and the highest stored value of a frame."""
+    signed = instance.tags.get("PixelRepresentation") == "1"
+    endpoint = endpoints.FRAME_INT16 if signed else endpoints.FRAME_UINT16
+    low, high = 0xFFFF, -0x8000
+    with closing(client.open(endpoint, accept=_PAM, id=instance.orthanc_id, frame=frame)) as body:
+        for samples in _samples(body, "h" if signed else "H"):
+            low, high = min(low, min(samples)), max(high, max(samples))
+    if low > high:
+        raise ArchiveProtocolError("The archive's picture has no pixels.")
+    return low, high
+
+
+def _samples(body: Iterator[bytes], kind: Literal["h", "H"]) -> Iterator["array[int]"]:
+    """The samples of a portable arbitrary map with two bytes each, the high one first."""
+    _, found, data = next(body, b"").partition(_PAM_HEADER_END)
+    if not found:
+        raise ArchiveProtocolError("The archive's picture is not a portable arbitrary map.")
+    while data:
+        even = len(data) // 2 * 2
+        samples = array(kind, data[:even])
+        if sys.byteorder == "little":
+            samples.byteswap()
+        yield samples
+        data = data[even:] + piece if (piece := next(body, b"")) else b""

@@ -1,0 +1,104 @@
+"""DICOM values as text (PS3.5 section 6.2) to Python values. What the standard does not allow is None."""
+
+import re
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, time
+
+_IS = re.compile(r" *[+-]?[0-9]{1,12} *", re.ASCII)
+_DS = re.compile(r" *[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)? *", re.ASCII)
+_DA = re.compile(r"[0-9]{8}", re.ASCII)
+_TM = re.compile(r"([0-9]{2})(?:([0-9]{2})(?:([0-9]{2})(?:\.([0-9]{1,6}))?)?)?", re.ASCII)
+_INT_RANGE = range(-(2**31), 2**31)
+_LATIN = re.compile(r"[\u0000-\u024f]*")
+
+
+@dataclass(frozen=True, slots=True)
+class PersonName:
+    """A PN value taken apart (PS3.5 section 6.2.1): components of its alphabetic group, and the other two groups."""
+
+    formatted: str
+    family: str | None
+    given: str | None
+    middle: str | None
+    prefix: str | None
+    suffix: str | None
+    ideographic: str | None
+    phonetic: str | None
+
+
+def text(value: str | None) -> str | None:
+    """The text as stored, without its padding; None for an empty value."""
+    return (value.strip(" \0") or None) if value else None
+
+
+def integer(value: str | None) -> int | None:
+    """An IS, or a US that Orthanc wrote as text; within 32 bits, as IS and GraphQL's Int are."""
+    if not value or not _IS.fullmatch(value):
+        return None
+    number = int(value)
+    return number if number in _INT_RANGE else None
+
+
+def decimal(value: str | None) -> float | None:
+    """A DS."""
+    return float(value) if value and _DS.fullmatch(value) and abs(float(value)) < float("inf") else None
+
+
+def decimals(value: str | None) -> list[float] | None:
+    """A DS with several values; None when one of them is wrong."""
+    if not value:
+        return None
+    numbers = [number for part in value.split("\\") if (number := decimal(part)) is not None]
+    return numbers if len(numbers) == value.count("\\") + 1 else None
+
+
+def texts(value: str | None) -> list[str]:
+    """The values of a multi-valued text."""
+    return [part.strip() for part in value.split("\\") if part.strip()] if value else []
+
+
+def calendar_date(value: str | None) -> date | None:
+    """A DA: YYYYMMDD."""
+    value = value.strip(" \0") if value else ""
+    try:
+        return date(int(value[:4]), int(value[4:6]), int(value[6:])) if _DA.fullmatch(value) else None
+    except ValueError:
+        return None
+
+
+def time_of_day(value: str | None) -> time | None:
+    """A TM: HH, HHMM, HHMMSS or HHMMSS.FFFFFF. A leap second (60) can't be told in Python and is None."""
+    match = _TM.fullmatch(value.strip(" \0")) if value else None
+    if match is None:
+        return None
+    hour, minute, second, fraction = match.groups()
+    try:
+        return time(int(hour), int(minute or 0), int(second or 0), int((fraction or "0").ljust(6, "0")))
+    except ValueError:
+        return None
+
+
+def timestamp(value: str | None) -> datetime | None:
+    """Orthanc's own time stamp, in UTC: YYYYMMDDTHHMMSS."""
+    try:
+        return datetime.strptime(value, "%Y%m%dT%H%M%S").replace(tzinfo=UTC) if value else None
+    except ValueError:
+        return None
+
+
+def person_name(value: str | None) -> PersonName | None:
+    """A PN. `formatted` is `Family, Given Middle` in Latin script, and family name first without comma in others."""
+    if not (value := text(value)):
+        return None
+    alphabetic, ideographic, phonetic, *_ = [*value.split("="), "", ""]
+    family, given, middle, prefix, suffix, *_ = [
+        part.strip() or None for part in [*alphabetic.split("^"), "", "", "", ""]
+    ]
+    others = " ".join(part for part in (given, middle) if part)
+    separator = ", " if _LATIN.fullmatch(alphabetic) else " "
+    name = separator.join(part for part in (family, others) if part)
+    formatted = " ".join(part for part in (prefix, name, suffix) if part)
+    readable = formatted or " ".join((ideographic or phonetic).replace("^", " ").split())
+    return PersonName(
+        readable, family, given, middle, prefix, suffix, ideographic.strip() or None, phonetic.strip() or None
+    )
