@@ -1,4 +1,4 @@
-"""From Orthanc's answers to records. All are asked for with `Short`, so that tags come as numbers, not as DCMTK's names."""
+"""From Orthanc's answers to records. All are asked for with `Short`: tags come as numbers, not as DCMTK's names."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
@@ -18,9 +18,7 @@ def records(level: Level, answers: Any) -> list[Resource]:
     make = RECORDS[level]
     parent = None if level is Level.PATIENT else f"Parent{level.parent.value}"
     try:
-        return [
-            make(answer["ID"], answer[parent] if parent else None, _tags(answer), answer) for answer in answers
-        ]
+        return [make(answer["ID"], answer[parent] if parent else None, _tags(answer), answer) for answer in answers]
     except (KeyError, TypeError, AttributeError, ValueError) as error:
         raise ArchiveProtocolError("The archive's answer is not what Orthanc answers.") from error
 
@@ -52,9 +50,7 @@ def _list(answer: Any) -> list[Any]:
     return answer
 
 
-def bulk_content(
-    client: OrthancClient, ids: Sequence[str], level: Level | None = None
-) -> list[Mapping[str, Any]]:
+def bulk_content(client: OrthancClient, ids: Sequence[str], level: Level | None = None) -> list[Mapping[str, Any]]:
     """Resources by their ids, or those of a level below them, with metadata; unknown ids are left out."""
     body: dict[str, Any] = {"Resources": list(ids), "Metadata": True, "Short": True}
     if level:

@@ -49,9 +49,7 @@ class ExtendedFind:
         """All resources of a level that match, in no order."""
         return self._find(level, query(level, criteria), needs, criteria)
 
-    def children(
-        self, level: Level, parents: Sequence[Resource], criteria: Filter, needs: Needs
-    ) -> list[Resource]:
+    def children(self, level: Level, parents: Sequence[Resource], criteria: Filter, needs: Needs) -> list[Resource]:
         """The resources below these parents that match; also some of other parents, which the caller drops."""
         wanted = query(level, criteria)
         if len(parents) == 1:
@@ -108,16 +106,14 @@ class ExtendedFind:
     ) -> list[Resource]:
         if criteria.nothing:
             return []
-        body = self._body(level, wanted, needs, criteria) | (parent or {})
+        body = {**self._body(level, wanted, needs, criteria), **(parent or {})}
         limit = self._capabilities.find_limits.get(level.value)
         found = records(level, find_all(self._client, body, limit))
         if len(_label_constraints(criteria)) > 1:
             return [record for record in found if has_labels(record.answer.get("Labels"), criteria.labels)]
         return found
 
-    def _find_some(
-        self, level: Level, body: Mapping[str, Any], offset: int, first: int | None
-    ) -> list[Resource]:
+    def _find_some(self, level: Level, body: Mapping[str, Any], offset: int, first: int | None) -> list[Resource]:
         """A page and one more, so that it is known whether more follow."""
         limit = self._capabilities.find_limits.get(level.value)
         if first is None:
@@ -131,9 +127,7 @@ class ExtendedFind:
                 break
         return found
 
-    def _body(
-        self, level: Level, wanted: Mapping[str, str], needs: Needs, criteria: Filter
-    ) -> dict[str, Any]:
+    def _body(self, level: Level, wanted: Mapping[str, str], needs: Needs, criteria: Filter) -> dict[str, Any]:
         content = {"MainDicomTags", *(part for fact in needs.facts for part in _CONTENT[fact])}
         if level is not Level.PATIENT:
             content.add("Parent")

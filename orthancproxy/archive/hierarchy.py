@@ -28,9 +28,7 @@ class Fetcher(Protocol):
     def matching(self, level: Level, criteria: Filter, needs: Needs) -> list[Resource]:
         """All resources of a level that match, in no order."""
 
-    def children(
-        self, level: Level, parents: Sequence[Resource], criteria: Filter, needs: Needs
-    ) -> list[Resource]:
+    def children(self, level: Level, parents: Sequence[Resource], criteria: Filter, needs: Needs) -> list[Resource]:
         """The resources of a level below these parents that match, and perhaps others, in no order."""
 
     def parents(self, level: Level, children: Sequence[Resource], needs: Needs) -> list[Resource]:
@@ -46,9 +44,7 @@ class Hierarchy:
     def __init__(self, client: OrthancClient) -> None:
         capabilities = client.capabilities()
         self._has_labels = capabilities.has_labels
-        self._fetcher: Fetcher = (
-            ExtendedFind(client) if capabilities.has_extended_find else PlainFind(client)
-        )
+        self._fetcher: Fetcher = ExtendedFind(client) if capabilities.has_extended_find else PlainFind(client)
 
     def page(self, plan: LevelPlan) -> Page:
         """A root list: its page, with everything that the plan wants around each record."""
@@ -71,9 +67,7 @@ class Hierarchy:
             if record.tags.get(plan.level.identifier) == value
         ]
         if len(found) > 1:
-            raise InvalidRequest(
-                f"{len(found)} {plan.level.path} have this {plan.level.identifier}: ask by orthancId."
-            )
+            raise InvalidRequest(f"{len(found)} {plan.level.path} have this {plan.level.identifier}: ask by orthancId.")
         return next(iter(self._link(plan, found)), None)
 
     def _check(self, plan: LevelPlan) -> None:
@@ -111,18 +105,11 @@ class Hierarchy:
                 for name, linked in zip(names, plans, strict=True)
             }
         below = self._fetcher.children(level, found, criteria, needs)
-        return {
-            name: self._children_by_parent(linked, below, found)
-            for name, linked in zip(names, plans, strict=True)
-        }
+        return {name: self._children_by_parent(linked, below, found) for name, linked in zip(names, plans, strict=True)}
 
-    def _parent_by_child(
-        self, parents: Iterable[Resource], children: Iterable[Resource]
-    ) -> dict[str, Resource]:
+    def _parent_by_child(self, parents: Iterable[Resource], children: Iterable[Resource]) -> dict[str, Resource]:
         by_id = {parent.orthanc_id: parent for parent in parents}
-        return {
-            child.orthanc_id: by_id[child.parent_id] for child in children if child.parent_id in by_id
-        }
+        return {child.orthanc_id: by_id[child.parent_id] for child in children if child.parent_id in by_id}
 
     def _children_by_parent(
         self, plan: LevelPlan, children: Iterable[Resource], parents: Iterable[Resource]

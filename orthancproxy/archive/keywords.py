@@ -11,15 +11,14 @@ from orthancproxy.errors import InvalidRequest
 MAIN_DICOM_TAGS = {
     Level.PATIENT: frozenset("OtherPatientIDs PatientBirthDate PatientID PatientName PatientSex".split()),
     Level.STUDY: frozenset(
-        """AccessionNumber InstitutionName ReferringPhysicianName RequestedProcedureDescription
-        RequestingPhysician StudyDate StudyDescription StudyID StudyInstanceUID StudyTime""".split()
+        """AccessionNumber InstitutionName ReferringPhysicianName RequestedProcedureDescription RequestingPhysician
+        StudyDate StudyDescription StudyID StudyInstanceUID StudyTime""".split()
     ),
     Level.SERIES: frozenset(
         """AcquisitionDeviceProcessingDescription BodyPartExamined CardiacNumberOfImages ContrastBolusAgent
-        ImageOrientationPatient ImagesInAcquisition Manufacturer Modality NumberOfSlices
-        NumberOfTemporalPositions NumberOfTimeSlices OperatorsName PerformedProcedureStepDescription ProtocolName
-        SequenceName SeriesDate SeriesDescription SeriesInstanceUID SeriesNumber SeriesTime SeriesType
-        StationName""".split()
+        ImageOrientationPatient ImagesInAcquisition Manufacturer Modality NumberOfSlices NumberOfTemporalPositions
+        NumberOfTimeSlices OperatorsName PerformedProcedureStepDescription ProtocolName SequenceName SeriesDate
+        SeriesDescription SeriesInstanceUID SeriesNumber SeriesTime SeriesType StationName""".split()
     ),
     Level.INSTANCE: frozenset(
         """AcquisitionNumber ImageComments ImageIndex ImageOrientationPatient ImagePositionPatient
@@ -33,9 +32,7 @@ COMPUTED = {
     Level.PATIENT: frozenset(
         "NumberOfPatientRelatedStudies NumberOfPatientRelatedSeries NumberOfPatientRelatedInstances".split()
     ),
-    Level.STUDY: frozenset(
-        "ModalitiesInStudy NumberOfStudyRelatedSeries NumberOfStudyRelatedInstances".split()
-    ),
+    Level.STUDY: frozenset("ModalitiesInStudy NumberOfStudyRelatedSeries NumberOfStudyRelatedInstances".split()),
     Level.SERIES: frozenset({"NumberOfSeriesRelatedInstances"}),
     Level.INSTANCE: frozenset[str](),
 }

@@ -54,7 +54,7 @@ def _checked(keyword: str, value: str) -> str:
 
 
 def either(values: list[str]) -> str:
-    """Match any of these values exactly: a list has no wildcards, and Orthanc takes one only with two values or more."""
+    """Match any of these values exactly: Orthanc takes no wildcards in a list, which is two values or more."""
     return "\\".join(values if len(values) > 1 else values * 2)
 
 

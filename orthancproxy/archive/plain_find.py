@@ -1,7 +1,7 @@
 """Fetching from Orthanc before 1.12.5, whose find neither sorts nor pages and whose bulk-content gives children.
 
-What such an Orthanc can't do is done here: sorting, paging, counting what is below, and reading tags that its index does
-not have from the files, with one call for each study.
+What such an Orthanc can't do is done here: sorting, paging, counting what is below, and reading tags that its index
+does not have from the files, with one call for each study.
 """
 
 from collections import defaultdict
@@ -38,7 +38,7 @@ class PlainFind:
         self._study_of: dict[str, str] = {}  # by series
 
     def page(self, plan: LevelPlan) -> Page:
-        """One page of a root list: all that matches is fetched and sorted, the rest of what is needed for the page only."""
+        """One page of a root list: all that matches is fetched and sorted, and what it lacks for this page only."""
         sort_tags = Needs(frozenset(order.by for order in plan.full_order) & plan.needs.tags)
         every = self.matching(plan.level, plan.filter, sort_tags)
         part = cut(arrange(every, plan.full_order), plan)
@@ -49,9 +49,7 @@ class PlainFind:
         """All resources of a level that match, in no order."""
         return self._find(level, query(level, criteria), criteria, needs)
 
-    def children(
-        self, level: Level, parents: Sequence[Resource], criteria: Filter, needs: Needs
-    ) -> list[Resource]:
+    def children(self, level: Level, parents: Sequence[Resource], criteria: Filter, needs: Needs) -> list[Resource]:
         """The resources below these parents that match; also some of other parents, which the caller drops."""
         if criteria == Filter():
             return self._complete(level, self._below(level, parents), needs)
@@ -74,12 +72,12 @@ class PlainFind:
         """The resources with these Orthanc ids, as far as they exist at this level."""
         answers = [answer for part in chunks(ids) for answer in bulk_content(self._client, part)]
         return self._complete(
-            level, self._seen(level, [answer for answer in answers if answer.get("Type") == level.value]), needs
+            level,
+            self._seen(level, [answer for answer in answers if answer.get("Type") == level.value]),
+            needs,
         )
 
-    def _find(
-        self, level: Level, wanted: Mapping[str, str], criteria: Filter, needs: Needs
-    ) -> list[Resource]:
+    def _find(self, level: Level, wanted: Mapping[str, str], criteria: Filter, needs: Needs) -> list[Resource]:
         if criteria.nothing:
             return []
         body = {"Level": level.value, "Query": wanted, "Expand": True, "Short": True}
@@ -92,9 +90,7 @@ class PlainFind:
         """All children of these parents; the series of a study that were already seen are not fetched again."""
         if level is Level.SERIES and all(parent.orthanc_id in self._series_of for parent in parents):
             return [series for parent in parents for series in self._series_of[parent.orthanc_id]]
-        found = self._seen(
-            level, bulk_content(self._client, [parent.orthanc_id for parent in parents], level)
-        )
+        found = self._seen(level, bulk_content(self._client, [parent.orthanc_id for parent in parents], level))
         if level is Level.SERIES:
             self._series_of |= {parent.orthanc_id: [] for parent in parents}
             for series in found:
@@ -116,7 +112,7 @@ class PlainFind:
             parts = chunks(record.orthanc_id for record in found)
             answers = {answer["ID"]: answer for part in parts for answer in bulk_content(self._client, part)}
             found = [
-                replace(record, answer=record.answer | answers[record.orthanc_id])
+                replace(record, answer={**record.answer, **answers[record.orthanc_id]})
                 for record in found
                 if record.orthanc_id in answers
             ]
@@ -136,14 +132,14 @@ class PlainFind:
             for record in found
         ]
 
-    def _series_by_resource(
-        self, level: Level, found: Sequence[Resource]
-    ) -> Mapping[str, Sequence[Resource]]:
+    def _series_by_resource(self, level: Level, found: Sequence[Resource]) -> Mapping[str, Sequence[Resource]]:
         if level is Level.STUDY:
             self._below(Level.SERIES, found)
             return self._series_of
         studies = {study: record.orthanc_id for record in found for study in record.answer["Studies"]}
-        series = self._seen(Level.SERIES, bulk_content(self._client, list(dict.fromkeys(studies.values())), Level.SERIES))
+        series = self._seen(
+            Level.SERIES, bulk_content(self._client, list(dict.fromkeys(studies.values())), Level.SERIES)
+        )
         self._series_of |= {study: [] for study in studies}
         by_patient: dict[str, list[Resource]] = {record.orthanc_id: [] for record in found}
         for one in series:
@@ -152,9 +148,7 @@ class PlainFind:
                 by_patient[studies[one.parent_id]].append(one)
         return by_patient
 
-    def _with_file_tags(
-        self, level: Level, found: Sequence[Resource], wanted: frozenset[str]
-    ) -> list[Resource]:
+    def _with_file_tags(self, level: Level, found: Sequence[Resource], wanted: frozenset[str]) -> list[Resource]:
         """Read tags from the files: for instances their own, above them those of one instance below."""
         tags = self._file_tags(level, found, frozenset(map(tag_of, wanted)))
         return [
@@ -215,13 +209,9 @@ class PlainFind:
             return dict.fromkeys((instance.orthanc_id for instance in instances), "")
         for part in chunks(series - self._study_of.keys()):
             self._seen(Level.SERIES, bulk_content(self._client, part))
-        return {
-            instance.orthanc_id: self._study_of.get(instance.parent_id or "", "") for instance in instances
-        }
+        return {instance.orthanc_id: self._study_of.get(instance.parent_id or "", "") for instance in instances}
 
-    def _instances_tags(
-        self, level: Level, orthanc_id: str, wanted: frozenset[str]
-    ) -> dict[str, Mapping[str, str]]:
+    def _instances_tags(self, level: Level, orthanc_id: str, wanted: frozenset[str]) -> dict[str, Mapping[str, str]]:
         answer = self._client.call(
             endpoints.INSTANCES_TAGS, query=_untruncated(wanted), level=level.path, id=orthanc_id
         )
@@ -230,9 +220,7 @@ class PlainFind:
         return {instance: _text_tags(tags) for instance, tags in answer.items()}
 
     def _instance_tags(self, orthanc_id: str, wanted: frozenset[str]) -> Mapping[str, str]:
-        return _text_tags(
-            self._client.call(endpoints.INSTANCE_TAGS, query=_untruncated(wanted), id=orthanc_id)
-        )
+        return _text_tags(self._client.call(endpoints.INSTANCE_TAGS, query=_untruncated(wanted), id=orthanc_id))
 
 
 _CHILDREN = {Level.PATIENT: "Studies", Level.STUDY: "Series", Level.SERIES: "Instances"}

@@ -6,7 +6,6 @@ what a query selects is ever parsed: `Patient.birth_date.needs` is what to fetch
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-
 from typing import Any, ClassVar, Generic, Self, TypeVar, overload
 
 from orthancproxy.archive import values
@@ -49,7 +48,7 @@ def fact(which: Fact, read: Callable[[Any], T]) -> Attribute[T]:
 
 
 def metadata(answer: Mapping[str, Any], name: str) -> str | None:
-    """A metadata of Orthanc's, which an expanded answer has beside its tags, and find with ResponseContent below them."""
+    """A metadata of Orthanc's: expanded answers have it beside the tags, find with ResponseContent below `Metadata`."""
     value = answer.get(name) or answer.get("Metadata", {}).get(name)
     return str(value) if value else None
 
@@ -72,7 +71,7 @@ def _dicom_file(answer: Mapping[str, Any]) -> Mapping[str, Any]:
 
 @dataclass(frozen=True, slots=True)
 class Resource:
-    """What the four levels share. `tags` holds values as stored, by keyword; `links` what the plan asked for around it."""
+    """What the four levels share: `tags` as stored, by keyword, and `links` to what the plan asked for around it."""
 
     level: ClassVar[Level]
 
@@ -166,9 +165,7 @@ class Instance(Resource):
     file_uuid = fact(Fact.FILE, file_uuid)
 
 
-RECORDS: Mapping[Level, type[Resource]] = {
-    record.level: record for record in (Patient, Study, Series, Instance)
-}
+RECORDS: Mapping[Level, type[Resource]] = {record.level: record for record in (Patient, Study, Series, Instance)}
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,8 +22,17 @@ MediaType = Literal["image/png", "image/jpeg"]
 
 NEEDS = Needs(
     frozenset(
-        """Rows Columns PhotometricInterpretation BitsStored PixelRepresentation WindowCenter WindowWidth
-        RescaleSlope RescaleIntercept""".split()
+        [
+            "Rows",
+            "Columns",
+            "PhotometricInterpretation",
+            "BitsStored",
+            "PixelRepresentation",
+            "WindowCenter",
+            "WindowWidth",
+            "RescaleSlope",
+            "RescaleIntercept",
+        ]
     )
 )
 """What an instance must hold to be drawn."""

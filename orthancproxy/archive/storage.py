@@ -10,14 +10,16 @@ from orthancproxy.orthanc import endpoints
 from orthancproxy.orthanc.body import Body
 from orthancproxy.orthanc.client import OrthancClient
 
-# a ZIP ends with this record (APPNOTE.TXT 4.3.16), which is 22 bytes long in one without a comment, as Orthanc's are
+# the last record of a ZIP (APPNOTE.TXT 4.3.16): 22 bytes, whose last two tell the length of the comment after them
 _END_OF_ZIP = b"PK\x05\x06"
 _END_OF_ZIP_LENGTH = 22
+# Orthanc's comment is "Created by Orthanc" where it has one
+_LONGEST_COMMENT = 256
 
 
 @dataclass(frozen=True, slots=True)
 class Content:
-    """Bytes on their way: pieces of them, read once, their media type, and their number where it is known.
+    """Bytes on their way: an iterable of pieces, read once, with their media type, and their number where it is known.
 
     Whoever takes the pieces calls `close`, at the end or before it; a second time does no harm.
     """
@@ -26,6 +28,9 @@ class Content:
     media_type: str
     length: int | None
     close: Callable[[], None]
+
+    def __iter__(self) -> Iterator[bytes]:
+        return iter(self.pieces)
 
     @classmethod
     def of(cls, data: bytes, media_type: str) -> Self:
@@ -54,7 +59,9 @@ def _complete_zip(body: Body) -> Iterator[bytes]:
     """Pass a ZIP on. Raises ArchiveUnavailable when it breaks off: Orthanc sends it without a length."""
     end = b""
     for piece in body:
-        end = (end + piece)[-_END_OF_ZIP_LENGTH:]
+        end = (end + piece)[-(_END_OF_ZIP_LENGTH + _LONGEST_COMMENT) :]
         yield piece
-    if not end.startswith(_END_OF_ZIP):
+    _, found, record = end.rpartition(_END_OF_ZIP)
+    comment_length = int.from_bytes(record[16:18], "little")
+    if not found or len(found) + len(record) != _END_OF_ZIP_LENGTH + comment_length:
         raise ArchiveUnavailable("The archive broke off while it sent the files.")

@@ -3,7 +3,6 @@
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from typing import Self
 
 import requests
 from urllib3.exceptions import ReadTimeoutError
@@ -20,9 +19,7 @@ class Body(Iterator[bytes]):
     any thread may close, also while another one waits for the next piece. Reading raises ArchiveError.
     """
 
-    def __init__(
-        self, response: requests.Response, translate: Callable[[Exception], ArchiveError]
-    ) -> None:
+    def __init__(self, response: requests.Response, translate: Callable[[Exception], ArchiveError]) -> None:
         self._response = response
         self._translate = translate
         self._pieces: Iterator[bytes] = response.iter_content(PIECE)

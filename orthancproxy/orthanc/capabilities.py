@@ -9,6 +9,7 @@ from orthancproxy.orthanc.endpoints import COUNT_RESOURCES, FIND, STATISTICS, SY
 
 PROBE = 1000
 
+
 @dataclass(frozen=True, slots=True)
 class Capabilities:
     """What was learnt from Orthanc once, and holds until it can't be reached.
@@ -40,9 +41,7 @@ def discover(call: Caller) -> Capabilities:
         system = call(SYSTEM)
         statistics = call(STATISTICS)
         extended = bool(system.get("Capabilities", {}).get("HasExtendedFind", False))
-        listed = {
-            level: frozenset(tags.split(";")) for level, tags in system.get("MainDicomTags", {}).items()
-        }
+        listed = {level: frozenset(tags.split(";")) for level, tags in system.get("MainDicomTags", {}).items()}
         partly = {level: _partly_indexed(call, level, tags) for level, tags in listed.items() if extended}
         return Capabilities(
             name=str(system.get("Name", "")),
@@ -70,9 +69,7 @@ def _partly_indexed(call: Caller, level: str, tags: frozenset[str]) -> frozenset
     everything = count()
     if count(MetadataQuery={"MainDicomTagsSignature": "*" + "*".join(sorted(tags)) + "*"}) == everything:
         return frozenset()
-    return frozenset(
-        tag for tag in tags if count(MetadataQuery={"MainDicomTagsSignature": f"*{tag}*"}) != everything
-    )
+    return frozenset(tag for tag in tags if count(MetadataQuery={"MainDicomTagsSignature": f"*{tag}*"}) != everything)
 
 
 def _find_limits(call: Caller, statistics: Mapping[str, int]) -> Mapping[str, int]:

@@ -7,14 +7,14 @@ connection that just died: calls that only read are made once more (ADR 0003).
 import logging
 import threading
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import orjson
 import requests
 from requests.adapters import HTTPAdapter
+from requests.auth import HTTPBasicAuth
 
 from orthancproxy.errors import (
     ArchiveError,
@@ -69,7 +69,7 @@ class OrthancClient:
         self._session.headers.update({"Accept-Encoding": "identity"})
         if connection.username:
             # as bytes: requests would encode str as Latin-1
-            self._session.auth = (connection.username.encode(), connection.password.encode())
+            self._session.auth = HTTPBasicAuth(connection.username.encode(), connection.password.encode())
         adapter = HTTPAdapter(pool_connections=1, pool_maxsize=connection.pool_size)
         self._session.mount("http://", adapter)
         self._session.mount("https://", adapter)
@@ -99,39 +99,19 @@ class OrthancClient:
         **parts: str | int,
     ) -> Any:
         """Return Orthanc's answer, parsed from JSON. `query` is a query string, sent as it is."""
-        with self._response(endpoint, body=body, query=query, **parts) as response:
-            # Orthanc sends JSON with no or a text Content-Type: the content decides
-            try:
-                return orjson.loads(response.content)
-            except orjson.JSONDecodeError as error:
-                raise ArchiveProtocolError("The archive's answer is not JSON.") from error
+        url = self._base_url + endpoint.path(**parts)
+        data = None if body is None else orjson.dumps(body)
+        response = self._send(endpoint, url, data, query, "application/json", stream=False)
+        # Orthanc sends JSON with no or a text Content-Type: the content decides
+        try:
+            return orjson.loads(response.content)
+        except orjson.JSONDecodeError as error:
+            raise ArchiveProtocolError("The archive's answer is not JSON.") from error
 
     def open(self, endpoint: Endpoint, *, query: str = "", accept: str = "*/*", **parts: str | int) -> Body:
         """Begin an answer of any size, and return its body, which is read piece by piece. The caller closes it."""
         url = self._base_url + endpoint.path(**parts)
         return Body(self._send(endpoint, url, None, query, accept, stream=True), self._translate)
-
-    @contextmanager
-    def _response(
-        self,
-        endpoint: Endpoint,
-        *,
-        body: Mapping[str, Any] | None = None,
-        query: str = "",
-        accept: str = "application/json",
-        stream: bool = False,
-        **parts: str | int,
-    ) -> Iterator[requests.Response]:
-        url = self._base_url + endpoint.path(**parts)
-        data = None if body is None else orjson.dumps(body)
-        response = self._send(endpoint, url, data, query, accept, stream)
-        try:
-            yield response
-        except (requests.RequestException, OSError) as error:
-            # the connection broke while the body was being read
-            raise self._translate(error) from error
-        finally:
-            response.close()
 
     def _send(
         self,
@@ -211,9 +191,7 @@ class OrthancClient:
             raise ArchiveProtocolError("The archive redirects, which Orthanc does not do.")
         raise ArchiveRejected(f"The archive refused: {message}.")
 
-    def _record(
-        self, endpoint: Endpoint, response: requests.Response | None, seconds: float, stream: bool
-    ) -> None:
+    def _record(self, endpoint: Endpoint, response: requests.Response | None, seconds: float, stream: bool) -> None:
         status = response.status_code if response is not None else 0
         size = len(response.content) if response is not None and not stream else 0
         record(Call(endpoint.method, endpoint.template, status, seconds, size))

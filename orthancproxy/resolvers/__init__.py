@@ -1,0 +1,1 @@
+"""What callers can do, once for both transports: authorize, act, audit."""

@@ -1,0 +1,224 @@
+"""The root fields that read. Each makes a plan of all that is selected below it, and carries it out in a thread."""
+
+from collections.abc import Callable, Coroutine
+from dataclasses import replace
+from typing import Annotated, Any, ParamSpec, TypeVar, cast
+
+import strawberry
+from asgiref.sync import sync_to_async
+from strawberry.relay import from_base64
+
+from orthancproxy.archive.levels import Level
+from orthancproxy.archive.records import Resource
+from orthancproxy.conf import conf
+from orthancproxy.errors import InvalidRequest, LimitExceeded
+from orthancproxy.resolvers import hierarchy
+from schema.context import Info
+from schema.inputs import (
+    InstanceFilter,
+    InstanceOrder,
+    LevelFilter,
+    PatientFilter,
+    PatientOrder,
+    SeriesFilter,
+    SeriesOrder,
+    StudyFilter,
+    StudyOrder,
+    filter_of,
+    order_of,
+)
+from schema.selection import MAX_OFFSET, Selection
+from schema.server import Server
+from schema.types import Connection, Instance, ListPage, Node, Patient, Series, Study
+
+DEFAULT_PAGE_SIZE = 50
+P = ParamSpec("P")
+T = TypeVar("T")
+
+First = Annotated[
+    int | None,
+    strawberry.argument(description="How many; 50 when left out, at most `server.limits.maxPageSize`."),
+]
+After = Annotated[str | None, strawberry.argument(description="The cursor of the node after which to go on.")]
+OrthancId = Annotated[strawberry.ID | None, strawberry.argument(description="Orthanc's id.")]
+
+
+async def _page(
+    info: Info, level: Level, given: LevelFilter | None, order: Any, first: int | None, after: str | None
+) -> ListPage:
+    offset = _position(after)
+    plan, names = Selection(info).connection(level)
+    plan = replace(plan, filter=filter_of(given), order=order_of(order), first=_page_size(first), offset=offset)
+    page = await _in_thread(hierarchy.get_page)(info.context.gateway, plan)
+    return ListPage(page, offset, names)
+
+
+async def _one(info: Info, level: Level, orthanc_id: str | None, identifier: str | None) -> Resource | None:
+    if (orthanc_id is None) == (identifier is None):
+        raise InvalidRequest("Give exactly one argument.")
+    plan = Selection(info).resource(level)
+    gateway = info.context.gateway
+    if orthanc_id is not None:
+        return await _in_thread(hierarchy.get_by_orthanc_id)(gateway, plan, orthanc_id)
+    return await _in_thread(hierarchy.get_by_identifier)(gateway, plan, identifier or "")
+
+
+async def _nodes(info: Info, ids: list[strawberry.ID]) -> list[Resource | None]:
+    if len(ids) > conf.ORTHANC_MAX_PAGE_SIZE:
+        raise LimitExceeded(f"At most {conf.ORTHANC_MAX_PAGE_SIZE} ids can be asked for at once.")
+    wanted = [_global_id(one) for one in ids]
+    selection = Selection(info)
+    found: dict[tuple[Level, str], Resource] = {}
+    for level in Level:
+        of_level = list(dict.fromkeys(orthanc_id for its_level, orthanc_id in wanted if its_level is level))
+        if of_level:
+            records = await _in_thread(hierarchy.get_by_orthanc_ids)(
+                info.context.gateway, selection.resource(level), of_level
+            )
+            found |= {(level, orthanc_id): record for orthanc_id, record in records.items()}
+    return [found.get(key) for key in wanted]
+
+
+def _in_thread(resolver: Callable[P, T]) -> Callable[P, Coroutine[Any, Any, T]]:
+    return sync_to_async(resolver, thread_sensitive=False)
+
+
+def _page_size(first: int | None) -> int:
+    limit = conf.ORTHANC_MAX_PAGE_SIZE
+    if first is None:
+        return min(DEFAULT_PAGE_SIZE, limit)
+    if first < 0:
+        raise InvalidRequest("`first` can't be negative.")
+    if first > limit:
+        raise LimitExceeded(f"A page can have at most {limit} items.")
+    return first
+
+
+def _position(after: str | None) -> int:
+    """How many nodes come before the page. Raises InvalidRequest for what is no cursor of ours."""
+    if after is None:
+        return 0
+    try:
+        kind, position = from_base64(after)
+        offset = int(position) + 1
+    except ValueError as error:
+        raise InvalidRequest("This is not a cursor.") from error
+    if kind != "offset" or not 0 < offset <= MAX_OFFSET:
+        raise InvalidRequest("This is not a cursor.")
+    return offset
+
+
+def _global_id(given: str) -> tuple[Level, str]:
+    """The level and Orthanc id behind a global id."""
+    try:
+        name, orthanc_id = from_base64(given)
+        return Level(name), orthanc_id
+    except ValueError as error:
+        raise InvalidRequest("This is not a global id.") from error
+
+
+@strawberry.type
+class Query:
+    """What can be read."""
+
+    @strawberry.field(description="The resource with a Relay global id.")
+    async def node(self, info: Info, id: strawberry.ID) -> Node | None:  # noqa: A002 - Relay's name
+        """Look one up."""
+        return cast("Node | None", (await _nodes(info, [id]))[0])
+
+    @strawberry.field(description="The resources with these Relay global ids, null for those that do not exist.")
+    async def nodes(self, info: Info, ids: list[strawberry.ID]) -> list[Node | None]:
+        """Look many up."""
+        return cast("list[Node | None]", await _nodes(info, ids))
+
+    @strawberry.field(description="All patients, by PatientID unless ordered otherwise.")
+    async def patients(
+        self,
+        info: Info,
+        filter: PatientFilter | None = None,  # noqa: A002 - the contract's name
+        order_by: list[PatientOrder] | None = None,
+        first: First = None,
+        after: After = None,
+    ) -> Connection[Patient]:
+        """List them."""
+        page = await _page(info, Level.PATIENT, filter, order_by, first, after)
+        return cast("Connection[Patient]", page)
+
+    @strawberry.field(description="All studies, the newest first unless ordered otherwise.")
+    async def studies(
+        self,
+        info: Info,
+        filter: StudyFilter | None = None,  # noqa: A002
+        order_by: list[StudyOrder] | None = None,
+        first: First = None,
+        after: After = None,
+    ) -> Connection[Study]:
+        """List them."""
+        page = await _page(info, Level.STUDY, filter, order_by, first, after)
+        return cast("Connection[Study]", page)
+
+    @strawberry.field(description="All series, by SeriesNumber unless ordered otherwise.")
+    async def series_list(
+        self,
+        info: Info,
+        filter: SeriesFilter | None = None,  # noqa: A002
+        order_by: list[SeriesOrder] | None = None,
+        first: First = None,
+        after: After = None,
+    ) -> Connection[Series]:
+        """List them."""
+        page = await _page(info, Level.SERIES, filter, order_by, first, after)
+        return cast("Connection[Series]", page)
+
+    @strawberry.field(description="All instances, by InstanceNumber unless ordered otherwise.")
+    async def instances(
+        self,
+        info: Info,
+        filter: InstanceFilter | None = None,  # noqa: A002
+        order_by: list[InstanceOrder] | None = None,
+        first: First = None,
+        after: After = None,
+    ) -> Connection[Instance]:
+        """List them."""
+        page = await _page(info, Level.INSTANCE, filter, order_by, first, after)
+        return cast("Connection[Instance]", page)
+
+    @strawberry.field(description="One patient, by exactly one of its ids.")
+    async def patient(self, info: Info, orthanc_id: OrthancId = None, patient_id: str | None = None) -> Patient | None:
+        """Look one up."""
+        return cast("Patient | None", await _one(info, Level.PATIENT, orthanc_id, patient_id))
+
+    @strawberry.field(description="One study, by exactly one of its ids.")
+    async def study(
+        self,
+        info: Info,
+        orthanc_id: OrthancId = None,
+        study_instance_uid: Annotated[strawberry.ID | None, strawberry.argument(name="studyInstanceUID")] = None,
+    ) -> Study | None:
+        """Look one up."""
+        return cast("Study | None", await _one(info, Level.STUDY, orthanc_id, study_instance_uid))
+
+    @strawberry.field(description="One series, by exactly one of its ids.")
+    async def series(
+        self,
+        info: Info,
+        orthanc_id: OrthancId = None,
+        series_instance_uid: Annotated[strawberry.ID | None, strawberry.argument(name="seriesInstanceUID")] = None,
+    ) -> Series | None:
+        """Look one up."""
+        return cast("Series | None", await _one(info, Level.SERIES, orthanc_id, series_instance_uid))
+
+    @strawberry.field(description="One instance, by exactly one of its ids.")
+    async def instance(
+        self,
+        info: Info,
+        orthanc_id: OrthancId = None,
+        sop_instance_uid: Annotated[strawberry.ID | None, strawberry.argument(name="sopInstanceUID")] = None,
+    ) -> Instance | None:
+        """Look one up."""
+        return cast("Instance | None", await _one(info, Level.INSTANCE, orthanc_id, sop_instance_uid))
+
+    @strawberry.field(description="The Orthanc behind the gateway.")
+    async def server(self, info: Info) -> Server:
+        """Tell what is known of it."""
+        return cast("Server", await _in_thread(hierarchy.get_server)(info.context.gateway))

@@ -1,0 +1,372 @@
+"""The types of the hierarchy: how the records below look to a frontend.
+
+A field without a resolver is an attribute of the record of the same name; what it needs from Orthanc is declared there
+(`orthancproxy.archive.records`). The objects that resolvers get as parents are records, not instances of these classes.
+"""
+
+import datetime
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Annotated, Any, Generic, TypeVar, cast
+
+import strawberry
+from strawberry.relay import PageInfo, to_base64
+from strawberry.scalars import JSON
+
+from orthancproxy.archive import records
+from orthancproxy.archive.keywords import MAIN_DICOM_TAGS
+from orthancproxy.archive.values import PersonName as PersonNameValue
+from schema.context import Info
+from schema.inputs import (
+    InstanceFilter,
+    InstanceOrder,
+    SeriesFilter,
+    SeriesOrder,
+    StudyFilter,
+    StudyOrder,
+)
+
+NodeType = TypeVar("NodeType")
+
+First = Annotated[int | None, strawberry.argument(description="How many at the most; all when left out.")]
+Offset = Annotated[int | None, strawberry.argument(description="How many of the ordered list to leave out before.")]
+Keyword = Annotated[str, strawberry.argument(description="A keyword of the DICOM dictionary (PS3.6), e.g. `KVP`.")]
+Keywords = Annotated[
+    list[str] | None,
+    strawberry.argument(description="Keywords of the DICOM dictionary; the level's main DICOM tags when left out."),
+]
+
+
+def global_id(record: records.Resource) -> strawberry.ID:
+    """The Relay global id of a record."""
+    return strawberry.ID(to_base64(record.level.value, record.orthanc_id))
+
+
+def _id(root: strawberry.Parent[records.Resource]) -> strawberry.ID:
+    return global_id(root)
+
+
+def _linked(root: Any, info: Info) -> Any:
+    """What the plan fetched for this field, under the name that the answer gives it."""
+    return root.links[info.path.key]
+
+
+def _tag(root: strawberry.Parent[records.Resource], keyword: Keyword) -> str | None:
+    return root.tags.get(keyword)
+
+
+def _tags(root: strawberry.Parent[records.Resource], keywords: Keywords = None) -> JSON:
+    tags = root.tags
+    if keywords is None:
+        return cast(
+            "JSON",
+            {keyword: tags[keyword] for keyword in sorted(MAIN_DICOM_TAGS[root.level]) if keyword in tags},
+        )
+    return cast("JSON", {keyword: tags.get(keyword) for keyword in keywords})
+
+
+def _archive_url(root: strawberry.Parent[records.Resource], info: Info) -> str:
+    return info.context.links.to(root, "archive")
+
+
+@strawberry.interface(description="Anything with a Relay global id.")
+class Node:
+    """What `node(id:)` gives."""
+
+    id: strawberry.ID = strawberry.field(
+        resolver=_id, description="Relay global id: unique across types, stable, opaque."
+    )
+
+
+@strawberry.type(description="A DICOM person name (VR PN), taken apart.")
+class PersonName:
+    """`orthancproxy.archive.values.PersonName`."""
+
+    formatted: str = strawberry.field(
+        description="For display: `Family, Given Middle` in Latin script, family name first without comma in others."
+    )
+    family: str | None
+    given: str | None
+    middle: str | None
+    prefix: str | None
+    suffix: str | None
+    ideographic: str | None = strawberry.field(description="The ideographic group as stored, e.g. `洪^吉洞`.")
+    phonetic: str | None = strawberry.field(description="The phonetic group as stored, e.g. `홍^길동`.")
+
+    @classmethod
+    def is_type_of(cls, value: object, _info: object) -> bool:
+        """Say that the value of the record is this type."""
+        return isinstance(value, PersonNameValue)
+
+
+ORTHANC_ID = "The id that Orthanc and the REST API use: five groups of eight hex digits."
+LABELS = "Orthanc's labels; null where this Orthanc has none (before 1.12)."
+IS_STABLE = "No instance arrived for a while (Orthanc's `StableAge`)."
+TAG = "The value of any tag as stored, several values joined by a backslash; null when absent, binary or a sequence."
+TAGS = "Values as stored, by keyword. Orthanc reads files for keywords that it does not index: ask for few of them."
+ARCHIVE_URL = "A ZIP of all DICOM files below."
+
+
+@strawberry.type(description="A patient: all studies with one PatientID.")
+class Patient(Node):
+    """`records.Patient`."""
+
+    orthanc_id: strawberry.ID = strawberry.field(description=ORTHANC_ID)
+    patient_id: str | None = strawberry.field(description="PatientID (0010,0020).")
+    patient_name: str | None = strawberry.field(
+        description="PatientName (0010,0010) as stored, e.g. `Hong^Gildong=洪^吉洞=홍^길동`."
+    )
+    name: PersonName | None = strawberry.field(description="PatientName, taken apart.")
+    birth_date: datetime.date | None = strawberry.field(description="PatientBirthDate (0010,0030).")
+    sex: str | None = strawberry.field(description="PatientSex (0010,0040): M, F or O.")
+    last_update: datetime.datetime | None = strawberry.field(description="When an instance last arrived.")
+    is_stable: bool = strawberry.field(description=IS_STABLE)
+    labels: list[str] | None = strawberry.field(description=LABELS)
+    studies_count: int
+    instances_count: int
+    tag: str | None = strawberry.field(resolver=_tag, description=TAG)
+    tags: JSON = strawberry.field(resolver=_tags, description=TAGS)
+    archive_url: str = strawberry.field(resolver=_archive_url, description=ARCHIVE_URL)
+
+    @strawberry.field(description="Its studies, the newest first.")
+    def studies(
+        self,
+        info: Info,
+        filter: StudyFilter | None = None,  # noqa: A002 - the contract's name
+        order_by: list[StudyOrder] | None = None,
+        first: First = None,
+        offset: Offset = None,
+    ) -> list["Study"]:
+        """Read what the plan fetched."""
+        return cast("list[Study]", _linked(self, info))
+
+    @classmethod
+    def is_type_of(cls, value: object, _info: object) -> bool:
+        """Say that the record is this type."""
+        return isinstance(value, records.Patient)
+
+
+@strawberry.type(description="A study of one patient.")
+class Study(Node):
+    """`records.Study`."""
+
+    orthanc_id: strawberry.ID = strawberry.field(description=ORTHANC_ID)
+    study_instance_uid: strawberry.ID = strawberry.field(
+        name="studyInstanceUID", description="StudyInstanceUID (0020,000D)."
+    )
+    description: str | None = strawberry.field(description="StudyDescription (0008,1030).")
+    study_date: datetime.date | None = strawberry.field(description="StudyDate (0008,0020).")
+    study_time: datetime.time | None = strawberry.field(description="StudyTime (0008,0030).")
+    study_id: str | None = strawberry.field(description="StudyID (0020,0010).")
+    accession_number: str | None = strawberry.field(description="AccessionNumber (0008,0050).")
+    referring_physician_name: str | None = strawberry.field(description="ReferringPhysicianName (0008,0090).")
+    institution_name: str | None = strawberry.field(description="InstitutionName (0008,0080).")
+    modalities: list[str] = strawberry.field(description="The modalities of its series (0008,0061), sorted.")
+    last_update: datetime.datetime | None = strawberry.field(description="When an instance last arrived.")
+    is_stable: bool = strawberry.field(description=IS_STABLE)
+    labels: list[str] | None = strawberry.field(description=LABELS)
+    series_count: int
+    instances_count: int
+    patient: Patient = strawberry.field(resolver=_linked, graphql_type=Patient)
+    tag: str | None = strawberry.field(resolver=_tag, description=TAG)
+    tags: JSON = strawberry.field(resolver=_tags, description=TAGS)
+    archive_url: str = strawberry.field(resolver=_archive_url, description=ARCHIVE_URL)
+
+    @strawberry.field(description="Its series, by number.")
+    def series(
+        self,
+        info: Info,
+        filter: SeriesFilter | None = None,  # noqa: A002
+        order_by: list[SeriesOrder] | None = None,
+        first: First = None,
+        offset: Offset = None,
+    ) -> list["Series"]:
+        """Read what the plan fetched."""
+        return cast("list[Series]", _linked(self, info))
+
+    @classmethod
+    def is_type_of(cls, value: object, _info: object) -> bool:
+        """Say that the record is this type."""
+        return isinstance(value, records.Study)
+
+
+@strawberry.type(description="A series of one study.")
+class Series(Node):
+    """`records.Series`."""
+
+    orthanc_id: strawberry.ID = strawberry.field(description=ORTHANC_ID)
+    series_instance_uid: strawberry.ID = strawberry.field(
+        name="seriesInstanceUID", description="SeriesInstanceUID (0020,000E)."
+    )
+    description: str | None = strawberry.field(description="SeriesDescription (0008,103E).")
+    modality: str | None = strawberry.field(description="Modality (0008,0060).")
+    series_number: int | None = strawberry.field(description="SeriesNumber (0020,0011).")
+    body_part_examined: str | None = strawberry.field(description="BodyPartExamined (0018,0015).")
+    protocol_name: str | None = strawberry.field(description="ProtocolName (0018,1030).")
+    manufacturer: str | None = strawberry.field(description="Manufacturer (0008,0070).")
+    station_name: str | None = strawberry.field(description="StationName (0008,1010).")
+    series_date: datetime.date | None = strawberry.field(description="SeriesDate (0008,0021).")
+    series_time: datetime.time | None = strawberry.field(description="SeriesTime (0008,0031).")
+    last_update: datetime.datetime | None = strawberry.field(description="When an instance last arrived.")
+    is_stable: bool = strawberry.field(description=IS_STABLE)
+    labels: list[str] | None = strawberry.field(description=LABELS)
+    instances_count: int
+    study: Study = strawberry.field(resolver=_linked, graphql_type=Study)
+    tag: str | None = strawberry.field(resolver=_tag, description=TAG)
+    tags: JSON = strawberry.field(resolver=_tags, description=TAGS)
+    archive_url: str = strawberry.field(resolver=_archive_url, description=ARCHIVE_URL)
+
+    @strawberry.field(description="Its instances, by number.")
+    def instances(
+        self,
+        info: Info,
+        filter: InstanceFilter | None = None,  # noqa: A002
+        order_by: list[InstanceOrder] | None = None,
+        first: First = None,
+        offset: Offset = None,
+    ) -> list["Instance"]:
+        """Read what the plan fetched."""
+        return cast("list[Instance]", _linked(self, info))
+
+    @strawberry.field(description="A small picture of its middle instance.")
+    def thumbnail_url(root: strawberry.Parent[records.Series], info: Info) -> str:  # noqa: N805
+        """Make the URL; the route finds the middle instance."""
+        return info.context.links.to(root, "thumbnail")
+
+    @classmethod
+    def is_type_of(cls, value: object, _info: object) -> bool:
+        """Say that the record is this type."""
+        return isinstance(value, records.Series)
+
+
+@strawberry.type(description="An instance: one DICOM file.")
+class Instance(Node):
+    """`records.Instance`."""
+
+    orthanc_id: strawberry.ID = strawberry.field(description=ORTHANC_ID)
+    sop_instance_uid: strawberry.ID = strawberry.field(name="sopInstanceUID", description="SOPInstanceUID (0008,0018).")
+    sop_class_uid: strawberry.ID | None = strawberry.field(name="sopClassUID", description="SOPClassUID (0008,0016).")
+    instance_number: int | None = strawberry.field(description="InstanceNumber (0020,0013).")
+    rows: int | None = strawberry.field(description="Rows (0028,0010).")
+    columns: int | None = strawberry.field(description="Columns (0028,0011).")
+    number_of_frames: int | None = strawberry.field(description="NumberOfFrames (0028,0008).")
+    pixel_spacing: list[float] | None = strawberry.field(
+        description="PixelSpacing (0028,0030): row spacing, column spacing, in mm."
+    )
+    slice_thickness: float | None = strawberry.field(description="SliceThickness (0018,0050) in mm.")
+    slice_location: float | None = strawberry.field(description="SliceLocation (0020,1041) in mm.")
+    image_position_patient: list[float] | None = strawberry.field(
+        description="ImagePositionPatient (0020,0032): x, y, z in mm."
+    )
+    image_orientation_patient: list[float] | None = strawberry.field(
+        description="ImageOrientationPatient (0020,0037): direction cosines of the row, then of the column."
+    )
+    transfer_syntax_uid: strawberry.ID | None = strawberry.field(
+        name="transferSyntaxUID", description="TransferSyntaxUID (0002,0010)."
+    )
+    file_size: int = strawberry.field(description="The size of the DICOM file in bytes.")
+    labels: list[str] | None = strawberry.field(description=LABELS)
+    series: Series = strawberry.field(resolver=_linked, graphql_type=Series)
+    tag: str | None = strawberry.field(resolver=_tag, description=TAG)
+    tags: JSON = strawberry.field(resolver=_tags, description=TAGS)
+
+    @strawberry.field(description="The DICOM file (PS3.10); also what a `wadouri:` image loader takes.")
+    def file_url(root: strawberry.Parent[records.Instance], info: Info) -> str:  # noqa: N805
+        """Make the URL."""
+        return info.context.links.to(root, "file")
+
+    @strawberry.field(description="One frame as PNG, with the file's own windowing.")
+    def preview_url(
+        root: strawberry.Parent[records.Instance],  # noqa: N805
+        info: Info,
+        frame: Annotated[int | None, strawberry.argument(description="Counted from 0.")] = 0,
+    ) -> str:
+        """Make the URL."""
+        return info.context.links.to(root, "preview") + (f"?frame={frame}" if frame else "")
+
+    @strawberry.field(description="A small picture of the first frame.")
+    def thumbnail_url(root: strawberry.Parent[records.Instance], info: Info) -> str:  # noqa: N805
+        """Make the URL."""
+        return info.context.links.to(root, "thumbnail")
+
+    @classmethod
+    def is_type_of(cls, value: object, _info: object) -> bool:
+        """Say that the record is this type."""
+        return isinstance(value, records.Instance)
+
+
+@dataclass(frozen=True, slots=True)
+class ListPage:
+    """What a connection is made of: a page of records, where it starts, and what each place of the answer shows."""
+
+    page: records.Page
+    offset: int
+    names: Mapping[str, Mapping[str, str]]
+
+    def cursor(self, index: int) -> str:
+        """The cursor of a record of this page: its position in the whole list."""
+        return to_base64("offset", self.offset + index)
+
+
+@dataclass(frozen=True, slots=True)
+class ListItem:
+    """One record of a page."""
+
+    listed: ListPage
+    index: int
+
+
+@strawberry.type(description="A node of a list, and where it stands.")
+class Edge(Generic[NodeType]):
+    """A Relay edge over a `ListItem`."""
+
+    @strawberry.field(description="What `after` takes to go on behind this node.")
+    def cursor(root: strawberry.Parent[ListItem]) -> str:  # noqa: N805
+        """Make the cursor."""
+        return root.listed.cursor(root.index)
+
+    @strawberry.field
+    def node(root: strawberry.Parent[ListItem], info: Info) -> NodeType:  # noqa: N805
+        """Show the record as this place of the answer wants it."""
+        edges = info.path.prev.prev if info.path.prev else None
+        names = root.listed.names[f"{edges.key if edges else ''}.{info.path.key}"]
+        return cast("NodeType", shown(root.listed.page.records[root.index], names))
+
+
+@strawberry.type(description="A page of a list.")
+class Connection(Generic[NodeType]):
+    """A Relay connection over a `ListPage`."""
+
+    @strawberry.field(description="The nodes of this page, without edges around them.")
+    def nodes(root: strawberry.Parent[ListPage], info: Info) -> list[NodeType]:  # noqa: N805
+        """Show the records as this place of the answer wants them."""
+        names = root.names[str(info.path.key)]
+        return cast("list[NodeType]", [shown(record, names) for record in root.page.records])
+
+    @strawberry.field
+    def edges(root: strawberry.Parent[ListPage]) -> list[Edge[NodeType]]:  # noqa: N805
+        """Show the records as edges."""
+        return cast("list[Edge[NodeType]]", [ListItem(root, index) for index in range(len(root.page.records))])
+
+    @strawberry.field
+    def page_info(root: strawberry.Parent[ListPage]) -> PageInfo:  # noqa: N805
+        """Tell where this page is in the list."""
+        last = len(root.page.records) - 1
+        return PageInfo(
+            has_next_page=root.page.has_next,
+            has_previous_page=root.offset > 0,
+            start_cursor=root.cursor(0) if last >= 0 else None,
+            end_cursor=root.cursor(last) if last >= 0 else None,
+        )
+
+    @strawberry.field(description="How many match in all; costs a call to Orthanc where selected.")
+    def total_count(root: strawberry.Parent[ListPage]) -> int:  # noqa: N805
+        """Read what the plan counted."""
+        return cast("int", root.page.total)
+
+
+def shown(record: records.Resource, names: Mapping[str, str]) -> records.Resource:
+    """A record of a page as one place of the answer shows it: with its own links, under its own names."""
+    if not names:
+        return record
+    return replace(record, links={name: record.links[planned] for name, planned in names.items()})

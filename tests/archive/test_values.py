@@ -1,0 +1,127 @@
+"""DICOM values as text become Python values; what the standard does not allow becomes None."""
+
+from datetime import UTC, date, datetime, time
+
+import pytest
+
+from orthancproxy.archive import values
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        ("42", 42),
+        (" -7 ", -7),
+        ("+7", 7),
+        ("007", 7),
+        ("2147483647", 2**31 - 1),
+        ("2147483648", None),
+        ("1.0", None),
+        ("1e3", None),
+        ("١", None),
+        ("1\\2", None),
+        ("", None),
+        (None, None),
+    ],
+)
+def test_integer(value: str | None, expected: int | None) -> None:
+    assert values.integer(value) == expected
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        ("1.5", 1.5),
+        ("-.5", -0.5),
+        ("1.", 1.0),
+        (" 1e-3 ", 0.001),
+        ("nan", None),
+        ("inf", None),
+        ("1e999", None),
+        ("1_0", None),
+        ("1,5", None),
+        (None, None),
+    ],
+)
+def test_decimal(value: str | None, expected: float | None) -> None:
+    assert values.decimal(value) == expected
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [("0.5\\0.25", [0.5, 0.25]), ("1", [1.0]), ("0.5\\", None), ("0.5\\x", None), ("", None), (None, None)],
+)
+def test_decimals_are_all_right_or_none(value: str | None, expected: list[float] | None) -> None:
+    assert values.decimals(value) == expected
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        ("20260111", date(2026, 1, 11)),
+        ("20260111 ", date(2026, 1, 11)),
+        ("20260231", None),
+        ("2026.01.11", None),
+        ("202601", None),
+        ("00000101", None),
+        (None, None),
+    ],
+)
+def test_date(value: str | None, expected: date | None) -> None:
+    assert values.calendar_date(value) == expected
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        ("10", time(10)),
+        ("1011", time(10, 11)),
+        ("101112", time(10, 11, 12)),
+        ("101112.5", time(10, 11, 12, 500_000)),
+        ("101112.123456", time(10, 11, 12, 123_456)),
+        ("235960", None),
+        ("24", None),
+        ("10:11", None),
+        (None, None),
+    ],
+)
+def test_time(value: str | None, expected: time | None) -> None:
+    assert values.time_of_day(value) == expected
+
+
+def test_timestamp_of_orthanc_is_utc() -> None:
+    assert values.timestamp("20260111T101112") == datetime(2026, 1, 11, 10, 11, 12, tzinfo=UTC)
+    assert values.timestamp("yesterday") is None
+
+
+@pytest.mark.parametrize(
+    ("value", "formatted", "family", "given", "ideographic", "phonetic"),
+    [
+        ("Hong^Gildong=洪^吉洞=홍^길동", "Hong, Gildong", "Hong", "Gildong", "洪^吉洞", "홍^길동"),
+        ("홍^길동", "홍 길동", "홍", "길동", None, None),
+        ("Yamada^Tarou=山田^太郎=やまだ^たろう", "Yamada, Tarou", "Yamada", "Tarou", "山田^太郎", "やまだ^たろう"),
+        ("Adams^John Robert Quincy^^Rev.^B.A.", "Rev. Adams, John Robert Quincy B.A.", "Adams", "John Robert Quincy", None, None),
+        ("Doe", "Doe", "Doe", None, None, None),
+        ("^Jane", "Jane", None, "Jane", None, None),
+        ("=山田^太郎", "山田 太郎", None, None, "山田^太郎", None),
+        ("^^^^", "", None, None, None, None),
+    ],
+)  # fmt: skip
+def test_person_name(
+    value: str, formatted: str, family: str | None, given: str | None, ideographic: str | None, phonetic: str | None
+) -> None:
+    name = values.person_name(value)
+    assert name is not None
+    assert (name.formatted, name.family, name.given) == (formatted, family, given)
+    assert (name.ideographic, name.phonetic) == (ideographic, phonetic)
+
+
+@pytest.mark.parametrize("value", ["", "  ", None])
+def test_no_person_name(value: str | None) -> None:
+    assert values.person_name(value) is None
+
+
+def test_text_loses_its_padding_only() -> None:
+    assert values.text(" T1 w \0") == "T1 w"
+    assert values.text("  ") is None
+    assert values.texts("CT\\ MR\\") == ["CT", "MR"]

@@ -1,0 +1,106 @@
+"""What all tests share: real Orthancs with known archives in them, and clients of the gateway before them."""
+
+from collections.abc import Callable, Generator, Iterator
+from contextlib import ExitStack
+from typing import Any
+
+import pytest
+from django.test import Client
+from pytest_django import Settings
+
+from orthancproxy.orthanc.calls import CallLog, recording
+from orthancproxy.resolvers.context import connect
+from orthancproxy.sandbox.orthanc import INDEXED_INSTANCE_TAGS, LocalOrthanc
+from tests.corpus import hierarchy, load
+
+UseOrthanc = Callable[[LocalOrthanc], LocalOrthanc]
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Fail what was skipped: a live test that does not run proves nothing."""
+    report = yield
+    if report.skipped and not hasattr(report, "wasxfail"):
+        report.outcome = "failed"
+        report.longrepr = f"skipped tests count as failed: {report.longrepr}"
+    return report
+
+
+@pytest.fixture(scope="session")
+def start_orthanc() -> Iterator[Callable[..., LocalOrthanc]]:
+    """Start Orthancs that live until the end of the session; arguments are those of LocalOrthanc."""
+    with ExitStack() as stack:
+        yield lambda **options: stack.enter_context(LocalOrthanc(**options))
+
+
+@pytest.fixture(scope="session")
+def archive(start_orthanc: Callable[..., LocalOrthanc]) -> LocalOrthanc:
+    """The archive of `tests.corpus.hierarchy`: read it, change nothing in it."""
+    orthanc = start_orthanc(configuration=INDEXED_INSTANCE_TAGS)
+    load(orthanc, hierarchy())
+    return orthanc
+
+
+@pytest.fixture(scope="session")
+def unindexed_archive(start_orthanc: Callable[..., LocalOrthanc]) -> LocalOrthanc:
+    """The same archive in an Orthanc that has only its own main DICOM tags indexed."""
+    orthanc = start_orthanc()
+    load(orthanc, hierarchy())
+    return orthanc
+
+
+@pytest.fixture(params=["indexed", "unindexed"])
+def any_archive(request: pytest.FixtureRequest) -> LocalOrthanc:
+    """Either archive: the answers are the same."""
+    name = "archive" if request.param == "indexed" else "unindexed_archive"
+    orthanc: LocalOrthanc = request.getfixturevalue(name)
+    return orthanc
+
+
+@pytest.fixture
+def use_orthanc(settings: Settings) -> Iterator[UseOrthanc]:
+    """Point the gateway to an Orthanc for one test."""
+
+    def use(orthanc: LocalOrthanc) -> LocalOrthanc:
+        settings.ORTHANC_BASE_URL = orthanc.base_url
+        connect.cache_clear()
+        return orthanc
+
+    yield use
+    connect.cache_clear()
+
+
+class GraphQL:
+    """A client of the GraphQL endpoint that remembers the calls to Orthanc of its last query."""
+
+    def __init__(self) -> None:
+        self._client = Client()
+        self.calls = CallLog()
+
+    def answer(self, query: str, **variables: Any) -> dict[str, Any]:
+        """The whole answer, errors included."""
+        with recording() as self.calls:
+            response = self._client.post(
+                "/graphql/", {"query": query, "variables": variables}, content_type="application/json"
+            )
+        answer: dict[str, Any] = response.json()
+        return answer
+
+    def __call__(self, query: str, **variables: Any) -> dict[str, Any]:
+        """The data of an answer without errors."""
+        answer = self.answer(query, **variables)
+        assert "errors" not in answer, answer["errors"]
+        data: dict[str, Any] = answer["data"]
+        return data
+
+    def error(self, query: str, **variables: Any) -> dict[str, Any]:
+        """The only error of an answer."""
+        [error] = self.answer(query, **variables)["errors"]
+        assert isinstance(error, dict)
+        return error
+
+
+@pytest.fixture
+def graphql() -> GraphQL:
+    """A client of the GraphQL endpoint."""
+    return GraphQL()

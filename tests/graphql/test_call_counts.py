@@ -1,0 +1,171 @@
+"""How many calls to Orthanc a query costs: a matter of its shape, never of how many patients there are."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import pytest
+
+from orthancproxy.resolvers.context import connect
+from orthancproxy.sandbox.orthanc import INDEXED_INSTANCE_TAGS, LocalOrthanc
+from tests.conftest import GraphQL, UseOrthanc
+from tests.corpus import hierarchy, load
+
+pytestmark = pytest.mark.live
+
+
+@dataclass(frozen=True)
+class Shape:
+    """A query, and its calls: on 1.12.5 and newer, on older ones, and there besides these for each study."""
+
+    name: str
+    query: str
+    extended: int
+    plain: int
+    plain_for_each_study: int = 0
+
+
+SHAPES = [
+    Shape("patients", "{ patients(first: 1000) { nodes { patientId name { formatted } } } }", 1, 1),
+    Shape("patients counted", "{ patients(first: 1000) { totalCount nodes { patientId } } }", 2, 1),
+    Shape("only a count", "{ studies(first: 0) { totalCount } }", 2, 1),
+    Shape("two levels", "{ patients(first: 1000) { nodes { studies { description seriesCount } } } }", 2, 2),
+    Shape(
+        "three levels", "{ patients(first: 1000) { nodes { studies { series { modality instancesCount } } } } }", 3, 3
+    ),
+    Shape(
+        "four levels",
+        "{ patients(first: 1000) { nodes { studies { series { instances { instanceNumber fileSize } } } } } }",
+        4,
+        4,
+    ),
+    Shape(
+        "four levels, with modalities, which older ones know from the series alone",
+        "{ patients(first: 1000) { nodes { studies { modalities instancesCount series { instances { id } } } } } }",
+        4,
+        4,
+    ),
+    Shape(
+        "modalities without series",
+        "{ studies(first: 1000) { nodes { modalities instancesCount } } }",
+        1,
+        2,
+    ),
+    Shape(
+        "a patient's counts, and all levels below",
+        "{ patients(first: 1000) { nodes { studiesCount instancesCount studies { series { instances { id } } } } } }",
+        4,
+        4,
+    ),
+    Shape(
+        "tags that are in the index of newer ones only",
+        "{ patients(first: 1000) { nodes { studies { series { instances { rows columns pixelSpacing } } } } } }",
+        4,
+        4,
+        1,
+    ),
+    Shape(
+        "a tag from the files",
+        '{ studies(first: 1000) { nodes { series { instances { tag(keyword: "KVP") } } } } }',
+        3,
+        3,
+        1,
+    ),
+    Shape(
+        "a study's tag from the files", '{ studies(first: 1000) { nodes { tags(keywords: ["PatientAge"]) } } }', 1, 1, 1
+    ),
+    Shape(
+        "files and transfer syntaxes",
+        "{ studies(first: 1000) { nodes { series { instances { fileSize transferSyntaxUID sopClassUID } } } } }",
+        3,
+        3,
+    ),
+    Shape(
+        "nested filters, orders and limits",
+        """{ patients(first: 1000, filter: {patientId: "P*"}) { nodes { studies(
+            filter: {description: "brain*"}, orderBy: [{field: DESCRIPTION}], first: 1) {
+            series(filter: {modality: "CT"}) { instances(first: 1, offset: 1) { instanceNumber } } } } } }""",
+        4,
+        4,
+    ),
+    Shape(
+        "aliases with different filters are two lists, without they share one",
+        """{ studies(first: 1000) { nodes { ct: series(filter: {modality: "CT"}) { id }
+            all: series { id } some: series(first: 1) { seriesNumber } } } }""",
+        3,
+        3,
+    ),
+    Shape("up from instances", "{ instances(first: 1000) { nodes { series { study { patient { sex } } } } } }", 4, 4),
+    Shape(
+        "up and down again", "{ seriesList(first: 1000) { nodes { study { series { id } patient { sex } } } } }", 4, 4
+    ),
+    Shape(
+        "fragments and directives",
+        """query ($no: Boolean = false) { studies(first: 1000) { ...page nodes { ...on Study { ...s } } } }
+        fragment page on StudyConnection { totalCount @include(if: $no) pageInfo { hasNextPage } }
+        fragment s on Study { id patient @skip(if: true) { id } series @include(if: $no) { id } ...t }
+        fragment t on Study { description series @skip(if: $no) { modality } }""",
+        2,
+        2,
+    ),
+    Shape(
+        "nodes and edges", "{ studies { nodes { series { id } } edges { node { series(first: 1) { id } } } } }", 2, 2
+    ),
+]
+
+
+@pytest.fixture(scope="session")
+def archives(start_orthanc: Callable[..., LocalOrthanc]) -> dict[int, LocalOrthanc]:
+    """Archives of one patient and of fifty, each with two studies of two series of two instances."""
+    archives = {count: start_orthanc(configuration=INDEXED_INSTANCE_TAGS) for count in (1, 50)}
+    for count, orthanc in archives.items():
+        load(orthanc, hierarchy(patients=count, studies=2, series=2, instances=2))
+    return archives
+
+
+@pytest.mark.parametrize("patients", [1, 50])
+@pytest.mark.parametrize("shape", SHAPES, ids=[shape.name for shape in SHAPES])
+def test_number_of_calls_depends_on_the_shape_only(
+    shape: Shape, patients: int, archives: dict[int, LocalOrthanc], use_orthanc: UseOrthanc, graphql: GraphQL
+) -> None:
+    use_orthanc(archives[patients])
+    extended = connect().capabilities().has_extended_find
+
+    graphql(shape.query)
+
+    studies = 2 * patients
+    expected = shape.extended if extended else shape.plain + shape.plain_for_each_study * studies
+    assert graphql.calls.count == expected, [(call.method, call.template) for call in graphql.calls.calls]
+
+
+def test_a_list_of_many_parents_is_split(
+    start_orthanc: Callable[..., LocalOrthanc], use_orthanc: UseOrthanc, graphql: GraphQL
+) -> None:
+    orthanc = use_orthanc(start_orthanc())
+    load(orthanc, hierarchy(patients=501, studies=1, series=1, instances=1))
+    extended = connect().capabilities().has_extended_find
+
+    answer = graphql("{ patients(first: 1000) { nodes { studies { description } } } }")
+
+    assert [len(patient["studies"]) for patient in answer["patients"]["nodes"]] == [1] * 501
+    assert graphql.calls.count == (3 if extended else 2)
+
+
+def test_files_are_read_only_for_tags_that_are_in_them_alone(
+    start_orthanc: Callable[..., LocalOrthanc], use_orthanc: UseOrthanc, graphql: GraphQL
+) -> None:
+    orthanc = use_orthanc(start_orthanc())
+    load(orthanc, hierarchy(patients=1))
+    query = "{ patients { nodes { instancesCount studies { modalities series { instances { %s } } } } } }"
+    indexed = query % "instanceNumber numberOfFrames imagePositionPatient fileSize transferSyntaxUID"
+    expected = graphql(indexed)
+
+    # without its files, Orthanc can only answer from its index
+    orthanc.stop()
+    for file in (orthanc.folder / "storage").glob("??/??/*"):
+        file.unlink()
+    orthanc.start()
+
+    assert graphql(indexed) == expected
+    answer = graphql.answer(query % "rows")
+    rows = [] if answer["data"] is None else str(answer["data"]).split("'rows': ")[1:]
+    assert "errors" in answer or all(row.startswith("None") for row in rows)
