@@ -1,0 +1,52 @@
+# The commands of the project; `make` lists them. What is longer than a line or two is a script in dev/.
+
+MAKEFLAGS += --no-print-directory
+PYTHON := .venv/bin/python
+WEB := orthancproxy/static/orthancproxy/.graphiql-built
+# what the tests use besides Orthanc: a command, and the Debian packages that bring it
+TEST_TOOLS := /usr/bin/chromium=chromium,fonts-noto-cjk dcmftest=dcmtk dciodvfy=dicom3tools
+WEB_SOURCES := $(shell find orthancproxy/web -name node_modules -prune -o -type f -print)
+
+.PHONY: help run test test-matrix check web lock clean
+.DEFAULT_GOAL := help
+
+help: ## List these commands
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 14
+
+run: .venv/.synced web ## Serve with a local Orthanc and sample studies (PORT, HOST, ORTHANC_BASE_URL)
+	@dev/install-orthanc
+	@exec $(PYTHON) manage.py sandbox
+
+test: .venv/.synced web ## Run all tests, the live ones on the Orthanc that is installed (ARGS: more for pytest)
+	@dev/install-orthanc
+	@dev/install-debian-packages $(TEST_TOOLS)
+	$(PYTHON) -m pytest $(ARGS)
+
+test-matrix: .venv/.synced web ## Run the live tests again on Orthanc 1.12.7 (ARGS: more for pytest)
+	@dev/install-debian-packages $(TEST_TOOLS)
+	root=$$(dev/orthanc-1.12.7) && ORTHANC_ROOT=$$root $(PYTHON) -m pytest -m live $(ARGS)
+
+check: .venv/.synced ## Lint, types, import contracts, migrations, the committed schema, the lock files
+	.venv/bin/ruff check
+	.venv/bin/ruff format --check
+	.venv/bin/mypy
+	.venv/bin/lint-imports
+	$(PYTHON) manage.py makemigrations --check --dry-run
+	$(PYTHON) manage.py export_schema schema | diff -u schema/schema.graphql -
+	dev/lock --check
+
+web: $(WEB) ## Build the GraphiQL page (needs Node 20 and npm)
+
+$(WEB): $(WEB_SOURCES)
+	@dev/build-web
+
+lock: .venv/.synced ## Bring the lock files up to date with pyproject.toml (ARGS=--upgrade: and with PyPI)
+	dev/lock $(ARGS)
+
+clean: ## Remove what the other commands have made, the sample data too
+	rm -rf .venv .uv .data .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	rm -rf orthancproxy/web/node_modules orthancproxy/static
+
+.venv/.synced: requirements-dev.txt dev/make-environment
+	@dev/make-environment
+	@touch $@
