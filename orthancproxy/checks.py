@@ -1,0 +1,170 @@
+"""System checks: what is wrong in the configuration, and how to put it right."""
+
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from django.apps import AppConfig
+from django.conf import settings
+from django.core.checks import CheckMessage, Error, Tags, Warning, register  # noqa: A004  Django's name for it
+
+from orthancproxy.conf import SETTINGS, Kind, conf
+from orthancproxy.observability import LOG_FORMATS
+
+TYPES: dict[Kind, tuple[type, ...]] = {
+    "text": (str,),
+    "secret": (str,),
+    "number": (int, float),
+    "integer": (int,),
+    "flag": (bool,),
+    "list": (list, tuple),
+}
+
+
+@register(Tags.security)
+def check_settings(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list[CheckMessage]:
+    """Return every problem of the gateway's settings."""
+    unreadable = [
+        Error(problem, hint="Correct or remove the environment variable.", id="orthancproxy.E001")
+        for problem in getattr(settings, "ORTHANC_ENVIRONMENT_PROBLEMS", ())
+    ]
+    # the other checks take the types for granted
+    wrong = list(_wrong_types()) or [message for check in CHECKS for message in check()]
+    return [*unreadable, *wrong]
+
+
+def _wrong_types() -> Iterator[CheckMessage]:
+    for setting in SETTINGS:
+        value = getattr(settings, setting.name, setting.default)
+        wanted = TYPES[setting.kind]
+        # bool is an int to Python, and no number of seconds
+        if not isinstance(value, wanted) or (isinstance(value, bool) and bool not in wanted):
+            yield Error(
+                f"{setting.name} is of type {type(value).__name__}.",
+                hint=f"It must be of type {' or '.join(kind.__name__ for kind in wanted)}.",
+                id="orthancproxy.E002",
+            )
+
+
+def _base_url() -> Iterator[CheckMessage]:
+    message = ""
+    try:
+        url = urlsplit(conf.ORTHANC_BASE_URL)
+        if url.scheme not in ("http", "https") or not url.hostname or url.port == 0:
+            message = "ORTHANC_BASE_URL is not an http or https URL."
+        elif url.username is not None or url.password is not None:
+            message = "ORTHANC_BASE_URL holds credentials."
+        elif url.query or url.fragment:
+            message = "ORTHANC_BASE_URL has a query or a fragment."
+    except ValueError:
+        message = "ORTHANC_BASE_URL is not a URL."
+    if message:
+        hint = "Give it as http://host:8042, and the credentials in ORTHANC_USERNAME and ORTHANC_PASSWORD."
+        yield Error(message, hint=hint, id="orthancproxy.E003")
+
+
+def _ca_bundle() -> Iterator[CheckMessage]:
+    if conf.ORTHANC_CA_BUNDLE and not Path(conf.ORTHANC_CA_BUNDLE).is_file():
+        yield Error(
+            f"ORTHANC_CA_BUNDLE: there is no file {conf.ORTHANC_CA_BUNDLE}.",
+            hint="Name a PEM file, or leave it empty to trust the public authorities.",
+            id="orthancproxy.E004",
+        )
+
+
+def _timeouts() -> Iterator[CheckMessage]:
+    for name, seconds in (
+        ("ORTHANC_CONNECT_TIMEOUT", conf.ORTHANC_CONNECT_TIMEOUT),
+        ("ORTHANC_READ_TIMEOUT", conf.ORTHANC_READ_TIMEOUT),
+    ):
+        # also false of NaN; a day is far above what any proxy in between would wait for
+        if not 0 < seconds <= 86400:
+            yield Error(f"{name} is {seconds}.", hint="Give seconds, such as 30.", id="orthancproxy.E005")
+
+
+def _sizes() -> Iterator[CheckMessage]:
+    for name, value, most, id_ in (
+        ("ORTHANC_POOL_SIZE", conf.ORTHANC_POOL_SIZE, 1000, "orthancproxy.E006"),
+        ("ORTHANC_MAX_PAGE_SIZE", conf.ORTHANC_MAX_PAGE_SIZE, 1000, "orthancproxy.E007"),
+        ("ORTHANC_THUMBNAIL_SIZE", conf.ORTHANC_THUMBNAIL_SIZE, 2048, "orthancproxy.E008"),
+    ):
+        if not 1 <= value <= most:
+            yield Error(f"{name} is {value}.", hint=f"Give a number from 1 to {most}.", id=id_)
+
+
+def _log_format() -> Iterator[CheckMessage]:
+    if conf.ORTHANC_LOG_FORMAT not in LOG_FORMATS:
+        yield Error(
+            f"ORTHANC_LOG_FORMAT is {conf.ORTHANC_LOG_FORMAT!r}.",
+            hint=f"Give {' or '.join(LOG_FORMATS)}.",
+            id="orthancproxy.E009",
+        )
+
+
+def _cors_origins() -> Iterator[CheckMessage]:
+    for origin in conf.ORTHANC_CORS_ORIGINS:
+        if not _is_origin(origin):
+            yield Error(
+                f"ORTHANC_CORS_ORIGINS: {origin!r} is not an origin.",
+                hint="Give scheme and host without a path or wildcard, such as https://viewer.example.org.",
+                id="orthancproxy.E010",
+            )
+
+
+def _is_origin(origin: object) -> bool:
+    if not isinstance(origin, str):
+        return False
+    try:
+        url = urlsplit(origin)
+        port = "" if url.port is None else f":{url.port}"
+    except ValueError:
+        return False
+    host = f"[{url.hostname}]" if ":" in (url.hostname or "") else url.hostname
+    return (
+        bool(host)
+        and "*" not in origin
+        and url.scheme in ("http", "https")
+        and origin == f"{url.scheme}://{host}{port}"
+    )
+
+
+def _credentials() -> Iterator[CheckMessage]:
+    for name, given, other, missing in (
+        ("ORTHANC_USERNAME", conf.ORTHANC_USERNAME, "ORTHANC_PASSWORD", not conf.ORTHANC_PASSWORD),
+        ("ORTHANC_PASSWORD", conf.ORTHANC_PASSWORD, "ORTHANC_USERNAME", not conf.ORTHANC_USERNAME),
+    ):
+        if given and missing:
+            yield Error(f"{name} is set and {other} is not.", hint="Set both or neither.", id="orthancproxy.E011")
+    if ":" in conf.ORTHANC_USERNAME:
+        hint = "HTTP basic authentication has no way to send one: rename the user in Orthanc."
+        yield Error("ORTHANC_USERNAME has a colon.", hint=hint, id="orthancproxy.E012")
+
+
+def _exposure() -> Iterator[CheckMessage]:
+    if settings.DEBUG:
+        return
+    if "*" in settings.ALLOWED_HOSTS:
+        yield Warning(
+            "ALLOWED_HOSTS holds '*': who sets the Host header decides where the gateway's links lead.",
+            hint="Name the hosts, separated by commas, in DJANGO_ALLOWED_HOSTS.",
+            id="orthancproxy.W001",
+        )
+    if len(settings.SECRET_KEY) < 50 or len(set(settings.SECRET_KEY)) < 5:
+        yield Warning(
+            "SECRET_KEY is short: sessions signed with it can be forged.",
+            hint="Leave DJANGO_SECRET_KEY empty to have one made, or give 50 random characters.",
+            id="orthancproxy.W002",
+        )
+
+
+CHECKS: tuple[Callable[[], Iterator[CheckMessage]], ...] = (
+    _base_url,
+    _ca_bundle,
+    _timeouts,
+    _sizes,
+    _log_format,
+    _cors_origins,
+    _credentials,
+    _exposure,
+)

@@ -1,0 +1,85 @@
+"""What a trusted proxy says about the address that the client used.
+
+Django reads X-Forwarded-Host and -Proto by its settings USE_X_FORWARDED_HOST and SECURE_PROXY_SSL_HEADER.
+Here are the two that it lacks: -Port beside a host without one, and -Prefix, the path that the proxy
+took off.
+"""
+
+import re
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from asgiref.sync import iscoroutinefunction
+from django.http import HttpRequest
+from django.http.response import HttpResponseBase
+from django.urls import get_script_prefix, set_script_prefix
+from django.utils.decorators import sync_and_async_middleware
+
+from orthancproxy.conf import conf
+
+PREFIX = re.compile(r"(/[A-Za-z0-9._~-]+)+")
+PORT = re.compile(r"[1-9][0-9]{0,4}")
+DEFAULT_PORTS = {"http": "80", "https": "443"}
+
+
+@sync_and_async_middleware
+def forwarded_middleware(
+    get_response: Callable[[HttpRequest], Any],
+) -> Callable[[HttpRequest], HttpResponseBase | Awaitable[HttpResponseBase]]:
+    """Make `reverse` and `build_absolute_uri` right behind a proxy that ORTHANC_TRUST_FORWARDED trusts."""
+    if iscoroutinefunction(get_response):
+
+        async def forward_async(request: HttpRequest) -> HttpResponseBase:
+            with _as_the_client_sees_it(request):
+                response: HttpResponseBase = await get_response(request)
+                return response
+
+        return forward_async
+
+    def forward(request: HttpRequest) -> HttpResponseBase:
+        with _as_the_client_sees_it(request):
+            response: HttpResponseBase = get_response(request)
+            return response
+
+    return forward
+
+
+@contextmanager
+def _as_the_client_sees_it(request: HttpRequest) -> Iterator[None]:
+    before = get_script_prefix()
+    if conf.ORTHANC_TRUST_FORWARDED:
+        _add_port(request)
+        _add_prefix(request)
+    try:
+        yield
+    finally:
+        set_script_prefix(before)
+
+
+def _add_port(request: HttpRequest) -> None:
+    # Django itself would take it as it comes, for a request without a Host
+    port = _first(request, "HTTP_X_FORWARDED_PORT")
+    request.META.pop("HTTP_X_FORWARDED_PORT", None)
+    if not PORT.fullmatch(port):
+        return
+    request.META["HTTP_X_FORWARDED_PORT"] = port
+    name = "HTTP_X_FORWARDED_HOST" if "HTTP_X_FORWARDED_HOST" in request.META else "HTTP_HOST"
+    host = request.META.get(name, "")
+    has_port = ":" in host.rpartition("]")[2]
+    if host and not has_port and port != DEFAULT_PORTS.get(request.scheme or ""):
+        request.META[name] = f"{host}:{port}"
+
+
+def _add_prefix(request: HttpRequest) -> None:
+    prefix = _first(request, "HTTP_X_FORWARDED_PREFIX").rstrip("/")
+    if not PREFIX.fullmatch(prefix) or ".." in prefix:
+        return
+    request.META["SCRIPT_NAME"] = prefix + request.META.get("SCRIPT_NAME", "")
+    request.path = prefix + request.path
+    set_script_prefix(prefix + get_script_prefix())
+
+
+def _first(request: HttpRequest, name: str) -> str:
+    value: str = request.META.get(name, "")
+    return value.split(",")[0].strip()

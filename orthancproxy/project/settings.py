@@ -1,0 +1,113 @@
+"""Django settings of the stand-alone deployment, all of them from the environment."""
+
+from pathlib import Path
+
+from orthancproxy import conf
+from orthancproxy.observability import logging_config
+from orthancproxy.project.environment import Environment
+from orthancproxy.project.static import cache_for_good
+
+BASE_DIR = Path(__file__).resolve().parents[2]
+
+environment = Environment()
+_gateway = {setting.name: environment.read(setting) for setting in conf.SETTINGS}
+_deployment = {variable.name: environment.read(variable) for variable in conf.DEPLOYMENT_VARIABLES}
+globals().update(_gateway)
+
+DATA_DIR = environment.folder(BASE_DIR / _deployment["DJANGO_DATA_DIR"])
+SECRET_KEY = environment.secret_key(_deployment["DJANGO_SECRET_KEY"], DATA_DIR)
+DEBUG = _deployment["DJANGO_DEBUG"]
+ALLOWED_HOSTS = list(_deployment["DJANGO_ALLOWED_HOSTS"])
+CSRF_TRUSTED_ORIGINS = list(_deployment["DJANGO_CSRF_TRUSTED_ORIGINS"])
+CSRF_FAILURE_VIEW = "orthancproxy.error_responses.csrf_failure"
+
+INSTALLED_APPS = [
+    # before staticfiles, so that `runserver` leaves the files to its middleware as well
+    "servestatic",
+    "corsheaders",
+    "django.contrib.contenttypes",
+    "django.contrib.auth",
+    "django.contrib.sessions",
+    "django.contrib.staticfiles",
+    "rest_framework",
+    "drf_spectacular",
+    "drf_spectacular_sidecar",
+    "strawberry_django",
+    "orthancproxy",
+]
+
+# each of them runs on the event loop, so that no request waits for a thread before its view
+MIDDLEWARE = [
+    "orthancproxy.observability.observability_middleware",
+    "orthancproxy.forwarded.forwarded_middleware",
+    "orthancproxy.project.middleware.SecurityHeaders",
+    "orthancproxy.project.middleware.FrameOptions",
+    "corsheaders.middleware.CorsMiddleware",
+    "orthancproxy.project.middleware.HostAndLength",
+    "servestatic.middleware.ServeStaticMiddleware",
+]
+ROOT_URLCONF = "orthancproxy.project.urls"
+ASGI_APPLICATION = "orthancproxy.project.asgi.application"
+APPEND_SLASH = False
+TEMPLATES = [{"BACKEND": "django.template.backends.django.DjangoTemplates", "APP_DIRS": True}]
+
+DATABASES = {"default": environment.database(_deployment["DATABASE_URL"], DATA_DIR)}
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+USE_TZ = True
+TIME_ZONE = "UTC"
+
+STATIC_URL = "/static/"
+STATIC_ROOT = DATA_DIR / "static"
+STORAGES = {"staticfiles": {"BACKEND": "orthancproxy.project.static.StaticStorage"}}
+# what collectstatic made (a container image) goes first; without it, the apps' own folders serve
+SERVESTATIC_USE_STATIC_ROOT = STATIC_ROOT.is_dir()
+SERVESTATIC_USE_FINDERS = not SERVESTATIC_USE_STATIC_ROOT
+SERVESTATIC_ALLOW_ALL_ORIGINS = False
+SERVESTATIC_ADD_HEADERS_FUNCTION = cache_for_good
+
+# a proxy that is trusted here must set or remove each of these headers: a client could send them too
+USE_X_FORWARDED_HOST = _gateway["ORTHANC_TRUST_FORWARDED"]
+USE_X_FORWARDED_PORT = _gateway["ORTHANC_TRUST_FORWARDED"]
+SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if _gateway["ORTHANC_TRUST_FORWARDED"] else None
+SECURE_CONTENT_TYPE_NOSNIFF = True
+SECURE_REFERRER_POLICY = "same-origin"
+X_FRAME_OPTIONS = "DENY"
+
+CORS_ALLOWED_ORIGINS = list(_gateway["ORTHANC_CORS_ORIGINS"])
+CORS_URLS_REGEX = r"^/(graphql|api)(/|$)"
+CORS_ALLOW_CREDENTIALS = True
+CORS_ALLOW_HEADERS = [
+    "accept",
+    "authorization",
+    "content-type",
+    "if-none-match",
+    "range",
+    "x-csrftoken",
+    "x-request-id",
+]
+CORS_EXPOSE_HEADERS = ["Content-Disposition", "ETag", "Retry-After", "X-Request-ID"]
+
+REST_FRAMEWORK = {
+    "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
+    "DEFAULT_PARSER_CLASSES": ["rest_framework.parsers.JSONParser"],
+    "DEFAULT_AUTHENTICATION_CLASSES": [],
+    "DEFAULT_PERMISSION_CLASSES": [],
+    "UNAUTHENTICATED_USER": None,
+    "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
+    "EXCEPTION_HANDLER": "orthancproxy.rest.errors.exception_handler",
+}
+SPECTACULAR_SETTINGS = {
+    "TITLE": "Orthanc gateway",
+    "DESCRIPTION": "Patients, studies, series and instances of an Orthanc archive.",
+    "VERSION": "0.1.0",
+    "SERVE_INCLUDE_SCHEMA": False,
+    "SWAGGER_UI_DIST": "SIDECAR",
+    "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
+    "REDOC_DIST": "SIDECAR",
+}
+
+LOGGING = logging_config(_gateway["ORTHANC_LOG_FORMAT"])
+
+ORTHANC_ENVIRONMENT_PROBLEMS = environment.problems
+# the gateway's own checks say the same of ORTHANC_CORS_ORIGINS, by the name that the operator knows
+SILENCED_SYSTEM_CHECKS = ["corsheaders.E013", "corsheaders.E014"]

@@ -1,0 +1,128 @@
+"""A bad configuration is named, with a remedy."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.core.checks import CheckMessage
+from pytest_django import Settings
+
+from orthancproxy.checks import check_settings
+from orthancproxy.conf import SETTINGS
+
+
+@pytest.fixture(autouse=True)
+def _a_good_configuration(settings: Settings) -> None:
+    for setting in SETTINGS:
+        setattr(settings, setting.name, setting.default)
+    settings.ORTHANC_ENVIRONMENT_PROBLEMS = []
+    settings.DEBUG = False
+    settings.ALLOWED_HOSTS = ["localhost"]
+    settings.SECRET_KEY = "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+
+
+def found() -> list[CheckMessage]:
+    return check_settings(app_configs=None)
+
+
+def test_the_defaults_are_fine() -> None:
+    assert found() == []
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "id_"),
+    [
+        ("ORTHANC_BASE_URL", "ftp://localhost:8042", "E003"),
+        ("ORTHANC_BASE_URL", "localhost:8042", "E003"),
+        ("ORTHANC_BASE_URL", "http://", "E003"),
+        ("ORTHANC_BASE_URL", "http://localhost:port", "E003"),
+        ("ORTHANC_BASE_URL", "http://[::1", "E003"),
+        ("ORTHANC_BASE_URL", "http://user:hunter2@localhost:8042", "E003"),
+        ("ORTHANC_BASE_URL", "http://localhost:8042/?expand", "E003"),
+        ("ORTHANC_BASE_URL", "http://localhost:8042/#top", "E003"),
+        ("ORTHANC_CA_BUNDLE", "/nowhere/ca.pem", "E004"),
+        ("ORTHANC_CONNECT_TIMEOUT", 0, "E005"),
+        ("ORTHANC_READ_TIMEOUT", -1.0, "E005"),
+        ("ORTHANC_READ_TIMEOUT", float("nan"), "E005"),
+        ("ORTHANC_READ_TIMEOUT", float("inf"), "E005"),
+        ("ORTHANC_POOL_SIZE", 0, "E006"),
+        ("ORTHANC_MAX_PAGE_SIZE", 0, "E007"),
+        ("ORTHANC_MAX_PAGE_SIZE", 1001, "E007"),
+        ("ORTHANC_THUMBNAIL_SIZE", 0, "E008"),
+        ("ORTHANC_LOG_FORMAT", "xml", "E009"),
+        ("ORTHANC_CORS_ORIGINS", ["*"], "E010"),
+        ("ORTHANC_CORS_ORIGINS", ["null"], "E010"),
+        ("ORTHANC_CORS_ORIGINS", ["viewer.example.org"], "E010"),
+        ("ORTHANC_CORS_ORIGINS", ["https://viewer.example.org/"], "E010"),
+        ("ORTHANC_CORS_ORIGINS", ["https://*.example.org"], "E010"),
+        ("ORTHANC_CORS_ORIGINS", ["https://user@viewer.example.org"], "E010"),
+        ("ORTHANC_USERNAME", "orthanc", "E011"),
+        ("ORTHANC_PASSWORD", "hunter2", "E011"),
+        ("ORTHANC_READ_TIMEOUT", "30", "E002"),
+        ("ORTHANC_READ_TIMEOUT", True, "E002"),
+        ("ORTHANC_POOL_SIZE", 1.5, "E002"),
+        ("ORTHANC_CORS_ORIGINS", "https://viewer.example.org", "E002"),
+        ("ALLOWED_HOSTS", ["*"], "W001"),
+        ("SECRET_KEY", "short", "W002"),
+    ],
+)
+def test_a_bad_value_is_named_with_a_remedy_and_without_secrets(
+    settings: Settings, name: str, value: Any, id_: str
+) -> None:
+    setattr(settings, name, value)
+    [message] = found()
+    assert message.id == f"orthancproxy.{id_}"
+    assert name in message.msg
+    assert message.hint
+    assert message.is_serious() is id_.startswith("E")
+    assert "hunter2" not in f"{message.msg} {message.hint}"
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("ORTHANC_BASE_URL", "https://archive.example.org/orthanc/"),
+        ("ORTHANC_BASE_URL", "http://[::1]:8042"),
+        ("ORTHANC_READ_TIMEOUT", 30),
+        ("ORTHANC_MAX_PAGE_SIZE", 1),
+        ("ORTHANC_LOG_FORMAT", "console"),
+        (
+            "ORTHANC_CORS_ORIGINS",
+            ["http://localhost:3000", "https://viewer.example.org", "http://[::1]:3000"],
+        ),
+    ],
+)
+def test_a_good_value_is_fine(settings: Settings, name: str, value: Any) -> None:
+    setattr(settings, name, value)
+    assert found() == []
+
+
+def test_a_ca_bundle_that_is_there_is_fine(settings: Settings, tmp_path: Path) -> None:
+    bundle = tmp_path / "ca.pem"
+    bundle.touch()
+    settings.ORTHANC_CA_BUNDLE = str(bundle)
+    assert found() == []
+
+
+def test_a_user_with_a_password_is_fine_and_a_colon_in_the_name_is_not(settings: Settings) -> None:
+    settings.ORTHANC_PASSWORD = "hunter2"
+    settings.ORTHANC_USERNAME = "orthanc"
+    assert found() == []
+    settings.ORTHANC_USERNAME = "ort:hanc"
+    assert [message.id for message in found()] == ["orthancproxy.E012"]
+
+
+def test_what_could_not_be_read_from_the_environment_is_reported(settings: Settings) -> None:
+    settings.ORTHANC_ENVIRONMENT_PROBLEMS = ["ORTHANC_READ_TIMEOUT must be a number, not 'abc'."]
+    [message] = found()
+    assert (message.id, message.msg) == (
+        "orthancproxy.E001",
+        "ORTHANC_READ_TIMEOUT must be a number, not 'abc'.",
+    )
+
+
+def test_while_debugging_a_loose_deployment_is_fine(settings: Settings) -> None:
+    settings.DEBUG = True
+    settings.ALLOWED_HOSTS = ["*"]
+    settings.SECRET_KEY = "short"
+    assert found() == []

@@ -1,0 +1,75 @@
+"""Which pages of other origins may call the gateway."""
+
+import pytest
+from django.conf import settings as django_settings
+from django.http import HttpRequest, HttpResponse
+from django.test import Client
+from django.urls import path
+from pytest_django import Settings
+
+VIEWER = "https://viewer.example.org"
+
+
+async def answer(request: HttpRequest) -> HttpResponse:
+    return HttpResponse("{}")
+
+
+urlpatterns = [path(route, answer) for route in ("graphql", "graphql/", "api/orthanc/patients/", "graphqlx")]
+
+
+@pytest.fixture(autouse=True)
+def _one_viewer_is_allowed(settings: Settings) -> None:
+    settings.ROOT_URLCONF = __name__
+    settings.CORS_ALLOWED_ORIGINS = [VIEWER]
+
+
+@pytest.mark.parametrize("route", ["/graphql", "/graphql/", "/api/orthanc/patients/"])
+def test_a_listed_origin_may_read_answers_and_send_credentials(client: Client, route: str) -> None:
+    response = client.get(route, headers={"origin": VIEWER})
+    assert response["Access-Control-Allow-Origin"] == VIEWER
+    assert response["Access-Control-Allow-Credentials"] == "true"
+    exposed = set(response["Access-Control-Expose-Headers"].split(", "))
+    assert exposed == {"X-Request-ID", "Retry-After", "ETag", "Content-Disposition"}
+    assert "origin" in response["Vary"].lower()
+
+
+@pytest.mark.parametrize(
+    "origin", ["https://evil.example", "http://viewer.example.org", f"{VIEWER}.evil.example", "null"]
+)
+def test_another_origin_may_not(client: Client, origin: str) -> None:
+    response = client.get("/graphql/", headers={"origin": origin})
+    assert not [name for name in response.headers if name.lower().startswith("access-control-")]
+
+
+def test_a_listed_origin_passes_the_preflight(client: Client) -> None:
+    response = client.options(
+        "/graphql/",
+        headers={
+            "origin": VIEWER,
+            "access-control-request-method": "POST",
+            "access-control-request-headers": "content-type,x-request-id",
+        },
+    )
+    assert response.status_code == 200
+    assert response["Access-Control-Allow-Origin"] == VIEWER
+    assert "POST" in response["Access-Control-Allow-Methods"]
+    assert {"content-type", "x-request-id"} <= set(response["Access-Control-Allow-Headers"].split(", "))
+
+
+def test_another_origin_does_not_pass_the_preflight(client: Client) -> None:
+    response = client.options(
+        "/graphql/", headers={"origin": "https://evil.example", "access-control-request-method": "POST"}
+    )
+    assert "Access-Control-Allow-Origin" not in response
+
+
+def test_other_addresses_are_for_their_own_pages_only(client: Client) -> None:
+    response = client.get("/graphqlx", headers={"origin": VIEWER})
+    assert "Access-Control-Allow-Origin" not in response
+
+
+def test_no_origin_is_allowed_unless_the_setting_lists_it() -> None:
+    from orthancproxy.conf import Configuration
+
+    assert Configuration.ORTHANC_CORS_ORIGINS.default == ()
+    assert not hasattr(django_settings, "CORS_ALLOW_ALL_ORIGINS")

@@ -1,0 +1,76 @@
+"""Django's own errors are JSON too."""
+
+import pytest
+from django.core.exceptions import BadRequest, PermissionDenied, RequestDataTooBig, SuspiciousOperation
+from django.http import Http404, HttpRequest, HttpResponse
+from django.test import Client
+from django.urls import path
+from django.views.decorators.csrf import csrf_protect
+from pytest_django import Settings
+
+from orthancproxy.project.urls import handler400, handler403, handler404, handler500  # noqa: F401  resolved by name
+
+RAISED: dict[str, Exception] = {
+    "bad": BadRequest("detail that stays inside"),
+    "suspicious": SuspiciousOperation("detail that stays inside"),
+    "large": RequestDataTooBig("detail that stays inside"),
+    "forbidden": PermissionDenied("detail that stays inside"),
+    "missing": Http404("detail that stays inside"),
+    "broken": RuntimeError("detail that stays inside"),
+}
+
+
+async def fail(request: HttpRequest, name: str) -> HttpResponse:
+    raise RAISED[name]
+
+
+@csrf_protect
+def form(request: HttpRequest) -> HttpResponse:
+    return HttpResponse()
+
+
+urlpatterns = [path("form", form), path("<name>", fail)]
+
+
+@pytest.mark.parametrize(
+    ("name", "status", "code"),
+    [
+        ("bad", 400, "BAD_USER_INPUT"),
+        ("suspicious", 400, "BAD_USER_INPUT"),
+        ("large", 413, "LIMIT_EXCEEDED"),
+        ("forbidden", 403, "FORBIDDEN"),
+        ("missing", 404, "NOT_FOUND"),
+        ("no/such/route", 404, "NOT_FOUND"),
+        ("broken", 500, "INTERNAL"),
+    ],
+)
+def test_errors_are_json_with_a_code(settings: Settings, name: str, status: int, code: str) -> None:
+    settings.ROOT_URLCONF = __name__
+    answer = Client(raise_request_exception=False).get(f"/{name}", headers={"accept": "text/html"})
+    assert answer.status_code == status
+    assert answer["Content-Type"] == "application/json"
+    assert answer.json()["code"] == code
+    assert answer.json()["detail"]
+    assert "inside" not in answer.text
+    assert answer["X-Content-Type-Options"] == "nosniff"
+    assert answer["Referrer-Policy"] == "same-origin"
+    assert answer["X-Frame-Options"] == "DENY"
+
+
+def test_an_internal_error_names_the_request(settings: Settings) -> None:
+    settings.ROOT_URLCONF = __name__
+    answer = Client(raise_request_exception=False).get("/broken", headers={"x-request-id": "abc"})
+    assert answer.json()["requestId"] == "abc"
+
+
+def test_a_form_without_its_token_is_refused_in_json(settings: Settings) -> None:
+    settings.ROOT_URLCONF = __name__
+    answer = Client(enforce_csrf_checks=True).post("/form")
+    assert answer.status_code == 403
+    assert answer.json()["code"] == "FORBIDDEN"
+
+
+def test_a_host_that_is_not_allowed_is_refused_in_json(client: Client) -> None:
+    answer = client.get("/livez", headers={"host": "evil.example"})
+    assert answer.status_code == 400
+    assert answer.json()["code"] == "BAD_USER_INPUT"

@@ -1,0 +1,94 @@
+"""Absolute addresses behind a proxy, for those who trust it."""
+
+import pytest
+from django.http import HttpRequest, JsonResponse
+from django.templatetags.static import static
+from django.test import Client
+from django.urls import get_script_prefix, path, reverse
+from pytest_django import Settings
+
+
+async def address(request: HttpRequest) -> JsonResponse:
+    return JsonResponse(
+        {
+            "own": request.build_absolute_uri(),
+            "link": request.build_absolute_uri(reverse("address")),
+            "static": static("page.js"),
+        }
+    )
+
+
+urlpatterns = [path("address/", address, name="address")]
+
+PROXY = {
+    "x-forwarded-host": "pacs.example.org",
+    "x-forwarded-proto": "https",
+    "x-forwarded-port": "8443",
+    "x-forwarded-prefix": "/gateway",
+}
+
+
+@pytest.fixture(autouse=True)
+def _urls(settings: Settings) -> None:
+    settings.ROOT_URLCONF = __name__
+    settings.ALLOWED_HOSTS = ["testserver", "pacs.example.org", "[::1]"]
+
+
+@pytest.fixture
+def trusted(settings: Settings) -> None:
+    settings.ORTHANC_TRUST_FORWARDED = True
+    settings.USE_X_FORWARDED_HOST = True
+    settings.USE_X_FORWARDED_PORT = True
+    settings.SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
+
+
+def test_without_trust_the_headers_change_nothing(client: Client, settings: Settings) -> None:
+    settings.ORTHANC_TRUST_FORWARDED = False
+    assert client.get("/address/", headers=PROXY).json() == {
+        "own": "http://testserver/address/",
+        "link": "http://testserver/address/",
+        "static": "/static/page.js",
+    }
+
+
+@pytest.mark.usefixtures("trusted")
+def test_with_trust_addresses_are_as_the_client_sees_them(client: Client) -> None:
+    assert client.get("/address/", headers=PROXY).json() == {
+        "own": "https://pacs.example.org:8443/gateway/address/",
+        "link": "https://pacs.example.org:8443/gateway/address/",
+        "static": "/gateway/static/page.js",
+    }
+
+
+@pytest.mark.usefixtures("trusted")
+def test_one_request_leaves_no_prefix_behind(client: Client) -> None:
+    client.get("/address/", headers=PROXY)
+    assert get_script_prefix() == "/"
+    assert client.get("/address/").json()["static"] == "/static/page.js"
+
+
+@pytest.mark.usefixtures("trusted")
+@pytest.mark.parametrize(
+    ("headers", "link"),
+    [
+        ({"x-forwarded-port": "443", "x-forwarded-proto": "https"}, "https://testserver/address/"),
+        ({"x-forwarded-port": "80"}, "http://testserver/address/"),
+        ({"x-forwarded-port": "8080"}, "http://testserver:8080/address/"),
+        ({"x-forwarded-port": "8080", "host": "testserver:81"}, "http://testserver:81/address/"),
+        ({"x-forwarded-port": "8080", "host": "[::1]"}, "http://[::1]:8080/address/"),
+        ({"x-forwarded-port": "8080, 80"}, "http://testserver:8080/address/"),
+        ({"x-forwarded-port": "@evil.example"}, "http://testserver/address/"),
+        ({"x-forwarded-prefix": "/a/b/"}, "http://testserver/a/b/address/"),
+        ({"x-forwarded-prefix": "/"}, "http://testserver/address/"),
+        ({"x-forwarded-prefix": "//evil.example"}, "http://testserver/address/"),
+        ({"x-forwarded-prefix": "/a/../b"}, "http://testserver/address/"),
+        ({"x-forwarded-prefix": 'a"><script>'}, "http://testserver/address/"),
+    ],
+)
+def test_only_sane_values_are_taken(client: Client, headers: dict[str, str], link: str) -> None:
+    assert client.get("/address/", headers=headers).json()["link"] == link
+
+
+@pytest.mark.usefixtures("trusted")
+def test_a_forwarded_host_must_be_an_allowed_one(client: Client) -> None:
+    assert client.get("/address/", headers={"x-forwarded-host": "evil.example"}).status_code == 400
