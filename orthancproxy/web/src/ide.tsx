@@ -1,0 +1,23 @@
+import 'graphiql/setup-workers/vite';
+import { GraphiQL } from 'graphiql';
+import { createRoot } from 'react-dom/client';
+
+import { exampleTabs } from './examples';
+import { createFetcher } from './fetcher';
+
+const container = document.getElementById('graphiql');
+if (!container) throw new Error('The page has no element with the id "graphiql".');
+
+createRoot(container).render(
+  <GraphiQL
+    fetcher={createFetcher(container.dataset.endpoint || window.location.pathname)}
+    defaultTabs={exampleTabs}
+    // Queries name patients and the history keeps request headers, tokens included:
+    // neither may outlive the browser tab on a shared workstation.
+    storage={window.sessionStorage}
+    // Open from the start, since GraphiQL doesn't open it for the tab whose query has variables.
+    defaultEditorToolsVisibility="variables"
+  >
+    <GraphiQL.Logo>Orthanc GraphQL</GraphiQL.Logo>
+  </GraphiQL>,
+);
