@@ -169,7 +169,7 @@ class InstanceFilter:
 
 @strawberry.enum
 class Direction(Enum):
-    """Up or down; resources without the value come last both ways."""
+    """Up or down; resources without the value come first going up, last going down."""
 
     ASC = "ASC"
     DESC = "DESC"

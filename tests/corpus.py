@@ -6,7 +6,10 @@ from io import BytesIO
 from typing import Any
 
 from pydicom import config
+from pydicom.datadict import dictionary_VR
+from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.tag import Tag
 from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian
 
 from orthancproxy.sandbox.orthanc import LocalOrthanc
@@ -67,11 +70,24 @@ def instance(patient: int = 1, study: int = 1, series: int = 1, number: int = 1,
     dataset.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
     with config.disable_value_validation():
         for keyword, value in values.items():
-            if value is not None:
+            if value is None:
+                continue
+            try:
                 setattr(dataset, keyword, value)
+            except ValueError:
+                dataset[keyword] = _raw(keyword, value)
         file = BytesIO()
         dataset.save_as(file, enforce_file_format=True)
     return file.getvalue()
+
+
+def _raw(keyword: str, value: str) -> RawDataElement:
+    """An element with a value that its VR does not allow, as some devices write it."""
+    tag = Tag(keyword)
+    content = value.encode().ljust(len(value) + len(value) % 2)
+    return RawDataElement(
+        tag, dictionary_VR(tag), len(content), content, 0, is_implicit_VR=False, is_little_endian=True
+    )
 
 
 def hierarchy(patients: int = 3, studies: int = 2, series: int = 2, instances: int = 3) -> Iterator[bytes]:

@@ -36,12 +36,9 @@ def text_tags(tags: Mapping[str, Any]) -> dict[str, str]:
     return {keyword_of(tag): value for tag, value in tags.items() if isinstance(value, str)}
 
 
-def find_all(client: OrthancClient, body: Mapping[str, Any], limit: int | None) -> list[Any]:
-    """Carry out a find to its end, also where `LimitFindResults` cuts each answer off after `limit`."""
-    found: list[Any] = _list(client.call(endpoints.FIND, body=body))
-    while limit and (more := _list(client.call(endpoints.FIND, body={**body, "Since": len(found)}))):
-        found += more
-    return found
+def find(client: OrthancClient, body: Mapping[str, Any]) -> list[Any]:
+    """Carry out one find."""
+    return _list(client.call(endpoints.FIND, body=body))
 
 
 def _list(answer: Any) -> list[Any]:

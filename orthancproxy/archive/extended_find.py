@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from orthancproxy.archive.answers import bulk_content, chunks, find_all, records
+from orthancproxy.archive.answers import bulk_content, chunks, find, records
 from orthancproxy.archive.keywords import tag_of
 from orthancproxy.archive.levels import Level
 from orthancproxy.archive.matching import either, has_labels, query
@@ -107,24 +107,30 @@ class ExtendedFind:
         if criteria.nothing:
             return []
         body = {**self._body(level, wanted, needs, criteria), **(parent or {})}
-        limit = self._capabilities.find_limits.get(level.value)
-        found = records(level, find_all(self._client, body, limit))
+        found = records(level, self._find_all(level, body))
         if len(_label_constraints(criteria)) > 1:
             return [record for record in found if has_labels(record.answer.get("Labels"), criteria.labels)]
         return found
 
     def _find_some(self, level: Level, body: Mapping[str, Any], offset: int, first: int | None) -> list[Resource]:
         """A page and one more, so that it is known whether more follow."""
-        limit = self._capabilities.find_limits.get(level.value)
         if first is None:
-            return records(level, find_all(self._client, body, limit))[offset:]
+            return records(level, self._find_all(level, body, offset))
         found: list[Resource] = []
         while len(found) <= first:
             part = {**body, "Since": offset + len(found), "Limit": first + 1 - len(found)}
-            more = records(level, self._client.call(endpoints.FIND, body=part))
+            more = records(level, find(self._client, part))
             found += more
-            if not limit or not more:
+            if not more or level.value not in self._capabilities.find_limits:
                 break
+        return found
+
+    def _find_all(self, level: Level, body: Mapping[str, Any], offset: int = 0) -> list[Any]:
+        """Carry out a find to its end, also where `LimitFindResults` cuts off each answer."""
+        found = find(self._client, {**body, "Since": offset} if offset else body)
+        if level.value in self._capabilities.find_limits:
+            while more := find(self._client, {**body, "Since": offset + len(found)}):
+                found += more
         return found
 
     def _body(self, level: Level, wanted: Mapping[str, str], needs: Needs, criteria: Filter) -> dict[str, Any]:

@@ -10,22 +10,19 @@ _LEADING_INTEGER = re.compile(r"\s*[+-]?\d+", re.ASCII)
 _LEADING_DECIMAL = re.compile(r"\s*[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 
 
-def _comparable(text: str | None, order: Order) -> str | float | None:
-    """What SQL compares: the text, or the number that CAST takes from its start (0 where there is none)."""
+def _comparable(text: str | None, order: Order) -> tuple[bool, str | float]:
+    """What SQL compares: nothing before anything, text, or the number that CAST takes from its start (0 for none)."""
     if text is None or order.kind == "text":
-        return text
+        return text is not None, text or ""
     match = (_LEADING_INTEGER if order.kind == "integer" else _LEADING_DECIMAL).match(text)
-    return float(match.group()) if match else 0.0
+    return True, float(match.group()) if match else 0.0
 
 
 def arrange(records: Iterable[Resource], order: Sequence[Order]) -> list[Resource]:
-    """Sort by several keys; a record without the value comes last in both directions, equal ones by Orthanc id."""
+    """Sort by several keys, equal ones by Orthanc id. A missing value counts as the smallest."""
     arranged = sorted(records, key=lambda record: record.orthanc_id)
     for key in reversed(order):
-        keyed = [(_comparable(record.sort_value(key.by), key), record) for record in arranged]
-        present = [pair for pair in keyed if pair[0] is not None]
-        present.sort(key=lambda pair: pair[0], reverse=key.descending)  # type: ignore[arg-type, return-value]
-        arranged = [record for _, record in present] + [record for value, record in keyed if value is None]
+        arranged.sort(key=lambda record: _comparable(record.sort_value(key.by), key), reverse=key.descending)
     return arranged
 
 

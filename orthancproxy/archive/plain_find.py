@@ -7,16 +7,17 @@ does not have from the files, with one call for each study.
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from math import inf
 from typing import Any
 
-from orthancproxy.archive.answers import bulk_content, chunks, find_all, records, text_tags
+from orthancproxy.archive.answers import bulk_content, chunks, find, records, text_tags
 from orthancproxy.archive.keywords import COMPUTED, MAIN_DICOM_TAGS, tag_of
 from orthancproxy.archive.levels import Level
 from orthancproxy.archive.matching import either, has_labels, query
 from orthancproxy.archive.ordering import arrange, cut
 from orthancproxy.archive.plan import Fact, Filter, LevelPlan, Needs
 from orthancproxy.archive.records import Page, Resource
-from orthancproxy.errors import ArchiveProtocolError
+from orthancproxy.errors import ArchiveProtocolError, ArchiveRejected
 from orthancproxy.orthanc import endpoints
 from orthancproxy.orthanc.client import OrthancClient
 
@@ -81,7 +82,13 @@ class PlainFind:
         if criteria.nothing:
             return []
         body = {"Level": level.value, "Query": wanted, "Expand": True, "Short": True}
-        found = self._seen(level, find_all(self._client, body, self._find_limits.get(level.value)))
+        answers = find(self._client, body)
+        if len(answers) >= self._find_limits.get(level.value, inf):
+            # such an Orthanc applies Since to what it has cut off: the rest is out of reach
+            raise ArchiveRejected(
+                "The archive cuts its answers off: its LimitFindResults and LimitFindInstances must be 0."
+            )
+        found = self._seen(level, answers)
         if criteria.labels:
             found = [record for record in found if has_labels(record.answer.get("Labels"), criteria.labels)]
         return self._complete(level, found, needs)
