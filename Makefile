@@ -7,7 +7,7 @@ WEB := orthancproxy/static/orthancproxy/.graphiql-built
 TEST_TOOLS := /usr/bin/chromium=chromium,fonts-noto-cjk dcmftest=dcmtk dciodvfy=dicom3tools
 WEB_SOURCES := $(shell find orthancproxy/web -name node_modules -prune -o -type f -print)
 
-.PHONY: help run test test-matrix check web lock clean
+.PHONY: help run test test-matrix check sdl web lock clean
 .DEFAULT_GOAL := help
 
 help: ## List these commands
@@ -33,7 +33,11 @@ check: .venv/.synced ## Lint, types, import contracts, migrations, the committed
 	.venv/bin/lint-imports
 	$(PYTHON) manage.py makemigrations --check --dry-run
 	$(PYTHON) manage.py export_schema schema | diff -u schema/schema.graphql -
+	dev/lint-docker
 	dev/lock --check
+
+sdl: .venv/.synced ## Write schema/schema.graphql from the code
+	$(PYTHON) manage.py export_schema schema > schema/schema.graphql
 
 web: $(WEB) ## Build the GraphiQL page (needs Node 20 and npm)
 

@@ -1,0 +1,17 @@
+#!/bin/bash
+# Make a database, and its owner, for Orthanc's index and for the gateway: neither can reach the other's.
+# The image of PostgreSQL runs this once, when its volume is new.
+set -euo pipefail
+
+make_database() {
+    name=$1 password=$2 psql --no-psqlrc --set ON_ERROR_STOP=1 --username "${POSTGRES_USER:-postgres}" --dbname postgres <<'SQL'
+\getenv name name
+\getenv password password
+CREATE ROLE :"name" LOGIN PASSWORD :'password';
+CREATE DATABASE :"name" OWNER :"name";
+REVOKE ALL ON DATABASE :"name" FROM PUBLIC;
+SQL
+}
+
+make_database orthanc "$ORTHANC_DATABASE_PASSWORD"
+make_database gateway "$GATEWAY_DATABASE_PASSWORD"

@@ -1,0 +1,255 @@
+"""The Docker files: they keep Orthanc private, and agree with the code. Nothing here needs an engine."""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import threading
+import tomllib
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from packaging.specifiers import SpecifierSet
+
+from orthancproxy.conf import DEPLOYMENT_VARIABLES, SETTINGS
+from orthancproxy.sandbox.orthanc import INDEXED_INSTANCE_TAGS
+
+CHECKOUT = Path(__file__).resolve().parents[1]
+COMPOSE_FILE = (CHECKOUT / "docker-compose.yml").read_text()
+SERVICES: dict[str, dict[str, Any]] = yaml.safe_load(COMPOSE_FILE)["services"]
+DOCKERFILE = (CHECKOUT / "Dockerfile").read_text()
+REFERENCE = re.compile(r"\$\{(?P<name>[A-Z_]+)(?::(?P<kind>[-?])(?P<rest>[^}]*))?\}")
+
+
+def environment(service: str) -> dict[str, str]:
+    """A service's variables, those without a value left out; a reference is replaced by its default or by <NAME>."""
+    variables = {name: value for name, value in SERVICES[service]["environment"].items() if value is not None}
+    return {
+        name: REFERENCE.sub(lambda found: found["rest"] if found["kind"] == "-" else f"<{found['name']}>", value)
+        for name, value in variables.items()
+    }
+
+
+def images(name: str) -> list[str]:
+    return re.findall(rf"^FROM {name}:([\d.]+)", DOCKERFILE, re.MULTILINE)
+
+
+def version(text: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in text.split("."))
+
+
+class TestComposeFile:
+    def test_publishes_only_the_gateway_and_only_on_loopback(self) -> None:
+        assert {name: service.get("ports", []) for name, service in SERVICES.items()} == {
+            "gateway": ["127.0.0.1:${PORT:-8000}:8000"],
+            "orthanc": [],
+            "postgres": [],
+        }
+        assert not any("network_mode" in service for service in SERVICES.values())
+
+    def test_only_the_gateway_is_on_a_network_that_leads_out(self) -> None:
+        networks = yaml.safe_load(COMPOSE_FILE)["networks"]
+        inside = {name for name, options in networks.items() if options and options.get("internal")}
+        assert {name for name, service in SERVICES.items() if set(service["networks"]) - inside} == {"gateway"}
+
+    def test_orthanc_asks_for_the_password_that_the_gateway_has(self) -> None:
+        orthanc, gateway = environment("orthanc"), environment("gateway")
+        assert orthanc["ORTHANC__AUTHENTICATION_ENABLED"] == "true"
+        assert gateway["ORTHANC_PASSWORD"] == "<ORTHANC_PASSWORD>"
+        assert json.loads(orthanc["ORTHANC__REGISTERED_USERS"]) == {
+            gateway["ORTHANC_USERNAME"]: gateway["ORTHANC_PASSWORD"]
+        }
+
+    def test_orthanc_indexes_what_the_gateway_shows_of_an_instance(self) -> None:
+        tags = json.loads(environment("orthanc")["ORTHANC__EXTRA_MAIN_DICOM_TAGS"])
+        assert tags == INDEXED_INSTANCE_TAGS["ExtraMainDicomTags"]
+
+    def test_orthanc_and_the_gateway_have_databases_of_their_own(self) -> None:
+        postgres = environment("postgres")
+        orthanc = json.loads(environment("orthanc")["ORTHANC__POSTGRESQL"])
+        made = re.findall(r'^make_database (\w+) "\$(\w+)"', read("docker/postgres-init.sh"), re.MULTILINE)
+        passwords = {name: postgres[variable] for name, variable in made}
+        assert {orthanc["Username"]: orthanc["Password"]} == {"orthanc": passwords["orthanc"]}
+        assert (
+            environment("gateway")["DATABASE_URL"] == f"postgres://gateway:{passwords['gateway']}@postgres:5432/gateway"
+        )
+        assert len({*passwords.values(), postgres["POSTGRES_PASSWORD"]}) == 3
+
+    def test_every_secret_is_required(self) -> None:
+        names = {found["name"]: found["kind"] for found in REFERENCE.finditer(COMPOSE_FILE)}
+        secrets = {name for name in names if name.endswith(("PASSWORD", "KEY"))}
+        assert {name for name, kind in names.items() if kind == "?"} == secrets
+        assert {found["kind"] for found in REFERENCE.finditer(COMPOSE_FILE) if found["name"] in secrets} == {"?"}
+
+    @pytest.mark.parametrize("name", SERVICES)
+    def test_each_service_is_watched_restarted_and_without_privileges(self, name: str) -> None:
+        service = SERVICES[name]
+        assert service["healthcheck"]["test"][0] == "CMD"
+        assert service["restart"] == "unless-stopped"
+        assert service["cap_drop"] == ["ALL"]
+        assert service["security_opt"] == ["no-new-privileges:true"]
+
+    def test_a_service_waits_for_what_it_needs(self) -> None:
+        assert {name: service.get("depends_on", {}) for name, service in SERVICES.items()} == {
+            "gateway": {
+                "orthanc": {"condition": "service_healthy"},
+                "postgres": {"condition": "service_healthy"},
+            },
+            "orthanc": {"postgres": {"condition": "service_healthy"}},
+            "postgres": {},
+        }
+
+    def test_gives_the_gateway_settings_that_it_knows(self) -> None:
+        known = {setting.name for setting in (*SETTINGS, *DEPLOYMENT_VARIABLES)}
+        entrypoint = set(re.findall(r"\$\{(\w+):-", read("docker/entrypoint")))
+        assert set(SERVICES["gateway"]["environment"]) <= known | entrypoint
+
+    def test_pins_images_to_a_version(self) -> None:
+        foreign = [service["image"] for service in SERVICES.values() if "build" not in service]
+        assert len(foreign) == 2
+        assert all(re.search(r":\d[\w.-]*$", image) for image in foreign)
+
+
+class TestDockerfile:
+    def test_has_a_python_that_the_project_supports(self) -> None:
+        project = tomllib.loads(read("pyproject.toml"))["project"]
+        versions = images("python")
+        assert len(versions) == 2
+        assert len(set(versions)) == 1
+        assert versions[0] in SpecifierSet(project["requires-python"])
+        # what requirements.txt is locked for
+        assert f"--python-version {versions[0]}" in read("requirements.txt")
+
+    def test_has_a_node_that_the_front_end_supports(self) -> None:
+        engines = json.loads(read("orthancproxy/web/package.json"))["engines"]["node"]
+        [node] = images("node")
+        # only its major version is pinned, and the image is the newest of that
+        assert version(node) >= version(engines.removeprefix(">="))[:1]
+
+    def test_runs_as_a_user_without_privileges(self) -> None:
+        final_stage = DOCKERFILE.rpartition("FROM ")[2]
+        assert re.search(r"^USER [1-9]\d+:[1-9]\d+$", final_stage, re.MULTILINE)
+
+    def test_keeps_no_key_in_the_image(self) -> None:
+        commands = re.findall(r"^RUN (?:.*\\\n)*.*manage\.py.*", DOCKERFILE, re.MULTILINE)
+        assert commands
+        assert all(command.startswith("RUN DJANGO_SECRET_KEY=") for command in commands)
+
+    def test_copies_only_what_is_there_and_what_the_context_has(self) -> None:
+        sent = {line.removeprefix("!") for line in read(".dockerignore").splitlines() if line.startswith("!")}
+        copied = re.findall(r"^COPY (?!--)(.+) \S+$", DOCKERFILE, re.MULTILINE)
+        for path in " ".join(copied).split():
+            assert (CHECKOUT / path).exists(), path
+            assert any(path == root or path.startswith(f"{root}/") for root in sent), path
+        assert all((CHECKOUT / path).exists() for path in sent)
+
+
+class TestScripts:
+    def test_make_env_fills_in_every_secret_once(self, tmp_path: Path) -> None:
+        (tmp_path / "docker").mkdir()
+        shutil.copy(CHECKOUT / "docker/make-env", tmp_path / "docker")
+        shutil.copy(CHECKOUT / ".env.example", tmp_path)
+        subprocess.run([tmp_path / "docker/make-env"], check=True)
+
+        made = tmp_path / ".env"
+        secrets = dict(re.findall(r"^([A-Z_]+)=(.*)$", made.read_text(), re.MULTILINE))
+        assert set(secrets) == {found["name"] for found in REFERENCE.finditer(COMPOSE_FILE) if found["kind"] == "?"}
+        assert all(re.fullmatch("[0-9a-f]{64}", secret) for secret in secrets.values())
+        assert len(set(secrets.values())) == len(secrets)
+        assert made.stat().st_mode & 0o077 == 0
+
+        again = subprocess.run([tmp_path / "docker/make-env"], capture_output=True, check=False)
+        assert again.returncode != 0
+        assert dict(re.findall(r"^([A-Z_]+)=(.*)$", made.read_text(), re.MULTILINE)) == secrets
+
+    def test_entrypoint_refuses_a_bad_configuration_before_it_touches_the_database(self, tmp_path: Path) -> None:
+        python = Path(sys.executable).parent
+        result = subprocess.run(
+            [CHECKOUT / "docker/entrypoint"],
+            env={
+                "PATH": f"{python}:/usr/bin:/bin",
+                "DJANGO_DATA_DIR": str(tmp_path),
+                "ORTHANC_BASE_URL": "nonsense",
+            },
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        assert result.returncode != 0
+        assert "ORTHANC_BASE_URL" in result.stderr
+        assert not (tmp_path / "gateway.sqlite3").exists()
+
+    @pytest.mark.parametrize(
+        ("allowed", "host"),
+        [
+            ("", "localhost"),
+            ("images.example.org, localhost", "images.example.org"),
+            (".example.org", "example.org"),
+            ("*", "localhost"),
+        ],
+    )
+    def test_health_check_asks_by_a_name_that_is_allowed(self, alive: "Alive", allowed: str, host: str) -> None:
+        assert health_check(alive, allowed).returncode == 0
+        assert alive.requests == [("/livez", host)]
+
+    def test_health_check_fails_when_the_gateway_does(self, alive: "Alive") -> None:
+        alive.status = 503
+        assert health_check(alive).returncode != 0
+        alive.close()
+        assert health_check(alive).returncode != 0
+
+
+class Alive:
+    """A server that answers with a status, and remembers what it was asked."""
+
+    def __init__(self) -> None:
+        self.status = 200
+        self.requests: list[tuple[str, str]] = []
+        outer = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                outer.requests.append((self.path, self.headers["Host"]))
+                self.send_response(outer.status)
+                self.end_headers()
+
+            def log_message(self, *args: object) -> None:
+                pass
+
+        self._server = HTTPServer(("127.0.0.1", 0), Handler)
+        self.port = self._server.server_port
+        self._thread = threading.Thread(target=self._server.serve_forever)
+        self._thread.start()
+
+    def close(self) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join()
+
+
+@pytest.fixture
+def alive() -> Iterator[Alive]:
+    server = Alive()
+    yield server
+    server.close()
+
+
+def health_check(server: Alive, allowed_hosts: str = "") -> subprocess.CompletedProcess[bytes]:
+    return subprocess.run(
+        [sys.executable, CHECKOUT / "docker/healthcheck", str(server.port)],
+        env={**os.environ, "DJANGO_ALLOWED_HOSTS": allowed_hosts},
+        capture_output=True,
+        timeout=30,
+        check=False,
+    )
+
+
+def read(path: str) -> str:
+    return (CHECKOUT / path).read_text()
