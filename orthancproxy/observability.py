@@ -27,6 +27,7 @@ from orthancproxy.orthanc.calls import CallLog, current_calls
 logger = logging.getLogger(__name__)
 
 LOG_FORMATS = ("json", "console")
+PROBES = frozenset({"/livez", "/readyz"})
 REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 CLIENT_CLOSED_REQUEST = 499
 """The status of the log (as nginx has it) for a client that went away before it was answered."""
@@ -154,7 +155,10 @@ class _ObservedRequest:
         if self.ended:
             return
         self.ended = True
-        logger.info(
+        # an orchestrator asks every few seconds: only what is wrong is worth a line
+        healthy = self.request.path in PROBES and status == 200
+        logger.log(
+            logging.DEBUG if healthy else logging.INFO,
             "request",
             extra={
                 "request_id": self.request_id,

@@ -1,6 +1,7 @@
 """The root fields that read. Each makes a plan of all that is selected below it, and carries it out in a thread."""
 
 from collections.abc import Callable, Coroutine
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Annotated, Any, ParamSpec, TypeVar, cast
 
@@ -32,6 +33,8 @@ from schema.server import Server
 from schema.types import Connection, Instance, ListPage, Node, Patient, Series, Study
 
 DEFAULT_PAGE_SIZE = 50
+# of their own: a slow Orthanc must not keep the event loop's few threads
+RESOLVERS = ThreadPoolExecutor(max_workers=64, thread_name_prefix="resolver")
 P = ParamSpec("P")
 T = TypeVar("T")
 
@@ -80,7 +83,7 @@ async def _nodes(info: Info, ids: list[strawberry.ID]) -> list[Resource | None]:
 
 
 def _in_thread(resolver: Callable[P, T]) -> Callable[P, Coroutine[Any, Any, T]]:
-    return sync_to_async(resolver, thread_sensitive=False)
+    return sync_to_async(resolver, thread_sensitive=False, executor=RESOLVERS)
 
 
 def _page_size(first: int | None) -> int:

@@ -297,13 +297,14 @@ def test_a_real_server_logs_json_only_and_one_line_for_a_request(tmp_path: Path)
         command, cwd=CHECKOUT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     ) as server:
         try:
-            answer = _wait_for(f"http://127.0.0.1:{port}/livez?name=Hong")
+            _wait_for(f"http://127.0.0.1:{port}/livez")
+            answer = _wait_for(f"http://127.0.0.1:{port}/graphql/?query=%7B__typename%7D&name=Hong")
         finally:
             server.terminate()
             output, errors = server.communicate(timeout=30)
     found = [json.loads(line) for line in errors.splitlines()]
     assert output == ""
-    assert [line["path"] for line in found if line["event"] == "request"] == ["/livez"]
+    assert [line["path"] for line in found if line["event"] == "request"] == ["/graphql/"]
     assert answer.headers["X-Request-ID"] in {line.get("request_id") for line in found}
     assert "Hong" not in errors
 

@@ -6,26 +6,7 @@ from pydicom.datadict import dictionary_VR, keyword_for_tag, tag_for_keyword
 
 from orthancproxy.archive.levels import Level
 from orthancproxy.errors import InvalidRequest
-
-# What every Orthanc since 1.10.1 keeps in its index, by level: read and matched without opening a file.
-MAIN_DICOM_TAGS = {
-    Level.PATIENT: frozenset("OtherPatientIDs PatientBirthDate PatientID PatientName PatientSex".split()),
-    Level.STUDY: frozenset(
-        """AccessionNumber InstitutionName ReferringPhysicianName RequestedProcedureDescription RequestingPhysician
-        StudyDate StudyDescription StudyID StudyInstanceUID StudyTime""".split()
-    ),
-    Level.SERIES: frozenset(
-        """AcquisitionDeviceProcessingDescription BodyPartExamined CardiacNumberOfImages ContrastBolusAgent
-        ImageOrientationPatient ImagesInAcquisition Manufacturer Modality NumberOfSlices NumberOfTemporalPositions
-        NumberOfTimeSlices OperatorsName PerformedProcedureStepDescription ProtocolName SequenceName SeriesDate
-        SeriesDescription SeriesInstanceUID SeriesNumber SeriesTime SeriesType StationName""".split()
-    ),
-    Level.INSTANCE: frozenset(
-        """AcquisitionNumber ImageComments ImageIndex ImageOrientationPatient ImagePositionPatient
-        InstanceCreationDate InstanceCreationTime InstanceNumber NumberOfFrames SOPInstanceUID
-        TemporalPositionIdentifier""".split()
-    ),
-}
+from orthancproxy.orthanc.capabilities import ALWAYS_INDEXED
 
 # Attributes that no file has: an archive counts them from what is below (PS3.4 section C.6.1.1).
 COMPUTED = {
@@ -55,6 +36,10 @@ def tag_of(keyword: str) -> str:
 def keyword_of(tag: str) -> str:
     """Return the keyword of a tag as Orthanc writes it (`0010,0020`); the tag itself where it has none."""
     return keyword_for_tag(int(tag.replace(",", ""), 16)) or tag
+
+
+# What every Orthanc keeps in its index, by level: read and matched without opening a file.
+MAIN_DICOM_TAGS = {level: frozenset(map(keyword_of, ALWAYS_INDEXED[level.value])) for level in Level}
 
 
 def is_text(keyword: str) -> bool:

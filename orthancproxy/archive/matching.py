@@ -47,9 +47,14 @@ def _checked(keyword: str, value: str) -> str:
         raise InvalidRequest(f"The value for {keyword} is too long.")
     if any(unicodedata.category(character) in ("Cc", "Cs") for character in value):
         raise InvalidRequest(f"The value for {keyword} has control characters in it.")
+    vr = dictionary_VR(tag_for_keyword(keyword) or 0)
     wild = value != "*" and ("*" in value or "?" in value)
-    if wild and dictionary_VR(tag_for_keyword(keyword) or 0) not in WILDCARD_VRS:
+    if wild and vr not in WILDCARD_VRS:
         raise InvalidRequest(f"{keyword} can't be matched with wildcards (PS3.4 section C.2.2.2.4).")
+    malformed = vr == "UI" and value not in ("", "*") and not all(map(_UID.fullmatch, alternatives))
+    # a legal LO, but what looks like a path is never sent on
+    if malformed or (keyword == Level.PATIENT.identifier and _PATH_STEP.search(value)):
+        raise InvalidRequest(f"This is not a valid {keyword}.")
     return value
 
 

@@ -81,13 +81,14 @@ class OrthancClient:
         """What this Orthanc can do: learnt once, and again when it comes back after it could not be reached."""
         learnt = self._learnt
         if learnt is None or learnt[0] != self._failures:
-            failures = self._failures
-            learnt = self._learnt = (failures, discover(self.call))
+            found = discover(self.call)
+            learnt = self._learnt = (self._failures, found)
         return learnt[1]
 
     def ping(self) -> None:
         """Return when Orthanc answers as Orthanc does. Raises ArchiveError."""
-        if "Version" not in self.call(SYSTEM):
+        system = self.call(SYSTEM)
+        if not isinstance(system, dict) or "Version" not in system:
             raise ArchiveProtocolError("The archive does not answer as Orthanc does.")
 
     def call(

@@ -57,7 +57,7 @@ USE_TZ = True
 TIME_ZONE = "UTC"
 
 STATIC_URL = "/static/"
-STATIC_ROOT = DATA_DIR / "static"
+STATIC_ROOT = BASE_DIR / "static"
 STORAGES = {"staticfiles": {"BACKEND": "orthancproxy.project.static.StaticStorage"}}
 # what collectstatic made (a container image) goes first; without it, the apps' own folders serve
 SERVESTATIC_USE_STATIC_ROOT = STATIC_ROOT.is_dir()

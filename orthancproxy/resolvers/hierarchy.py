@@ -81,8 +81,8 @@ def _advice(capabilities: Capabilities) -> list[str]:
     advice = []
     if not capabilities.has_extended_find:
         advice.append(
-            "Update Orthanc to 1.12.5 or newer: this one can't sort, page or count, so that the gateway fetches whole "
-            "lists to do it."
+            "Update Orthanc to 1.12.5 or newer, and the plugin of its database with it (PostgreSQL: 7.0): this one "
+            "can't sort, page or count, so that the gateway fetches whole lists to do it."
         )
     instance = Level.INSTANCE.value
     partly = {keyword_of(tag) for tags in capabilities.partly_indexed.values() for tag in tags}
