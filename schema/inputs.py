@@ -10,6 +10,8 @@ from orthancproxy.archive.matching import either
 from orthancproxy.archive.plan import Filter, LabelMatch, Order
 from orthancproxy.errors import InvalidRequest
 
+KEY = "What to order by."
+DIRECTION = "Up or down."
 TEXT = "DICOM matching: `*` and `?` are wildcards, case is ignored."
 
 
@@ -17,8 +19,8 @@ TEXT = "DICOM matching: `*` and `?` are wildcards, case is ignored."
 class DateRange:
     """A DICOM date range (PS3.4 section C.2.2.2.5)."""
 
-    from_: datetime.date | None = strawberry.field(name="from", default=None)
-    to: datetime.date | None = None
+    from_: datetime.date | None = strawberry.field(name="from", default=None, description="The first day.")
+    to: datetime.date | None = strawberry.field(default=None, description="The last day.")
 
     def matching(self) -> str:
         """As DICOM range matching writes it; raises InvalidRequest for an empty range."""
@@ -33,9 +35,9 @@ class DateRange:
 class LabelFilter:
     """`orthancproxy.archive.plan.LabelMatch`."""
 
-    all: list[str] | None = None
-    any: list[str] | None = None
-    none: list[str] | None = None
+    all: list[str] | None = strawberry.field(default=None, description="It has all of these.")
+    any: list[str] | None = strawberry.field(default=None, description="It has at least one of these.")
+    none: list[str] | None = strawberry.field(default=None, description="It has none of these.")
 
     def match(self) -> LabelMatch:
         """As the plan has it."""
@@ -88,10 +90,10 @@ class PatientFilter:
 
     patient_id: str | None = strawberry.field(default=None, description=TEXT)
     patient_name: str | None = strawberry.field(default=None, description=TEXT)
-    birth_date: DateRange | None = None
-    sex: str | None = None
-    labels: LabelFilter | None = None
-    tags: list[TagMatch] | None = None
+    birth_date: DateRange | None = strawberry.field(default=None, description="PatientBirthDate.")
+    sex: str | None = strawberry.field(default=None, description="PatientSex: M, F or O.")
+    labels: LabelFilter | None = strawberry.field(default=None, description="Orthanc's labels.")
+    tags: list[TagMatch] | None = strawberry.field(default=None, description="Any other tags.")
 
     def criteria(self) -> dict[str, str | DateRange | list[str] | list[strawberry.ID] | None]:
         """The values of the filter's own fields, by keyword."""
@@ -109,14 +111,16 @@ class StudyFilter:
 
     patient_id: str | None = strawberry.field(default=None, description=TEXT)
     patient_name: str | None = strawberry.field(default=None, description=TEXT)
-    study_instance_uids: list[strawberry.ID] | None = strawberry.field(name="studyInstanceUIDs", default=None)
+    study_instance_uids: list[strawberry.ID] | None = strawberry.field(
+        name="studyInstanceUIDs", default=None, description="One of these."
+    )
     accession_number: str | None = strawberry.field(default=None, description=TEXT)
     description: str | None = strawberry.field(default=None, description=TEXT)
-    study_date: DateRange | None = None
+    study_date: DateRange | None = strawberry.field(default=None, description="StudyDate.")
     modalities: list[str] | None = strawberry.field(default=None, description="At least one series has one of these.")
     referring_physician_name: str | None = strawberry.field(default=None, description=TEXT)
-    labels: LabelFilter | None = None
-    tags: list[TagMatch] | None = None
+    labels: LabelFilter | None = strawberry.field(default=None, description="Orthanc's labels.")
+    tags: list[TagMatch] | None = strawberry.field(default=None, description="Any other tags.")
 
     def criteria(self) -> dict[str, str | DateRange | list[str] | list[strawberry.ID] | None]:
         """The values of the filter's own fields, by keyword."""
@@ -136,12 +140,14 @@ class StudyFilter:
 class SeriesFilter:
     """Matches series."""
 
-    series_instance_uids: list[strawberry.ID] | None = strawberry.field(name="seriesInstanceUIDs", default=None)
+    series_instance_uids: list[strawberry.ID] | None = strawberry.field(
+        name="seriesInstanceUIDs", default=None, description="One of these."
+    )
     modality: str | None = strawberry.field(default=None, description=TEXT)
     description: str | None = strawberry.field(default=None, description=TEXT)
     body_part_examined: str | None = strawberry.field(default=None, description=TEXT)
-    labels: LabelFilter | None = None
-    tags: list[TagMatch] | None = None
+    labels: LabelFilter | None = strawberry.field(default=None, description="Orthanc's labels.")
+    tags: list[TagMatch] | None = strawberry.field(default=None, description="Any other tags.")
 
     def criteria(self) -> dict[str, str | DateRange | list[str] | list[strawberry.ID] | None]:
         """The values of the filter's own fields, by keyword."""
@@ -157,95 +163,99 @@ class SeriesFilter:
 class InstanceFilter:
     """Matches instances."""
 
-    sop_instance_uids: list[strawberry.ID] | None = strawberry.field(name="sopInstanceUIDs", default=None)
-    sop_class_uids: list[strawberry.ID] | None = strawberry.field(name="sopClassUIDs", default=None)
-    labels: LabelFilter | None = None
-    tags: list[TagMatch] | None = None
+    sop_instance_uids: list[strawberry.ID] | None = strawberry.field(
+        name="sopInstanceUIDs", default=None, description="One of these."
+    )
+    sop_class_uids: list[strawberry.ID] | None = strawberry.field(
+        name="sopClassUIDs", default=None, description="One of these."
+    )
+    labels: LabelFilter | None = strawberry.field(default=None, description="Orthanc's labels.")
+    tags: list[TagMatch] | None = strawberry.field(default=None, description="Any other tags.")
 
     def criteria(self) -> dict[str, str | DateRange | list[str] | list[strawberry.ID] | None]:
         """The values of the filter's own fields, by keyword."""
         return {"SOPInstanceUID": self.sop_instance_uids, "SOPClassUID": self.sop_class_uids}
 
 
-@strawberry.enum
+@strawberry.enum(description="Up or down. What has no value comes first going up, last going down.")
 class Direction(Enum):
-    """Up or down; resources without the value come first going up, last going down."""
+    """The direction of an order."""
 
-    ASC = "ASC"
-    DESC = "DESC"
+    ASC = strawberry.enum_value("ASC", description="The smallest first.")
+    DESC = strawberry.enum_value("DESC", description="The largest first.")
 
 
-@strawberry.enum
+@strawberry.enum(description="What patients are ordered by.")
 class PatientOrderField(Enum):
     """What patients are ordered by."""
 
-    PATIENT_ID = "PatientID"
-    PATIENT_NAME = "PatientName"
-    BIRTH_DATE = "PatientBirthDate"
-    LAST_UPDATE = "LastUpdate"
+    PATIENT_ID = strawberry.enum_value("PatientID", description="By PatientID.")
+    PATIENT_NAME = strawberry.enum_value("PatientName", description="By PatientName as stored.")
+    BIRTH_DATE = strawberry.enum_value("PatientBirthDate", description="By PatientBirthDate.")
+    LAST_UPDATE = strawberry.enum_value("LastUpdate", description="By when an instance last arrived.")
 
 
-@strawberry.enum
+@strawberry.enum(description="What studies are ordered by.")
 class StudyOrderField(Enum):
     """What studies are ordered by."""
 
-    STUDY_DATE = "StudyDate"
-    DESCRIPTION = "StudyDescription"
-    PATIENT_NAME = "PatientName"
-    PATIENT_ID = "PatientID"
-    ACCESSION_NUMBER = "AccessionNumber"
-    LAST_UPDATE = "LastUpdate"
+    STUDY_DATE = strawberry.enum_value("StudyDate", description="By StudyDate.")
+    DESCRIPTION = strawberry.enum_value("StudyDescription", description="By description.")
+    PATIENT_NAME = strawberry.enum_value("PatientName", description="By PatientName as stored.")
+    PATIENT_ID = strawberry.enum_value("PatientID", description="By PatientID.")
+    ACCESSION_NUMBER = strawberry.enum_value("AccessionNumber", description="By AccessionNumber.")
+    LAST_UPDATE = strawberry.enum_value("LastUpdate", description="By when an instance last arrived.")
 
 
-@strawberry.enum
+@strawberry.enum(description="What series are ordered by.")
 class SeriesOrderField(Enum):
     """What series are ordered by."""
 
-    SERIES_NUMBER = "SeriesNumber"
-    MODALITY = "Modality"
-    DESCRIPTION = "SeriesDescription"
-    LAST_UPDATE = "LastUpdate"
+    SERIES_NUMBER = strawberry.enum_value("SeriesNumber", description="By SeriesNumber, as a number.")
+    MODALITY = strawberry.enum_value("Modality", description="By Modality.")
+    DESCRIPTION = strawberry.enum_value("SeriesDescription", description="By description.")
+    LAST_UPDATE = strawberry.enum_value("LastUpdate", description="By when an instance last arrived.")
 
 
-@strawberry.enum
+@strawberry.enum(description="What instances are ordered by.")
 class InstanceOrderField(Enum):
     """What instances are ordered by."""
 
-    INSTANCE_NUMBER = "InstanceNumber"
-    SLICE_LOCATION = "SliceLocation"
-    SOP_INSTANCE_UID = "SOPInstanceUID"
+    INSTANCE_NUMBER = strawberry.enum_value("InstanceNumber", description="By InstanceNumber, as a number.")
+    SLICE_LOCATION = strawberry.enum_value("SliceLocation", description="By SliceLocation, as a number.")
+    SOP_INSTANCE_UID = strawberry.enum_value("SOPInstanceUID", description="By SOPInstanceUID.")
 
 
-@strawberry.input
+@strawberry.input(description="One key of an order.")
 class PatientOrder:
     """One key of an order."""
 
-    field: PatientOrderField
-    direction: Direction = Direction.ASC
+    field: PatientOrderField = strawberry.field(description=KEY)
+    direction: Direction = strawberry.field(default=Direction.ASC, description=DIRECTION)
 
 
-@strawberry.input
+@strawberry.input(description="One key of an order.")
 class StudyOrder:
     """One key of an order."""
 
-    field: StudyOrderField
-    direction: Direction = Direction.ASC
+    field: StudyOrderField = strawberry.field(description=KEY)
+    direction: Direction = strawberry.field(default=Direction.ASC, description=DIRECTION)
 
 
-@strawberry.input
+@strawberry.input(description="One key of an order.")
 class SeriesOrder:
     """One key of an order."""
 
-    field: SeriesOrderField
-    direction: Direction = Direction.ASC
+    field: SeriesOrderField = strawberry.field(description=KEY)
+    direction: Direction = strawberry.field(default=Direction.ASC, description=DIRECTION)
 
 
-@strawberry.input
+@strawberry.input(description="One key of an order.")
 class InstanceOrder:
     """One key of an order."""
 
-    field: InstanceOrderField
-    direction: Direction = Direction.ASC
+    field: InstanceOrderField = strawberry.field(description=KEY)
+    direction: Direction = strawberry.field(default=Direction.ASC, description=DIRECTION)
 
 
 _KINDS: dict[str, Literal["integer", "decimal"]] = {

@@ -30,7 +30,7 @@ from schema.inputs import (
 )
 from schema.selection import MAX_OFFSET, Selection
 from schema.server import Server
-from schema.types import Connection, Instance, ListPage, Node, Patient, Series, Study
+from schema.types import FILTER, ORDER, Connection, Instance, ListPage, Node, Patient, Series, Study
 
 DEFAULT_PAGE_SIZE = 50
 # of their own: a slow Orthanc must not keep the event loop's few threads
@@ -43,6 +43,8 @@ First = Annotated[
     strawberry.argument(description="How many; 50 when left out, at most `server.limits.maxPageSize`."),
 ]
 After = Annotated[str | None, strawberry.argument(description="The cursor of the node after which to go on.")]
+GlobalId = Annotated[strawberry.ID, strawberry.argument(description="The `id` of the resource.")]
+GlobalIds = Annotated[list[strawberry.ID], strawberry.argument(description="The `id`s of the resources.")]
 OrthancId = Annotated[strawberry.ID | None, strawberry.argument(description="Orthanc's id.")]
 
 
@@ -120,17 +122,17 @@ def _global_id(given: str) -> tuple[Level, str]:
         raise InvalidRequest("This is not a global id.") from error
 
 
-@strawberry.type
+@strawberry.type(description="What can be read.")
 class Query:
     """What can be read."""
 
     @strawberry.field(description="The resource with a Relay global id.")
-    async def node(self, info: Info, id: strawberry.ID) -> Node | None:  # noqa: A002 - Relay's name
+    async def node(self, info: Info, id: GlobalId) -> Node | None:  # noqa: A002 - Relay's name
         """Look one up."""
         return cast("Node | None", (await _nodes(info, [id]))[0])
 
     @strawberry.field(description="The resources with these Relay global ids, null for those that do not exist.")
-    async def nodes(self, info: Info, ids: list[strawberry.ID]) -> list[Node | None]:
+    async def nodes(self, info: Info, ids: GlobalIds) -> list[Node | None]:
         """Look many up."""
         return cast("list[Node | None]", await _nodes(info, ids))
 
@@ -138,8 +140,8 @@ class Query:
     async def patients(
         self,
         info: Info,
-        filter: PatientFilter | None = None,  # noqa: A002 - the contract's name
-        order_by: list[PatientOrder] | None = None,
+        filter: Annotated[PatientFilter | None, FILTER] = None,  # noqa: A002 - the contract's name
+        order_by: Annotated[list[PatientOrder] | None, ORDER] = None,
         first: First = None,
         after: After = None,
     ) -> Connection[Patient]:
@@ -151,8 +153,8 @@ class Query:
     async def studies(
         self,
         info: Info,
-        filter: StudyFilter | None = None,  # noqa: A002
-        order_by: list[StudyOrder] | None = None,
+        filter: Annotated[StudyFilter | None, FILTER] = None,  # noqa: A002
+        order_by: Annotated[list[StudyOrder] | None, ORDER] = None,
         first: First = None,
         after: After = None,
     ) -> Connection[Study]:
@@ -164,8 +166,8 @@ class Query:
     async def series_list(
         self,
         info: Info,
-        filter: SeriesFilter | None = None,  # noqa: A002
-        order_by: list[SeriesOrder] | None = None,
+        filter: Annotated[SeriesFilter | None, FILTER] = None,  # noqa: A002
+        order_by: Annotated[list[SeriesOrder] | None, ORDER] = None,
         first: First = None,
         after: After = None,
     ) -> Connection[Series]:
@@ -177,8 +179,8 @@ class Query:
     async def instances(
         self,
         info: Info,
-        filter: InstanceFilter | None = None,  # noqa: A002
-        order_by: list[InstanceOrder] | None = None,
+        filter: Annotated[InstanceFilter | None, FILTER] = None,  # noqa: A002
+        order_by: Annotated[list[InstanceOrder] | None, ORDER] = None,
         first: First = None,
         after: After = None,
     ) -> Connection[Instance]:
@@ -187,7 +189,12 @@ class Query:
         return cast("Connection[Instance]", page)
 
     @strawberry.field(description="One patient, by exactly one of its ids.")
-    async def patient(self, info: Info, orthanc_id: OrthancId = None, patient_id: str | None = None) -> Patient | None:
+    async def patient(
+        self,
+        info: Info,
+        orthanc_id: OrthancId = None,
+        patient_id: Annotated[str | None, strawberry.argument(description="Its PatientID, to the letter.")] = None,
+    ) -> Patient | None:
         """Look one up."""
         return cast("Patient | None", await _one(info, Level.PATIENT, orthanc_id, patient_id))
 
@@ -196,7 +203,9 @@ class Query:
         self,
         info: Info,
         orthanc_id: OrthancId = None,
-        study_instance_uid: Annotated[strawberry.ID | None, strawberry.argument(name="studyInstanceUID")] = None,
+        study_instance_uid: Annotated[
+            strawberry.ID | None, strawberry.argument(name="studyInstanceUID", description="Its StudyInstanceUID.")
+        ] = None,
     ) -> Study | None:
         """Look one up."""
         return cast("Study | None", await _one(info, Level.STUDY, orthanc_id, study_instance_uid))
@@ -206,7 +215,9 @@ class Query:
         self,
         info: Info,
         orthanc_id: OrthancId = None,
-        series_instance_uid: Annotated[strawberry.ID | None, strawberry.argument(name="seriesInstanceUID")] = None,
+        series_instance_uid: Annotated[
+            strawberry.ID | None, strawberry.argument(name="seriesInstanceUID", description="Its SeriesInstanceUID.")
+        ] = None,
     ) -> Series | None:
         """Look one up."""
         return cast("Series | None", await _one(info, Level.SERIES, orthanc_id, series_instance_uid))
@@ -216,7 +227,9 @@ class Query:
         self,
         info: Info,
         orthanc_id: OrthancId = None,
-        sop_instance_uid: Annotated[strawberry.ID | None, strawberry.argument(name="sopInstanceUID")] = None,
+        sop_instance_uid: Annotated[
+            strawberry.ID | None, strawberry.argument(name="sopInstanceUID", description="Its SOPInstanceUID.")
+        ] = None,
     ) -> Instance | None:
         """Look one up."""
         return cast("Instance | None", await _one(info, Level.INSTANCE, orthanc_id, sop_instance_uid))

@@ -28,6 +28,8 @@ from schema.inputs import (
 
 NodeType = TypeVar("NodeType")
 
+FILTER = strawberry.argument(description="Only those that match.")
+ORDER = strawberry.argument(description="The keys to order by, the most important one first.")
 First = Annotated[int | None, strawberry.argument(description="How many at the most; all when left out.")]
 Offset = Annotated[int | None, strawberry.argument(description="How many of the ordered list to leave out before.")]
 Keyword = Annotated[str, strawberry.argument(description="A keyword of the DICOM dictionary (PS3.6), e.g. `KVP`.")]
@@ -85,11 +87,11 @@ class PersonName:
     formatted: str = strawberry.field(
         description="For display: `Family, Given Middle` in Latin script, family name first without comma in others."
     )
-    family: str | None
-    given: str | None
-    middle: str | None
-    prefix: str | None
-    suffix: str | None
+    family: str | None = strawberry.field(description="Family name.")
+    given: str | None = strawberry.field(description="Given name.")
+    middle: str | None = strawberry.field(description="Middle name.")
+    prefix: str | None = strawberry.field(description="Name prefix, e.g. `Dr`.")
+    suffix: str | None = strawberry.field(description="Name suffix, e.g. `Jr`.")
     ideographic: str | None = strawberry.field(description="The ideographic group as stored, e.g. `洪^吉洞`.")
     phonetic: str | None = strawberry.field(description="The phonetic group as stored, e.g. `홍^길동`.")
 
@@ -122,8 +124,8 @@ class Patient(Node):
     last_update: datetime.datetime | None = strawberry.field(description="When an instance last arrived.")
     is_stable: bool = strawberry.field(description=IS_STABLE)
     labels: list[str] | None = strawberry.field(description=LABELS)
-    studies_count: int
-    instances_count: int
+    studies_count: int = strawberry.field(description="How many studies the patient has.")
+    instances_count: int = strawberry.field(description="How many instances the patient has.")
     tag: str | None = strawberry.field(resolver=_tag, description=TAG)
     tags: JSON = strawberry.field(resolver=_tags, description=TAGS)
     archive_url: str = strawberry.field(resolver=_archive_url, description=ARCHIVE_URL)
@@ -132,8 +134,8 @@ class Patient(Node):
     def studies(
         self,
         info: Info,
-        filter: StudyFilter | None = None,  # noqa: A002 - the contract's name
-        order_by: list[StudyOrder] | None = None,
+        filter: Annotated[StudyFilter | None, FILTER] = None,  # noqa: A002 - the contract's name
+        order_by: Annotated[list[StudyOrder] | None, ORDER] = None,
         first: First = None,
         offset: Offset = None,
     ) -> list["Study"]:
@@ -165,9 +167,9 @@ class Study(Node):
     last_update: datetime.datetime | None = strawberry.field(description="When an instance last arrived.")
     is_stable: bool = strawberry.field(description=IS_STABLE)
     labels: list[str] | None = strawberry.field(description=LABELS)
-    series_count: int
-    instances_count: int
-    patient: Patient = strawberry.field(resolver=_linked, graphql_type=Patient)
+    series_count: int = strawberry.field(description="How many series the study has.")
+    instances_count: int = strawberry.field(description="How many instances the study has.")
+    patient: Patient = strawberry.field(resolver=_linked, graphql_type=Patient, description="Whose study it is.")
     tag: str | None = strawberry.field(resolver=_tag, description=TAG)
     tags: JSON = strawberry.field(resolver=_tags, description=TAGS)
     archive_url: str = strawberry.field(resolver=_archive_url, description=ARCHIVE_URL)
@@ -176,8 +178,8 @@ class Study(Node):
     def series(
         self,
         info: Info,
-        filter: SeriesFilter | None = None,  # noqa: A002
-        order_by: list[SeriesOrder] | None = None,
+        filter: Annotated[SeriesFilter | None, FILTER] = None,  # noqa: A002
+        order_by: Annotated[list[SeriesOrder] | None, ORDER] = None,
         first: First = None,
         offset: Offset = None,
     ) -> list["Series"]:
@@ -210,8 +212,8 @@ class Series(Node):
     last_update: datetime.datetime | None = strawberry.field(description="When an instance last arrived.")
     is_stable: bool = strawberry.field(description=IS_STABLE)
     labels: list[str] | None = strawberry.field(description=LABELS)
-    instances_count: int
-    study: Study = strawberry.field(resolver=_linked, graphql_type=Study)
+    instances_count: int = strawberry.field(description="How many instances the series has.")
+    study: Study = strawberry.field(resolver=_linked, graphql_type=Study, description="The study that it is of.")
     tag: str | None = strawberry.field(resolver=_tag, description=TAG)
     tags: JSON = strawberry.field(resolver=_tags, description=TAGS)
     archive_url: str = strawberry.field(resolver=_archive_url, description=ARCHIVE_URL)
@@ -220,8 +222,8 @@ class Series(Node):
     def instances(
         self,
         info: Info,
-        filter: InstanceFilter | None = None,  # noqa: A002
-        order_by: list[InstanceOrder] | None = None,
+        filter: Annotated[InstanceFilter | None, FILTER] = None,  # noqa: A002
+        order_by: Annotated[list[InstanceOrder] | None, ORDER] = None,
         first: First = None,
         offset: Offset = None,
     ) -> list["Instance"]:
@@ -266,7 +268,7 @@ class Instance(Node):
     )
     file_size: int = strawberry.field(description="The size of the DICOM file in bytes.")
     labels: list[str] | None = strawberry.field(description=LABELS)
-    series: Series = strawberry.field(resolver=_linked, graphql_type=Series)
+    series: Series = strawberry.field(resolver=_linked, graphql_type=Series, description="The series that it is of.")
     tag: str | None = strawberry.field(resolver=_tag, description=TAG)
     tags: JSON = strawberry.field(resolver=_tags, description=TAGS)
 
@@ -325,7 +327,7 @@ class Edge(Generic[NodeType]):
         """Make the cursor."""
         return root.listed.cursor(root.index)
 
-    @strawberry.field
+    @strawberry.field(description="The resource.")
     def node(root: strawberry.Parent[ListItem], info: Info) -> NodeType:  # noqa: N805
         """Show the record as this place of the answer wants it."""
         edges = info.path.prev.prev if info.path.prev else None
@@ -343,12 +345,12 @@ class Connection(Generic[NodeType]):
         names = root.names[str(info.path.key)]
         return cast("list[NodeType]", [shown(record, names) for record in root.page.records])
 
-    @strawberry.field
+    @strawberry.field(description="The nodes of this page, each with its cursor.")
     def edges(root: strawberry.Parent[ListPage]) -> list[Edge[NodeType]]:  # noqa: N805
         """Show the records as edges."""
         return cast("list[Edge[NodeType]]", [ListItem(root, index) for index in range(len(root.page.records))])
 
-    @strawberry.field
+    @strawberry.field(description="Where this page is in the list.")
     def page_info(root: strawberry.Parent[ListPage]) -> PageInfo:  # noqa: N805
         """Tell where this page is in the list."""
         last = len(root.page.records) - 1

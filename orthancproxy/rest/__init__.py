@@ -1,0 +1,1 @@
+"""The legacy REST API: thin shims over the resolvers."""

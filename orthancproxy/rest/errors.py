@@ -1,0 +1,92 @@
+"""Every error that the REST API answers, as `{"detail", "code"}` with a status."""
+
+import logging
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from django.core.exceptions import PermissionDenied as DjangoPermissionDenied
+from django.http import Http404
+from django.http.response import HttpResponseBase
+from rest_framework import exceptions
+from rest_framework.views import set_rollback
+
+from orthancproxy import errors
+from orthancproxy.error_responses import error_response, not_found, permission_denied, server_error
+
+logger = logging.getLogger(__name__)
+
+RETRY_AFTER = 5
+"""Seconds that a caller should wait when Orthanc can't be reached: it starts in one to four."""
+
+
+class Answer(NamedTuple):
+    """How an error is told: the HTTP status and the code."""
+
+    status: int
+    code: str
+
+
+ANSWERS: Mapping[type[errors.GatewayError], Answer] = {
+    errors.NotAuthenticated: Answer(401, "UNAUTHENTICATED"),
+    errors.PermissionDenied: Answer(403, "FORBIDDEN"),
+    errors.NotFound: Answer(404, "NOT_FOUND"),
+    errors.InvalidRequest: Answer(400, "BAD_USER_INPUT"),
+    errors.InvalidDicom: Answer(400, "BAD_USER_INPUT"),
+    errors.NotRenderable: Answer(415, "NOT_RENDERABLE"),
+    errors.LimitExceeded: Answer(413, "LIMIT_EXCEEDED"),
+    errors.ArchiveError: Answer(502, "ARCHIVE_ERROR"),
+    errors.ArchiveUnavailable: Answer(503, "ARCHIVE_UNAVAILABLE"),
+    errors.ArchiveTimeout: Answer(504, "ARCHIVE_UNAVAILABLE"),
+    errors.ArchiveRejected: Answer(502, "ARCHIVE_ERROR"),
+    errors.ArchiveProtocolError: Answer(502, "ARCHIVE_ERROR"),
+}
+"""The errors of the gateway. A test fails when one is missing."""
+
+FRAMEWORK_ANSWERS: Mapping[type[exceptions.APIException], Answer] = {
+    exceptions.ValidationError: Answer(400, "BAD_USER_INPUT"),
+    exceptions.ParseError: Answer(400, "BAD_USER_INPUT"),
+    exceptions.AuthenticationFailed: Answer(401, "UNAUTHENTICATED"),
+    exceptions.NotAuthenticated: Answer(401, "UNAUTHENTICATED"),
+    exceptions.PermissionDenied: Answer(403, "FORBIDDEN"),
+    exceptions.NotFound: Answer(404, "NOT_FOUND"),
+    exceptions.MethodNotAllowed: Answer(405, "METHOD_NOT_ALLOWED"),
+    exceptions.NotAcceptable: Answer(406, "NOT_ACCEPTABLE"),
+    exceptions.UnsupportedMediaType: Answer(415, "UNSUPPORTED_MEDIA_TYPE"),
+    exceptions.Throttled: Answer(429, "LIMIT_EXCEEDED"),
+}
+"""The errors that Django REST framework raises itself. A test fails when one is missing."""
+
+
+def exception_handler(exception: Exception, context: Mapping[str, Any]) -> HttpResponseBase:
+    """Answer an exception of a view; what nobody raised on purpose is logged, and told by its request id only."""
+    set_rollback()
+    match exception:
+        case errors.GatewayError() if answer := _answer(ANSWERS, exception):
+            response = error_response(*answer, exception.message)
+            if answer.status == 503:
+                response["Retry-After"] = str(RETRY_AFTER)
+            return response
+        case exceptions.APIException() if answer := _answer(FRAMEWORK_ANSWERS, exception):
+            return _framework_response(exception, answer)
+        case Http404():
+            return not_found(context["request"])
+        case DjangoPermissionDenied():
+            return permission_denied(context["request"])
+        case _:
+            logger.error("request failed", exc_info=exception)
+            return server_error(context["request"])
+
+
+def _answer(answers: Mapping[Any, Answer], exception: Exception) -> Answer | None:
+    return next((answers[kind] for kind in type(exception).__mro__ if kind in answers), None)
+
+
+def _framework_response(exception: exceptions.APIException, answer: Answer) -> HttpResponseBase:
+    # a validation error's detail is a tree of messages
+    detail = exception.detail if isinstance(exception.detail, str) else "The request is not valid."
+    response = error_response(*answer, detail)
+    if challenge := getattr(exception, "auth_header", None):
+        response["WWW-Authenticate"] = challenge
+    if wait := getattr(exception, "wait", None):
+        response["Retry-After"] = str(int(wait) + 1)
+    return response

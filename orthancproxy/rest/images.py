@@ -1,0 +1,167 @@
+"""Files, pictures and archives: what the REST routes give besides JSON."""
+
+from collections.abc import Collection, Sequence
+from typing import Any, cast
+
+from django.http.response import HttpResponseBase
+from django.utils.cache import patch_vary_headers
+from django.utils.http import parse_etags
+from drf_spectacular.utils import extend_schema_view
+from rest_framework.request import Request
+
+from orthancproxy.archive.levels import Level
+from orthancproxy.archive.rendering import MediaType
+from orthancproxy.errors import InvalidRequest
+from orthancproxy.resolvers import images
+from orthancproxy.rest import downloads, openapi
+from orthancproxy.rest.views import GatewayView, context_of
+
+MEDIA_TYPES: Sequence[MediaType] = ("image/png", "image/jpeg")
+
+
+class DownloadView(GatewayView):
+    """A route whose answer is streamed from Orthanc."""
+
+    @classmethod
+    def as_view(cls, **initkwargs: Any) -> Any:
+        """Return the view, which ends Orthanc's side when the client goes away before it is answered."""
+        return downloads.abandonable(super().as_view(**initkwargs))
+
+
+class InstanceFileView(DownloadView):
+    """The DICOM file of an instance."""
+
+    @openapi.downloads(
+        "downloadInstance",
+        ("application/dicom",),
+        "The DICOM file (PS3.10) as it is stored.",
+        openapi.IF_NONE_MATCH,
+    )
+    def get(self, request: Request, orthanc_id: str) -> HttpResponseBase:
+        """Stream the file."""
+        download = images.get_file(
+            context_of(request),
+            orthanc_id,
+            if_none_match=_if_none_match(request),
+            headers_only=request.method == "HEAD",
+        )
+        return downloads.stream(request._request, download)
+
+
+class PreviewView(GatewayView):
+    """A frame of an instance, in its full size."""
+
+    @openapi.downloads(
+        "previewInstance",
+        MEDIA_TYPES,
+        "A frame in its full size, as PNG, or as JPEG where Accept prefers that.",
+        openapi.FRAME,
+        openapi.IF_NONE_MATCH,
+        errors=(415,),
+    )
+    def get(self, request: Request, orthanc_id: str) -> HttpResponseBase:
+        """Answer with the picture."""
+        preview = images.get_preview(
+            context_of(request),
+            orthanc_id,
+            frame=_frame(request),
+            media_type=_preferred(request),
+            if_none_match=_if_none_match(request),
+        )
+        return _varied(downloads.show(preview))
+
+
+class ThumbnailView(GatewayView):
+    """An instance, small."""
+
+    @openapi.downloads(
+        "thumbnailInstance",
+        MEDIA_TYPES,
+        "The first frame, made small, as PNG, or as JPEG where Accept prefers that.",
+        openapi.IF_NONE_MATCH,
+        errors=(415,),
+    )
+    def get(self, request: Request, orthanc_id: str) -> HttpResponseBase:
+        """Answer with the picture."""
+        thumbnail = images.get_thumbnail(
+            context_of(request),
+            orthanc_id,
+            media_type=_preferred(request),
+            if_none_match=_if_none_match(request),
+        )
+        return _varied(downloads.show(thumbnail))
+
+
+class SeriesThumbnailView(GatewayView):
+    """A series, small."""
+
+    @openapi.downloads(
+        "thumbnailSeries",
+        MEDIA_TYPES,
+        "The first frame of its middle instance, made small, as PNG, or as JPEG where Accept prefers that.",
+        openapi.IF_NONE_MATCH,
+        errors=(415,),
+    )
+    def get(self, request: Request, orthanc_id: str) -> HttpResponseBase:
+        """Answer with the picture."""
+        thumbnail = images.get_series_thumbnail(
+            context_of(request),
+            orthanc_id,
+            media_type=_preferred(request),
+            if_none_match=_if_none_match(request),
+        )
+        return _varied(downloads.show(thumbnail))
+
+
+class ArchiveView(DownloadView):
+    """All files below a resource of one level."""
+
+    level: Level
+
+    def get(self, request: Request, orthanc_id: str) -> HttpResponseBase:
+        """Stream the ZIP archive."""
+        headers_only = request.method == "HEAD"
+        download = images.get_archive(context_of(request), self.level, orthanc_id, headers_only=headers_only)
+        return downloads.stream(request._request, download)
+
+
+@extend_schema_view(get=openapi.archives("downloadPatient", "patient"))
+class PatientArchiveView(ArchiveView):
+    """All files of a patient."""
+
+    level = Level.PATIENT
+
+
+@extend_schema_view(get=openapi.archives("downloadStudy", "study"))
+class StudyArchiveView(ArchiveView):
+    """All files of a study."""
+
+    level = Level.STUDY
+
+
+@extend_schema_view(get=openapi.archives("downloadSeries", "series"))
+class SeriesArchiveView(ArchiveView):
+    """All files of a series."""
+
+    level = Level.SERIES
+
+
+def _frame(request: Request) -> int:
+    value = request.query_params.get("frame", "0")
+    if not (value.isascii() and value.isdigit() and len(value) <= 10):
+        raise InvalidRequest("The parameter frame is a number from 0.")
+    return int(value)
+
+
+def _preferred(request: Request) -> MediaType:
+    """PNG, unless Accept prefers JPEG; also where it wants neither, as pages do that fetch a picture as JSON."""
+    return cast("MediaType", request._request.get_preferred_type(MEDIA_TYPES) or MEDIA_TYPES[0])
+
+
+def _if_none_match(request: Request) -> Collection[str]:
+    return parse_etags(request.headers.get("If-None-Match", ""))
+
+
+def _varied(response: HttpResponseBase) -> HttpResponseBase:
+    patch_vary_headers(response, ["Accept"])
+    return response

@@ -1,0 +1,109 @@
+"""What the OpenAPI schema says of the routes."""
+
+from collections.abc import Callable, Iterable
+from typing import Any, TypeVar
+
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema
+from rest_framework import serializers
+
+from orthancproxy.rest.serializers import ErrorSerializer, FailureSerializer
+
+View = TypeVar("View", bound=Callable[..., Any])
+
+ORTHANC_ID = OpenApiParameter(
+    "orthanc_id",
+    OpenApiTypes.STR,
+    OpenApiParameter.PATH,
+    pattern="^[0-9a-f]{8}(-[0-9a-f]{8}){4}$",
+    description="Orthanc's id: five groups of eight hex digits.",
+)
+FRAME = OpenApiParameter(
+    "frame",
+    # not OpenApiTypes.INT: its schema has no bounds
+    {"type": "integer", "minimum": 0, "maximum": 2**31 - 1, "default": 0},
+    OpenApiParameter.QUERY,
+    description="The frame, counted from 0.",
+)
+IF_NONE_MATCH = OpenApiParameter(
+    "If-None-Match",
+    OpenApiTypes.STR,
+    OpenApiParameter.HEADER,
+    description="The ETag of an earlier answer: 304 when it is still true.",
+)
+
+_ERRORS = {
+    400: "BAD_USER_INPUT: the request is wrong.",
+    404: "NOT_FOUND: there is no such resource.",
+    415: "NOT_RENDERABLE: the instance has no picture that Orthanc can make; `detail` says why.",
+    502: "ARCHIVE_ERROR: Orthanc refused, or its answer makes no sense.",
+    503: "ARCHIVE_UNAVAILABLE: Orthanc can't be reached or is busy; Retry-After says when to try again.",
+    504: "ARCHIVE_UNAVAILABLE: Orthanc did not answer in time.",
+}
+_ALWAYS = (502, 503, 504)
+
+
+def identifier(name: str, keyword: str) -> OpenApiParameter:
+    """A required `*_id` parameter."""
+    return OpenApiParameter(
+        name,
+        OpenApiTypes.STR,
+        OpenApiParameter.QUERY,
+        required=True,
+        description=f"Orthanc's id, or else the {keyword}, matched exactly.",
+    )
+
+
+def lists(
+    operation_id: str,
+    serializer: type[serializers.Serializer[Any]],
+    summary: str,
+    parameter: OpenApiParameter | None = None,
+) -> Callable[[View], View]:
+    """Describe a route that answers a list."""
+    return extend_schema(
+        operation_id=operation_id,
+        summary=summary,
+        description="DICOM values are text as stored; null where they are absent or empty.",
+        tags=["hierarchy"],
+        parameters=[parameter] if parameter else [],
+        responses={200: serializer(many=True), **_errors((400, 404) if parameter else ())},
+    )
+
+
+def downloads(
+    operation_id: str,
+    media_types: Iterable[str],
+    summary: str,
+    *parameters: OpenApiParameter,
+    errors: Iterable[int] = (),
+) -> Callable[[View], View]:
+    """Describe a route that answers a file or a picture."""
+    answers: dict[Any, Any] = {
+        (200, media_type): OpenApiResponse(OpenApiTypes.BINARY, summary) for media_type in media_types
+    }
+    if IF_NONE_MATCH in parameters:
+        answers[304] = OpenApiResponse(description="What If-None-Match names is still true.")
+    return extend_schema(
+        operation_id=operation_id,
+        summary=summary,
+        description="Patient data: to be kept in private caches only. HEAD answers with the headers.",
+        tags=["downloads"],
+        parameters=[ORTHANC_ID, *parameters],
+        responses={**answers, **_errors((400, 404, *errors))},
+    )
+
+
+def archives(operation_id: str, below: str) -> Callable[[View], View]:
+    """Describe a route that answers a ZIP archive."""
+    summary = f"A ZIP archive of all DICOM files of a {below}, made while it is sent."
+    return downloads(operation_id, ("application/zip",), summary)
+
+
+def _errors(statuses: Iterable[int]) -> dict[Any, OpenApiResponse]:
+    described = {
+        (status, "application/json"): OpenApiResponse(ErrorSerializer, _ERRORS[status])
+        for status in (*statuses, *_ALWAYS)
+    }
+    described[500, "application/json"] = OpenApiResponse(FailureSerializer, "INTERNAL: the gateway failed.")
+    return described

@@ -1,0 +1,175 @@
+"""What the REST routes share, and the lists of the contract.
+
+They are synchronous, as Django REST framework is, and Django runs each in a thread.
+"""
+
+from collections.abc import Callable, Iterable
+from typing import Any, cast
+
+import orjson
+from django.http.response import HttpResponseBase
+from drf_spectacular.openapi import AutoSchema
+from drf_spectacular.utils import extend_schema
+from rest_framework import exceptions
+from rest_framework.negotiation import DefaultContentNegotiation
+from rest_framework.renderers import BaseRenderer
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from orthancproxy.archive.levels import Level
+from orthancproxy.archive.plan import LevelPlan
+from orthancproxy.archive.records import Resource, Series
+from orthancproxy.errors import InvalidRequest, NotFound
+from orthancproxy.orthanc.endpoints import ORTHANC_ID
+from orthancproxy.resolvers import hierarchy
+from orthancproxy.resolvers.context import RequestContext
+from orthancproxy.rest import openapi
+from orthancproxy.rest.errors import exception_handler
+from orthancproxy.rest.serializers import (
+    InstanceSerializer,
+    PatientSerializer,
+    SeriesSerializer,
+    StudySerializer,
+)
+
+
+class JSONRenderer(BaseRenderer):
+    """JSON by orjson, several times faster than the standard library."""
+
+    media_type = "application/json"
+    format = "json"
+    charset = None
+
+    def render(self, data: Any, *_: Any) -> bytes:
+        """Return the data as JSON."""
+        return orjson.dumps(data)
+
+
+class AnyAccept(DefaultContentNegotiation):
+    """Answers JSON whatever Accept says: the other answers are files, which no renderer makes."""
+
+    def select_renderer(
+        self, request: Request, renderers: Iterable[BaseRenderer], format_suffix: str | None = None
+    ) -> tuple[BaseRenderer, str]:
+        """Return the first renderer."""
+        renderer = next(iter(renderers))
+        return renderer, renderer.media_type
+
+
+class GatewayView(APIView):
+    """What the routes share. Nothing here depends on the settings of the project that mounts them."""
+
+    renderer_classes = (JSONRenderer,)
+    content_negotiation_class = AnyAccept
+    schema = AutoSchema()
+
+    def get_exception_handler(self) -> Callable[..., HttpResponseBase]:
+        """Return the handler of the contract's errors."""
+        return exception_handler
+
+    def finalize_response(  # type: ignore[override]  # it gives back what it is given
+        self, request: Request, response: HttpResponseBase, *args: Any, **kwargs: Any
+    ) -> HttpResponseBase:
+        """Keep patient data out of caches, where the answer does not say otherwise."""
+        final: HttpResponseBase = super().finalize_response(request, cast("Response", response), *args, **kwargs)
+        final.headers.setdefault("Cache-Control", "private, no-store")
+        return final
+
+
+@extend_schema(exclude=True)
+class UnknownAddressView(GatewayView):
+    """Everything below the mount point that is no route, so that no project answers it with an HTML page."""
+
+    def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
+        """Refuse before anything else is looked at."""
+        raise exceptions.NotFound("There is nothing at this address.")
+
+
+class PatientsView(GatewayView):
+    """All patients."""
+
+    @openapi.lists("listPatients", PatientSerializer, "All patients, by PatientID.")
+    def get(self, request: Request) -> Response:
+        """Answer the list."""
+        page = hierarchy.get_page(context_of(request), LevelPlan(level=Level.PATIENT, needs=PatientSerializer.needs))
+        return Response(PatientSerializer(cast("Any", page.records), many=True).data)
+
+
+class StudiesView(GatewayView):
+    """The studies of a patient."""
+
+    @openapi.lists(
+        "listStudies",
+        StudySerializer,
+        "The studies of a patient, the newest first.",
+        openapi.identifier("patient_id", "PatientID"),
+    )
+    def get(self, request: Request) -> Response:
+        """Answer the list."""
+        plan = LevelPlan(
+            level=Level.PATIENT,
+            links={"studies": LevelPlan(level=Level.STUDY, needs=StudySerializer.needs)},
+        )
+        patient = _get_named(request, "patient_id", plan)
+        return Response(StudySerializer(patient.links["studies"], many=True).data)
+
+
+class SeriesView(GatewayView):
+    """The series of a study."""
+
+    @openapi.lists(
+        "listSeries",
+        SeriesSerializer,
+        "The series of a study, by SeriesNumber.",
+        openapi.identifier("study_id", "StudyInstanceUID"),
+    )
+    def get(self, request: Request) -> Response:
+        """Answer the list."""
+        plan = LevelPlan(
+            level=Level.STUDY,
+            links={"series": LevelPlan(level=Level.SERIES, needs=SeriesSerializer.needs)},
+        )
+        study = _get_named(request, "study_id", plan)
+        return Response(SeriesSerializer(study.links["series"], many=True).data)
+
+
+class InstancesView(GatewayView):
+    """The instances of a series."""
+
+    @openapi.lists(
+        "listInstances",
+        InstanceSerializer,
+        "The instances of a series, by InstanceNumber.",
+        openapi.identifier("series_id", "SeriesInstanceUID"),
+    )
+    def get(self, request: Request) -> Response:
+        """Answer the list."""
+        patient = LevelPlan(level=Level.PATIENT, needs=InstanceSerializer.patient_needs)
+        study = LevelPlan(level=Level.STUDY, needs=InstanceSerializer.study_needs, links={"patient": patient})
+        instances = LevelPlan(level=Level.INSTANCE, needs=InstanceSerializer.needs)
+        plan = LevelPlan(
+            level=Level.SERIES,
+            needs=InstanceSerializer.series_needs,
+            links={"study": study, "instances": instances},
+        )
+        series = _get_named(request, "series_id", plan)
+        above = InstanceSerializer.above(cast("Series", series))
+        return Response(InstanceSerializer(series.links["instances"], many=True, context=above).data)
+
+
+def context_of(request: Request) -> RequestContext:
+    """On whose behalf a route works."""
+    return RequestContext(getattr(request, "request_id", ""))
+
+
+def _get_named(request: Request, parameter: str, plan: LevelPlan) -> Resource:
+    """The resource that a `*_id` parameter names: by its Orthanc id, or by its PatientID or UID."""
+    value = request.query_params.get(parameter)
+    if not value:
+        raise InvalidRequest(f"The parameter {parameter} is missing.")
+    get = hierarchy.get_by_orthanc_id if ORTHANC_ID.fullmatch(value) else hierarchy.get_by_identifier
+    resource = get(context_of(request), plan, value)
+    if resource is None:
+        raise NotFound(f"There is no such {plan.level.value.lower()}.")
+    return resource

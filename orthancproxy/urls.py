@@ -1,0 +1,34 @@
+"""The REST routes; a project mounts them with `path("api/orthanc/", include("orthancproxy.urls"))`."""
+
+from collections.abc import Iterator
+
+from django.urls import URLPattern, path, re_path
+from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerView
+
+from orthancproxy.rest import images, views
+
+app_name = "orthanc"
+
+
+def route(address: str, view: type[views.GatewayView], name: str) -> Iterator[URLPattern]:
+    """Answer an address with and without a slash at its end; the one with it is documented and linked to."""
+    yield path(f"{address}/", view.as_view(), name=name)
+    yield path(address, view.as_view(schema=None))
+
+
+urlpatterns = [
+    *route("patients", views.PatientsView, "patients"),
+    *route("studies", views.StudiesView, "studies"),
+    *route("series", views.SeriesView, "series"),
+    *route("instances", views.InstancesView, "instances"),
+    *route("instances/<str:orthanc_id>/file", images.InstanceFileView, "instance-file"),
+    *route("instances/<str:orthanc_id>/preview", images.PreviewView, "instance-preview"),
+    *route("instances/<str:orthanc_id>/thumbnail", images.ThumbnailView, "instance-thumbnail"),
+    *route("series/<str:orthanc_id>/thumbnail", images.SeriesThumbnailView, "series-thumbnail"),
+    *route("patients/<str:orthanc_id>/archive", images.PatientArchiveView, "patient-archive"),
+    *route("studies/<str:orthanc_id>/archive", images.StudyArchiveView, "study-archive"),
+    *route("series/<str:orthanc_id>/archive", images.SeriesArchiveView, "series-archive"),
+    path("schema/", SpectacularAPIView.as_view(), name="schema"),
+    path("docs/", SpectacularSwaggerView.as_view(url_name=f"{app_name}:schema"), name="docs"),
+    re_path("", views.UnknownAddressView.as_view(schema=None)),
+]

@@ -1,0 +1,183 @@
+"""GraphiQL in a headless Chromium that can reach nothing but the gateway, as on a network without Internet."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, Literal
+
+from playwright.sync_api import (
+    Browser,
+    ConsoleMessage,
+    Locator,
+    Page,
+    Request,
+    Response,
+    Route,
+    WebError,
+    WebSocketRoute,
+    expect,
+    sync_playwright,
+)
+
+CHROMIUM = "/usr/bin/chromium"
+ARGUMENTS = (
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--no-proxy-server",
+    # what the routes below don't see would not find its host
+    "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
+)
+TIMEOUT = 15_000.0  # milliseconds
+WIDTH, HEIGHT = 1400, 900
+REPORT_VIOLATIONS = """
+    document.addEventListener("securitypolicyviolation", (event) =>
+        console.error(`securitypolicyviolation: ${event.effectiveDirective} ${event.blockedURI}`));
+"""
+MODEL = "(name) => __MONACO.editor.getModels().find((model) => model.uri.path.endsWith(name))"
+SHOWS_ANSWER = f"""(answer) => {{
+    const text = ({MODEL})("response.json").getValue();
+    return text.startsWith("{{") && JSON.stringify(JSON.parse(text)) === JSON.stringify(answer);
+}}"""
+# GraphiQL looks at a query 100 ms after a change: until then it would send the former operation's name with it.
+# It keeps what it looked at in its storage.
+HAS_READ = f"""(query) => {{
+    const text = ({MODEL})("operation.graphql").getValue();
+    return text.includes(query) && sessionStorage.getItem("graphiql:query") === text;
+}}"""
+
+Editor = Literal["operation.graphql", "variables.json", "response.json"]
+
+
+class GraphiQL:
+    """A page with GraphiQL, and what went wrong on it.
+
+    `refused` has the URLs outside of the gateway that were asked for, `problems` the errors in the console, breaches
+    of the content security policy, failed requests and errors that nothing caught.
+    """
+
+    def __init__(self, page: Page, gateway: str) -> None:
+        self.page = page
+        self.refused: list[str] = []
+        self.problems: list[str] = []
+        self._gateway = gateway
+        context = page.context
+        context.route("**/*", self._pass_to_gateway)
+        context.route_web_socket("**/*", self._refuse_web_socket)
+        context.on("console", self._note_console)
+        context.on("weberror", self._note_uncaught)
+        context.on("response", self._note_status)
+        context.on("requestfailed", self._note_failure)
+        page.add_init_script(REPORT_VIOLATIONS)
+
+    def open(self, path: str = "/graphql/") -> None:
+        """Load the page, and wait until it has the schema."""
+        with self.page.expect_response(lambda answer: _asks_for(answer, "IntrospectionQuery")):
+            self.page.goto(self._gateway + path)
+        expect(self.page.locator(".graphiql-query-editor .view-lines")).to_contain_text("query Hierarchy")
+
+    def choose(self, operation: str) -> None:
+        """Open the tab of an example."""
+        self.tabs.get_by_role("button", name=operation, exact=True).click()
+        self._wait_until_read(f"query {operation}")
+
+    def write(self, query: str) -> None:
+        """Put another query into the editor."""
+        self.page.evaluate(f"(query) => ({MODEL})('operation.graphql').setValue(query)", query)
+        self._wait_until_read(query)
+
+    def execute(self, operation: str) -> dict[str, Any]:
+        """Press the button, wait until the result pane shows the whole answer, and return it."""
+        with self.page.expect_response(lambda answer: _asks_for(answer, operation)) as response:
+            self.page.get_by_role("button", name="Execute query").click()
+        answer: dict[str, Any] = response.value.json()
+        self.page.wait_for_function(SHOWS_ANSWER, arg=answer)
+        return answer
+
+    def text(self, editor: Editor) -> str:
+        """The whole text of an editor; the page itself has only the lines that are in view."""
+        text: str = self.page.evaluate(f"(name) => ({MODEL})(name).getValue()", editor)
+        return text
+
+    @property
+    def tabs(self) -> Locator:
+        """The tabs above the editor."""
+        return self.page.get_by_role("tab")
+
+    @property
+    def result(self) -> Locator:
+        """The lines of the result that are in view."""
+        return self.page.locator(".result-window .view-line")
+
+    def scroll_result_to(self, text: str) -> None:
+        """Bring the first line of the result that has this text to the top of the pane."""
+        self.page.evaluate(
+            """(text) => {
+                const editor = __MONACO.editor.getEditors()
+                    .find((editor) => editor.getModel().uri.path.endsWith("response.json"));
+                const index = editor.getModel().getLinesContent().findIndex((line) => line.includes(text));
+                editor.setScrollTop(editor.getTopForLineNumber(index + 1));
+            }""",
+            text,
+        )
+        expect(self.result.filter(has_text=text)).to_be_in_viewport()
+
+    def _wait_until_read(self, query: str) -> None:
+        self.page.wait_for_function(HAS_READ, arg=query)
+
+    def _pass_to_gateway(self, route: Route) -> None:
+        if self._is_gateway(route.request):
+            route.continue_()
+        else:
+            self.refused.append(route.request.url)
+            route.abort()
+
+    def _is_gateway(self, request: Request) -> bool:
+        return request.url.startswith(f"{self._gateway}/")
+
+    def _refuse_web_socket(self, socket: WebSocketRoute) -> None:
+        self.refused.append(socket.url)
+        socket.close()
+
+    def _note_console(self, message: ConsoleMessage) -> None:
+        if message.type == "error":
+            self.problems.append(message.text)
+
+    def _note_uncaught(self, failure: WebError) -> None:
+        self.problems.append(f"uncaught: {failure.error}")
+
+    def _note_status(self, response: Response) -> None:
+        if response.status >= 400:
+            self.problems.append(f"{response.status} {response.url}")
+
+    def _note_failure(self, request: Request) -> None:
+        if self._is_gateway(request):
+            self.problems.append(f"{request.failure} {request.url}")
+
+
+@contextmanager
+def chromium() -> Iterator[Browser]:
+    """Start the browser. Until it ends, this thread has a running event loop: Django's test client won't work."""
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
+        yield browser
+        browser.close()
+
+
+@contextmanager
+def graphiql_page(browser: Browser, gateway: str) -> Iterator[GraphiQL]:
+    """Yield a page in a profile of its own, with nothing loaded."""
+    context = browser.new_context(viewport={"width": WIDTH, "height": HEIGHT}, locale="en-US", service_workers="block")
+    context.set_default_timeout(TIMEOUT)
+    yield GraphiQL(context.new_page(), gateway)
+    context.close()
+
+
+def _asks_for(response: Response, operation: str) -> bool:
+    """Whether a response answers an operation of this name."""
+    request = response.request
+    body = request.post_data_json if request.method == "POST" else None
+    return isinstance(body, dict) and body.get("operationName") == operation

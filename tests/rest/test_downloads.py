@@ -1,0 +1,104 @@
+"""DICOM files and ZIP archives: every byte as it is stored, and the headers that a browser needs."""
+
+import hashlib
+import zipfile
+from io import BytesIO
+from typing import Any
+
+import pytest
+from asgiref.sync import async_to_sync
+from django.test import AsyncClient, Client
+from pydicom import dcmread
+
+from orthancproxy.orthanc.calls import recording
+from orthancproxy.sandbox.orthanc import LocalOrthanc
+from tests.conftest import UseOrthanc
+from tests.corpus import ROOT
+from tests.rest.conftest import Gallery
+
+pytestmark = pytest.mark.live
+
+
+class TestFile:
+    @pytest.fixture(autouse=True)
+    def _archive(self, gallery: Gallery, use_orthanc: UseOrthanc) -> None:
+        use_orthanc(gallery.orthanc)
+
+    @pytest.mark.parametrize("name", ["CT_small", "rtplan", "examples_ybr_color"])
+    def test_is_what_was_stored(self, gallery: Gallery, name: str) -> None:
+        response = Client().get(gallery.address(name, "file"))
+        assert response.status_code == 200
+        assert response.getvalue() == gallery.files[name]
+        assert response["Content-Type"] == "application/dicom"
+        assert response["Content-Length"] == str(len(gallery.files[name]))
+        assert response["Content-Disposition"] == f'attachment; filename="{gallery.ids[name]}.dcm"'
+        assert response["Cache-Control"] == "private, no-cache"
+        assert response["Accept-Ranges"] == "none"
+
+    async def _stored(self, gallery: Gallery) -> bytes:
+        response: Any = await AsyncClient().get(gallery.address("CT_small", "file"))
+        assert response.is_async
+        return b"".join([piece async for piece in response])
+
+    def test_is_sent_asynchronously_by_asgi(self, gallery: Gallery) -> None:
+        assert async_to_sync(self._stored)(gallery) == gallery.files["CT_small"]
+
+    def test_head_tells_the_length_and_fetches_nothing(self, gallery: Gallery) -> None:
+        address = gallery.address("CT_small", "file")
+        with recording() as log:
+            response = Client().head(address)
+        assert (response.status_code, response.content) == (200, b"")
+        assert response["Content-Length"] == str(len(gallery.files["CT_small"]))
+        assert response["ETag"] == Client().get(address)["ETag"]
+        assert not [call for call in log.calls if call.template.endswith("/file")]
+
+    def test_the_slash_at_the_end_may_be_missing(self, gallery: Gallery) -> None:
+        response = Client().get(gallery.address("CT_small", "file").rstrip("/"))
+        assert response.getvalue() == gallery.files["CT_small"]
+
+    def test_no_answer_has_patient_data_in_its_headers(self, gallery: Gallery) -> None:
+        response = Client().get(gallery.address("CT_small", "file"))
+        assert "CT_small" not in str(response.headers)
+
+
+class TestArchive:
+    @pytest.fixture(autouse=True)
+    def _archive(self, archive: LocalOrthanc, use_orthanc: UseOrthanc) -> None:
+        use_orthanc(archive)
+
+    @pytest.mark.parametrize(("level", "depth", "count"), [("patients", 1, 12), ("studies", 2, 6), ("series", 3, 3)])
+    def test_holds_every_file(self, level: str, depth: int, count: int) -> None:
+        parts = ("P001", f"{ROOT}.1.1", f"{ROOT}.1.1.1")[:depth]
+        orthanc_id = _orthanc_id(parts)
+        response = Client().get(f"/api/orthanc/{level}/{orthanc_id}/archive/")
+        assert response.status_code == 200
+        assert response["Content-Type"] == "application/zip"
+        name = {"patients": "patient", "studies": "study", "series": "series"}[level]
+        assert response["Content-Disposition"] == f'attachment; filename="{name}-{orthanc_id}.zip"'
+        with zipfile.ZipFile(BytesIO(response.getvalue())) as found:
+            assert found.testzip() is None
+            uids = {dcmread(BytesIO(found.read(name))).SOPInstanceUID for name in found.namelist()}
+        assert len(uids) == count
+        assert all(uid.startswith(f"{(ROOT + '.1', *parts[1:])[-1]}.") for uid in uids)
+
+    def test_head_makes_no_archive(self) -> None:
+        with recording() as log:
+            response = Client().head(f"/api/orthanc/patients/{_orthanc_id(('P001',))}/archive/")
+        assert (response.status_code, response.content) == (200, b"")
+        assert response["Content-Type"] == "application/zip"
+        assert not [call for call in log.calls if call.template.endswith("/archive")]
+
+    def test_of_another_level_does_not_exist(self) -> None:
+        patient = _orthanc_id(("P001",))
+        for level in ("studies", "series"):
+            response = Client().get(f"/api/orthanc/{level}/{patient}/archive/")
+            assert (response.status_code, response.json()["code"]) == (404, "NOT_FOUND")
+
+    def test_of_an_instance_is_no_route(self) -> None:
+        response = Client().get(f"/api/orthanc/instances/{_orthanc_id(('P001',))}/archive/")
+        assert (response.status_code, response.json()["code"]) == (404, "NOT_FOUND")
+
+
+def _orthanc_id(parts: tuple[str, ...]) -> str:
+    digest = hashlib.sha1("|".join(parts).encode(), usedforsecurity=False).hexdigest()
+    return "-".join(digest[start : start + 8] for start in range(0, 40, 8))

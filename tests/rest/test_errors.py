@@ -1,0 +1,185 @@
+"""Every failure is JSON in the contract's form, with its status, and tells nothing of Orthanc or of the code."""
+
+import time
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler
+from typing import Any
+
+import pytest
+from django.test import Client
+from pytest_django import Settings
+from rest_framework import exceptions
+
+from orthancproxy import errors
+from orthancproxy.errors import ArchiveTimeout, ArchiveUnavailable
+from orthancproxy.resolvers import hierarchy
+from orthancproxy.rest.errors import ANSWERS, FRAMEWORK_ANSWERS
+from orthancproxy.sandbox.orthanc import LocalOrthanc, free_port
+from tests.conftest import UseOrthanc
+from tests.rest.conftest import INSTANCE, SERIES, FalseOrthanc, send
+
+ROUTES = (
+    "patients/",
+    "studies/?patient_id=P001",
+    "series/?study_id=1.2.3",
+    "instances/?series_id=1.2.3",
+    f"instances/{INSTANCE}/file/",
+    f"instances/{INSTANCE}/preview/",
+    f"instances/{INSTANCE}/thumbnail/",
+    f"series/{SERIES}/archive/",
+)
+
+
+def get(route: str) -> Any:
+    return Client().get(f"/api/orthanc/{route}")
+
+
+def subclasses(kind: type) -> Iterator[type]:
+    found: list[type] = kind.__subclasses__()
+    for subclass in found:
+        yield subclass
+        yield from subclasses(subclass)
+
+
+class TestMapping:
+    def test_every_error_of_the_gateway_has_an_answer(self) -> None:
+        declared = {kind for kind in subclasses(errors.GatewayError) if kind.__module__ == errors.__name__}
+        assert set(ANSWERS) == declared
+
+    def test_every_error_of_the_framework_has_an_answer(self) -> None:
+        declared = {kind for kind in subclasses(exceptions.APIException) if kind.__module__ == exceptions.__name__}
+        assert set(FRAMEWORK_ANSWERS) == declared
+
+    @pytest.mark.parametrize("kind", ANSWERS)
+    def test_an_error_is_answered_with_its_message(
+        self, kind: type[errors.GatewayError], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def fail(*_: Any) -> None:
+            raise kind("What went wrong.")
+
+        monkeypatch.setattr(hierarchy, "get_page", fail)
+        response = get("patients/")
+        assert response.status_code == ANSWERS[kind].status
+        assert response.json() == {"detail": "What went wrong.", "code": ANSWERS[kind].code}
+        assert ("Retry-After" in response) == (response.status_code == 503)
+
+    def test_a_fault_of_the_gateway_is_masked_and_logged(
+        self, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        def fail(*_: Any) -> None:
+            raise RuntimeError("secret")
+
+        monkeypatch.setattr(hierarchy, "get_page", fail)
+        response = Client().get("/api/orthanc/patients/", headers={"X-Request-ID": "abc"})
+        assert response.status_code == 500
+        assert response.json() == {
+            "detail": "The gateway failed. Its log says why.",
+            "code": "INTERNAL",
+            "requestId": "abc",
+        }
+        assert "secret" in caplog.text
+
+    @pytest.mark.parametrize("method", ["post", "put", "patch", "delete"])
+    def test_other_methods_are_refused(self, method: str) -> None:
+        response = getattr(Client(), method)("/api/orthanc/patients/")
+        assert (response.status_code, response.json()["code"]) == (405, "METHOD_NOT_ALLOWED")
+        assert "GET" in response["Allow"]
+
+    @pytest.mark.parametrize("address", ["", "nothing/", "patients/x/y/z", "instances/"])
+    def test_an_unknown_address_is_answered_in_json(self, address: str) -> None:
+        response = get(address)
+        assert response.status_code == (400 if address == "instances/" else 404)
+        assert set(response.json()) == {"detail", "code"}
+
+
+@pytest.mark.parametrize("route", ROUTES)
+class TestArchiveThatFails:
+    def test_down(self, route: str, settings: Settings) -> None:
+        settings.ORTHANC_BASE_URL = f"http://127.0.0.1:{free_port()}"
+        self._check(get(route), 503, "ARCHIVE_UNAVAILABLE", settings.ORTHANC_BASE_URL)
+
+    def test_slow(self, route: str, settings: Settings, false_orthanc: FalseOrthanc) -> None:
+        false_orthanc.answers["/system"] = lambda _: time.sleep(1)
+        settings.ORTHANC_BASE_URL = false_orthanc.base_url
+        settings.ORTHANC_READ_TIMEOUT = 0.2
+        self._check(get(route), 504, "ARCHIVE_UNAVAILABLE", settings.ORTHANC_BASE_URL)
+
+    @pytest.mark.parametrize("garbage", [b"", b"hello", b"[]", b'"x"', b"<html></html>", b"\xff\xfe"])
+    def test_garbage(self, route: str, garbage: bytes, settings: Settings, false_orthanc: FalseOrthanc) -> None:
+        false_orthanc.answers["/system"] = lambda handler: send(handler, garbage)
+        settings.ORTHANC_BASE_URL = false_orthanc.base_url
+        self._check(get(route), 502, "ARCHIVE_ERROR", settings.ORTHANC_BASE_URL)
+
+    def test_what_is_no_http(self, route: str, settings: Settings, false_orthanc: FalseOrthanc) -> None:
+        false_orthanc.answers["/system"] = lambda handler: handler.wfile.write(b"hello\r\n\r\n")
+        settings.ORTHANC_BASE_URL = false_orthanc.base_url
+        self._check(get(route), None, None, settings.ORTHANC_BASE_URL)
+
+    def test_busy(self, route: str, settings: Settings, false_orthanc: FalseOrthanc) -> None:
+        false_orthanc.answers["/system"] = lambda handler: send(handler, b"", status=503)
+        settings.ORTHANC_BASE_URL = false_orthanc.base_url
+        self._check(get(route), 503, "ARCHIVE_UNAVAILABLE", settings.ORTHANC_BASE_URL)
+
+    def _check(self, response: Any, status: int | None, code: str | None, base_url: str) -> None:
+        body = response.json()
+        if status is None:
+            assert response.status_code in (502, 503)
+        else:
+            assert (response.status_code, body["code"]) == (status, code)
+        assert set(body) == {"detail", "code"}
+        assert ("Retry-After" in response) == (response.status_code == 503)
+        assert base_url not in response.content.decode()
+        assert base_url.rpartition(":")[2] not in response.content.decode()
+
+
+class TestTransferThatFails:
+    """An answer that began as 200 can only break off; it must not look whole."""
+
+    @pytest.fixture(autouse=True)
+    def _archive(self, settings: Settings, false_orthanc: FalseOrthanc) -> None:
+        settings.ORTHANC_BASE_URL = false_orthanc.base_url
+        settings.ORTHANC_READ_TIMEOUT = 0.3
+
+    def test_file_that_breaks_off(self, false_orthanc: FalseOrthanc) -> None:
+        def broken(handler: BaseHTTPRequestHandler) -> None:
+            send(handler, b"part", length=1000)
+            handler.close_connection = True
+
+        false_orthanc.answers[f"/instances/{INSTANCE}/file"] = broken
+        response = get(f"instances/{INSTANCE}/file/")
+        with pytest.raises(ArchiveUnavailable):
+            response.getvalue()
+
+    def test_file_that_stops(self, false_orthanc: FalseOrthanc) -> None:
+        def stopped(handler: BaseHTTPRequestHandler) -> None:
+            send(handler, b"part", length=1000)
+            time.sleep(1)
+
+        false_orthanc.answers[f"/instances/{INSTANCE}/file"] = stopped
+        response = get(f"instances/{INSTANCE}/file/")
+        with pytest.raises(ArchiveTimeout):
+            response.getvalue()
+
+    @pytest.mark.parametrize("body", [b"", b"PK\x03\x04 and no end", b"PK\x05\x06" + bytes(17)])
+    def test_zip_that_breaks_off(self, false_orthanc: FalseOrthanc, body: bytes) -> None:
+        def broken(handler: BaseHTTPRequestHandler) -> None:
+            handler.send_response(200)
+            handler.end_headers()
+            handler.wfile.write(body)
+            handler.close_connection = True
+
+        false_orthanc.answers[f"/series/{SERIES}/archive"] = broken
+        response = get(f"series/{SERIES}/archive/")
+        with pytest.raises(ArchiveUnavailable):
+            response.getvalue()
+
+
+@pytest.mark.live
+def test_works_again_when_orthanc_is_back(use_orthanc: UseOrthanc) -> None:
+    with LocalOrthanc() as orthanc:
+        use_orthanc(orthanc)
+        assert get("patients/").status_code == 200
+        orthanc.kill()
+        assert get("patients/").status_code == 503
+        orthanc.start()
+        assert get("patients/").status_code == 200

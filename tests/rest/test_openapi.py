@@ -1,0 +1,72 @@
+"""The OpenAPI schema describes every route, and its page works with no Internet."""
+
+import re
+from io import StringIO
+from typing import Any
+
+import pytest
+import yaml
+from django.core.management import call_command
+from django.test import Client
+
+ROUTES = {
+    "/api/orthanc/patients/",
+    "/api/orthanc/studies/",
+    "/api/orthanc/series/",
+    "/api/orthanc/instances/",
+    "/api/orthanc/instances/{orthanc_id}/file/",
+    "/api/orthanc/instances/{orthanc_id}/preview/",
+    "/api/orthanc/instances/{orthanc_id}/thumbnail/",
+    "/api/orthanc/patients/{orthanc_id}/archive/",
+    "/api/orthanc/studies/{orthanc_id}/archive/",
+    "/api/orthanc/series/{orthanc_id}/archive/",
+    "/api/orthanc/series/{orthanc_id}/thumbnail/",
+}
+
+
+def test_the_schema_is_valid() -> None:
+    call_command("spectacular", "--validate", "--fail-on-warn", stdout=StringIO())
+
+
+class TestSchema:
+    @pytest.fixture
+    def schema(self) -> dict[str, Any]:
+        response = Client().get("/api/orthanc/schema/")
+        assert response.status_code == 200
+        schema: dict[str, Any] = yaml.safe_load(response.content)
+        return schema
+
+    def test_has_every_route_once(self, schema: dict[str, Any]) -> None:
+        assert set(schema["paths"]) == ROUTES
+
+    def test_names_every_answer(self, schema: dict[str, Any]) -> None:
+        for path, operations in schema["paths"].items():
+            answers = operations["get"]["responses"]
+            expected = {"200", "500", "502", "503", "504"}
+            if path != "/api/orthanc/patients/":
+                expected |= {"400", "404"}
+            if "/instances/{" in path:
+                expected |= {"304"}
+            if path.endswith(("preview/", "thumbnail/")):
+                expected |= {"415"}
+            assert set(answers) == expected, path
+
+    def test_needs_the_parameters_of_the_contract(self, schema: dict[str, Any]) -> None:
+        for path, name in (("studies", "patient_id"), ("series", "study_id"), ("instances", "series_id")):
+            [parameter] = schema["paths"][f"/api/orthanc/{path}/"]["get"]["parameters"]
+            assert (parameter["name"], parameter["in"], parameter["required"]) == (name, "query", True)
+
+    def test_names_each_operation_once(self, schema: dict[str, Any]) -> None:
+        names = [operations["get"]["operationId"] for operations in schema["paths"].values()]
+        assert len(set(names)) == len(ROUTES)
+
+
+def test_the_page_loads_nothing_from_elsewhere() -> None:
+    response = Client().get("/api/orthanc/docs/")
+    assert response.status_code == 200
+    page = response.content.decode()
+    addresses = re.findall(r"""(?:src|href)=["']([^"']+)""", page)
+    assert len(addresses) >= 4
+    assert all(re.fullmatch(r"/static/drf_spectacular_sidecar/.+", address) for address in addresses)
+    assert not re.search(r"https?://", page)
+    assert '"/api/orthanc/schema/"' in page

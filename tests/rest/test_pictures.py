@@ -1,0 +1,204 @@
+"""Previews and thumbnails: drawn by Orthanc, of the right frame and size, cached, and refused with a reason."""
+
+import struct
+import zlib
+from typing import Any
+
+import pytest
+from django.test import Client
+from pytest_django import Settings
+
+from orthancproxy.orthanc.calls import recording
+from orthancproxy.sandbox.orthanc import LocalOrthanc
+from tests.conftest import GraphQL, UseOrthanc
+from tests.rest.conftest import Gallery
+
+pytestmark = pytest.mark.live
+
+
+@pytest.fixture(autouse=True)
+def _archive(gallery: Gallery, use_orthanc: UseOrthanc) -> None:
+    use_orthanc(gallery.orthanc)
+
+
+def get(address: str, **options: Any) -> Any:
+    response = Client().get(address, **options)
+    assert response.status_code == 200, response.content
+    return response
+
+
+def size(png: bytes) -> tuple[int, int]:
+    """Width and height (PNG specification, section 11.2.2)."""
+    assert png.startswith(b"\x89PNG\r\n\x1a\n")
+    width, height = struct.unpack(">II", png[16:24])
+    return width, height
+
+
+def shades(png: bytes) -> int:
+    """How many different bytes the pixels are made of."""
+    pixels, at = zlib.decompressobj(), 8
+    found: set[int] = set()
+    while at < len(png):
+        length, kind = struct.unpack(">I4s", png[at : at + 8])
+        if kind == b"IDAT":
+            found.update(pixels.decompress(png[at + 8 : at + 8 + length]))
+        at += length + 12
+    return len(found)
+
+
+BLACK = 20
+"""More shades than a picture has that is drawn with a wrong window."""
+
+
+class TestPreview:
+    def test_is_a_png_in_full_size(self, gallery: Gallery) -> None:
+        response = get(gallery.address("MR_small", "preview"))
+        assert response["Content-Type"] == "image/png"
+        assert response["Cache-Control"] == "private, no-cache"
+        assert response["Content-Disposition"].startswith("inline")
+        assert response["Content-Length"] == str(len(response.content))
+        assert "Accept" in response["Vary"]
+        assert size(response.content) == (64, 64)
+
+    @pytest.mark.parametrize("name", ["CT_small", "windowed", "MR_small"])
+    def test_shows_something_with_and_without_a_window(self, gallery: Gallery, name: str) -> None:
+        assert shades(get(gallery.address(name, "preview")).content) > BLACK
+
+    def test_applies_the_window_of_the_file(self, gallery: Gallery) -> None:
+        windowed, plain = (get(gallery.address(name, "preview")).content for name in ("windowed", "CT_small"))
+        assert windowed != plain
+
+    @pytest.mark.parametrize(
+        ("accept", "media_type"),
+        [
+            ("image/jpeg", "image/jpeg"),
+            ("image/png;q=0.5, image/jpeg", "image/jpeg"),
+            ("image/avif,image/webp,image/apng,image/*,*/*;q=0.8", "image/png"),
+            ("application/json", "image/png"),
+        ],
+    )
+    def test_is_what_accept_prefers(self, gallery: Gallery, accept: str, media_type: str) -> None:
+        response = get(gallery.address("CT_small", "preview"), headers={"Accept": accept})
+        assert response["Content-Type"] == media_type
+        assert response.content.startswith(b"\xff\xd8" if media_type == "image/jpeg" else b"\x89PNG")
+
+    def test_shows_the_frame_that_is_asked_for(self, gallery: Gallery) -> None:
+        address = gallery.address("examples_ybr_color", "preview")
+        first, last = get(address), get(address, query_params={"frame": "29"})
+        assert size(first.content) == size(last.content) == (320, 240)
+        assert first.content != last.content
+        assert first["ETag"] != last["ETag"]
+
+    @pytest.mark.parametrize(
+        ("name", "frame"), [("CT_small", "1"), ("examples_ybr_color", "30"), ("CT_small", "2147483647")]
+    )
+    def test_of_a_frame_that_does_not_exist(self, gallery: Gallery, name: str, frame: str) -> None:
+        response = Client().get(gallery.address(name, "preview"), {"frame": frame})
+        assert (response.status_code, response.json()["code"]) == (404, "NOT_FOUND")
+
+    @pytest.mark.parametrize("frame", ["-1", "1.5", "one", "", "2147483648", "9" * 5000, "١"])
+    def test_of_what_is_no_frame(self, gallery: Gallery, frame: str) -> None:
+        response = Client().get(gallery.address("CT_small", "preview"), {"frame": frame})
+        assert (response.status_code, response.json()["code"]) == (400, "BAD_USER_INPUT")
+
+
+class TestThumbnail:
+    @pytest.mark.parametrize(
+        ("name", "expected"),
+        [("CT_small", (100, 100)), ("examples_ybr_color", (100, 75)), ("MR_small", (64, 64))],
+    )
+    def test_is_made_smaller_and_never_larger(
+        self, gallery: Gallery, settings: Settings, name: str, expected: tuple[int, int]
+    ) -> None:
+        settings.ORTHANC_THUMBNAIL_SIZE = 100
+        response = get(gallery.address(name, "thumbnail"))
+        assert size(response.content) == expected
+
+    def test_shows_something_without_a_window(self, gallery: Gallery, settings: Settings) -> None:
+        settings.ORTHANC_THUMBNAIL_SIZE = 64
+        assert shades(get(gallery.address("CT_small", "thumbnail")).content) > BLACK
+
+    def test_is_a_jpeg_where_that_is_preferred(self, gallery: Gallery) -> None:
+        response = get(gallery.address("CT_small", "thumbnail"), headers={"Accept": "image/jpeg"})
+        assert response.content.startswith(b"\xff\xd8")
+
+
+class TestCaching:
+    @pytest.mark.parametrize("what", ["preview", "thumbnail"])
+    def test_a_second_picture_is_not_drawn_again(self, gallery: Gallery, what: str) -> None:
+        first = get(gallery.address("CT_small", what))
+        with recording() as log:
+            second = get(gallery.address("CT_small", what))
+        assert second.content == first.content
+        assert log.count == 1
+
+    @pytest.mark.parametrize("what", ["preview", "thumbnail", "file"])
+    @pytest.mark.parametrize("form", ["{}", "W/{}", '"other", {}', "*"])
+    def test_nothing_is_sent_to_who_has_it(self, gallery: Gallery, what: str, form: str) -> None:
+        address = gallery.address("CT_small", what)
+        etag = get(address)["ETag"]
+        with recording() as log:
+            response = Client().get(address, headers={"If-None-Match": form.format(etag)})
+        assert (response.status_code, response.content, response["ETag"]) == (304, b"", etag)
+        assert response["Cache-Control"] == "private, no-cache"
+        assert log.count == 1
+
+    def test_each_picture_has_a_tag_of_its_own(self, gallery: Gallery, settings: Settings) -> None:
+        preview, thumbnail = gallery.address("CT_small", "preview"), gallery.address("CT_small", "thumbnail")
+        tags = [get(preview)["ETag"], get(thumbnail)["ETag"]]
+        tags.append(get(preview, headers={"Accept": "image/jpeg"})["ETag"])
+        settings.ORTHANC_THUMBNAIL_SIZE = 50
+        tags.append(get(thumbnail)["ETag"])
+        tags.append(get(gallery.address("windowed", "preview"))["ETag"])
+        assert len(set(tags)) == len(tags)
+
+    def test_another_tag_is_no_hindrance(self, gallery: Gallery) -> None:
+        get(gallery.address("CT_small", "preview"), headers={"If-None-Match": '"other"'})
+
+
+CANNOT = "This Orthanc can't draw this instance"
+
+
+class TestRefusal:
+    @pytest.mark.parametrize("what", ["preview", "thumbnail"])
+    @pytest.mark.parametrize(
+        ("name", "reason"),
+        [
+            ("rtplan", "There is no picture in this instance (RT Plan Storage)."),
+            ("test-SR", "There is no picture in this instance (Comprehensive SR Storage)."),
+            ("MR_small_jp2klossless", f"{CANNOT} (MR Image Storage, JPEG 2000 Image Compression (Lossless Only))."),
+            ("rtdose", f"{CANNOT} (RT Dose Storage, Implicit VR Little Endian)."),
+        ],
+    )
+    def test_says_why(self, gallery: Gallery, what: str, name: str, reason: str) -> None:
+        response = Client().get(gallery.address(name, what))
+        assert response.status_code == 415
+        assert response.json() == {"detail": reason, "code": "NOT_RENDERABLE"}
+
+    def test_of_what_does_not_exist(self, gallery: Gallery) -> None:
+        unknown = "-".join(["01234567"] * 5)
+        for what in ("preview", "thumbnail", "file"):
+            response = Client().get(f"/api/orthanc/instances/{unknown}/{what}/")
+            assert (response.status_code, response.json()["code"]) == (404, "NOT_FOUND")
+
+    def test_head_is_answered_as_get_is(self, gallery: Gallery) -> None:
+        assert Client().head(gallery.address("rtplan", "preview")).status_code == 415
+        response = Client().head(gallery.address("CT_small", "preview"))
+        assert (response.status_code, response.content) == (200, b"")
+        assert int(response["Content-Length"]) > 1000
+
+
+def test_the_thumbnail_of_a_series_is_that_of_its_middle_instance(
+    archive: LocalOrthanc, use_orthanc: UseOrthanc, graphql: GraphQL
+) -> None:
+    use_orthanc(archive)
+    query = "{ seriesList(first: 1) { nodes { thumbnailUrl instances { thumbnailUrl } } } }"
+    [series] = graphql(query)["seriesList"]["nodes"]
+    first, middle, last = (get(one["thumbnailUrl"]) for one in series["instances"])
+
+    thumbnail = get(series["thumbnailUrl"])
+
+    assert thumbnail.content == middle.content
+    assert thumbnail["ETag"] == middle["ETag"]
+    assert thumbnail["ETag"] not in (first["ETag"], last["ETag"])
+    assert Client().get(series["thumbnailUrl"], headers={"If-None-Match": middle["ETag"]}).status_code == 304

@@ -1,0 +1,224 @@
+"""Files pass through the deployed gateway in constant memory, and stop at Orthanc when the client goes away."""
+
+import hashlib
+import http.client
+import socket
+import threading
+import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from http.server import BaseHTTPRequestHandler
+from pathlib import Path
+from select import select
+
+import pytest
+
+from orthancproxy.sandbox.orthanc import LocalOrthanc
+from tests.corpus import instance, load
+from tests.rest.conftest import INSTANCE, SERIES, FalseOrthanc, Gateway
+
+MEGABYTE = 1024 * 1024
+Serve = Callable[[str], AbstractContextManager[Gateway]]
+
+
+def begin(gateway: Gateway, address: str) -> socket.socket:
+    """Ask for a download without reading it."""
+    client = socket.create_connection(("127.0.0.1", gateway.port), timeout=10)
+    client.sendall(f"GET {address} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
+    return client
+
+
+def wait_until(condition: Callable[[], bool], seconds: float = 5.0) -> bool:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.05)
+    return True
+
+
+def is_alive(gateway: Gateway) -> bool:
+    connection = http.client.HTTPConnection("127.0.0.1", gateway.port, timeout=2)
+    connection.request("GET", "/livez")
+    return connection.getresponse().status == 200
+
+
+@pytest.mark.live
+class TestLargeFile:
+    SIZE = 200 * MEGABYTE
+    UID = "1.2.826.0.1.3680043.8.498.99"
+
+    def _store(self, orthanc: LocalOrthanc) -> tuple[str, bytes]:
+        """Store a file; return its Orthanc id and the digest of its bytes."""
+        frames = self.SIZE // (1024 * 1024 * 2)
+        file = instance(
+            StudyInstanceUID=self.UID,
+            SeriesInstanceUID=self.UID,
+            SOPInstanceUID=self.UID,
+            Rows=1024,
+            Columns=1024,
+            NumberOfFrames=frames,
+            PixelData=bytes(range(256)) * (self.SIZE // 256),
+        )
+        load(orthanc, [file])
+        name = hashlib.sha1(f"P001|{self.UID}|{self.UID}|{self.UID}".encode(), usedforsecurity=False)
+        digest = name.hexdigest()
+        return "-".join(digest[at : at + 8] for at in range(0, 40, 8)), hashlib.sha256(file).digest()
+
+    def test_takes_constant_memory_and_can_be_left(self, serve: Serve) -> None:
+        with LocalOrthanc() as orthanc, serve(orthanc.base_url) as gateway:
+            orthanc_id, stored = self._store(orthanc)
+            address = f"/api/orthanc/instances/{orthanc_id}/file/"
+            # what the first request of a process loads
+            http.client.HTTPConnection("127.0.0.1", gateway.port).request("HEAD", address)
+            time.sleep(1)
+            before = gateway.peak_memory()
+            assert self._download(gateway, address) == stored
+            assert gateway.peak_memory() - before < 30 * MEGABYTE
+
+            with begin(gateway, address) as client:
+                assert client.recv(MEGABYTE)
+                assert open_connections(orthanc.port)
+            assert wait_until(lambda: not open_connections(orthanc.port))
+            assert is_alive(gateway)
+
+    def _download(self, gateway: Gateway, address: str) -> bytes:
+        connection = http.client.HTTPConnection("127.0.0.1", gateway.port, timeout=60)
+        connection.request("GET", address)
+        response = connection.getresponse()
+        assert response.status == 200
+        digest = hashlib.sha256()
+        while piece := response.read(MEGABYTE):
+            digest.update(piece)
+        return digest.digest()
+
+
+def open_connections(port: int) -> int:
+    """How many established connections there are to a port of this machine (Linux, proc(5))."""
+    lines = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
+    return sum(fields[2].endswith(f":{port:04X}") and fields[3] == "01" for fields in lines)
+
+
+class TestClientThatLeaves:
+    @pytest.fixture
+    def left(self) -> threading.Event:
+        return threading.Event()
+
+    def test_while_orthanc_sends(self, serve: Serve, false_orthanc: FalseOrthanc, left: threading.Event) -> None:
+        def endless(handler: BaseHTTPRequestHandler) -> None:
+            handler.send_response(200)
+            handler.end_headers()
+            try:
+                while True:
+                    handler.wfile.write(bytes(MEGABYTE))
+            except OSError:
+                left.set()
+            handler.close_connection = True
+
+        false_orthanc.answers[f"/series/{SERIES}/archive"] = endless
+        with serve(false_orthanc.base_url) as gateway:
+            with begin(gateway, f"/api/orthanc/series/{SERIES}/archive/") as client:
+                assert client.recv(1000).startswith(b"HTTP/1.1 200")
+                assert not left.is_set()
+            assert left.wait(5)
+            assert is_alive(gateway)
+
+    @pytest.mark.parametrize("sent", [0, 4 * MEGABYTE])
+    def test_while_orthanc_is_silent(
+        self, serve: Serve, false_orthanc: FalseOrthanc, left: threading.Event, sent: int
+    ) -> None:
+        """A thread that waits for the next bytes is woken up, long before the read timeout."""
+        silent = threading.Event()
+
+        def fall_silent(handler: BaseHTTPRequestHandler) -> None:
+            handler.send_response(200)
+            handler.send_header("Content-Length", "100000000")
+            handler.end_headers()
+            handler.wfile.write(bytes(sent))
+            silent.set()
+            # readable without data: the other side has hung up
+            if select([handler.connection], [], [], 20)[0]:
+                left.set()
+            handler.close_connection = True
+
+        false_orthanc.answers[f"/instances/{INSTANCE}/file"] = fall_silent
+        with serve(false_orthanc.base_url) as gateway:
+            with begin(gateway, f"/api/orthanc/instances/{INSTANCE}/file/") as client:
+                received = 0
+                while received < sent:
+                    received += len(client.recv(MEGABYTE))
+                assert silent.wait(5)
+            started = time.monotonic()
+            assert left.wait(10)
+            assert time.monotonic() - started < 5
+            assert is_alive(gateway)
+
+    def test_before_orthanc_answers(self, serve: Serve, false_orthanc: FalseOrthanc, left: threading.Event) -> None:
+        asked = threading.Event()
+
+        def hesitate(handler: BaseHTTPRequestHandler) -> None:
+            asked.set()
+            time.sleep(1)
+            try:
+                handler.send_response(200)
+                handler.send_header("Content-Length", "1000000000")
+                handler.end_headers()
+                while True:
+                    handler.wfile.write(bytes(MEGABYTE))
+            except OSError:
+                left.set()
+            handler.close_connection = True
+
+        false_orthanc.answers[f"/instances/{INSTANCE}/file"] = hesitate
+        with serve(false_orthanc.base_url) as gateway:
+            with begin(gateway, f"/api/orthanc/instances/{INSTANCE}/file/"):
+                assert asked.wait(10)
+            assert left.wait(5)
+            assert is_alive(gateway)
+
+    def test_a_transfer_that_breaks_off_is_not_ended_as_if_it_were_whole(
+        self, serve: Serve, false_orthanc: FalseOrthanc
+    ) -> None:
+        def broken(handler: BaseHTTPRequestHandler) -> None:
+            handler.send_response(200)
+            handler.end_headers()
+            handler.wfile.write(b"PK\x03\x04" + bytes(MEGABYTE))
+            handler.close_connection = True
+
+        false_orthanc.answers[f"/series/{SERIES}/archive"] = broken
+        with serve(false_orthanc.base_url) as gateway:
+            connection = http.client.HTTPConnection("127.0.0.1", gateway.port, timeout=10)
+            connection.request("GET", f"/api/orthanc/series/{SERIES}/archive/")
+            response = connection.getresponse()
+            assert response.status == 200
+            with pytest.raises((http.client.IncompleteRead, ConnectionError)):
+                response.read()
+
+
+class TestRawAddresses:
+    """What an HTTP client would not send: the path reaches the gateway as it is written."""
+
+    @pytest.mark.parametrize(
+        "path",
+        [
+            "/api/orthanc/instances/../../system",
+            "/api/orthanc/instances/..%2f..%2fsystem/file/",
+            "/api/orthanc/instances/%2e%2e/tools/reset?x=/file/",
+            f"/api/orthanc/instances/{INSTANCE}%00/file/",
+            f"/api/orthanc/instances/{INSTANCE}%0a/file/",
+            "/api/orthanc/instances/%ff%fe/file/",
+            "/api/orthanc/instances/" + "a" * 10_000 + "/file/",
+            "/api/orthanc/studies/?patient_id=%ff%00",
+        ],
+        ids=lambda path: path[:50],
+    )
+    def test_are_refused(self, path: str, raw_gateway: Gateway, raw_orthanc: FalseOrthanc) -> None:
+        before = list(raw_orthanc.asked)
+        with socket.create_connection(("127.0.0.1", raw_gateway.port), timeout=10) as client:
+            client.sendall(f"GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n".encode())
+            answer = client.makefile("rb").read()
+        status = int(answer.split()[1])
+        assert status in (400, 404, 414)
+        assert b'"code":' in answer
+        learning = {"GET /system", "GET /statistics", "POST /tools/count-resources", "POST /tools/find"}
+        assert set(raw_orthanc.asked[len(before) :]) <= learning
