@@ -45,7 +45,7 @@ class TestSchema:
             expected = {"200", "500", "502", "503", "504"}
             if path != "/api/orthanc/patients/":
                 expected |= {"400", "404"}
-            if "/instances/{" in path:
+            if "/instances/{" in path or path.endswith("thumbnail/"):
                 expected |= {"304"}
             if path.endswith(("preview/", "thumbnail/")):
                 expected |= {"415"}
