@@ -14,6 +14,7 @@ from orthancproxy.archive.records import Resource
 from orthancproxy.conf import conf
 from orthancproxy.errors import InvalidRequest, LimitExceeded
 from orthancproxy.resolvers import hierarchy
+from schema.connections import Connection, ListPage
 from schema.context import Info
 from schema.inputs import (
     InstanceFilter,
@@ -30,7 +31,7 @@ from schema.inputs import (
 )
 from schema.selection import MAX_OFFSET, Selection
 from schema.server import Server
-from schema.types import FILTER, ORDER, Connection, Instance, ListPage, Node, Patient, Series, Study
+from schema.types import FILTER, ORDER, Instance, Node, Patient, Series, Study
 
 DEFAULT_PAGE_SIZE = 50
 # of their own: a slow Orthanc must not keep the event loop's few threads
