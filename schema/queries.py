@@ -106,7 +106,7 @@ def _position(after: str | None) -> int:
         return 0
     try:
         kind, position = from_base64(after)
-        offset = int(position) + 1
+        offset = int(position) + 1 if position.isascii() and position.isdigit() else 0
     except ValueError as error:
         raise InvalidRequest("This is not a cursor.") from error
     if kind != "offset" or not 0 < offset <= MAX_OFFSET:

@@ -33,7 +33,10 @@ def _tags(answer: Mapping[str, Any]) -> dict[str, str]:
 
 def text_tags(tags: Mapping[str, Any]) -> dict[str, str]:
     """Tags by keyword, without sequences (lists), and binary or absent values (null)."""
-    return {keyword_of(tag): value for tag, value in tags.items() if isinstance(value, str)}
+    try:
+        return {keyword_of(tag): value for tag, value in tags.items() if isinstance(value, str)}
+    except (AttributeError, ValueError) as error:
+        raise ArchiveProtocolError("The archive's answer is not what Orthanc answers.") from error
 
 
 def find(client: OrthancClient, body: Mapping[str, Any]) -> list[Any]:
@@ -52,7 +55,10 @@ def bulk_content(client: OrthancClient, ids: Sequence[str], level: Level | None 
     body: dict[str, Any] = {"Resources": list(ids), "Metadata": True, "Short": True}
     if level:
         body["Level"] = level.value
-    return _list(client.call(endpoints.BULK_CONTENT, body=body)) if ids else []
+    answers = _list(client.call(endpoints.BULK_CONTENT, body=body)) if ids else []
+    if not all(isinstance(answer, dict) and isinstance(answer.get("ID"), str) for answer in answers):
+        raise ArchiveProtocolError("The archive's answer is not what Orthanc answers.")
+    return answers
 
 
 def chunks(values: Iterable[str]) -> Iterator[list[str]]:

@@ -4,21 +4,20 @@ What such an Orthanc can't do is done here: sorting, paging, counting what is be
 does not have from the files, with one call for each study.
 """
 
-from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from math import inf
 from typing import Any
 
-from orthancproxy.archive.answers import bulk_content, chunks, find, records, text_tags
+from orthancproxy.archive.answers import bulk_content, chunks, find, records
+from orthancproxy.archive.file_tags import read_tags
 from orthancproxy.archive.keywords import COMPUTED, MAIN_DICOM_TAGS, tag_of
 from orthancproxy.archive.levels import Level
 from orthancproxy.archive.matching import either, has_labels, query
 from orthancproxy.archive.ordering import arrange, cut
 from orthancproxy.archive.plan import Fact, Filter, LevelPlan, Needs
 from orthancproxy.archive.records import Page, Resource
-from orthancproxy.errors import ArchiveProtocolError, ArchiveRejected
-from orthancproxy.orthanc import endpoints
+from orthancproxy.errors import ArchiveRejected
 from orthancproxy.orthanc.client import OrthancClient
 
 # counts that an expanded answer tells by the children it lists
@@ -157,7 +156,8 @@ class PlainFind:
 
     def _with_file_tags(self, level: Level, found: Sequence[Resource], wanted: frozenset[str]) -> list[Resource]:
         """Read tags from the files: for instances their own, above them those of one instance below."""
-        tags = self._file_tags(level, found, frozenset(map(tag_of, wanted)))
+        studies = self._studies_of(found) if level is Level.INSTANCE else {}
+        tags = read_tags(self._client, level, found, studies, frozenset(map(tag_of, wanted)))
         return [
             replace(
                 record,
@@ -173,79 +173,19 @@ class PlainFind:
             for record in found
         ]
 
-    def _file_tags(
-        self, level: Level, found: Sequence[Resource], wanted: frozenset[str]
-    ) -> dict[str, Mapping[str, str]]:
-        if level in (Level.PATIENT, Level.STUDY):
-            child = level.child
-            below = {record.orthanc_id: record.answer[_CHILDREN[level]][0] for record in found}
-            return {
-                orthanc_id: _first(self._instances_tags(child, child_id, wanted))
-                for orthanc_id, child_id in below.items()
-            }
-        if level is Level.SERIES:
-            instances = {record.orthanc_id: sorted(record.answer["Instances"])[0] for record in found}
-            studies = {record.orthanc_id: record.parent_id or "" for record in found}
-        else:
-            instances = {record.orthanc_id: record.orthanc_id for record in found}
-            studies = self._studies_of(found)
-        series = {
-            record.orthanc_id: record.orthanc_id if level is Level.SERIES else record.parent_id or ""
-            for record in found
-        }
-        by_study: dict[str, list[str]] = defaultdict(list)
-        for record in found:
-            by_study[studies[record.orthanc_id]].append(record.orthanc_id)
-        tags: dict[str, Mapping[str, str]] = {}
-        for study, members in by_study.items():
-            concerned = {series[member] for member in members}
-            if len(members) == 1:
-                one = instances[members[0]]
-                answers = {one: self._instance_tags(one, wanted)}
-            elif len(concerned) == 1:
-                answers = self._instances_tags(Level.SERIES, concerned.pop(), wanted)
-            else:
-                answers = self._instances_tags(Level.STUDY, study, wanted)
-            tags |= {member: answers.get(instances[member], {}) for member in members}
-        return tags
-
     def _studies_of(self, instances: Sequence[Resource]) -> dict[str, str]:
-        """The study of each instance, which its own answer does not tell."""
+        """The study of each instance, which its answer does not tell; not of those whose series was just deleted."""
         series = {instance.parent_id or "" for instance in instances}
         if len(series) == 1:
+            # no need to know: the series is asked, not the study
             return dict.fromkeys((instance.orthanc_id for instance in instances), "")
         for part in chunks(series - self._study_of.keys()):
             self._seen(Level.SERIES, bulk_content(self._client, part))
-        return {instance.orthanc_id: self._study_of.get(instance.parent_id or "", "") for instance in instances}
-
-    def _instances_tags(self, level: Level, orthanc_id: str, wanted: frozenset[str]) -> dict[str, Mapping[str, str]]:
-        answer = self._client.call(
-            endpoints.INSTANCES_TAGS, query=_untruncated(wanted), level=level.path, id=orthanc_id
-        )
-        if not isinstance(answer, dict):
-            raise ArchiveProtocolError("The archive's answer is not what Orthanc answers.")
-        return {instance: _text_tags(tags) for instance, tags in answer.items()}
-
-    def _instance_tags(self, orthanc_id: str, wanted: frozenset[str]) -> Mapping[str, str]:
-        return _text_tags(self._client.call(endpoints.INSTANCE_TAGS, query=_untruncated(wanted), id=orthanc_id))
-
-
-_CHILDREN = {Level.PATIENT: "Studies", Level.STUDY: "Series", Level.SERIES: "Instances"}
-
-
-def _untruncated(wanted: frozenset[str]) -> str:
-    """Orthanc leaves values of more than 256 characters out unless their tags are named."""
-    return "short&ignore-length=" + ",".join(sorted(tag.replace(",", "-") for tag in wanted))
-
-
-def _text_tags(tags: Any) -> dict[str, str]:
-    if not isinstance(tags, dict):
-        raise ArchiveProtocolError("The archive's answer is not what Orthanc answers.")
-    return text_tags(tags)
-
-
-def _first(tags: Mapping[str, Mapping[str, str]]) -> Mapping[str, str]:
-    return tags[min(tags)] if tags else {}
+        return {
+            instance.orthanc_id: self._study_of[instance.parent_id]
+            for instance in instances
+            if instance.parent_id in self._study_of
+        }
 
 
 def _counts(record: Resource, series: Sequence[Resource] | None) -> dict[str, str]:

@@ -11,6 +11,7 @@ from typing import Any, ClassVar, Generic, Self, TypeVar, overload
 from orthancproxy.archive import values
 from orthancproxy.archive.levels import Level
 from orthancproxy.archive.plan import Fact, Needs
+from orthancproxy.errors import ArchiveProtocolError
 
 T = TypeVar("T")
 
@@ -29,7 +30,12 @@ class Attribute(Generic[T]):
     @overload
     def __get__(self, record: object, owner: type) -> T: ...
     def __get__(self, record: object | None, owner: type) -> Self | T:
-        return self if record is None else self.read(record)
+        if record is None:
+            return self
+        try:
+            return self.read(record)
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            raise ArchiveProtocolError("The archive's answer is not what Orthanc answers.") from error
 
 
 def tag(keyword: str, convert: Callable[[str | None], T]) -> Attribute[T]:

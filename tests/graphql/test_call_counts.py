@@ -1,14 +1,18 @@
 """How many calls to Orthanc a query costs: a matter of its shape, never of how many patients there are."""
 
+import json
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import pytest
+from pytest_django import Settings
 
 from orthancproxy.resolvers.context import connect
 from orthancproxy.sandbox.orthanc import INDEXED_INSTANCE_TAGS, LocalOrthanc
 from tests.conftest import GraphQL, UseOrthanc
 from tests.corpus import hierarchy, load
+from tests.proxy import RecordingProxy
 
 pytestmark = pytest.mark.live
 
@@ -169,3 +173,28 @@ def test_files_are_read_only_for_tags_that_are_in_them_alone(
     answer = graphql.answer(query % "rows")
     rows = [] if answer["data"] is None else str(answer["data"]).split("'rows': ")[1:]
     assert "errors" in answer or all(row.startswith("None") for row in rows)
+
+
+def test_exactly_the_selected_tags_are_asked_for(
+    unindexed_archive: LocalOrthanc, graphql: GraphQL, settings: Settings
+) -> None:
+    def sent(selection: str) -> list[tuple[str, dict[str, Any]]]:
+        """The calls that make Orthanc read files, for instances of one study."""
+        proxy.requests.clear()
+        graphql(f"{{ studies(first: 1) {{ nodes {{ series {{ instances {{ {selection} }} }} }} }} }}")
+        calls = [(request.path, json.loads(request.body or b"{}")) for request in proxy.requests]
+        return [(path, body) for path, body in calls if "RequestedTags" in body or "tags" in path]
+
+    with RecordingProxy(unindexed_archive.port) as proxy:
+        settings.ORTHANC_BASE_URL = proxy.base_url
+        extended = connect().capabilities().has_extended_find
+
+        assert sent("instanceNumber imagePositionPatient fileSize") == []
+
+        [(path, body)] = sent(
+            'rows spacing: pixelSpacing tag(keyword: "KVP") tags(keywords: ["InstanceNumber", "KVP"])'
+        )
+        if extended:
+            assert body["RequestedTags"] == ["0018,0060", "0028,0010", "0028,0030"]
+        else:
+            assert path.endswith("/instances-tags?short&ignore-length=0018-0060,0028-0010,0028-0030")

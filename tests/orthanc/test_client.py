@@ -1,0 +1,634 @@
+"""The HTTP client for Orthanc: what is retried, what an error becomes, what may be called, and who learns of it."""
+
+import logging
+import socket
+import ssl
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from string import Formatter
+from typing import Any
+
+import pytest
+
+from orthancproxy.errors import (
+    ArchiveError,
+    ArchiveProtocolError,
+    ArchiveRejected,
+    ArchiveTimeout,
+    ArchiveUnavailable,
+    GatewayError,
+    InvalidRequest,
+    NotFound,
+)
+from orthancproxy.orthanc import endpoints
+from orthancproxy.orthanc.calls import Call, recording
+from orthancproxy.orthanc.client import RETRY_AFTER_SECONDS, Connection, OrthancClient
+from orthancproxy.orthanc.endpoints import (
+    BULK_CONTENT,
+    COUNT_RESOURCES,
+    FIND,
+    INSTANCE_FILE,
+    LEVEL_ARCHIVE,
+    RESOURCE,
+    SYSTEM,
+    Endpoint,
+)
+from orthancproxy.sandbox.orthanc import LocalOrthanc
+from tests.corpus import instance, load
+from tests.hostile import HOSTILE_IDS, SOME_ID
+from tests.proxy import DROPPED, GARBAGE, Fault, RecordingProxy, answering
+
+DECLARED = {name: value for name, value in vars(endpoints).items() if isinstance(value, Endpoint)}
+WRITING = Endpoint("POST", "/tools/find", reads=False)
+FIND_PATIENTS = {"Level": "Patient", "Query": {}}
+TRANSIENT = {"a dropped connection": DROPPED, "502": answering(502), "503": answering(503)}
+FINAL_STATUSES = (301, 400, 401, 403, 404, 405, 409, 415, 500, 501, 504, 507)
+FAULTS = {
+    **GARBAGE,
+    **TRANSIENT,
+    **{str(status): answering(status) for status in FINAL_STATUSES},
+    "a body that breaks off": Fault(cut=5),
+    "too slow": Fault(delay=30),
+}
+PASSWORD = "pässwörd:비밀-パス€"
+NAME = "Gildong^Hong"
+PATIENT_ID = "P-SECRET-4711"
+READING_CALLS: dict[str, Callable[[OrthancClient], object]] = {
+    "GET": lambda client: client.call(SYSTEM),
+    "find": lambda client: client.call(FIND, body=FIND_PATIENTS),
+    "bulk-content": lambda client: client.call(BULK_CONTENT, body={"Resources": []}),
+    "an answer in pieces": lambda client: list(client.open(SYSTEM)),
+}
+
+
+def client_of(server: RecordingProxy | LocalOrthanc, **options: Any) -> OrthancClient:
+    return OrthancClient(Connection(**{"base_url": server.base_url, "read_timeout": 10.0, **options}))
+
+
+@pytest.fixture
+def proxy(archive: LocalOrthanc) -> Iterator[RecordingProxy]:
+    with RecordingProxy(archive.port) as running:
+        yield running
+
+
+@pytest.fixture
+def client(proxy: RecordingProxy) -> OrthancClient:
+    return client_of(proxy)
+
+
+@pytest.fixture
+def instance_id(archive: LocalOrthanc) -> str:
+    found: list[str] = client_of(archive).call(FIND, body={"Level": "Instance", "Query": {}})
+    return found[0]
+
+
+@pytest.mark.live
+class TestRetry:
+    @pytest.mark.parametrize("call", READING_CALLS)
+    @pytest.mark.parametrize("fault", TRANSIENT)
+    def test_what_only_reads_is_sent_once_more_after_a_pause(
+        self, proxy: RecordingProxy, client: OrthancClient, call: str, fault: str
+    ) -> None:
+        proxy.fail(TRANSIENT[fault])
+        started = time.perf_counter()
+        READING_CALLS[call](client)
+        assert time.perf_counter() - started >= RETRY_AFTER_SECONDS
+        first, second = proxy.requests
+        assert (first.method, first.path, first.body) == (second.method, second.path, second.body)
+
+    @pytest.mark.parametrize("fault", TRANSIENT)
+    def test_counting_is_sent_once_more(self, proxy: RecordingProxy, client: OrthancClient, fault: str) -> None:
+        # not Orthanc's answer: before 1.12.5 it has no such route
+        proxy.fail(TRANSIENT[fault], answering(200, b'{"Count": 3}'))
+        assert client.call(COUNT_RESOURCES, body=FIND_PATIENTS) == {"Count": 3}
+        assert proxy.lines() == ["POST /tools/count-resources"] * 2
+
+    def test_an_answer_that_breaks_off_is_asked_for_again(self, proxy: RecordingProxy, client: OrthancClient) -> None:
+        proxy.fail(Fault(cut=5))
+        assert "Version" in client.call(SYSTEM)
+        assert len(proxy.requests) == 2
+
+    @pytest.mark.parametrize("fault", TRANSIENT)
+    def test_after_a_second_refusal_orthanc_is_unavailable(
+        self, proxy: RecordingProxy, client: OrthancClient, fault: str
+    ) -> None:
+        proxy.fail(TRANSIENT[fault], TRANSIENT[fault])
+        with pytest.raises(ArchiveUnavailable) as caught:
+            client.call(FIND, body=FIND_PATIENTS)
+        assert type(caught.value) is ArchiveUnavailable
+        assert len(proxy.requests) == 2
+        assert len(client.call(FIND, body=FIND_PATIENTS)) == 3
+
+    @pytest.mark.parametrize("fault", TRANSIENT)
+    def test_what_may_change_something_is_sent_once(
+        self, proxy: RecordingProxy, client: OrthancClient, fault: str
+    ) -> None:
+        proxy.fail(TRANSIENT[fault])
+        with pytest.raises(ArchiveUnavailable):
+            client.call(WRITING, body=FIND_PATIENTS)
+        assert len(proxy.requests) == 1
+
+    @pytest.mark.parametrize("status", FINAL_STATUSES)
+    def test_no_other_status_is_asked_for_again(
+        self, proxy: RecordingProxy, client: OrthancClient, status: int
+    ) -> None:
+        proxy.fail(answering(status))
+        with pytest.raises(GatewayError):
+            client.call(SYSTEM)
+        assert len(proxy.requests) == 1
+
+    def test_what_was_too_slow_is_not_asked_for_again(self, proxy: RecordingProxy) -> None:
+        proxy.fail(Fault(delay=30))
+        with pytest.raises(ArchiveTimeout):
+            client_of(proxy, read_timeout=0.3).call(SYSTEM)
+        assert len(proxy.requests) == 1
+
+    def test_an_idle_connection_that_orthanc_closed_does_no_harm(self, archive: LocalOrthanc) -> None:
+        client = client_of(archive)
+        client.call(SYSTEM)
+        time.sleep(1.2)  # Keep-Alive: timeout=1
+        with recording() as log:
+            client.call(FIND, body=FIND_PATIENTS)
+        assert log.calls[-1].status == 200
+
+
+@pytest.mark.live
+class TestErrors:
+    @pytest.mark.parametrize("fault", FAULTS)
+    def test_every_fault_is_an_error_of_the_gateway_that_tells_nothing_of_orthanc(
+        self, proxy: RecordingProxy, fault: str
+    ) -> None:
+        client = client_of(proxy, username="gateway-user", password="gateway-password", read_timeout=0.5)
+        proxy.keep_failing(FAULTS[fault])
+        with pytest.raises(GatewayError) as caught:
+            client.call(SYSTEM)
+        for secret in ("127.0.0.1", str(proxy.port), "gateway-user", "gateway-password", "/system"):
+            assert secret not in caught.value.message
+        assert caught.value.message.endswith(".")
+
+    @pytest.mark.parametrize("fault", FAULTS)
+    def test_an_answer_in_pieces_raises_no_other_errors(self, proxy: RecordingProxy, fault: str) -> None:
+        proxy.keep_failing(FAULTS[fault])
+        try:
+            list(client_of(proxy, read_timeout=0.5).open(SYSTEM))
+        except GatewayError as error:
+            assert str(proxy.port) not in error.message  # noqa: PT017 - some garbage is a valid file
+
+    @pytest.mark.parametrize(
+        ("fault", "expected"),
+        [
+            ("an HTML page", ArchiveProtocolError),
+            ("an empty body", ArchiveProtocolError),
+            ("truncated JSON", ArchiveProtocolError),
+            ("a redirect", ArchiveProtocolError),
+            ("a body shorter than its length", ArchiveUnavailable),
+            ("a body that breaks off", ArchiveUnavailable),
+            ("a dropped connection", ArchiveUnavailable),
+            ("502", ArchiveUnavailable),
+            ("503", ArchiveUnavailable),
+            ("504", ArchiveUnavailable),
+            ("too slow", ArchiveTimeout),
+            ("400", ArchiveRejected),
+            ("401", ArchiveRejected),
+            ("500", ArchiveRejected),
+            ("404", NotFound),
+        ],
+    )
+    def test_an_error_says_what_went_wrong(
+        self, proxy: RecordingProxy, fault: str, expected: type[GatewayError]
+    ) -> None:
+        proxy.keep_failing(FAULTS[fault])
+        with pytest.raises(GatewayError) as caught:
+            client_of(proxy, read_timeout=0.5).call(SYSTEM)
+        assert type(caught.value) is expected
+
+    def test_nobody_there_is_unavailable(self) -> None:
+        with socket.socket() as deaf:
+            deaf.bind(("127.0.0.1", 0))
+            port = deaf.getsockname()[1]
+            client = OrthancClient(Connection(base_url=f"http://127.0.0.1:{port}"))
+            with recording() as log, pytest.raises(ArchiveUnavailable) as caught:
+                client.call(SYSTEM)
+        assert caught.value.message == "The archive can't be reached."
+        assert [call.status for call in log.calls] == [0, 0]
+
+    @pytest.mark.parametrize("base_url", ["http://127.0.0.1:99999", "ftp://orthanc", "http://[", "orthanc"])
+    def test_an_address_that_is_none_is_an_archive_error(self, base_url: str) -> None:
+        with pytest.raises(ArchiveError) as caught:
+            OrthancClient(Connection(base_url=base_url)).call(SYSTEM)
+        assert base_url not in caught.value.message
+
+    def test_orthancs_own_reason_is_told(self, client: OrthancClient) -> None:
+        with pytest.raises(ArchiveRejected, match=r"^The archive refused: (?!HTTP status)[\w ].*\.$"):
+            client.call(FIND, body={"Level": "Patient", "Query": {"NoSuchKeyword": "1"}})
+
+    def test_an_answer_that_stalls_in_the_middle_is_a_timeout(self) -> None:
+        stalled = threading.Event()
+
+        def stall() -> None:
+            connection, _ = server.accept()
+            with connection:
+                connection.recv(10_000)
+                connection.sendall(b'HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{"Version"')
+                stalled.wait(30)
+
+        with socket.create_server(("127.0.0.1", 0)) as server:
+            threading.Thread(target=stall, daemon=True).start()
+            base_url = f"http://127.0.0.1:{server.getsockname()[1]}"
+            with pytest.raises(ArchiveTimeout):
+                OrthancClient(Connection(base_url=base_url, read_timeout=0.3)).call(SYSTEM)
+            stalled.set()
+
+    @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+    def test_a_redirect_is_not_followed(self, proxy: RecordingProxy, client: OrthancClient, status: int) -> None:
+        with RecordingProxy(proxy.target) as elsewhere:
+            proxy.fail(answering(status, Location=f"{elsewhere.base_url}/system"))
+            with pytest.raises(ArchiveProtocolError):
+                client.call(SYSTEM)
+            assert elsewhere.requests == []
+        assert len(proxy.requests) == 1
+
+    def test_a_file_that_breaks_off_is_an_error_and_not_a_short_file(
+        self, proxy: RecordingProxy, client: OrthancClient, instance_id: str
+    ) -> None:
+        assert b"".join(client.open(INSTANCE_FILE, id=instance_id))[128:132] == b"DICM"
+        proxy.fail(Fault(cut=200))
+        body = client.open(INSTANCE_FILE, id=instance_id)
+        with pytest.raises(ArchiveUnavailable):
+            list(body)
+        assert list(body) == []
+
+    def test_a_missing_resource_is_not_found(self, client: OrthancClient) -> None:
+        with pytest.raises(NotFound):
+            client.call(RESOURCE, level="studies", id=SOME_ID)
+
+    @pytest.mark.parametrize("answer", [b"5", b"null", b"true", b'"Version"', b"[]", b"{}", b'["Version"]'])
+    def test_what_answers_with_other_json_is_no_orthanc(
+        self, proxy: RecordingProxy, client: OrthancClient, answer: bytes
+    ) -> None:
+        proxy.keep_failing(answering(200, answer))
+        with pytest.raises(ArchiveProtocolError):
+            client.ping()
+        with pytest.raises(ArchiveProtocolError):
+            client.capabilities()
+
+
+@pytest.fixture(scope="module")
+def guarded(start_orthanc: Callable[..., LocalOrthanc]) -> LocalOrthanc:
+    return start_orthanc(users={"gateway": PASSWORD})
+
+
+@pytest.mark.live
+class TestCredentials:
+    def test_a_password_may_have_any_characters(self, guarded: LocalOrthanc) -> None:
+        client = client_of(guarded, username="gateway", password=PASSWORD)
+        assert client.call(SYSTEM)["Version"] == guarded.version
+
+    @pytest.mark.parametrize(
+        "given",
+        [
+            {},
+            {"username": "gateway"},
+            {"username": "gateway", "password": "wrong"},
+            {"username": "who", "password": "?"},
+        ],
+    )
+    def test_wrong_ones_are_rejected_and_not_told(self, guarded: LocalOrthanc, given: dict[str, str]) -> None:
+        with recording() as log, pytest.raises(ArchiveRejected) as caught:
+            client_of(guarded, **given).call(SYSTEM)
+        assert caught.value.message == "The archive does not accept the gateway's credentials."
+        assert [call.status for call in log.calls] == [401]
+
+
+@pytest.mark.live
+class TestEnvironment:
+    @pytest.mark.parametrize("bypass", ["", "*", "localhost"])
+    def test_its_proxies_are_not_used(
+        self,
+        proxy: RecordingProxy,
+        client: OrthancClient,
+        monkeypatch: pytest.MonkeyPatch,
+        bypass: str,
+    ) -> None:
+        with RecordingProxy(proxy.target) as trap:
+            for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"):
+                monkeypatch.setenv(name, trap.base_url)
+                monkeypatch.setenv(name.lower(), trap.base_url)
+            for name in ("NO_PROXY", "no_proxy"):
+                monkeypatch.setenv(name, bypass)
+            client.call(SYSTEM)
+            assert trap.requests == []
+        assert proxy.lines() == ["GET /system"]
+
+    def test_its_netrc_is_not_used(
+        self, proxy: RecordingProxy, client: OrthancClient, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    ) -> None:
+        netrc = tmp_path / ".netrc"
+        netrc.write_text("machine 127.0.0.1 login somebody password else\n")
+        netrc.chmod(0o600)
+        monkeypatch.setenv("HOME", str(tmp_path))
+        monkeypatch.setenv("NETRC", str(netrc))
+        client.call(SYSTEM)
+        assert "Authorization" not in proxy.requests[0].headers
+
+
+@pytest.mark.live
+class TestAddress:
+    @pytest.mark.parametrize("slash", ["", "/"])
+    def test_it_may_have_a_path(self, archive: LocalOrthanc, instance_id: str, slash: str) -> None:
+        with RecordingProxy(archive.port, prefix="/pacs/orthanc") as proxy:
+            client = client_of(proxy, base_url=proxy.base_url + slash)
+            assert client.call(SYSTEM)["Version"] == archive.version
+            assert client.call(RESOURCE, query="short", level="instances", id=instance_id)["ID"] == instance_id
+            assert proxy.lines() == [
+                "GET /pacs/orthanc/system",
+                f"GET /pacs/orthanc/instances/{instance_id}?short",
+            ]
+
+
+@pytest.fixture(scope="module")
+def authority(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with an authority's certificate, `ca.pem`, and one that it signed for this machine, `server.pem`."""
+    folder = tmp_path_factory.mktemp("authority")
+
+    def certify(name: str, *options: str) -> None:
+        command = "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -noenc -days 2"
+        files = ("-config", "/dev/null", "-subj", f"/CN={name}", "-keyout", f"{name}.key", "-out", f"{name}.pem")
+        subprocess.run([*command.split(), *files, *options], cwd=folder, check=True, capture_output=True)
+
+    certify("ca", "-addext", "basicConstraints=critical,CA:TRUE", "-addext", "keyUsage=critical,keyCertSign")
+    certify("server", "-CA", "ca.pem", "-CAkey", "ca.key", "-addext", "subjectAltName=IP:127.0.0.1")
+    return folder
+
+
+@pytest.mark.live
+class TestHTTPS:
+    @pytest.fixture
+    def https(self, archive: LocalOrthanc, authority: Path) -> Iterator[RecordingProxy]:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(authority / "server.pem", authority / "server.key")
+        with RecordingProxy(archive.port, tls=context) as proxy:
+            yield proxy
+
+    def test_a_certificate_of_the_ca_bundle_is_trusted(
+        self, https: RecordingProxy, authority: Path, archive: LocalOrthanc
+    ) -> None:
+        client = client_of(https, ca_bundle=str(authority / "ca.pem"))
+        assert client.call(SYSTEM)["Version"] == archive.version
+
+    def test_another_certificate_is_not_whatever_the_environment_says(
+        self, https: RecordingProxy, authority: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        for variable in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"):
+            monkeypatch.setenv(variable, str(authority / "ca.pem"))
+        with pytest.raises(ArchiveUnavailable, match=r"^The archive's certificate is not trusted\.$"):
+            client_of(https).call(SYSTEM)
+        assert https.requests == []
+
+    def test_a_certificate_for_another_host_is_not_trusted(self, https: RecordingProxy, authority: Path) -> None:
+        client = client_of(https, base_url=f"https://localhost:{https.port}", ca_bundle=str(authority / "ca.pem"))
+        with pytest.raises(ArchiveUnavailable, match="certificate"):
+            client.call(SYSTEM)
+        assert https.requests == []
+
+    def test_a_ca_bundle_that_is_missing_is_an_archive_error(self, https: RecordingProxy, tmp_path: Path) -> None:
+        missing = tmp_path / "missing.pem"
+        with pytest.raises(ArchiveError) as caught:
+            client_of(https, ca_bundle=str(missing)).call(SYSTEM)
+        assert str(tmp_path) not in caught.value.message
+
+    def test_https_to_a_server_without_it_is_unavailable(self, proxy: RecordingProxy) -> None:
+        with pytest.raises(ArchiveUnavailable):
+            client_of(proxy, base_url=f"https://127.0.0.1:{proxy.port}").call(SYSTEM)
+
+
+@pytest.mark.live
+class TestRecord:
+    def test_every_call_is_counted_and_timed(self, proxy: RecordingProxy, client: OrthancClient) -> None:
+        proxy.fail(Fault(delay=0.3))
+        started = time.perf_counter()
+        with recording() as log:
+            client.call(SYSTEM)
+            client.call(FIND, body=FIND_PATIENTS)
+            with pytest.raises(NotFound):
+                client.call(RESOURCE, level="studies", id=SOME_ID)
+        assert 0.3 <= log.seconds <= time.perf_counter() - started
+        assert log.count == 3
+        assert [(call.method, call.template, call.status) for call in log.calls] == [
+            ("GET", "/system", 200),
+            ("POST", "/tools/find", 200),
+            ("GET", "/{level}/{id}", 404),
+        ]
+        assert log.calls[0].size == len(b"".join(client.open(SYSTEM)))
+        assert sum(call.seconds for call in log.calls) == pytest.approx(log.seconds)
+
+    def test_a_retry_counts_as_a_call(self, proxy: RecordingProxy, client: OrthancClient) -> None:
+        proxy.fail(DROPPED, answering(503))
+        with recording() as log, pytest.raises(ArchiveUnavailable):
+            client.call(SYSTEM)
+        assert [call.status for call in log.calls] == [0, 503]
+
+    def test_an_inner_record_is_part_of_the_outer_one(self, client: OrthancClient) -> None:
+        with recording() as outer:
+            client.call(SYSTEM)
+            with recording() as inner:
+                client.call(SYSTEM)
+        assert (inner.count, outer.count) == (1, 2)
+
+
+@pytest.fixture(scope="module")
+def patients(start_orthanc: Callable[..., LocalOrthanc]) -> LocalOrthanc:
+    orthanc = start_orthanc()
+    load(orthanc, [instance(PatientName=NAME, PatientID=PATIENT_ID)])
+    return orthanc
+
+
+@pytest.mark.live
+class TestLog:
+    def use(self, proxy: RecordingProxy, client: OrthancClient) -> list[Call]:
+        """Make calls that go well and calls that don't, all of them about a patient."""
+        body = {"Level": "Patient", "Query": {"PatientName": NAME, "PatientID": PATIENT_ID}}
+        with recording() as log:
+            [patient_id] = client.call(FIND, body=body)
+            tags = client.call(RESOURCE, level="patients", id=patient_id)["MainDicomTags"]
+            assert (tags["PatientName"], tags["PatientID"]) == (NAME, PATIENT_ID)
+            list(client.open(LEVEL_ARCHIVE, level="patients", id=patient_id))
+            for fault in ("a dropped connection", "an HTML page", "400", "too slow", "a body that breaks off"):
+                proxy.keep_failing(FAULTS[fault])
+                with pytest.raises(ArchiveError):
+                    client.call(FIND, body=body)
+            proxy.recover()
+        return log.calls
+
+    def test_calls_are_logged_when_asked_for_and_without_patient_data(
+        self, patients: LocalOrthanc, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        caplog.set_level(logging.INFO)
+        caplog.set_level(logging.DEBUG, logger="orthancproxy")
+        with RecordingProxy(patients.port) as proxy:
+            calls = self.use(
+                proxy,
+                client_of(
+                    proxy, username="gateway-user", password="gateway-password", read_timeout=0.5, log_calls=True
+                ),
+            )
+            secrets = [NAME, PATIENT_ID, "4711", "Gildong", "gateway-user", "gateway-password"]
+            secrets += [proxy.base_url, "127.0.0.1", str(proxy.port)]
+        logged = [record for record in caplog.records if record.name == "orthancproxy.orthanc"]
+        assert [(vars(record)["orthanc_path"], vars(record)["orthanc_status"]) for record in logged] == [
+            (call.template, call.status) for call in calls
+        ]
+        assert all(vars(record)["orthanc_ms"] >= 0 for record in logged)
+        text = "".join(f"{record.getMessage()} {vars(record)}" for record in caplog.records) + caplog.text
+        for secret in secrets:
+            assert secret not in text
+
+    def test_nothing_is_logged_unless_asked_for(self, patients: LocalOrthanc, caplog: pytest.LogCaptureFixture) -> None:
+        caplog.set_level(logging.DEBUG, logger="orthancproxy")
+        with RecordingProxy(patients.port) as proxy:
+            self.use(proxy, client_of(proxy, read_timeout=0.5))
+        assert [record for record in caplog.records if record.name.startswith("orthancproxy")] == []
+
+
+@pytest.mark.live
+class TestCapabilities:
+    def test_they_are_read_once(self, client: OrthancClient, archive: LocalOrthanc) -> None:
+        with recording() as first:
+            assert client.capabilities().version == archive.version
+        with recording() as later:
+            assert client.capabilities() is client.capabilities()
+        assert (first.count >= 2, later.count) == (True, 0)
+
+    @pytest.mark.parametrize("fault", TRANSIENT)
+    def test_they_are_read_again_after_a_failure(
+        self, proxy: RecordingProxy, client: OrthancClient, fault: str
+    ) -> None:
+        before = client.capabilities()
+        proxy.fail(TRANSIENT[fault], TRANSIENT[fault])
+        with pytest.raises(ArchiveUnavailable):
+            client.call(SYSTEM)
+        with recording() as log:
+            assert client.capabilities() == before
+        assert ("GET", "/system") in [(call.method, call.template) for call in log.calls]
+
+    def test_they_are_read_again_when_a_failure_was_hidden_by_a_retry(
+        self, proxy: RecordingProxy, client: OrthancClient
+    ) -> None:
+        client.capabilities()
+        proxy.fail(DROPPED)
+        client.call(SYSTEM)
+        with recording() as log:
+            client.capabilities()
+        assert log.count >= 2
+
+    @pytest.mark.parametrize("fault", ["400", "404", "500"])
+    def test_a_refusal_is_no_reason_to_read_them_again(
+        self, proxy: RecordingProxy, client: OrthancClient, fault: str
+    ) -> None:
+        client.capabilities()
+        proxy.fail(FAULTS[fault])
+        with pytest.raises(GatewayError):
+            client.call(SYSTEM)
+        with recording() as log:
+            client.capabilities()
+        assert log.count == 0
+
+    def test_another_orthanc_that_comes_up_in_its_place_is_noticed(
+        self, archive: LocalOrthanc, start_orthanc: Callable[..., LocalOrthanc]
+    ) -> None:
+        successor = start_orthanc(configuration={"Name": "successor"})
+        with RecordingProxy(archive.port) as proxy:
+            client = client_of(proxy)
+            assert client.capabilities().name == "sandbox"
+            proxy.keep_failing(DROPPED)
+            with pytest.raises(ArchiveUnavailable):
+                client.ping()
+            with pytest.raises(ArchiveUnavailable):
+                client.capabilities()
+            proxy.recover()
+            proxy.target = successor.port
+            assert client.capabilities().name == "successor"
+
+    def test_they_are_read_again_after_orthanc_was_restarted(self, start_orthanc: Callable[..., LocalOrthanc]) -> None:
+        orthanc = start_orthanc()
+        client = client_of(orthanc)
+        before = client.capabilities()
+        orthanc.kill()
+        assert client.capabilities() is before
+        with pytest.raises(ArchiveUnavailable):
+            client.ping()
+        orthanc.start()
+        with recording() as log:
+            assert client.capabilities() == before
+        assert log.count >= 2
+
+    def test_many_threads_get_the_same(self, client: OrthancClient) -> None:
+        found = []
+        threads = [threading.Thread(target=lambda: found.append(client.capabilities())) for _ in range(8)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert found == [client.capabilities()] * 8
+
+
+def parts_of(endpoint: Endpoint) -> list[str]:
+    return [name for _, name, _, _ in Formatter().parse(endpoint.template) if name]
+
+
+WITH_PARTS = {name: endpoint for name, endpoint in DECLARED.items() if parts_of(endpoint)}
+GOOD_PARTS: dict[str, str | int] = {"level": "studies", "id": SOME_ID, "frame": 0}
+
+
+class TestAllowlist:
+    @pytest.mark.live
+    @pytest.mark.parametrize("name", WITH_PARTS)
+    @pytest.mark.parametrize("hostile", HOSTILE_IDS)
+    def test_what_is_no_id_is_never_sent(
+        self, proxy: RecordingProxy, client: OrthancClient, name: str, hostile: str
+    ) -> None:
+        endpoint = WITH_PARTS[name]
+        for part in parts_of(endpoint):
+            parts: dict[str, Any] = {known: GOOD_PARTS[known] for known in parts_of(endpoint)}
+            parts[part] = HOSTILE_IDS[hostile]
+            with pytest.raises(InvalidRequest) as caught:
+                client.call(endpoint, **parts)
+            with pytest.raises(InvalidRequest):
+                client.open(endpoint, **parts)
+            assert len(caught.value.message) < 100
+        assert proxy.requests == []
+
+    @pytest.mark.parametrize("endpoint", WITH_PARTS.values(), ids=list(WITH_PARTS))
+    def test_what_is_one_stands_in_the_path_as_it_is(self, endpoint: Endpoint) -> None:
+        parts = {known: GOOD_PARTS[known] for known in parts_of(endpoint)}
+        assert endpoint.path(**parts) == endpoint.template.format(**parts)
+
+    @pytest.mark.parametrize("frame", [-1, "0", "1", 1.5, None])
+    def test_a_frame_is_a_number(self, frame: Any) -> None:
+        with pytest.raises(InvalidRequest):
+            endpoints.FRAME_RENDERED.path(id=SOME_ID, frame=frame)
+
+    @pytest.mark.parametrize("level", ["Studies", "study", "tools", "modalities", "changes"])
+    def test_a_level_is_one_of_the_four(self, level: str) -> None:
+        with pytest.raises(InvalidRequest):
+            RESOURCE.path(level=level, id=SOME_ID)
+
+    @pytest.mark.parametrize(
+        "forbidden",
+        ["/tools/reset", "/tools/shutdown", "/tools/execute-script", "/modalities", "/peers", "/jobs", "/plugins", "*"],
+    )
+    def test_no_endpoint_is_declared_that_could_do_harm(self, forbidden: str) -> None:
+        assert len(DECLARED) > 5
+        for endpoint in DECLARED.values():
+            assert forbidden not in endpoint.template
+            assert set(parts_of(endpoint)) <= GOOD_PARTS.keys()
+            # a template that begins with a part could become any path
+            assert endpoint.template.split("/")[1] in {"system", "statistics", "tools", "instances", "{level}"}
+
+    def test_what_is_declared_to_read_does(self) -> None:
+        reading = {"/tools/find", "/tools/bulk-content", "/tools/count-resources"}
+        for endpoint in DECLARED.values():
+            assert endpoint.reads == (endpoint.method == "GET" or endpoint.template in reading)
