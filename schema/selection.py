@@ -15,7 +15,7 @@ from strawberry.schema import Schema
 from strawberry.types.arguments import convert_arguments
 from strawberry.types.field import StrawberryField
 
-from orthancproxy.archive.keywords import ALL_COMPUTED, COMPUTED, is_text, tag_of
+from orthancproxy.archive.keywords import ALL_COMPUTED, COMPUTED, is_text, owner_below, tag_of
 from orthancproxy.archive.levels import Level
 from orthancproxy.archive.plan import LevelPlan, Needs
 from orthancproxy.archive.records import RECORDS, Attribute
@@ -151,6 +151,8 @@ def _keywords(level: Level, arguments: Mapping[str, Any]) -> frozenset[str]:
         tag_of(keyword)
         if keyword in ALL_COMPUTED - COMPUTED[level]:
             raise InvalidRequest(f"{keyword} is not an attribute of the {level.value.lower()} level.")
+        if owner := owner_below(keyword, level):
+            raise InvalidRequest(f"{keyword} is an attribute of the {owner.value.lower()} level: ask for it there.")
     return frozenset(filter(is_text, keywords))
 
 

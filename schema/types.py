@@ -100,7 +100,10 @@ class PersonName:
 ORTHANC_ID = "The id that Orthanc and the REST API use: five groups of eight hex digits."
 LABELS = "Orthanc's labels; null where this Orthanc has none (before 1.12)."
 IS_STABLE = "No instance arrived for a while (Orthanc's `StableAge`)."
-TAG = "The value of any tag as stored, several values joined by a backslash; null when absent, binary or a sequence."
+TAG = (
+    "The value of any tag as stored, several values joined by a backslash; null when absent, binary or a sequence. "
+    "Above the instance, a tag that Orthanc does not index is that of one instance."
+)
 TAGS = "Values as stored, by keyword. Orthanc reads files for keywords that it does not index: ask for few of them."
 ARCHIVE_URL = "A ZIP of all DICOM files below."
 

@@ -4,13 +4,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from orthancproxy.archive.answers import bulk_content, chunks, find, records
-from orthancproxy.archive.keywords import tag_of
+from orthancproxy.archive.keywords import NORMALISED, is_long, keyword_of, tag_of
 from orthancproxy.archive.levels import Level
 from orthancproxy.archive.matching import either, has_labels, query
-from orthancproxy.archive.ordering import arrange, cut
+from orthancproxy.archive.ordering import SORTED_HERE, arrange, cut
 from orthancproxy.archive.plan import Fact, Filter, LevelPlan, Needs, Order
 from orthancproxy.archive.records import Page, Resource
-from orthancproxy.errors import ArchiveProtocolError, NotFound
+from orthancproxy.errors import ArchiveProtocolError, ArchiveRejected, NotFound
 from orthancproxy.orthanc import endpoints
 from orthancproxy.orthanc.client import OrthancClient
 
@@ -49,6 +49,17 @@ class ExtendedFind:
         """All resources of a level that match, in no order."""
         return self._find(level, query(level, criteria), needs, criteria)
 
+    def _check_index(self, level: Level, wanted: Iterable[str]) -> None:
+        """Refuse to match a tag that the index has for a part of the archive only: the rest would be missing."""
+        partly = frozenset[str]().union(
+            *(self._capabilities.partly_indexed.get(one.value, frozenset()) for one in (*level.above, level))
+        )
+        if unknown := sorted(keyword_of(tag) for tag in partly.intersection(wanted)):
+            raise ArchiveRejected(
+                f"The archive's index has {', '.join(unknown)} of a part of the files only, and must be reconstructed "
+                "before it can be searched by that: see server.advice."
+            )
+
     def children(self, level: Level, parents: Sequence[Resource], criteria: Filter, needs: Needs) -> list[Resource]:
         """The resources below these parents that match; also some of other parents, which the caller drops."""
         wanted = query(level, criteria)
@@ -58,18 +69,25 @@ class ExtendedFind:
         key = tag_of(level.parent.identifier)
         if key in wanted:
             return self._find(level, wanted, needs, criteria)
-        return [
-            record
-            for part in chunks(dict.fromkeys(_identifier(parent, level.parent) for parent in parents))
-            for record in self._find(level, wanted | {key: either(part)}, needs, criteria)
-        ]
+        # an identifier with a backslash would be taken for two
+        alone = [parent for parent in parents if "\\" in _identifier(parent, level.parent)]
+        listed = dict.fromkeys(_identifier(parent, level.parent) for parent in parents if parent not in alone)
+        found = [record for parent in alone for record in self.children(level, [parent], criteria, needs)]
+        for part in chunks(listed):
+            found += self._find(level, wanted | {key: either(part)}, needs, criteria)
+        return found
 
     def parents(self, level: Level, children: Sequence[Resource], needs: Needs) -> list[Resource]:
         """The resources above these children."""
         ids = dict.fromkeys(child.parent_id or "" for child in children)
         if len(ids) <= 1:
             return self.by_ids(level, list(ids), needs)
-        return self._by_identifiers(level, (_identifier(child, level) for child in children), needs)
+        identifiers = {child.parent_id or "": _identifier(child, level) for child in children}
+        # an identifier with a backslash would be taken for two
+        alone = [orthanc_id for orthanc_id, identifier in identifiers.items() if "\\" in identifier]
+        found = [record for orthanc_id in alone for record in self.by_ids(level, [orthanc_id], needs)]
+        listed = [identifiers[orthanc_id] for orthanc_id in identifiers if orthanc_id not in alone]
+        return found + (self._by_identifiers(level, listed, needs) if listed else [])
 
     def by_ids(self, level: Level, ids: Sequence[str], needs: Needs) -> list[Resource]:
         """The resources with these Orthanc ids, as far as they exist at this level."""
@@ -86,8 +104,9 @@ class ExtendedFind:
         if not requested or not found:
             return found
         # bulk-content has no RequestedTags: once more, by what it told
+        wanted = set(ids)
         again = self._by_identifiers(level, (_identifier(record, level) for record in found), needs)
-        return [record for record in again if record.orthanc_id in set(ids)]
+        return [record for record in again if record.orthanc_id in wanted]
 
     def _by_identifiers(self, level: Level, identifiers: Iterable[str], needs: Needs) -> list[Resource]:
         return [
@@ -106,6 +125,7 @@ class ExtendedFind:
     ) -> list[Resource]:
         if criteria.nothing:
             return []
+        self._check_index(level, wanted)
         body = {**self._body(level, wanted, needs, criteria), **(parent or {})}
         found = records(level, self._find_all(level, body))
         if len(_label_constraints(criteria)) > 1:
@@ -121,16 +141,16 @@ class ExtendedFind:
             part = {**body, "Since": offset + len(found), "Limit": first + 1 - len(found)}
             more = records(level, find(self._client, part))
             found += more
-            if not more or level.value not in self._capabilities.find_limits:
+            if not self._capabilities.find_limits.may_cut(level.value, len(more)):
                 break
         return found
 
     def _find_all(self, level: Level, body: Mapping[str, Any], offset: int = 0) -> list[Any]:
         """Carry out a find to its end, also where `LimitFindResults` cuts off each answer."""
-        found = find(self._client, {**body, "Since": offset} if offset else body)
-        if level.value in self._capabilities.find_limits:
-            while more := find(self._client, {**body, "Since": offset + len(found)}):
-                found += more
+        found = more = find(self._client, {**body, "Since": offset} if offset else body)
+        while more and self._capabilities.find_limits.may_cut(level.value, len(more)):
+            more = find(self._client, {**body, "Since": offset + len(found)})
+            found = found + more
         return found
 
     def _body(self, level: Level, wanted: Mapping[str, str], needs: Needs, criteria: Filter) -> dict[str, Any]:
@@ -156,20 +176,27 @@ class ExtendedFind:
         come_along = self._indexed.get(level.value, frozenset())
         if level is Level.STUDY:
             come_along |= self._indexed.get(Level.PATIENT.value, frozenset())
-        return sorted(tag for tag in map(tag_of, keywords) if tag not in come_along)
+        return sorted(tag_of(keyword) for keyword in keywords if tag_of(keyword) not in come_along or is_long(keyword))
 
     def _can_page(self, plan: LevelPlan) -> bool:
-        """Whether Orthanc can do it alone: it ignores an OrderBy, and a Limit, on tags that it must read from files."""
+        """Whether Orthanc alone sorts, cuts and counts it right.
+
+        It ignores an OrderBy on tags outside its index. What it matches by a normalised value, or by wildcards, it cuts
+        and counts before it drops what does not really match.
+        """
         in_index = frozenset[str]().union(
             *(self._indexed.get(level.value, frozenset()) for level in (*plan.level.above, plan.level))
         )
-        keys = [tag_of(order.by) for order in plan.full_order if order.by != "LastUpdate"]
-        matched = [tag for tag in query(plan.level, plan.filter) if tag != tag_of("ModalitiesInStudy")]
+        orders = {order.by for order in plan.full_order} - {"LastUpdate"}
         return (
             not plan.filter.nothing
             and len(_label_constraints(plan.filter)) <= 1
-            and in_index.issuperset(keys)
-            and in_index.issuperset(matched)
+            and orders.isdisjoint(SORTED_HERE)
+            and in_index.issuperset(map(tag_of, orders))
+            and all(
+                keyword == "ModalitiesInStudy" or (tag_of(keyword) in in_index and _is_exact(keyword, value))
+                for keyword, value in plan.filter.tags
+            )
         )
 
     def _order_by(self, order: Order) -> dict[str, str]:
@@ -194,6 +221,13 @@ def _label_constraints(criteria: Filter) -> list[tuple[str, frozenset[str]]]:
     labels = criteria.labels
     named = (("All", labels.all), ("Any", labels.any), ("None", labels.none))
     return [(constraint, wanted) for constraint, wanted in named if wanted]
+
+
+def _is_exact(keyword: str, value: str) -> bool:
+    """Whether Orthanc's index matches it to the letter: what is not text, and text without wildcards."""
+    if keyword.endswith("UID") or keyword in ("StudyDate", "PatientBirthDate"):
+        return value.isascii()
+    return keyword not in NORMALISED and "*" not in value and "?" not in value
 
 
 def _identifier(record: Resource, level: Level) -> str:

@@ -18,6 +18,8 @@ COMPUTED = {
     Level.INSTANCE: frozenset[str](),
 }
 ALL_COMPUTED = frozenset[str]().union(*COMPUTED.values())
+# Orthanc's identifier tags: it matches and sorts them by a normalised value, upper-case and without what is not ASCII.
+NORMALISED = frozenset("AccessionNumber PatientBirthDate PatientID PatientName StudyDate StudyDescription".split())
 NOT_TEXT = frozenset({"SQ", "OB", "OD", "OF", "OL", "OV", "OW", "UN", "OB or OW"})
 
 
@@ -42,7 +44,26 @@ def keyword_of(tag: str) -> str:
 MAIN_DICOM_TAGS = {level: frozenset(map(keyword_of, ALWAYS_INDEXED[level.value])) for level in Level}
 
 
+def main_tags_above(level: Level) -> frozenset[str]:
+    """What the index has of the levels over this one."""
+    return frozenset[str]().union(*(MAIN_DICOM_TAGS[above] for above in level.above))
+
+
+def owner_below(keyword: str, level: Level) -> Level | None:
+    """The lower level that an attribute belongs to; None for one of this level, of those above, or of none."""
+    if keyword in MAIN_DICOM_TAGS[level] | main_tags_above(level):
+        return None
+    return next((below for below in level.below if keyword in MAIN_DICOM_TAGS[below]), None)
+
+
 def is_text(keyword: str) -> bool:
     """Whether the values of a keyword are text or numbers, so neither a sequence nor binary."""
     tag = tag_for_keyword(keyword)
     return tag is not None and dictionary_VR(tag) not in NOT_TEXT
+
+
+@cache
+def is_long(keyword: str) -> bool:
+    """Whether values may be longer than the 256 characters that Orthanc's index holds."""
+    tag = tag_for_keyword(keyword)
+    return tag is not None and dictionary_VR(tag) in {"LT", "ST", "UC", "UR", "UT"}

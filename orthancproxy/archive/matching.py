@@ -5,7 +5,7 @@ import unicodedata
 
 from pydicom.datadict import dictionary_VR, tag_for_keyword
 
-from orthancproxy.archive.keywords import ALL_COMPUTED, MAIN_DICOM_TAGS, is_text, tag_of
+from orthancproxy.archive.keywords import ALL_COMPUTED, is_text, owner_below, tag_of
 from orthancproxy.archive.levels import Level
 from orthancproxy.archive.plan import Filter, LabelMatch
 from orthancproxy.errors import InvalidRequest
@@ -34,9 +34,7 @@ def _matchable(keyword: str, level: Level) -> str:
         raise InvalidRequest(f"{keyword} is a sequence or binary: it can't be matched.")
     if keyword in ALL_COMPUTED and not (keyword == "ModalitiesInStudy" and level is Level.STUDY):
         raise InvalidRequest(f"{keyword} is counted by the archive: it can't be matched.")
-    reachable = MAIN_DICOM_TAGS[level].union(*(MAIN_DICOM_TAGS[above] for above in level.above))
-    owner = next((below for below in level.below if keyword in MAIN_DICOM_TAGS[below]), None)
-    if owner and keyword not in reachable:
+    if owner := owner_below(keyword, level):
         raise InvalidRequest(f"{keyword} is an attribute of the {owner.value.lower()} level: filter there.")
     return tag
 

@@ -6,12 +6,11 @@ does not have from the files, with one call for each study.
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from math import inf
 from typing import Any
 
 from orthancproxy.archive.answers import bulk_content, chunks, find, records
 from orthancproxy.archive.file_tags import read_tags
-from orthancproxy.archive.keywords import COMPUTED, MAIN_DICOM_TAGS, tag_of
+from orthancproxy.archive.keywords import COMPUTED, MAIN_DICOM_TAGS, is_long, main_tags_above, tag_of
 from orthancproxy.archive.levels import Level
 from orthancproxy.archive.matching import either, has_labels, query
 from orthancproxy.archive.ordering import arrange, cut
@@ -82,7 +81,7 @@ class PlainFind:
             return []
         body = {"Level": level.value, "Query": wanted, "Expand": True, "Short": True}
         answers = find(self._client, body)
-        if len(answers) >= self._find_limits.get(level.value, inf):
+        if self._find_limits.may_cut(level.value, len(answers)):
             # such an Orthanc applies Since to what it has cut off: the rest is out of reach
             raise ArchiveRejected(
                 "The archive cuts its answers off: its LimitFindResults and LimitFindInstances must be 0."
@@ -127,9 +126,27 @@ class PlainFind:
         known = MAIN_DICOM_TAGS[level] | COMPUTED[level]
         if level is Level.STUDY:
             known |= MAIN_DICOM_TAGS[Level.PATIENT]
+        elif of_parents := needs.tags & main_tags_above(level) - known:
+            found = self._with_parents_tags(level, found, of_parents)
+            known |= of_parents
+        known = frozenset(keyword for keyword in known if not is_long(keyword))
         if unindexed := needs.tags - known:
             found = self._with_file_tags(level, found, unindexed)
         return found
+
+    def _with_parents_tags(self, level: Level, found: Sequence[Resource], wanted: frozenset[str]) -> list[Resource]:
+        """Take tags from the index of the levels above, not from the files."""
+        parents = {parent.orthanc_id: parent.tags for parent in self.parents(level.parent, found, Needs(wanted))}
+        return [
+            replace(
+                record,
+                tags={
+                    **{tag: value for tag, value in parents.get(record.parent_id or "", {}).items() if tag in wanted},
+                    **record.tags,
+                },
+            )
+            for record in found
+        ]
 
     def _counted(self, level: Level, found: Sequence[Resource], wanted: frozenset[str]) -> list[Resource]:
         series_of = {} if wanted.issubset(_LISTED) else self._series_by_resource(level, found)

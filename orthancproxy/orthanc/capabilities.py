@@ -1,16 +1,14 @@
 """What the Orthanc on the other side can do. Its version alone doesn't tell: plugins and configuration matter."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
 
 from orthancproxy.errors import ArchiveProtocolError, ArchiveTimeout, NotFound
-from orthancproxy.orthanc.endpoints import COUNT_RESOURCES, FIND, STATISTICS, SYSTEM, Endpoint
+from orthancproxy.orthanc.endpoints import COUNT_RESOURCES, SYSTEM
+from orthancproxy.orthanc.find_limits import Caller, FindLimits
 
 logger = logging.getLogger("orthancproxy.orthanc")
-
-PROBE = 1000
 
 # The "main DICOM tags" that every Orthanc since 1.10.1 keeps in its index, whatever its configuration.
 ALWAYS_INDEXED: Mapping[str, frozenset[str]] = {
@@ -35,8 +33,7 @@ class Capabilities:
     """What was learnt from Orthanc once, and holds until it can't be reached.
 
     `indexed` are the tags, as `gggg,eeee`, that the index of this Orthanc holds for **every** resource of a level
-    ("Patient" to "Instance"); None before 1.11.0, which doesn't tell. `find_limits` are `LimitFindResults` and
-    `LimitFindInstances` of its configuration where they cut answers off, by level.
+    ("Patient" to "Instance"); None before 1.11.0, which doesn't tell.
     """
 
     name: str
@@ -45,24 +42,19 @@ class Capabilities:
     has_labels: bool  # 1.12.0, and a database that has them
     indexed: Mapping[str, frozenset[str]] | None
     partly_indexed: Mapping[str, frozenset[str]]
-    find_limits: Mapping[str, int]
+    find_limits: FindLimits
 
 
-class Caller(Protocol):
-    """How `discover` asks: `OrthancClient.call`."""
+def discover(call: Caller, tolerate: Callable[[], None]) -> Capabilities:
+    """Ask Orthanc for what it can do; `tolerate` is called for each time-out that is no failure.
 
-    def __call__(self, endpoint: Endpoint, *, body: Mapping[str, Any] | None = None) -> Any:
-        """Return Orthanc's answer, parsed from JSON."""
-
-
-def discover(call: Caller) -> Capabilities:
-    """Ask Orthanc for what it can do. Raises ArchiveProtocolError when the answers are not Orthanc's."""
+    Raises ArchiveProtocolError when the answers are not Orthanc's.
+    """
     try:
         system = call(SYSTEM)
-        statistics = call(STATISTICS)
         extended = bool(system.get("Capabilities", {}).get("HasExtendedFind", False))
         listed = {level: frozenset(tags.split(";")) for level, tags in system.get("MainDicomTags", {}).items()}
-        partly = {level: _partly_indexed(call, level, tags) for level, tags in listed.items() if extended}
+        partly = {level: _partly_indexed(call, tolerate, level, tags) for level, tags in listed.items() if extended}
         return Capabilities(
             name=str(system.get("Name", "")),
             version=str(system["Version"]),
@@ -70,13 +62,13 @@ def discover(call: Caller) -> Capabilities:
             has_labels=bool(system.get("HasLabels", False)),
             indexed={level: tags - partly.get(level, frozenset()) for level, tags in listed.items()} or None,
             partly_indexed=partly,
-            find_limits=_find_limits(call, statistics),
+            find_limits=FindLimits(call),
         )
     except (NotFound, AttributeError, KeyError, TypeError, ValueError) as error:
         raise ArchiveProtocolError("The archive does not answer as Orthanc does.") from error
 
 
-def _partly_indexed(call: Caller, level: str, tags: frozenset[str]) -> frozenset[str]:
+def _partly_indexed(call: Caller, tolerate: Callable[[], None], level: str, tags: frozenset[str]) -> frozenset[str]:
     """Tags that came into the index of Orthanc by `ExtraMainDicomTags` after resources had been stored.
 
     Orthanc keeps with each resource which tags were indexed when it was stored. A tag that the index does not have is
@@ -99,19 +91,6 @@ def _partly_indexed(call: Caller, level: str, tags: frozenset[str]) -> frozenset
         return frozenset(tag for tag in extra if count_with(tag) != everything)
     except ArchiveTimeout:
         # an archive too large to be counted in time: to read a file too many is slow, to miss a value is wrong
+        tolerate()
         logger.warning("the archive is too large to tell which tags its whole index has", extra={"level": level})
         return extra
-
-
-def _find_limits(call: Caller, statistics: Mapping[str, int]) -> Mapping[str, int]:
-    """LimitFindResults and LimitFindInstances, which no route tells: seen from an answer that is shorter than asked.
-
-    Caps of a thousand and more, or above what is stored when the gateway starts, are not seen.
-    """
-    limits: dict[str, int] = {}
-    for probe, levels in (("Study", ("Patient", "Study", "Series")), ("Instance", ("Instance",))):
-        stored = statistics["CountStudies" if probe == "Study" else "CountInstances"]
-        found = len(call(FIND, body={"Level": probe, "Query": {}, "Limit": PROBE}))
-        if found < min(stored, PROBE):
-            limits.update(dict.fromkeys(levels, found))
-    return limits

@@ -76,14 +76,34 @@ class OrthancClient:
         self._lock = threading.Lock()
         self._failures = 0
         self._learnt: tuple[int, Capabilities] | None = None
+        self._learning = threading.Lock()
 
     def capabilities(self) -> Capabilities:
         """What this Orthanc can do: learnt once, and again when it comes back after it could not be reached."""
         learnt = self._learnt
-        if learnt is None or learnt[0] != self._failures:
-            found = discover(self.call)
-            learnt = self._learnt = (self._failures, found)
-        return learnt[1]
+        if learnt is not None and learnt[0] == self._failures:
+            return learnt[1]
+        # one thread asks; the others wait, but not for one that waits for an Orthanc that is down
+        waited = self._learning.acquire(timeout=self._connection.connect_timeout)
+        try:
+            return self._learn()
+        finally:
+            if waited:
+                self._learning.release()
+
+    def _learn(self) -> Capabilities:
+        learnt = self._learnt
+        if learnt is not None and learnt[0] == self._failures:
+            return learnt[1]
+        before, tolerated = self._failures, 0
+
+        def tolerate() -> None:
+            nonlocal tolerated
+            tolerated += 1
+
+        found = discover(self.call, tolerate)
+        self._learnt = (before + tolerated, found)
+        return found
 
     def ping(self) -> None:
         """Return when Orthanc answers as Orthanc does. Raises ArchiveError."""

@@ -98,7 +98,7 @@ def _advice(capabilities: Capabilities) -> list[str]:
             f"Reconstruct what was stored before {', '.join(sorted(partly))} came into Orthanc's index (its "
             "Housekeeper plugin does): until then, Orthanc reads these tags from the files."
         )
-    if capabilities.find_limits:
+    if capabilities.find_limits.found:
         advice.append(
             'Set "LimitFindResults" and "LimitFindInstances" to 0 in Orthanc\'s configuration: they cut answers off, '
             "so that the gateway asks again and again for the rest."
