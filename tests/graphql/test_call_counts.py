@@ -78,6 +78,10 @@ SHAPES = [
         "a study's tag from the files", '{ studies(first: 1000) { nodes { tags(keywords: ["PatientAge"]) } } }', 1, 1, 1
     ),
     Shape(
+        "tags of the study from the series", '{ seriesList(first: 1000) { nodes { tag(keyword: "StudyDate") } } }', 1, 2
+    ),
+    Shape("tags of the patient", '{ instances(first: 1000) { nodes { tag(keyword: "PatientName") } } }', 1, 3),
+    Shape(
         "files and transfer syntaxes",
         "{ studies(first: 1000) { nodes { series { instances { fileSize transferSyntaxUID sopClassUID } } } } }",
         3,

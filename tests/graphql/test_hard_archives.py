@@ -16,7 +16,7 @@ pytestmark = pytest.mark.live
 
 StartOrthanc = Callable[..., LocalOrthanc]
 
-PATIENT_IDS = ["", "A*B", "AXB", "a*b", "홍길동-1", "É 1", "P\u3000全角", "x" * 64, "O'Neil; --", "a/b"]
+PATIENT_IDS = ["", "back\\slash", "A*B", "AXB", "a*b", "홍길동-1", "É 1", "P\u3000全角", "x" * 64, "O'Neil; --", "a/b"]
 DATES = ["20200101", "", None, "2021", "nonsense", "20191231"]
 NUMBERS = ["10", "9", "007", "", None, "-3", "2147483648", "1.5", "x1"]
 
@@ -54,6 +54,9 @@ def test_a_patient_of_any_id_has_just_its_own_studies(
         f"{ROOT}.{100 + number}.{study}" for study in (1, 2)
     ]
 
+    if "\\" in patient_id:
+        # several values, as far as DICOM is concerned: such a patient has no PatientID to be looked up by
+        return
     one = "query ($id: String!) { patient(patientId: $id) { orthancId studies { patient { orthancId } } } }"
     found = graphql(one, id=patient_id)["patient"]
     assert found["orthancId"] == patient["orthancId"]
@@ -197,6 +200,119 @@ def test_tags_that_came_into_the_index_later_are_read_from_older_files(
     assert [(node["rows"], node["sliceThickness"]) for node in answer["instances"]["nodes"]] == [(8, 1.5)] * 2
     advice = " ".join(answer["server"]["advice"])
     assert ("Reconstruct" in advice) == answer["server"]["hasExtendedFind"]
+
+
+def test_what_is_in_a_part_of_the_index_is_not_searched_in_part(
+    start_orthanc: StartOrthanc, use_orthanc: UseOrthanc, graphql: GraphQL
+) -> None:
+    orthanc = start_orthanc()
+    load(orthanc, [instance(1, number=1)])
+    orthanc.stop()
+    orthanc._configuration.update(INDEXED_INSTANCE_TAGS)
+    orthanc.start()
+    load(orthanc, [instance(1, number=2)])
+    use_orthanc(orthanc)
+    query = '{ instances(filter: {tags: [{keyword: "Rows", value: "8"}]}) { totalCount nodes { id } } }'
+
+    answer = graphql.answer(query)
+
+    if connect().capabilities().has_extended_find:
+        assert answer["errors"][0]["extensions"]["code"] == "ARCHIVE_ERROR"
+        assert "Rows" in answer["errors"][0]["message"]
+    else:
+        assert answer["data"]["instances"]["totalCount"] == len(answer["data"]["instances"]["nodes"]) == 2
+
+
+def test_a_limit_that_bites_later_is_seen(
+    start_orthanc: StartOrthanc, use_orthanc: UseOrthanc, graphql: GraphQL
+) -> None:
+    orthanc = use_orthanc(start_orthanc(configuration={"LimitFindResults": 5, "LimitFindInstances": 5}))
+    query = "{ patients(first: 100) { nodes { studies { series { instances { id } } } } pageInfo { hasNextPage } } }"
+    load(orthanc, hierarchy(patients=2, studies=1, series=1, instances=1))
+    assert len(graphql(query)["patients"]["nodes"]) == 2
+
+    load(orthanc, hierarchy(patients=12, studies=1, series=1, instances=2))
+
+    answer = graphql.answer(query)
+    if connect().capabilities().has_extended_find:
+        patients = answer["data"]["patients"]["nodes"]
+        assert [len(patient["studies"][0]["series"][0]["instances"]) for patient in patients] == [2] * 12
+    else:
+        assert answer["errors"][0]["extensions"]["code"] == "ARCHIVE_ERROR"
+
+
+NAMES = ["홍^길동", "홍^길순", "김^철수", "Lee^B", "kim^a", "Kim^a", "É^x", "e^x", "山田^太郎", "50%^_"]
+
+
+@pytest.fixture(scope="module")
+def named_archive(start_orthanc: StartOrthanc) -> LocalOrthanc:
+    orthanc = start_orthanc(configuration=INDEXED_INSTANCE_TAGS)
+    load(
+        orthanc,
+        [
+            instance(
+                300 + number, PatientID=f"N{number}", PatientName=name, StudyDescription=name, SeriesDescription=name
+            )
+            for number, name in enumerate(NAMES)
+        ],
+    )
+    return orthanc
+
+
+@pytest.mark.parametrize(
+    ("pattern", "expected"),
+    [
+        ("홍*", ["홍^길동", "홍^길순"]),
+        ("*수", ["김^철수"]),
+        ("kim*", ["Kim^a", "kim^a"]),
+        ("?^x", ["e^x"]),  # for Orthanc, ? is one byte of UTF-8
+        ("*^x", ["e^x", "É^x"]),
+        ("50%*", ["50%^_"]),
+        ("lee^b\\\\山田^太郎", ["Lee^B", "山田^太郎"]),
+        ("*", sorted(NAMES)),
+    ],
+)
+@pytest.mark.parametrize(
+    ("level", "field", "order"),
+    [
+        ("patients", "patientName", "PATIENT_NAME"),
+        ("studies", "description", "DESCRIPTION"),
+        ("seriesList", "description", "DESCRIPTION"),
+    ],
+)
+def test_names_in_any_script_are_found_sorted_paged_and_counted(
+    level: str,
+    field: str,
+    order: str,
+    pattern: str,
+    expected: list[str],
+    named_archive: LocalOrthanc,
+    use_orthanc: UseOrthanc,
+    graphql: GraphQL,
+) -> None:
+    use_orthanc(named_archive)
+    query = f"""query ($after: String) {{ {level}(filter: {{{field}: "{pattern}"}}, orderBy: [{{field: {order}}}],
+        first: 1, after: $after) {{ totalCount nodes {{ name: {field} }} pageInfo {{ hasNextPage endCursor }} }} }}"""
+    found = []
+    after = None
+    while True:
+        page = graphql(query, after=after)[level]
+        assert page["totalCount"] == len(expected)
+        found += [node["name"] for node in page["nodes"]]
+        if not page["pageInfo"]["hasNextPage"]:
+            break
+        after = page["pageInfo"]["endCursor"]
+    assert found == expected
+
+
+def test_a_long_text_is_read_whole(start_orthanc: StartOrthanc, use_orthanc: UseOrthanc, graphql: GraphQL) -> None:
+    orthanc = use_orthanc(start_orthanc())
+    comment = "길다 " * 200
+    load(orthanc, [instance(1, ImageComments=comment, PatientComments=comment)])
+    # one is in the index where it is short, the other is not
+    for keyword in ("ImageComments", "PatientComments"):
+        [node] = graphql(f'{{ instances {{ nodes {{ tag(keyword: "{keyword}") }} }} }}')["instances"]["nodes"]
+        assert node["tag"].strip() == comment.strip()
 
 
 def test_labels(start_orthanc: StartOrthanc, use_orthanc: UseOrthanc, graphql: GraphQL) -> None:

@@ -416,6 +416,7 @@ def test_urls_are_absolute(graphql: GraphQL) -> None:
         ('{ patients { nodes { tag(keyword: "Nonsense") } } }', "BAD_USER_INPUT", "Nonsense"),
         ('{ patients { nodes { tags(keywords: ["PatientID", "patientid"]) } } }', "BAD_USER_INPUT", "patientid"),
         ('{ patients { nodes { tag(keyword: "ModalitiesInStudy") } } }', "BAD_USER_INPUT", "patient level"),
+        ('{ patients { nodes { tag(keyword: "SeriesNumber") } } }', "BAD_USER_INPUT", "series level"),
         ('{ patients(filter: {tags: [{keyword: "Modality", value: "CT"}]}) { nodes { id } } }', "BAD_USER_INPUT", "series level"),
         ('{ studies(filter: {tags: [{keyword: "PixelData", value: "x"}]}) { nodes { id } } }', "BAD_USER_INPUT", "binary"),
         ('{ studies(filter: {tags: [{keyword: "TransferSyntaxUID", value: "1"}]}) { nodes { id } } }', "BAD_USER_INPUT", "data set"),
