@@ -5,6 +5,10 @@ PYTHON := .venv/bin/python
 WEB := orthancproxy/static/orthancproxy/.graphiql-built
 # what the tests use besides Orthanc: a command, and the Debian packages that bring it
 TEST_TOOLS := /usr/bin/chromium=chromium,fonts-noto-cjk dcmftest=dcmtk dciodvfy=dicom3tools
+# Playwright's Node needs this library, whose folder is named for the machine
+ifeq ($(wildcard /usr/lib/*/libatomic.so.1 /usr/lib/libatomic.so.1 /usr/lib64/libatomic.so.1),)
+TEST_TOOLS += /no-libatomic=libatomic1
+endif
 WEB_SOURCES := $(shell find orthancproxy/web -name node_modules -prune -o -type f -print)
 
 .PHONY: help run test test-matrix check sdl web lock clean
@@ -39,16 +43,17 @@ check: .venv/.synced ## Lint, types, import contracts, migrations, the committed
 sdl: .venv/.synced ## Write schema/schema.graphql from the code
 	$(PYTHON) manage.py export_schema schema > schema/schema.graphql
 
-web: $(WEB) ## Build the GraphiQL page (needs Node 20 and npm)
+web: $(WEB) ## Build the GraphiQL page, with Node from PyPI where there is none or an old one
 
-$(WEB): $(WEB_SOURCES)
+# the environment first: its uv brings Node where none is
+$(WEB): $(WEB_SOURCES) | .venv/.synced
 	@dev/build-web
 
 lock: .venv/.synced ## Bring the lock files up to date with pyproject.toml (ARGS=--upgrade: and with PyPI)
 	dev/lock $(ARGS)
 
 clean: ## Remove what the other commands have made, the sample data too
-	rm -rf .venv .uv .data .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	rm -rf .venv .uv .node .data .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
 	rm -rf orthancproxy/web/node_modules orthancproxy/static
 
 .venv/.synced: requirements-dev.txt dev/make-environment

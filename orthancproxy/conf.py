@@ -79,10 +79,16 @@ class Configuration:
         "The most items that one page of a list may have (1 to 1000).",
     )
     ORTHANC_MAX_UPLOAD_FILES = Setting(
-        "ORTHANC_MAX_UPLOAD_FILES", 10_000, "integer", "The most files that one upload may have."
+        "ORTHANC_MAX_UPLOAD_FILES",
+        10_000,
+        "integer",
+        "The most files that one upload may have (uploads come with a later version).",
     )
     ORTHANC_MAX_UPLOAD_BYTES = Setting(
-        "ORTHANC_MAX_UPLOAD_BYTES", 16 * 1024**3, "integer", "The most bytes that one upload may have."
+        "ORTHANC_MAX_UPLOAD_BYTES",
+        16 * 1024**3,
+        "integer",
+        "The most bytes that one upload may have (uploads come with a later version).",
     )
     ORTHANC_THUMBNAIL_SIZE = Setting(
         "ORTHANC_THUMBNAIL_SIZE", 256, "integer", "The longer side of a thumbnail, in pixels."

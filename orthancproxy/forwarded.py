@@ -49,12 +49,19 @@ def forwarded_middleware(
 def _as_the_client_sees_it(request: HttpRequest) -> Iterator[None]:
     before = get_script_prefix()
     if conf.ORTHANC_TRUST_FORWARDED:
+        _take_first_host(request)
         _add_port(request)
         _add_prefix(request)
     try:
         yield
     finally:
         set_script_prefix(before)
+
+
+def _take_first_host(request: HttpRequest) -> None:
+    # of several proxies, the first names the client's host; Django would refuse the list
+    if "HTTP_X_FORWARDED_HOST" in request.META:
+        request.META["HTTP_X_FORWARDED_HOST"] = _first(request, "HTTP_X_FORWARDED_HOST")
 
 
 def _add_port(request: HttpRequest) -> None:

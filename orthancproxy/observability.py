@@ -22,6 +22,7 @@ from django.utils.decorators import sync_and_async_middleware
 from structlog.contextvars import bind_contextvars, merge_contextvars, unbind_contextvars
 from structlog.typing import EventDict, WrappedLogger
 
+from orthancproxy.errors import ArchiveError
 from orthancproxy.orthanc.calls import CallLog, current_calls
 
 logger = logging.getLogger(__name__)
@@ -40,7 +41,9 @@ def logging_config(log_format: str) -> dict[str, Any]:
     """Return Django's LOGGING for lines on standard error: `console`, or (anything else) JSON."""
     renderer: list[structlog.typing.Processor]
     if log_format == "console":
-        renderer = [structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())]
+        # structlog's default prints the local variables of each frame where `rich` is installed: patient data
+        plain = structlog.dev.plain_traceback
+        renderer = [structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), exception_formatter=plain)]
     else:
         renderer = [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
     return {
@@ -172,6 +175,28 @@ class _ObservedRequest:
         )
         unbind_contextvars("request_id")
         current_calls.set(self.calls.parent)
+
+
+def log_archive_failure(error: Exception, code: str) -> None:
+    """Log why Orthanc did not do its part; nothing of other errors, which are the caller's own.
+
+    Only the names of classes, the outermost first: the texts hold Orthanc's address.
+    """
+    if not isinstance(error, ArchiveError):
+        return
+    causes: list[BaseException] = []
+    cause = error.__cause__
+    while cause is not None and cause not in causes:
+        causes.append(cause)
+        cause = cause.__cause__ or cause.__context__
+    logger.warning(
+        "archive failed",
+        extra={
+            "code": code,
+            "error": type(error).__name__,
+            "cause": " from ".join(type(cause).__name__ for cause in causes),
+        },
+    )
 
 
 def _milliseconds(seconds: float) -> float:

@@ -3,9 +3,8 @@
 from collections.abc import Iterator
 
 from django.urls import URLPattern, path, re_path
-from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerView
 
-from orthancproxy.rest import images, views
+from orthancproxy.rest import documentation, images, views
 
 app_name = "orthanc"
 
@@ -28,7 +27,7 @@ urlpatterns = [
     *route("patients/<str:orthanc_id>/archive", images.PatientArchiveView, "patient-archive"),
     *route("studies/<str:orthanc_id>/archive", images.StudyArchiveView, "study-archive"),
     *route("series/<str:orthanc_id>/archive", images.SeriesArchiveView, "series-archive"),
-    path("schema/", SpectacularAPIView.as_view(), name="schema"),
-    path("docs/", SpectacularSwaggerView.as_view(url_name=f"{app_name}:schema"), name="docs"),
+    path("schema/", documentation.SchemaView.as_view(), name="schema"),
+    path("docs/", documentation.SwaggerView.as_view(url_name=f"{app_name}:schema"), name="docs"),
     re_path("", views.UnknownAddressView.as_view(schema=None)),
 ]

@@ -7,6 +7,7 @@ from typing import Any
 from graphql import GraphQLError
 
 from orthancproxy import errors
+from orthancproxy.observability import log_archive_failure
 
 logger = logging.getLogger("orthancproxy.graphql")
 
@@ -34,10 +35,13 @@ def shown(error: GraphQLError, request_id: str) -> dict[str, Any]:
     match original:
         case errors.GatewayError():
             message, code = original.message, code_of(original)
+            log_archive_failure(original, code)
         case None:
             # parsing, validation and coercion: graphql-core's own words about the query
             message, code = error.message, "BAD_USER_INPUT"
         case _:
             logger.error("unexpected error in a resolver", exc_info=original)
             message, code = "Something went wrong in the gateway.", "INTERNAL"
-    return {**error.formatted, "message": message, "extensions": {"code": code, "requestId": request_id}}
+    # a project without our middleware has no request ids
+    known = {"requestId": request_id} if request_id else {}
+    return {**error.formatted, "message": message, "extensions": {"code": code, **known}}

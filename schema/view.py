@@ -1,9 +1,10 @@
 """The GraphQL endpoint: queries by POST and GET, and GraphiQL for browsers."""
 
+import json
 from typing import Any, cast
 
 import orjson
-from cross_web import HTTPException
+from cross_web import AsyncHTTPRequestAdapter, HTTPException
 from django.contrib.staticfiles import finders
 from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
@@ -12,7 +13,7 @@ from django.urls import NoReverseMatch, reverse
 from django.views.decorators.csrf import csrf_exempt
 from graphql import GraphQLError
 from strawberry.django.views import AsyncGraphQLView
-from strawberry.http import GraphQLHTTPResponse
+from strawberry.http import GraphQLHTTPResponse, GraphQLRequestData
 from strawberry.types import ExecutionResult
 
 from orthancproxy.resolvers.context import RequestContext
@@ -55,6 +56,16 @@ class GraphQLView(AsyncGraphQLView[GraphQLContext, None]):
             answer = {"errors": [shown(GraphQLError(error.reason), _request_id(request))]}
             return HttpResponse(self.encode_json(answer), status=error.status_code, content_type="application/json")
 
+    async def parse_http_body(self, request: AsyncHTTPRequestAdapter) -> GraphQLRequestData | list[GraphQLRequestData]:
+        """Read a request; what is none, the caller is told."""
+        try:
+            return await super().parse_http_body(request)
+        except json.JSONDecodeError:
+            raise
+        except (AttributeError, TypeError, ValueError, RecursionError) as error:
+            # JSON that is no object, is nested too deeply, or is not in UTF-8
+            raise HTTPException(400, "The request is not a GraphQL request in JSON.") from error
+
     async def process_result(self, request: HttpRequest, result: ExecutionResult) -> GraphQLHTTPResponse:
         """Put an answer together."""
         errors = [shown(error, _request_id(request)) for error in result.errors or ()]
@@ -62,7 +73,11 @@ class GraphQLView(AsyncGraphQLView[GraphQLContext, None]):
 
     def encode_json(self, data: object) -> bytes:
         """Write the answer with orjson, ten times as fast as json."""
-        return orjson.dumps(data)
+        try:
+            return orjson.dumps(data)
+        except orjson.JSONEncodeError:
+            # a message that quotes half a surrogate pair of the request, which only json can write
+            return json.dumps(data).encode()
 
     async def render_graphql_ide(self, request: HttpRequest) -> HttpResponse:
         """Serve the GraphiQL bundle, or say how to build it."""

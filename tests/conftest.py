@@ -8,7 +8,7 @@ import pytest
 from django.test import Client
 from pytest_django import Settings
 
-from orthancproxy.orthanc.calls import CallLog, recording
+from orthancproxy.orthanc.calls import CallLog, current_calls, recording
 from orthancproxy.resolvers.context import connect
 from orthancproxy.sandbox.orthanc import INDEXED_INSTANCE_TAGS, LocalOrthanc
 from tests.corpus import hierarchy, load
@@ -24,6 +24,16 @@ def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.Tes
         report.outcome = "failed"
         report.longrepr = f"skipped tests count as failed: {report.longrepr}"
     return report
+
+
+@pytest.fixture(autouse=True)
+def _no_call_log_left() -> Iterator[None]:
+    """Fail the test that leaves a call log behind, as an answer that is neither read nor closed does."""
+    yield
+    left = current_calls.get()
+    # the tests that follow are not to blame
+    current_calls.set(None)
+    assert left is None, "close the streaming answers of this test, or read them to their end"
 
 
 @pytest.fixture(scope="session")

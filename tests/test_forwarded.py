@@ -77,6 +77,11 @@ def test_one_request_leaves_no_prefix_behind(client: Client) -> None:
         ({"x-forwarded-port": "8080", "host": "testserver:81"}, "http://testserver:81/address/"),
         ({"x-forwarded-port": "8080", "host": "[::1]"}, "http://[::1]:8080/address/"),
         ({"x-forwarded-port": "8080, 80"}, "http://testserver:8080/address/"),
+        ({"x-forwarded-host": "pacs.example.org, inner"}, "http://pacs.example.org/address/"),
+        (
+            {"x-forwarded-host": "pacs.example.org, inner", "x-forwarded-port": "81"},
+            "http://pacs.example.org:81/address/",
+        ),
         ({"x-forwarded-port": "@evil.example"}, "http://testserver/address/"),
         ({"x-forwarded-prefix": "/a/b/"}, "http://testserver/a/b/address/"),
         ({"x-forwarded-prefix": "/"}, "http://testserver/address/"),

@@ -65,7 +65,7 @@ def test_not_ready_when_something_else_answers_in_the_archives_place(client: Cli
         archive.get(f"{ARCHIVE}/system", status=404)
         answer = client.get("/readyz")
     assert answer.status_code == 503
-    assert answer.json()["checks"]["orthanc"] != "ok"
+    assert answer.json()["checks"]["orthanc"] == "The archive does not answer as Orthanc does."
 
 
 @pytest.mark.django_db

@@ -287,6 +287,22 @@ def test_the_console_format_is_for_people() -> None:
     assert "\n" not in formatted
 
 
+def test_the_console_format_shows_no_local_variables() -> None:
+    def fail(name: str) -> None:
+        raise RuntimeError("broken by a bug")
+
+    arguments = dict(logging_config("console")["formatters"]["structured"])
+    arguments.pop("()")
+    try:
+        fail("SECRET" + "NAME")
+    except RuntimeError:
+        failure = sys.exc_info()
+    record = logging.LogRecord("x", logging.ERROR, __file__, 1, "failed", None, failure)
+    formatted = ProcessorFormatter(**arguments).format(record)
+    assert "RuntimeError: broken by a bug" in formatted
+    assert "SECRETNAME" not in formatted
+
+
 def test_a_real_server_logs_json_only_and_one_line_for_a_request(tmp_path: Path) -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))

@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from orthancproxy.errors import ArchiveProtocolError, ArchiveTimeout, NotFound
 from orthancproxy.orthanc.endpoints import COUNT_RESOURCES, SYSTEM
@@ -42,7 +42,7 @@ class Capabilities:
     has_labels: bool  # 1.12.0, and a database that has them
     indexed: Mapping[str, frozenset[str]] | None
     partly_indexed: Mapping[str, frozenset[str]]
-    find_limits: FindLimits
+    find_limits: FindLimits = field(compare=False)
 
 
 def discover(call: Caller, tolerate: Callable[[], None]) -> Capabilities:

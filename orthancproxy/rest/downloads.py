@@ -64,7 +64,8 @@ def stream(request: HttpRequest, download: Download) -> HttpResponseBase:
     if content is None:
         return _not_modified(download)
     response: HttpResponseBase
-    if request.method == "HEAD":
+    # Django gives a stream alone no Content-Length of its own: that of an archive is not known
+    if request.method == "HEAD" and content.length is not None:
         response = HttpResponse(content_type=content.media_type)
     else:
         # Django reads an asynchronous iterator into memory when it has to serve it synchronously, and vice versa

@@ -12,6 +12,7 @@ from rest_framework.views import set_rollback
 
 from orthancproxy import errors
 from orthancproxy.error_responses import error_response, not_found, permission_denied, server_error
+from orthancproxy.observability import log_archive_failure
 
 logger = logging.getLogger(__name__)
 
@@ -62,6 +63,7 @@ def exception_handler(exception: Exception, context: Mapping[str, Any]) -> HttpR
     set_rollback()
     match exception:
         case errors.GatewayError() if answer := _answer(ANSWERS, exception):
+            log_archive_failure(exception, answer.code)
             response = error_response(*answer, exception.message)
             if answer.status == 503:
                 response["Retry-After"] = str(RETRY_AFTER)

@@ -49,10 +49,6 @@ class ChildProcess:
         """None while it runs."""
         return self._process.poll()
 
-    def wait(self) -> int:
-        """Wait until it ends by itself, and return its exit code."""
-        return self._process.wait()
-
     def stop(self, timeout: float = STOP_TIMEOUT) -> None:
         """Ask it to end (SIGTERM), and kill it when it has not after `timeout` seconds."""
         self._process.send_signal(signal.SIGTERM)

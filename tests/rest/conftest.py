@@ -139,7 +139,7 @@ def run_false_orthanc() -> Iterator[FalseOrthanc]:
     state = FalseOrthanc(
         {
             "/system": lambda handler: send(handler, SYSTEM),
-            "/statistics": lambda handler: send(handler, b'{"CountStudies": 0, "CountInstances": 0}'),
+            "/statistics": lambda handler: send(handler, b'{"CountSeries": 0, "CountInstances": 0}'),
             "/tools/count-resources": lambda handler: send(handler, b'{"Count": 0}'),
             "/tools/find": lambda handler: send(handler, b"[]"),
             f"/instances/{INSTANCE}": lambda handler: send(handler, INSTANCE_ANSWER),

@@ -1,5 +1,6 @@
 """Every failure is JSON in the contract's form, with its status, and tells nothing of Orthanc or of the code."""
 
+import json
 import time
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler
@@ -16,6 +17,7 @@ from orthancproxy.resolvers import hierarchy
 from orthancproxy.rest.errors import ANSWERS, FRAMEWORK_ANSWERS
 from orthancproxy.sandbox.orthanc import LocalOrthanc, free_port
 from tests.conftest import UseOrthanc
+from tests.logs import logged
 from tests.rest.conftest import INSTANCE, SERIES, FalseOrthanc, send
 
 ROUTES = (
@@ -172,6 +174,23 @@ class TestTransferThatFails:
         response = get(f"series/{SERIES}/archive/")
         with pytest.raises(ArchiveUnavailable):
             response.getvalue()
+
+
+def test_the_log_names_the_cause_of_a_failing_archive(settings: Settings) -> None:
+    settings.ORTHANC_BASE_URL = f"http://127.0.0.1:{free_port()}"
+    with logged() as lines:
+        Client().get("/api/orthanc/patients/", headers={"X-Request-ID": "abc"})
+    [line] = [line for line in lines if line["event"] == "archive failed"]
+    assert line["level"] == "warning"
+    assert (line["request_id"], line["code"]) == ("abc", "ARCHIVE_UNAVAILABLE")
+    assert line["cause"].endswith("ConnectionRefusedError")
+    assert "127.0.0.1" not in json.dumps(lines)
+
+
+def test_the_log_has_nothing_of_the_callers_own_mistakes() -> None:
+    with logged() as lines:
+        assert get("studies/").status_code == 400
+    assert [line["event"] for line in lines] == ["request"]
 
 
 @pytest.mark.live

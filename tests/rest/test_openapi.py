@@ -8,6 +8,12 @@ import pytest
 import yaml
 from django.core.management import call_command
 from django.test import Client
+from django.urls import include
+from django.urls import path as route
+from drf_spectacular.settings import SPECTACULAR_DEFAULTS, spectacular_settings
+from pytest_django import Settings
+from rest_framework.response import Response
+from rest_framework.views import APIView
 
 ROUTES = {
     "/api/orthanc/patients/",
@@ -70,3 +76,30 @@ def test_the_page_loads_nothing_from_elsewhere() -> None:
     assert all(re.fullmatch(r"/static/drf_spectacular_sidecar/.+", address) for address in addresses)
     assert not re.search(r"https?://", page)
     assert '"/api/orthanc/schema/"' in page
+
+
+class OfTheProject(APIView):
+    def get(self, request: object) -> Response:
+        return Response()
+
+
+urlpatterns = [route("archive/", include("orthancproxy.urls")), route("other/", OfTheProject.as_view())]
+
+
+class TestInAnotherProject:
+    @pytest.fixture(autouse=True)
+    def _project(self, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+        settings.ROOT_URLCONF = __name__
+        # spectacular reads SPECTACULAR_SETTINGS once, at the start
+        for name in ("TITLE", "DESCRIPTION", "VERSION", "SWAGGER_UI_DIST", "SWAGGER_UI_FAVICON_HREF"):
+            monkeypatch.setattr(spectacular_settings, name, SPECTACULAR_DEFAULTS[name])
+
+    def test_the_page_loads_nothing_from_elsewhere(self) -> None:
+        page = Client().get("/archive/docs/").content.decode()
+        assert not re.search(r"https?://", page)
+        assert "<title>Orthanc gateway</title>" in page
+
+    def test_the_schema_is_ours(self) -> None:
+        schema = yaml.safe_load(Client().get("/archive/schema/").content)
+        assert set(schema["paths"]) == {address.replace("/api/orthanc/", "/archive/") for address in ROUTES}
+        assert schema["info"]["title"] == "Orthanc gateway"

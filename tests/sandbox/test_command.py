@@ -86,7 +86,6 @@ def test_it_serves_samples_until_ctrl_c_and_leaves_no_port_open(data: Path) -> N
     with sandbox(data, port) as (process, printed):
         gateway = f"http://127.0.0.1:{port}"
         assert f"{gateway}/graphql/" in printed
-        assert f"{gateway}/api/orthanc/" in printed
         assert f"{gateway}/api/orthanc/docs/" in printed
         where = re.search(r"Orthanc +(http://127\.0\.0\.1:(\d+))\n", printed)
         assert where
@@ -105,6 +104,21 @@ def test_it_serves_samples_until_ctrl_c_and_leaves_no_port_open(data: Path) -> N
         assert "Traceback" not in output
         assert not is_open(port)
         assert not is_open(int(where[2]))
+
+
+@pytest.mark.live
+def test_an_orthanc_that_ends_by_itself_ends_it(data: Path) -> None:
+    port = free_port()
+    with sandbox(data, port) as (process, printed):
+        where = re.search(r"Orthanc +(http://\S+)\n", printed)
+        assert where
+        requests.post(f"{where[1]}/tools/shutdown", timeout=10)
+        output, _ = process.communicate(timeout=TIMEOUT)
+        assert process.returncode != 0
+        said = re.fullmatch(r"CommandError: Orthanc ended by itself: see (.*)", output.splitlines()[-1])
+        assert said
+        assert Path(said[1]).is_file()
+        assert not is_open(port)
 
 
 @pytest.mark.live

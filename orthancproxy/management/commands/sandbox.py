@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import Any, NoReturn
 from urllib.parse import urlsplit
 
 from django.conf import settings
@@ -38,7 +38,7 @@ class Command(BaseCommand):
     requires_system_checks = ()
 
     def handle(self, *args: Any, **options: Any) -> None:
-        """Serve until a signal comes or the gateway ends by itself."""
+        """Serve until a signal comes, or the gateway or its Orthanc ends by itself."""
         signal.signal(signal.SIGINT, _interrupt)
         signal.signal(signal.SIGTERM, _interrupt)
         try:
@@ -53,6 +53,7 @@ class Command(BaseCommand):
         host, port = os.environ.get("HOST", "127.0.0.1"), _port()
         _check_free(host, port)
         orthanc_url = os.environ.get("ORTHANC_BASE_URL")
+        orthanc: LocalOrthanc | None = None
         if not orthanc_url:
             stack.enter_context(_sole_use_of(data))
             orthanc = stack.enter_context(LocalOrthanc(data / "orthanc", configuration=INDEXED_INSTANCE_TAGS))
@@ -75,12 +76,12 @@ class Command(BaseCommand):
         _wait_until_alive(gateway, address)
         self.stdout.write(
             f"\n  GraphiQL  {address}/graphql/"
-            f"\n  REST API  {address}/api/orthanc/  (described at {address}/api/orthanc/docs/)"
+            f"\n  REST API  {address}/api/orthanc/docs/"
             f"\n  Orthanc   {_without_credentials(orthanc_url)}"
             "\n\nCtrl-C stops it.\n"
         )
         self.stdout.flush()
-        raise SandboxError(f"The gateway ended by itself, with exit code {gateway.wait()}.")
+        _watch(gateway, orthanc)
 
     def _load_samples(self, orthanc: LocalOrthanc) -> None:
         """Load them when Orthanc is empty, or when an earlier run was interrupted while it did."""
@@ -150,6 +151,15 @@ def _wait_until_alive(gateway: ChildProcess, address: str) -> None:
         except OSError:
             time.sleep(0.1)
     raise SandboxError(f"The gateway did not answer at {address}/livez within {GATEWAY_TIMEOUT:.0f} seconds.")
+
+
+def _watch(gateway: ChildProcess, orthanc: LocalOrthanc | None) -> NoReturn:
+    """Wait until one of them ends by itself, and say which."""
+    while gateway.exit_code is None:
+        if orthanc and not orthanc.is_running:
+            raise SandboxError(f"Orthanc ended by itself: see {orthanc.log_file}")
+        time.sleep(1)
+    raise SandboxError(f"The gateway ended by itself, with exit code {gateway.exit_code}.")
 
 
 def _reachable(host: str) -> str:
