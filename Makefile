@@ -41,7 +41,7 @@ check: .venv/.synced ## Lint, types, import contracts, migrations, the committed
 	dev/lock --check
 
 sdl: .venv/.synced ## Write schema/schema.graphql from the code
-	$(PYTHON) manage.py export_schema schema > schema/schema.graphql
+	$(PYTHON) manage.py export_schema schema > .schema.graphql && mv .schema.graphql schema/schema.graphql
 
 web: $(WEB) ## Build the GraphiQL page, with Node from PyPI where there is none or an old one
 
