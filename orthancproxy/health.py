@@ -11,7 +11,7 @@ from django.db.migrations.executor import MigrationExecutor
 from django.http import HttpRequest, JsonResponse
 
 from orthancproxy.error_responses import error_response
-from orthancproxy.errors import GatewayError, NotFound
+from orthancproxy.errors import GatewayError
 from orthancproxy.resolvers.context import connect
 
 logger = logging.getLogger(__name__)
@@ -56,9 +56,6 @@ def _run_checks() -> dict[str, str]:
 def _orthanc() -> str:
     try:
         connect().ping()
-    except NotFound:
-        # there is a server, but no Orthanc at this base path
-        return "The archive does not answer as Orthanc does."
     except GatewayError as error:
         return error.message
     return "ok"

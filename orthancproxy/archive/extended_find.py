@@ -1,12 +1,13 @@
 """Fetching from Orthanc 1.12.5 and newer, whose find sorts, pages and returns just what is asked for."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from orthancproxy.archive.answers import bulk_content, chunks, find, records
 from orthancproxy.archive.keywords import NORMALISED, is_long, keyword_of, tag_of
 from orthancproxy.archive.levels import Level
-from orthancproxy.archive.matching import either, has_labels, query
+from orthancproxy.archive.matching import can_be_listed, either, has_labels, query
 from orthancproxy.archive.ordering import SORTED_HERE, arrange, cut
 from orthancproxy.archive.plan import Fact, Filter, LevelPlan, Needs, Order
 from orthancproxy.archive.records import Page, Resource
@@ -49,71 +50,65 @@ class ExtendedFind:
         """All resources of a level that match, in no order."""
         return self._find(level, query(level, criteria), needs, criteria)
 
-    def _check_index(self, level: Level, wanted: Iterable[str]) -> None:
-        """Refuse to match a tag that the index has for a part of the archive only: the rest would be missing."""
-        partly = frozenset[str]().union(
-            *(self._capabilities.partly_indexed.get(one.value, frozenset()) for one in (*level.above, level))
-        )
-        if unknown := sorted(keyword_of(tag) for tag in partly.intersection(wanted)):
-            raise ArchiveRejected(
-                f"The archive's index has {', '.join(unknown)} of a part of the files only, and must be reconstructed "
-                "before it can be searched by that: see server.advice."
-            )
-
     def children(self, level: Level, parents: Sequence[Resource], criteria: Filter, needs: Needs) -> list[Resource]:
         """The resources below these parents that match; also some of other parents, which the caller drops."""
         wanted = query(level, criteria)
         if len(parents) == 1:
-            parent = {f"Parent{level.parent.value}": parents[0].orthanc_id}
-            return self._find(level, wanted, needs, criteria, parent)
+            below = {f"Parent{level.parent.value}": parents[0].orthanc_id}
+            return self._find(level, wanted, needs, criteria, below)
         key = tag_of(level.parent.identifier)
         if key in wanted:
             return self._find(level, wanted, needs, criteria)
-        # an identifier with a backslash would be taken for two
-        alone = [parent for parent in parents if "\\" in _identifier(parent, level.parent)]
-        listed = dict.fromkeys(_identifier(parent, level.parent) for parent in parents if parent not in alone)
-        found = [record for parent in alone for record in self.children(level, [parent], criteria, needs)]
-        for part in chunks(listed):
+        identifiers = {parent.orthanc_id: _identifier(parent, level.parent) for parent in parents}
+        found: list[Resource] = []
+        for parent in parents:
+            if not can_be_listed(identifiers[parent.orthanc_id]):
+                found += self.children(level, [parent], criteria, needs)
+        for part in chunks(dict.fromkeys(filter(can_be_listed, identifiers.values()))):
             found += self._find(level, wanted | {key: either(part)}, needs, criteria)
         return found
 
     def parents(self, level: Level, children: Sequence[Resource], needs: Needs) -> list[Resource]:
         """The resources above these children."""
-        ids = dict.fromkeys(child.parent_id or "" for child in children)
-        if len(ids) <= 1:
-            return self.by_ids(level, list(ids), needs)
         identifiers = {child.parent_id or "": _identifier(child, level) for child in children}
-        # an identifier with a backslash would be taken for two
-        alone = [orthanc_id for orthanc_id, identifier in identifiers.items() if "\\" in identifier]
-        found = [record for orthanc_id in alone for record in self.by_ids(level, [orthanc_id], needs)]
-        listed = [identifiers[orthanc_id] for orthanc_id in identifiers if orthanc_id not in alone]
-        return found + (self._by_identifiers(level, listed, needs) if listed else [])
+        if len(identifiers) <= 1:
+            return self.by_ids(level, list(identifiers), needs)
+        return self._by_identifiers(level, identifiers, needs)
 
     def by_ids(self, level: Level, ids: Sequence[str], needs: Needs) -> list[Resource]:
         """The resources with these Orthanc ids, as far as they exist at this level."""
-        requested = self._requested(level, needs)
         if len(ids) == 1 and Fact.METADATA not in needs.facts:
-            asked = "short" + ("&requestedTags=" + ";".join(map(_dashed, requested)) if requested else "")
-            try:
-                found = self._client.call(endpoints.RESOURCE, query=asked, level=level.path, id=ids[0])
-            except NotFound:
-                return []
-            return records(level, [found])
+            return self._by_id(level, ids[0], needs)
         answers = [answer for part in chunks(ids) for answer in bulk_content(self._client, part)]
         found = records(level, [answer for answer in answers if answer.get("Type") == level.value])
-        if not requested or not found:
+        if not found or not self._requested(level, needs):
             return found
         # bulk-content has no RequestedTags: once more, by what it told
-        wanted = set(ids)
-        again = self._by_identifiers(level, (_identifier(record, level) for record in found), needs)
-        return [record for record in again if record.orthanc_id in wanted]
-
-    def _by_identifiers(self, level: Level, identifiers: Iterable[str], needs: Needs) -> list[Resource]:
+        told = {record.orthanc_id: record.answer for record in found}
+        identifiers = {record.orthanc_id: _identifier(record, level) for record in found}
         return [
-            record
-            for part in chunks(dict.fromkeys(identifiers))
-            for record in self._find(level, {tag_of(level.identifier): either(part)}, needs, Filter())
+            replace(record, answer={**told[record.orthanc_id], **record.answer})
+            for record in self._by_identifiers(level, identifiers, needs)
+            if record.orthanc_id in told
         ]
+
+    def _by_id(self, level: Level, orthanc_id: str, needs: Needs) -> list[Resource]:
+        requested = ";".join(tag.replace(",", "-") for tag in self._requested(level, needs))
+        asked = f"short&requestedTags={requested}" if requested else "short"
+        try:
+            return records(level, [self._client.call(endpoints.RESOURCE, query=asked, level=level.path, id=orthanc_id)])
+        except NotFound:
+            return []
+
+    def _by_identifiers(self, level: Level, identifiers: Mapping[str, str], needs: Needs) -> list[Resource]:
+        """Resources by their PatientIDs or UIDs, which are given by Orthanc id; also others that share one."""
+        found: list[Resource] = []
+        for orthanc_id, identifier in identifiers.items():
+            if not can_be_listed(identifier):
+                found += self._by_id(level, orthanc_id, needs)
+        for part in chunks(dict.fromkeys(filter(can_be_listed, identifiers.values()))):
+            found += self._find(level, {tag_of(level.identifier): either(part)}, needs, Filter())
+        return found
 
     def _find(
         self,
@@ -132,6 +127,17 @@ class ExtendedFind:
             return [record for record in found if has_labels(record.answer.get("Labels"), criteria.labels)]
         return found
 
+    def _check_index(self, level: Level, wanted: Iterable[str]) -> None:
+        """Refuse to match a tag that the index has for a part of the archive only: the rest would be missing."""
+        partly = frozenset[str]().union(
+            *(self._capabilities.partly_indexed.get(one.value, frozenset()) for one in (*level.above, level))
+        )
+        if unknown := sorted(keyword_of(tag) for tag in partly.intersection(wanted)):
+            raise ArchiveRejected(
+                f"The archive's index has {', '.join(unknown)} of a part of the files only, and must be reconstructed "
+                "before it can be searched by that: see server.advice."
+            )
+
     def _find_some(self, level: Level, body: Mapping[str, Any], offset: int, first: int | None) -> list[Resource]:
         """A page and one more, so that it is known whether more follow."""
         if first is None:
@@ -141,7 +147,7 @@ class ExtendedFind:
             part = {**body, "Since": offset + len(found), "Limit": first + 1 - len(found)}
             more = records(level, find(self._client, part))
             found += more
-            if not self._capabilities.find_limits.may_cut(level.value, len(more)):
+            if len(found) > first or not self._capabilities.find_limits.may_cut(level.value, len(more)):
                 break
         return found
 
@@ -194,7 +200,7 @@ class ExtendedFind:
             and orders.isdisjoint(SORTED_HERE)
             and in_index.issuperset(map(tag_of, orders))
             and all(
-                keyword == "ModalitiesInStudy" or (tag_of(keyword) in in_index and _is_exact(keyword, value))
+                (keyword == "ModalitiesInStudy" or tag_of(keyword) in in_index) and _is_exact(keyword, value)
                 for keyword, value in plan.filter.tags
             )
         )
@@ -233,7 +239,3 @@ def _is_exact(keyword: str, value: str) -> bool:
 def _identifier(record: Resource, level: Level) -> str:
     """A record's own or its parent's PatientID or UID; a patient without PatientID has an empty one."""
     return record.tags.get(level.identifier, "")
-
-
-def _dashed(tag: str) -> str:
-    return tag.replace(",", "-")

@@ -61,6 +61,11 @@ def either(values: list[str]) -> str:
     return "\\".join(values if len(values) > 1 else values * 2)
 
 
+def can_be_listed(identifier: str) -> bool:
+    """Whether an identifier can stand in a list: one with a backslash would be taken for two."""
+    return "\\" not in identifier
+
+
 def identity(level: Level, value: str) -> Filter:
     """Match one PatientID or UID exactly. Raises InvalidRequest when no resource can have such a one."""
     if level is Level.PATIENT:

@@ -12,7 +12,7 @@ from orthancproxy.archive.answers import bulk_content, chunks, find, records
 from orthancproxy.archive.file_tags import read_tags
 from orthancproxy.archive.keywords import COMPUTED, MAIN_DICOM_TAGS, is_long, main_tags_above, tag_of
 from orthancproxy.archive.levels import Level
-from orthancproxy.archive.matching import either, has_labels, query
+from orthancproxy.archive.matching import can_be_listed, either, has_labels, query
 from orthancproxy.archive.ordering import arrange, cut
 from orthancproxy.archive.plan import Fact, Filter, LevelPlan, Needs
 from orthancproxy.archive.records import Page, Resource
@@ -54,9 +54,9 @@ class PlainFind:
             return self._complete(level, self._below(level, parents), needs)
         wanted = query(level, criteria)
         key = tag_of(level.parent.identifier)
-        if key in wanted:
-            return self._find(level, wanted, criteria, needs)
         identifiers = dict.fromkeys(parent.tags.get(level.parent.identifier, "") for parent in parents)
+        if key in wanted or not all(map(can_be_listed, identifiers)):
+            return self._find(level, wanted, criteria, needs)
         return [
             record
             for part in chunks(identifiers)

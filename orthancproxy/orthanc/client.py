@@ -107,7 +107,11 @@ class OrthancClient:
 
     def ping(self) -> None:
         """Return when Orthanc answers as Orthanc does. Raises ArchiveError."""
-        system = self.call(SYSTEM)
+        try:
+            system = self.call(SYSTEM)
+        except NotFound:
+            # there is a server, but no Orthanc at this base path
+            system = None
         if not isinstance(system, dict) or "Version" not in system:
             raise ArchiveProtocolError("The archive does not answer as Orthanc does.")
 

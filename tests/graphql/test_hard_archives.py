@@ -46,13 +46,31 @@ def test_a_patient_of_any_id_has_just_its_own_studies(
     patient_id: str, hard_archive: LocalOrthanc, use_orthanc: UseOrthanc, graphql: GraphQL
 ) -> None:
     use_orthanc(hard_archive)
-    query = "{ patients(first: 100) { nodes { orthancId patientId patientName studies { studyInstanceUID } } } }"
+    query = "{ patients(first: 100) { nodes { id orthancId patientId patientName studies { id studyInstanceUID } } } }"
     number = PATIENT_IDS.index(patient_id)
-    [patient] = [node for node in graphql(query)["patients"]["nodes"] if node["patientName"] == f"Hard^{number}"]
+    nodes = graphql(query)["patients"]["nodes"]
+    [patient] = [node for node in nodes if node["patientName"] == f"Hard^{number}"]
     assert patient["patientId"] == (patient_id or None)
     assert sorted(study["studyInstanceUID"] for study in patient["studies"]) == [
         f"{ROOT}.{100 + number}.{study}" for study in (1, 2)
     ]
+
+    filtered = """{ patients(first: 100) { nodes { patientName studies(filter: {description: "Brain*"}) { id } } } }"""
+    counts = {node["patientName"]: len(node["studies"]) for node in graphql(filtered)["patients"]["nodes"]}
+    assert counts[patient["patientName"]] == 2
+
+    by_ids = """query ($ids: [ID!]!) { nodes(ids: $ids) { ... on Patient { patientName instancesCount }
+        ... on Study { instancesCount patient { patientName } } } }"""
+    ids = [patient["id"], *(study["id"] for study in patient["studies"])]
+    mine = {"patientName": patient["patientName"]}
+    assert graphql(by_ids, ids=ids)["nodes"] == [
+        {**mine, "instancesCount": 2},
+        {"instancesCount": 1, "patient": mine},
+        {"instancesCount": 1, "patient": mine},
+    ]
+    # of several patients at once, too
+    everybody = graphql(by_ids, ids=[node["id"] for node in nodes])["nodes"]
+    assert [one and one["patientName"] for one in everybody] == [node["patientName"] for node in nodes]
 
     if "\\" in patient_id:
         # several values, as far as DICOM is concerned: such a patient has no PatientID to be looked up by
@@ -182,18 +200,23 @@ def test_answers_are_whole_or_refused_where_orthanc_cuts_them_off(
     assert any("LimitFindResults" in advice for advice in answer["server"]["advice"])
 
 
-def test_tags_that_came_into_the_index_later_are_read_from_older_files(
-    start_orthanc: StartOrthanc, use_orthanc: UseOrthanc, graphql: GraphQL
-) -> None:
-    query = "{ instances { nodes { sopInstanceUID rows sliceThickness } } server { version hasExtendedFind advice } }"
+@pytest.fixture(scope="module")
+def half_indexed_archive(start_orthanc: StartOrthanc) -> LocalOrthanc:
+    """One file from before the instance tags came into the index, and one from after."""
     orthanc = start_orthanc()
     load(orthanc, [instance(1, number=1)])
     orthanc.stop()
     orthanc._configuration.update(INDEXED_INSTANCE_TAGS)
     orthanc.start()
     load(orthanc, [instance(1, number=2)])
+    return orthanc
 
-    use_orthanc(orthanc)
+
+def test_tags_that_came_into_the_index_later_are_read_from_older_files(
+    half_indexed_archive: LocalOrthanc, use_orthanc: UseOrthanc, graphql: GraphQL
+) -> None:
+    use_orthanc(half_indexed_archive)
+    query = "{ instances { nodes { sopInstanceUID rows sliceThickness } } server { version hasExtendedFind advice } }"
 
     answer = graphql(query)
 
@@ -203,15 +226,9 @@ def test_tags_that_came_into_the_index_later_are_read_from_older_files(
 
 
 def test_what_is_in_a_part_of_the_index_is_not_searched_in_part(
-    start_orthanc: StartOrthanc, use_orthanc: UseOrthanc, graphql: GraphQL
+    half_indexed_archive: LocalOrthanc, use_orthanc: UseOrthanc, graphql: GraphQL
 ) -> None:
-    orthanc = start_orthanc()
-    load(orthanc, [instance(1, number=1)])
-    orthanc.stop()
-    orthanc._configuration.update(INDEXED_INSTANCE_TAGS)
-    orthanc.start()
-    load(orthanc, [instance(1, number=2)])
-    use_orthanc(orthanc)
+    use_orthanc(half_indexed_archive)
     query = '{ instances(filter: {tags: [{keyword: "Rows", value: "8"}]}) { totalCount nodes { id } } }'
 
     answer = graphql.answer(query)
