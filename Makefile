@@ -11,7 +11,7 @@ TEST_TOOLS += /no-libatomic=libatomic1
 endif
 WEB_SOURCES := $(shell find orthancproxy/web -name node_modules -prune -o -type f -print)
 
-.PHONY: help run test test-matrix check sdl web lock clean
+.PHONY: help run test test-matrix bench check sdl web lock clean
 .DEFAULT_GOAL := help
 
 help: ## List these commands
@@ -29,6 +29,10 @@ test: .venv/.synced web ## Run all tests, the live ones on the Orthanc that is i
 test-matrix: .venv/.synced web ## Run the live tests again on Orthanc 1.12.7 (ARGS: more for pytest)
 	@dev/install-debian-packages $(TEST_TOOLS)
 	root=$$(dev/orthanc-1.12.7) && ORTHANC_ROOT=$$root $(PYTHON) -m pytest -m live $(ARGS)
+
+bench: .venv/.synced ## Measure the gateway against Orthanc itself (ARGS: see docs/benchmarks.md)
+	@dev/install-orthanc
+	$(PYTHON) -m benchmarks $(ARGS)
 
 check: .venv/.synced ## Lint, types, import contracts, migrations, the committed schema, the lock files
 	.venv/bin/ruff check

@@ -10,6 +10,8 @@ from django.conf import settings
 from django.core.checks import CheckMessage, Error, Tags, Warning, register  # noqa: A004  Django's name for it
 
 from orthancproxy.conf import SETTINGS, Kind, conf
+from orthancproxy.dicom.values import long_string
+from orthancproxy.errors import InvalidRequest
 from orthancproxy.observability import LOG_FORMATS
 
 TYPES: dict[Kind, tuple[type, ...]] = {
@@ -88,9 +90,23 @@ def _sizes() -> Iterator[CheckMessage]:
         ("ORTHANC_POOL_SIZE", conf.ORTHANC_POOL_SIZE, 1000, "orthancproxy.E006"),
         ("ORTHANC_MAX_PAGE_SIZE", conf.ORTHANC_MAX_PAGE_SIZE, 1000, "orthancproxy.E007"),
         ("ORTHANC_THUMBNAIL_SIZE", conf.ORTHANC_THUMBNAIL_SIZE, 2048, "orthancproxy.E008"),
+        ("ORTHANC_MAX_UPLOAD_FILES", conf.ORTHANC_MAX_UPLOAD_FILES, 1_000_000, "orthancproxy.E013"),
+        ("ORTHANC_MAX_UPLOAD_BYTES", conf.ORTHANC_MAX_UPLOAD_BYTES, 1024**4, "orthancproxy.E014"),
+        ("ORTHANC_UPLOAD_THREADS", conf.ORTHANC_UPLOAD_THREADS, 64, "orthancproxy.E015"),
     ):
         if not 1 <= value <= most:
             yield Error(f"{name} is {value}.", hint=f"Give a number from 1 to {most}.", id=id_)
+
+
+def _default_study_description() -> Iterator[CheckMessage]:
+    try:
+        long_string(conf.ORTHANC_DEFAULT_STUDY_DESCRIPTION, "study description")
+    except InvalidRequest as error:
+        yield Error(
+            f"ORTHANC_DEFAULT_STUDY_DESCRIPTION: {error.message}",
+            hint="Give a text of at most 64 characters (the VR LO), or leave it empty.",
+            id="orthancproxy.E016",
+        )
 
 
 def _log_format() -> Iterator[CheckMessage]:
@@ -163,6 +179,7 @@ CHECKS: tuple[Callable[[], Iterator[CheckMessage]], ...] = (
     _ca_bundle,
     _timeouts,
     _sizes,
+    _default_study_description,
     _log_format,
     _cors_origins,
     _credentials,

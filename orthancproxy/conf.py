@@ -82,13 +82,25 @@ class Configuration:
         "ORTHANC_MAX_UPLOAD_FILES",
         10_000,
         "integer",
-        "The most files that one upload may have (uploads come with a later version).",
+        "The most files that one request may upload, those within ZIP archives included.",
     )
     ORTHANC_MAX_UPLOAD_BYTES = Setting(
         "ORTHANC_MAX_UPLOAD_BYTES",
         16 * 1024**3,
         "integer",
-        "The most bytes that one upload may have (uploads come with a later version).",
+        "The most bytes that one request may upload, those within ZIP archives included.",
+    )
+    ORTHANC_UPLOAD_THREADS = Setting(
+        "ORTHANC_UPLOAD_THREADS",
+        4,
+        "integer",
+        "Uploaded files that each worker process rewrites and sends to Orthanc at once.",
+    )
+    ORTHANC_DEFAULT_STUDY_DESCRIPTION = Setting(
+        "ORTHANC_DEFAULT_STUDY_DESCRIPTION",
+        "Uploaded images",
+        "text",
+        "StudyDescription of an upload that gives none, and whose files have none or several.",
     )
     ORTHANC_THUMBNAIL_SIZE = Setting(
         "ORTHANC_THUMBNAIL_SIZE", 256, "integer", "The longer side of a thumbnail, in pixels."
@@ -136,6 +148,12 @@ DEPLOYMENT_VARIABLES: tuple[Setting[Any], ...] = (
         (),
         "list",
         "Origins that may send forms with a session, separated by commas (`https://…`).",
+    ),
+    Setting(
+        "TZ",
+        "UTC",
+        "text",
+        "The time zone of StudyDate and StudyTime where uploaded files have none, such as `Asia/Seoul`.",
     ),
     Setting(
         "DJANGO_DATA_DIR",

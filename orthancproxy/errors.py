@@ -6,6 +6,10 @@
     ├── NotFound                  there is no such thing, or the caller may not know of it
     ├── InvalidRequest            the request itself is wrong: sending it again is useless
     │   ├── InvalidDicom          a file or a value is not what DICOM allows
+    │   │   ├── EmptyFile         there is nothing in the file
+    │   │   ├── NotDicom          it is a file of another kind
+    │   │   ├── UnreadableDicom   it breaks off, or is malformed
+    │   │   └── UnsafeDicom       it is built to do harm, or looks as if
     │   └── NotRenderable         the instance has no picture that Orthanc can make
     ├── LimitExceeded             more than the gateway is set to do for one request
     └── ArchiveError              Orthanc did not do its part
@@ -46,6 +50,22 @@ class InvalidRequest(GatewayError):
 
 class InvalidDicom(InvalidRequest):
     """A file or a value is not what DICOM allows."""
+
+
+class EmptyFile(InvalidDicom):
+    """There is nothing in the file."""
+
+
+class NotDicom(InvalidDicom):
+    """The file is of another kind."""
+
+
+class UnreadableDicom(InvalidDicom):
+    """The file breaks off, or is malformed."""
+
+
+class UnsafeDicom(InvalidDicom):
+    """The file is built to do harm, or looks as if."""
 
 
 class NotRenderable(InvalidRequest):

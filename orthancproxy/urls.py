@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from django.urls import URLPattern, path, re_path
 
-from orthancproxy.rest import documentation, images, views
+from orthancproxy.rest import documentation, images, upload, views
 
 app_name = "orthanc"
 
@@ -27,6 +27,7 @@ urlpatterns = [
     *route("patients/<str:orthanc_id>/archive", images.PatientArchiveView, "patient-archive"),
     *route("studies/<str:orthanc_id>/archive", images.StudyArchiveView, "study-archive"),
     *route("series/<str:orthanc_id>/archive", images.SeriesArchiveView, "series-archive"),
+    *route("upload-patient", upload.UploadView, "upload-patient"),
     path("schema/", documentation.SchemaView.as_view(), name="schema"),
     path("docs/", documentation.SwaggerView.as_view(url_name=f"{app_name}:schema"), name="docs"),
     re_path("", views.UnknownAddressView.as_view(schema=None)),

@@ -6,6 +6,7 @@ from strawberry.extensions import ParserCache, ValidationCache
 from strawberry.schema.config import StrawberryConfig
 from strawberry.types import ExecutionContext
 
+from schema.mutations import Mutation
 from schema.queries import Query
 from schema.types import Instance, Patient, Series, Study
 
@@ -19,6 +20,7 @@ class GatewaySchema(strawberry.Schema):
 
 schema = GatewaySchema(
     query=Query,
+    mutation=Mutation,
     types=[Patient, Study, Series, Instance],
     config=StrawberryConfig(),
     extensions=[

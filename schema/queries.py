@@ -1,19 +1,18 @@
 """The root fields that read. Each makes a plan of all that is selected below it, and carries it out in a thread."""
 
-from collections.abc import Callable, Coroutine
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from typing import Annotated, Any, ParamSpec, TypeVar, cast
+from typing import Annotated, Any, cast
 
 import strawberry
-from asgiref.sync import sync_to_async
 from strawberry.relay import from_base64
+from strawberry_django.pagination import OffsetPaginated, OffsetPaginationInput
 
 from orthancproxy.archive.levels import Level
 from orthancproxy.archive.records import Resource
 from orthancproxy.conf import conf
 from orthancproxy.errors import InvalidRequest, LimitExceeded
 from orthancproxy.resolvers import hierarchy
+from orthancproxy.resolvers.batches import get_uploads
 from schema.connections import Connection, ListPage
 from schema.context import Info
 from schema.inputs import (
@@ -31,13 +30,11 @@ from schema.inputs import (
 )
 from schema.selection import MAX_OFFSET, Selection
 from schema.server import Server
+from schema.threads import in_thread
 from schema.types import FILTER, ORDER, Instance, Node, Patient, Series, Study
+from schema.uploads import UploadBatch
 
 DEFAULT_PAGE_SIZE = 50
-# of their own: a slow Orthanc must not keep the event loop's few threads
-RESOLVERS = ThreadPoolExecutor(max_workers=64, thread_name_prefix="resolver")
-P = ParamSpec("P")
-T = TypeVar("T")
 
 First = Annotated[
     int | None,
@@ -55,7 +52,7 @@ async def _page(
     offset = _position(after)
     plan, names = Selection(info).connection(level)
     plan = replace(plan, filter=filter_of(given), order=order_of(order), first=_page_size(first), offset=offset)
-    page = await _in_thread(hierarchy.get_page)(info.context.gateway, plan)
+    page = await in_thread(hierarchy.get_page)(info.context.gateway, plan)
     return ListPage(page, offset, names)
 
 
@@ -65,8 +62,8 @@ async def _one(info: Info, level: Level, orthanc_id: str | None, identifier: str
     plan = Selection(info).resource(level)
     gateway = info.context.gateway
     if orthanc_id is not None:
-        return await _in_thread(hierarchy.get_by_orthanc_id)(gateway, plan, orthanc_id)
-    return await _in_thread(hierarchy.get_by_identifier)(gateway, plan, identifier or "")
+        return await in_thread(hierarchy.get_by_orthanc_id)(gateway, plan, orthanc_id)
+    return await in_thread(hierarchy.get_by_identifier)(gateway, plan, identifier or "")
 
 
 async def _nodes(info: Info, ids: list[strawberry.ID]) -> list[Resource | None]:
@@ -78,15 +75,11 @@ async def _nodes(info: Info, ids: list[strawberry.ID]) -> list[Resource | None]:
     for level in Level:
         of_level = list(dict.fromkeys(orthanc_id for its_level, orthanc_id in wanted if its_level is level))
         if of_level:
-            records = await _in_thread(hierarchy.get_by_orthanc_ids)(
+            records = await in_thread(hierarchy.get_by_orthanc_ids)(
                 info.context.gateway, selection.resource(level), of_level
             )
             found |= {(level, orthanc_id): record for orthanc_id, record in records.items()}
     return [found.get(key) for key in wanted]
-
-
-def _in_thread(resolver: Callable[P, T]) -> Callable[P, Coroutine[Any, Any, T]]:
-    return sync_to_async(resolver, thread_sensitive=False, executor=RESOLVERS)
 
 
 def _page_size(first: int | None) -> int:
@@ -235,7 +228,19 @@ class Query:
         """Look one up."""
         return cast("Instance | None", await _one(info, Level.INSTANCE, orthanc_id, sop_instance_uid))
 
+    @strawberry.field(description="What was uploaded, the newest first.")
+    def uploads(
+        self,
+        info: Info,
+        pagination: Annotated[
+            OffsetPaginationInput | None, strawberry.argument(description="Which part of it.")
+        ] = None,
+    ) -> OffsetPaginated[UploadBatch]:
+        """List them."""
+        uploads = get_uploads(info.context.gateway)
+        return OffsetPaginated.resolve_paginated(uploads, info=info, pagination=pagination)
+
     @strawberry.field(description="The Orthanc behind the gateway.")
     async def server(self, info: Info) -> Server:
         """Tell what is known of it."""
-        return cast("Server", await _in_thread(hierarchy.get_server)(info.context.gateway))
+        return cast("Server", await in_thread(hierarchy.get_server)(info.context.gateway))

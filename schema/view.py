@@ -1,26 +1,33 @@
 """The GraphQL endpoint: queries by POST and GET, and GraphiQL for browsers."""
 
 import json
+from collections.abc import Mapping
 from typing import Any, cast
 
 import orjson
 from cross_web import AsyncHTTPRequestAdapter, HTTPException
+from django.conf import settings
 from django.contrib.staticfiles import finders
 from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
+from django.middleware.csrf import CsrfViewMiddleware
 from django.shortcuts import render
 from django.urls import NoReverseMatch, reverse
 from django.views.decorators.csrf import csrf_exempt
 from graphql import GraphQLError
 from strawberry.django.views import AsyncGraphQLView
+from strawberry.file_uploads.utils import replace_placeholders_with_files
 from strawberry.http import GraphQLHTTPResponse, GraphQLRequestData
 from strawberry.types import ExecutionResult
 
-from orthancproxy.resolvers.context import RequestContext
+from orthancproxy.errors import GatewayError, InvalidRequest, LimitExceeded, PermissionDenied
+from orthancproxy.multipart import Form, receive
+from orthancproxy.resolvers.context import RequestContext, username_of
 from schema import schema
 from schema.context import GraphQLContext
 from schema.errors import shown
 from schema.links import Links
+from schema.threads import in_thread
 
 BUNDLE = "orthancproxy/graphiql/graphiql.js"
 CONTENT_SECURITY_POLICY = "; ".join(
@@ -38,13 +45,18 @@ CONTENT_SECURITY_POLICY = "; ".join(
     )
 )
 
+# of errors that a request meets before it is one of GraphQL
+STATUSES: Mapping[type[GatewayError], int] = {InvalidRequest: 400, PermissionDenied: 403, LimitExceeded: 413}
+
 
 class GraphQLView(AsyncGraphQLView[GraphQLContext, None]):
     """Strawberry's async view with our context, our JSON and our GraphiQL."""
 
     async def get_context(self, request: HttpRequest, response: HttpResponse) -> GraphQLContext:
         """Make what resolvers find in `info.context`."""
-        return GraphQLContext(RequestContext(_request_id(request)), Links.of(request), request, response)
+        user = await request.auser() if hasattr(request, "auser") else None
+        gateway = RequestContext(_request_id(request), username_of(user))
+        return GraphQLContext(gateway, Links.of(request), request, response)
 
     async def dispatch(  # type: ignore[override]  # the stubs know no async views
         self, request: HttpRequest, *args: Any, **kwargs: Any
@@ -53,8 +65,23 @@ class GraphQLView(AsyncGraphQLView[GraphQLContext, None]):
         try:
             return await self.run(request=request)
         except HTTPException as error:
-            answer = {"errors": [shown(GraphQLError(error.reason), _request_id(request))]}
-            return HttpResponse(self.encode_json(answer), status=error.status_code, content_type="application/json")
+            return self._refusal(request, GraphQLError(error.reason), error.status_code)
+        except GatewayError as error:
+            return self._refusal(request, GraphQLError(error.message, original_error=error), STATUSES[type(error)])
+
+    def _refusal(self, request: HttpRequest, error: GraphQLError, status: int) -> HttpResponse:
+        answer = {"errors": [shown(error, _request_id(request))]}
+        return HttpResponse(self.encode_json(answer), status=status, content_type="application/json")
+
+    async def parse_multipart(self, request: AsyncHTTPRequestAdapter) -> dict[str, Any]:
+        """Read a GraphQL multipart request (jaydenseric's specification 2.0) in a thread, and put its files in."""
+        form = await in_thread(_receive)(cast("HttpRequest", request.request))  # type: ignore[attr-defined]
+        operations = self.parse_json(form.fields.get("operations", ""))
+        places = self.parse_json(form.fields.get("map", ""))
+        try:
+            return replace_placeholders_with_files(operations, places, form.files)
+        except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
+            raise HTTPException(400, "The map leads to no file, or to no place in the operations.") from error
 
     async def parse_http_body(self, request: AsyncHTTPRequestAdapter) -> GraphQLRequestData | list[GraphQLRequestData]:
         """Read a request; what is none, the caller is told."""
@@ -93,10 +120,27 @@ class GraphQLView(AsyncGraphQLView[GraphQLContext, None]):
         return response
 
 
+def _receive(request: HttpRequest) -> Form:
+    """Read a form. Raises PermissionDenied for one that may come from a page of somebody else.
+
+    A form needs no preflight, so that any page could send one with the cookies of a session.
+    """
+    form = receive(request)
+    user = getattr(request, "user", None)
+    if settings.SESSION_COOKIE_NAME in request.COOKIES and getattr(user, "is_authenticated", False):
+        # where it looks for the token of a form
+        request.POST = form.fields  # type: ignore[assignment]
+        check = CsrfViewMiddleware(lambda _: HttpResponse())
+        check.process_request(request)
+        if check.process_view(request, lambda _: HttpResponse(), (), {}) is not None:
+            raise PermissionDenied("The request lacks a valid CSRF token.")
+    return form
+
+
 def _request_id(request: HttpRequest) -> str:
     return getattr(request, "request_id", "")
 
 
 def graphql_view() -> Any:
-    """The view for a URL pattern. Without cookies that authenticate, there is no request that could be forged."""
-    return csrf_exempt(GraphQLView.as_view(schema=schema))
+    """The view for a URL pattern. JSON needs a preflight, and forms are checked: no request can be forged."""
+    return csrf_exempt(GraphQLView.as_view(schema=schema, multipart_uploads_enabled=True))

@@ -205,14 +205,14 @@ class TestOrthancIs:
         proxy.recover()
         assert TRANSPORTS[transport](gateway) == WELL
 
-    @pytest.mark.parametrize("status", [502, 503, 504])
-    def test_busy(self, proxy: RecordingProxy, gateway: Gateway, transport: str, status: int) -> None:
+    @pytest.mark.parametrize("status", [502, 503, 504, 507])
+    def test_busy_or_full(self, proxy: RecordingProxy, gateway: Gateway, transport: str, status: int) -> None:
         proxy.keep_failing(answering(status))
         assert TRANSPORTS[transport](gateway) == DOWN[transport]
         proxy.recover()
         assert TRANSPORTS[transport](gateway) == WELL
 
-    @pytest.mark.parametrize("status", [400, 401, 403, 405, 409, 500, 507])
+    @pytest.mark.parametrize("status", [400, 401, 403, 405, 409, 500])
     def test_refusing(self, proxy: RecordingProxy, gateway: Gateway, transport: str, status: int) -> None:
         proxy.keep_failing(answering(status))
         assert TRANSPORTS[transport](gateway) == REFUSED[transport]

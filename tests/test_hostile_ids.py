@@ -87,6 +87,7 @@ ARGUMENTS = {
     "Series.instances(filter.sopClassUIDs)": (
         "seriesList { nodes { instances(filter: {sopClassUIDs: [$it]}) { id } } }"
     ),
+    "Mutation.uploadPatient(input.patientId)": "uploadPatient(input: {files: [], patientId: $it}) { uploadKey }",
     "Series.instances(filter.tags.value)": (
         'seriesList { nodes { instances(filter: {tags: [{keyword: "SOPInstanceUID", value: $it}]}) { id } } }'
     ),
@@ -168,7 +169,8 @@ class TestGraphQL:
     @pytest.mark.parametrize("argument", ARGUMENTS)
     def test_hostile_ids_are_refused_or_unknown(self, client: Client, proxy: RecordingProxy, argument: str) -> None:
         kind = "String!" if STRINGS.search(argument) else "ID!"
-        query = f"query($it: {kind}) {{ {ARGUMENTS[argument]} }}"
+        operation = "mutation" if argument.startswith("Mutation") else "query"
+        query = f"{operation}($it: {kind}) {{ {ARGUMENTS[argument]} }}"
         for name, hostile in HOSTILE_IDS.items():
             for given in (hostile, *disguised(argument, hostile)):
                 answer = client.post(

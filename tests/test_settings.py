@@ -130,7 +130,8 @@ def test_a_value_that_is_none_is_a_problem_and_leaves_the_default(name: str, tex
 
 def test_without_a_database_url_the_database_is_a_file_in_the_data_folder(tmp_path: Path) -> None:
     database = Environment({}).database("", tmp_path)
-    assert database == {"ENGINE": "django.db.backends.sqlite3", "NAME": str(tmp_path / "gateway.sqlite3")}
+    assert database["ENGINE"] == "django.db.backends.sqlite3"
+    assert database["NAME"] == str(tmp_path / "gateway.sqlite3")
 
 
 def test_a_database_url_names_the_database(tmp_path: Path) -> None:

@@ -1,13 +1,14 @@
-"""What comes out of Orthanc's storage: DICOM files, and ZIP archives of everything below a resource."""
+"""What goes into Orthanc's storage and comes out of it: DICOM files, and ZIP archives of all below a resource."""
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Self
 
 from orthancproxy.archive.levels import Level
-from orthancproxy.errors import ArchiveUnavailable
+from orthancproxy.errors import ArchiveProtocolError, ArchiveRejected, ArchiveUnavailable, NotFound
 from orthancproxy.orthanc import endpoints
 from orthancproxy.orthanc.body import Body
+from orthancproxy.orthanc.client import Content as FileToStore
 from orthancproxy.orthanc.client import OrthancClient
 
 # the last record of a ZIP (APPNOTE.TXT 4.3.16): 22 bytes, whose last two tell the length of the comment after them
@@ -53,6 +54,41 @@ def open_archive(client: OrthancClient, level: Level, orthanc_id: str) -> Conten
     """A ZIP archive of all files below a resource, which Orthanc makes while it is read."""
     body = client.open(endpoints.LEVEL_ARCHIVE, level=level.path, id=orthanc_id)
     return Content(_complete_zip(body), "application/zip", body.length, body.close)
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """Where a file is in the archive: Orthanc ids. `before` says that it was there already."""
+
+    instance_id: str
+    series_id: str
+    study_id: str
+    before: bool
+
+
+def store(client: OrthancClient, file: FileToStore) -> Stored:
+    """Store a DICOM file, once, however often it is sent. Raises ArchiveError."""
+    try:
+        answer = client.call(endpoints.STORE, content=file)
+    except NotFound as error:
+        # so Orthanc calls a file without one of the UIDs
+        raise ArchiveRejected("The archive refused: the file lacks an identifier.") from error
+    match answer:
+        case {
+            "ID": str(instance_id),
+            "ParentSeries": str(series_id),
+            "ParentStudy": str(study_id),
+            "Status": "Success" | "AlreadyStored" as status,
+        }:
+            return Stored(instance_id, series_id, study_id, before=status == "AlreadyStored")
+        case {"Status": str(status)}:
+            raise ArchiveRejected(f"The archive did not store the file: {status}.")
+    raise ArchiveProtocolError("The archive's answer is not what Orthanc answers.")
+
+
+def delete_instance(client: OrthancClient, orthanc_id: str) -> None:
+    """Delete an instance, and with it a series, study and patient that become empty. Raises NotFound."""
+    client.call(endpoints.DELETE, level=Level.INSTANCE.path, id=orthanc_id)
 
 
 def _complete_zip(body: Body) -> Iterator[bytes]:

@@ -17,13 +17,13 @@ LEVELS = frozenset({"patients", "studies", "series", "instances"})
 class Endpoint:
     """A route of Orthanc's REST API.
 
-    `template` has `{level}`, `{id}` and `{frame}` in it, each checked before it is filled in. `reads` says that the
-    call changes nothing, so that it may be made again.
+    `template` has `{level}`, `{id}` and `{frame}` in it, each checked before it is filled in. `repeatable` says that
+    the call may be made again when its answer is lost: it changes nothing, or nothing more the second time.
     """
 
     method: str
     template: str
-    reads: bool = True
+    repeatable: bool = True
 
     def path(self, **parts: str | int) -> str:
         """Fill in the template. Raises InvalidRequest for anything that is not an id, a level or a frame number."""
@@ -53,3 +53,5 @@ FRAME_INT16 = Endpoint("GET", "/instances/{id}/frames/{frame}/image-int16")
 FRAME_UINT16 = Endpoint("GET", "/instances/{id}/frames/{frame}/image-uint16")
 FRAME_RENDERED = Endpoint("GET", "/instances/{id}/frames/{frame}/rendered")
 LEVEL_ARCHIVE = Endpoint("GET", "/{level}/{id}/archive")
+STORE = Endpoint("POST", "/instances")
+DELETE = Endpoint("DELETE", "/{level}/{id}", repeatable=False)

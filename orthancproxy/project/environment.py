@@ -4,6 +4,7 @@ import os
 import secrets
 import tempfile
 import warnings
+import zoneinfo
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypeVar
@@ -17,6 +18,12 @@ T = TypeVar("T")
 TRUE = frozenset({"true", "yes", "on", "1", "y", "t"})
 FALSE = frozenset({"false", "no", "off", "0", "n", "f", ""})
 SQLITE = "django.db.backends.sqlite3"
+# several workers write: they wait for each other, and readers wait for none
+SQLITE_OPTIONS = {
+    "timeout": 20,
+    "transaction_mode": "IMMEDIATE",
+    "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;",
+}
 WANTED: dict[Kind, str] = {"number": "a number", "integer": "a whole number", "flag": "true or false"}
 
 
@@ -48,7 +55,7 @@ class Environment:
 
     def database(self, url: str, folder: Path) -> dict[str, Any]:
         """Return Django's settings for the database at the URL, or for a file in the folder without one."""
-        fallback = {"ENGINE": SQLITE, "NAME": str(folder / "gateway.sqlite3")}
+        fallback = {"ENGINE": SQLITE, "NAME": str(folder / "gateway.sqlite3"), "OPTIONS": SQLITE_OPTIONS}
         if not url:
             return fallback
         try:
@@ -64,7 +71,17 @@ class Environment:
             return fallback
         if database["ENGINE"] == SQLITE and database["NAME"] != ":memory:":
             self.folder(Path(database["NAME"]).parent)
+            database["OPTIONS"] = {**SQLITE_OPTIONS, **database.get("OPTIONS", {})}
         return database
+
+    def time_zone(self, name: str) -> str:
+        """Return the name of a time zone, or UTC where there is none of that name."""
+        try:
+            zoneinfo.ZoneInfo(name)
+        except (OSError, ValueError):
+            self.problems.append(f"TZ must be the name of a time zone, such as Asia/Seoul, not {name!r}.")
+            return "UTC"
+        return name
 
     def secret_key(self, given: str, folder: Path) -> str:
         """Return the key that was given, or the one kept in the folder, which is made when it is missing."""

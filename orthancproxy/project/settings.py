@@ -54,7 +54,7 @@ TEMPLATES = [{"BACKEND": "django.template.backends.django.DjangoTemplates", "APP
 DATABASES = {"default": environment.database(_deployment["DATABASE_URL"], DATA_DIR)}
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 USE_TZ = True
-TIME_ZONE = "UTC"
+TIME_ZONE = environment.time_zone(_deployment["TZ"])
 
 STATIC_URL = "/static/"
 STATIC_ROOT = BASE_DIR / "static"
@@ -96,6 +96,7 @@ REST_FRAMEWORK = {
     "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
     "EXCEPTION_HANDLER": "orthancproxy.rest.errors.exception_handler",
 }
+STRAWBERRY_DJANGO = {"PAGINATION_DEFAULT_LIMIT": 50, "PAGINATION_MAX_LIMIT": 1000}
 SPECTACULAR_SETTINGS = {
     "TITLE": "Orthanc gateway",
     "DESCRIPTION": "Patients, studies, series and instances of an Orthanc archive.",

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
 
+from django.contrib.auth.base_user import AbstractBaseUser
 from django.core.signals import setting_changed
 
 from orthancproxy.conf import conf
@@ -29,10 +30,16 @@ def connect() -> OrthancClient:
 
 @dataclass(frozen=True, slots=True)
 class RequestContext:
-    """One request of a caller. `request_id` finds it in the log."""
+    """One request of a caller. `request_id` finds it in the log, `username` is empty for one who is not logged in."""
 
     request_id: str
+    username: str = ""
     client: OrthancClient = field(default_factory=connect)
+
+
+def username_of(user: object) -> str:
+    """The name of Django's user; empty for nobody, and for one who is not logged in."""
+    return str(user.get_username()) if isinstance(user, AbstractBaseUser) else ""
 
 
 def _forget_client(*, setting: str, **_: Any) -> None:

@@ -5,13 +5,14 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from django.core.exceptions import PermissionDenied as DjangoPermissionDenied
+from django.core.exceptions import SuspiciousOperation
 from django.http import Http404
 from django.http.response import HttpResponseBase
 from rest_framework import exceptions
 from rest_framework.views import set_rollback
 
 from orthancproxy import errors
-from orthancproxy.error_responses import error_response, not_found, permission_denied, server_error
+from orthancproxy.error_responses import bad_request, error_response, not_found, permission_denied, server_error
 from orthancproxy.observability import log_archive_failure
 
 logger = logging.getLogger(__name__)
@@ -70,6 +71,8 @@ def exception_handler(exception: Exception, context: Mapping[str, Any]) -> HttpR
             return response
         case exceptions.APIException() if answer := _answer(FRAMEWORK_ANSWERS, exception):
             return _framework_response(exception, answer)
+        case SuspiciousOperation():
+            return bad_request(context["request"], exception)
         case Http404():
             return not_found(context["request"])
         case DjangoPermissionDenied():

@@ -4,10 +4,10 @@ from collections.abc import Callable, Iterable
 from typing import Any, TypeVar
 
 from drf_spectacular.types import OpenApiTypes
-from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema
+from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, PolymorphicProxySerializer, extend_schema
 from rest_framework import serializers
 
-from orthancproxy.rest.serializers import ErrorSerializer, FailureSerializer
+from orthancproxy.rest.serializers import ErrorSerializer, FailureSerializer, UploadSerializer
 
 View = TypeVar("View", bound=Callable[..., Any])
 
@@ -35,6 +35,7 @@ IF_NONE_MATCH = OpenApiParameter(
 _ERRORS = {
     400: "BAD_USER_INPUT: the request is wrong.",
     404: "NOT_FOUND: there is no such resource.",
+    413: "LIMIT_EXCEEDED: more files or bytes than one request may upload.",
     415: "NOT_RENDERABLE: the instance has no picture that Orthanc can make; `detail` says why.",
     502: "ARCHIVE_ERROR: Orthanc refused, or its answer makes no sense.",
     503: "ARCHIVE_UNAVAILABLE: Orthanc can't be reached or is busy; Retry-After says when to try again.",
@@ -98,6 +99,55 @@ def archives(operation_id: str, below: str) -> Callable[[View], View]:
     """Describe a route that answers a ZIP archive."""
     summary = f"A ZIP archive of all DICOM files of a {below}, made while it is sent."
     return downloads(operation_id, ("application/zip",), summary)
+
+
+def upload(view: View) -> View:
+    """Describe the upload."""
+    form = {
+        "type": "object",
+        "required": ["patient_id", "files"],
+        "properties": {
+            "patient_id": {"type": "string", "maxLength": 64, "description": "PatientID (an LO) of the new study."},
+            "patient_name": {"type": "string", "description": "PatientName (a PN); patient_id where it is left out."},
+            "study_description": {
+                "type": "string",
+                "maxLength": 64,
+                "description": "StudyDescription (an LO); the files' own where it is left out and they agree.",
+            },
+            "upload_key": {
+                "type": "string",
+                "maxLength": 128,
+                "description": "Same key, same study and same UIDs: to send a folder in parts, and any part again.",
+            },
+            "files": {
+                "type": "array",
+                "items": {"type": "string", "format": "binary"},
+                "description": "DICOM files, or ZIP archives of them.",
+            },
+            "series_path": {
+                "type": "array",
+                "items": {"type": "string"},
+                "description": "The folder of each file, in the order of the files; one folder becomes one series.",
+            },
+        },
+    }
+    described: Callable[[View], View] = extend_schema(
+        operation_id="uploadPatient",
+        summary="Store the files of a folder as one new study of a patient.",
+        description="Each file is uploaded, already stored (by an earlier try with the same key), or failed.",
+        tags=["upload"],
+        request={"multipart/form-data": form},
+        responses={
+            200: OpenApiResponse(UploadSerializer, "At least one file is stored."),
+            (400, "application/json"): PolymorphicProxySerializer(
+                component_name="UploadFailure",
+                serializers=[UploadSerializer, ErrorSerializer],
+                resource_type_field_name=None,
+            ),
+            **_errors((413,)),
+        },
+    )
+    return described(view)
 
 
 def _errors(statuses: Iterable[int]) -> dict[Any, OpenApiResponse]:

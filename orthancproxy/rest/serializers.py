@@ -12,6 +12,8 @@ from rest_framework import serializers
 from orthancproxy.archive import values
 from orthancproxy.archive.plan import Needs
 from orthancproxy.archive.records import Instance, Patient, Resource, Series, Study
+from orthancproxy.resolvers.entries import FailedFile, UploadErrorCode
+from orthancproxy.resolvers.upload import UploadResult
 
 
 def orthanc_id() -> serializers.CharField:
@@ -166,6 +168,41 @@ class InstanceSerializer(serializers.Serializer[Instance]):
             "imagePositionPatient": text(instance, "ImagePositionPatient"),
             **self.context["above"],
         }
+
+
+class FailedFileSerializer(serializers.Serializer[FailedFile]):
+    """A file that was not stored."""
+
+    index = serializers.IntegerField(min_value=0, help_text="Its position among `files`, or that of its ZIP archive.")
+    name = serializers.CharField(help_text="Its name as it was sent, or its name in the ZIP archive.")
+    seriesPath = serializers.CharField(source="series_path", help_text="The folder that it belongs to.")
+    code = serializers.ChoiceField(
+        choices=[code.value for code in UploadErrorCode], source="code.value", help_text="Why, for a program."
+    )
+    message = serializers.CharField(help_text="Why, for a person.")
+
+
+class UploadSerializer(serializers.Serializer[UploadResult]):
+    """What became of an upload."""
+
+    uploadKey = serializers.CharField(source="upload_key", help_text="Send it again to go on with this upload.")
+    patientId = serializers.CharField(source="patient_id", help_text="PatientID of the study.")
+    studyUid = serializers.CharField(source="study_instance_uid", help_text="StudyInstanceUID of the study.")
+    studyId = serializers.CharField(
+        source="study_id", allow_null=True, help_text="Orthanc's id of the study; null where nothing was stored."
+    )
+    studyDescription = serializers.CharField(source="study_description", help_text="StudyDescription of the study.")
+    uploaded = serializers.IntegerField(min_value=0, help_text="How many files were stored now.")
+    alreadyStored = serializers.IntegerField(
+        source="already_stored", min_value=0, help_text="How many files an earlier try had stored."
+    )
+    failedFiles = FailedFileSerializer(source="failed", many=True, help_text="The other files.")
+    orthancSeriesIds = serializers.ListField(
+        source="series_ids", child=serializers.CharField(), help_text="Orthanc's ids of the series of these files."
+    )
+    warnings = serializers.ListField(
+        child=serializers.CharField(), help_text="What a person should look at, one sentence each."
+    )
 
 
 class ErrorSerializer(serializers.Serializer[Any]):

@@ -23,7 +23,7 @@ from orthancproxy.archive.records import Resource, Series
 from orthancproxy.errors import InvalidRequest, NotFound
 from orthancproxy.orthanc.endpoints import ORTHANC_ID
 from orthancproxy.resolvers import hierarchy
-from orthancproxy.resolvers.context import RequestContext
+from orthancproxy.resolvers.context import RequestContext, username_of
 from orthancproxy.rest import openapi
 from orthancproxy.rest.errors import exception_handler
 from orthancproxy.rest.serializers import (
@@ -160,7 +160,7 @@ class InstancesView(GatewayView):
 
 def context_of(request: Request) -> RequestContext:
     """On whose behalf a route works."""
-    return RequestContext(getattr(request, "request_id", ""))
+    return RequestContext(getattr(request, "request_id", ""), username_of(request.user))
 
 
 def _get_named(request: Request, parameter: str, plan: LevelPlan) -> Resource:

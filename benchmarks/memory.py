@@ -1,0 +1,119 @@
+"""How much memory the gateway's process takes for a large upload, above what it has when idle (Linux only)."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from benchmarks.measuring import BenchmarkError, Quantity, Row, tell, timed
+from benchmarks.multipart import new_upload_key, send, upload_request
+from benchmarks.servers import Archive, serving
+from benchmarks.slices import DicomFile, ct_slices, multi_frames
+from orthancproxy.sandbox.orthanc import LocalOrthanc
+
+SLICES = 4_000  # of 0.5 MB
+MULTI_FRAMES = 4
+FRAMES = 1_024  # in each of them; 512 MiB
+WARM_UP_SLICES = 10
+GOAL = 250.0  # MB
+_MEGABYTE = 1_000_000
+_SAMPLING_INTERVAL = 0.01  # seconds
+_RESET_PEAK = "5"  # proc(5), /proc/PID/clear_refs
+
+
+def rows(orthanc: LocalOrthanc, upload_threads: int, rounds: int) -> Iterator[Row]:
+    """The rows on memory."""
+    uploads: dict[str, Callable[[], Sequence[DicomFile]]] = {
+        f"memory, {SLICES:,} slices of 0.5 MB": lambda: list(ct_slices(SLICES)),
+        f"memory, {MULTI_FRAMES} files of 512 MB": lambda: list(multi_frames(MULTI_FRAMES, FRAMES)),
+    }
+    for name, files in uploads.items():
+        measured = [_measure(name, orthanc, upload_threads, files()) for _ in range(rounds)]
+        above, idle, seconds = (tuple(values) for values in zip(*measured, strict=True))
+        parts = (Quantity("idle", "MB", idle), Quantity("upload", "s", seconds))
+        yield Row(name, Quantity("above idle", "MB", above), parts, GOAL)
+
+
+def _measure(
+    name: str, orthanc: LocalOrthanc, upload_threads: int, files: Sequence[DicomFile]
+) -> tuple[float, float, float]:
+    """The memory above idle and the idle memory (MB), and how long the upload took (seconds).
+
+    The gateway is a new one each time: memory that an earlier upload left to the process would hide what this takes.
+    """
+    archive = Archive(orthanc)
+    archive.empty()
+    with serving(orthanc, upload_threads) as gateway:
+        send(gateway, upload_request(list(ct_slices(WARM_UP_SLICES)), new_upload_key()))
+        archive.empty()
+        request = upload_request(files, new_upload_key())
+        with PeakMemory(gateway.pid) as memory:
+            seconds = timed(lambda: send(gateway, request))
+    archive.expect(len(files))
+    archive.empty()
+    above = (memory.peak - memory.before) / _MEGABYTE
+    tell(f"{name}: {above:.0f} MB above {memory.before / _MEGABYTE:.0f} MB, in {seconds:.1f} s")
+    return above, memory.before / _MEGABYTE, seconds
+
+
+class PeakMemory:
+    """The resident memory of a process when a `with` block begins, and the most within it, both in bytes.
+
+    The kernel keeps the peak, where it lets us begin a new one; elsewhere it is the greatest of many samples.
+    """
+
+    def __init__(self, pid: int) -> None:
+        self._process = Path("/proc", str(pid))
+        self._is_over = threading.Event()
+        self._sampler: threading.Thread | None = None
+        self.before = 0
+        self.peak = 0
+
+    def __enter__(self) -> Self:
+        self.before = self.peak = self._read("VmRSS")
+        if not self._reset_peak():
+            self._sampler = threading.Thread(target=self._sample, daemon=True)
+            self._sampler.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._is_over.set()
+        if self._sampler:
+            self._sampler.join()
+        elif kind is None:
+            self.peak = self._read("VmHWM")
+
+    def _reset_peak(self) -> bool:
+        try:
+            (self._process / "clear_refs").write_text(_RESET_PEAK)
+        except OSError:
+            return False
+        return True
+
+    def _sample(self) -> None:
+        while not self._is_over.is_set():
+            try:
+                self.peak = max(self.peak, self._read("VmRSS"))
+            except BenchmarkError:
+                # the process is gone, which its client will tell in better words
+                return
+            time.sleep(_SAMPLING_INTERVAL)
+
+    def _read(self, field: str) -> int:
+        try:
+            status = (self._process / "status").read_text()
+        except OSError as error:
+            raise BenchmarkError(
+                "Without Linux' /proc, or the gateway's process in it, no memory is measured."
+            ) from error
+        for line in status.splitlines():
+            name, _, value = line.partition(":")
+            if name == field:
+                return int(value.removesuffix("kB")) * 1024
+        raise BenchmarkError(f"The kernel does not tell {field}.")

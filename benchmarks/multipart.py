@@ -1,0 +1,136 @@
+"""An upload as a frontend sends it: one request of the GraphQL multipart request specification."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import uuid
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any
+
+from benchmarks.measuring import BenchmarkError
+from benchmarks.servers import Gateway
+from benchmarks.slices import DicomFile
+
+MUTATION = """
+mutation($input: UploadInput!) {
+  uploadPatient(input: $input) { uploadKey uploaded alreadyStored failed { name code message } }
+}
+"""
+TIMEOUT = 3_600.0  # seconds without a byte; the gateway answers once Orthanc has stored everything
+_BOUNDARY = "a1c7e0f4b2d84c5f9e6d"
+_MESSAGE_LENGTH = 1_000  # characters of an unexpected answer that an error shows
+
+
+@dataclass(frozen=True, slots=True)
+class UploadRequest:
+    """A request ready to be sent: the number of files in it, the bytes of its body, and how many these are."""
+
+    files: int
+    size: int
+    body: Iterable[bytes]
+
+
+def new_upload_key() -> str:
+    """A key that no upload has had."""
+    return f"benchmark-{uuid.uuid4()}"
+
+
+def upload_request(files: Sequence[DicomFile], upload_key: str) -> UploadRequest:
+    """The request that uploads these files, whose bytes are only made while it is sent."""
+    parts = _Parts(files, upload_key)
+    return UploadRequest(len(files), parts.size, parts)
+
+
+def in_memory(request: UploadRequest) -> UploadRequest:
+    """The same request with its body made now, so that making it costs nothing later."""
+    return UploadRequest(request.files, request.size, [b"".join(request.body)])
+
+
+def send(gateway: Gateway, request: UploadRequest) -> None:
+    """Upload, and make sure that all was stored. Raises BenchmarkError."""
+    connection = http.client.HTTPConnection("127.0.0.1", gateway.port, timeout=TIMEOUT)
+    try:
+        # a server that refuses may answer and hang up before it has read everything
+        with suppress(BrokenPipeError, ConnectionResetError):
+            connection.request(
+                "POST",
+                "/graphql/",
+                body=request.body,
+                headers={
+                    "Accept": "application/json",
+                    "Content-Type": f"multipart/form-data; boundary={_BOUNDARY}",
+                    "Content-Length": str(request.size),
+                },
+            )
+        answer = connection.getresponse()
+        _check(answer.status, answer.read(), request.files)
+    except (OSError, http.client.HTTPException) as error:
+        raise BenchmarkError(f"The upload broke off: {error!r}\n{gateway.end_of_log()}") from error
+    finally:
+        connection.close()
+
+
+class _Parts:
+    """The body of a request, made as it is read; `size` is its bytes."""
+
+    def __init__(self, files: Sequence[DicomFile], upload_key: str) -> None:
+        self._fields = b"".join(_fields(files, upload_key))
+        self._files = files
+        self._end = f"--{_BOUNDARY}--\r\n".encode()
+        self.size = (
+            len(self._fields)
+            + sum(len(_file_head(index, file)) + file.size + 2 for index, file in enumerate(files))
+            + len(self._end)
+        )
+
+    def __iter__(self) -> Iterator[bytes]:
+        yield self._fields
+        for index, file in enumerate(self._files):
+            yield _file_head(index, file)
+            yield from file.chunks()
+            yield b"\r\n"
+        yield self._end
+
+
+def _fields(files: Sequence[DicomFile], upload_key: str) -> Iterator[bytes]:
+    """The parts before the files: the operation, then which file stands for which variable."""
+    variables = {
+        "input": {
+            "files": [None] * len(files),
+            "seriesPaths": [file.folder for file in files],
+            "patientId": "BENCH-1",
+            "studyDescription": "Benchmark",
+            "uploadKey": upload_key,
+        }
+    }
+    fields = {
+        "operations": {"query": MUTATION, "variables": variables},
+        "map": {str(index): [f"variables.input.files.{index}"] for index in range(len(files))},
+    }
+    for name, value in fields.items():
+        yield f'--{_BOUNDARY}\r\nContent-Disposition: form-data; name="{name}"\r\n\r\n{json.dumps(value)}\r\n'.encode()
+
+
+def _file_head(index: int, file: DicomFile) -> bytes:
+    return (
+        f'--{_BOUNDARY}\r\nContent-Disposition: form-data; name="{index}"; filename="{file.name}"\r\n'
+        "Content-Type: application/dicom\r\n\r\n"
+    ).encode()
+
+
+def _check(status: int, body: bytes, files: int) -> None:
+    try:
+        answer: Any = json.loads(body)
+        payload = answer["data"]["uploadPatient"]
+        stored = (payload["uploaded"], payload["alreadyStored"], payload["failed"])
+    except (ValueError, KeyError, TypeError):
+        text = body[:_MESSAGE_LENGTH].decode(errors="replace")
+        raise BenchmarkError(f"The upload was answered with HTTP status {status}: {text}") from None
+    if stored != (files, 0, []):
+        failed = str(payload["failed"][:3])
+        raise BenchmarkError(
+            f"Of {files} files, {stored[0]} were stored, {stored[1]} of them earlier. Failed: {failed}"
+        )

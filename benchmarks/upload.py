@@ -1,0 +1,66 @@
+"""How much longer an upload through the gateway takes than posting the same files to Orthanc directly."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+
+from benchmarks.measuring import Row, compare, tell, timed
+from benchmarks.multipart import UploadRequest, in_memory, new_upload_key, send, upload_request
+from benchmarks.servers import Archive, Gateway, serving
+from benchmarks.slices import DicomFile, ct_slices
+from orthancproxy.sandbox.orthanc import LocalOrthanc
+
+FILES = 300
+REQUESTS = 3
+IN_FLIGHT = 2
+
+
+def rows(orthanc: LocalOrthanc, upload_threads: int, rounds: int) -> Iterator[Row]:
+    """The rows on the speed of uploads."""
+    archive = Archive(orthanc)
+    slices = list(ct_slices(FILES))
+    with serving(orthanc, upload_threads) as gateway:
+        tell(f"upload: {FILES} slices once, for the files as the gateway rewrites them")
+        archive.empty()
+        send(gateway, upload_request(slices, new_upload_key()))
+        archive.expect(FILES)
+        rewritten = archive.files()
+
+        def direct() -> float:
+            archive.empty()
+            seconds = timed(lambda: archive.post(rewritten, upload_threads))
+            archive.expect(FILES)
+            return seconds
+
+        def through_gateway(requests: int) -> float:
+            bodies = _bodies(slices, requests)
+            archive.empty()
+            seconds = timed(lambda: _send_all(gateway, bodies))
+            archive.expect(FILES)
+            return seconds
+
+        for requests in (1, REQUESTS):
+            yield compare(
+                f"upload of {FILES} CT slices, {requests} request{'s' if requests > 1 else ''}",
+                ("gateway", partial(through_gateway, requests)),
+                ("Orthanc", direct),
+                rounds,
+            )
+        archive.empty()
+
+
+def _bodies(slices: Sequence[DicomFile], requests: int) -> list[UploadRequest]:
+    """One upload in so many requests, with a key of its own: with an old one, nothing might be left to rewrite."""
+    upload_key = new_upload_key()
+    size = len(slices) // requests
+    return [
+        in_memory(upload_request(slices[start : start + size], upload_key)) for start in range(0, len(slices), size)
+    ]
+
+
+def _send_all(gateway: Gateway, bodies: Sequence[UploadRequest]) -> None:
+    with ThreadPoolExecutor(IN_FLIGHT) as pool:
+        for _ in pool.map(lambda body: send(gateway, body), bodies):
+            pass

@@ -1,0 +1,185 @@
+"""From the bytes that somebody sent to a DICOM file (PS3.10 section 7) that was understood."""
+
+import re
+import tempfile
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import BinaryIO
+
+from pydicom.uid import ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
+
+from orthancproxy.dicom.elements import Element, Elements, Encoding, Reader, flat_elements, is_vr
+from orthancproxy.dicom.sources import FileRange, Source, nearby, open_source, pieces
+from orthancproxy.dicom.text import Encodings, decode, encodings_of
+from orthancproxy.errors import EmptyFile, GatewayError, LimitExceeded, NotDicom, UnreadableDicom, UnsafeDicom
+
+INFLATED_AT_LEAST = 64 * 1024**2  # bytes
+INFLATED_AT_MOST = 100  # times the deflated size
+EXPLICIT_LITTLE = Encoding(implicit=False, little=True)
+INFLATED_AT_ONCE = 64 * 1024  # bytes
+MAX_META = 4 * 1024  # bytes of one value
+HEAD = 132  # bytes of preamble and prefix
+DICOMDIR = "This is a DICOMDIR: a list of files, which are to be sent themselves."
+MEDIA_STORAGE_DIRECTORY = "1.2.840.10008.1.3.10"
+OF_THE_STANDARD = "1.2.840.10008."
+# Deflated Explicit VR, JPIP Referenced Deflate, JPIP HTJ2K Referenced Deflate (PS3.5 sections A.5, A.7, A.11)
+DEFLATED = frozenset({"1.2.840.10008.1.2.1.99", "1.2.840.10008.1.2.4.95", "1.2.840.10008.1.2.4.205"})
+UID = re.compile(r"[0-9.]{1,64}", re.ASCII)
+
+TRANSFER_SYNTAX_UID = 0x00020010
+MEDIA_STORAGE_SOP_CLASS_UID = 0x00020002
+SOP_CLASS_UID = 0x00080016
+SOP_INSTANCE_UID = 0x00080018
+STUDY_INSTANCE_UID = 0x0020000D
+SERIES_INSTANCE_UID = 0x0020000E
+
+
+@dataclass(frozen=True, slots=True)
+class DicomFile:
+    """A file that was understood: its data elements, and where the long ones among their values are.
+
+    Offsets of `Range` values are into `source`, which is the inflated data set where the transfer syntax deflates it.
+    """
+
+    source: Source
+    meta: Elements
+    elements: Elements
+    encoding: Encoding
+    transfer_syntax_uid: str
+    encodings: Encodings
+
+    def text(self, tag: int) -> str:
+        """The value of an element as text, without padding; empty where there is none."""
+        return text_of(self.elements, tag, self.encodings)
+
+    @property
+    def inflated(self) -> bool:
+        """Whether `source` is something else than the file itself."""
+        return self.transfer_syntax_uid in DEFLATED
+
+    @property
+    def sop_class_uid(self) -> str:
+        """SOPClassUID (0008,0016)."""
+        return self.text(SOP_CLASS_UID)
+
+    @property
+    def sop_instance_uid(self) -> str:
+        """SOPInstanceUID (0008,0018); empty where there is none."""
+        return self.text(SOP_INSTANCE_UID)
+
+    @property
+    def study_instance_uid(self) -> str:
+        """StudyInstanceUID (0020,000D); empty where there is none."""
+        return self.text(STUDY_INSTANCE_UID)
+
+    @property
+    def series_instance_uid(self) -> str:
+        """SeriesInstanceUID (0020,000E); empty where there is none."""
+        return self.text(SERIES_INSTANCE_UID)
+
+
+def read(source: Source) -> DicomFile:
+    """Understand a file. Raises EmptyFile, NotDicom, UnreadableDicom, UnsafeDicom or LimitExceeded, nothing else."""
+    if not source.size:
+        raise EmptyFile("The file is empty.")
+    if source.read_at(HEAD - 4, 4) != b"DICM":
+        raise NotDicom("This is no DICOM file: there is no DICM at byte 128 (PS3.10 section 7.1).")
+    with understanding():
+        return _read(source)
+
+
+@contextmanager
+def understanding() -> Iterator[None]:
+    """Turn whatever a malformed file makes pydicom raise into UnreadableDicom."""
+    try:
+        yield
+    except GatewayError:
+        raise
+    except RecursionError as error:
+        raise UnsafeDicom("The file is nested too deeply.") from error
+    except MemoryError as error:
+        raise LimitExceeded("The file is too large to be understood.") from error
+    except Exception as error:
+        raise UnreadableDicom("The file is malformed.") from error
+
+
+def text_of(elements: Elements, tag: int, encodings: Encodings) -> str:
+    """The value of an element as text, without padding; empty where there is none."""
+    element = elements.get(tag)
+    if element is None or not isinstance(element.value, bytes):
+        return ""
+    return decode(element.value, encodings)[0].strip("\0 ")
+
+
+def _read(source: Source) -> DicomFile:
+    source = nearby(source)
+    file = open_source(source)
+    file.seek(HEAD)
+    meta = _read_meta(file, source.size)
+    media_class = text_of(meta, MEDIA_STORAGE_SOP_CLASS_UID, ("ascii",))
+    if media_class == MEDIA_STORAGE_DIRECTORY:
+        raise NotDicom(DICOMDIR)
+    declared = text_of(meta, TRANSFER_SYNTAX_UID, ("ascii",))
+    if declared in DEFLATED:
+        source = _inflated(source, file.tell())
+        file = open_source(source)
+    transfer_syntax_uid, encoding = _transfer_syntax(declared, file)
+    elements = Reader(file, source.size).read(encoding)
+    result = DicomFile(source, meta, elements, encoding, transfer_syntax_uid, encodings_of(elements))
+    if result.sop_class_uid == MEDIA_STORAGE_DIRECTORY:
+        raise NotDicom(DICOMDIR)
+    if not UID.fullmatch(result.sop_class_uid):
+        raise UnreadableDicom("The file has no SOPClassUID: it does not say what it is.")
+    return result
+
+
+def _read_meta(file: BinaryIO, size: int) -> Elements:
+    """Read the file meta information, which is always in explicit VR little endian; stop at the data set."""
+
+    def stop(tag: int, vr: str | None, length: int) -> bool:
+        if tag >> 16 != 0x0002:
+            return True
+        if vr is None or length > min(MAX_META, size - file.tell()):
+            raise UnreadableDicom("The file meta information is malformed (PS3.10 section 7.1).")
+        return False
+
+    return {
+        int(raw.tag): Element(int(raw.tag), raw.VR, raw.value or b"")
+        for raw in flat_elements(file, EXPLICIT_LITTLE, stop)
+    }
+
+
+def _transfer_syntax(declared: str, file: BinaryIO) -> tuple[str, Encoding]:
+    """The transfer syntax and its encoding; the one that is there, where a simple one is mislabelled or missing."""
+    start = file.read(6)
+    file.seek(-len(start), 1)
+    explicit = is_vr(start[4:6])
+    if declared in ("", ImplicitVRLittleEndian, ExplicitVRLittleEndian):
+        found = ExplicitVRLittleEndian if explicit else ImplicitVRLittleEndian
+        return str(found), Encoding(implicit=not explicit, little=True)
+    if not UID.fullmatch(declared):
+        raise UnreadableDicom("The file's TransferSyntaxUID is none.")
+    if not explicit and declared.startswith(OF_THE_STANDARD):
+        raise UnreadableDicom("The file is not in the transfer syntax that it declares.")
+    return declared, Encoding(implicit=not explicit, little=declared != ExplicitVRBigEndian)
+
+
+def _inflated(source: Source, offset: int) -> Source:
+    """The inflated rest of a file (PS3.5 section A.5), on disk where it is large. Raises LimitExceeded."""
+    most = max(INFLATED_AT_LEAST, INFLATED_AT_MOST * source.size)
+    inflater = zlib.decompressobj(-zlib.MAX_WBITS)
+    spool = tempfile.TemporaryFile()  # noqa: SIM115  open as long as what is read from it
+    size = 0
+    for piece in pieces(source, offset):
+        while piece and not inflater.eof:
+            size += spool.write(inflater.decompress(piece, INFLATED_AT_ONCE))
+            piece = inflater.unconsumed_tail
+            if size > most:
+                raise LimitExceeded("The data set inflates to too many bytes.")
+    size += spool.write(inflater.flush())
+    if not inflater.eof:
+        raise UnreadableDicom("The file breaks off within its deflated data set.")
+    spool.flush()
+    return FileRange(spool, 0, size)

@@ -1,0 +1,261 @@
+"""What the gateway changes in a file that somebody sends, so that it becomes part of their patient's new study."""
+
+import tempfile
+import zlib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from struct import pack
+
+from orthancproxy.dicom.elements import Element, Elements, Pieces, Range, known_vr, write
+from orthancproxy.dicom.intake import (
+    EXPLICIT_LITTLE,
+    MEDIA_STORAGE_SOP_CLASS_UID,
+    OF_THE_STANDARD,
+    SERIES_INSTANCE_UID,
+    SOP_INSTANCE_UID,
+    STUDY_INSTANCE_UID,
+    TRANSFER_SYNTAX_UID,
+    UID,
+    DicomFile,
+    text_of,
+    understanding,
+)
+from orthancproxy.dicom.sources import FileRange, Source, pieces
+from orthancproxy.dicom.text import (
+    SPECIFIC_CHARACTER_SET,
+    TEXT_VRS,
+    UTF_8,
+    Encodings,
+    decode,
+    encode,
+    encodings_of,
+    vr_of,
+)
+from orthancproxy.errors import LimitExceeded
+
+IMPLEMENTATION_CLASS_UID = "2.25.317408936259428715637486024915872063"
+IMPLEMENTATION_VERSION_NAME = "ORTHANC_GATEWAY"
+MAX_TEXT = 16 * 1024**2  # bytes of one value
+LENGTH_TO_END = 0x00080001  # retired, and no longer true
+# SOPInstanceUIDOfConcatenationSource; all others are within sequences
+TOP_LEVEL_REFERENCES = frozenset({0x00200242})
+
+PATIENT_NAME = 0x00100010
+PATIENT_ID = 0x00100020
+STUDY_DATE = 0x00080020
+STUDY_TIME = 0x00080030
+STUDY_DESCRIPTION = 0x00081030
+FILE_META_INFORMATION_VERSION = 0x00020001
+MEDIA_STORAGE_SOP_INSTANCE_UID = 0x00020003
+IMPLEMENTATION_CLASS = 0x00020012
+IMPLEMENTATION_VERSION = 0x00020013
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Target:
+    """What a file becomes. `uids` are the new UIDs of the upload's studies, series and instances, by the old."""
+
+    patient_id: str
+    patient_name: str
+    study_instance_uid: str
+    series_instance_uid: str
+    sop_instance_uid: str
+    study_description: str
+    moment: datetime
+    uids: Mapping[str, str]
+
+
+class Payload:
+    """The bytes of a rewritten file, piece by piece, as often as one iterates over it; `len` tells their number."""
+
+    def __init__(self, written: Pieces, source: Source, length: int) -> None:
+        self._pieces = _joined(written)
+        self._source = source
+        self._length = length
+
+    def __len__(self) -> int:
+        return self._length
+
+    def __iter__(self) -> Iterator[bytes | memoryview]:
+        for piece in self._pieces:
+            if isinstance(piece, Range):
+                yield from pieces(self._source, piece.offset, piece.length)
+            else:
+                yield piece
+
+    def __bytes__(self) -> bytes:
+        return b"".join(self)
+
+
+@dataclass(frozen=True, slots=True)
+class Rewritten:
+    """A file as it goes to the archive.
+
+    `unresolved` are the UIDs that its sequences refer to and `Target.uids` does not have. `text_kept` says that there
+    is text that its SpecificCharacterSet does not allow, and which was taken for Latin-1, byte by byte.
+    """
+
+    payload: Payload
+    unresolved: frozenset[str]
+    text_kept: bool
+
+
+def rewrite(file: DicomFile, target: Target) -> Rewritten:
+    """Make a file what it is to become; the file itself stays as it is. Raises UnreadableDicom or LimitExceeded."""
+    with understanding():
+        rewriting = _Rewriting(file, target)
+        elements = rewriting.convert(file.elements, file.encodings, nested=False)
+        rewriting.retarget(elements)
+        return Rewritten(
+            _encoded(file, target, elements), frozenset(rewriting.unresolved), text_kept=rewriting.text_kept
+        )
+
+
+class _Rewriting:
+    """The conversion of one file."""
+
+    def __init__(self, file: DicomFile, target: Target) -> None:
+        self._file = file
+        self._target = target
+        self._patient = {
+            PATIENT_ID: (file.text(PATIENT_ID), target.patient_id),
+            PATIENT_NAME: (file.text(PATIENT_NAME), target.patient_name),
+        }
+        self.unresolved: set[str] = set()
+        self.text_kept = False
+
+    def convert(self, elements: Elements, encodings: Encodings, *, nested: bool) -> Elements:
+        """The elements with their text in UTF-8 and, within sequences, with their references followed."""
+        converted: Elements = {}
+        for tag, element in elements.items():
+            value = element.value
+            if isinstance(value, list):
+                items = [self.convert(item, encodings_of(item, encodings), nested=True) for item in value]
+                converted[tag] = Element(tag, element.vr, items, element.undefined)
+            elif nested and tag in self._patient:
+                converted[tag] = self._followed_patient(element, elements, encodings)
+            elif nested and tag == SPECIFIC_CHARACTER_SET:
+                converted[tag] = _text(tag, UTF_8)
+            elif (nested or tag in TOP_LEVEL_REFERENCES) and vr_of(element, elements) == "UI":
+                converted[tag] = self._followed(element)
+            elif isinstance(value, bytes) and value.isascii() and b"\x1b" not in value:
+                converted[tag] = element
+            elif not element.undefined and vr_of(element, elements) in TEXT_VRS:
+                converted[tag] = self._in_utf8(element, encodings)
+            elif tag != LENGTH_TO_END:
+                converted[tag] = element
+        return converted
+
+    def retarget(self, elements: Elements) -> None:
+        """Set what makes the file a part of the new study."""
+        target = self._target
+        values = {
+            SPECIFIC_CHARACTER_SET: UTF_8,
+            PATIENT_ID: target.patient_id,
+            PATIENT_NAME: target.patient_name,
+            STUDY_DESCRIPTION: target.study_description,
+            STUDY_INSTANCE_UID: target.study_instance_uid,
+            SERIES_INSTANCE_UID: target.series_instance_uid,
+            SOP_INSTANCE_UID: target.sop_instance_uid,
+        }
+        if not text_of(elements, STUDY_DATE, ("utf-8",)):
+            values[STUDY_DATE] = target.moment.strftime("%Y%m%d")
+        if not text_of(elements, STUDY_TIME, ("utf-8",)):
+            values[STUDY_TIME] = target.moment.strftime("%H%M%S")
+        elements |= {tag: _text(tag, value) for tag, value in values.items()}
+
+    def _followed(self, element: Element) -> Element:
+        """A UID, or several, that the upload gave new values to."""
+        value = self._bytes(element)
+        old = value.decode("latin-1").split("\\")
+        new = []
+        for uid in (one.strip("\0 ") for one in old):
+            if uid in self._target.uids:
+                new.append(self._target.uids[uid])
+                continue
+            new.append(uid)
+            if UID.fullmatch(uid) and not uid.startswith(OF_THE_STANDARD):
+                self.unresolved.add(uid)
+        text = "\\".join(new)
+        return element if text == value.decode("latin-1").rstrip("\0 ") else _text(element.tag, text, element.vr)
+
+    def _followed_patient(self, element: Element, elements: Elements, encodings: Encodings) -> Element:
+        """PatientID or PatientName where an item repeats the file's own."""
+        old, new = self._patient[element.tag]
+        if old and text_of(elements, element.tag, encodings) == old:
+            return _text(element.tag, new, element.vr)
+        return self._in_utf8(element, encodings)
+
+    def _in_utf8(self, element: Element, encodings: Encodings) -> Element:
+        value = self._bytes(element)
+        if value.isascii() and b"\x1b" not in value:
+            return element
+        text, decoded = decode(value, encodings)
+        self.text_kept |= not decoded
+        return Element(element.tag, element.vr, encode(text))
+
+    def _bytes(self, element: Element) -> bytes:
+        """A value of text or UIDs, which may be long. Raises LimitExceeded."""
+        match element.value:
+            case bytes(value):
+                return value
+            case Range(offset, length) if length <= MAX_TEXT:
+                return self._file.source.read_at(offset, length)
+        raise LimitExceeded("There is text of more than 16 MB in the file.")
+
+
+def _joined(written: Pieces) -> Pieces:
+    """The same pieces, those in memory joined to as few as possible: each is sent by a call of its own."""
+    joined: Pieces = []
+    in_memory: list[bytes] = []
+    for piece in (*written, None):
+        if isinstance(piece, bytes):
+            in_memory.append(piece)
+            continue
+        joined.append(b"".join(in_memory))
+        in_memory.clear()
+        if piece is not None:
+            joined.append(piece)
+    return joined
+
+
+def _text(tag: int, text: str, vr: str | None = None) -> Element:
+    vr = vr or known_vr(tag)
+    value = text.encode()
+    if len(value) % 2:
+        value += b"\0" if vr == "UI" else b" "
+    return Element(tag, vr, value)
+
+
+def _encoded(file: DicomFile, target: Target, elements: Elements) -> Payload:
+    written, length = write(elements, file.encoding)
+    source = file.source
+    if file.inflated:
+        source = _deflated(Payload(written, source, length))
+        written, length = [Range(0, source.size)], source.size
+    meta: Elements = {
+        **file.meta,
+        FILE_META_INFORMATION_VERSION: Element(FILE_META_INFORMATION_VERSION, "OB", b"\0\1"),
+        MEDIA_STORAGE_SOP_CLASS_UID: _text(MEDIA_STORAGE_SOP_CLASS_UID, file.sop_class_uid),
+        MEDIA_STORAGE_SOP_INSTANCE_UID: _text(MEDIA_STORAGE_SOP_INSTANCE_UID, target.sop_instance_uid),
+        TRANSFER_SYNTAX_UID: _text(TRANSFER_SYNTAX_UID, file.transfer_syntax_uid),
+        IMPLEMENTATION_CLASS: _text(IMPLEMENTATION_CLASS, IMPLEMENTATION_CLASS_UID),
+        IMPLEMENTATION_VERSION: _text(IMPLEMENTATION_VERSION, IMPLEMENTATION_VERSION_NAME),
+    }
+    head, head_length = write(meta, EXPLICIT_LITTLE)
+    # the preamble is zero: what others put there may be a program (CVE-2019-11687)
+    start = bytes(128) + b"DICM" + pack("<HH2sHL", 0x0002, 0x0000, b"UL", 4, head_length)
+    return Payload([start, *head, *written], source, len(start) + head_length + length)
+
+
+def _deflated(payload: Payload) -> Source:
+    deflater = zlib.compressobj(wbits=-zlib.MAX_WBITS)
+    spool = tempfile.TemporaryFile()  # noqa: SIM115  open as long as what is read from it
+    size = sum(spool.write(deflater.compress(piece)) for piece in payload)
+    size += spool.write(deflater.flush())
+    if size % 2:
+        # PS3.5 section A.5: padded to an even length
+        size += spool.write(b"\0")
+    spool.flush()
+    return FileRange(spool, 0, size)

@@ -1,0 +1,96 @@
+"""Where the bytes of a file are, to be read from any place and by several threads."""
+
+import io
+import os
+from collections.abc import Iterator
+from typing import IO, BinaryIO, Protocol, cast
+
+PIECE = 512 * 1024  # bytes
+IN_MEMORY = 4 * 1024**2  # bytes
+
+
+class Source(Protocol):
+    """Bytes of a known number."""
+
+    @property
+    def size(self) -> int:
+        """How many."""
+
+    def read_at(self, offset: int, length: int) -> bytes:
+        """The bytes from an offset on; fewer where they end."""
+
+
+class InMemory:
+    """Bytes in memory."""
+
+    def __init__(self, data: bytes) -> None:
+        self.data = data
+        self.size = len(data)
+
+    def read_at(self, offset: int, length: int) -> bytes:
+        """The bytes from an offset on; fewer where they end."""
+        return self.data[offset : offset + length]
+
+
+class FileRange:
+    """A part of an open file of the operating system. It keeps the file open."""
+
+    def __init__(self, file: IO[bytes], offset: int, size: int) -> None:
+        self._file = file
+        self._descriptor = file.fileno()
+        self._offset = offset
+        self.size = size
+
+    def read_at(self, offset: int, length: int) -> bytes:
+        """The bytes from an offset on; fewer where they end."""
+        length = max(min(length, self.size - offset), 0)
+        return os.pread(self._descriptor, length, self._offset + offset)
+
+
+def nearby(source: Source) -> Source:
+    """The source itself where it is large, else its bytes in memory, which are read several times."""
+    return InMemory(source.read_at(0, source.size)) if source.size <= IN_MEMORY else source
+
+
+def open_source(source: Source) -> BinaryIO:
+    """The bytes as a file that is read from its beginning."""
+    if isinstance(source, InMemory):
+        return io.BytesIO(source.data)
+    return cast("BinaryIO", io.BufferedReader(_Raw(source), 64 * 1024))
+
+
+def pieces(source: Source, offset: int = 0, length: int | None = None) -> Iterator[bytes | memoryview]:
+    """The bytes of a source, or of a part of it, piece by piece."""
+    end = source.size if length is None else offset + length
+    if isinstance(source, InMemory):
+        yield memoryview(source.data)[offset:end]
+        return
+    while offset < end and (piece := source.read_at(offset, min(PIECE, end - offset))):
+        offset += len(piece)
+        yield piece
+
+
+class _Raw(io.RawIOBase):
+    def __init__(self, source: Source) -> None:
+        self._source = source
+        self._position = 0
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        start = {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: self._source.size}[whence]
+        self._position = start + offset
+        return self._position
+
+    def tell(self) -> int:
+        return self._position
+
+    def readinto(self, buffer: bytearray | memoryview) -> int:  # type: ignore[override]
+        data = self._source.read_at(self._position, len(buffer))
+        buffer[: len(data)] = data
+        self._position += len(data)
+        return len(data)

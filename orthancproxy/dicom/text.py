@@ -1,0 +1,73 @@
+"""Text in any character set of DICOM (PS3.3 section C.12.1.1.2) to UTF-8, without loss."""
+
+from collections.abc import Sequence
+from typing import cast
+
+from pydicom.charset import convert_encodings, decode_bytes
+from pydicom.datadict import private_dictionary_VR
+from pydicom.valuerep import CUSTOMIZABLE_CHARSET_VR, TEXT_VR_DELIMS
+
+from orthancproxy.dicom.elements import Element, Elements, known_vr
+
+SPECIFIC_CHARACTER_SET = 0x00080005
+UTF_8 = "ISO_IR 192"
+TEXT_VRS = frozenset(str(vr) for vr in CUSTOMIZABLE_CHARSET_VR)
+DEFAULT = "iso8859"
+# it takes this one for an escape sequence that Python knows
+LEFT_BY_PYDICOM = ("\x1b$)A",)
+
+Encodings = Sequence[str]
+
+
+def encodings_of(elements: Elements, above: Encodings = (DEFAULT,)) -> Encodings:
+    """Python's names for the character sets of a data set or an item; those of what it is in, where it has none."""
+    element = elements.get(SPECIFIC_CHARACTER_SET)
+    if element is None or not isinstance(element.value, bytes):
+        return above
+    names = element.value.decode("latin-1").rstrip("\0 ").split("\\")
+    return cast("Encodings", convert_encodings([name.strip() for name in names]))
+
+
+def vr_of(element: Element, elements: Elements) -> str:
+    """The VR of an element among others; that of the dictionary where the file does not tell it, or lost it (UN)."""
+    if element.vr not in (None, "UN"):
+        return str(element.vr)
+    return _private_vr(element.tag, elements) if element.tag & 0x10000 else known_vr(element.tag)
+
+
+def decode(value: bytes, encodings: Encodings) -> tuple[str, bool]:
+    """The text, and whether it could be decoded; where it can't, each byte is a character of Latin-1."""
+    if value.isascii() and b"\x1b" not in value:
+        return value.decode("ascii"), True
+    try:
+        if b"\x1b" not in value:
+            return value.decode(encodings[0]), True
+        # pydicom knows the escape sequences; what it can't decode it replaces
+        text = decode_bytes(value, encodings, TEXT_VR_DELIMS)
+        for escape in LEFT_BY_PYDICOM:
+            text = text.replace(escape, "")
+    except (UnicodeError, LookupError):
+        text = "\ufffd"
+    if "\ufffd" in text:
+        return value.decode("latin-1"), False
+    return text, True
+
+
+def encode(text: str) -> bytes:
+    """The text in UTF-8, padded to an even length."""
+    value = text.encode()
+    return value + b" " if len(value) % 2 else value
+
+
+def _private_vr(tag: int, elements: Elements) -> str:
+    """The VR of a private element, as far as pydicom knows those of its creator (PS3.5 section 7.8)."""
+    number = tag & 0xFFFF
+    if 0x10 <= number <= 0xFF:
+        return "LO"
+    creator = elements.get(tag & 0xFFFF0000 | number >> 8)
+    if creator is None or not isinstance(creator.value, bytes):
+        return "UN"
+    try:
+        return str(private_dictionary_VR(tag, creator.value.decode("latin-1").rstrip("\0 ")))
+    except KeyError:
+        return "UN"

@@ -1,0 +1,35 @@
+"""The UIDs of an upload: derived from its key, so that the same file gets the same one whenever it is sent."""
+
+import json
+from dataclasses import dataclass
+from functools import cached_property
+from uuid import UUID, uuid5
+
+_NAMESPACE = UUID("b2b1ec6b-6b0c-4c5d-9a55-7a3ab3f4f4f1")
+
+
+@dataclass(frozen=True)
+class UploadUIDs:
+    """UIDs of the form 2.25 (PS3.5 section B.2) for what is uploaded for a patient with a key.
+
+    The PatientID is a part of them, so that a key that two archives happen to use gives each its own UIDs.
+    """
+
+    patient_id: str
+    upload_key: str
+
+    @cached_property
+    def study(self) -> str:
+        """The StudyInstanceUID."""
+        return self._derive("study")
+
+    def series(self, series_path: str) -> str:
+        """The SeriesInstanceUID of a folder."""
+        return self._derive("series", series_path)
+
+    def instance(self, identity: str) -> str:
+        """The SOPInstanceUID of a file, by its folder and content."""
+        return self._derive("instance", identity)
+
+    def _derive(self, *parts: str) -> str:
+        return f"2.25.{uuid5(_NAMESPACE, json.dumps([self.patient_id, self.upload_key, *parts])).int}"

@@ -1,0 +1,133 @@
+"""The records of uploads: what was sent with which key, so that the rest can be sent later, in any order and again."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import groupby
+
+from django.db.models import Count, Q, QuerySet
+
+from orthancproxy.dicom.uids import UploadUIDs
+from orthancproxy.errors import InvalidRequest
+from orthancproxy.models import UploadBatch, UploadedFile
+from orthancproxy.resolvers.context import RequestContext
+
+AT_ONCE = 500  # rows in one statement
+Outcome = UploadedFile.Outcome
+SEPARATOR = "\\"
+
+
+def get_uploads(context: RequestContext) -> QuerySet[UploadBatch]:
+    """The uploads that a caller may see, the newest first, with how many files are stored (`uploaded`) and `failed`."""
+    stored = Q(files__outcome=Outcome.STORED)
+    not_stored = Q(files__outcome__in=(Outcome.FAILED, Outcome.UNAVAILABLE))
+    return UploadBatch.objects.annotate(
+        uploaded=Count("files", filter=stored), failed=Count("files", filter=not_stored)
+    )
+
+
+def open_batch(
+    context: RequestContext,
+    uids: UploadUIDs,
+    *,
+    patient_name: str | None,
+    study_description: str | None,
+    default_description: str,
+) -> UploadBatch:
+    """Begin an upload, or go on with the one that has this key.
+
+    Raises InvalidRequest when the key is in use with another patient, name or description.
+    """
+    batch, is_new = UploadBatch.objects.get_or_create(
+        upload_key=uids.upload_key,
+        defaults={
+            "uploaded_by": context.username,
+            "patient_id": uids.patient_id,
+            "patient_name": patient_name or uids.patient_id,
+            "study_instance_uid": uids.study,
+            "study_description": default_description if study_description is None else study_description,
+        },
+    )
+    if is_new:
+        return batch
+    for what, known, given in (
+        ("patient", batch.patient_id, uids.patient_id),
+        ("patient name", batch.patient_name, patient_name),
+        ("study description", batch.study_description, study_description),
+    ):
+        if given is not None and given != known:
+            raise InvalidRequest(f"This upload key is in use with another {what}.")
+    batch.state = UploadBatch.State.UPLOADING
+    batch.save(update_fields=["state", "updated_at"])
+    return batch
+
+
+def register(files: Sequence[UploadedFile]) -> None:
+    """Keep the UIDs of files, before any file is rewritten that may refer to them."""
+    UploadedFile.objects.bulk_create(_distinct(files), batch_size=AT_ONCE, ignore_conflicts=True)
+
+
+def known_uids(batch: UploadBatch) -> Mapping[str, str]:
+    """The new UIDs of all studies, series and instances that were sent with this key, by the old ones.
+
+    Of several that an old one became, it is always the same: the first by series and instance.
+    """
+    uids: dict[str, str] = {}
+    rows = batch.files.exclude(sop_uid="").order_by("series_uid", "sop_uid")
+    for study, series, instance, new_series, new_instance in rows.values_list(
+        "old_study_uid", "old_series_uid", "old_sop_uid", "series_uid", "sop_uid"
+    ).iterator():
+        uids.setdefault(study, batch.study_instance_uid)
+        uids.setdefault(series, new_series)
+        uids.setdefault(instance, new_instance)
+    uids.pop("", None)
+    return uids
+
+
+def record(files: Sequence[UploadedFile]) -> None:
+    """Keep what became of files. What is stored stays so, whatever becomes of another try."""
+    stored = [file for file in files if file.outcome == Outcome.STORED]
+    UploadedFile.objects.bulk_create(
+        _distinct(stored),
+        batch_size=AT_ONCE,
+        update_conflicts=True,
+        unique_fields=["batch", "identity"],
+        update_fields=["outcome", "unresolved", "orthanc_id"],
+    )
+    others = sorted((file for file in files if file.outcome != Outcome.STORED), key=lambda file: file.outcome)
+    register(others)
+    for outcome, group in groupby(others, key=lambda file: file.outcome):
+        for part in _parts([file.identity for file in group]):
+            rows = UploadedFile.objects.filter(batch=others[0].batch, identity__in=part)
+            rows.exclude(outcome=Outcome.STORED).update(outcome=outcome)
+
+
+def take_resolvable(batch: UploadBatch, uids: Mapping[str, str]) -> Iterator[UploadedFile]:
+    """Stored files that refer to what was unknown then and is known now; each is given to one caller only."""
+    for file in batch.files.filter(outcome=Outcome.STORED).exclude(unresolved=""):
+        references = file.unresolved.split(SEPARATOR)
+        left = [uid for uid in references if uid not in uids]
+        if len(left) == len(references):
+            continue
+        taken = UploadedFile.objects.filter(pk=file.pk, unresolved=file.unresolved)
+        if taken.update(unresolved=SEPARATOR.join(left)):
+            yield file
+
+
+def close_batch(batch: UploadBatch, study_orthanc_id: str | None) -> None:
+    """Say how far the upload is when a request ends."""
+    left = set(batch.files.exclude(outcome__in=(Outcome.STORED, Outcome.FAILED)).values_list("outcome", flat=True))
+    if Outcome.UNAVAILABLE in left:
+        batch.state = UploadBatch.State.INCOMPLETE
+    else:
+        batch.state = UploadBatch.State.UPLOADING if left else UploadBatch.State.COMPLETE
+    batch.study_orthanc_id = study_orthanc_id or batch.study_orthanc_id
+    batch.save(update_fields=["state", "study_orthanc_id", "updated_at"])
+
+
+def _distinct(files: Sequence[UploadedFile]) -> list[UploadedFile]:
+    """One of each file: a statement can't write a row twice."""
+    return list({file.identity: file for file in files}.values())
+
+
+def _parts(identities: Sequence[str]) -> Iterator[Sequence[str]]:
+    for start in range(0, len(identities), AT_ONCE):
+        yield identities[start : start + AT_ONCE]

@@ -1,0 +1,108 @@
+"""The files of an upload, those within ZIP archives among them, and how each can fail."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from enum import Enum
+
+from orthancproxy import errors
+from orthancproxy.conf import conf
+from orthancproxy.dicom import zips
+from orthancproxy.dicom.sources import Source
+
+
+class UploadErrorCode(Enum):
+    """Why a file was not stored."""
+
+    NOT_DICOM = "NOT_DICOM"
+    UNREADABLE = "UNREADABLE"
+    UNSAFE = "UNSAFE"
+    TOO_LARGE = "TOO_LARGE"
+    EMPTY = "EMPTY"
+    REJECTED = "REJECTED"
+    ARCHIVE_UNAVAILABLE = "ARCHIVE_UNAVAILABLE"
+
+
+CODES: Mapping[type[errors.GatewayError], UploadErrorCode] = {
+    errors.EmptyFile: UploadErrorCode.EMPTY,
+    errors.NotDicom: UploadErrorCode.NOT_DICOM,
+    errors.UnsafeDicom: UploadErrorCode.UNSAFE,
+    errors.InvalidDicom: UploadErrorCode.UNREADABLE,
+    errors.LimitExceeded: UploadErrorCode.TOO_LARGE,
+    errors.ArchiveUnavailable: UploadErrorCode.ARCHIVE_UNAVAILABLE,
+    errors.ArchiveError: UploadErrorCode.REJECTED,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class SentFile:
+    """A file as it was sent: its name, and the folder that it belongs to, which is only a label."""
+
+    name: str
+    series_path: str
+    source: Source
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A file to store; `index` is the position of what was sent: of the ZIP archive that it was in."""
+
+    index: int
+    name: str
+    series_path: str
+    source: Source
+
+
+@dataclass(frozen=True, slots=True)
+class FailedFile:
+    """A file that was not stored, and why."""
+
+    index: int
+    name: str
+    series_path: str
+    code: UploadErrorCode
+    message: str
+
+
+def failed(entry: Entry, error: errors.GatewayError) -> FailedFile:
+    """Say why a file was not stored."""
+    code = next(CODES[kind] for kind in type(error).__mro__ if kind in CODES)
+    return FailedFile(entry.index, entry.name, entry.series_path, code, error.message)
+
+
+def unpack(files: Sequence[SentFile]) -> tuple[list[Entry], list[FailedFile]]:
+    """The files to store, those within ZIP archives among them, and what could not be taken out of these.
+
+    Raises LimitExceeded for more files or bytes than one request may upload.
+    """
+    entries: list[Entry] = []
+    failures: list[FailedFile] = []
+    room = conf.ORTHANC_MAX_UPLOAD_BYTES - sum(file.source.size for file in files)
+    for index, file in enumerate(files):
+        entry = Entry(index, file.name, file.series_path, file.source)
+        if not zips.is_zip(file.source):
+            entries.append(entry)
+            continue
+        try:
+            for member in _members(entry, conf.ORTHANC_MAX_UPLOAD_FILES - len(entries), room):
+                if isinstance(member, FailedFile):
+                    failures.append(member)
+                else:
+                    room -= member.source.size
+                    entries.append(member)
+        except (errors.InvalidDicom, errors.LimitExceeded) as error:
+            failures.append(failed(entry, error))
+    if len(entries) + len(failures) > conf.ORTHANC_MAX_UPLOAD_FILES:
+        raise errors.LimitExceeded(f"At most {conf.ORTHANC_MAX_UPLOAD_FILES} files can be uploaded at once.")
+    if room < 0:
+        raise errors.LimitExceeded(f"At most {conf.ORTHANC_MAX_UPLOAD_BYTES} bytes can be uploaded at once.")
+    return entries, failures
+
+
+def _members(entry: Entry, max_files: int, max_bytes: int) -> Iterator[Entry | FailedFile]:
+    for member in zips.extract(entry.source, max_files, max_bytes):
+        folder, _, name = member.path.rpartition("/")
+        path = "/".join(part for part in (entry.series_path, folder) if part)
+        if isinstance(member.content, errors.InvalidDicom):
+            yield failed(Entry(entry.index, name, path, entry.source), member.content)
+        else:
+            yield Entry(entry.index, name, path, member.content)

@@ -1,0 +1,46 @@
+"""Files of an upload that refer to others which came after them: stored again, with the references followed."""
+
+import logging
+import tempfile
+
+from orthancproxy.archive.storage import delete_instance, open_file, store
+from orthancproxy.dicom.intake import read
+from orthancproxy.dicom.rewrite import Target, rewrite
+from orthancproxy.dicom.sources import FileRange
+from orthancproxy.errors import GatewayError, NotFound
+from orthancproxy.models import UploadedFile
+from orthancproxy.orthanc.client import OrthancClient
+
+logger = logging.getLogger(__name__)
+
+
+def mend(client: OrthancClient, file: UploadedFile, target: Target) -> bool:
+    """Store a file again that `batches.take_resolvable` gave; return False where it is not in the archive any more.
+
+    Orthanc keeps what it has under a UID, so that the file is deleted first. When it can't be stored then, its record
+    says so, and sending it again with the upload key stores it.
+    """
+    row = UploadedFile.objects.filter(pk=file.pk)
+    deleted = False
+    try:
+        with tempfile.TemporaryFile() as copy:
+            content = open_file(client, file.orthanc_id)
+            try:
+                copy.writelines(content)
+            finally:
+                content.close()
+            copy.flush()
+            payload = rewrite(read(FileRange(copy, 0, copy.tell())), target).payload
+            delete_instance(client, file.orthanc_id)
+            deleted = True
+            store(client, payload)
+    except NotFound:
+        # somebody deleted it, and does not want it back
+        return True
+    except GatewayError as error:
+        logger.warning("references not followed", extra={"error": type(error).__name__, "lost": deleted})
+        # for the next request with this key
+        row.update(unresolved=file.unresolved)
+        if deleted:
+            row.update(outcome=UploadedFile.Outcome.UNAVAILABLE)
+    return not deleted or row.filter(outcome=UploadedFile.Outcome.STORED).exists()

@@ -1,0 +1,317 @@
+"""Uploading: the files of a folder become one study of one patient.
+
+Every file ends in exactly one of three states: uploaded, already stored, or failed. UIDs are derived from the upload
+key, so that a file that is sent again is not stored again (ADR 0007).
+"""
+
+import hashlib
+import logging
+import threading
+import unicodedata
+import uuid
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import islice
+
+from django.utils import timezone
+
+from orthancproxy.archive.hierarchy import Hierarchy
+from orthancproxy.archive.levels import Level
+from orthancproxy.archive.plan import LevelPlan, Needs
+from orthancproxy.archive.records import Resource
+from orthancproxy.archive.storage import Stored, store
+from orthancproxy.conf import conf
+from orthancproxy.dicom import intake
+from orthancproxy.dicom.intake import UID, DicomFile
+from orthancproxy.dicom.rewrite import Target, rewrite
+from orthancproxy.dicom.sources import nearby, pieces
+from orthancproxy.dicom.uids import UploadUIDs
+from orthancproxy.dicom.values import long_string, person_name
+from orthancproxy.errors import ArchiveUnavailable, GatewayError, InvalidRequest
+from orthancproxy.models import MAX_KEY, UploadBatch, UploadedFile
+from orthancproxy.observability import log_archive_failure
+from orthancproxy.orthanc.client import OrthancClient
+from orthancproxy.resolvers import batches
+from orthancproxy.resolvers.context import RequestContext
+from orthancproxy.resolvers.entries import Entry, FailedFile, SentFile, UploadErrorCode, failed, unpack
+from orthancproxy.resolvers.mending import mend
+from orthancproxy.resolvers.pipeline import in_parallel
+
+logger = logging.getLogger(__name__)
+
+RECORDED_AT_ONCE = 200  # files
+KEPT_ELEMENTS = 100_000  # about 250 bytes each
+MAX_FOLDERS_WARNED_OF = 10
+LOST = (
+    "files that were stored before could not be stored again with their references: send them once more with this key."
+)
+DEMOGRAPHICS = {"PatientName": "name", "PatientBirthDate": "birth date", "PatientSex": "sex"}
+PATIENT_BIRTH_DATE = 0x00100030
+PATIENT_SEX = 0x00100040
+STUDY_DESCRIPTION = 0x00081030
+Outcome = UploadedFile.Outcome
+
+
+@dataclass(frozen=True, slots=True)
+class UploadRequest:
+    """What somebody wants to be uploaded. Without a key, it is an upload of its own."""
+
+    files: Sequence[SentFile]
+    patient_id: str
+    patient_name: str | None = None
+    study_description: str | None = None
+    upload_key: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class UploadResult:
+    """What became of it; `uploaded`, `already_stored` and `failed` are as many as files were sent.
+
+    `study_id` and `series_ids` are Orthanc ids; None and empty where nothing is stored.
+    """
+
+    upload_key: str
+    patient_id: str
+    study_instance_uid: str
+    study_description: str
+    study_id: str | None
+    series_ids: tuple[str, ...]
+    uploaded: int
+    already_stored: int
+    failed: tuple[FailedFile, ...]
+    warnings: tuple[str, ...]
+
+
+@dataclass(slots=True)
+class Scanned:
+    """A file whose identity is known, and what is to be known of all files before the first is rewritten.
+
+    `row` is its record, and `failure` says why it can't be stored. `file` is kept as long as there is room: it saves
+    reading the file once more.
+    """
+
+    entry: Entry
+    row: UploadedFile
+    description: str = ""
+    birth_date: str = ""
+    sex: str = ""
+    file: DicomFile | None = None
+    failure: FailedFile | None = None
+    stored: Stored | None = None
+    text_kept: bool = False
+
+
+def upload(context: RequestContext, request: UploadRequest) -> UploadResult:
+    """Rewrite files and store them as one study.
+
+    Raises InvalidRequest for a value that DICOM does not allow or a key that is in use otherwise, LimitExceeded, and
+    ArchiveUnavailable where Orthanc is not there from the beginning; nothing is stored then.
+    """
+    if not request.files:
+        raise InvalidRequest("There are no files in the upload.")
+    patient_id = long_string(request.patient_id, "patient ID")
+    if not patient_id:
+        raise InvalidRequest("The patient ID is empty.")
+    patient_name = person_name(request.patient_name, "patient name") if request.patient_name else None
+    if patient_name is None:
+        person_name(patient_id, "patient ID, which is the patient name where none is given,")
+    description = request.study_description
+    if description is not None:
+        description = long_string(description, "study description")
+    uids = UploadUIDs(patient_id, _upload_key(request.upload_key))
+    plan = LevelPlan(level=Level.PATIENT, needs=Needs(frozenset(DEMOGRAPHICS)))
+    known_patient = Hierarchy(context.client).by_identifier(plan, patient_id)
+
+    entries, failures = unpack(request.files)
+    scanned = list(_kept_small(in_parallel(_scan, entries)))
+    batch = batches.open_batch(
+        context,
+        uids,
+        patient_name=patient_name,
+        study_description=description or None,
+        default_description=_own_description(scanned) or conf.ORTHANC_DEFAULT_STUDY_DESCRIPTION,
+    )
+    result = _Upload(context.client, batch, uids).carry_out(scanned)
+    failures += (file.failure for file in scanned if file.failure)
+    stored = [file.stored for file in scanned if file.stored]
+    already_stored = sum(one.before for one in stored)
+    logger.info(
+        "upload",
+        extra={"uploaded": len(stored) - already_stored, "already_stored": already_stored, "failed": len(failures)},
+    )
+    return UploadResult(
+        upload_key=batch.upload_key,
+        patient_id=batch.patient_id,
+        study_instance_uid=batch.study_instance_uid,
+        study_description=batch.study_description,
+        study_id=stored[0].study_id if stored else None,
+        series_ids=tuple(sorted({one.series_id for one in stored})),
+        uploaded=len(stored) - already_stored,
+        already_stored=already_stored,
+        failed=tuple(sorted(failures, key=lambda failure: failure.index)),
+        warnings=(*_warnings(known_patient, batch, scanned), *result),
+    )
+
+
+class _Upload:
+    """One request's part of an upload."""
+
+    def __init__(self, client: OrthancClient, batch: UploadBatch, uids: UploadUIDs) -> None:
+        self._client = client
+        self._batch = batch
+        self._uids = uids
+        self._moment = timezone.localtime(batch.created_at)
+        self._known_uids = batches.known_uids(batch)
+        # set when Orthanc is gone, so that the rest of the files does not wait for it one by one
+        self._is_down = threading.Event()
+
+    def carry_out(self, scanned: Sequence[Scanned]) -> list[str]:
+        """Store the files, keep records of them, and return warnings."""
+        for file in scanned:
+            file.row.batch = self._batch
+            if not file.failure:
+                file.row.series_uid = self._uids.series(file.entry.series_path)
+                file.row.sop_uid = self._uids.instance(file.row.identity)
+        batches.register([file.row for file in scanned])
+        self._known_uids = batches.known_uids(self._batch)
+        finished = in_parallel(self._store, scanned)
+        while part := list(islice(finished, RECORDED_AT_ONCE)):
+            batches.record([file.row for file in part])
+        lost = self._mend()
+        study_id = next((file.stored.study_id for file in scanned if file.stored), None)
+        batches.close_batch(self._batch, study_id)
+        return [f"{lost} {LOST}"] if lost else []
+
+    def _store(self, file: Scanned) -> Scanned:
+        """Rewrite and send a file; its record says what became of it."""
+        if file.failure:
+            return file
+        try:
+            if self._is_down.is_set():
+                raise ArchiveUnavailable("The archive can't be reached.")
+            rewritten = rewrite(file.file or intake.read(file.entry.source), self._target(file.row))
+            file.file = None
+            file.stored = store(self._client, rewritten.payload)
+            file.text_kept = rewritten.text_kept
+            file.row.unresolved = batches.SEPARATOR.join(sorted(rewritten.unresolved))
+            file.row.orthanc_id = file.stored.instance_id
+            file.row.outcome = Outcome.STORED
+        except GatewayError as error:
+            file.failure = failed(file.entry, error)
+            file.row.outcome = Outcome.FAILED
+            if isinstance(error, ArchiveUnavailable):
+                file.row.outcome = Outcome.UNAVAILABLE
+                self._look_whether_it_is_down(error)
+        return file
+
+    def _look_whether_it_is_down(self, error: ArchiveUnavailable) -> None:
+        if self._is_down.is_set():
+            return
+        try:
+            self._client.ping()
+        except GatewayError:
+            self._is_down.set()
+            log_archive_failure(error, UploadErrorCode.ARCHIVE_UNAVAILABLE.value)
+
+    def _mend(self) -> int:
+        """Follow references to files that came later; return how many files that cost."""
+        # what was sent meanwhile with the same key counts
+        self._known_uids = batches.known_uids(self._batch)
+        lost = 0
+        for row in batches.take_resolvable(self._batch, self._known_uids):
+            lost += not mend(self._client, row, self._target(row))
+        return lost
+
+    def _target(self, row: UploadedFile) -> Target:
+        return Target(
+            patient_id=self._batch.patient_id,
+            patient_name=self._batch.patient_name,
+            study_instance_uid=self._batch.study_instance_uid,
+            series_instance_uid=row.series_uid,
+            sop_instance_uid=row.sop_uid,
+            study_description=self._batch.study_description,
+            moment=self._moment,
+            uids=self._known_uids,
+        )
+
+
+def _scan(entry: Entry) -> Scanned:
+    """Tell what a file is, before any is rewritten."""
+    source = nearby(entry.source)
+    digest = hashlib.sha256(entry.series_path.encode(errors="surrogatepass") + b"\0")
+    for piece in pieces(source):
+        digest.update(piece)
+    row = UploadedFile(identity=digest.hexdigest())
+    try:
+        file = intake.read(source)
+    except GatewayError as error:
+        row.outcome = Outcome.FAILED
+        return Scanned(entry, row, failure=failed(entry, error))
+    row.old_study_uid = _uid(file.study_instance_uid)
+    row.old_series_uid = _uid(file.series_instance_uid)
+    row.old_sop_uid = _uid(file.sop_instance_uid)
+    return Scanned(
+        entry,
+        row,
+        file=file,
+        description=file.text(STUDY_DESCRIPTION),
+        birth_date=file.text(PATIENT_BIRTH_DATE),
+        sex=file.text(PATIENT_SEX),
+    )
+
+
+def _kept_small(scanned: Iterator[Scanned]) -> Iterator[Scanned]:
+    """The files with what was read of them as long as that is little: never their pixels."""
+    room = KEPT_ELEMENTS
+    for file in scanned:
+        if file.file:
+            room -= len(file.file.elements)
+            file.file = replace(file.file, source=file.entry.source) if room > 0 and not file.file.inflated else None
+        yield file
+
+
+def _uid(text: str) -> str:
+    return text if UID.fullmatch(text) else ""
+
+
+def _upload_key(given: str | None) -> str:
+    if not given:
+        return str(uuid.uuid4())
+    if len(given) > MAX_KEY or any(unicodedata.category(character) in ("Cc", "Cs") for character in given):
+        raise InvalidRequest(f"An upload key has at most {MAX_KEY} characters, and no control characters.")
+    return given
+
+
+def _own_description(scanned: Sequence[Scanned]) -> str:
+    """The files' own StudyDescription where they agree; empty where they do not, or have none."""
+    descriptions = {file.description for file in scanned if not file.failure}
+    own = descriptions.pop() if len(descriptions) == 1 else ""
+    return "" if any(unicodedata.category(character) == "Cc" for character in own) else own
+
+
+def _warnings(known: Resource | None, batch: UploadBatch, scanned: Sequence[Scanned]) -> Iterator[str]:
+    """What the sender should look at. It tells nothing of what is in the archive already."""
+    good = [file for file in scanned if file.stored]
+    if known is not None:
+        sent = {
+            "PatientName": {batch.patient_name},
+            "PatientBirthDate": {file.birth_date for file in good},
+            "PatientSex": {file.sex for file in good},
+        }
+        for keyword, what in DEMOGRAPHICS.items():
+            there = _comparable(known.tags.get(keyword, ""))
+            if there and any(value and _comparable(value) != there for value in sent[keyword]):
+                yield f"This patient ID is already in the archive under another {what}."
+    series: dict[str, set[str]] = defaultdict(set)
+    for file in good:
+        series[file.entry.series_path].add(file.row.old_series_uid)
+    for path, uids in islice(((path, uids) for path, uids in series.items() if len(uids) > 1), MAX_FOLDERS_WARNED_OF):
+        yield f"The folder {path!r} has files of {len(uids)} series, which became one."
+    if kept := sum(file.text_kept for file in good):
+        yield f"{kept} files have text that their SpecificCharacterSet does not allow: it was taken for Latin-1."
+
+
+def _comparable(value: str) -> str:
+    """A value without padding and without the delimiters of empty components at its end."""
+    return unicodedata.normalize("NFC", value).strip(" \0").rstrip("^= ")

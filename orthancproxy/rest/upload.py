@@ -1,0 +1,74 @@
+"""The upload of the REST contract."""
+
+from collections.abc import Mapping, Sequence
+from typing import IO, Any, cast
+
+from django.http import HttpRequest
+from rest_framework.parsers import BaseParser, DataAndFiles
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from orthancproxy.errors import InvalidRequest
+from orthancproxy.multipart import receive
+from orthancproxy.resolvers.entries import SentFile
+from orthancproxy.resolvers.upload import UploadRequest, upload
+from orthancproxy.rest import openapi
+from orthancproxy.rest.serializers import UploadSerializer
+from orthancproxy.rest.views import GatewayView, context_of
+
+
+class FormParser(BaseParser):
+    """A form with any number of files, which stay on disk."""
+
+    media_type = "multipart/form-data"
+
+    def parse(
+        self, stream: IO[Any], media_type: str | None = None, parser_context: Mapping[str, Any] | None = None
+    ) -> "DataAndFiles[Any, Any]":
+        """Return fields and files."""
+        form = receive(cast("HttpRequest", stream))
+        return DataAndFiles(form.fields, form.files)
+
+
+class UploadView(GatewayView):
+    """Files of a folder, to be one study of one patient."""
+
+    parser_classes = (FormParser,)
+
+    def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
+        """Read the form before authentication does: the check for forgery looks for a token in it."""
+        _ = request.data
+        super().initial(request, *args, **kwargs)
+
+    @openapi.upload
+    def post(self, request: Request) -> Response:
+        """Store the files."""
+        form = cast("Any", request.data)
+        result = upload(
+            context_of(request),
+            UploadRequest(
+                files=_files(request),
+                patient_id=_required(form, "patient_id"),
+                patient_name=form.get("patient_name"),
+                study_description=form.get("study_description"),
+                upload_key=form.get("upload_key"),
+            ),
+        )
+        return Response(UploadSerializer(result).data, status=200 if result.study_id else 400)
+
+
+def _required(form: Any, name: str) -> str:
+    value = form.get(name)
+    if not value:
+        raise InvalidRequest(f"The field {name} is missing.")
+    return str(value)
+
+
+def _files(request: Request) -> Sequence[SentFile]:
+    files = cast("Any", request.FILES).getlist("files")
+    paths = cast("Any", request.data).getlist("series_path") or [""] * len(files)
+    if len(paths) != len(files):
+        raise InvalidRequest(
+            f"There are {len(files)} files and {len(paths)} times series_path: give one for each file."
+        )
+    return [SentFile(file.name, path, file.source) for file, path in zip(files, paths, strict=True)]

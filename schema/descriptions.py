@@ -1,0 +1,32 @@
+"""Descriptions of what is defined elsewhere: strawberry_django's pagination, and the enums of the layers below."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from strawberry_django.pagination import OffsetPaginated, OffsetPaginationInfo, OffsetPaginationInput
+
+_TYPES: Mapping[Any, str] = {
+    OffsetPaginationInfo: "Where a page is in a list.",
+    OffsetPaginationInput: "Which part of a list.",
+    OffsetPaginated: "A part of a list.",
+}
+_FIELDS = {
+    "offset": "How many to skip.",
+    "limit": "How many at most.",
+    "page_info": "Where this page is in the list.",
+    "total_count": "How many there are in all.",
+    "results": "The items of this page.",
+}
+
+
+def describe_enum(enum: Any, values: Mapping[Any, str]) -> None:
+    """Say what each value of an enum means. Raises KeyError when one is missing."""
+    described = {value.value: description for value, description in values.items()}
+    for value in enum.__strawberry_definition__.values:
+        value.description = described[value.value]
+
+
+for _type, _description in _TYPES.items():
+    _type.__strawberry_definition__.description = _description
+    for _field in _type.__strawberry_definition__.fields:
+        _field.description = _FIELDS[_field.python_name]

@@ -1,0 +1,45 @@
+"""The root fields that write."""
+
+from typing import Annotated, Any, cast
+
+import strawberry
+
+from orthancproxy.errors import InvalidRequest
+from orthancproxy.multipart import ReceivedFile
+from orthancproxy.resolvers import upload
+from orthancproxy.resolvers.entries import SentFile
+from schema.context import Info
+from schema.threads import in_thread
+from schema.uploads import UploadInput, UploadPayload
+
+
+@strawberry.type(description="What can be changed.")
+class Mutation:
+    """What can be changed."""
+
+    @strawberry.mutation(description="Store a folder of DICOM files as one study of one patient.")
+    async def upload_patient(
+        self,
+        info: Info,
+        input: Annotated[UploadInput, strawberry.argument(description="What to store.")],  # noqa: A002 - the contract's
+    ) -> UploadPayload:
+        """Store it."""
+        request = upload.UploadRequest(
+            files=_files(input),
+            patient_id=input.patient_id,
+            patient_name=input.patient_name,
+            study_description=input.study_description,
+            upload_key=input.upload_key,
+        )
+        result = await in_thread(upload.upload)(info.context.gateway, request)
+        return cast("UploadPayload", result)
+
+
+def _files(given: UploadInput) -> list[SentFile]:
+    files: list[Any] = list(given.files)
+    if not all(isinstance(file, ReceivedFile) for file in files):
+        raise InvalidRequest("The files are to be sent as a GraphQL multipart request.")
+    paths = given.series_paths or [""] * len(files)
+    if len(paths) != len(files):
+        raise InvalidRequest(f"There are {len(files)} files and {len(paths)} seriesPaths: give one for each file.")
+    return [SentFile(file.name, path, file.source) for file, path in zip(files, paths, strict=True)]

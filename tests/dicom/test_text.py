@@ -1,0 +1,382 @@
+"""Text becomes UTF-8 and means what it meant, whatever character set it was in (PS3.3 section C.12.1.1.2)."""
+
+import warnings
+from collections.abc import Mapping
+from io import BytesIO
+from pathlib import Path
+
+import pytest
+from pydicom import data as pydicom_data
+from pydicom.dataset import FileDataset
+from pydicom.uid import CTImageStorage, ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
+
+from orthancproxy.errors import InvalidDicom
+from tests.dicom.comparison import REWRITTEN, texts, values
+from tests.dicom.encoding import BIG_ENDIAN, EXPLICIT, IMPLICIT, Encoding, part10
+from tests.dicom.targets import PATIENT_ID, PATIENT_NAME, STUDY_DESCRIPTION, dataset, reread, result, rewritten
+
+CHARSET_FILES = sorted((Path(pydicom_data.__file__).parent / "charset_files").glob("*.dcm"))
+
+NATIVE = {
+    "implicit little endian": (ImplicitVRLittleEndian, IMPLICIT),
+    "explicit little endian": (ExplicitVRLittleEndian, EXPLICIT),
+    "explicit big endian": (ExplicitVRBigEndian, BIG_ENDIAN),
+}
+
+CHARACTER_SETS: Mapping[str, tuple[str, bytes, str]] = {
+    "Latin 1": ("ISO_IR 100", b"Andr\xe9 \xd8", "André Ø"),
+    "Latin 2": ("ISO_IR 101", b"Wa\xb3\xeasa", "Wałęsa"),
+    "Latin 5": ("ISO_IR 148", b"\xddstanbul", "İstanbul"),
+    "Cyrillic": ("ISO_IR 144", "Люкceмбypг".encode("iso8859_5"), "Люкceмбypг"),
+    "Arabic": ("ISO_IR 127", "قباني لنزار".encode("iso8859_6"), "قباني لنزار"),
+    "Greek": ("ISO_IR 126", "Διονυσιος".encode("iso8859_7"), "Διονυσιος"),
+    "Hebrew": ("ISO_IR 138", "שרון דבורה".encode("iso8859_8"), "שרון דבורה"),
+    "Thai": ("ISO_IR 166", "นามสกุล".encode("tis_620"), "นามสกุล"),
+    "half-width katakana": ("ISO_IR 13", b"\xd4\xcf\xc0\xde \xc0\xdb\xb3", "ﾔﾏﾀﾞ ﾀﾛｳ"),
+    "kanji with 0x5C within": ("\\ISO 2022 IR 87", b"A\x1b$BF|K\\\x1b(BB", "A日本B"),
+    "kanji and katakana": ("ISO 2022 IR 13\\ISO 2022 IR 87", b"\xd4\xcf \x1b$BK\\\x1b(J", "ﾔﾏ 本"),
+    "supplementary kanji": ("ISO 2022 IR 6\\ISO 2022 IR 159", b"\x1b$(D0!\x1b(B", "丂"),
+    "Korean": ("\\ISO 2022 IR 149", b"\x1b$)C\xb1\xe8\xc8\xf1\xc1\xdf", "김희중"),
+    "Korean without an empty first value": ("ISO 2022 IR 149", b"\x1b$)C\xb1\xe8\xc8\xf1\xc1\xdf", "김희중"),
+    "Korean without escape sequences": ("ISO 2022 IR 149", b"\xb1\xe8\xc8\xf1\xc1\xdf", "김희중"),
+    "simplified Chinese": ("\\ISO 2022 IR 58", b"\x1b$)A\xd0\xa1\xb6\xab", "小东"),
+    "GB18030 that ends in 0x5C": ("GB18030", "小嘰".encode("gb18030"), "小嘰"),
+    "GB18030 of four bytes": ("GB18030", "ༀ".encode("gb18030"), "ༀ"),
+    "GBK that ends in 0x5C": ("GBK", "誠".encode("gbk"), "誠"),
+    "UTF-8": ("ISO_IR 192", "서울 😀 e\u0301".encode(), "서울 😀 e\u0301"),
+    "ASCII": ("", b"Plain 1.5 ~", "Plain 1.5 ~"),
+}
+
+character_sets = pytest.mark.parametrize(
+    ("character_set", "value", "text"), CHARACTER_SETS.values(), ids=CHARACTER_SETS
+)
+
+
+def _with_text(character_set: str, elements: Mapping[int, bytes], encoding: Encoding = EXPLICIT) -> bytes:
+    specific = encoding.element(0x00080005, "CS", character_set.encode())
+    syntax = ImplicitVRLittleEndian if encoding.implicit else ExplicitVRLittleEndian
+    return part10(
+        encoding.dataset({0x00080005: specific, **elements}), ExplicitVRBigEndian if encoding.big_endian else syntax
+    )
+
+
+def _kept_texts(file: FileDataset) -> dict[str, list[str]]:
+    """Every text but those that rewriting replaces."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return {
+            path: value for path, value in texts(file).items() if path not in {f"/{_tag(tag)}" for tag in REWRITTEN}
+        }
+
+
+def _tag(tag: int) -> str:
+    return f"({tag >> 16:04X},{tag & 0xFFFF:04X})"
+
+
+def _character_sets(file: FileDataset) -> list[object]:
+    """The SpecificCharacterSet of the file, and of each item that has one."""
+    found: list[object] = []
+    file.walk(lambda _, element: found.append(element.value) if element.tag == 0x00080005 else None)
+    return found
+
+
+def _charset_file(path: Path) -> bytes:
+    """One of pydicom's files, with the SOPClassUID that two of them lack."""
+    content = path.read_bytes()
+    file = dataset(content)
+    if "SOPClassUID" in file:
+        return content
+    file.SOPClassUID = CTImageStorage
+    whole = BytesIO()
+    file.save_as(whole)
+    return whole.getvalue()
+
+
+@pytest.mark.parametrize("path", CHARSET_FILES, ids=lambda path: path.name)
+def test_each_charset_file_of_pydicom_keeps_its_texts(path: Path) -> None:
+    data = _charset_file(path)
+    old = dataset(data)
+
+    new = result(data)
+    new_file = dataset(bytes(new.payload))
+
+    assert _kept_texts(new_file) == _kept_texts(old)
+    assert set(_character_sets(new_file)) == {"ISO_IR 192"}
+    assert not new.text_kept
+
+
+@pytest.mark.parametrize("path", CHARSET_FILES, ids=lambda path: path.name)
+def test_the_names_of_a_charset_file_survive_being_given_as_the_new_ones(path: Path) -> None:
+    data = _charset_file(path)
+    names = values(dataset(data)["PatientName"]) if "PatientName" in dataset(data) else ["洪^吉洞"]
+
+    new = reread(data, patient_name="\\".join(names))
+
+    assert values(new["PatientName"]) == names
+
+
+def test_there_are_charset_files() -> None:
+    assert len(CHARSET_FILES) >= 16
+
+
+@character_sets
+@pytest.mark.parametrize(("_syntax", "encoding"), NATIVE.values(), ids=NATIVE)
+def test_text_is_decoded_by_its_character_set(
+    character_set: str, value: bytes, text: str, _syntax: str, encoding: Encoding
+) -> None:
+    elements = {
+        0x00080080: encoding.element(0x00080080, "LO", value),
+        0x00080081: encoding.element(0x00080081, "ST", value),
+        0x00081010: encoding.element(0x00081010, "SH", value),
+        0x001021B0: encoding.element(0x001021B0, "LT", value),
+        0x0040A160: encoding.element(0x0040A160, "UT", value),
+        0x00080119: encoding.element(0x00080119, "UC", value),
+    }
+
+    new = reread(_with_text(character_set, elements, encoding))
+
+    assert new.InstitutionName == text
+    assert new.InstitutionAddress == text
+    assert new.StationName == text
+    assert new.AdditionalPatientHistory == text
+    assert new.TextValue == text
+    assert new.LongCodeValue == text
+
+
+@character_sets
+def test_text_is_utf8_in_the_file(character_set: str, value: bytes, text: str) -> None:
+    payload = rewritten(_with_text(character_set, {0x00080080: EXPLICIT.element(0x00080080, "LO", value)}))
+
+    assert text.encode() in payload
+    assert dataset(payload).InstitutionName == text
+
+
+@character_sets
+def test_items_without_a_character_set_have_that_of_the_file(character_set: str, value: bytes, text: str) -> None:
+    item = EXPLICIT.element(0x00080104, "LO", value)
+    inner = EXPLICIT.sequence(0x00081140, item, defined=False)
+    sequence = EXPLICIT.sequence(0x00081032, item, inner + item)
+
+    new = reread(_with_text(character_set, {0x00081032: sequence}))
+
+    first, second = new.ProcedureCodeSequence
+    assert first.CodeMeaning == second.CodeMeaning == text
+    assert second.ReferencedImageSequence[0].CodeMeaning == text
+
+
+@character_sets
+@pytest.mark.parametrize("defined", [True, False], ids=["defined lengths", "delimiters"])
+def test_items_with_a_character_set_of_their_own_are_decoded_by_it(
+    character_set: str, value: bytes, text: str, *, defined: bool
+) -> None:
+    own = EXPLICIT.element(0x00080005, "CS", character_set.encode()) + EXPLICIT.element(0x00080104, "LO", value)
+    # an item of the item has the character set of the item
+    own += EXPLICIT.sequence(0x00081140, EXPLICIT.element(0x00080104, "LO", value), defined=defined)
+    other = EXPLICIT.element(0x00080104, "LO", "Größe".encode("latin-1"))
+    sequence = EXPLICIT.sequence(0x00081032, own, other, defined=defined)
+    data = _with_text("ISO_IR 100", {0x00081032: sequence})
+
+    new = reread(data)
+
+    first, second = new.ProcedureCodeSequence
+    assert first.CodeMeaning == text
+    assert first.ReferencedImageSequence[0].CodeMeaning == text
+    assert second.CodeMeaning == "Größe"
+    assert set(_character_sets(new)) == {"ISO_IR 192"}
+
+
+@pytest.mark.parametrize(
+    ("character_set", "value", "name"),
+    [
+        (
+            "\\ISO 2022 IR 87",
+            b"Yamada^Tarou=\x1b$B;3ED\x1b(B^\x1b$BB@O:\x1b(B=\x1b$B$d$^$@\x1b(B^\x1b$B$?$m$&\x1b(B",
+            "Yamada^Tarou=山田^太郎=やまだ^たろう",
+        ),
+        (
+            "\\ISO 2022 IR 149",
+            b"Hong^Gildong=\x1b$)C\xfb\xf3^\x1b$)C\xd1\xce\xd4\xd7=\x1b$)C\xc8\xab^\x1b$)C\xb1\xe6\xb5\xbf",
+            "Hong^Gildong=洪^吉洞=홍^길동",
+        ),
+        ("GB18030", b"Wang^XiaoDong=\xcd\xf5^\xd0\xa1\xb6\xab=", "Wang^XiaoDong=王^小东"),
+        ("ISO_IR 192", "Wang^XiaoDong=王^小東".encode(), "Wang^XiaoDong=王^小東"),
+    ],
+    ids=["Japanese", "Korean", "Chinese", "UTF-8"],
+)
+def test_names_keep_their_three_groups(character_set: str, value: bytes, name: str) -> None:
+    elements = {0x00080090: EXPLICIT.element(0x00080090, "PN", value)}
+
+    new = reread(_with_text(character_set, elements))
+
+    assert str(new.ReferringPhysicianName).rstrip("=") == name
+    assert new.ReferringPhysicianName.alphabetic == name.split("=", maxsplit=1)[0]
+    assert new.ReferringPhysicianName.ideographic == name.split("=")[1]
+
+
+def test_names_of_several_people_keep_their_number() -> None:
+    value = b"\x1b$BK\\\x1b(B^A\\B^\x1b$BK\\\x1b(B\\C"
+
+    new = reread(_with_text("\\ISO 2022 IR 87", {0x00081050: EXPLICIT.element(0x00081050, "PN", value)}))
+
+    assert [str(name) for name in new.PerformingPhysicianName] == ["本^A", "B^本", "C"]
+
+
+@pytest.mark.parametrize(("tag", "vr"), [(0x00101000, "LO"), (0x00081010, "SH"), (0x00080119, "UC")])
+def test_multiple_values_stay_multiple(tag: int, vr: str) -> None:
+    value = b"\x1b$BF|K\\\x1b(B\\B\\\\\x1b$BK\\\x1b(B"
+    elements = {
+        tag: EXPLICIT.element(tag, vr, value),
+        0x00081072: EXPLICIT.sequence(0x00081072, EXPLICIT.element(0x00101000, "LO", value)),
+    }
+
+    new = reread(_with_text("\\ISO 2022 IR 87", elements))
+
+    assert list(new[tag].value) == ["日本", "B", "", "本"]
+    assert list(new.OperatorIdentificationSequence[0].OtherPatientIDs) == ["日本", "B", "", "本"]
+
+
+def test_a_backslash_in_a_text_of_one_value_is_a_character() -> None:
+    value = b"C:\\\xb1\xe8\\next"
+    elements = {0x00104000: EXPLICIT.element(0x00104000, "LT", value)}
+
+    new = reread(_with_text("\\ISO 2022 IR 149", {0x00104000: EXPLICIT.element(0x00104000, "LT", b"C:\\a\\b")}))
+    korean = reread(_with_text("GBK", elements))
+
+    assert new.PatientComments == "C:\\a\\b"
+    assert korean.PatientComments == value.decode("gbk")
+
+
+def test_line_ends_and_tabs_in_text_stay() -> None:
+    value = b"one\r\ntwo\n\tthree \xe9\x0c"
+
+    new = reread(_with_text("ISO_IR 100", {0x0040A160: EXPLICIT.element(0x0040A160, "UT", value)}))
+
+    assert new.TextValue == value.decode("latin-1")
+
+
+def test_korean_for_a_file_without_a_character_set() -> None:
+    payload = rewritten(part10(EXPLICIT.dataset()))
+    new = dataset(payload)
+
+    assert new.SpecificCharacterSet == "ISO_IR 192"
+    assert (new.PatientID, new.StudyDescription) == (PATIENT_ID, STUDY_DESCRIPTION)
+    assert str(new.PatientName) == PATIENT_NAME
+    assert EXPLICIT.element(0x00100020, "LO", PATIENT_ID.encode()) in payload
+    assert b"?" not in payload
+
+
+@character_sets
+def test_the_old_patient_within_sequences_is_recognised_in_any_character_set(
+    character_set: str, value: bytes, text: str
+) -> None:
+    same = EXPLICIT.element(0x00100020, "LO", value)
+    other = EXPLICIT.element(0x00100020, "LO", value + b"2 ")
+    elements = {
+        0x00100020: same,
+        0x00101002: EXPLICIT.sequence(0x00101002, same, other, defined=False),
+    }
+
+    new = reread(_with_text(character_set, elements))
+
+    assert [item.PatientID for item in new.OtherPatientIDsSequence] == [PATIENT_ID, f"{text}2"]
+
+
+@character_sets
+def test_private_text_is_decoded_where_the_file_says_that_it_is_text(
+    character_set: str, value: bytes, text: str
+) -> None:
+    private = (
+        EXPLICIT.element(0x00090010, "LO", b"GATEWAY TESTS")
+        + EXPLICIT.element(0x00091001, "LO", value)
+        + EXPLICIT.element(0x00091002, "UN", value)
+    )
+
+    payload = rewritten(_with_text(character_set, {0x00090010: private}))
+
+    assert dataset(payload)[0x00091001].value == text
+    assert EXPLICIT.element(0x00091002, "UN", value) in payload
+
+
+def test_a_private_creator_is_text_in_implicit_vr_too() -> None:
+    private = IMPLICIT.element(0x00090010, "LO", b"Soci\xe9t\xe9") + IMPLICIT.element(0x00091001, "OB", b"\xe9\xff")
+
+    payload = rewritten(_with_text("ISO_IR 100", {0x00090010: private}, IMPLICIT))
+
+    assert IMPLICIT.element(0x00090010, "LO", "Société".encode()) in payload
+    assert IMPLICIT.element(0x00091001, "OB", b"\xe9\xff") in payload
+
+
+@pytest.mark.parametrize(
+    ("character_set", "value"),
+    [
+        ("ISO_IR 192", b"\xff\xfe\xe9 A"),
+        ("", b"Andr\xe9 B"),
+        ("ISO_IR 999", b"\xe9\xe8"),
+        ("GB18030", b"\x81\xff\xff "),
+    ],
+    ids=["no UTF-8", "no character set", "an unknown character set", "no GB18030"],
+)
+def test_text_that_is_not_in_its_character_set_keeps_every_byte(character_set: str, value: bytes) -> None:
+    new = result(_with_text(character_set, {0x00080080: EXPLICIT.element(0x00080080, "LO", value)}))
+
+    file = dataset(bytes(new.payload))
+    assert file.InstitutionName == value.decode("latin-1").rstrip(" ")
+    assert (file.PatientID, file.SpecificCharacterSet) == (PATIENT_ID, "ISO_IR 192")
+
+
+def test_text_kept_byte_by_byte_is_told() -> None:
+    undecodable = EXPLICIT.element(0x00080080, "LO", b"\xff\xfe")
+
+    assert result(_with_text("ISO_IR 192", {0x00080080: undecodable})).text_kept
+    nested = EXPLICIT.sequence(0x00081032, EXPLICIT.element(0x00080104, "LO", b"\xff\xfe"))
+    assert result(_with_text("ISO_IR 192", {0x00081032: nested})).text_kept
+
+
+@character_sets
+def test_text_that_was_decoded_is_not_told_as_kept(character_set: str, value: bytes, text: str) -> None:
+    assert text
+    assert not result(_with_text(character_set, {0x00080080: EXPLICIT.element(0x00080080, "LO", value)})).text_kept
+
+
+def test_values_that_no_character_set_applies_to_stay() -> None:
+    elements = {
+        0x00080008: EXPLICIT.element(0x00080008, "CS", b"DERIVED\\\xe9"),
+        0x00081190: EXPLICIT.element(0x00081190, "UR", b"http://h/\xe9"),
+        0x00420011: EXPLICIT.element(0x00420011, "OB", b"%PDF \xe9\\\x1b$B"),
+    }
+
+    payload = rewritten(_with_text("ISO_IR 100", elements))
+
+    for element in elements.values():
+        assert element in payload
+
+
+def test_the_longest_text_that_dicom_allows_is_whole() -> None:
+    # 10,240 characters of two bytes each become three bytes each (PS3.5 section 6.2)
+    text = "한" * 10_240
+    element = EXPLICIT.element(0x00104000, "LT", text.encode("gb18030"))
+
+    assert reread(_with_text("GB18030", {0x00104000: element})).PatientComments == text
+
+
+def test_text_without_a_limit_grows_beyond_two_bytes_of_length() -> None:
+    element = EXPLICIT.element(0x0040A160, "UT", b"\xe9" * 100_000)
+
+    assert reread(_with_text("ISO_IR 100", {0x0040A160: element})).TextValue == "é" * 100_000
+
+
+def test_text_that_does_not_fit_its_vr_in_utf8_is_refused() -> None:
+    element = EXPLICIT.element(0x00104000, "LT", b"\xe9" * 40_000)
+
+    with pytest.raises(InvalidDicom):
+        reread(_with_text("ISO_IR 100", {0x00104000: element}))
+
+
+def test_text_of_unknown_vr_is_decoded_where_the_dictionary_knows_it_as_text() -> None:
+    element = EXPLICIT.element(0x00080080, "UN", "Größe".encode("latin-1"))
+    nested = EXPLICIT.sequence(0x00081032, EXPLICIT.element(0x00080104, "UN", "Größe".encode("latin-1")))
+
+    new = reread(_with_text("ISO_IR 100", {0x00080080: element, 0x00081032: nested}))
+
+    assert new.InstitutionName == "Größe"
+    assert new.ProcedureCodeSequence[0].CodeMeaning == "Größe"
