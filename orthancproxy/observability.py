@@ -71,6 +71,8 @@ def logging_config(log_format: str) -> dict[str, Any]:
             "django.request": {"filters": ["failures"]},
             # the request's own line says it
             "django.server": {"handlers": [], "level": "CRITICAL", "propagate": True},
+            # it quotes the files that it reads
+            "pydicom": {"handlers": [], "level": "CRITICAL", "propagate": False},
             "uvicorn": {"handlers": [], "level": "INFO", "propagate": True},
             "uvicorn.access": {"handlers": [], "level": "CRITICAL", "propagate": False},
         },

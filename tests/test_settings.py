@@ -134,6 +134,22 @@ def test_without_a_database_url_the_database_is_a_file_in_the_data_folder(tmp_pa
     assert database["NAME"] == str(tmp_path / "gateway.sqlite3")
 
 
+def test_workers_that_write_to_sqlite_wait_for_each_other(tmp_path: Path) -> None:
+    for url in ("", f"sqlite:///{tmp_path}/own.sqlite3"):
+        options = Environment({}).database(url, tmp_path)["OPTIONS"]
+        assert options["timeout"] >= 10
+        assert "journal_mode=WAL" in options["init_command"]
+
+
+def test_a_time_zone_is_one_that_exists() -> None:
+    environment = Environment({})
+    assert environment.time_zone("Asia/Seoul") == "Asia/Seoul"
+    assert environment.problems == []
+    for name in ("Asia/Soul", "../etc/passwd", "/etc/passwd", "", "a\0"):
+        assert environment.time_zone(name) == "UTC"
+        assert "TZ" in environment.problems.pop()
+
+
 def test_a_database_url_names_the_database(tmp_path: Path) -> None:
     database = Environment({}).database("postgres://me:p%40ss@db:5433/gateway", tmp_path)
     assert database["ENGINE"] == "django.db.backends.postgresql"

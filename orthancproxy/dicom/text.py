@@ -1,5 +1,6 @@
 """Text in any character set of DICOM (PS3.3 section C.12.1.1.2) to UTF-8, without loss."""
 
+import warnings
 from collections.abc import Sequence
 from typing import cast
 
@@ -17,6 +18,9 @@ DEFAULT = "iso8859"
 LEFT_BY_PYDICOM = ("\x1b$)A",)
 
 Encodings = Sequence[str]
+
+# they quote what stands in a file
+warnings.filterwarnings("ignore", category=UserWarning, module=r"pydicom\.charset")
 
 
 def encodings_of(elements: Elements, above: Encodings = (DEFAULT,)) -> Encodings:

@@ -12,6 +12,8 @@ from django.core.checks import run_checks
 from django.core.exceptions import ImproperlyConfigured
 from django.core.handlers.asgi import ASGIHandler
 
+from orthancproxy.project.body_limit import limit_bodies
+
 logger = logging.getLogger(__name__)
 
 
@@ -33,4 +35,4 @@ def start() -> ASGIHandler:
     return get_asgi_application()
 
 
-application = start()
+application = limit_bodies(start())

@@ -78,7 +78,7 @@ class Environment:
         """Return the name of a time zone, or UTC where there is none of that name."""
         try:
             zoneinfo.ZoneInfo(name)
-        except (OSError, ValueError):
+        except (KeyError, OSError, ValueError):
             self.problems.append(f"TZ must be the name of a time zone, such as Asia/Seoul, not {name!r}.")
             return "UTC"
         return name

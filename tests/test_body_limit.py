@@ -1,0 +1,88 @@
+"""Bodies that are too long are refused before Django writes them to disk."""
+
+import asyncio
+import json
+from collections.abc import Awaitable, Iterator, Mapping
+from typing import Any
+
+import pytest
+from pytest_django import Settings
+
+from orthancproxy.project import body_limit
+from orthancproxy.project.body_limit import limit_bodies
+
+FORM = {b"content-type": b"multipart/form-data; boundary=b"}
+
+
+async def application(scope: Mapping[str, Any], receive: Any, send: Any) -> None:
+    """Read as Django does: the whole body, or nothing after a client that went away."""
+    size = 0
+    while True:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            return
+        size += len(message["body"])
+        if not message.get("more_body"):
+            break
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    await send({"type": "http.response.body", "body": str(size).encode()})
+
+
+def answer(pieces: list[bytes], headers: Mapping[bytes, bytes]) -> tuple[int, bytes, int]:
+    """Status and body of the answer, and how many pieces were read."""
+    rest: Iterator[bytes] = iter(pieces)
+    read = 0
+    sent: list[Mapping[str, Any]] = []
+
+    async def receive() -> Mapping[str, Any]:
+        nonlocal read
+        read += 1
+        return {"type": "http.request", "body": next(rest), "more_body": read < len(pieces)}
+
+    async def send(message: Mapping[str, Any]) -> None:
+        sent.append(message)
+
+    scope = {"type": "http", "headers": list(headers.items())}
+    run(limit_bodies(application)(scope, receive, send))
+    start, body = sent
+    return start["status"], body["body"], read
+
+
+def run(work: Awaitable[None]) -> None:
+    async def wait() -> None:
+        await work
+
+    asyncio.run(wait())
+
+
+@pytest.fixture(autouse=True)
+def _small(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings.ORTHANC_MAX_UPLOAD_BYTES = 100
+    settings.DATA_UPLOAD_MAX_MEMORY_SIZE = 20
+    monkeypatch.setattr(body_limit, "FIELDS", 10)
+
+
+@pytest.mark.parametrize(("headers", "most"), [(FORM, 110), ({b"content-type": b"application/json"}, 20), ({}, 20)])
+class TestABody:
+    def test_within_its_limit_is_read(self, headers: Mapping[bytes, bytes], most: int) -> None:
+        assert answer([b"x" * most], headers) == (200, str(most).encode(), 1)
+
+    def test_that_declares_to_be_longer_is_not_read_at_all(self, headers: Mapping[bytes, bytes], most: int) -> None:
+        status, body, read = answer([b"x" * most] * 2, {**headers, b"content-length": str(most + 1).encode()})
+        assert (status, read) == (413, 0)
+        assert json.loads(body)["code"] == "LIMIT_EXCEEDED"
+
+    def test_that_turns_out_longer_is_not_read_to_its_end(self, headers: Mapping[bytes, bytes], most: int) -> None:
+        status, body, read = answer([b"x" * most, b"x", b"x" * 1000], headers)
+        assert (status, read) == (413, 2)
+        assert json.loads(body)["code"] == "LIMIT_EXCEEDED"
+
+
+def test_other_protocols_pass() -> None:
+    seen: list[str] = []
+
+    async def lifespan(scope: Mapping[str, Any], *_: Any) -> None:
+        seen.append(scope["type"])
+
+    run(limit_bodies(lifespan)({"type": "lifespan"}, None, None))  # type: ignore[arg-type]
+    assert seen == ["lifespan"]
