@@ -35,7 +35,8 @@ LABEL org.opencontainers.image.title="Orthanc GraphQL gateway" \
       org.opencontainers.image.licenses="Apache-2.0"
 ENV PATH=/opt/venv/bin:$PATH \
     PYTHONDONTWRITEBYTECODE=1 \
-    PYTHONUNBUFFERED=1
+    PYTHONUNBUFFERED=1 \
+    TMPDIR=/var/spool/gateway
 RUN groupadd --gid 10001 gateway \
     && useradd --uid 10001 --gid gateway --no-create-home --home-dir /nonexistent --shell /usr/sbin/nologin gateway
 COPY --from=app /opt/venv /opt/venv
@@ -43,6 +44,8 @@ COPY --from=app /srv/gateway /srv/gateway
 WORKDIR /srv/gateway
 # written to only without DATABASE_URL or DJANGO_SECRET_KEY
 RUN chown gateway:gateway .data && chmod 755 .data
+# uploads, while they are at work; a new volume that is mounted there gets this owner
+RUN install --directory --owner=gateway --group=gateway --mode=700 "$TMPDIR"
 # a number, by which Kubernetes can tell that it is not root
 USER 10001:10001
 EXPOSE 8000

@@ -4,13 +4,11 @@ Django's own parser keeps files of less than 2.5 MB in memory, opens a file for 
 needs five times as long.
 """
 
-import errno
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import IO, Any
 
-from django.conf import settings
 from django.http import HttpRequest
 from django.utils.datastructures import MultiValueDict
 from django.utils.http import parse_header_parameters
@@ -18,7 +16,7 @@ from python_multipart.exceptions import MultipartParseError
 from python_multipart.multipart import MultipartParser
 
 from orthancproxy.conf import conf
-from orthancproxy.dicom.sources import FileRange
+from orthancproxy.dicom.sources import FileRange, spooling
 from orthancproxy.errors import InvalidRequest, LimitExceeded
 
 PIECE = 1024**2  # bytes
@@ -55,20 +53,15 @@ def receive(request: HttpRequest) -> Form:
     boundary = (request.content_params or {}).get("boundary", "")
     if not boundary:
         raise InvalidRequest("The Content-Type has no boundary.")
-    spool = tempfile.TemporaryFile(  # noqa: SIM115  open as long as what is read from it
-        buffering=0, dir=settings.FILE_UPLOAD_TEMP_DIR
-    )
+    spool = tempfile.TemporaryFile(buffering=0)  # noqa: SIM115  open as long as what is read from it
     reading = _Reading(spool)
     try:
         parser = MultipartParser(boundary.encode("latin-1"), reading.callbacks())
-        while piece := request.read(PIECE):
-            parser.write(piece)
+        with spooling():
+            while piece := request.read(PIECE):
+                parser.write(piece)
     except (MultipartParseError, UnicodeError, ValueError) as error:
         raise InvalidRequest("The form can't be understood.") from error
-    except OSError as error:
-        if error.errno == errno.ENOSPC:
-            raise LimitExceeded("The gateway has no room for this upload now.") from error
-        raise
     if not reading.ended:
         raise InvalidRequest("The form breaks off.")
     return reading.form

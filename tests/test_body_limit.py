@@ -1,6 +1,7 @@
 """Bodies that are too long are refused before Django writes them to disk."""
 
 import asyncio
+import errno
 import json
 from collections.abc import Awaitable, Iterator, Mapping
 from typing import Any
@@ -76,6 +77,20 @@ class TestABody:
         status, body, read = answer([b"x" * most, b"x", b"x" * 1000], headers)
         assert (status, read) == (413, 2)
         assert json.loads(body)["code"] == "LIMIT_EXCEEDED"
+
+
+def test_a_full_disk_is_a_body_that_is_too_long() -> None:
+    sent: list[Mapping[str, Any]] = []
+
+    async def spooling(*_: Any) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    async def send(message: Mapping[str, Any]) -> None:
+        sent.append(message)
+
+    run(limit_bodies(spooling)({"type": "http", "headers": []}, None, send))  # type: ignore[arg-type]
+    assert sent[0]["status"] == 413
+    assert json.loads(sent[1]["body"])["code"] == "LIMIT_EXCEEDED"
 
 
 def test_other_protocols_pass() -> None:

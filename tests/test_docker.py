@@ -40,6 +40,13 @@ def images(name: str) -> list[str]:
     return re.findall(rf"^FROM {name}:([\d.]+)", DOCKERFILE, re.MULTILINE)
 
 
+def spool_folder() -> str:
+    """Where the image has Python put temporary files, which uploads are."""
+    [folder] = re.findall(r"\bTMPDIR=(\S+)", DOCKERFILE)
+    assert isinstance(folder, str)
+    return folder
+
+
 def version(text: str) -> tuple[int, ...]:
     return tuple(int(part) for part in text.split("."))
 
@@ -110,6 +117,23 @@ class TestComposeFile:
         entrypoint = set(re.findall(r"\$\{(\w+):-", read("docker/entrypoint")))
         assert set(SERVICES["gateway"]["environment"]) <= known | entrypoint
 
+    def test_lets_the_operator_set_what_uploads_may_be(self) -> None:
+        passed_on = SERVICES["gateway"]["environment"]
+        settings = {setting.name for setting in SETTINGS if "UPLOAD" in setting.name or "STUDY" in setting.name}
+        assert len(settings) == 4
+        assert {name for name in (*settings, "TZ") if passed_on.get(name, "not passed on") is not None} == set()
+
+    def test_spools_uploads_on_a_disk_and_not_in_memory(self) -> None:
+        gateway = SERVICES["gateway"]
+        volumes = dict(volume.split(":") for volume in gateway["volumes"])
+        assert gateway["read_only"]
+        # a volume by its name, not a folder of the host, which would be root's
+        assert set(volumes) <= set(yaml.safe_load(COMPOSE_FILE)["volumes"])
+        assert list(volumes.values()) == [spool_folder()]
+        assert not any(spool_folder().startswith(mounted.partition(":")[0]) for mounted in gateway["tmpfs"])
+        # set anew, it would lead elsewhere
+        assert "TMPDIR" not in gateway["environment"]
+
     def test_pins_images_to_a_version(self) -> None:
         foreign = [service["image"] for service in SERVICES.values() if "build" not in service]
         assert len(foreign) == 2
@@ -135,6 +159,17 @@ class TestDockerfile:
     def test_runs_as_a_user_without_privileges(self) -> None:
         final_stage = DOCKERFILE.rpartition("FROM ")[2]
         assert re.search(r"^USER [1-9]\d+:[1-9]\d+$", final_stage, re.MULTILINE)
+
+    def test_has_a_folder_for_uploads_that_its_user_can_write_to(self) -> None:
+        final_stage = DOCKERFILE.rpartition("FROM ")[2]
+        [(user, group)] = re.findall(r"^USER (\d+):(\d+)$", final_stage, re.MULTILINE)
+        [made] = re.findall(r'^RUN install (.*) "\$TMPDIR"$', final_stage, re.MULTILINE)
+        options = dict(option.removeprefix("--").partition("=")[::2] for option in made.split())
+        assert options == {"directory": "", "owner": "gateway", "group": "gateway", "mode": "700"}
+        assert f"groupadd --gid {group} gateway" in final_stage
+        assert f"useradd --uid {user} --gid gateway" in final_stage
+        # before the user that can't make it
+        assert final_stage.index("$TMPDIR") < final_stage.index("USER ")
 
     def test_keeps_no_key_in_the_image(self) -> None:
         commands = re.findall(r"^RUN (?:.*\\\n)*.*manage\.py.*", DOCKERFILE, re.MULTILINE)

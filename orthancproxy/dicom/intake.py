@@ -11,7 +11,7 @@ from typing import BinaryIO
 from pydicom.uid import ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
 from orthancproxy.dicom.elements import Element, Elements, Encoding, Reader, flat_elements, is_vr
-from orthancproxy.dicom.sources import FileRange, Source, nearby, open_source, pieces
+from orthancproxy.dicom.sources import FileRange, Source, nearby, open_source, pieces, spooling
 from orthancproxy.dicom.text import Encodings, decode, encodings_of
 from orthancproxy.errors import EmptyFile, GatewayError, LimitExceeded, NotDicom, UnreadableDicom, UnsafeDicom
 
@@ -94,7 +94,8 @@ def read(source: Source) -> DicomFile:
 def understanding() -> Iterator[None]:
     """Turn whatever a malformed file makes pydicom raise into UnreadableDicom."""
     try:
-        yield
+        with spooling():
+            yield
     except GatewayError:
         raise
     except RecursionError as error:

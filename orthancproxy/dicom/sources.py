@@ -1,9 +1,13 @@
 """Where the bytes of a file are, to be read from any place and by several threads."""
 
+import errno
 import io
 import os
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import IO, BinaryIO, Protocol, cast
+
+from orthancproxy.errors import LimitExceeded
 
 PIECE = 512 * 1024  # bytes
 IN_MEMORY = 4 * 1024**2  # bytes
@@ -68,6 +72,17 @@ def pieces(source: Source, offset: int = 0, length: int | None = None) -> Iterat
     while offset < end and (piece := source.read_at(offset, min(PIECE, end - offset))):
         offset += len(piece)
         yield piece
+
+
+@contextmanager
+def spooling() -> Iterator[None]:
+    """Say that there is no room where a disk is full. Raises LimitExceeded."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno != errno.ENOSPC:
+            raise
+        raise LimitExceeded("The gateway has no room for this upload now.") from error
 
 
 class _Raw(io.RawIOBase):

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import IO
 
-from orthancproxy.dicom.sources import PIECE, FileRange, Source, open_source
+from orthancproxy.dicom.sources import PIECE, FileRange, Source, open_source, spooling
 from orthancproxy.errors import LimitExceeded, UnreadableDicom
 
 RATIO_FROM = 64 * 1024**2  # bytes; below, it does no harm
@@ -62,7 +62,7 @@ def extract(source: Source, max_files: int, max_bytes: int) -> Iterator[Member]:
 def _extracted(archive: zipfile.ZipFile, info: zipfile.ZipInfo, spool: IO[bytes]) -> Source | UnreadableDicom:
     start = spool.tell()
     try:
-        with archive.open(info) as member:
+        with spooling(), archive.open(info) as member:
             while piece := member.read(PIECE):
                 spool.write(piece)
     except BROKEN:

@@ -1,5 +1,6 @@
 """Refuses bodies that are too long before they are read: Django writes a body to disk whole, before it looks at it."""
 
+import errno
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
@@ -39,9 +40,16 @@ def limit_bodies(application: Application) -> Application:
             # so that Django gives up
             return message if received <= most else {"type": "http.disconnect"}
 
-        await application(scope, counted, send)
-        if received > most:
+        try:
+            await application(scope, counted, send)
+        except OSError as error:
+            # Django fails so where it can't write a body, before it answers anything
+            if error.errno != errno.ENOSPC:
+                raise
             await _refuse(send)
+        else:
+            if received > most:
+                await _refuse(send)
 
     return limited
 

@@ -6,7 +6,7 @@ import tempfile
 from orthancproxy.archive.storage import delete_instance, open_file, store
 from orthancproxy.dicom.intake import read
 from orthancproxy.dicom.rewrite import Target, rewrite
-from orthancproxy.dicom.sources import FileRange
+from orthancproxy.dicom.sources import FileRange, spooling
 from orthancproxy.errors import GatewayError, NotFound
 from orthancproxy.models import UploadedFile
 from orthancproxy.orthanc.client import OrthancClient
@@ -23,7 +23,7 @@ def mend(client: OrthancClient, file: UploadedFile, target: Target) -> bool:
     row = UploadedFile.objects.filter(pk=file.pk)
     deleted = False
     try:
-        with tempfile.TemporaryFile() as copy:
+        with spooling(), tempfile.TemporaryFile() as copy:
             content = open_file(client, file.orthanc_id)
             try:
                 copy.writelines(content)
