@@ -92,11 +92,13 @@ class Payload:
 class Rewritten:
     """A file as it goes to the archive.
 
-    `unresolved` are the UIDs that its sequences refer to and `Target.uids` does not have. `text_kept` says that there
-    is text that its SpecificCharacterSet does not allow, and which was taken for Latin-1, byte by byte.
+    `references` are the UIDs that its sequences refer to, without those of the standard, and `unresolved` those of them
+    that `Target.uids` does not have. `text_kept` says that there is text that its SpecificCharacterSet does not allow,
+    and which was taken for Latin-1, byte by byte.
     """
 
     payload: Payload
+    references: frozenset[str]
     unresolved: frozenset[str]
     text_kept: bool
 
@@ -107,8 +109,9 @@ def rewrite(file: DicomFile, target: Target) -> Rewritten:
         rewriting = _Rewriting(file, target)
         elements = rewriting.convert(file.elements, file.encodings, nested=False)
         rewriting.retarget(elements)
+        references = frozenset(rewriting.references)
         return Rewritten(
-            _encoded(file, target, elements), frozenset(rewriting.unresolved), text_kept=rewriting.text_kept
+            _encoded(file, target, elements), references, references - target.uids.keys(), rewriting.text_kept
         )
 
 
@@ -122,7 +125,7 @@ class _Rewriting:
             PATIENT_ID: (file.text(PATIENT_ID), target.patient_id),
             PATIENT_NAME: (file.text(PATIENT_NAME), target.patient_name),
         }
-        self.unresolved: set[str] = set()
+        self.references: set[str] = set()
         self.text_kept = False
 
     def convert(self, elements: Elements, encodings: Encodings, *, nested: bool) -> Elements:
@@ -171,12 +174,9 @@ class _Rewriting:
         old = value.decode("latin-1").split("\\")
         new = []
         for uid in (one.strip("\0 ") for one in old):
-            if uid in self._target.uids:
-                new.append(self._target.uids[uid])
-                continue
-            new.append(uid)
+            new.append(self._target.uids.get(uid, uid))
             if UID.fullmatch(uid) and not uid.startswith(OF_THE_STANDARD):
-                self.unresolved.add(uid)
+                self.references.add(uid)
         text = "\\".join(new)
         return element if text == value.decode("latin-1").rstrip("\0 ") else _text(element.tag, text, element.vr)
 

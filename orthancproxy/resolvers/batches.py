@@ -1,7 +1,6 @@
 """The records of uploads: what was sent with which key, so that the rest can be sent later, in any order and again."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from itertools import groupby
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from django.db.models import Count, Q, QuerySet
 
@@ -82,37 +81,56 @@ def known_uids(batch: UploadBatch) -> Mapping[str, str]:
     return uids
 
 
-def record(files: Sequence[UploadedFile]) -> None:
-    """Keep what became of files. What is stored stays so, whatever becomes of another try."""
-    stored = [file for file in files if file.outcome == Outcome.STORED]
+def record_stored(files: Sequence[UploadedFile]) -> None:
+    """Keep that files were stored now."""
+    for file in files:
+        file.outcome = Outcome.STORED
     UploadedFile.objects.bulk_create(
-        _distinct(stored),
+        _distinct(files),
         batch_size=AT_ONCE,
         update_conflicts=True,
         unique_fields=["batch", "identity"],
         update_fields=["outcome", "unresolved", "orthanc_id"],
     )
-    others = sorted((file for file in files if file.outcome != Outcome.STORED), key=lambda file: file.outcome)
-    register(others)
-    for outcome, group in groupby(others, key=lambda file: file.outcome):
-        for part in _parts([file.identity for file in group]):
-            rows = UploadedFile.objects.filter(batch=others[0].batch, identity__in=part)
-            rows.exclude(outcome=Outcome.STORED).update(outcome=outcome)
 
 
-def take_resolvable(batch: UploadBatch, uids: Mapping[str, str]) -> Iterator[UploadedFile]:
-    """Stored files that refer to what was unknown then and is known now; each is given to one caller only."""
+def record_found(files: Sequence[UploadedFile]) -> None:
+    """Keep that files were stored already, of which a record may say more than these do."""
+    recorded = {row.identity for row in _rows(files) if row.outcome == Outcome.STORED}
+    record_stored([file for file in files if file.identity not in recorded])
+
+
+def record_failed(files: Sequence[UploadedFile]) -> None:
+    """Keep that files were not stored now; what was stored before stays so."""
+    register(files)
+    outcomes = {file.identity: file.outcome for file in files}
+    failed = [row for row in _rows(files) if row.outcome != Outcome.STORED]
+    for row in failed:
+        row.outcome = outcomes[row.identity]
+    UploadedFile.objects.bulk_update(failed, ["outcome"], batch_size=AT_ONCE)
+
+
+def take_resolvable(batch: UploadBatch, uids: Mapping[str, str]) -> Iterator[tuple[UploadedFile, str]]:
+    """Stored files that refer to what was unknown then and is known now, and what stays unresolved of each.
+
+    A file is given to one caller only, and counts as not stored until that one says otherwise.
+    """
     for file in batch.files.filter(outcome=Outcome.STORED).exclude(unresolved=""):
         references = file.unresolved.split(SEPARATOR)
         left = [uid for uid in references if uid not in uids]
         if len(left) == len(references):
             continue
-        taken = UploadedFile.objects.filter(pk=file.pk, unresolved=file.unresolved)
-        if taken.update(unresolved=SEPARATOR.join(left)):
-            yield file
+        untaken = UploadedFile.objects.filter(pk=file.pk, outcome=Outcome.STORED)
+        if untaken.update(outcome=Outcome.UNAVAILABLE):
+            yield file, joined(left)
 
 
-def close_batch(batch: UploadBatch, study_orthanc_id: str | None) -> None:
+def joined(uids: Iterable[str]) -> str:
+    """UIDs as `UploadedFile.unresolved` has them."""
+    return SEPARATOR.join(sorted(uids))
+
+
+def close_batch(batch: UploadBatch, study_orthanc_id: str) -> None:
     """Say how far the upload is when a request ends."""
     left = set(batch.files.exclude(outcome__in=(Outcome.STORED, Outcome.FAILED)).values_list("outcome", flat=True))
     if Outcome.UNAVAILABLE in left:
@@ -128,6 +146,10 @@ def _distinct(files: Sequence[UploadedFile]) -> list[UploadedFile]:
     return list({file.identity: file for file in files}.values())
 
 
-def _parts(identities: Sequence[str]) -> Iterator[Sequence[str]]:
-    for start in range(0, len(identities), AT_ONCE):
-        yield identities[start : start + AT_ONCE]
+def _rows(files: Sequence[UploadedFile]) -> list[UploadedFile]:
+    """What the database has of these files."""
+    rows: list[UploadedFile] = []
+    for start in range(0, len(files), AT_ONCE):
+        part = files[start : start + AT_ONCE]
+        rows += UploadedFile.objects.filter(batch=part[0].batch, identity__in=[file.identity for file in part])
+    return rows

@@ -99,7 +99,10 @@ def unpack(files: Sequence[SentFile]) -> tuple[list[Entry], list[FailedFile]]:
 
 
 def _members(entry: Entry, max_files: int, max_bytes: int) -> Iterator[Entry | FailedFile]:
-    for member in zips.extract(entry.source, max_files, max_bytes):
+    members = list(zips.extract(entry.source, max_files, max_bytes))
+    if not members:
+        raise errors.EmptyFile("There are no files in the ZIP.")
+    for member in members:
         folder, _, name = member.path.rpartition("/")
         path = "/".join(part for part in (entry.series_path, folder) if part)
         if isinstance(member.content, errors.InvalidDicom):

@@ -14,11 +14,11 @@ from orthancproxy.orthanc.client import OrthancClient
 logger = logging.getLogger(__name__)
 
 
-def mend(client: OrthancClient, file: UploadedFile, target: Target) -> bool:
+def mend(client: OrthancClient, file: UploadedFile, target: Target, unresolved: str) -> bool:
     """Store a file again that `batches.take_resolvable` gave; return False where it is not in the archive any more.
 
-    Orthanc keeps what it has under a UID, so that the file is deleted first. When it can't be stored then, its record
-    says so, and sending it again with the upload key stores it.
+    Orthanc keeps what it has under a UID, so that the file is deleted first. Until it is stored again, its record says
+    that it is to be sent once more: also when the gateway is killed meanwhile.
     """
     row = UploadedFile.objects.filter(pk=file.pk)
     deleted = False
@@ -36,11 +36,12 @@ def mend(client: OrthancClient, file: UploadedFile, target: Target) -> bool:
             store(client, payload)
     except NotFound:
         # somebody deleted it, and does not want it back
-        return True
+        pass
     except GatewayError as error:
         logger.warning("references not followed", extra={"error": type(error).__name__, "lost": deleted})
-        # for the next request with this key
-        row.update(unresolved=file.unresolved)
         if deleted:
-            row.update(outcome=UploadedFile.Outcome.UNAVAILABLE)
-    return not deleted or row.filter(outcome=UploadedFile.Outcome.STORED).exists()
+            return False
+        # for the next request with this key
+        unresolved = file.unresolved
+    row.update(outcome=UploadedFile.Outcome.STORED, unresolved=unresolved)
+    return True

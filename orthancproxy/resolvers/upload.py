@@ -4,14 +4,13 @@ Every file ends in exactly one of three states: uploaded, already stored, or fai
 key, so that a file that is sent again is not stored again (ADR 0007).
 """
 
-import hashlib
 import logging
 import threading
 import unicodedata
 import uuid
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import islice
 
 from django.utils import timezone
@@ -20,12 +19,10 @@ from orthancproxy.archive.hierarchy import Hierarchy
 from orthancproxy.archive.levels import Level
 from orthancproxy.archive.plan import LevelPlan, Needs
 from orthancproxy.archive.records import Resource
-from orthancproxy.archive.storage import Stored, store
+from orthancproxy.archive.storage import store
 from orthancproxy.conf import conf
 from orthancproxy.dicom import intake
-from orthancproxy.dicom.intake import UID, DicomFile
 from orthancproxy.dicom.rewrite import Target, rewrite
-from orthancproxy.dicom.sources import nearby, pieces
 from orthancproxy.dicom.uids import UploadUIDs
 from orthancproxy.dicom.values import long_string, person_name
 from orthancproxy.errors import ArchiveUnavailable, GatewayError, InvalidRequest
@@ -34,22 +31,19 @@ from orthancproxy.observability import log_archive_failure
 from orthancproxy.orthanc.client import OrthancClient
 from orthancproxy.resolvers import batches
 from orthancproxy.resolvers.context import RequestContext
-from orthancproxy.resolvers.entries import Entry, FailedFile, SentFile, UploadErrorCode, failed, unpack
+from orthancproxy.resolvers.entries import FailedFile, SentFile, UploadErrorCode, failed, unpack
 from orthancproxy.resolvers.mending import mend
 from orthancproxy.resolvers.pipeline import in_parallel
+from orthancproxy.resolvers.scanning import Scanned, scan
 
 logger = logging.getLogger(__name__)
 
 RECORDED_AT_ONCE = 200  # files
-KEPT_ELEMENTS = 100_000  # about 250 bytes each
 MAX_FOLDERS_WARNED_OF = 10
 LOST = (
     "files that were stored before could not be stored again with their references: send them once more with this key."
 )
 DEMOGRAPHICS = {"PatientName": "name", "PatientBirthDate": "birth date", "PatientSex": "sex"}
-PATIENT_BIRTH_DATE = 0x00100030
-PATIENT_SEX = 0x00100040
-STUDY_DESCRIPTION = 0x00081030
 Outcome = UploadedFile.Outcome
 
 
@@ -83,25 +77,6 @@ class UploadResult:
     warnings: tuple[str, ...]
 
 
-@dataclass(slots=True)
-class Scanned:
-    """A file whose identity is known, and what is to be known of all files before the first is rewritten.
-
-    `row` is its record, and `failure` says why it can't be stored. `file` is kept as long as there is room: it saves
-    reading the file once more.
-    """
-
-    entry: Entry
-    row: UploadedFile
-    description: str = ""
-    birth_date: str = ""
-    sex: str = ""
-    file: DicomFile | None = None
-    failure: FailedFile | None = None
-    stored: Stored | None = None
-    text_kept: bool = False
-
-
 def upload(context: RequestContext, request: UploadRequest) -> UploadResult:
     """Rewrite files and store them as one study.
 
@@ -124,7 +99,7 @@ def upload(context: RequestContext, request: UploadRequest) -> UploadResult:
     known_patient = Hierarchy(context.client).by_identifier(plan, patient_id)
 
     entries, failures = unpack(request.files)
-    scanned = list(_kept_small(in_parallel(_scan, entries)))
+    scanned = list(scan(entries))
     batch = batches.open_batch(
         context,
         uids,
@@ -132,7 +107,7 @@ def upload(context: RequestContext, request: UploadRequest) -> UploadResult:
         study_description=description or None,
         default_description=_own_description(scanned) or conf.ORTHANC_DEFAULT_STUDY_DESCRIPTION,
     )
-    result = _Upload(context.client, batch, uids).carry_out(scanned)
+    lost = _Upload(context.client, batch, uids).carry_out(scanned)
     failures += (file.failure for file in scanned if file.failure)
     stored = [file.stored for file in scanned if file.stored]
     already_stored = sum(one.before for one in stored)
@@ -150,7 +125,7 @@ def upload(context: RequestContext, request: UploadRequest) -> UploadResult:
         uploaded=len(stored) - already_stored,
         already_stored=already_stored,
         failed=tuple(sorted(failures, key=lambda failure: failure.index)),
-        warnings=(*_warnings(known_patient, batch, scanned), *result),
+        warnings=(*_warnings(known_patient, batch, scanned), *([f"{lost} {LOST}"] if lost else [])),
     )
 
 
@@ -162,12 +137,12 @@ class _Upload:
         self._batch = batch
         self._uids = uids
         self._moment = timezone.localtime(batch.created_at)
-        self._known_uids = batches.known_uids(batch)
+        self._known_uids: Mapping[str, str] = {}
         # set when Orthanc is gone, so that the rest of the files does not wait for it one by one
         self._is_down = threading.Event()
 
-    def carry_out(self, scanned: Sequence[Scanned]) -> list[str]:
-        """Store the files, keep records of them, and return warnings."""
+    def carry_out(self, scanned: Sequence[Scanned]) -> int:
+        """Store the files and keep records of them; return how many that were stored before were lost."""
         for file in scanned:
             file.row.batch = self._batch
             if not file.failure:
@@ -177,11 +152,16 @@ class _Upload:
         self._known_uids = batches.known_uids(self._batch)
         finished = in_parallel(self._store, scanned)
         while part := list(islice(finished, RECORDED_AT_ONCE)):
-            batches.record([file.row for file in part])
-        lost = self._mend()
-        study_id = next((file.stored.study_id for file in scanned if file.stored), None)
-        batches.close_batch(self._batch, study_id)
-        return [f"{lost} {LOST}"] if lost else []
+            batches.record_stored([file.row for file in part if file.stored and not file.stored.before])
+            batches.record_found([file.row for file in part if file.stored and file.stored.before])
+            batches.record_failed([file.row for file in part if file.failure])
+        # what was sent meanwhile with the same key counts
+        self._known_uids = batches.known_uids(self._batch)
+        lost = 0
+        for row, unresolved in batches.take_resolvable(self._batch, self._known_uids):
+            lost += not mend(self._client, row, self._target(row), unresolved)
+        batches.close_batch(self._batch, next((file.stored.study_id for file in scanned if file.stored), ""))
+        return lost
 
     def _store(self, file: Scanned) -> Scanned:
         """Rewrite and send a file; its record says what became of it."""
@@ -194,9 +174,10 @@ class _Upload:
             file.file = None
             file.stored = store(self._client, rewritten.payload)
             file.text_kept = rewritten.text_kept
-            file.row.unresolved = batches.SEPARATOR.join(sorted(rewritten.unresolved))
+            # which of its references were known when it was stored before, only its record tells
+            unresolved = rewritten.references if file.stored.before else rewritten.unresolved
+            file.row.unresolved = batches.joined(unresolved)
             file.row.orthanc_id = file.stored.instance_id
-            file.row.outcome = Outcome.STORED
         except GatewayError as error:
             file.failure = failed(file.entry, error)
             file.row.outcome = Outcome.FAILED
@@ -214,15 +195,6 @@ class _Upload:
             self._is_down.set()
             log_archive_failure(error, UploadErrorCode.ARCHIVE_UNAVAILABLE.value)
 
-    def _mend(self) -> int:
-        """Follow references to files that came later; return how many files that cost."""
-        # what was sent meanwhile with the same key counts
-        self._known_uids = batches.known_uids(self._batch)
-        lost = 0
-        for row in batches.take_resolvable(self._batch, self._known_uids):
-            lost += not mend(self._client, row, self._target(row))
-        return lost
-
     def _target(self, row: UploadedFile) -> Target:
         return Target(
             patient_id=self._batch.patient_id,
@@ -234,45 +206,6 @@ class _Upload:
             moment=self._moment,
             uids=self._known_uids,
         )
-
-
-def _scan(entry: Entry) -> Scanned:
-    """Tell what a file is, before any is rewritten."""
-    source = nearby(entry.source)
-    digest = hashlib.sha256(entry.series_path.encode(errors="surrogatepass") + b"\0")
-    for piece in pieces(source):
-        digest.update(piece)
-    row = UploadedFile(identity=digest.hexdigest())
-    try:
-        file = intake.read(source)
-    except GatewayError as error:
-        row.outcome = Outcome.FAILED
-        return Scanned(entry, row, failure=failed(entry, error))
-    row.old_study_uid = _uid(file.study_instance_uid)
-    row.old_series_uid = _uid(file.series_instance_uid)
-    row.old_sop_uid = _uid(file.sop_instance_uid)
-    return Scanned(
-        entry,
-        row,
-        file=file,
-        description=file.text(STUDY_DESCRIPTION),
-        birth_date=file.text(PATIENT_BIRTH_DATE),
-        sex=file.text(PATIENT_SEX),
-    )
-
-
-def _kept_small(scanned: Iterator[Scanned]) -> Iterator[Scanned]:
-    """The files with what was read of them as long as that is little: never their pixels."""
-    room = KEPT_ELEMENTS
-    for file in scanned:
-        if file.file:
-            room -= len(file.file.elements)
-            file.file = replace(file.file, source=file.entry.source) if room > 0 and not file.file.inflated else None
-        yield file
-
-
-def _uid(text: str) -> str:
-    return text if UID.fullmatch(text) else ""
 
 
 def _upload_key(given: str | None) -> str:

@@ -1,0 +1,77 @@
+"""Looking at all files of an upload before the first of them is rewritten."""
+
+import hashlib
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+
+from orthancproxy.archive.storage import Stored
+from orthancproxy.dicom import intake
+from orthancproxy.dicom.intake import UID, DicomFile
+from orthancproxy.dicom.sources import nearby, pieces
+from orthancproxy.errors import GatewayError
+from orthancproxy.models import UploadedFile
+from orthancproxy.resolvers.entries import Entry, FailedFile, failed
+from orthancproxy.resolvers.pipeline import in_parallel
+
+KEPT_ELEMENTS = 100_000  # about 250 bytes each
+PATIENT_BIRTH_DATE = 0x00100030
+PATIENT_SEX = 0x00100040
+STUDY_DESCRIPTION = 0x00081030
+
+
+@dataclass(slots=True)
+class Scanned:
+    """A file whose identity is known, and what is to be known of all files before the first is rewritten.
+
+    `row` is its record, and `failure` says why it can't be stored. `file` is kept as long as there is room: it saves
+    reading the file once more.
+    """
+
+    entry: Entry
+    row: UploadedFile
+    description: str = ""
+    birth_date: str = ""
+    sex: str = ""
+    file: DicomFile | None = None
+    failure: FailedFile | None = None
+    stored: Stored | None = None
+    text_kept: bool = False
+
+
+def scan(entries: Iterable[Entry]) -> Iterator[Scanned]:
+    """Tell what the files are; what was read of them is kept as long as that is little, and never their pixels."""
+    room = KEPT_ELEMENTS
+    for file in in_parallel(_scan, entries):
+        if file.file:
+            room -= len(file.file.elements)
+            file.file = replace(file.file, source=file.entry.source) if room > 0 and not file.file.inflated else None
+        yield file
+
+
+def _scan(entry: Entry) -> Scanned:
+    """Tell what a file is."""
+    source = nearby(entry.source)
+    digest = hashlib.sha256(entry.series_path.encode(errors="surrogatepass") + b"\0")
+    for piece in pieces(source):
+        digest.update(piece)
+    row = UploadedFile(identity=digest.hexdigest())
+    try:
+        file = intake.read(source)
+    except GatewayError as error:
+        row.outcome = UploadedFile.Outcome.FAILED
+        return Scanned(entry, row, failure=failed(entry, error))
+    row.old_study_uid = _uid(file.study_instance_uid)
+    row.old_series_uid = _uid(file.series_instance_uid)
+    row.old_sop_uid = _uid(file.sop_instance_uid)
+    return Scanned(
+        entry,
+        row,
+        file=file,
+        description=file.text(STUDY_DESCRIPTION),
+        birth_date=file.text(PATIENT_BIRTH_DATE),
+        sex=file.text(PATIENT_SEX),
+    )
+
+
+def _uid(text: str) -> str:
+    return text if UID.fullmatch(text) else ""
