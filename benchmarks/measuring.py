@@ -82,7 +82,7 @@ class Row:
 HEADINGS = ("benchmark", "median", "min–max", "goal", "made of (medians)")
 
 
-def compare(name: str, ours: tuple[str, Side], theirs: tuple[str, Side], rounds: int) -> Row:
+def compare(name: str, ours: tuple[str, Side], theirs: tuple[str, Side], rounds: int, goal: float) -> Row:
     """How many times as long ours takes as theirs; each side comes with its name.
 
     Both are measured in every round, one right after the other, so that what slows the machine for a while slows
@@ -96,7 +96,7 @@ def compare(name: str, ours: tuple[str, Side], theirs: tuple[str, Side], rounds:
             tell(f"{name}, round {number + 1} of {rounds}: {label} {seconds[index][-1]:.2f} s")
     ratios = tuple(one / other for one, other in zip(*seconds, strict=True))
     parts = (Quantity(ours[0], "s", tuple(seconds[0])), Quantity(theirs[0], "s", tuple(seconds[1])))
-    return Row(name, Quantity("ratio", "×", ratios), parts)
+    return Row(name, Quantity("ratio", "×", ratios), parts, goal)
 
 
 def timed(action: Callable[[], object]) -> float:

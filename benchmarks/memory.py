@@ -11,7 +11,7 @@ from typing import Self
 
 from benchmarks.measuring import BenchmarkError, Quantity, Row, tell, timed
 from benchmarks.multipart import new_upload_key, send, upload_request
-from benchmarks.servers import Archive, serving
+from benchmarks.servers import Archive, gateway_before
 from benchmarks.slices import DicomFile, ct_slices, multi_frames
 from orthancproxy.sandbox.orthanc import LocalOrthanc
 
@@ -47,7 +47,7 @@ def _measure(
     """
     archive = Archive(orthanc)
     archive.empty()
-    with serving(orthanc, upload_threads) as gateway:
+    with gateway_before(orthanc, upload_threads) as gateway:
         send(gateway, upload_request(list(ct_slices(WARM_UP_SLICES)), new_upload_key()))
         archive.empty()
         request = upload_request(files, new_upload_key())

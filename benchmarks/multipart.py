@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from benchmarks.measuring import BenchmarkError
-from benchmarks.servers import Gateway
 from benchmarks.slices import DicomFile
+from orthancproxy.sandbox.gateway import LocalGateway
 
 MUTATION = """
 mutation($input: UploadInput!) {
@@ -49,7 +49,7 @@ def in_memory(request: UploadRequest) -> UploadRequest:
     return UploadRequest(request.files, request.size, [b"".join(request.body)])
 
 
-def send(gateway: Gateway, request: UploadRequest) -> None:
+def send(gateway: LocalGateway, request: UploadRequest) -> None:
     """Upload, and make sure that all was stored. Raises BenchmarkError."""
     connection = http.client.HTTPConnection("127.0.0.1", gateway.port, timeout=TIMEOUT)
     try:

@@ -8,20 +8,22 @@ from functools import partial
 
 from benchmarks.measuring import Row, compare, tell, timed
 from benchmarks.multipart import UploadRequest, in_memory, new_upload_key, send, upload_request
-from benchmarks.servers import Archive, Gateway, serving
+from benchmarks.servers import Archive, gateway_before
 from benchmarks.slices import DicomFile, ct_slices
+from orthancproxy.sandbox.gateway import LocalGateway
 from orthancproxy.sandbox.orthanc import LocalOrthanc
 
 FILES = 300
 REQUESTS = 3
 IN_FLIGHT = 2
+GOAL = 1.25  # times as long
 
 
 def rows(orthanc: LocalOrthanc, upload_threads: int, rounds: int) -> Iterator[Row]:
     """The rows on the speed of uploads."""
     archive = Archive(orthanc)
     slices = list(ct_slices(FILES))
-    with serving(orthanc, upload_threads) as gateway:
+    with gateway_before(orthanc, upload_threads) as gateway:
         tell(f"upload: {FILES} slices once, for the files as the gateway rewrites them")
         archive.empty()
         send(gateway, upload_request(slices, new_upload_key()))
@@ -47,6 +49,7 @@ def rows(orthanc: LocalOrthanc, upload_threads: int, rounds: int) -> Iterator[Ro
                 ("gateway", partial(through_gateway, requests)),
                 ("Orthanc", direct),
                 rounds,
+                GOAL,
             )
         archive.empty()
 
@@ -60,7 +63,7 @@ def _bodies(slices: Sequence[DicomFile], requests: int) -> list[UploadRequest]:
     ]
 
 
-def _send_all(gateway: Gateway, bodies: Sequence[UploadRequest]) -> None:
+def _send_all(gateway: LocalGateway, bodies: Sequence[UploadRequest]) -> None:
     with ThreadPoolExecutor(IN_FLIGHT) as pool:
         for _ in pool.map(lambda body: send(gateway, body), bodies):
             pass

@@ -1,11 +1,12 @@
 """DICOM files for the tests: small, with every tag of the contract, and with values that are hard to get right."""
 
 import http.client
+import json
 from collections.abc import Iterable, Iterator
 from io import BytesIO
 from typing import Any
 
-from pydicom import config
+from pydicom import config, dcmread
 from pydicom.datadict import dictionary_VR
 from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset, FileMetaDataset
@@ -108,3 +109,20 @@ def load(orthanc: LocalOrthanc, files: Iterable[bytes]) -> None:
         body = response.read()
         assert response.status == 200, body
     connection.close()
+
+
+def ask(orthanc: LocalOrthanc, path: str, method: str = "GET") -> bytes:
+    """What Orthanc itself answers."""
+    connection = http.client.HTTPConnection("127.0.0.1", orthanc.port, timeout=60)
+    connection.request(method, path, headers=dict(orthanc.headers))
+    answer = connection.getresponse()
+    body = answer.read()
+    connection.close()
+    assert answer.status == 200, body
+    return body
+
+
+def stored_files(orthanc: LocalOrthanc) -> Iterator[Any]:
+    """Every file that Orthanc has, read by pydicom."""
+    for name in json.loads(ask(orthanc, "/instances")):
+        yield dcmread(BytesIO(ask(orthanc, f"/instances/{name}/file")))

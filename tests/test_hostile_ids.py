@@ -1,15 +1,9 @@
 """Whatever is given for an id, on whatever route or argument: Orthanc never sees a path that was made of it."""
 
 import base64
-import os
 import re
 import socket
-import sys
-import time
-import urllib.request
 from collections.abc import Iterator, Mapping
-from contextlib import suppress
-from pathlib import Path
 from typing import Any
 from urllib.parse import quote_from_bytes
 
@@ -21,8 +15,8 @@ from pytest_django import Settings
 from orthancproxy import urls
 from orthancproxy.orthanc import endpoints
 from orthancproxy.orthanc.endpoints import Endpoint
-from orthancproxy.sandbox.orthanc import LocalOrthanc, free_port
-from orthancproxy.sandbox.process import ChildProcess
+from orthancproxy.sandbox.gateway import serving
+from orthancproxy.sandbox.orthanc import LocalOrthanc
 from schema import schema
 from tests.hostile import HOSTILE_IDS, SOME_ID
 from tests.proxy import RecordingProxy, Request
@@ -30,8 +24,6 @@ from tests.proxy import RecordingProxy, Request
 pytestmark = pytest.mark.live
 
 MOUNT = "/api/orthanc/"
-REPOSITORY = Path(__file__).parents[1]
-START_TIMEOUT = 60.0
 LEVELS = ("Patient", "Study", "Series", "Instance")
 
 # every GraphQL argument and input field that takes an id, an identifier or a cursor; `value` is that of `tags`
@@ -260,34 +252,8 @@ def quoted(text: str) -> str:
 @pytest.fixture(scope="module")
 def gateway(recorder: RecordingProxy, tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
     """The port of the gateway as it is deployed. Django's test client would tidy paths up before it sends them."""
-    folder = tmp_path_factory.mktemp("gateway")
-    port = free_port()
-    command = "-m uvicorn orthancproxy.project.asgi:application --no-proxy-headers --host 127.0.0.1 --port"
-    process = ChildProcess(
-        [sys.executable, *command.split(), str(port)],
-        log=folder / "log",
-        environment={
-            **os.environ,
-            "PYTHONPATH": str(REPOSITORY),
-            "DJANGO_DATA_DIR": str(folder),
-            "ORTHANC_BASE_URL": recorder.base_url,
-        },
-    )
-    try:
-        deadline = time.monotonic() + START_TIMEOUT
-        while not is_alive(port):
-            assert process.exit_code is None, (folder / "log").read_text()
-            assert time.monotonic() < deadline
-            time.sleep(0.1)
-        yield port
-    finally:
-        process.stop()
-
-
-def is_alive(port: int) -> bool:
-    with suppress(OSError), urllib.request.urlopen(f"http://127.0.0.1:{port}/livez", timeout=5) as answer:
-        return bool(answer.status == 200)
-    return False
+    with serving(recorder.base_url, tmp_path_factory.mktemp("gateway")) as running:
+        yield running.port
 
 
 def ask(port: int, target: str, method: str = "GET") -> tuple[int, str]:

@@ -1,71 +1,22 @@
 """The README's commands do what it says, run as they stand there."""
 
-import http.client
 import json
 import os
-import re
 import subprocess
-import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
-from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import pytest
-from pydicom import dcmread
 
-from orthancproxy.sandbox.orthanc import INDEXED_INSTANCE_TAGS, LocalOrthanc, free_port
-from tests.browser.gateway import REPOSITORY, serving
-from tests.corpus import instance, load
+from orthancproxy.sandbox.gateway import serving
+from orthancproxy.sandbox.orthanc import INDEXED_INSTANCE_TAGS, LocalOrthanc
+from tests.corpus import ask, instance, load, stored_files
+from tests.readme import example
 
 pytestmark = pytest.mark.live
 
 ADDRESS = "http://127.0.0.1:8000"
-
-
-def example(section: str, language: str, marker: str = "") -> str:
-    """The only code block of a section (its subsections are not part of it) in a language, with a text in it."""
-    readme = (REPOSITORY / "README.md").read_text("utf-8")
-    [(_, text)] = re.findall(rf"^(##+) {re.escape(section)}\n(.*?)(?=^##+ |\Z)", readme, re.MULTILINE | re.DOTALL)
-    blocks = re.findall(rf"^```{language}\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
-    [block] = [block for block in blocks if marker in block]
-    assert isinstance(block, str)
-    return block
-
-
-@contextmanager
-def serving_uploads(orthanc: LocalOrthanc, data: Path) -> Iterator[str]:
-    """Yield the address of a gateway that records uploads, in a database of its own."""
-    subprocess.run(
-        [sys.executable, REPOSITORY / "manage.py", "migrate", "--verbosity", "0"],
-        env={**_without_settings(), "DJANGO_DATA_DIR": str(data)},
-        check=True,
-    )
-    with serving(orthanc, data, free_port()) as address:
-        yield address
-
-
-def _without_settings() -> dict[str, str]:
-    settings = ("ORTHANC_", "DJANGO_", "DATABASE_URL")
-    return {name: value for name, value in os.environ.items() if not name.startswith(settings)}
-
-
-def ask(orthanc: LocalOrthanc, path: str, method: str = "GET") -> bytes:
-    """What Orthanc itself answers."""
-    connection = http.client.HTTPConnection("127.0.0.1", orthanc.port, timeout=60)
-    connection.request(method, path, headers=dict(orthanc.headers))
-    answer = connection.getresponse()
-    body = answer.read()
-    connection.close()
-    assert answer.status == 200, body
-    return body
-
-
-def stored_files(orthanc: LocalOrthanc) -> Iterator[Any]:
-    """Every file that Orthanc has, read by pydicom."""
-    for name in json.loads(ask(orthanc, "/instances")):
-        yield dcmread(BytesIO(ask(orthanc, f"/instances/{name}/file")))
 
 
 @pytest.fixture(scope="module")
@@ -76,8 +27,8 @@ def shared_orthanc() -> Iterator[LocalOrthanc]:
 
 @pytest.fixture(scope="module")
 def gateway(shared_orthanc: LocalOrthanc, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with serving_uploads(shared_orthanc, tmp_path_factory.mktemp("gateway")) as address:
-        yield address
+    with serving(shared_orthanc.base_url, tmp_path_factory.mktemp("gateway")) as gateway:
+        yield gateway.address
 
 
 @pytest.fixture

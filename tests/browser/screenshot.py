@@ -8,10 +8,11 @@ from pathlib import Path
 
 from playwright.sync_api import expect
 
-from tests.browser.gateway import REPOSITORY, serving_samples
+from orthancproxy.sandbox.gateway import CHECKOUT
+from tests.browser.gateway import serving_samples
 from tests.browser.graphiql import chromium, graphiql_page
 
-PICTURE = REPOSITORY / "docs/graphiql.png"
+PICTURE = CHECKOUT / "docs/graphiql.png"
 JAPANESE_NAME, KOREAN_NAME = "Yamada^Tarou", "Hong^Gildong"
 FOLD_SERIES_BETWEEN = """async ([first, last]) => {
     const editor = __MONACO.editor.getEditors()
@@ -47,7 +48,7 @@ def main() -> None:
         expect(graphiql.result.filter(has_text=KOREAN_NAME)).to_be_in_viewport()
         graphiql.page.evaluate("document.fonts.ready")
         graphiql.page.screenshot(path=PICTURE, animations="disabled", caret="hide")
-    sys.stdout.write(f"{PICTURE.relative_to(REPOSITORY)}: {PICTURE.stat().st_size / 1000:.0f} kB\n")
+    sys.stdout.write(f"{PICTURE.relative_to(CHECKOUT)}: {PICTURE.stat().st_size / 1000:.0f} kB\n")
 
 
 if __name__ == "__main__":

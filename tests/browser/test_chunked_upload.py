@@ -10,9 +10,10 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, Error, Page, Route, expect
 
+from orthancproxy.sandbox.gateway import serving
 from orthancproxy.sandbox.orthanc import INDEXED_INSTANCE_TAGS, LocalOrthanc
-from tests.corpus import instance
-from tests.test_readme import ask, example, serving_uploads
+from tests.corpus import ask, instance
+from tests.readme import example
 
 pytestmark = pytest.mark.live
 
@@ -53,8 +54,8 @@ def orthanc() -> Iterator[LocalOrthanc]:
 
 @pytest.fixture(scope="module")
 def gateway(orthanc: LocalOrthanc, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with serving_uploads(orthanc, tmp_path_factory.mktemp("gateway")) as address:
-        yield address
+    with serving(orthanc.base_url, tmp_path_factory.mktemp("gateway")) as gateway:
+        yield gateway.address
 
 
 @pytest.fixture

@@ -3,12 +3,12 @@
 import pytest
 from playwright.sync_api import Error, expect
 
-from tests.browser.gateway import REPOSITORY
+from orthancproxy.sandbox.gateway import CHECKOUT
 from tests.browser.graphiql import GraphiQL
 
 pytestmark = pytest.mark.live
 
-EXAMPLES = sorted(path.stem.capitalize() for path in REPOSITORY.glob("orthancproxy/web/examples/*.graphql"))
+EXAMPLES = sorted(path.stem.capitalize() for path in CHECKOUT.glob("orthancproxy/web/examples/*.graphql"))
 KOREAN_NAME = "Hong^Gildong=洪^吉洞=홍^길동"
 JAPANESE_NAME = "Yamada^Tarou=山田^太郎=やまだ^たろう"
 

@@ -2,11 +2,7 @@
 
 import http.client
 import json
-import os
-import subprocess
-import sys
 import threading
-import time
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -23,7 +19,8 @@ from pydicom.data import get_testdata_file
 from pydicom.dataset import Dataset
 from pydicom.uid import generate_uid
 
-from orthancproxy.sandbox.orthanc import LocalOrthanc, free_port
+from orthancproxy.sandbox.gateway import LocalGateway, serving
+from orthancproxy.sandbox.orthanc import LocalOrthanc
 from tests.corpus import load
 
 REPOSITORY = Path(__file__).parents[2]
@@ -183,39 +180,10 @@ def false_orthanc() -> Iterator[FalseOrthanc]:
         yield running
 
 
-@dataclass(frozen=True)
-class Gateway:
-    """The gateway as it is deployed: uvicorn in a process of its own."""
-
-    port: int
-    pid: int
-
-    def peak_memory(self) -> int:
-        """The most memory that the process has had, in bytes."""
-        status = Path(f"/proc/{self.pid}/status").read_text()
-        [line] = [line for line in status.splitlines() if line.startswith("VmHWM")]
-        return int(line.split()[1]) * 1024
-
-
-@contextmanager
-def run_gateway(base_url: str, folder: Path) -> Iterator[Gateway]:
-    port = free_port()
-    environment = os.environ | {"ORTHANC_BASE_URL": base_url, "DJANGO_DATA_DIR": str(folder / "data")}
-    command = [sys.executable, "-m", "uvicorn", "orthancproxy.project.asgi:application", "--port", str(port)]
-    with (folder / "gateway.log").open("wb") as log:
-        process = subprocess.Popen(command, cwd=REPOSITORY, env=environment, stderr=log, stdout=log)
-    try:
-        _wait_for(port, process)
-        yield Gateway(port, process.pid)
-    finally:
-        process.terminate()
-        process.wait(20)
-
-
 @pytest.fixture
-def serve(tmp_path: Path) -> Callable[[str], AbstractContextManager[Gateway]]:
+def serve(tmp_path: Path) -> Callable[[str], AbstractContextManager[LocalGateway]]:
     """Run the gateway over an Orthanc, in a `with` block."""
-    return lambda base_url: run_gateway(base_url, tmp_path)
+    return lambda base_url: serving(base_url, tmp_path)
 
 
 @pytest.fixture(scope="module")
@@ -225,22 +193,7 @@ def raw_orthanc() -> Iterator[FalseOrthanc]:
 
 
 @pytest.fixture(scope="module")
-def raw_gateway(raw_orthanc: FalseOrthanc, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
+def raw_gateway(raw_orthanc: FalseOrthanc, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalGateway]:
     """A gateway over `raw_orthanc` for many tests."""
-    with run_gateway(raw_orthanc.base_url, tmp_path_factory.mktemp("gateway")) as running:
+    with serving(raw_orthanc.base_url, tmp_path_factory.mktemp("gateway")) as running:
         yield running
-
-
-def _wait_for(port: int, process: "subprocess.Popen[bytes]") -> None:
-    for _ in range(300):
-        assert process.poll() is None, "the gateway does not start"
-        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
-        try:
-            connection.request("GET", "/livez")
-            if connection.getresponse().status == 200:
-                return
-        except OSError:
-            time.sleep(0.1)
-        finally:
-            connection.close()
-    raise AssertionError("the gateway does not answer")

@@ -13,15 +13,16 @@ from select import select
 
 import pytest
 
+from orthancproxy.sandbox.gateway import LocalGateway
 from orthancproxy.sandbox.orthanc import LocalOrthanc
 from tests.corpus import instance, load
-from tests.rest.conftest import INSTANCE, SERIES, FalseOrthanc, Gateway
+from tests.rest.conftest import INSTANCE, SERIES, FalseOrthanc
 
 MEGABYTE = 1024 * 1024
-Serve = Callable[[str], AbstractContextManager[Gateway]]
+Serve = Callable[[str], AbstractContextManager[LocalGateway]]
 
 
-def begin(gateway: Gateway, address: str) -> socket.socket:
+def begin(gateway: LocalGateway, address: str) -> socket.socket:
     """Ask for a download without reading it."""
     client = socket.create_connection(("127.0.0.1", gateway.port), timeout=10)
     client.sendall(f"GET {address} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
@@ -37,7 +38,7 @@ def wait_until(condition: Callable[[], bool], seconds: float = 5.0) -> bool:
     return True
 
 
-def is_alive(gateway: Gateway) -> bool:
+def is_alive(gateway: LocalGateway) -> bool:
     connection = http.client.HTTPConnection("127.0.0.1", gateway.port, timeout=2)
     connection.request("GET", "/livez")
     return connection.getresponse().status == 200
@@ -82,7 +83,7 @@ class TestLargeFile:
             assert wait_until(lambda: not open_connections(orthanc.port))
             assert is_alive(gateway)
 
-    def _download(self, gateway: Gateway, address: str) -> bytes:
+    def _download(self, gateway: LocalGateway, address: str) -> bytes:
         connection = http.client.HTTPConnection("127.0.0.1", gateway.port, timeout=60)
         connection.request("GET", address)
         response = connection.getresponse()
@@ -212,7 +213,7 @@ class TestRawAddresses:
         ],
         ids=lambda path: path[:50],
     )
-    def test_are_refused(self, path: str, raw_gateway: Gateway, raw_orthanc: FalseOrthanc) -> None:
+    def test_are_refused(self, path: str, raw_gateway: LocalGateway, raw_orthanc: FalseOrthanc) -> None:
         before = list(raw_orthanc.asked)
         with socket.create_connection(("127.0.0.1", raw_gateway.port), timeout=10) as client:
             client.sendall(f"GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n".encode())

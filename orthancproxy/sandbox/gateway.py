@@ -1,0 +1,110 @@
+"""Run the gateway as it is deployed, over a folder of its own: for tests and benchmarks."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from orthancproxy.sandbox.orthanc import SandboxError, free_port
+from orthancproxy.sandbox.process import ChildProcess
+
+CHECKOUT = Path(__file__).parents[2]
+START_TIMEOUT = 60.0  # seconds
+_LOG_TAIL = 2_000  # bytes of the log that an error shows
+# what a developer may have set for a gateway of their own
+_SETTINGS = ("ORTHANC_", "DJANGO_", "DATABASE_URL", "UVICORN_", "WEB_CONCURRENCY")
+
+
+@dataclass(frozen=True, slots=True)
+class LocalGateway:
+    """A gateway that runs: its port on 127.0.0.1, the id of its first process, and what it logs."""
+
+    port: int
+    pid: int
+    log: Path
+
+    @property
+    def address(self) -> str:
+        """Where it is, without a slash at the end."""
+        return f"http://127.0.0.1:{self.port}"
+
+    def peak_memory(self) -> int:
+        """The most memory that its first process has had, in bytes."""
+        status = Path(f"/proc/{self.pid}/status").read_text()
+        [line] = [line for line in status.splitlines() if line.startswith("VmHWM")]
+        return int(line.split()[1]) * 1024
+
+    def end_of_log(self) -> str:
+        """The last that it logged, for an error's message."""
+        return self.log.read_text(errors="replace")[-_LOG_TAIL:]
+
+
+@contextmanager
+def serving(
+    base_url: str,
+    folder: Path,
+    *,
+    port: int | None = None,
+    workers: int = 1,
+    settings: Mapping[str, str] | None = None,
+) -> Iterator[LocalGateway]:
+    """Yield a gateway before the Orthanc at `base_url`: uvicorn, debug off, its database migrated, all in `folder`.
+
+    SandboxError shows the end of its log when it does not start.
+    """
+    environment = {
+        **{name: value for name, value in os.environ.items() if not name.startswith(_SETTINGS)},
+        "DJANGO_DATA_DIR": str(folder / "data"),
+        "ORTHANC_BASE_URL": base_url,
+        **(settings or {}),
+    }
+    _migrate(environment)
+    port = port or free_port()
+    process = ChildProcess(
+        [
+            *(sys.executable, "-m", "uvicorn", "orthancproxy.project.asgi:application"),
+            *("--app-dir", str(CHECKOUT), "--host", "127.0.0.1", "--port", str(port), "--workers", str(workers)),
+            # a browser keeps its connections open
+            *("--no-proxy-headers", "--no-server-header", "--timeout-graceful-shutdown", "1"),
+        ],
+        log=folder / "gateway.log",
+        environment=environment,
+    )
+    gateway = LocalGateway(port, process.pid, folder / "gateway.log")
+    try:
+        _wait_until_alive(process, gateway)
+        yield gateway
+    finally:
+        process.stop()
+
+
+def _migrate(environment: Mapping[str, str]) -> None:
+    migration = subprocess.run(  # noqa: S603  the command is this project's own
+        [sys.executable, str(CHECKOUT / "manage.py"), "migrate", "--verbosity", "0"],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if migration.returncode:
+        raise SandboxError(f"The gateway's database could not be made:\n{migration.stderr}")
+
+
+def _wait_until_alive(process: ChildProcess, gateway: LocalGateway) -> None:
+    # a proxy from the environment has no business between us and a port of this machine
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    deadline = time.monotonic() + START_TIMEOUT
+    while time.monotonic() < deadline and process.exit_code is None:
+        try:
+            with opener.open(f"{gateway.address}/livez", timeout=5):
+                return
+        except OSError:
+            time.sleep(0.05)
+    raise SandboxError(f"The gateway did not start:\n{gateway.end_of_log()}")
