@@ -9,6 +9,10 @@ TEST_TOOLS := /usr/bin/chromium=chromium,fonts-noto-cjk dcmftest=dcmtk dciodvfy=
 ifeq ($(wildcard /usr/lib/*/libatomic.so.1 /usr/lib/libatomic.so.1 /usr/lib64/libatomic.so.1),)
 TEST_TOOLS += /no-libatomic=libatomic1
 endif
+# each version has a folder of its own
+ifeq ($(wildcard /usr/lib/postgresql/*/bin/initdb),)
+TEST_TOOLS += /no-initdb=postgresql
+endif
 WEB_SOURCES := $(shell find orthancproxy/web -name node_modules -prune -o -type f -print)
 
 .PHONY: help run test test-matrix bench check sdl web lock clean

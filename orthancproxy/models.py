@@ -29,11 +29,6 @@ class UploadBatch(models.Model):
     created_at = models.DateTimeField(auto_now_add=True)
     updated_at = models.DateTimeField(auto_now=True)
 
-    class Meta:
-        """The newest first."""
-
-        ordering: ClassVar = ["-created_at", "-pk"]
-
     def __str__(self) -> str:
         return self.upload_key
 

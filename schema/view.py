@@ -79,9 +79,11 @@ class GraphQLView(AsyncGraphQLView[GraphQLContext, None]):
         operations = self.parse_json(form.fields.get("operations", ""))
         places = self.parse_json(form.fields.get("map", ""))
         try:
-            return replace_placeholders_with_files(operations, places, form.files)
-        except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
-            raise HTTPException(400, "The map leads to no file, or to no place in the operations.") from error
+            if all(path.startswith("variables.") for paths in places.values() for path in paths):
+                return replace_placeholders_with_files(operations, places, form.files)
+        except (AttributeError, IndexError, KeyError, TypeError, ValueError):
+            pass
+        raise HTTPException(400, "The map leads to no file, or to no place in the variables.")
 
     async def parse_http_body(self, request: AsyncHTTPRequestAdapter) -> GraphQLRequestData | list[GraphQLRequestData]:
         """Read a request; what is none, the caller is told."""

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Self
 
 from orthancproxy.archive.levels import Level
-from orthancproxy.errors import ArchiveProtocolError, ArchiveRejected, ArchiveUnavailable, NotFound
+from orthancproxy.errors import ArchiveProtocolError, ArchiveRejected, ArchiveUnavailable, NotFound, NotRenderable
 from orthancproxy.orthanc import endpoints
 from orthancproxy.orthanc.body import Body
 from orthancproxy.orthanc.client import Content as FileToStore
@@ -70,9 +70,9 @@ def store(client: OrthancClient, file: FileToStore) -> Stored:
     """Store a DICOM file, once, however often it is sent. Raises ArchiveError."""
     try:
         answer = client.call(endpoints.STORE, content=file)
-    except NotFound as error:
-        # so Orthanc calls a file without one of the UIDs
-        raise ArchiveRejected("The archive refused: the file lacks an identifier.") from error
+    except (NotFound, NotRenderable) as error:
+        # 404 is Orthanc's word for a file without one of the UIDs, 415 may be that of a proxy before it
+        raise ArchiveRejected("The archive refused the file.") from error
     match answer:
         case {
             "ID": str(instance_id),

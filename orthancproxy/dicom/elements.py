@@ -22,6 +22,7 @@ MAX_ELEMENTS = 200_000
 LONG = 4 * 1024  # bytes; longer values stay where they are
 MAX_SHORT = 32 * 1024**2  # bytes of all other values together
 
+SPECIFIC_CHARACTER_SET = 0x00080005
 UNDEFINED = 0xFFFFFFFF
 ITEM, ITEM_END, SEQUENCE_END = 0xFFFEE000, 0xFFFEE00D, 0xFFFEE0DD
 SEQUENCE_VRS = frozenset({"SQ", "UN"})
@@ -122,6 +123,10 @@ class Reader:
             undefined = its_length == UNDEFINED
             if not undefined and its_length > end - file.tell():
                 raise UnreadableDicom("The file breaks off within a data element, or one is longer than what it is in.")
+            if tag == SPECIFIC_CHARACTER_SET:
+                self._count_one(its_length)
+                structured, length = Element(int(tag), vr, b""), its_length
+                return True
             if undefined or vr == "SQ" or (vr in (None, "UN") and self._is_known_sequence(tag, vr, encoding)):
                 self._count_one(0)
                 structured, length = Element(int(tag), vr, b"", undefined), its_length
@@ -178,9 +183,13 @@ class Reader:
         return True
 
     def _read_structured(self, element: Element, encoding: Encoding, length: int, end: int, depth: int) -> None:
-        """Read a value that consists of items: those of a sequence, or fragments."""
+        """Read a value that pydicom is not to read: items of a sequence, fragments, the character set."""
         start = self._file.tell()
-        if element.vr in SEQUENCE_VRS or (element.vr is None and self._is_sequence(element, encoding)):
+        if element.tag == SPECIFIC_CHARACTER_SET and not element.undefined:
+            # pydicom would quote it in a warning
+            element.value = self._file.read(min(length, LONG))
+            self._file.seek(start + length)
+        elif element.vr in SEQUENCE_VRS or (element.vr is None and self._is_sequence(element, encoding)):
             if depth == MAX_DEPTH:
                 raise UnsafeDicom(f"Sequences are nested more than {MAX_DEPTH} deep.")
             end = end if element.undefined else start + length

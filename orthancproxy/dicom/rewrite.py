@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from struct import pack
 
-from orthancproxy.dicom.elements import Element, Elements, Pieces, Range, known_vr, write
+from orthancproxy.dicom.elements import SPECIFIC_CHARACTER_SET, Element, Elements, Pieces, Range, known_vr, write
 from orthancproxy.dicom.intake import (
     EXPLICIT_LITTLE,
     MEDIA_STORAGE_SOP_CLASS_UID,
@@ -23,7 +23,6 @@ from orthancproxy.dicom.intake import (
 )
 from orthancproxy.dicom.sources import FileRange, Source, pieces
 from orthancproxy.dicom.text import (
-    SPECIFIC_CHARACTER_SET,
     TEXT_VRS,
     UTF_8,
     Encodings,

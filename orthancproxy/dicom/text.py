@@ -1,16 +1,16 @@
 """Text in any character set of DICOM (PS3.3 section C.12.1.1.2) to UTF-8, without loss."""
 
+import re
 import warnings
 from collections.abc import Sequence
 from typing import cast
 
-from pydicom.charset import convert_encodings, decode_bytes
+from pydicom.charset import convert_encodings, decode_bytes, python_encoding
 from pydicom.datadict import private_dictionary_VR
 from pydicom.valuerep import CUSTOMIZABLE_CHARSET_VR, TEXT_VR_DELIMS
 
-from orthancproxy.dicom.elements import Element, Elements, known_vr
+from orthancproxy.dicom.elements import SPECIFIC_CHARACTER_SET, Element, Elements, known_vr
 
-SPECIFIC_CHARACTER_SET = 0x00080005
 UTF_8 = "ISO_IR 192"
 TEXT_VRS = frozenset(str(vr) for vr in CUSTOMIZABLE_CHARSET_VR)
 DEFAULT = "iso8859"
@@ -29,7 +29,14 @@ def encodings_of(elements: Elements, above: Encodings = (DEFAULT,)) -> Encodings
     if element is None or not isinstance(element.value, bytes):
         return above
     names = element.value.decode("latin-1").rstrip("\0 ").split("\\")
-    return cast("Encodings", convert_encodings([name.strip() for name in names]))
+    return cast("Encodings", convert_encodings([_known(name.strip()) for name in names]))
+
+
+def _known(name: str) -> str:
+    """The name of a character set as it is meant; empty, for the default one, where nobody knows."""
+    code_extension = re.sub(r"^ISO.?2022.?IR.?", "ISO 2022 IR ", name)
+    single = re.sub(r"^ISO.?IR.?", "ISO_IR ", name)
+    return next((known for known in (name, single, code_extension) if known in python_encoding), "")
 
 
 def vr_of(element: Element, elements: Elements) -> str:

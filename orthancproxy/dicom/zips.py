@@ -1,5 +1,6 @@
 """ZIP archives of files: opened with limits, since a few bytes can stand for gigabytes."""
 
+import lzma
 import tempfile
 import zipfile
 import zlib
@@ -15,6 +16,7 @@ MAX_RATIO = 200
 BROKEN = (
     zipfile.BadZipFile,
     zlib.error,
+    lzma.LZMAError,
     EOFError,
     NotImplementedError,
     OSError,
@@ -44,7 +46,7 @@ def extract(source: Source, max_files: int, max_bytes: int) -> Iterator[Member]:
     """
     try:
         archive = zipfile.ZipFile(open_source(source))
-        infos = [info for info in archive.infolist() if not info.is_dir()]
+        infos = [info for info in archive.infolist() if not info.filename.endswith("/")]
     except BROKEN as error:
         raise UnreadableDicom("The ZIP is damaged.") from error
     if len(infos) > max_files:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
+from django.db import transaction
 from django.db.models import Count, Q, QuerySet
 
 from orthancproxy.dicom.uids import UploadUIDs
@@ -18,9 +19,10 @@ def get_uploads(context: RequestContext) -> QuerySet[UploadBatch]:
     """The uploads that a caller may see, the newest first, with how many files are stored (`uploaded`) and `failed`."""
     stored = Q(files__outcome=Outcome.STORED)
     not_stored = Q(files__outcome__in=(Outcome.FAILED, Outcome.UNAVAILABLE))
-    return UploadBatch.objects.annotate(
+    counted = UploadBatch.objects.annotate(
         uploaded=Count("files", filter=stored), failed=Count("files", filter=not_stored)
     )
+    return counted.order_by("-created_at", "-pk")
 
 
 def open_batch(
@@ -131,14 +133,16 @@ def joined(uids: Iterable[str]) -> str:
 
 
 def close_batch(batch: UploadBatch, study_orthanc_id: str) -> None:
-    """Say how far the upload is when a request ends."""
-    left = set(batch.files.exclude(outcome__in=(Outcome.STORED, Outcome.FAILED)).values_list("outcome", flat=True))
-    if Outcome.UNAVAILABLE in left:
-        batch.state = UploadBatch.State.INCOMPLETE
-    else:
-        batch.state = UploadBatch.State.UPLOADING if left else UploadBatch.State.COMPLETE
-    batch.study_orthanc_id = study_orthanc_id or batch.study_orthanc_id
-    batch.save(update_fields=["state", "study_orthanc_id", "updated_at"])
+    """Say how far the upload is when a request ends; other requests with its key may end at the same time."""
+    with transaction.atomic():
+        locked = UploadBatch.objects.select_for_update().get(pk=batch.pk)
+        left = set(batch.files.exclude(outcome__in=(Outcome.STORED, Outcome.FAILED)).values_list("outcome", flat=True))
+        if Outcome.UNAVAILABLE in left:
+            locked.state = UploadBatch.State.INCOMPLETE
+        else:
+            locked.state = UploadBatch.State.UPLOADING if left else UploadBatch.State.COMPLETE
+        locked.study_orthanc_id = study_orthanc_id or locked.study_orthanc_id
+        locked.save(update_fields=["state", "study_orthanc_id", "updated_at"])
 
 
 def _distinct(files: Sequence[UploadedFile]) -> list[UploadedFile]:

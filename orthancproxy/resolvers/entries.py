@@ -1,7 +1,7 @@
 """The files of an upload, those within ZIP archives among them, and how each can fail."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 
 from orthancproxy import errors
@@ -29,7 +29,8 @@ CODES: Mapping[type[errors.GatewayError], UploadErrorCode] = {
     errors.InvalidDicom: UploadErrorCode.UNREADABLE,
     errors.LimitExceeded: UploadErrorCode.TOO_LARGE,
     errors.ArchiveUnavailable: UploadErrorCode.ARCHIVE_UNAVAILABLE,
-    errors.ArchiveError: UploadErrorCode.REJECTED,
+    # whatever else Orthanc may say
+    errors.GatewayError: UploadErrorCode.REJECTED,
 }
 
 
@@ -44,12 +45,16 @@ class SentFile:
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A file to store; `index` is the position of what was sent: of the ZIP archive that it was in."""
+    """A file to store, or what could not be taken out of a ZIP archive: `error` says why.
+
+    `index` is the position of what was sent: of the ZIP archive that it was in.
+    """
 
     index: int
     name: str
     series_path: str
     source: Source
+    error: errors.GatewayError | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,13 +74,12 @@ def failed(entry: Entry, error: errors.GatewayError) -> FailedFile:
     return FailedFile(entry.index, entry.name, entry.series_path, code, error.message)
 
 
-def unpack(files: Sequence[SentFile]) -> tuple[list[Entry], list[FailedFile]]:
-    """The files to store, those within ZIP archives among them, and what could not be taken out of these.
+def unpack(files: Sequence[SentFile]) -> list[Entry]:
+    """The files to store, those within ZIP archives among them.
 
     Raises LimitExceeded for more files or bytes than one request may upload.
     """
     entries: list[Entry] = []
-    failures: list[FailedFile] = []
     room = conf.ORTHANC_MAX_UPLOAD_BYTES - sum(file.source.size for file in files)
     for index, file in enumerate(files):
         entry = Entry(index, file.name, file.series_path, file.source)
@@ -83,29 +87,26 @@ def unpack(files: Sequence[SentFile]) -> tuple[list[Entry], list[FailedFile]]:
             entries.append(entry)
             continue
         try:
-            for member in _members(entry, conf.ORTHANC_MAX_UPLOAD_FILES - len(entries), room):
-                if isinstance(member, FailedFile):
-                    failures.append(member)
-                else:
-                    room -= member.source.size
-                    entries.append(member)
+            members = list(_members(entry, conf.ORTHANC_MAX_UPLOAD_FILES - len(entries), room))
         except (errors.InvalidDicom, errors.LimitExceeded) as error:
-            failures.append(failed(entry, error))
-    if len(entries) + len(failures) > conf.ORTHANC_MAX_UPLOAD_FILES:
+            members = [replace(entry, error=error)]
+        room -= sum(member.source.size for member in members if not member.error)
+        entries += members
+    if len(entries) > conf.ORTHANC_MAX_UPLOAD_FILES:
         raise errors.LimitExceeded(f"At most {conf.ORTHANC_MAX_UPLOAD_FILES} files can be uploaded at once.")
     if room < 0:
         raise errors.LimitExceeded(f"At most {conf.ORTHANC_MAX_UPLOAD_BYTES} bytes can be uploaded at once.")
-    return entries, failures
+    return entries
 
 
-def _members(entry: Entry, max_files: int, max_bytes: int) -> Iterator[Entry | FailedFile]:
+def _members(entry: Entry, max_files: int, max_bytes: int) -> Iterator[Entry]:
     members = list(zips.extract(entry.source, max_files, max_bytes))
     if not members:
         raise errors.EmptyFile("There are no files in the ZIP.")
     for member in members:
         folder, _, name = member.path.rpartition("/")
         path = "/".join(part for part in (entry.series_path, folder) if part)
-        if isinstance(member.content, errors.InvalidDicom):
-            yield failed(Entry(entry.index, name, path, entry.source), member.content)
+        if isinstance(member.content, errors.UnreadableDicom):
+            yield Entry(entry.index, name, path, entry.source, member.content)
         else:
             yield Entry(entry.index, name, path, member.content)

@@ -2,6 +2,7 @@
 
 import logging
 import tempfile
+from enum import Enum, auto
 
 from orthancproxy.archive.storage import delete_instance, open_file, store
 from orthancproxy.dicom.intake import read
@@ -10,12 +11,21 @@ from orthancproxy.dicom.sources import FileRange, spooling
 from orthancproxy.errors import GatewayError, NotFound
 from orthancproxy.models import UploadedFile
 from orthancproxy.orthanc.client import OrthancClient
+from orthancproxy.resolvers.batches import joined
 
 logger = logging.getLogger(__name__)
 
 
-def mend(client: OrthancClient, file: UploadedFile, target: Target, unresolved: str) -> bool:
-    """Store a file again that `batches.take_resolvable` gave; return False where it is not in the archive any more.
+class Mended(Enum):
+    """Whether the references of a file are followed now."""
+
+    YES = auto()
+    NO = auto()  # the next request with its key tries again
+    LOST = auto()  # it is to be sent once more
+
+
+def mend(client: OrthancClient, file: UploadedFile, target: Target, unresolved: str) -> Mended:
+    """Store a file again that `batches.take_resolvable` gave, with what stays unresolved of it.
 
     Orthanc keeps what it has under a UID, so that the file is deleted first. Until it is stored again, its record says
     that it is to be sent once more: also when the gateway is killed meanwhile.
@@ -30,18 +40,20 @@ def mend(client: OrthancClient, file: UploadedFile, target: Target, unresolved: 
             finally:
                 content.close()
             copy.flush()
-            payload = rewrite(read(FileRange(copy, 0, copy.tell())), target).payload
+            rewritten = rewrite(read(FileRange(copy, 0, copy.tell())), target)
             delete_instance(client, file.orthanc_id)
             deleted = True
-            store(client, payload)
+            if store(client, rewritten.payload).before:
+                # somebody sent it again just now, with what they knew: to be looked at once more
+                unresolved = joined(rewritten.references)
     except NotFound:
         # somebody deleted it, and does not want it back
         pass
     except GatewayError as error:
         logger.warning("references not followed", extra={"error": type(error).__name__, "lost": deleted})
         if deleted:
-            return False
-        # for the next request with this key
-        unresolved = file.unresolved
+            return Mended.LOST
+        row.update(outcome=UploadedFile.Outcome.STORED)
+        return Mended.NO
     row.update(outcome=UploadedFile.Outcome.STORED, unresolved=unresolved)
-    return True
+    return Mended.YES

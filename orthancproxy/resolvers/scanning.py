@@ -50,6 +50,8 @@ def scan(entries: Iterable[Entry]) -> Iterator[Scanned]:
 
 def _scan(entry: Entry) -> Scanned:
     """Tell what a file is."""
+    if entry.error:
+        return Scanned(entry, _failed_row(entry.series_path, entry.name), failure=failed(entry, entry.error))
     source = nearby(entry.source)
     digest = hashlib.sha256(entry.series_path.encode(errors="surrogatepass") + b"\0")
     for piece in pieces(source):
@@ -71,6 +73,12 @@ def _scan(entry: Entry) -> Scanned:
         birth_date=file.text(PATIENT_BIRTH_DATE),
         sex=file.text(PATIENT_SEX),
     )
+
+
+def _failed_row(*identity: str) -> UploadedFile:
+    """The record of what can't be read at all, and so has no content that tells it."""
+    digest = hashlib.sha256("\0".join(identity).encode(errors="surrogatepass"))
+    return UploadedFile(identity=digest.hexdigest(), outcome=UploadedFile.Outcome.FAILED)
 
 
 def _uid(text: str) -> str:

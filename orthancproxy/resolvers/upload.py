@@ -8,7 +8,7 @@ import logging
 import threading
 import unicodedata
 import uuid
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -32,7 +32,7 @@ from orthancproxy.orthanc.client import OrthancClient
 from orthancproxy.resolvers import batches
 from orthancproxy.resolvers.context import RequestContext
 from orthancproxy.resolvers.entries import FailedFile, SentFile, UploadErrorCode, failed, unpack
-from orthancproxy.resolvers.mending import mend
+from orthancproxy.resolvers.mending import Mended, mend
 from orthancproxy.resolvers.pipeline import in_parallel
 from orthancproxy.resolvers.scanning import Scanned, scan
 
@@ -88,7 +88,7 @@ def upload(context: RequestContext, request: UploadRequest) -> UploadResult:
     patient_id = long_string(request.patient_id, "patient ID")
     if not patient_id:
         raise InvalidRequest("The patient ID is empty.")
-    patient_name = person_name(request.patient_name, "patient name") if request.patient_name else None
+    patient_name = person_name(request.patient_name or "", "patient name") or None
     if patient_name is None:
         person_name(patient_id, "patient ID, which is the patient name where none is given,")
     description = request.study_description
@@ -98,8 +98,7 @@ def upload(context: RequestContext, request: UploadRequest) -> UploadResult:
     plan = LevelPlan(level=Level.PATIENT, needs=Needs(frozenset(DEMOGRAPHICS)))
     known_patient = Hierarchy(context.client).by_identifier(plan, patient_id)
 
-    entries, failures = unpack(request.files)
-    scanned = list(scan(entries))
+    scanned = list(scan(unpack(request.files)))
     batch = batches.open_batch(
         context,
         uids,
@@ -108,7 +107,7 @@ def upload(context: RequestContext, request: UploadRequest) -> UploadResult:
         default_description=_own_description(scanned) or conf.ORTHANC_DEFAULT_STUDY_DESCRIPTION,
     )
     lost = _Upload(context.client, batch, uids).carry_out(scanned)
-    failures += (file.failure for file in scanned if file.failure)
+    failures = tuple(file.failure for file in scanned if file.failure)
     stored = [file.stored for file in scanned if file.stored]
     already_stored = sum(one.before for one in stored)
     logger.info(
@@ -124,7 +123,7 @@ def upload(context: RequestContext, request: UploadRequest) -> UploadResult:
         series_ids=tuple(sorted({one.series_id for one in stored})),
         uploaded=len(stored) - already_stored,
         already_stored=already_stored,
-        failed=tuple(sorted(failures, key=lambda failure: failure.index)),
+        failed=failures,
         warnings=(*_warnings(known_patient, batch, scanned), *([f"{lost} {LOST}"] if lost else [])),
     )
 
@@ -155,11 +154,7 @@ class _Upload:
             batches.record_stored([file.row for file in part if file.stored and not file.stored.before])
             batches.record_found([file.row for file in part if file.stored and file.stored.before])
             batches.record_failed([file.row for file in part if file.failure])
-        # what was sent meanwhile with the same key counts
-        self._known_uids = batches.known_uids(self._batch)
-        lost = 0
-        for row, unresolved in batches.take_resolvable(self._batch, self._known_uids):
-            lost += not mend(self._client, row, self._target(row), unresolved)
+        lost = self._mend()
         batches.close_batch(self._batch, next((file.stored.study_id for file in scanned if file.stored), ""))
         return lost
 
@@ -185,6 +180,18 @@ class _Upload:
                 file.row.outcome = Outcome.UNAVAILABLE
                 self._look_whether_it_is_down(error)
         return file
+
+    def _mend(self) -> int:
+        """Follow references to files that came later; return how many files were lost by that."""
+        lost = 0
+        # until there is nothing to do: others send meanwhile, and leave to us what we work on
+        while True:
+            self._known_uids = batches.known_uids(self._batch)
+            taken = batches.take_resolvable(self._batch, self._known_uids)
+            results = Counter(mend(self._client, row, self._target(row), unresolved) for row, unresolved in taken)
+            lost += results[Mended.LOST]
+            if not results[Mended.YES] or results[Mended.NO]:
+                return lost
 
     def _look_whether_it_is_down(self, error: ArchiveUnavailable) -> None:
         if self._is_down.is_set():

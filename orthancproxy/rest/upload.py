@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import IO, Any, cast
 
-from django.http import HttpRequest
+from django.http import HttpRequest, QueryDict
 from rest_framework.parsers import BaseParser, DataAndFiles
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -15,6 +15,8 @@ from orthancproxy.resolvers.upload import UploadRequest, upload
 from orthancproxy.rest import openapi
 from orthancproxy.rest.serializers import UploadSerializer
 from orthancproxy.rest.views import GatewayView, context_of
+
+TEXT_FIELDS = frozenset({"patient_id", "patient_name", "study_description", "upload_key", "series_path"})
 
 
 class FormParser(BaseParser):
@@ -35,6 +37,12 @@ class UploadView(GatewayView):
 
     parser_classes = (FormParser,)
 
+    def initialize_request(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Request:
+        """Let REST framework see that there is a body: one that comes in chunks tells no length."""
+        if "Transfer-Encoding" in request.headers:
+            request.META.setdefault("CONTENT_LENGTH", "1")
+        return super().initialize_request(request, *args, **kwargs)
+
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
         """Read the form before authentication does: the check for forgery looks for a token in it."""
         _ = request.data
@@ -43,7 +51,9 @@ class UploadView(GatewayView):
     @openapi.upload
     def post(self, request: Request) -> Response:
         """Store the files."""
-        form = cast("Any", request.data)
+        form = request.POST
+        for name in TEXT_FIELDS & request.FILES.keys():
+            raise InvalidRequest(f"The field {name} is text, and was sent as a file.")
         result = upload(
             context_of(request),
             UploadRequest(
@@ -57,7 +67,7 @@ class UploadView(GatewayView):
         return Response(UploadSerializer(result).data, status=200 if result.study_id else 400)
 
 
-def _required(form: Any, name: str) -> str:
+def _required(form: QueryDict, name: str) -> str:
     value = form.get(name)
     if not value:
         raise InvalidRequest(f"The field {name} is missing.")
@@ -66,7 +76,7 @@ def _required(form: Any, name: str) -> str:
 
 def _files(request: Request) -> Sequence[SentFile]:
     files = cast("Any", request.FILES).getlist("files")
-    paths = cast("Any", request.data).getlist("series_path") or [""] * len(files)
+    paths = request.POST.getlist("series_path") or [""] * len(files)
     if len(paths) != len(files):
         raise InvalidRequest(
             f"There are {len(files)} files and {len(paths)} times series_path: give one for each file."
