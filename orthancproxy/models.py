@@ -43,6 +43,7 @@ class UploadedFile(models.Model):
         STORED = "STORED"
         FAILED = "FAILED"  # for good
         UNAVAILABLE = "UNAVAILABLE"  # worth another try
+        MENDING = "MENDING"  # it is stored again just now; worth another try when that was broken off
 
     batch = models.ForeignKey(UploadBatch, on_delete=models.CASCADE, related_name="files")
     # SHA-256 of folder and content
@@ -56,6 +57,8 @@ class UploadedFile(models.Model):
     sop_uid = models.CharField(max_length=64, blank=True)
     # UIDs that it refers to and nobody has sent yet, separated by backslashes
     unresolved = models.TextField(blank=True)
+    # when somebody began to store it again
+    taken_at = models.DateTimeField(null=True)
     # of Orthanc, once it is stored
     orthanc_id = models.CharField(max_length=44, blank=True)
 

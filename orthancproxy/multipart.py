@@ -20,7 +20,7 @@ from orthancproxy.dicom.sources import FileRange, spooling
 from orthancproxy.errors import InvalidRequest, LimitExceeded
 
 PIECE = 1024**2  # bytes
-MAX_FIELDS = 32 * 1024**2  # bytes of all fields that are no files
+MAX_FIELDS = 8 * 1024**2  # bytes of all fields that are no files: 10,000 files with their folders need two
 FIELDS_BESIDES = 100  # fields, besides one or two for each file
 
 
@@ -32,7 +32,8 @@ class ReceivedFile:
     source: FileRange
 
     def close(self) -> None:
-        """Do nothing: Django closes the files of a request, and these share one, which goes with the last of them."""
+        """Free the disk that this and the other files of its form take."""
+        self.source.close()
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,11 +42,6 @@ class Form:
 
     fields: MultiValueDict[str, str] = field(default_factory=MultiValueDict)
     files: MultiValueDict[str, ReceivedFile] = field(default_factory=MultiValueDict)
-
-
-def is_form(request: HttpRequest) -> bool:
-    """Whether a request's body is a form with files."""
-    return request.method == "POST" and (request.content_type or "") == "multipart/form-data"
 
 
 def receive(request: HttpRequest) -> Form:

@@ -7,9 +7,10 @@ import strawberry
 from orthancproxy.errors import InvalidRequest
 from orthancproxy.multipart import ReceivedFile
 from orthancproxy.resolvers import upload
+from orthancproxy.resolvers.context import RequestContext
 from orthancproxy.resolvers.entries import SentFile
 from schema.context import Info
-from schema.threads import in_thread
+from schema.threads import UPLOADS, in_thread
 from schema.uploads import UploadInput, UploadPayload
 
 
@@ -31,8 +32,17 @@ class Mutation:
             study_description=input.study_description,
             upload_key=input.upload_key,
         )
-        result = await in_thread(upload.upload)(info.context.gateway, request)
+        result = await in_thread(_upload, UPLOADS)(info.context.gateway, request)
         return cast("UploadPayload", result)
+
+
+def _upload(context: RequestContext, request: upload.UploadRequest) -> upload.UploadResult:
+    try:
+        return upload.upload(context, request)
+    finally:
+        # here, since the request may have ended before
+        for file in request.files:
+            file.source.close()
 
 
 def _files(given: UploadInput) -> list[SentFile]:

@@ -237,6 +237,8 @@ class Query:
         ] = None,
     ) -> OffsetPaginated[UploadBatch]:
         """List them."""
+        if pagination and (pagination.offset < 0 or (pagination.limit or 0) < 0):
+            raise InvalidRequest("Neither `offset` nor `limit` can be negative.")
         uploads = get_uploads(info.context.gateway)
         return OffsetPaginated.resolve_paginated(uploads, info=info, pagination=pagination)
 

@@ -10,11 +10,13 @@ from django.db import close_old_connections
 
 # a slow Orthanc must not keep the event loop's few threads
 RESOLVERS = ThreadPoolExecutor(max_workers=64, thread_name_prefix="resolver")
+# minutes at a time: queries must not wait for them
+UPLOADS = ThreadPoolExecutor(max_workers=16, thread_name_prefix="receiver")
 P = ParamSpec("P")
 T = TypeVar("T")
 
 
-def in_thread(resolver: Callable[P, T]) -> Callable[P, Coroutine[Any, Any, T]]:
+def in_thread(resolver: Callable[P, T], threads: ThreadPoolExecutor = RESOLVERS) -> Callable[P, Coroutine[Any, Any, T]]:
     """A resolver that is waited for on the event loop while a thread carries it out."""
 
     @wraps(resolver)
@@ -26,4 +28,4 @@ def in_thread(resolver: Callable[P, T]) -> Callable[P, Coroutine[Any, Any, T]]:
         finally:
             close_old_connections()
 
-    return sync_to_async(carry_out, thread_sensitive=False, executor=RESOLVERS)
+    return sync_to_async(carry_out, thread_sensitive=False, executor=threads)

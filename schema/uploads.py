@@ -104,11 +104,13 @@ class UploadBatch:
         name="studyInstanceUID", description="StudyInstanceUID of the study."
     )
     study_description: str = strawberry_django.field(description="StudyDescription of the study.")
-    study_orthanc_id: strawberry.ID = strawberry_django.field(
-        description="Orthanc's id of the study; empty until something is stored."
-    )
     state: Batch.State = strawberry_django.field(description="Whether files are to be sent again.")
     created_at: datetime.datetime = strawberry_django.field(description="When its first request came.")
     updated_at: datetime.datetime = strawberry_django.field(description="When its last request began or ended.")
     uploaded: int = strawberry.field(description="How many files are stored.")
     failed: int = strawberry.field(description="How many files are not.")
+
+    @strawberry.field(description="Orthanc's id of the study; null until something is stored.")
+    def study_orthanc_id(root: strawberry.Parent[Batch]) -> strawberry.ID | None:  # noqa: N805
+        """Read what the batch has."""
+        return strawberry.ID(root.study_orthanc_id) if root.study_orthanc_id else None

@@ -1,12 +1,13 @@
 """The GraphQL endpoint: queries by POST and GET, and GraphiQL for browsers."""
 
 import json
+import re
 from collections.abc import Mapping
 from typing import Any, cast
 
 import orjson
 from cross_web import AsyncHTTPRequestAdapter, HTTPException
-from django.conf import settings
+from django.contrib.auth.models import AnonymousUser
 from django.contrib.staticfiles import finders
 from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
@@ -27,7 +28,7 @@ from schema import schema
 from schema.context import GraphQLContext
 from schema.errors import shown
 from schema.links import Links
-from schema.threads import in_thread
+from schema.threads import UPLOADS, in_thread
 
 BUNDLE = "orthancproxy/graphiql/graphiql.js"
 CONTENT_SECURITY_POLICY = "; ".join(
@@ -45,6 +46,7 @@ CONTENT_SECURITY_POLICY = "; ".join(
     )
 )
 
+PLACE = re.compile(r"variables(\.([A-Za-z_]\w*|[0-9]+))+", re.ASCII)
 # of errors that a request meets before it is one of GraphQL
 STATUSES: Mapping[type[GatewayError], int] = {InvalidRequest: 400, PermissionDenied: 403, LimitExceeded: 413}
 
@@ -75,15 +77,8 @@ class GraphQLView(AsyncGraphQLView[GraphQLContext, None]):
 
     async def parse_multipart(self, request: AsyncHTTPRequestAdapter) -> dict[str, Any]:
         """Read a GraphQL multipart request (jaydenseric's specification 2.0) in a thread, and put its files in."""
-        form = await in_thread(_receive)(cast("HttpRequest", request.request))  # type: ignore[attr-defined]
-        operations = self.parse_json(form.fields.get("operations", ""))
-        places = self.parse_json(form.fields.get("map", ""))
-        try:
-            if all(path.startswith("variables.") for paths in places.values() for path in paths):
-                return replace_placeholders_with_files(operations, places, form.files)
-        except (AttributeError, IndexError, KeyError, TypeError, ValueError):
-            pass
-        raise HTTPException(400, "The map leads to no file, or to no place in the variables.")
+        received = cast("HttpRequest", request.request)  # type: ignore[attr-defined]
+        return await in_thread(_operations, UPLOADS)(received)
 
     async def parse_http_body(self, request: AsyncHTTPRequestAdapter) -> GraphQLRequestData | list[GraphQLRequestData]:
         """Read a request; what is none, the caller is told."""
@@ -122,21 +117,39 @@ class GraphQLView(AsyncGraphQLView[GraphQLContext, None]):
         return response
 
 
-def _receive(request: HttpRequest) -> Form:
-    """Read a form. Raises PermissionDenied for one that may come from a page of somebody else.
-
-    A form needs no preflight, so that any page could send one with the cookies of a session.
-    """
+def _operations(request: HttpRequest) -> dict[str, Any]:
+    """The operations of a multipart request, with the files in the places that its map names."""
     form = receive(request)
-    user = getattr(request, "user", None)
-    if settings.SESSION_COOKIE_NAME in request.COOKIES and getattr(user, "is_authenticated", False):
-        # where it looks for the token of a form
-        request.POST = form.fields  # type: ignore[assignment]
-        check = CsrfViewMiddleware(lambda _: HttpResponse())
-        check.process_request(request)
-        if check.process_view(request, lambda _: HttpResponse(), (), {}) is not None:
-            raise PermissionDenied("The request lacks a valid CSRF token.")
-    return form
+    _check_origin(request, form)
+    try:
+        operations = orjson.loads(form.fields.get("operations", ""))
+        places = orjson.loads(form.fields.get("map", ""))
+    except orjson.JSONDecodeError as error:
+        raise HTTPException(400, "The fields operations and map are to be JSON.") from error
+    try:
+        if all(PLACE.fullmatch(path) for paths in places.values() for path in paths):
+            return replace_placeholders_with_files(operations, places, form.files)
+    except (AttributeError, IndexError, KeyError, TypeError, ValueError):
+        pass
+    raise HTTPException(400, "The map leads to no file, or to no place in the variables.")
+
+
+def _check_origin(request: HttpRequest, form: Form) -> None:
+    """Raise PermissionDenied for a form that may come from a page of somebody else.
+
+    A form needs no preflight, so that any page could send one with what the browser authenticates by, such as the
+    cookie of a session. A token is nothing that a browser adds by itself.
+    """
+    if not getattr(request, "user", AnonymousUser()).is_authenticated:
+        return
+    if request.headers.get("Authorization", "").startswith(("Bearer ", "Token ")):
+        return
+    # where it looks for the token of a form
+    request.POST = form.fields  # type: ignore[assignment]
+    check = CsrfViewMiddleware(lambda _: HttpResponse())
+    check.process_request(request)
+    if check.process_view(request, lambda _: HttpResponse(), (), {}) is not None:
+        raise PermissionDenied("The request lacks a valid CSRF token.")
 
 
 def _request_id(request: HttpRequest) -> str:

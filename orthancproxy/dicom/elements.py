@@ -19,6 +19,7 @@ from orthancproxy.errors import LimitExceeded, UnreadableDicom, UnsafeDicom
 
 MAX_DEPTH = 20  # of sequences; Orthanc 1.10.1 crashes at about 50
 MAX_ELEMENTS = 200_000
+MAX_IN_ONE = 10_000  # elements of one data set or item: Orthanc's time grows with their square
 LONG = 4 * 1024  # bytes; longer values stay where they are
 MAX_SHORT = 32 * 1024**2  # bytes of all other values together
 
@@ -120,19 +121,13 @@ class Reader:
 
         def stop(tag: int, vr: str | None, its_length: int) -> bool:
             nonlocal structured, length
-            undefined = its_length == UNDEFINED
-            if not undefined and its_length > end - file.tell():
-                raise UnreadableDicom("The file breaks off within a data element, or one is longer than what it is in.")
-            if tag == SPECIFIC_CHARACTER_SET:
-                self._count_one(its_length)
-                structured, length = Element(int(tag), vr, b""), its_length
+            if not tag and not depth:
+                # padding, as far as it is zero
                 return True
-            if undefined or vr == "SQ" or (vr in (None, "UN") and self._is_known_sequence(tag, vr, encoding)):
-                self._count_one(0)
-                structured, length = Element(int(tag), vr, b"", undefined), its_length
-                return True
-            self._count_one(its_length)
-            return False
+            if not self._is_for_us(tag, vr, its_length, encoding, end):
+                return False
+            structured, length = Element(int(tag), vr, b"", its_length == UNDEFINED), its_length
+            return True
 
         position = file.tell()
         while position < end:
@@ -151,10 +146,24 @@ class Reader:
             self._read_structured(structured, encoding, length, end, depth)
             elements[structured.tag] = structured
             position = file.tell()
+        if len(elements) > MAX_IN_ONE:
+            raise LimitExceeded(f"There are more than {MAX_IN_ONE} data elements in one data set or item.")
+        # pydicom ends behind a delimiter, and before what `stop` did not want or where less than a header is left
         has_delimiter = file.tell() - position == 8
         if delimited != has_delimiter or not (delimited or self._is_at_end(position, end, depth)):
             raise UnreadableDicom("The file breaks off within a data element, or an item does not end where it has to.")
         return elements
+
+    def _is_for_us(self, tag: int, vr: str | None, length: int, encoding: Encoding, end: int) -> bool:
+        """Whether pydicom is not to read the value before which the file stands; it is counted all the same."""
+        if length != UNDEFINED and length > end - self._file.tell():
+            raise UnreadableDicom("The file breaks off within a data element, or one is longer than what it is in.")
+        if tag == SPECIFIC_CHARACTER_SET and length > LONG:
+            raise UnreadableDicom("The SpecificCharacterSet is too long.")
+        is_sequence = vr == "SQ" or (vr in (None, "UN") and self._is_known_sequence(tag, vr, encoding))
+        self._count_one(0 if length == UNDEFINED or is_sequence else length)
+        # of the character set, it would quote what it does not know
+        return length == UNDEFINED or is_sequence or tag == SPECIFIC_CHARACTER_SET
 
     def _is_known_sequence(self, tag: int, vr: str | None, encoding: Encoding) -> bool:
         """Whether the dictionary calls an element a sequence; one whose VR was lost (UN) must have items too."""
@@ -163,6 +172,11 @@ class Reader:
         start = self._file.read(4)
         self._file.seek(-len(start), 1)
         return start == _HEADERS[encoding.little].plain.pack(ITEM >> 16, ITEM & 0xFFFF, 0)[:4]
+
+    @property
+    def weight(self) -> int:
+        """About how many bytes of memory what was read takes."""
+        return self._short + 300 * self._count
 
     def _count_one(self, length: int) -> None:
         """Count an element or an item, and the memory for its value."""
@@ -187,8 +201,7 @@ class Reader:
         start = self._file.tell()
         if element.tag == SPECIFIC_CHARACTER_SET and not element.undefined:
             # pydicom would quote it in a warning
-            element.value = self._file.read(min(length, LONG))
-            self._file.seek(start + length)
+            element.value = self._file.read(length)
         elif element.vr in SEQUENCE_VRS or (element.vr is None and self._is_sequence(element, encoding)):
             if depth == MAX_DEPTH:
                 raise UnsafeDicom(f"Sequences are nested more than {MAX_DEPTH} deep.")

@@ -41,6 +41,7 @@ class DicomFile:
     """A file that was understood: its data elements, and where the long ones among their values are.
 
     Offsets of `Range` values are into `source`, which is the inflated data set where the transfer syntax deflates it.
+    `weight` is about how many bytes of memory this takes besides the source.
     """
 
     source: Source
@@ -49,6 +50,7 @@ class DicomFile:
     encoding: Encoding
     transfer_syntax_uid: str
     encodings: Encodings
+    weight: int
 
     def text(self, tag: int) -> str:
         """The value of an element as text, without padding; empty where there is none."""
@@ -127,8 +129,10 @@ def _read(source: Source) -> DicomFile:
         source = _inflated(source, file.tell())
         file = open_source(source)
     transfer_syntax_uid, encoding = _transfer_syntax(declared, file)
-    elements = Reader(file, source.size).read(encoding)
-    result = DicomFile(source, meta, elements, encoding, transfer_syntax_uid, encodings_of(elements))
+    reader = Reader(file, source.size)
+    elements = reader.read(encoding)
+    encodings = encodings_of(elements)
+    result = DicomFile(source, meta, elements, encoding, transfer_syntax_uid, encodings, reader.weight)
     if result.sop_class_uid == MEDIA_STORAGE_DIRECTORY:
         raise NotDicom(DICOMDIR)
     if not UID.fullmatch(result.sop_class_uid):

@@ -39,6 +39,9 @@ MAX_TEXT = 16 * 1024**2  # bytes of one value
 LENGTH_TO_END = 0x00080001  # retired, and no longer true
 # SOPInstanceUIDOfConcatenationSource; all others are within sequences
 TOP_LEVEL_REFERENCES = frozenset({0x00200242})
+# (Referenced, Related, Synchronization) FrameOfReferenceUID, DimensionOrganizationUID: these name no study, series or
+# instance, though some devices take the UID of one
+OF_SPACE = frozenset({0x00200052, 0x00200200, 0x00209164, 0x30060024, 0x300600C2})
 
 PATIENT_NAME = 0x00100010
 PATIENT_ID = 0x00100020
@@ -53,7 +56,11 @@ IMPLEMENTATION_VERSION = 0x00020013
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Target:
-    """What a file becomes. `uids` are the new UIDs of the upload's studies, series and instances, by the old."""
+    """What a file becomes.
+
+    `uids` are the new UIDs of the upload's instances, series and studies, by the old; `old_study_uids` are those of
+    studies, which tell what a reference to a study names where a series had the same.
+    """
 
     patient_id: str
     patient_name: str
@@ -63,6 +70,7 @@ class Target:
     study_description: str
     moment: datetime
     uids: Mapping[str, str]
+    old_study_uids: frozenset[str] = frozenset()
 
 
 class Payload:
@@ -139,7 +147,7 @@ class _Rewriting:
                 converted[tag] = self._followed_patient(element, elements, encodings)
             elif nested and tag == SPECIFIC_CHARACTER_SET:
                 converted[tag] = _text(tag, UTF_8)
-            elif (nested or tag in TOP_LEVEL_REFERENCES) and vr_of(element, elements) == "UI":
+            elif (nested or tag in TOP_LEVEL_REFERENCES) and tag not in OF_SPACE and vr_of(element, elements) == "UI":
                 converted[tag] = self._followed(element)
             elif isinstance(value, bytes) and value.isascii() and b"\x1b" not in value:
                 converted[tag] = element
@@ -173,11 +181,17 @@ class _Rewriting:
         old = value.decode("latin-1").split("\\")
         new = []
         for uid in (one.strip("\0 ") for one in old):
-            new.append(self._target.uids.get(uid, uid))
+            new.append(self._new(element.tag, uid))
             if UID.fullmatch(uid) and not uid.startswith(OF_THE_STANDARD):
                 self.references.add(uid)
         text = "\\".join(new)
         return element if text == value.decode("latin-1").rstrip("\0 ") else _text(element.tag, text, element.vr)
+
+    def _new(self, tag: int, uid: str) -> str:
+        # some devices give a study and a series one UID
+        if tag == STUDY_INSTANCE_UID and uid in self._target.old_study_uids:
+            return self._target.study_instance_uid
+        return self._target.uids.get(uid, uid)
 
     def _followed_patient(self, element: Element, elements: Elements, encodings: Encodings) -> Element:
         """PatientID or PatientName where an item repeats the file's own."""

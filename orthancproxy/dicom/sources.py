@@ -45,6 +45,10 @@ class FileRange:
         self._offset = offset
         self.size = size
 
+    def close(self) -> None:
+        """Close the file, and so every range of it. The threads that read from it have ended then."""
+        self._file.close()
+
     def read_at(self, offset: int, length: int) -> bytes:
         """The bytes from an offset on; fewer where they end."""
         length = max(min(length, self.size - offset), 0)

@@ -14,6 +14,8 @@ from orthancproxy.dicom.elements import SPECIFIC_CHARACTER_SET, Element, Element
 UTF_8 = "ISO_IR 192"
 TEXT_VRS = frozenset(str(vr) for vr in CUSTOMIZABLE_CHARSET_VR)
 DEFAULT = "iso8859"
+# which has no escape sequences: what was rewritten once stays as it is
+UTF8 = python_encoding[UTF_8]
 # it takes this one for an escape sequence that Python knows
 LEFT_BY_PYDICOM = ("\x1b$)A",)
 
@@ -28,8 +30,12 @@ def encodings_of(elements: Elements, above: Encodings = (DEFAULT,)) -> Encodings
     element = elements.get(SPECIFIC_CHARACTER_SET)
     if element is None or not isinstance(element.value, bytes):
         return above
-    names = element.value.decode("latin-1").rstrip("\0 ").split("\\")
-    return cast("Encodings", convert_encodings([_known(name.strip()) for name in names]))
+    names = [name.strip() for name in element.value.decode("latin-1").rstrip("\0 ").split("\\")]
+    known = [_known(name) for name in names]
+    if names[0] and not known[0]:
+        # so that text which is more than ASCII is told
+        return ("ascii",)
+    return cast("Encodings", convert_encodings(known))
 
 
 def _known(name: str) -> str:
@@ -51,7 +57,7 @@ def decode(value: bytes, encodings: Encodings) -> tuple[str, bool]:
     if value.isascii() and b"\x1b" not in value:
         return value.decode("ascii"), True
     try:
-        if b"\x1b" not in value:
+        if b"\x1b" not in value or encodings[0] == UTF8:
             return value.decode(encodings[0]), True
         # pydicom knows the escape sequences; what it can't decode it replaces
         text = decode_bytes(value, encodings, TEXT_VR_DELIMS)
@@ -59,7 +65,7 @@ def decode(value: bytes, encodings: Encodings) -> tuple[str, bool]:
             text = text.replace(escape, "")
     except (UnicodeError, LookupError):
         text = "\ufffd"
-    if "\ufffd" in text:
+    if "\ufffd" in text or "\x1b" in text:
         return value.decode("latin-1"), False
     return text, True
 

@@ -1,6 +1,5 @@
 """ZIP archives of files: opened with limits, since a few bytes can stand for gigabytes."""
 
-import lzma
 import tempfile
 import zipfile
 import zlib
@@ -13,10 +12,13 @@ from orthancproxy.errors import LimitExceeded, UnreadableDicom
 
 RATIO_FROM = 64 * 1024**2  # bytes; below, it does no harm
 MAX_RATIO = 200
+# zipfile inflates others without a limit
+METHODS = frozenset({zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED})
+# what macOS adds to each file
+RESOURCE_FORKS = "__MACOSX/"
 BROKEN = (
     zipfile.BadZipFile,
     zlib.error,
-    lzma.LZMAError,
     EOFError,
     NotImplementedError,
     OSError,
@@ -46,7 +48,7 @@ def extract(source: Source, max_files: int, max_bytes: int) -> Iterator[Member]:
     """
     try:
         archive = zipfile.ZipFile(open_source(source))
-        infos = [info for info in archive.infolist() if not info.filename.endswith("/")]
+        infos = [info for info in archive.infolist() if _is_file(info.filename)]
     except BROKEN as error:
         raise UnreadableDicom("The ZIP is damaged.") from error
     if len(infos) > max_files:
@@ -61,8 +63,14 @@ def extract(source: Source, max_files: int, max_bytes: int) -> Iterator[Member]:
         yield Member(info.filename, _extracted(archive, info, spool))
 
 
+def _is_file(path: str) -> bool:
+    return not path.endswith("/") and not path.startswith(RESOURCE_FORKS)
+
+
 def _extracted(archive: zipfile.ZipFile, info: zipfile.ZipInfo, spool: IO[bytes]) -> Source | UnreadableDicom:
     start = spool.tell()
+    if info.compress_type not in METHODS:
+        return UnreadableDicom("This file is compressed in a way that is not allowed in a ZIP: use deflate.")
     try:
         with spooling(), archive.open(info) as member:
             while piece := member.read(PIECE):

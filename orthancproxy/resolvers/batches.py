@@ -1,9 +1,11 @@
 """The records of uploads: what was sent with which key, so that the rest can be sent later, in any order and again."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import timedelta
 
 from django.db import transaction
 from django.db.models import Count, Q, QuerySet
+from django.utils import timezone
 
 from orthancproxy.dicom.uids import UploadUIDs
 from orthancproxy.errors import InvalidRequest
@@ -13,12 +15,14 @@ from orthancproxy.resolvers.context import RequestContext
 AT_ONCE = 500  # rows in one statement
 Outcome = UploadedFile.Outcome
 SEPARATOR = "\\"
+# after which nobody is at work any more on what was taken: the gateway was killed
+BROKEN_OFF = timedelta(minutes=10)
 
 
 def get_uploads(context: RequestContext) -> QuerySet[UploadBatch]:
     """The uploads that a caller may see, the newest first, with how many files are stored (`uploaded`) and `failed`."""
     stored = Q(files__outcome=Outcome.STORED)
-    not_stored = Q(files__outcome__in=(Outcome.FAILED, Outcome.UNAVAILABLE))
+    not_stored = Q(files__outcome__in=(Outcome.FAILED, Outcome.UNAVAILABLE, Outcome.MENDING))
     counted = UploadBatch.objects.annotate(
         uploaded=Count("files", filter=stored), failed=Count("files", filter=not_stored)
     )
@@ -35,7 +39,7 @@ def open_batch(
 ) -> UploadBatch:
     """Begin an upload, or go on with the one that has this key.
 
-    Raises InvalidRequest when the key is in use with another patient, name or description.
+    Raises InvalidRequest when the key is in use by somebody else, or with another patient, name or description.
     """
     batch, is_new = UploadBatch.objects.get_or_create(
         upload_key=uids.upload_key,
@@ -49,6 +53,8 @@ def open_batch(
     )
     if is_new:
         return batch
+    if batch.uploaded_by and batch.uploaded_by != context.username:
+        raise InvalidRequest("This upload key is in use by somebody else.")
     for what, known, given in (
         ("patient", batch.patient_id, uids.patient_id),
         ("patient name", batch.patient_name, patient_name),
@@ -66,21 +72,24 @@ def register(files: Sequence[UploadedFile]) -> None:
     UploadedFile.objects.bulk_create(_distinct(files), batch_size=AT_ONCE, ignore_conflicts=True)
 
 
-def known_uids(batch: UploadBatch) -> Mapping[str, str]:
-    """The new UIDs of all studies, series and instances that were sent with this key, by the old ones.
+def known_uids(batch: UploadBatch) -> tuple[Mapping[str, str], frozenset[str]]:
+    """The new UIDs of all instances, series and studies that were sent with this key, by the old; and the old studies.
 
     Of several that an old one became, it is always the same: the first by series and instance.
     """
-    uids: dict[str, str] = {}
+    instances: dict[str, str] = {}
+    series: dict[str, str] = {}
+    studies: set[str] = set()
     rows = batch.files.exclude(sop_uid="").order_by("series_uid", "sop_uid")
-    for study, series, instance, new_series, new_instance in rows.values_list(
+    for old_study, old_series, old_instance, new_series, new_instance in rows.values_list(
         "old_study_uid", "old_series_uid", "old_sop_uid", "series_uid", "sop_uid"
     ).iterator():
-        uids.setdefault(study, batch.study_instance_uid)
-        uids.setdefault(series, new_series)
-        uids.setdefault(instance, new_instance)
+        studies.add(old_study)
+        series.setdefault(old_series, new_series)
+        instances.setdefault(old_instance, new_instance)
+    uids = {**dict.fromkeys(studies, batch.study_instance_uid), **series, **instances}
     uids.pop("", None)
-    return uids
+    return uids, frozenset(studies)
 
 
 def record_stored(files: Sequence[UploadedFile]) -> None:
@@ -98,18 +107,19 @@ def record_stored(files: Sequence[UploadedFile]) -> None:
 
 def record_found(files: Sequence[UploadedFile]) -> None:
     """Keep that files were stored already, of which a record may say more than these do."""
-    recorded = {row.identity for row in _rows(files) if row.outcome == Outcome.STORED}
+    recorded: set[str] = set()
+    for rows in _rows(files):
+        known = rows.filter(outcome__in=(Outcome.STORED, Outcome.MENDING))
+        recorded.update(known.values_list("identity", flat=True))
     record_stored([file for file in files if file.identity not in recorded])
 
 
 def record_failed(files: Sequence[UploadedFile]) -> None:
     """Keep that files were not stored now; what was stored before stays so."""
     register(files)
-    outcomes = {file.identity: file.outcome for file in files}
-    failed = [row for row in _rows(files) if row.outcome != Outcome.STORED]
-    for row in failed:
-        row.outcome = outcomes[row.identity]
-    UploadedFile.objects.bulk_update(failed, ["outcome"], batch_size=AT_ONCE)
+    for outcome in (Outcome.FAILED, Outcome.UNAVAILABLE):
+        for rows in _rows([file for file in files if file.outcome == outcome]):
+            rows.exclude(outcome__in=(Outcome.STORED, Outcome.MENDING)).update(outcome=outcome)
 
 
 def take_resolvable(batch: UploadBatch, uids: Mapping[str, str]) -> Iterator[tuple[UploadedFile, str]]:
@@ -117,13 +127,15 @@ def take_resolvable(batch: UploadBatch, uids: Mapping[str, str]) -> Iterator[tup
 
     A file is given to one caller only, and counts as not stored until that one says otherwise.
     """
-    for file in batch.files.filter(outcome=Outcome.STORED).exclude(unresolved=""):
+    now = timezone.now()
+    untaken = Q(outcome=Outcome.STORED) | Q(outcome=Outcome.MENDING, taken_at__lt=now - BROKEN_OFF)
+    for file in batch.files.filter(untaken).exclude(unresolved=""):
         references = file.unresolved.split(SEPARATOR)
         left = [uid for uid in references if uid not in uids]
         if len(left) == len(references):
             continue
-        untaken = UploadedFile.objects.filter(pk=file.pk, outcome=Outcome.STORED)
-        if untaken.update(outcome=Outcome.UNAVAILABLE):
+        row = UploadedFile.objects.filter(pk=file.pk, outcome=file.outcome, taken_at=file.taken_at)
+        if row.update(outcome=Outcome.MENDING, taken_at=now):
             yield file, joined(left)
 
 
@@ -137,7 +149,7 @@ def close_batch(batch: UploadBatch, study_orthanc_id: str) -> None:
     with transaction.atomic():
         locked = UploadBatch.objects.select_for_update().get(pk=batch.pk)
         left = set(batch.files.exclude(outcome__in=(Outcome.STORED, Outcome.FAILED)).values_list("outcome", flat=True))
-        if Outcome.UNAVAILABLE in left:
+        if left & {Outcome.UNAVAILABLE, Outcome.MENDING}:
             locked.state = UploadBatch.State.INCOMPLETE
         else:
             locked.state = UploadBatch.State.UPLOADING if left else UploadBatch.State.COMPLETE
@@ -150,10 +162,8 @@ def _distinct(files: Sequence[UploadedFile]) -> list[UploadedFile]:
     return list({file.identity: file for file in files}.values())
 
 
-def _rows(files: Sequence[UploadedFile]) -> list[UploadedFile]:
-    """What the database has of these files."""
-    rows: list[UploadedFile] = []
+def _rows(files: Sequence[UploadedFile]) -> Iterator[QuerySet[UploadedFile]]:
+    """What the database has of these files, in parts that a statement can ask for."""
     for start in range(0, len(files), AT_ONCE):
         part = files[start : start + AT_ONCE]
-        rows += UploadedFile.objects.filter(batch=part[0].batch, identity__in=[file.identity for file in part])
-    return rows
+        yield UploadedFile.objects.filter(batch=part[0].batch, identity__in=[file.identity for file in part])

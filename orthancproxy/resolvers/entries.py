@@ -1,5 +1,6 @@
 """The files of an upload, those within ZIP archives among them, and how each can fail."""
 
+import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
@@ -7,7 +8,7 @@ from enum import Enum
 from orthancproxy import errors
 from orthancproxy.conf import conf
 from orthancproxy.dicom import zips
-from orthancproxy.dicom.sources import Source
+from orthancproxy.dicom.sources import FileRange, Source
 
 
 class UploadErrorCode(Enum):
@@ -40,7 +41,7 @@ class SentFile:
 
     name: str
     series_path: str
-    source: Source
+    source: FileRange
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +56,12 @@ class Entry:
     series_path: str
     source: Source
     error: errors.GatewayError | None = None
+
+    @property
+    def folder(self) -> str:
+        """The folder as it is compared: composed (macOS sends it decomposed), with slashes, none at its ends."""
+        parts = unicodedata.normalize("NFC", self.series_path).replace("\\", "/").split("/")
+        return "/".join(part for part in parts if part not in ("", "."))
 
 
 @dataclass(frozen=True, slots=True)

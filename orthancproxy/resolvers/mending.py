@@ -47,11 +47,15 @@ def mend(client: OrthancClient, file: UploadedFile, target: Target, unresolved: 
                 # somebody sent it again just now, with what they knew: to be looked at once more
                 unresolved = joined(rewritten.references)
     except NotFound:
+        if file.outcome == UploadedFile.Outcome.MENDING:
+            # so it was left by a gateway that was killed
+            row.update(outcome=UploadedFile.Outcome.UNAVAILABLE)
+            return Mended.LOST
         # somebody deleted it, and does not want it back
-        pass
     except GatewayError as error:
         logger.warning("references not followed", extra={"error": type(error).__name__, "lost": deleted})
         if deleted:
+            row.update(outcome=UploadedFile.Outcome.UNAVAILABLE)
             return Mended.LOST
         row.update(outcome=UploadedFile.Outcome.STORED)
         return Mended.NO

@@ -2,7 +2,7 @@
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextvars import copy_context
 from functools import cache
 from itertools import islice
@@ -33,8 +33,8 @@ def in_parallel(function: Callable[[Item], Result], items: Iterable[Item]) -> It
             begin(1)
             yield result
     finally:
-        for future in begun:
-            future.cancel()
+        # whoever stops early must not leave work behind that nobody knows of
+        wait([future for future in begun if not future.cancel()])
 
 
 @cache

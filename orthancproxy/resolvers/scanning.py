@@ -13,7 +13,7 @@ from orthancproxy.models import UploadedFile
 from orthancproxy.resolvers.entries import Entry, FailedFile, failed
 from orthancproxy.resolvers.pipeline import in_parallel
 
-KEPT_ELEMENTS = 100_000  # about 250 bytes each
+KEPT = 16 * 1024**2  # bytes
 PATIENT_BIRTH_DATE = 0x00100030
 PATIENT_SEX = 0x00100040
 STUDY_DESCRIPTION = 0x00081030
@@ -40,10 +40,10 @@ class Scanned:
 
 def scan(entries: Iterable[Entry]) -> Iterator[Scanned]:
     """Tell what the files are; what was read of them is kept as long as that is little, and never their pixels."""
-    room = KEPT_ELEMENTS
+    room = KEPT
     for file in in_parallel(_scan, entries):
         if file.file:
-            room -= len(file.file.elements)
+            room -= file.file.weight
             file.file = replace(file.file, source=file.entry.source) if room > 0 and not file.file.inflated else None
         yield file
 
@@ -51,9 +51,9 @@ def scan(entries: Iterable[Entry]) -> Iterator[Scanned]:
 def _scan(entry: Entry) -> Scanned:
     """Tell what a file is."""
     if entry.error:
-        return Scanned(entry, _failed_row(entry.series_path, entry.name), failure=failed(entry, entry.error))
+        return Scanned(entry, _failed_row(entry.folder, entry.name), failure=failed(entry, entry.error))
     source = nearby(entry.source)
-    digest = hashlib.sha256(entry.series_path.encode(errors="surrogatepass") + b"\0")
+    digest = hashlib.sha256(entry.folder.encode(errors="surrogatepass") + b"\0")
     for piece in pieces(source):
         digest.update(piece)
     row = UploadedFile(identity=digest.hexdigest())

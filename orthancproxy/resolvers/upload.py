@@ -89,7 +89,7 @@ def upload(context: RequestContext, request: UploadRequest) -> UploadResult:
     if not patient_id:
         raise InvalidRequest("The patient ID is empty.")
     patient_name = person_name(request.patient_name or "", "patient name") or None
-    if patient_name is None:
+    if not patient_name:
         person_name(patient_id, "patient ID, which is the patient name where none is given,")
     description = request.study_description
     if description is not None:
@@ -137,6 +137,7 @@ class _Upload:
         self._uids = uids
         self._moment = timezone.localtime(batch.created_at)
         self._known_uids: Mapping[str, str] = {}
+        self._old_study_uids: frozenset[str] = frozenset()
         # set when Orthanc is gone, so that the rest of the files does not wait for it one by one
         self._is_down = threading.Event()
 
@@ -145,10 +146,10 @@ class _Upload:
         for file in scanned:
             file.row.batch = self._batch
             if not file.failure:
-                file.row.series_uid = self._uids.series(file.entry.series_path)
+                file.row.series_uid = self._uids.series(file.entry.folder)
                 file.row.sop_uid = self._uids.instance(file.row.identity)
         batches.register([file.row for file in scanned])
-        self._known_uids = batches.known_uids(self._batch)
+        self._known_uids, self._old_study_uids = batches.known_uids(self._batch)
         finished = in_parallel(self._store, scanned)
         while part := list(islice(finished, RECORDED_AT_ONCE)):
             batches.record_stored([file.row for file in part if file.stored and not file.stored.before])
@@ -186,7 +187,7 @@ class _Upload:
         lost = 0
         # until there is nothing to do: others send meanwhile, and leave to us what we work on
         while True:
-            self._known_uids = batches.known_uids(self._batch)
+            self._known_uids, self._old_study_uids = batches.known_uids(self._batch)
             taken = batches.take_resolvable(self._batch, self._known_uids)
             results = Counter(mend(self._client, row, self._target(row), unresolved) for row, unresolved in taken)
             lost += results[Mended.LOST]
@@ -212,6 +213,7 @@ class _Upload:
             study_description=self._batch.study_description,
             moment=self._moment,
             uids=self._known_uids,
+            old_study_uids=self._old_study_uids,
         )
 
 
@@ -227,7 +229,7 @@ def _own_description(scanned: Sequence[Scanned]) -> str:
     """The files' own StudyDescription where they agree; empty where they do not, or have none."""
     descriptions = {file.description for file in scanned if not file.failure}
     own = descriptions.pop() if len(descriptions) == 1 else ""
-    return "" if any(unicodedata.category(character) == "Cc" for character in own) else own
+    return "" if any(character < " " for character in own) else own
 
 
 def _warnings(known: Resource | None, batch: UploadBatch, scanned: Sequence[Scanned]) -> Iterator[str]:
@@ -245,9 +247,9 @@ def _warnings(known: Resource | None, batch: UploadBatch, scanned: Sequence[Scan
                 yield f"This patient ID is already in the archive under another {what}."
     series: dict[str, set[str]] = defaultdict(set)
     for file in good:
-        series[file.entry.series_path].add(file.row.old_series_uid)
+        series[file.entry.folder].add(file.row.old_series_uid)
     for path, uids in islice(((path, uids) for path, uids in series.items() if len(uids) > 1), MAX_FOLDERS_WARNED_OF):
-        yield f"The folder {path!r} has files of {len(uids)} series, which became one."
+        yield f"The folder “{path}” has files of {len(uids)} series, which became one."
     if kept := sum(file.text_kept for file in good):
         yield f"{kept} files have text that their SpecificCharacterSet does not allow: it was taken for Latin-1."
 

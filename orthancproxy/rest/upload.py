@@ -51,6 +51,13 @@ class UploadView(GatewayView):
     @openapi.upload
     def post(self, request: Request) -> Response:
         """Store the files."""
+        try:
+            return self._store(request)
+        finally:
+            for file in request.FILES.values():
+                file.close()
+
+    def _store(self, request: Request) -> Response:
         form = request.POST
         for name in TEXT_FIELDS & request.FILES.keys():
             raise InvalidRequest(f"The field {name} is text, and was sent as a file.")

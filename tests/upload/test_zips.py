@@ -48,12 +48,26 @@ def test_a_member_is_the_same_file_as_one_that_is_sent_from_the_same_folder(
     assert transport(archives, patientId=patient_id, uploadKey=patient_id).counts == (0, 3, 0)
 
 
-@pytest.mark.parametrize("compression", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
-def test_every_compression_is_opened(
+@pytest.mark.parametrize("compression", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED])
+def test_what_is_stored_or_deflated_is_opened(
     orthanc: LocalOrthanc, transport: Transport, patient_id: str, compression: int
 ) -> None:
     archive = zipped({"a/1.dcm": ONE, "a/2.dcm": TWO}, compression)
     assert transport([File(archive)], patientId=patient_id).counts == (2, 0, 0)
+
+
+@pytest.mark.parametrize("compression", [zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_what_is_compressed_otherwise_is_refused(
+    orthanc: LocalOrthanc, transport: Transport, patient_id: str, compression: int
+) -> None:
+    """zipfile inflates these without a limit: 414 bytes can become gigabytes in memory."""
+    outcome = transport([File(zipped({"a/1.dcm": ONE}, compression)), *slices(1)], patientId=patient_id)
+    assert (outcome.counts, outcome.codes) == ((1, 0, 1), ["UNREADABLE"])
+
+
+def test_what_macos_adds_is_left_out(orthanc: LocalOrthanc, transport: Transport, patient_id: str) -> None:
+    archive = zipped({"a/1.dcm": ONE, "__MACOSX/a/._1.dcm": b"resource fork"})
+    assert transport([File(archive)], patientId=patient_id).counts == (1, 0, 0)
 
 
 def damaged(compression: int) -> bytes:
@@ -64,7 +78,7 @@ def damaged(compression: int) -> bytes:
     return bytes(archive)
 
 
-@pytest.mark.parametrize("compression", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+@pytest.mark.parametrize("compression", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED])
 def test_a_damaged_member_does_not_stop_the_others(
     orthanc: LocalOrthanc, transport: Transport, patient_id: str, compression: int
 ) -> None:
