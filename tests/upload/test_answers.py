@@ -10,6 +10,7 @@ from pytest_django import Settings
 
 from orthancproxy.models import UploadBatch
 from orthancproxy.sandbox.orthanc import LocalOrthanc
+from tests.conftest import GraphQL as GraphQLClient
 from tests.conftest import GraphQL as Querying
 from tests.corpus import instance
 from tests.upload.sending import (
@@ -292,3 +293,13 @@ def test_uploads_come_in_pages(orthanc: LocalOrthanc, patient_id: str) -> None:
     keys = [REST()([File(b"text")], patientId=patient_id, uploadKey=f"{patient_id}{index}").key for index in range(3)]
     page = Querying()("{ uploads(pagination: {offset: 1, limit: 1}) { totalCount results { uploadKey } } }")["uploads"]
     assert page == {"totalCount": 3, "results": [{"uploadKey": keys[1]}]}
+
+
+@pytest.mark.parametrize("pagination", [{"offset": -1}, {"limit": -1}, {"offset": -1, "limit": 5}])
+def test_a_page_of_uploads_does_not_begin_before_the_first(
+    graphql: GraphQLClient, pagination: dict[str, int], db: None
+) -> None:
+    error = graphql.error(
+        "query($it: OffsetPaginationInput) { uploads(pagination: $it) { totalCount } }", it=pagination
+    )
+    assert error["extensions"]["code"] == "BAD_USER_INPUT"

@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from io import BytesIO
 from pathlib import Path
 
@@ -231,3 +232,27 @@ def test_an_upload_that_a_crash_of_orthanc_breaks_off_is_completed_by_sending_it
     assert count_instances(orthanc) == 200
     numbers = [int(file.InstanceNumber) for file in stored_files(orthanc, completed.study_id)]
     assert numbers == list(range(1, 201))
+
+
+def test_nothing_of_an_upload_stays_open(deployed: LocalGateway, patient_id: str) -> None:
+    """The disk that a file takes is free only when nobody has it open."""
+    transport = REST(over_http(deployed.port))
+    for sent in (slices(5), [File(b"text")], [*slices(2), File(b"")]):
+        for send in (transport, GraphQL(over_http(deployed.port))):
+            send(sent, patientId=patient_id)
+    processes = [deployed.pid, *children(deployed.pid)]
+    assert [file for process in processes for file in open_files(process) if file.endswith("(deleted)")] == []
+
+
+def children(process: int) -> list[int]:
+    found = Path(f"/proc/{process}/task/{process}/children").read_text()
+    return [int(child) for child in found.split()]
+
+
+def open_files(process: int) -> list[str]:
+    """What a process has open: paths, and `(deleted)` behind those that have none any more."""
+    found = []
+    for descriptor in Path(f"/proc/{process}/fd").iterdir():
+        with suppress(OSError):
+            found.append(str(descriptor.readlink()))
+    return found

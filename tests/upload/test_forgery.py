@@ -16,6 +16,7 @@ from tests.upload.sending import (
     CONTENT_TYPE,
     GRAPHQL_PATH,
     REST_PATH,
+    GraphQL,
     Part,
     Transport,
     form,
@@ -118,3 +119,20 @@ def test_without_a_session_no_token_is_asked_for(
 def test_a_refused_form_is_told_so_although_it_is_malformed(browser: Client, transport: Transport) -> None:
     status, code = send(browser, transport, form([Part("operations", b"5"), Part("map", b"{}")]))
     assert (status, code) == (403, "FORBIDDEN")
+
+
+def test_a_token_in_the_header_is_nothing_that_a_page_could_forge(browser: Client, patient_id: str) -> None:
+    """Whoever it authenticates: a middleware of the project knows."""
+    body = GraphQL().body(slices(1), patientId=patient_id)
+    assert send(browser, GraphQL(), body, Authorization="Bearer x") == (200, None)
+    assert send(browser, GraphQL(), body, Authorization="Basic x") == (403, "FORBIDDEN")
+
+
+def test_nobody_adds_to_what_somebody_else_uploads(browser: Client, transport: Transport, patient_id: str) -> None:
+    body = transport.body(slices(1), patientId=patient_id, uploadKey=patient_id)
+    assert send(browser, transport, body, **{"X-CSRFToken": TOKEN}) == (200, None)
+    other = Client(raise_request_exception=False)
+    other.force_login(User.objects.create_user("이영희"))
+    status, code = send(other, transport, body)
+    assert (status in (200, 400), code) == (True, "BAD_USER_INPUT")
+    assert uploaders(browser) == ["김민수"]

@@ -1,11 +1,13 @@
 """Values that DICOM does not allow are refused before anything reaches Orthanc; folders and names are labels."""
 
+import unicodedata
 from typing import Any
 
 import pytest
 
 from orthancproxy.models import UploadBatch
 from orthancproxy.sandbox.orthanc import LocalOrthanc
+from tests.corpus import instance
 from tests.proxy import RecordingProxy
 from tests.upload.sending import File, Transport, slices, stored_files
 
@@ -19,14 +21,23 @@ BAD_TEXTS = {
     "a C1 control": "a\x85b",
     "delete": "a\x7f",
     "a lone surrogate": "a\ud800",
+    "no width": "a\u200bb",
+    "another direction": "a\u202eb",
+    "a line separator": "a\u2028b",
+    "no character": "a\ufffeb",
 }
 BAD = {
     **{f"patientId: {name}": {"patientId": text} for name, text in BAD_TEXTS.items()},
     **{f"patientName: {name}": {"patientName": text} for name, text in BAD_TEXTS.items()},
     **{f"studyDescription: {name}": {"studyDescription": text} for name, text in BAD_TEXTS.items()},
-    **{f"uploadKey: {name}": {"uploadKey": text} for name, text in BAD_TEXTS.items() if "\\" not in text},
+    **{
+        f"uploadKey: {name}": {"uploadKey": text}
+        for name, text in BAD_TEXTS.items()
+        if name in ("NUL", "a line break", "a lone surrogate")
+    },
     "patientId: empty": {"patientId": ""},
     "patientId: blanks": {"patientId": "   "},
+    "patientId: ideographic blanks": {"patientId": "\u3000"},
     "patientId: a path": {"patientId": "../system"},
     "patientId: 65 characters": {"patientId": "x" * 65},
     "patientId: 65 letters of Hangul": {"patientId": "가" * 65},
@@ -102,3 +113,13 @@ def test_a_file_name_is_cut_to_its_last_part(
 ) -> None:
     outcome = transport([File(b"text", "a", sent)], patientId=patient_id)
     assert [failure.name for failure in outcome.failed] == [told]
+
+
+def test_a_folder_is_the_same_however_it_is_spelt(orthanc: LocalOrthanc, transport: Transport, patient_id: str) -> None:
+    """macOS sends names decomposed, Windows separates by backslashes."""
+    spellings = ["두부/é", "두부/é/", "두부\\é", unicodedata.normalize("NFD", "두부/é"), "./두부//é"]
+    files = [File(instance(number=number), spelling) for number, spelling in enumerate(spellings, 1)]
+    outcome = transport(files, patientId=patient_id, uploadKey=patient_id)
+    assert (outcome.counts, len(outcome.series_ids)) == ((5, 0, 0), 1)
+    again = transport([File(instance(number=1), spellings[3])], patientId=patient_id, uploadKey=patient_id)
+    assert again.counts == (0, 1, 0)
