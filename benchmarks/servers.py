@@ -53,7 +53,12 @@ class Archive:
             def post_one(file: bytes) -> None:
                 session = idle.get()
                 try:
-                    session.post(f"{self._address}/instances", data=file, timeout=ORTHANC_TIMEOUT).raise_for_status()
+                    address = f"{self._address}/instances"
+                    answer = session.post(address, data=file, timeout=ORTHANC_TIMEOUT)
+                    if answer.status_code == 500:
+                        # of two files that make the same folder of its storage at once, one fails
+                        answer = session.post(address, data=file, timeout=ORTHANC_TIMEOUT)
+                    answer.raise_for_status()
                 finally:
                     idle.put(session)
 

@@ -36,6 +36,8 @@ RETRY_AFTER_SECONDS = 0.2
 BUSY = frozenset({502, 503, 504})
 TRANSIENT = frozenset({502, 503})
 STORAGE_FULL = 507
+# FileStorageCannotWrite: two files that Orthanc stores at once make the same folder, and one of them fails (1.10.1)
+CANNOT_WRITE = 2001
 
 
 class Content(Protocol):
@@ -181,7 +183,7 @@ class OrthancClient:
             finally:
                 self._record(endpoint, response, time.perf_counter() - started, stream)
             if response is not None:
-                if last_try or response.status_code not in TRANSIENT:
+                if last_try or not _is_passing(response):
                     self._raise_for_status(response)
                     return response
                 response.close()
@@ -211,7 +213,7 @@ class OrthancClient:
         if 200 <= status < 300:
             return
         try:
-            message = _refusal(response)
+            answer = _error(response)
         finally:
             response.close()
         if status == 404:
@@ -223,11 +225,16 @@ class OrthancClient:
             raise ArchiveUnavailable("The archive is busy or restarting.")
         if status == STORAGE_FULL:
             raise ArchiveUnavailable("The archive has no room.")
+        if answer.get("OrthancStatus") == CANNOT_WRITE:
+            raise ArchiveUnavailable("The archive can't write to its storage.")
         if status in (401, 403):
             raise ArchiveRejected("The archive does not accept the gateway's credentials.")
         if 300 <= status < 400:
             raise ArchiveProtocolError("The archive redirects, which Orthanc does not do.")
-        raise ArchiveRejected(f"The archive refused: {message}.")
+        # Orthanc's own words, which hold no address and no patient data
+        message = answer.get("Message")
+        reason = message if isinstance(message, str) and message else f"HTTP status {status}"
+        raise ArchiveRejected(f"The archive refused: {reason}.")
 
     def _record(self, endpoint: Endpoint, response: requests.Response | None, seconds: float, stream: bool) -> None:
         status = response.status_code if response is not None else 0
@@ -246,11 +253,17 @@ class OrthancClient:
             )
 
 
-def _refusal(response: requests.Response) -> str:
-    """Orthanc's own words for what went wrong: `Message` of its JSON, which holds no address and no patient data."""
+def _is_passing(response: requests.Response) -> bool:
+    """Whether the same call may well succeed when it is made again at once."""
+    if response.status_code in TRANSIENT:
+        return True
+    return response.status_code == 500 and _error(response).get("OrthancStatus") == CANNOT_WRITE
+
+
+def _error(response: requests.Response) -> Mapping[str, Any]:
+    """What Orthanc says of an error (`Message`, `OrthancStatus`); nothing where it says nothing."""
     try:
         answer = orjson.loads(response.content)
     except (orjson.JSONDecodeError, requests.RequestException):
         answer = None
-    message = answer.get("Message") if isinstance(answer, dict) else None
-    return message if isinstance(message, str) and message else f"HTTP status {response.status_code}"
+    return answer if isinstance(answer, dict) else {}

@@ -50,7 +50,16 @@ def check_retry(orthanc: LocalOrthanc, transport: Transport, patient_id: str, fi
     assert UploadBatch.objects.get(upload_key=patient_id).state == "COMPLETE"
 
 
-@pytest.mark.parametrize("fault", [answering(503), answering(502), DROPPED], ids=["503", "502", "dropped"])
+PASSING = {
+    "503": answering(503),
+    "502": answering(502),
+    "dropped": DROPPED,
+    # Orthanc 1.10.1, when two files that are stored at once make the same folder
+    "storage": answering(500, b'{"Message": "Unable to create a subdirectory", "OrthancStatus": 2001}'),
+}
+
+
+@pytest.mark.parametrize("fault", PASSING.values(), ids=PASSING)
 def test_one_fault_is_hidden_by_a_retry(
     orthanc: LocalOrthanc,
     proxy: RecordingProxy,
@@ -68,7 +77,7 @@ def test_one_fault_is_hidden_by_a_retry(
     check_retry(orthanc, transport, patient_id, files)
 
 
-@pytest.mark.parametrize("fault", [answering(503), answering(502), DROPPED], ids=["503", "502", "dropped"])
+@pytest.mark.parametrize("fault", PASSING.values(), ids=PASSING)
 def test_a_fault_that_stays_fails_its_file_alone(
     orthanc: LocalOrthanc,
     proxy: RecordingProxy,
