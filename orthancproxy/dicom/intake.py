@@ -10,7 +10,8 @@ from typing import BinaryIO
 
 from pydicom.uid import ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
-from orthancproxy.dicom.elements import Element, Elements, Encoding, Reader, flat_elements, is_vr
+from orthancproxy.dicom.elements import Element, Elements, Encoding
+from orthancproxy.dicom.reading import Reader, flat_elements, is_vr
 from orthancproxy.dicom.sources import FileRange, Source, nearby, open_source, pieces, spooling
 from orthancproxy.dicom.text import Encodings, decode, encodings_of
 from orthancproxy.errors import EmptyFile, GatewayError, LimitExceeded, NotDicom, UnreadableDicom, UnsafeDicom

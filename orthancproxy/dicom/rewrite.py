@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from struct import pack
 
-from orthancproxy.dicom.elements import SPECIFIC_CHARACTER_SET, Element, Elements, Pieces, Range, known_vr, write
+from orthancproxy.dicom.elements import SPECIFIC_CHARACTER_SET, Element, Elements, Pieces, Range, known_vr
 from orthancproxy.dicom.intake import (
     EXPLICIT_LITTLE,
     MEDIA_STORAGE_SOP_CLASS_UID,
@@ -31,6 +31,7 @@ from orthancproxy.dicom.text import (
     encodings_of,
     vr_of,
 )
+from orthancproxy.dicom.writing import write
 from orthancproxy.errors import LimitExceeded
 
 IMPLEMENTATION_CLASS_UID = "2.25.317408936259428715637486024915872063"

@@ -1,0 +1,79 @@
+"""From data elements to their bytes."""
+
+from collections.abc import Sequence
+
+from orthancproxy.dicom.elements import (
+    HEADERS,
+    ITEM,
+    KNOWN_VRS,
+    LONG_VRS,
+    SEQUENCE_END,
+    UNDEFINED,
+    Element,
+    Elements,
+    Encoding,
+    Headers,
+    Pieces,
+    Range,
+    known_vr,
+)
+from orthancproxy.errors import UnreadableDicom
+
+
+def write(elements: Elements, encoding: Encoding) -> tuple[Pieces, int]:
+    """Encode elements in the order of their tags; return the pieces, and their length in bytes.
+
+    Group lengths (gggg,0000) are left out: they are retired, and no longer true. Raises UnreadableDicom for a value
+    that is too long for its VR.
+    """
+    headers = HEADERS[encoding.little]
+    pieces: Pieces = []
+    total = 0
+    for tag in sorted(elements):
+        if not tag & 0xFFFF:
+            continue
+        element = elements[tag]
+        match element.value:
+            case list():
+                value, length = _write_items(element, encoding)
+            case Range():
+                value, length = [element.value], element.value.length
+            case _:
+                value, length = [element.value], len(element.value)
+        stated = UNDEFINED if element.undefined and element.vr != "SQ" else length
+        header = _header(headers, encoding, element, stated)
+        pieces.append(header)
+        pieces += value
+        total += len(header) + length
+    return pieces, total
+
+
+def _header(headers: Headers, encoding: Encoding, element: Element, length: int) -> bytes:
+    group, number = element.tag >> 16, element.tag & 0xFFFF
+    if encoding.implicit:
+        return headers.plain.pack(group, number, length)
+    vr = element.vr or ("SQ" if isinstance(element.value, list) else known_vr(element.tag))
+    if vr not in KNOWN_VRS:
+        vr = "UN"
+    if vr in LONG_VRS:
+        return headers.long.pack(group, number, vr.encode(), length)
+    if length > 0xFFFF:
+        raise UnreadableDicom(f"The value of ({group:04X},{number:04X}) is too long for its VR.")
+    return headers.short.pack(group, number, vr.encode(), length)
+
+
+def _write_items(element: Element, encoding: Encoding) -> tuple[Pieces, int]:
+    """The items of a sequence, with their lengths; in implicit VR and with a delimiter where the element is UN."""
+    items: Sequence[Elements] = element.value  # type: ignore[assignment]
+    header = HEADERS[encoding.little].plain
+    inner = Encoding(encoding.implicit or element.vr == "UN", encoding.little)
+    pieces: Pieces = []
+    total = 0
+    for item in items:
+        written, length = write(item, inner)
+        pieces += [header.pack(ITEM >> 16, ITEM & 0xFFFF, length), *written]
+        total += 8 + length
+    if element.undefined and element.vr != "SQ":
+        pieces.append(header.pack(SEQUENCE_END >> 16, SEQUENCE_END & 0xFFFF, 0))
+        total += 8
+    return pieces, total
