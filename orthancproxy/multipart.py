@@ -1,11 +1,13 @@
-"""Forms with files in them (RFC 7578): all files go into one spooled file, and stay there until they are read.
+"""Forms with files in them (RFC 7578): the files stay in the body, on disk where Django put it, until they are read.
 
 Django's own parser keeps files of less than 2.5 MB in memory, opens a file for each larger one, takes 100 of them, and
 needs five times as long.
 """
 
+import os
 import tempfile
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import IO, Any
 
@@ -16,7 +18,7 @@ from python_multipart.exceptions import MultipartParseError
 from python_multipart.multipart import MultipartParser
 
 from orthancproxy.conf import conf
-from orthancproxy.dicom.sources import FileRange, spooling
+from orthancproxy.dicom.sources import FileRange, InMemory, Source, spooling
 from orthancproxy.errors import InvalidRequest, LimitExceeded
 
 PIECE = 1024**2  # bytes
@@ -29,7 +31,7 @@ class ReceivedFile:
     """A file of a form: the name that the sender gave it, without folders, and its bytes."""
 
     name: str
-    source: FileRange
+    source: Source
 
     def close(self) -> None:
         """Free the disk that this and the other files of its form take."""
@@ -49,13 +51,14 @@ def receive(request: HttpRequest) -> Form:
     boundary = (request.content_params or {}).get("boundary", "")
     if not boundary:
         raise InvalidRequest("The Content-Type has no boundary.")
-    spool = tempfile.TemporaryFile(buffering=0)  # noqa: SIM115  open as long as what is read from it
-    reading = _Reading(spool)
+    body = _body(request)
+    reading = _Reading(body)
     try:
         parser = MultipartParser(boundary.encode("latin-1"), reading.callbacks())
-        with spooling():
-            while piece := request.read(PIECE):
-                parser.write(piece)
+        while piece := os.pread(body.fileno(), PIECE, reading.offset + len(reading.piece)):
+            reading.offset += len(reading.piece)
+            reading.piece = piece
+            parser.write(piece)
     except (MultipartParseError, UnicodeError, ValueError) as error:
         raise InvalidRequest("The form can't be understood.") from error
     if not reading.ended:
@@ -63,15 +66,34 @@ def receive(request: HttpRequest) -> Form:
     return reading.form
 
 
-class _Reading:
-    """What the parser calls."""
+def _body(request: HttpRequest) -> IO[bytes]:
+    """The body of a request as a file of our own: that on disk which Django has under ASGI, else a copy."""
+    stream = getattr(request, "_stream", None)
+    with suppress(AttributeError, OSError):
+        stream.flush()  # type: ignore[union-attr]
+        # Django closes its own when the client goes away, perhaps before the files are read
+        return os.fdopen(os.dup(stream.fileno()), "rb", buffering=0)  # type: ignore[union-attr]
+    spool = tempfile.TemporaryFile()  # noqa: SIM115  open as long as what is read from it
+    with spooling():
+        while piece := request.read(PIECE):
+            spool.write(piece)
+        spool.flush()
+    return spool
 
-    def __init__(self, spool: IO[bytes]) -> None:
+
+class _Reading:
+    """What the parser calls. `piece` is what it has been given, which begins at `offset` of the body."""
+
+    def __init__(self, body: IO[bytes]) -> None:
         self.form = Form()
         self.ended = False
-        self._spool = spool
-        self._written = 0
-        self._start = 0
+        self.piece = b""
+        self.offset = 0
+        self._body = body
+        self._total = 0
+        self._start: int | None = None  # of a file in the body
+        self._size = 0
+        self._before = b""
         self._files = 0
         self._fields = 0
         self._field_bytes = 0
@@ -95,7 +117,7 @@ class _Reading:
 
     def _begin(self) -> None:
         self._headers.clear()
-        self._start = self._written
+        self._start, self._size, self._before = None, 0, b""
 
     def _end_header(self) -> None:
         self._headers[_joined(self._header).lower()] = _joined(self._value)
@@ -122,19 +144,22 @@ class _Reading:
                 raise LimitExceeded("The fields of the form are too long.")
             self._value.append(data[start:end])
             return
-        rest = memoryview(data)[start:end]
-        self._written += len(rest)
-        if self._written > conf.ORTHANC_MAX_UPLOAD_BYTES:
+        self._total += end - start
+        if self._total > conf.ORTHANC_MAX_UPLOAD_BYTES:
             raise LimitExceeded(f"At most {conf.ORTHANC_MAX_UPLOAD_BYTES} bytes can be sent at once.")
-        while rest:
-            rest = rest[self._spool.write(rest) :]
+        if self._start is None and data is self.piece:
+            self._start = self.offset + start - self._size
+        elif self._start is None:
+            # the parser held it back, since it looked like the beginning of a boundary; it does not say where it was
+            self._before += data[start:end]
+        self._size += end - start
 
     def _end(self) -> None:
         if self._filename is None:
             self.form.fields.appendlist(self._name, _joined(self._value))
             return
         name = self._filename.replace("\\", "/").rpartition("/")[2]
-        source = FileRange(self._spool, self._start, self._written - self._start)
+        source = InMemory(self._before) if self._start is None else FileRange(self._body, self._start, self._size)
         # a browser sends this for a field in which no file was chosen
         if name or source.size:
             self.form.files.appendlist(self._name, ReceivedFile(name, source))

@@ -23,6 +23,9 @@ class Source(Protocol):
     def read_at(self, offset: int, length: int) -> bytes:
         """The bytes from an offset on; fewer where they end."""
 
+    def close(self) -> None:
+        """Free what they take. Nobody reads any more."""
+
 
 class InMemory:
     """Bytes in memory."""
@@ -34,6 +37,9 @@ class InMemory:
     def read_at(self, offset: int, length: int) -> bytes:
         """The bytes from an offset on; fewer where they end."""
         return self.data[offset : offset + length]
+
+    def close(self) -> None:
+        """Do nothing: memory frees itself."""
 
 
 class FileRange:

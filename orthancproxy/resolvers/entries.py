@@ -8,7 +8,7 @@ from enum import Enum
 from orthancproxy import errors
 from orthancproxy.conf import conf
 from orthancproxy.dicom import zips
-from orthancproxy.dicom.sources import FileRange, Source
+from orthancproxy.dicom.sources import Source
 
 
 class UploadErrorCode(Enum):
@@ -41,7 +41,7 @@ class SentFile:
 
     name: str
     series_path: str
-    source: FileRange
+    source: Source
 
 
 @dataclass(frozen=True, slots=True)
