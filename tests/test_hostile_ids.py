@@ -147,6 +147,8 @@ def test_a_harmless_request_is_recognised(client: Client, proxy: RecordingProxy)
         assert_harmless([Request("GET", f"/instances/{SOME_ID}/../../system", proxy.requests[0].headers, b"")])
 
 
+# the threads that upload look after their connections to the database
+@pytest.mark.django_db
 class TestGraphQL:
     def test_the_table_has_every_argument_that_takes_an_id(self) -> None:
         found = {

@@ -84,7 +84,7 @@ def test_several_series_in_one_folder_are_worth_a_warning(
 ) -> None:
     files = [*slices(2, "mixed", series=1), *slices(2, "mixed", series=2), *slices(2, "pure", series=3)]
     [warning] = transport(files, patientId=patient_id).warnings
-    assert "'mixed'" in warning
+    assert "“mixed”" in warning
     assert "2 series" in warning
 
 
