@@ -236,10 +236,7 @@ def _joined(written: Pieces) -> Pieces:
 
 def _text(tag: int, text: str, vr: str | None = None) -> Element:
     vr = vr or known_vr(tag)
-    value = text.encode()
-    if len(value) % 2:
-        value += b"\0" if vr == "UI" else b" "
-    return Element(tag, vr, value)
+    return Element(tag, vr, encode(text, b"\0" if vr == "UI" else b" "))
 
 
 def _encoded(file: DicomFile, target: Target, elements: Elements) -> Payload:

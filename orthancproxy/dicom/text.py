@@ -16,8 +16,8 @@ TEXT_VRS = frozenset(str(vr) for vr in CUSTOMIZABLE_CHARSET_VR)
 DEFAULT = "iso8859"
 # which has no escape sequences: what was rewritten once stays as it is
 UTF8 = python_encoding[UTF_8]
-# it takes this one for an escape sequence that Python knows
-LEFT_BY_PYDICOM = ("\x1b$)A",)
+# of ISO 2022 IR 58; pydicom takes it for one that Python knows
+LEFT_BY_PYDICOM = "\x1b$)A"
 
 Encodings = Sequence[str]
 
@@ -60,9 +60,7 @@ def decode(value: bytes, encodings: Encodings) -> tuple[str, bool]:
         if b"\x1b" not in value or encodings[0] == UTF8:
             return value.decode(encodings[0]), True
         # pydicom knows the escape sequences; what it can't decode it replaces
-        text = decode_bytes(value, encodings, TEXT_VR_DELIMS)
-        for escape in LEFT_BY_PYDICOM:
-            text = text.replace(escape, "")
+        text = decode_bytes(value, encodings, TEXT_VR_DELIMS).replace(LEFT_BY_PYDICOM, "")
     except (UnicodeError, LookupError):
         text = "\ufffd"
     if "\ufffd" in text or "\x1b" in text:
@@ -70,10 +68,10 @@ def decode(value: bytes, encodings: Encodings) -> tuple[str, bool]:
     return text, True
 
 
-def encode(text: str) -> bytes:
+def encode(text: str, padding: bytes = b" ") -> bytes:
     """The text in UTF-8, padded to an even length."""
     value = text.encode()
-    return value + b" " if len(value) % 2 else value
+    return value + padding if len(value) % 2 else value
 
 
 def _private_vr(tag: int, elements: Elements) -> str:

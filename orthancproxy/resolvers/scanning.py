@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from orthancproxy.archive.storage import Stored
 from orthancproxy.dicom import intake
 from orthancproxy.dicom.intake import UID, DicomFile
+from orthancproxy.dicom.rewrite import STUDY_DESCRIPTION
 from orthancproxy.dicom.sources import nearby, pieces
 from orthancproxy.errors import GatewayError
 from orthancproxy.models import UploadedFile
@@ -16,7 +17,6 @@ from orthancproxy.resolvers.pipeline import in_parallel
 KEPT = 16 * 1024**2  # bytes
 PATIENT_BIRTH_DATE = 0x00100030
 PATIENT_SEX = 0x00100040
-STUDY_DESCRIPTION = 0x00081030
 
 
 @dataclass(slots=True)

@@ -89,7 +89,7 @@ def upload(context: RequestContext, request: UploadRequest) -> UploadResult:
     if not patient_id:
         raise InvalidRequest("The patient ID is empty.")
     patient_name = person_name(request.patient_name or "", "patient name") or None
-    if not patient_name:
+    if patient_name is None:
         person_name(patient_id, "patient ID, which is the patient name where none is given,")
     description = request.study_description
     if description is not None:
