@@ -92,6 +92,12 @@ class ExtendedFind:
             if record.orthanc_id in told
         ]
 
+    def complete(self, level: Level, found: Sequence[Resource], needs: Needs) -> list[Resource]:
+        """The same resources, in their order, with all that is needed: fetched once more."""
+        identifiers = {record.orthanc_id: _identifier(record, level) for record in found}
+        again = {record.orthanc_id: record for record in self._by_identifiers(level, identifiers, needs)}
+        return [again[orthanc_id] for orthanc_id in identifiers if orthanc_id in again]
+
     def _by_id(self, level: Level, orthanc_id: str, needs: Needs) -> list[Resource]:
         requested = ";".join(tag.replace(",", "-") for tag in self._requested(level, needs))
         asked = f"short&requestedTags={requested}" if requested else "short"

@@ -6,45 +6,33 @@ from dataclasses import replace
 from functools import reduce
 from itertools import chain
 from operator import or_
-from typing import Any, Protocol
+from typing import Any
 
+from orthancproxy.archive.confined import Confined
 from orthancproxy.archive.extended_find import ExtendedFind
+from orthancproxy.archive.fetcher import Fetcher
 from orthancproxy.archive.levels import Level
 from orthancproxy.archive.matching import identity
 from orthancproxy.archive.ordering import arrange, cut
 from orthancproxy.archive.plain_find import PlainFind
 from orthancproxy.archive.plan import Fact, Filter, LevelPlan, Needs
 from orthancproxy.archive.records import Page, Resource
+from orthancproxy.archive.scope import EVERYTHING, Scope
 from orthancproxy.errors import InvalidRequest
 from orthancproxy.orthanc.client import OrthancClient
 
 
-class Fetcher(Protocol):
-    """How one kind of Orthanc is asked. Records hold what `needs` says; the plan's links are not its business."""
-
-    def page(self, plan: LevelPlan) -> Page:
-        """One page of a root list, sorted."""
-
-    def matching(self, level: Level, criteria: Filter, needs: Needs) -> list[Resource]:
-        """All resources of a level that match, in no order."""
-
-    def children(self, level: Level, parents: Sequence[Resource], criteria: Filter, needs: Needs) -> list[Resource]:
-        """The resources of a level below these parents that match, and perhaps others, in no order."""
-
-    def parents(self, level: Level, children: Sequence[Resource], needs: Needs) -> list[Resource]:
-        """The resources of a level above these children, and perhaps others."""
-
-    def by_ids(self, level: Level, ids: Sequence[str], needs: Needs) -> list[Resource]:
-        """The resources with these Orthanc ids, as far as they exist at this level."""
-
-
 class Hierarchy:
-    """Plans in, records out: for one request, over one Orthanc."""
+    """Plans in, records out: for one request, over one Orthanc. What is out of scope looks as if it did not exist."""
 
-    def __init__(self, client: OrthancClient) -> None:
+    def __init__(self, client: OrthancClient, scope: Scope = EVERYTHING) -> None:
         capabilities = client.capabilities()
         self._has_labels = capabilities.has_labels
-        self._fetcher: Fetcher = ExtendedFind(client) if capabilities.has_extended_find else PlainFind(client)
+        fetcher: Fetcher = ExtendedFind(client) if capabilities.has_extended_find else PlainFind(client)
+        if not self._has_labels:
+            # such an Orthanc would ignore them in a find, and answer with everything
+            scope = replace(scope, labels=frozenset())
+        self._fetcher = Confined(fetcher, scope) if scope.is_confined else fetcher
 
     def page(self, plan: LevelPlan) -> Page:
         """A root list: its page, with everything that the plan wants around each record."""
@@ -69,6 +57,15 @@ class Hierarchy:
         if len(found) > 1:
             raise InvalidRequest(f"{len(found)} {plan.level.path} have this {plan.level.identifier}: ask by orthancId.")
         return next(iter(self._link(plan, found)), None)
+
+    def visible_studies(self, needs: Needs) -> list[Resource]:
+        """All studies in scope."""
+        return list(self.page(LevelPlan(level=Level.STUDY, needs=needs)).records)
+
+    def studies_of(self, patient_id: str, needs: Needs) -> list[Resource]:
+        """The studies in scope of the patient with this Orthanc id; none where there is no such patient."""
+        plan = LevelPlan(level=Level.PATIENT, links={"studies": LevelPlan(level=Level.STUDY, needs=needs)})
+        return [study for patient in self.by_ids(plan, [patient_id]) for study in patient.links["studies"]]
 
     def _check(self, plan: LevelPlan) -> None:
         if plan.filter.labels and not self._has_labels:
@@ -115,7 +112,8 @@ class Hierarchy:
         self, plan: LevelPlan, children: Iterable[Resource], parents: Iterable[Resource]
     ) -> dict[str, tuple[Resource, ...]]:
         families: dict[str, list[Resource]] = {parent.orthanc_id: [] for parent in parents}
-        for child in children:
+        # PatientIDs that Orthanc takes for the same give the same studies, in each call that names one of them
+        for child in {child.orthanc_id: child for child in children}.values():
             if child.parent_id in families:
                 families[child.parent_id].append(child)
         wanted = [cut(arrange(family, plan.full_order), plan) for family in families.values()]

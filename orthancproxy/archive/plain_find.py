@@ -42,7 +42,7 @@ class PlainFind:
         every = self.matching(plan.level, plan.filter, sort_tags)
         part = cut(arrange(every, plan.full_order), plan)
         has_next = plan.offset + len(part) < len(every)
-        return Page(tuple(self._complete(plan.level, part, plan.needs)), has_next, len(every))
+        return Page(tuple(self.complete(plan.level, part, plan.needs)), has_next, len(every))
 
     def matching(self, level: Level, criteria: Filter, needs: Needs) -> list[Resource]:
         """All resources of a level that match, in no order."""
@@ -51,7 +51,7 @@ class PlainFind:
     def children(self, level: Level, parents: Sequence[Resource], criteria: Filter, needs: Needs) -> list[Resource]:
         """The resources below these parents that match; also some of other parents, which the caller drops."""
         if criteria == Filter():
-            return self._complete(level, self._below(level, parents), needs)
+            return self.complete(level, self._below(level, parents), needs)
         wanted = query(level, criteria)
         key = tag_of(level.parent.identifier)
         identifiers = dict.fromkeys(parent.tags.get(level.parent.identifier, "") for parent in parents)
@@ -70,46 +70,14 @@ class PlainFind:
     def by_ids(self, level: Level, ids: Sequence[str], needs: Needs) -> list[Resource]:
         """The resources with these Orthanc ids, as far as they exist at this level."""
         answers = [answer for part in chunks(ids) for answer in bulk_content(self._client, part)]
-        return self._complete(
+        return self.complete(
             level,
             self._seen(level, [answer for answer in answers if answer.get("Type") == level.value]),
             needs,
         )
 
-    def _find(self, level: Level, wanted: Mapping[str, str], criteria: Filter, needs: Needs) -> list[Resource]:
-        if criteria.nothing:
-            return []
-        body = {"Level": level.value, "Query": wanted, "Expand": True, "Short": True}
-        answers = find(self._client, body)
-        if self._find_limits.may_cut(level.value, len(answers)):
-            # such an Orthanc applies Since to what it has cut off: the rest is out of reach
-            raise ArchiveRejected(
-                "The archive cuts its answers off: its LimitFindResults and LimitFindInstances must be 0."
-            )
-        found = self._seen(level, answers)
-        if criteria.labels:
-            found = [record for record in found if has_labels(record.answer.get("Labels"), criteria.labels)]
-        return self._complete(level, found, needs)
-
-    def _below(self, level: Level, parents: Sequence[Resource]) -> list[Resource]:
-        """All children of these parents; the series of a study that were already seen are not fetched again."""
-        if level is Level.SERIES and all(parent.orthanc_id in self._series_of for parent in parents):
-            return [series for parent in parents for series in self._series_of[parent.orthanc_id]]
-        found = self._seen(level, bulk_content(self._client, [parent.orthanc_id for parent in parents], level))
-        if level is Level.SERIES:
-            self._series_of |= {parent.orthanc_id: [] for parent in parents}
-            for series in found:
-                self._series_of[series.parent_id or ""].append(series)
-        return found
-
-    def _seen(self, level: Level, answers: Iterable[Mapping[str, Any]]) -> list[Resource]:
-        found = records(level, answers)
-        if level is Level.SERIES:
-            self._study_of |= {series.orthanc_id: series.parent_id or "" for series in found}
-        return found
-
-    def _complete(self, level: Level, found: Sequence[Resource], needs: Needs) -> list[Resource]:
-        """Fetch what is needed and did not come with the resources themselves."""
+    def complete(self, level: Level, found: Sequence[Resource], needs: Needs) -> list[Resource]:
+        """The same resources, in their order, with what is needed and did not come with them."""
         found = list(found)
         if not found:
             return found
@@ -132,6 +100,38 @@ class PlainFind:
         known = frozenset(keyword for keyword in known if not is_long(keyword))
         if unindexed := needs.tags - known:
             found = self._with_file_tags(level, found, unindexed)
+        return found
+
+    def _find(self, level: Level, wanted: Mapping[str, str], criteria: Filter, needs: Needs) -> list[Resource]:
+        if criteria.nothing:
+            return []
+        body = {"Level": level.value, "Query": wanted, "Expand": True, "Short": True}
+        answers = find(self._client, body)
+        if self._find_limits.may_cut(level.value, len(answers)):
+            # such an Orthanc applies Since to what it has cut off: the rest is out of reach
+            raise ArchiveRejected(
+                "The archive cuts its answers off: its LimitFindResults and LimitFindInstances must be 0."
+            )
+        found = self._seen(level, answers)
+        if criteria.labels:
+            found = [record for record in found if has_labels(record.answer.get("Labels"), criteria.labels)]
+        return self.complete(level, found, needs)
+
+    def _below(self, level: Level, parents: Sequence[Resource]) -> list[Resource]:
+        """All children of these parents; the series of a study that were already seen are not fetched again."""
+        if level is Level.SERIES and all(parent.orthanc_id in self._series_of for parent in parents):
+            return [series for parent in parents for series in self._series_of[parent.orthanc_id]]
+        found = self._seen(level, bulk_content(self._client, [parent.orthanc_id for parent in parents], level))
+        if level is Level.SERIES:
+            self._series_of |= {parent.orthanc_id: [] for parent in parents}
+            for series in found:
+                self._series_of[series.parent_id or ""].append(series)
+        return found
+
+    def _seen(self, level: Level, answers: Iterable[Mapping[str, Any]]) -> list[Resource]:
+        found = records(level, answers)
+        if level is Level.SERIES:
+            self._study_of |= {series.orthanc_id: series.parent_id or "" for series in found}
         return found
 
     def _with_parents_tags(self, level: Level, found: Sequence[Resource], wanted: frozenset[str]) -> list[Resource]:

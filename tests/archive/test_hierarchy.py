@@ -1,0 +1,35 @@
+"""Nested lists of more parents than one call names."""
+
+from collections.abc import Callable
+
+import pytest
+
+from orthancproxy.archive.hierarchy import Hierarchy
+from orthancproxy.archive.levels import Level
+from orthancproxy.archive.plan import Filter, LevelPlan
+from orthancproxy.archive.scope import Scope
+from orthancproxy.orthanc.client import Connection, OrthancClient
+from orthancproxy.sandbox.orthanc import LocalOrthanc
+from tests.corpus import instance, load
+
+pytestmark = pytest.mark.live
+
+
+@pytest.mark.parametrize("patient_ids", [("*",), ("p*", "P*")])
+def test_patients_whose_ids_are_the_same_to_orthanc(patient_ids: tuple[str, ...], crowded: OrthancClient) -> None:
+    studies = LevelPlan(level=Level.STUDY, filter=Filter(tags=(("StudyDescription", "Brain*"),)))
+
+    page = Hierarchy(crowded, Scope(patient_ids)).page(LevelPlan(level=Level.PATIENT, links={"studies": studies}))
+
+    assert [len(patient.links["studies"]) for patient in page.records] == [1] * 1001
+
+
+@pytest.fixture(scope="module")
+def crowded(start_orthanc: Callable[..., LocalOrthanc]) -> OrthancClient:
+    """An archive of 500 pairs of patients whose PatientIDs differ in case only; no call names all."""
+    orthanc = start_orthanc()
+    # the first by its PatientID, so that a pair falls apart
+    load(orthanc, [instance(1000, 1, PatientID="P")])
+    load(orthanc, (instance(number, 1, PatientID=f"p{number:03d}") for number in range(500)))
+    load(orthanc, (instance(number + 500, 1, PatientID=f"P{number:03d}") for number in range(500)))
+    return OrthancClient(Connection(orthanc.base_url))
