@@ -28,10 +28,12 @@ run: .venv/.synced web ## Serve with a local Orthanc and sample studies (PORT, H
 test: .venv/.synced web ## Run all tests, the live ones on the Orthanc that is installed (ARGS: more for pytest)
 	@dev/install-orthanc
 	@dev/install-debian-packages $(TEST_TOOLS)
+	@dev/install-identity-provider
 	$(PYTHON) -m pytest $(ARGS)
 
 test-matrix: .venv/.synced web ## Run the live tests again on Orthanc 1.12.7 (ARGS: more for pytest)
 	@dev/install-debian-packages $(TEST_TOOLS)
+	@dev/install-identity-provider
 	root=$$(dev/orthanc-1.12.7) && ORTHANC_ROOT=$$root $(PYTHON) -m pytest -m live $(ARGS)
 
 bench: .venv/.synced ## Measure the gateway against Orthanc itself (ARGS: see docs/benchmarks.md)
@@ -62,7 +64,7 @@ lock: .venv/.synced ## Bring the lock files up to date with pyproject.toml (ARGS
 
 clean: ## Remove what the other commands have made, the sample data too
 	rm -rf .venv .uv .node .data .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
-	rm -rf orthancproxy/web/node_modules orthancproxy/static
+	rm -rf orthancproxy/web/node_modules orthancproxy/static tests/identity/node_modules
 
 .venv/.synced: requirements-dev.txt dev/make-environment
 	@dev/make-environment

@@ -1,0 +1,681 @@
+"""Access tokens, issued by a real provider and forged ones."""
+
+import json
+import os
+import signal
+import subprocess
+import threading
+import time
+from base64 import urlsafe_b64encode
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any, Literal
+
+import jwt
+import pytest
+from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from hypothesis import HealthCheck, given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
+from pytest_django import Settings
+
+from orthancproxy.access import oidc
+from orthancproxy.access.oidc import Identity, verify
+from orthancproxy.errors import NotAuthenticated
+from orthancproxy.sandbox.orthanc import free_port
+from tests.identity.provider import AUDIENCE, DISCOVERY, JWKS, IdentityProvider
+
+EXPIRED = "The access token has expired."
+EARLY = "The access token is not valid yet."
+OTHER_ISSUER = "The access token is of another issuer."
+OTHER_AUDIENCE = "The access token is for another audience."
+LACKING = "The access token lacks one of the claims exp, iss, aud and sub."
+OTHER_ALGORITHM = "The access token is signed with an algorithm that is not allowed."
+WRONG_SIGNATURE = "The access token is not signed rightly."
+WEAK_KEY = "The access token is signed with a key that is too short."
+MALFORMED = "The access token is malformed."
+TOO_LONG = "The access token is too long."
+UNKNOWN_KEY = "The access token is signed by an unknown key."
+OTHER_KIND = "This is a token of another kind, not an access token."
+NO_NAME = "The access token has no user name."
+BAD_NAME = "The access token has a user name that can't be one here."
+UNREACHABLE = "The identity provider can't be reached."
+NO_KEYS = "The identity provider gives no keys that can be used."
+NOT_CONFIGURED = "No identity provider is configured."
+
+
+Sign = Callable[[dict[str, Any], dict[str, Any]], str]
+
+
+class Clock:
+    """Stands still, unless it is told to go on."""
+
+    def __init__(self) -> None:
+        self.now = time.monotonic()
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture(scope="module")
+def provider() -> Iterator[IdentityProvider]:
+    with IdentityProvider() as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def foreign() -> Iterator[IdentityProvider]:
+    """A provider that the gateway does not know."""
+    with IdentityProvider() as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """The files of a key and of its certificate for this machine, signed by itself."""
+    folder = tmp_path_factory.mktemp("certificate")
+    command = "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -noenc -days 2 -config /dev/null"
+    files = ("-subj", "/CN=provider", "-keyout", "server.key", "-out", "server.pem")
+    names = ("-addext", "subjectAltName=IP:127.0.0.1")
+    subprocess.run([*command.split(), *files, *names], cwd=folder, check=True, capture_output=True)
+    return folder / "server.key", folder / "server.pem"
+
+
+@pytest.fixture(autouse=True)
+def _configured(provider: IdentityProvider, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    use(settings, provider)
+    # what the developer's environment has must not come between us and this machine
+    monkeypatch.setenv("no_proxy", "*")
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    clock = Clock()
+    monkeypatch.setattr(oidc, "monotonic", clock)
+    return clock
+
+
+@pytest.fixture
+def published(settings: Settings) -> Iterator[Sign]:
+    """Signs claims and a header with a key that the gateway trusts."""
+    with publishing(own_key(), settings) as sign:
+        yield sign
+
+
+@pytest.fixture
+def refusal(caplog: pytest.LogCaptureFixture) -> Callable[[str], str]:
+    """Returns why a token is refused, and makes sure that neither that nor the log has anything of it."""
+    caplog.set_level("DEBUG")
+
+    def refusal(token: str) -> str:
+        with pytest.raises(NotAuthenticated) as caught:
+            verify(token)
+        assert caught.value.__cause__ is None
+        logged = json.dumps([vars(record) for record in caplog.records], default=repr)
+        for part in (token, *token.split("."), "anna", AUDIENCE):
+            assert len(part) < 4 or part not in f"{logged}{caught.value}"
+        return caught.value.message
+
+    return refusal
+
+
+def use(settings: Settings, provider: IdentityProvider) -> None:
+    for name, value in provider.settings.items():
+        setattr(settings, name, value)
+
+
+def claims_of(token: str) -> dict[str, Any]:
+    return jwt.decode(token, options={"verify_signature": False})
+
+
+def key_id(token: str) -> str:
+    return str(jwt.get_unverified_header(token)["kid"])
+
+
+def own_key(bits: int = 2048) -> rsa.RSAPrivateKey:
+    return rsa.generate_private_key(65537, bits)
+
+
+class TestIdentity:
+    def test_a_token_of_the_provider_tells_the_user_and_the_groups(self, provider: IdentityProvider) -> None:
+        assert verify(provider.token("anna", ["Readers", "Editors"])) == Identity("anna", ("Readers", "Editors"))
+
+    @pytest.mark.parametrize("alg", ["RS256", "PS256", "ES256"])
+    def test_it_may_be_signed_with_each_algorithm_of_the_settings(
+        self, provider: IdentityProvider, alg: Literal["RS256", "PS256", "ES256"]
+    ) -> None:
+        provider.rotate(alg)
+        token = provider.token()
+        assert jwt.get_unverified_header(token)["alg"] == alg
+        assert verify(token).username == "anna"
+
+    @pytest.mark.parametrize("type_", [None, "JWT", "jwt", "at+jwt", "AT+JWT", "application/at+jwt"])
+    def test_the_type_is_written_in_many_ways(self, provider: IdentityProvider, type_: str | None) -> None:
+        assert verify(provider.token(header={"typ": type_})).username == "anna"
+
+    def test_the_audience_is_one_of_several(self, provider: IdentityProvider) -> None:
+        assert verify(provider.token(claims={"aud": ["account", AUDIENCE]})).username == "anna"
+
+    def test_clocks_may_differ_by_half_a_minute(self, provider: IdentityProvider) -> None:
+        now = int(time.time())
+        for token in (
+            provider.token(lifetime=-20),
+            provider.token(claims={"iat": now + 20}),
+            provider.token(claims={"nbf": now + 20}),
+        ):
+            assert verify(token).username == "anna"
+
+    @pytest.mark.parametrize(
+        ("claims", "setting", "username"),
+        [
+            ({"preferred_username": "김철수"}, None, "김철수"),
+            ({"preferred_username": "a" * 150}, None, "a" * 150),
+            ({"preferred_username": None}, None, "id-of-anna"),
+            ({"email": "anna@example.org"}, "email", "anna@example.org"),
+            ({"https://example.org/name": "anna2"}, "https://example.org/name", "anna2"),
+        ],
+    )
+    def test_the_user_name_is_the_claim_of_the_setting(
+        self, provider: IdentityProvider, settings: Settings, claims: dict[str, Any], setting: str | None, username: str
+    ) -> None:
+        if setting:
+            settings.ORTHANC_OIDC_USERNAME_CLAIM = setting
+        assert verify(provider.token(claims=claims)).username == username
+
+    def test_a_claim_for_the_user_name_that_was_chosen_must_be_there(
+        self, provider: IdentityProvider, settings: Settings, refusal: Callable[[str], str]
+    ) -> None:
+        settings.ORTHANC_OIDC_USERNAME_CLAIM = "email"
+        assert refusal(provider.token()) == NO_NAME
+
+    @pytest.mark.parametrize(
+        ("claims", "setting", "groups"),
+        [
+            ({"realm_access": None}, "realm_access.roles", ()),
+            ({"realm_access": "Readers"}, "realm_access.roles", ()),
+            ({"realm_access": {"roles": {"Readers": True}}}, "realm_access.roles", ()),
+            (
+                {"realm_access": {"roles": ["Readers", 7, None, "Rea\0ders", "\ud800", "Readers"]}},
+                "realm_access.roles",
+                ("Readers",),
+            ),
+            ({"groups": ["Readers", "/Editors"]}, "groups", ("Readers", "/Editors")),
+            ({"role": "Readers"}, "role", ("Readers",)),
+            ({"https://example.org/roles": ["Readers"]}, "https://example.org/roles", ("Readers",)),
+            ({"a.b": ["Readers"], "a": {"b": ["Editors"]}}, "a.b", ("Readers",)),
+            (
+                {"resource_access": {"gateway": {"roles": ["Readers"]}}},
+                "resource_access.gateway.roles",
+                ("Readers",),
+            ),
+            (
+                {"resource_access": {"gateway.example.org": {"roles": ["Readers"]}}},
+                "resource_access.gateway.example.org.roles",
+                ("Readers",),
+            ),
+            ({"groups": ["Readers"]}, "", ()),
+        ],
+    )
+    def test_roles_are_found_where_the_setting_says(
+        self,
+        provider: IdentityProvider,
+        settings: Settings,
+        claims: dict[str, Any],
+        setting: str,
+        groups: tuple[str, ...],
+    ) -> None:
+        settings.ORTHANC_OIDC_ROLES_CLAIM = setting
+        assert verify(provider.token(roles=["Unused"], claims=claims)).groups == groups
+
+    def test_roles_mean_the_groups_of_the_setting_and_others_nothing(
+        self, provider: IdentityProvider, settings: Settings
+    ) -> None:
+        settings.ORTHANC_OIDC_ROLE_GROUPS = [
+            "radiologist=Readers",
+            "radiologist=Uploaders",
+            "cn=admins=Editors",
+            "head=Readers",
+            "intern=Interns",
+        ]
+        token = provider.token(roles=["offline_access", "Interns", "cn=admins", "head", "radiologist"])
+        assert verify(token).groups == ("Readers", "Uploaders", "Editors")
+
+    def test_without_a_provider_no_token_counts(
+        self, provider: IdentityProvider, settings: Settings, refusal: Callable[[str], str]
+    ) -> None:
+        assert oidc.is_configured()
+        settings.ORTHANC_OIDC_ISSUER = ""
+        assert not oidc.is_configured()
+        assert refusal(provider.token()) == NOT_CONFIGURED
+
+
+class TestRefusals:
+    @pytest.mark.parametrize(
+        ("token", "reason"),
+        [
+            ({"lifetime": -31}, EXPIRED),
+            ({"claims": {"exp": "soon"}}, MALFORMED),
+            ({"audience": "https://other.example.org"}, OTHER_AUDIENCE),
+            ({"claims": {"aud": [f"{AUDIENCE}/"]}}, OTHER_AUDIENCE),
+            ({"claims": {"aud": []}}, LACKING),
+            ({"claims": {"iss": "https://login.example.org"}}, OTHER_ISSUER),
+            ({"claims": {"exp": None}}, LACKING),
+            ({"claims": {"iss": None}}, LACKING),
+            ({"claims": {"sub": None}}, LACKING),
+            ({"claims": {"sub": 7}}, MALFORMED),
+            ({"claims": {"typ": "ID"}}, OTHER_KIND),
+            ({"claims": {"typ": "Refresh"}}, OTHER_KIND),
+            ({"claims": {"typ": "Offline"}}, OTHER_KIND),
+            ({"claims": {"typ": "Logout"}}, OTHER_KIND),
+            ({"claims": {"at_hash": "fUHyO2r2Z3DZ53EsNrWBb0xWXoaNy59IiKCAqksmQEo"}}, OTHER_KIND),
+            ({"header": {"typ": "logout+jwt"}}, OTHER_KIND),
+            ({"header": {"typ": "dpop+jwt"}}, OTHER_KIND),
+            ({"header": {"typ": ["JWT"]}}, OTHER_KIND),
+            ({"header": {"kid": None}}, UNKNOWN_KEY),
+            ({"claims": {"preferred_username": ""}}, NO_NAME),
+            ({"claims": {"preferred_username": " "}}, NO_NAME),
+            ({"claims": {"preferred_username": ["anna"]}}, NO_NAME),
+            ({"claims": {"preferred_username": "a" * 151}}, BAD_NAME),
+            ({"claims": {"preferred_username": "anna\n"}}, BAD_NAME),
+            ({"claims": {"preferred_username": "an\x00na"}}, BAD_NAME),
+            ({"claims": {"preferred_username": "an\u202ena"}}, BAD_NAME),
+            ({"claims": {"preferred_username": " anna"}}, BAD_NAME),
+        ],
+    )
+    def test_what_is_wrong_with_a_token_of_the_provider_is_told(
+        self, provider: IdentityProvider, refusal: Callable[[str], str], token: dict[str, Any], reason: str
+    ) -> None:
+        assert refusal(provider.token(**token)) == reason
+
+    @pytest.mark.parametrize("claim", ["iat", "nbf"])
+    def test_a_token_of_the_future_is_not_valid_yet(
+        self, provider: IdentityProvider, refusal: Callable[[str], str], claim: str
+    ) -> None:
+        assert refusal(provider.token(claims={claim: int(time.time()) + 60})) == EARLY
+
+    def test_an_algorithm_that_the_settings_lack_is_not_allowed(
+        self, provider: IdentityProvider, settings: Settings, refusal: Callable[[str], str]
+    ) -> None:
+        provider.rotate("RS256")
+        settings.ORTHANC_OIDC_ALGORITHMS = ["ES256"]
+        assert refusal(provider.token()) == OTHER_ALGORITHM
+
+    def test_a_foreign_provider_is_another_issuer_and_its_keys_are_unknown(
+        self, provider: IdentityProvider, foreign: IdentityProvider, refusal: Callable[[str], str]
+    ) -> None:
+        assert refusal(foreign.token()) == OTHER_ISSUER
+        assert refusal(foreign.token(claims={"iss": provider.issuer})) == UNKNOWN_KEY
+        known = key_id(provider.token())
+        assert refusal(foreign.token(claims={"iss": provider.issuer}, header={"kid": known})) == WRONG_SIGNATURE
+
+    def test_tokens_that_are_no_good_anyway_have_no_keys_fetched(
+        self, provider: IdentityProvider, foreign: IdentityProvider, refusal: Callable[[str], str]
+    ) -> None:
+        asked = provider.requests(JWKS)
+        assert refusal(foreign.token()) == OTHER_ISSUER
+        assert refusal(provider.token(lifetime=-60)) == EXPIRED
+        assert refusal(provider.token(audience="https://other.example.org")) == OTHER_AUDIENCE
+        assert refusal(provider.token(claims={"nbf": int(time.time()) + 60})) == EARLY
+        assert refusal(jwt.encode(claims_of(provider.token()), "s" * 32, "HS256", {"kid": "own"})) == OTHER_ALGORITHM
+        assert provider.requests(JWKS) == asked
+
+
+class TestForgeries:
+    def test_a_token_without_a_signature(self, provider: IdentityProvider, refusal: Callable[[str], str]) -> None:
+        token = provider.token()
+        for alg in ("none", "None", "NONE"):
+            header = encoded(json.dumps({"alg": alg, "kid": key_id(token)}).encode())
+            assert refusal(f"{header}.{token.split('.')[1]}.") == OTHER_ALGORITHM
+        header, payload, _ = token.split(".")
+        assert refusal(f"{header}.{payload}.") == WRONG_SIGNATURE
+
+    @pytest.mark.parametrize("allowed", [["RS256"], ["RS256", "HS256"]])
+    def test_a_token_signed_with_the_public_key_as_a_shared_secret(
+        self, provider: IdentityProvider, settings: Settings, refusal: Callable[[str], str], allowed: list[str]
+    ) -> None:
+        provider.rotate("RS256")
+        settings.ORTHANC_OIDC_ALGORITHMS = allowed
+        token = provider.token()
+        public = jwt.PyJWK(provider.public_keys()[0]).key.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+        # PyJWT would not sign with it
+        header = {"alg": "HS256", "typ": "JWT", "kid": key_id(token)}
+        signed = f"{encoded(json.dumps(header).encode())}.{token.split('.')[1]}"
+        algorithm = jwt.algorithms.HMACAlgorithm(jwt.algorithms.HMACAlgorithm.SHA256)
+        assert refusal(f"{signed}.{encoded(algorithm.sign(signed.encode(), public))}") == OTHER_ALGORITHM
+
+    def test_a_token_that_brings_its_own_key(
+        self, provider: IdentityProvider, foreign: IdentityProvider, refusal: Callable[[str], str]
+    ) -> None:
+        token = provider.token()
+        key = own_key()
+        public = jwt.algorithms.RSAAlgorithm.to_jwk(key.public_key(), as_dict=True)
+        asked = foreign.requests(JWKS)
+        for kid, reason in ((key_id(token), WRONG_SIGNATURE), ("own", UNKNOWN_KEY)):
+            headers = {"kid": kid, "jwk": public, "jku": f"{foreign.base_url}{JWKS}", "x5u": foreign.base_url}
+            assert refusal(jwt.encode(claims_of(token), key, "RS256", headers)) == reason
+        assert foreign.requests(JWKS) == asked
+
+    def test_another_payload_under_the_signature(
+        self, provider: IdentityProvider, refusal: Callable[[str], str]
+    ) -> None:
+        anna = provider.token("anna").split(".")
+        root = provider.token("root").split(".")
+        assert refusal(f"{anna[0]}.{root[1]}.{anna[2]}") == WRONG_SIGNATURE
+
+    def test_a_header_that_demands_what_the_gateway_does_not_know(
+        self, provider: IdentityProvider, refusal: Callable[[str], str]
+    ) -> None:
+        token = provider.token()
+        headers = {"kid": key_id(token), "crit": ["exp"], "exp": 0}
+        assert refusal(jwt.encode(claims_of(token), own_key(), "RS256", headers)) == MALFORMED
+
+    @pytest.mark.parametrize(
+        ("token", "reason"),
+        [
+            ("", MALFORMED),
+            ("..", MALFORMED),
+            ("garbage", MALFORMED),
+            ("gar.ba.ge", MALFORMED),
+            ("a.b.c.d.e", MALFORMED),
+            ("bnVsbA.bnVsbA.", MALFORMED),
+            ("é.é.é", MALFORMED),
+            ("\ud800.a.b", MALFORMED),
+            ("eyJhbGciOiJSUzI1NiJ9.bnVsbA.", MALFORMED),
+            ("eyJhbGciOiJSUzI1NiIsImtpZCI6N30.e30.", MALFORMED),
+            ("eyJhbGciOltdfQ.e30.", LACKING),
+            ("a" * 16_385, TOO_LONG),
+            ("a." * 5_000_000, TOO_LONG),
+        ],
+        ids=lambda value: value[:20],
+    )
+    def test_what_is_no_token(self, refusal: Callable[[str], str], token: str, reason: str) -> None:
+        assert refusal(token) == reason
+
+    def test_json_that_is_nested_too_deep(self, provider: IdentityProvider, refusal: Callable[[str], str]) -> None:
+        header, _, signature = provider.token().split(".")
+        nested = encoded(b"[" * 6_000)
+        assert refusal(f"{header}.{nested}.{signature}") == MALFORMED
+        assert refusal(f"{nested}.{nested}.") == MALFORMED
+
+    @hypothesis_settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+    @given(data=st.data())
+    def test_whatever_a_signed_token_holds_breaks_nothing(
+        self, published: Sign, settings: Settings, data: st.DataObject
+    ) -> None:
+        now = int(time.time())
+        values = st.recursive(
+            st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.sampled_from([now, "anna"]),
+            lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.text(), inner, max_size=2),
+            max_leaves=4,
+        )
+        names = ["iss", "aud", "sub", "exp", "iat", "nbf", "jti", "typ", "preferred_username", "realm_access"]
+        claims = {"iss": settings.ORTHANC_OIDC_ISSUER, "aud": AUDIENCE, "sub": "anna", "exp": now + 60}
+        claims |= data.draw(st.dictionaries(st.sampled_from(names), values, max_size=2))
+        header = data.draw(st.dictionaries(st.sampled_from(["typ", "kid", "b64", "crit", "x"]), values, max_size=1))
+        try:
+            identity = verify(published(claims, header))
+        except NotAuthenticated:
+            return
+        assert identity.username in (claims.get("preferred_username"), claims["sub"])
+        assert isinstance(identity.groups, tuple)
+
+
+class TestKeys:
+    def test_are_fetched_once(self, provider: IdentityProvider) -> None:
+        asked = provider.requests(JWKS), provider.requests(DISCOVERY)
+        for name in ("anna", "ben", "anna"):
+            assert verify(provider.token(name)).username == name
+        assert (provider.requests(JWKS), provider.requests(DISCOVERY)) == (asked[0] + 1, asked[1] + 1)
+
+    def test_are_fetched_once_for_many_threads(self, provider: IdentityProvider) -> None:
+        asked = provider.requests(JWKS)
+        tokens = [provider.token(f"user{number}") for number in range(16)]
+        with ThreadPoolExecutor(16) as threads:
+            names = [identity.username for identity in threads.map(verify, tokens)]
+        assert names == [f"user{number}" for number in range(16)]
+        assert provider.requests(JWKS) == asked + 1
+
+    def test_need_no_discovery_when_the_settings_say_where_they_are(
+        self, provider: IdentityProvider, settings: Settings
+    ) -> None:
+        settings.ORTHANC_OIDC_JWKS_URL = f"{provider.base_url}{JWKS}"
+        asked = provider.requests(DISCOVERY)
+        assert verify(provider.token()).username == "anna"
+        assert provider.requests(DISCOVERY) == asked
+
+    def test_that_are_new_count_at_once_and_withdrawn_ones_no_more(
+        self, provider: IdentityProvider, clock: Clock, refusal: Callable[[str], str]
+    ) -> None:
+        old = provider.token()
+        assert verify(old).username == "anna"
+        clock.now += 60
+        provider.rotate()
+        assert verify(old).username == "anna"
+        assert verify(provider.token("ben")).username == "ben"
+        assert refusal(old) == UNKNOWN_KEY
+
+    def test_that_are_withdrawn_count_for_five_minutes_at_most(
+        self, provider: IdentityProvider, clock: Clock, refusal: Callable[[str], str]
+    ) -> None:
+        old = provider.token()
+        assert verify(old).username == "anna"
+        provider.rotate()
+        clock.now += 299
+        assert verify(old).username == "anna"
+        clock.now += 2
+        assert refusal(old) == UNKNOWN_KEY
+
+    def test_that_are_old_count_as_long_as_the_provider_publishes_them(
+        self, provider: IdentityProvider, clock: Clock
+    ) -> None:
+        old = provider.token()
+        assert verify(old).username == "anna"
+        provider.rotate("ES256", withdraw=False)
+        clock.now += 301
+        assert verify(old).username == "anna"
+        assert verify(provider.token("ben")).username == "ben"
+
+    def test_of_made_up_names_are_asked_for_only_every_few_seconds_and_displace_no_others(
+        self, provider: IdentityProvider, clock: Clock, refusal: Callable[[str], str]
+    ) -> None:
+        token = provider.token()
+        assert verify(token).username == "anna"
+        asked = provider.requests(JWKS)
+        key, claims = own_key(), claims_of(token)
+        for attempt in range(60):
+            made_up = jwt.encode(claims, key, "RS256", {"kid": f"made-up-{attempt}"})
+            assert refusal(made_up) == UNKNOWN_KEY
+            assert verify(token).username == "anna"
+            clock.now += 0.5
+        # of 30 seconds, one each five
+        assert provider.requests(JWKS) == asked + 5
+
+    def test_that_are_too_short_are_not_trusted(self, settings: Settings, refusal: Callable[[str], str]) -> None:
+        claims = {"iss": settings.ORTHANC_OIDC_ISSUER, "aud": AUDIENCE, "sub": "anna", "exp": int(time.time()) + 60}
+        with publishing(own_key(1024), settings) as sign:
+            assert refusal(sign(claims, {})) == WEAK_KEY
+
+
+class TestOutages:
+    def test_keys_that_are_known_outlive_the_provider_for_five_minutes(
+        self, settings: Settings, clock: Clock, refusal: Callable[[str], str], caplog: pytest.LogCaptureFixture
+    ) -> None:
+        with IdentityProvider() as provider:
+            use(settings, provider)
+            token, later = provider.token(), provider.token("ben")
+            assert verify(token).username == "anna"
+            provider.kill()
+            clock.now += 299
+            assert verify(later).username == "ben"
+            clock.now += 2
+            assert refusal(token) == UNREACHABLE
+
+            # nor is a provider that is down asked more often
+            for _ in range(9):
+                clock.now += 0.5
+                assert refusal(token) == UNREACHABLE
+            assert [record.levelname for record in caplog.records if record.name == oidc.__name__] == ["WARNING"]
+
+            provider.start()
+            clock.now += 0.5
+            assert verify(provider.token("ben")).username == "ben"
+
+    def test_a_provider_that_was_never_there(self, settings: Settings, refusal: Callable[[str], str]) -> None:
+        with IdentityProvider() as provider:
+            use(settings, provider)
+            token = provider.token()
+        assert refusal(token) == UNREACHABLE
+        settings.ORTHANC_OIDC_JWKS_URL = f"http://127.0.0.1:{free_port()}/jwks"
+        assert refusal(token) == UNREACHABLE
+
+    def test_a_provider_that_hangs_holds_up_nobody_whose_key_is_known(
+        self, settings: Settings, clock: Clock, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(oidc, "FETCH_TIMEOUT", 2.0)
+        with IdentityProvider() as provider:
+            use(settings, provider)
+            token = provider.token()
+            assert verify(token).username == "anna"
+            clock.now += 60
+            made_up = jwt.encode(claims_of(token), own_key(), "RS256", {"kid": "made-up"})
+            os.kill(provider.pid, signal.SIGSTOP)
+            reasons: list[str] = []
+            waiting = threading.Thread(target=lambda: reasons.append(reason_of(made_up)))
+            try:
+                waiting.start()
+                started = time.monotonic()
+                while time.monotonic() < started + 0.5:
+                    assert verify(token).username == "anna"
+                assert waiting.is_alive()
+                waiting.join(10)
+            finally:
+                os.kill(provider.pid, signal.SIGCONT)
+            assert reasons == [UNREACHABLE]
+
+    def test_a_provider_that_calls_itself_otherwise(
+        self, settings: Settings, refusal: Callable[[str], str], caplog: pytest.LogCaptureFixture
+    ) -> None:
+        with IdentityProvider(issuer="https://login.example.org") as provider:
+            use(settings, provider)
+            settings.ORTHANC_OIDC_ISSUER = provider.base_url
+            assert refusal(provider.token()) == OTHER_ISSUER
+            assert refusal(provider.token(claims={"iss": provider.base_url})) == NO_KEYS
+            assert provider.requests(JWKS) == 0
+        [record] = [record for record in caplog.records if record.name == oidc.__name__]
+        assert "another issuer" in vars(record)["error"]
+
+    @pytest.mark.parametrize(
+        ("status", "headers", "body", "reason"),
+        [
+            (500, {}, "", UNREACHABLE),
+            (302, {"Location": "file:///proc/self/environ"}, "", UNREACHABLE),
+            (302, {"Location": "/elsewhere"}, "", UNREACHABLE),
+            (200, {"Content-Length": "100"}, "{", UNREACHABLE),
+            (200, {}, "<html>", NO_KEYS),
+            (200, {}, "\xff", NO_KEYS),
+            (200, {}, "[" * 100_000, NO_KEYS),
+            (200, {}, "[]", NO_KEYS),
+            (200, {}, "{}", NO_KEYS),
+            (200, {}, '{"keys": 7}', NO_KEYS),
+            (200, {}, '{"keys": [{"kty": "RSA", "kid": "own"}]}', NO_KEYS),
+        ],
+    )
+    def test_keys_that_are_none(
+        self,
+        provider: IdentityProvider,
+        settings: Settings,
+        refusal: Callable[[str], str],
+        status: int,
+        headers: dict[str, str],
+        body: str,
+        reason: str,
+    ) -> None:
+        with answering({JWKS: (status, headers, body)}) as address:
+            settings.ORTHANC_OIDC_JWKS_URL = f"{address}{JWKS}"
+            assert refusal(provider.token()) == reason
+
+    def test_keys_in_a_file_are_not_read(
+        self, provider: IdentityProvider, settings: Settings, refusal: Callable[[str], str], tmp_path: Path
+    ) -> None:
+        (tmp_path / "jwks.json").write_text(json.dumps({"keys": provider.public_keys()}))
+        settings.ORTHANC_OIDC_JWKS_URL = (tmp_path / "jwks.json").as_uri()
+        assert refusal(provider.token()) == NO_KEYS
+
+
+class TestHTTPS:
+    def test_needs_a_certificate_that_is_trusted(
+        self, settings: Settings, certificate: tuple[Path, Path], refusal: Callable[[str], str]
+    ) -> None:
+        with IdentityProvider(tls=certificate) as provider:
+            use(settings, provider)
+            assert provider.issuer.startswith("https://")
+            assert refusal(provider.token()) == UNREACHABLE
+            settings.ORTHANC_OIDC_CA_BUNDLE = str(certificate[1])
+            assert verify(provider.token()).username == "anna"
+            settings.ORTHANC_OIDC_CA_BUNDLE = "/nowhere/ca.pem"
+            assert refusal(provider.token()) == UNREACHABLE
+
+    def test_is_not_given_up_for_the_keys(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        issuer = "https://login.example.org"
+        document = {"issuer": issuer, "jwks_uri": "http://login.example.org/keys"}
+        monkeypatch.setattr(jwt.PyJWKClient, "fetch_data", lambda _: document)
+        with pytest.raises(ValueError, match="without https"):
+            oidc._discovered_url(issuer)
+
+
+@contextmanager
+def publishing(key: rsa.RSAPrivateKey, settings: Settings) -> Iterator[Sign]:
+    """Have the gateway trust a key, and yield what signs with it: whatever PyJWT would not sign, too."""
+    public = {**jwt.algorithms.RSAAlgorithm.to_jwk(key.public_key(), as_dict=True), "kid": "own", "use": "sig"}
+
+    def sign(claims: dict[str, Any], header: dict[str, Any]) -> str:
+        header = {"alg": "RS256", "kid": "own", **header}
+        signed = f"{encoded(json.dumps(header).encode())}.{encoded(json.dumps(claims).encode())}"
+        return f"{signed}.{encoded(key.sign(signed.encode(), PKCS1v15(), SHA256()))}"
+
+    with answering({JWKS: (200, {}, json.dumps({"keys": [public]}))}) as address:
+        settings.ORTHANC_OIDC_JWKS_URL = f"{address}{JWKS}"
+        yield sign
+
+
+def encoded(part: bytes) -> str:
+    """Base64 as a token has it."""
+    return urlsafe_b64encode(part).decode().rstrip("=")
+
+
+def reason_of(token: str) -> str:
+    try:
+        verify(token)
+    except NotAuthenticated as error:
+        return error.message
+    return ""
+
+
+@contextmanager
+def answering(answers: dict[str, tuple[int, dict[str, str], str]]) -> Iterator[str]:
+    """Yield the address of a server that gives these answers: status, headers and body by path."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            status, headers, body = answers[self.path]
+            self.send_response(status)
+            for name, value in headers.items():
+                self.send_header(name, value)
+            self.end_headers()
+            self.wfile.write(body.encode("latin-1"))
+
+        def log_message(self, format: str, *args: object) -> None:  # noqa: A002  its name there
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}"
+        finally:
+            server.shutdown()
