@@ -4,7 +4,7 @@ from django.apps import AppConfig
 
 
 class OrthancProxyConfig(AppConfig):
-    """Registers the system checks when Django starts."""
+    """Registers the system checks and what the audit listens to when Django starts."""
 
     name = "orthancproxy"
     verbose_name = "Orthanc gateway"
@@ -12,3 +12,4 @@ class OrthancProxyConfig(AppConfig):
     def ready(self) -> None:
         """Import what registers itself."""
         from orthancproxy import checks  # noqa: F401
+        from orthancproxy.access import logins  # noqa: F401

@@ -1,14 +1,17 @@
 """System checks: what is wrong in the configuration, and how to put it right."""
 
 from collections.abc import Callable, Iterator, Sequence
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from django.apps import AppConfig
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, Tags, Warning, register  # noqa: A004  Django's name for it
+from jwt.algorithms import requires_cryptography
 
+from orthancproxy.access.actions import Action
 from orthancproxy.conf import SETTINGS, Kind, conf
 from orthancproxy.dicom.values import long_string
 from orthancproxy.errors import InvalidRequest
@@ -145,6 +148,17 @@ def _is_origin(origin: object) -> bool:
     )
 
 
+def _anonymous_actions() -> Iterator[CheckMessage]:
+    known = [action.value for action in Action]
+    for name in conf.ORTHANC_ANONYMOUS_ACTIONS:
+        if name not in known:
+            yield Error(
+                f"ORTHANC_ANONYMOUS_ACTIONS: {name!r} is not an action.",
+                hint=f"Give some of {', '.join(known)}, or nothing.",
+                id="orthancproxy.E030",
+            )
+
+
 def _credentials() -> Iterator[CheckMessage]:
     for name, given, other, missing in (
         ("ORTHANC_USERNAME", conf.ORTHANC_USERNAME, "ORTHANC_PASSWORD", not conf.ORTHANC_PASSWORD),
@@ -155,6 +169,79 @@ def _credentials() -> Iterator[CheckMessage]:
     if ":" in conf.ORTHANC_USERNAME:
         hint = "HTTP basic authentication has no way to send one: rename the user in Orthanc."
         yield Error("ORTHANC_USERNAME has a colon.", hint=hint, id="orthancproxy.E012")
+
+
+def _oidc_urls() -> Iterator[CheckMessage]:
+    for name, value, example in (
+        ("ORTHANC_OIDC_ISSUER", conf.ORTHANC_OIDC_ISSUER, "https://login.example.org/realms/hospital"),
+        ("ORTHANC_OIDC_JWKS_URL", conf.ORTHANC_OIDC_JWKS_URL, "https://login.example.org/keys"),
+    ):
+        if not value:
+            continue
+        url = _web_url(value)
+        if url is None:
+            yield Error(
+                f"{name} is not an http or https URL without credentials, query and fragment.",
+                hint=f"Give it as {example}.",
+                id="orthancproxy.E017",
+            )
+        elif url.scheme == "http" and not _is_loopback(url.hostname or ""):
+            yield Warning(
+                f"{name} has no https: who is in between can sign tokens of his own.",
+                hint="Give the provider's https URL, and its authority in ORTHANC_OIDC_CA_BUNDLE if need be.",
+                id="orthancproxy.W003",
+            )
+
+
+def _web_url(text: str) -> SplitResult | None:
+    try:
+        url = urlsplit(text)
+        is_web = url.scheme in ("http", "https") and bool(url.hostname) and url.port != 0
+    except ValueError:
+        return None
+    return url if is_web and not (url.username or url.password or url.query or url.fragment) else None
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _oidc() -> Iterator[CheckMessage]:
+    if conf.ORTHANC_OIDC_ISSUER and not conf.ORTHANC_OIDC_AUDIENCE:
+        yield Error(
+            "ORTHANC_OIDC_ISSUER is set and ORTHANC_OIDC_AUDIENCE is not: tokens for other services would do.",
+            hint="Give what the provider puts into the claim aud of tokens for the gateway.",
+            id="orthancproxy.E018",
+        )
+    wrong = [name for name in conf.ORTHANC_OIDC_ALGORITHMS if name not in requires_cryptography]
+    if wrong or not conf.ORTHANC_OIDC_ALGORITHMS:
+        yield Error(
+            f"ORTHANC_OIDC_ALGORITHMS: {wrong[0]!r} is not an asymmetric algorithm that is known."
+            if wrong
+            else "ORTHANC_OIDC_ALGORITHMS is empty.",
+            hint="Give those that the provider signs with, such as RS256.",
+            id="orthancproxy.E019",
+        )
+    if conf.ORTHANC_OIDC_CA_BUNDLE and not Path(conf.ORTHANC_OIDC_CA_BUNDLE).is_file():
+        yield Error(
+            f"ORTHANC_OIDC_CA_BUNDLE: there is no file {conf.ORTHANC_OIDC_CA_BUNDLE}.",
+            hint="Name a PEM file, or leave it empty to trust the system's authorities.",
+            id="orthancproxy.E020",
+        )
+    for pair in conf.ORTHANC_OIDC_ROLE_GROUPS:
+        if not _is_pair(pair):
+            yield Error(
+                f"ORTHANC_OIDC_ROLE_GROUPS: {pair!r} is not a role and a group.",
+                hint="Give pairs, separated by commas: radiologist=Readers.",
+                id="orthancproxy.E021",
+            )
+
+
+def _is_pair(pair: object) -> bool:
+    return isinstance(pair, str) and all(pair.rpartition("="))
 
 
 def _exposure() -> Iterator[CheckMessage]:
@@ -182,6 +269,9 @@ CHECKS: tuple[Callable[[], Iterator[CheckMessage]], ...] = (
     _default_study_description,
     _log_format,
     _cors_origins,
+    _anonymous_actions,
     _credentials,
+    _oidc_urls,
+    _oidc,
     _exposure,
 )

@@ -109,8 +109,8 @@ class Configuration:
         "ORTHANC_TRUST_FORWARDED",
         False,
         "flag",
-        "Believe `X-Forwarded-Host`, `-Proto`, `-Port` and `-Prefix` when absolute URLs are made. Only "
-        "behind a proxy that sets or removes all four.",
+        "Believe `X-Forwarded-Host`, `-Proto`, `-Port` and `-Prefix` when absolute URLs are made, and `-For` as "
+        "the client's address. Only behind a proxy that sets or removes all five.",
     )
     ORTHANC_CORS_ORIGINS: Setting[Sequence[str]] = Setting(
         "ORTHANC_CORS_ORIGINS",
@@ -118,6 +118,67 @@ class Configuration:
         "list",
         "Origins whose pages may call the gateway from a browser, with credentials, separated by commas: "
         "`https://viewer.example.org`.",
+    )
+    ORTHANC_OIDC_ISSUER = Setting(
+        "ORTHANC_OIDC_ISSUER",
+        "",
+        "text",
+        "The OpenID Connect provider whose access tokens are accepted, written exactly as their claim `iss` has "
+        "it: `https://login.example.org/realms/hospital`; empty for none.",
+    )
+    ORTHANC_OIDC_AUDIENCE = Setting(
+        "ORTHANC_OIDC_AUDIENCE",
+        "",
+        "text",
+        "What their claim `aud` must hold: the gateway's name at the provider (in Keycloak, an audience mapper "
+        "of the client adds it).",
+    )
+    ORTHANC_OIDC_ALGORITHMS: Setting[Sequence[str]] = Setting(
+        "ORTHANC_OIDC_ALGORITHMS",
+        ("RS256", "PS256", "ES256", "EdDSA"),
+        "list",
+        "Algorithms that they may be signed with, separated by commas; none with a shared secret.",
+    )
+    ORTHANC_OIDC_JWKS_URL = Setting(
+        "ORTHANC_OIDC_JWKS_URL",
+        "",
+        "text",
+        "Where the provider's keys are; empty to ask its `/.well-known/openid-configuration`. They are kept for "
+        "5 minutes.",
+    )
+    ORTHANC_OIDC_CA_BUNDLE = Setting(
+        "ORTHANC_OIDC_CA_BUNDLE",
+        "",
+        "text",
+        "A PEM file with the authorities to trust for the provider's certificate; empty for the system's.",
+    )
+    ORTHANC_OIDC_USERNAME_CLAIM = Setting(
+        "ORTHANC_OIDC_USERNAME_CLAIM",
+        "preferred_username",
+        "text",
+        "The claim with the user name. Only the default gives way to `sub` in tokens without it; any other must "
+        "be there.",
+    )
+    ORTHANC_OIDC_ROLES_CLAIM = Setting(
+        "ORTHANC_OIDC_ROLES_CLAIM",
+        "realm_access.roles",
+        "text",
+        "The claim with the roles, a text or a list of them; dots lead into objects "
+        "(`resource_access.gateway.roles`) where no claim has the whole name.",
+    )
+    ORTHANC_OIDC_ROLE_GROUPS: Setting[Sequence[str]] = Setting(
+        "ORTHANC_OIDC_ROLE_GROUPS",
+        (),
+        "list",
+        "Which role means which of Django's groups, as `role=Group` separated by commas; other roles mean "
+        "nothing. Empty: each role is the name of a group.",
+    )
+    ORTHANC_ANONYMOUS_ACTIONS: Setting[Sequence[str]] = Setting(
+        "ORTHANC_ANONYMOUS_ACTIONS",
+        (),
+        "list",
+        "What callers may do who are not logged in, of `view`, `download`, `upload`, `delete` and `view_audit`, "
+        "separated by commas.",
     )
     ORTHANC_LOG_FORMAT = Setting(
         "ORTHANC_LOG_FORMAT", "json", "text", "`json` for one JSON object a line, `console` for people."
@@ -148,6 +209,12 @@ DEPLOYMENT_VARIABLES: tuple[Setting[Any], ...] = (
         (),
         "list",
         "Origins that may send forms with a session, separated by commas (`https://…`).",
+    ),
+    Setting(
+        "DJANGO_SECURE_COOKIES",
+        True,
+        "flag",
+        "Send session cookies over HTTPS only; browsers make an exception of localhost.",
     ),
     Setting(
         "TZ",

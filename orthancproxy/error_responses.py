@@ -11,10 +11,15 @@ from django.core.exceptions import (
 )
 from django.http import HttpRequest, JsonResponse
 
+CHALLENGE = 'Bearer realm="orthanc"'  # RFC 6750 section 3: what to send to be let in
+
 
 def error_response(status: int, code: str, detail: str, **more: str) -> JsonResponse:
     """Return `{"detail", "code"}` with the status, and what else is given."""
-    return JsonResponse({"detail": detail, "code": code, **more}, status=status)
+    response = JsonResponse({"detail": detail, "code": code, **more}, status=status)
+    if status == 401:
+        response["WWW-Authenticate"] = CHALLENGE
+    return response
 
 
 def bad_request(request: HttpRequest, exception: Exception) -> JsonResponse:

@@ -22,9 +22,13 @@ A message is written for the person who made the request: it never holds Orthanc
 data that the caller did not send.
 """
 
+from typing import ClassVar
+
 
 class GatewayError(Exception):
-    """Base of every error that the gateway raises on purpose."""
+    """Base of every error that the gateway raises on purpose. `code` is what programs tell them apart by."""
+
+    code: ClassVar[str]
 
     @property
     def message(self) -> str:
@@ -35,17 +39,25 @@ class GatewayError(Exception):
 class NotAuthenticated(GatewayError):
     """Who is asking is not known."""
 
+    code = "UNAUTHENTICATED"
+
 
 class PermissionDenied(GatewayError):
     """The caller is known, but may not do this."""
+
+    code = "FORBIDDEN"
 
 
 class NotFound(GatewayError):
     """There is no such thing, or the caller may not know of it."""
 
+    code = "NOT_FOUND"
+
 
 class InvalidRequest(GatewayError):
     """The request itself is wrong: sending it again is useless."""
+
+    code = "BAD_USER_INPUT"
 
 
 class InvalidDicom(InvalidRequest):
@@ -71,17 +83,25 @@ class UnsafeDicom(InvalidDicom):
 class NotRenderable(InvalidRequest):
     """The instance has no picture that Orthanc can make."""
 
+    code = "NOT_RENDERABLE"
+
 
 class LimitExceeded(GatewayError):
     """More than the gateway is set to do for one request."""
+
+    code = "LIMIT_EXCEEDED"
 
 
 class ArchiveError(GatewayError):
     """Orthanc did not do its part."""
 
+    code = "ARCHIVE_ERROR"
+
 
 class ArchiveUnavailable(ArchiveError):
     """Orthanc can't be reached, or is busy: worth a retry."""
+
+    code = "ARCHIVE_UNAVAILABLE"
 
 
 class ArchiveTimeout(ArchiveUnavailable):

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from django.urls import URLPattern, path, re_path
 
-from orthancproxy.rest import documentation, images, upload, views
+from orthancproxy.rest import deletion, documentation, images, upload, views
 
 app_name = "orthanc"
 
@@ -27,6 +27,10 @@ urlpatterns = [
     *route("patients/<str:orthanc_id>/archive", images.PatientArchiveView, "patient-archive"),
     *route("studies/<str:orthanc_id>/archive", images.StudyArchiveView, "study-archive"),
     *route("series/<str:orthanc_id>/archive", images.SeriesArchiveView, "series-archive"),
+    *route("patients/<str:orthanc_id>", deletion.PatientView, "patient"),
+    *route("studies/<str:orthanc_id>", deletion.StudyView, "study"),
+    *route("series/<str:orthanc_id>", deletion.OneSeriesView, "one-series"),
+    *route("instances/<str:orthanc_id>", deletion.InstanceView, "instance"),
     *route("upload-patient", upload.UploadView, "upload-patient"),
     path("schema/", documentation.SchemaView.as_view(), name="schema"),
     path("docs/", documentation.SwaggerView.as_view(url_name=f"{app_name}:schema"), name="docs"),

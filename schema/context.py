@@ -1,6 +1,6 @@
 """What a resolver finds in `info.context`."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import strawberry
 from django.http import HttpRequest, HttpResponse
@@ -20,3 +20,8 @@ class GraphQLContext:
 
 
 Info = strawberry.Info[GraphQLContext, None]
+
+
+def gateway(info: Info) -> RequestContext:
+    """On whose behalf a field is resolved, and by what name the audit knows it."""
+    return replace(info.context.gateway, operation=info.field_name)

@@ -1,12 +1,15 @@
 """The absolute URLs of images and files, which the REST routes serve."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Self
 
 from django.http import HttpRequest
 from django.urls import reverse
 
+from orthancproxy.access.actions import Action
 from orthancproxy.archive.records import Resource
+from orthancproxy.resolvers.context import RequestContext
+from orthancproxy.resolvers.operations import reading
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,12 +20,21 @@ class Links:
     """
 
     prefix: str
+    context: RequestContext
+    can_be_followed: bool
 
     @classmethod
-    def of(cls, request: HttpRequest) -> Self:
+    def of(cls, request: HttpRequest, context: RequestContext) -> Self:
         """Links for the host, scheme and mount point by which this request came."""
-        return cls(request.build_absolute_uri(reverse("orthanc:patients").removesuffix("patients/")))
+        prefix = request.build_absolute_uri(reverse("orthanc:patients").removesuffix("patients/"))
+        return cls(prefix, context, Action.DOWNLOAD in context.caller.actions)
 
     def to(self, record: Resource, what: str) -> str:
-        """The URL of a part of a resource: `file`, `preview`, `thumbnail` or `archive`."""
+        """The URL of a part of a resource: `file`, `preview`, `thumbnail` or `archive`.
+
+        Raises NotAuthenticated or PermissionDenied for a caller who could not follow it.
+        """
+        if not self.can_be_followed:
+            with reading(replace(self.context, operation=f"{record.level.value}.{what}Url"), Action.DOWNLOAD):
+                pass
         return f"{self.prefix}{record.level.path}/{record.orthanc_id}/{what}/"

@@ -12,9 +12,11 @@ from orthancproxy.archive.records import Resource
 from orthancproxy.conf import conf
 from orthancproxy.errors import InvalidRequest, LimitExceeded
 from orthancproxy.resolvers import hierarchy
+from orthancproxy.resolvers.auditing import get_viewer
 from orthancproxy.resolvers.batches import get_uploads
+from schema.audit import AuditEvent, AuditEventFilter, AuditEventOrder, find_events
 from schema.connections import Connection, ListPage
-from schema.context import Info
+from schema.context import Info, gateway
 from schema.inputs import (
     InstanceFilter,
     InstanceOrder,
@@ -33,6 +35,7 @@ from schema.server import Server
 from schema.threads import in_thread
 from schema.types import FILTER, ORDER, Instance, Node, Patient, Series, Study
 from schema.uploads import UploadBatch
+from schema.viewer import Viewer
 
 DEFAULT_PAGE_SIZE = 50
 
@@ -44,6 +47,7 @@ After = Annotated[str | None, strawberry.argument(description="The cursor of the
 GlobalId = Annotated[strawberry.ID, strawberry.argument(description="The `id` of the resource.")]
 GlobalIds = Annotated[list[strawberry.ID], strawberry.argument(description="The `id`s of the resources.")]
 OrthancId = Annotated[strawberry.ID | None, strawberry.argument(description="Orthanc's id.")]
+Pagination = Annotated[OffsetPaginationInput | None, strawberry.argument(description="Which part of it.")]
 
 
 async def _page(
@@ -52,7 +56,7 @@ async def _page(
     offset = _position(after)
     plan, names = Selection(info).connection(level)
     plan = replace(plan, filter=filter_of(given), order=order_of(order), first=_page_size(first), offset=offset)
-    page = await in_thread(hierarchy.get_page)(info.context.gateway, plan)
+    page = await in_thread(hierarchy.get_page)(gateway(info), plan)
     return ListPage(page, offset, names)
 
 
@@ -60,10 +64,9 @@ async def _one(info: Info, level: Level, orthanc_id: str | None, identifier: str
     if (orthanc_id is None) == (identifier is None):
         raise InvalidRequest("Give exactly one argument.")
     plan = Selection(info).resource(level)
-    gateway = info.context.gateway
     if orthanc_id is not None:
-        return await in_thread(hierarchy.get_by_orthanc_id)(gateway, plan, orthanc_id)
-    return await in_thread(hierarchy.get_by_identifier)(gateway, plan, identifier or "")
+        return await in_thread(hierarchy.get_by_orthanc_id)(gateway(info), plan, orthanc_id)
+    return await in_thread(hierarchy.get_by_identifier)(gateway(info), plan, identifier or "")
 
 
 async def _nodes(info: Info, ids: list[strawberry.ID]) -> list[Resource | None]:
@@ -75,9 +78,7 @@ async def _nodes(info: Info, ids: list[strawberry.ID]) -> list[Resource | None]:
     for level in Level:
         of_level = list(dict.fromkeys(orthanc_id for its_level, orthanc_id in wanted if its_level is level))
         if of_level:
-            records = await in_thread(hierarchy.get_by_orthanc_ids)(
-                info.context.gateway, selection.resource(level), of_level
-            )
+            records = await in_thread(hierarchy.get_by_orthanc_ids)(gateway(info), selection.resource(level), of_level)
             found |= {(level, orthanc_id): record for orthanc_id, record in records.items()}
     return [found.get(key) for key in wanted]
 
@@ -91,6 +92,11 @@ def _page_size(first: int | None) -> int:
     if first > limit:
         raise LimitExceeded(f"A page can have at most {limit} items.")
     return first
+
+
+def _check_page(pagination: OffsetPaginationInput | None) -> None:
+    if pagination and (pagination.offset < 0 or (pagination.limit or 0) < 0):
+        raise InvalidRequest("Neither `offset` nor `limit` can be negative.")
 
 
 def _position(after: str | None) -> int:
@@ -229,20 +235,34 @@ class Query:
         return cast("Instance | None", await _one(info, Level.INSTANCE, orthanc_id, sop_instance_uid))
 
     @strawberry.field(description="What was uploaded, the newest first.")
-    def uploads(
+    async def uploads(
         self,
         info: Info,
-        pagination: Annotated[
-            OffsetPaginationInput | None, strawberry.argument(description="Which part of it.")
-        ] = None,
+        pagination: Pagination = None,
     ) -> OffsetPaginated[UploadBatch]:
         """List them."""
-        if pagination and (pagination.offset < 0 or (pagination.limit or 0) < 0):
-            raise InvalidRequest("Neither `offset` nor `limit` can be negative.")
-        uploads = get_uploads(info.context.gateway)
+        _check_page(pagination)
+        uploads = await in_thread(get_uploads)(gateway(info))
         return OffsetPaginated.resolve_paginated(uploads, info=info, pagination=pagination)
+
+    @strawberry.field(description="Who did what, the newest first unless ordered otherwise. Reading it is recorded.")
+    async def audit_events(
+        self,
+        info: Info,
+        filters: Annotated[AuditEventFilter | None, FILTER] = None,
+        ordering: Annotated[list[AuditEventOrder] | None, ORDER] = None,
+        pagination: Pagination = None,
+    ) -> OffsetPaginated[AuditEvent]:
+        """List them."""
+        _check_page(pagination)
+        return await find_events(info, filters, ordering, pagination)
+
+    @strawberry.field(description="Who is asking, and what they may do.")
+    def viewer(self, info: Info) -> Viewer:
+        """Tell what is known of the caller."""
+        return cast("Viewer", get_viewer(gateway(info)))
 
     @strawberry.field(description="The Orthanc behind the gateway.")
     async def server(self, info: Info) -> Server:
         """Tell what is known of it."""
-        return cast("Server", await in_thread(hierarchy.get_server)(info.context.gateway))
+        return cast("Server", await in_thread(hierarchy.get_server)(gateway(info)))

@@ -32,11 +32,11 @@ class Server:
         description="Whether this Orthanc sorts and pages by itself (1.12.5); else the gateway does it, more slowly."
     )
     has_labels: bool = strawberry.field(description="Whether this Orthanc has labels (1.12.0).")
-    patients_count: int = strawberry.field(description="How many patients the archive holds.")
-    studies_count: int = strawberry.field(description="How many studies the archive holds.")
-    series_count: int = strawberry.field(description="How many series the archive holds.")
-    instances_count: int = strawberry.field(description="How many instances the archive holds.")
-    disk_size: str = strawberry.field(description="In bytes; more than an Int holds.")
+    patients_count: int = strawberry.field(description="How many patients the viewer may see.")
+    studies_count: int = strawberry.field(description="How many studies the viewer may see.")
+    series_count: int = strawberry.field(description="How many series the viewer may see.")
+    instances_count: int = strawberry.field(description="How many instances the viewer may see.")
+    disk_size: str = strawberry.field(description="The size of their files in bytes; more than an Int holds.")
     limits: ServerLimits = strawberry.field(resolver=_limits, description="What one request may ask for.")
     advice: list[str] = strawberry.field(
         description="What in this Orthanc's configuration would make the gateway faster or safer."

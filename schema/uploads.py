@@ -12,7 +12,7 @@ from orthancproxy.models import UploadBatch as Batch
 from orthancproxy.resolvers import upload
 from orthancproxy.resolvers.entries import UploadErrorCode
 from orthancproxy.resolvers.hierarchy import get_by_orthanc_id
-from schema.context import Info
+from schema.context import Info, gateway
 from schema.descriptions import describe_enum
 from schema.selection import Selection
 from schema.threads import in_thread
@@ -88,7 +88,7 @@ class UploadPayload:
         if root.study_id is None:
             return None
         plan = Selection(info).resource(Level.STUDY)
-        found = await in_thread(get_by_orthanc_id)(info.context.gateway, plan, root.study_id)
+        found = await in_thread(get_by_orthanc_id)(gateway(info), plan, root.study_id)
         return cast("Study | None", found)
 
 

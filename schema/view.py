@@ -7,58 +7,67 @@ from typing import Any, cast
 
 import orjson
 from cross_web import AsyncHTTPRequestAdapter, HTTPException
-from django.contrib.auth.models import AnonymousUser
-from django.contrib.staticfiles import finders
 from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
-from django.middleware.csrf import CsrfViewMiddleware
-from django.shortcuts import render
-from django.urls import NoReverseMatch, reverse
 from django.views.decorators.csrf import csrf_exempt
 from graphql import GraphQLError
-from strawberry.django.views import AsyncGraphQLView
+from strawberry.django.views import AsyncGraphQLView, TemporalHttpResponse
 from strawberry.file_uploads.utils import replace_placeholders_with_files
 from strawberry.http import GraphQLHTTPResponse, GraphQLRequestData
 from strawberry.types import ExecutionResult
 
-from orthancproxy.errors import GatewayError, InvalidRequest, LimitExceeded, PermissionDenied
-from orthancproxy.multipart import Form, receive
-from orthancproxy.resolvers.context import RequestContext, username_of
+from orthancproxy.access.authentication import authenticate, author
+from orthancproxy.error_responses import CHALLENGE
+from orthancproxy.errors import GatewayError, InvalidRequest, LimitExceeded, NotAuthenticated, PermissionDenied
+from orthancproxy.multipart import receive
+from orthancproxy.resolvers.context import RequestContext
+from orthancproxy.resolvers.operations import conclude
 from schema import schema
 from schema.context import GraphQLContext
-from schema.errors import shown
+from schema.errors import original, shown
+from schema.graphiql import page
 from schema.links import Links
 from schema.threads import UPLOADS, in_thread
 
-BUNDLE = "orthancproxy/graphiql/graphiql.js"
-CONTENT_SECURITY_POLICY = "; ".join(
-    (
-        "default-src 'none'",
-        "script-src 'self'",
-        "worker-src 'self'",
-        "style-src 'self' 'unsafe-inline'",
-        "img-src 'self' data:",
-        "font-src 'self' data:",
-        "connect-src 'self'",
-        "base-uri 'none'",
-        "form-action 'none'",
-        "frame-ancestors 'none'",
-    )
-)
-
 PLACE = re.compile(r"variables(\.([A-Za-z_]\w*|[0-9]+))+", re.ASCII)
 # of errors that a request meets before it is one of GraphQL
-STATUSES: Mapping[type[GatewayError], int] = {InvalidRequest: 400, PermissionDenied: 403, LimitExceeded: 413}
+STATUSES: Mapping[type[GatewayError], int] = {
+    InvalidRequest: 400,
+    NotAuthenticated: 401,
+    PermissionDenied: 403,
+    LimitExceeded: 413,
+}
 
 
 class GraphQLView(AsyncGraphQLView[GraphQLContext, None]):
     """Strawberry's async view with our context, our JSON and our GraphiQL."""
 
     async def get_context(self, request: HttpRequest, response: HttpResponse) -> GraphQLContext:
-        """Make what resolvers find in `info.context`."""
-        user = await request.auser() if hasattr(request, "auser") else None
-        gateway = RequestContext(_request_id(request), username_of(user))
-        return GraphQLContext(gateway, Links.of(request), request, response)
+        """Find out who asks, and make what resolvers find in `info.context`."""
+        caller = await in_thread(authenticate)(request)
+        gateway = RequestContext(caller, author(request, caller), operation="graphql")
+        return GraphQLContext(gateway, Links.of(request, gateway), request, response)
+
+    async def execute_single(
+        self,
+        request: HttpRequest,
+        request_adapter: AsyncHTTPRequestAdapter,
+        sub_response: TemporalHttpResponse,
+        context: GraphQLContext,
+        root_value: None,
+        request_data: GraphQLRequestData,
+    ) -> ExecutionResult:
+        """Carry an operation out, and write down what it read before it is told."""
+        result = await super().execute_single(request, request_adapter, sub_response, context, root_value, request_data)
+        failed = original(next((error for error in result.errors or () if error.path), None))
+        if context.gateway.trail.is_empty and failed is None:
+            # nothing but the schema itself was asked for
+            return result
+        try:
+            await in_thread(conclude)(context.gateway, failed)
+        except Exception as error:  # noqa: BLE001 - whatever the database raises: it is masked, and logged
+            return ExecutionResult(None, [GraphQLError(str(error), original_error=error)])
+        return result
 
     async def dispatch(  # type: ignore[override]  # the stubs know no async views
         self, request: HttpRequest, *args: Any, **kwargs: Any
@@ -73,7 +82,10 @@ class GraphQLView(AsyncGraphQLView[GraphQLContext, None]):
 
     def _refusal(self, request: HttpRequest, error: GraphQLError, status: int) -> HttpResponse:
         answer = {"errors": [shown(error, _request_id(request))]}
-        return HttpResponse(self.encode_json(answer), status=status, content_type="application/json")
+        response = HttpResponse(self.encode_json(answer), status=status, content_type="application/json")
+        if status == 401:
+            response["WWW-Authenticate"] = CHALLENGE
+        return response
 
     async def parse_multipart(self, request: AsyncHTTPRequestAdapter) -> dict[str, Any]:
         """Read a GraphQL multipart request (jaydenseric's specification 2.0) in a thread, and put its files in."""
@@ -104,23 +116,13 @@ class GraphQLView(AsyncGraphQLView[GraphQLContext, None]):
             return json.dumps(data).encode()
 
     async def render_graphql_ide(self, request: HttpRequest) -> HttpResponse:
-        """Serve the GraphiQL bundle, or say how to build it."""
-        if finders.find(BUNDLE) is None:
-            try:
-                docs = reverse("orthanc:docs")
-            except NoReverseMatch:
-                docs = ""
-            response = render(request, "graphql/graphiql_missing.html", {"rest_docs_url": docs})
-        else:
-            response = render(request, "graphql/graphiql.html", {"endpoint": request.path})
-        response["Content-Security-Policy"] = CONTENT_SECURITY_POLICY
-        return response
+        """Serve the page, which may ask the database who is logged in."""
+        return await in_thread(page)(request)
 
 
 def _operations(request: HttpRequest) -> dict[str, Any]:
     """The operations of a multipart request, with the files in the places that its map names."""
     form = receive(request)
-    _check_origin(request, form)
     try:
         operations = orjson.loads(form.fields.get("operations", ""))
         places = orjson.loads(form.fields.get("map", ""))
@@ -134,28 +136,10 @@ def _operations(request: HttpRequest) -> dict[str, Any]:
     raise HTTPException(400, "The map leads to no file, or to no place in the variables.")
 
 
-def _check_origin(request: HttpRequest, form: Form) -> None:
-    """Raise PermissionDenied for a form that may come from a page of somebody else.
-
-    A form needs no preflight, so that any page could send one with what the browser authenticates by, such as the
-    cookie of a session. A token is nothing that a browser adds by itself.
-    """
-    if not getattr(request, "user", AnonymousUser()).is_authenticated:
-        return
-    if request.headers.get("Authorization", "").startswith(("Bearer ", "Token ")):
-        return
-    # where it looks for the token of a form
-    request.POST = form.fields  # type: ignore[assignment]
-    check = CsrfViewMiddleware(lambda _: HttpResponse())
-    check.process_request(request)
-    if check.process_view(request, lambda _: HttpResponse(), (), {}) is not None:
-        raise PermissionDenied("The request lacks a valid CSRF token.")
-
-
 def _request_id(request: HttpRequest) -> str:
     return getattr(request, "request_id", "")
 
 
 def graphql_view() -> Any:
-    """The view for a URL pattern. JSON needs a preflight, and forms are checked: no request can be forged."""
+    """The view for a URL pattern. The authenticator looks for forged requests, whatever their form."""
     return csrf_exempt(GraphQLView.as_view(schema=schema, multipart_uploads_enabled=True))

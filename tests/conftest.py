@@ -5,9 +5,12 @@ from contextlib import ExitStack
 from typing import Any
 
 import pytest
+from django.db import connections
 from django.test import Client
-from pytest_django import Settings
+from django.test.utils import setup_databases, teardown_databases
+from pytest_django import DjangoDbBlocker, Settings
 
+from orthancproxy.access.actions import Action
 from orthancproxy.orthanc.calls import CallLog, current_calls, recording
 from orthancproxy.resolvers.context import connect
 from orthancproxy.sandbox.orthanc import INDEXED_INSTANCE_TAGS, LocalOrthanc
@@ -65,6 +68,29 @@ def any_archive(request: pytest.FixtureRequest) -> LocalOrthanc:
     name = "archive" if request.param == "indexed" else "unindexed_archive"
     orthanc: LocalOrthanc = request.getfixturevalue(name)
     return orthanc
+
+
+@pytest.fixture(scope="session", autouse=True)
+def django_db_setup(
+    tmp_path_factory: pytest.TempPathFactory, django_test_environment: None, django_db_blocker: DjangoDbBlocker
+) -> Iterator[None]:
+    """A database that every test may write to, since all that the gateway does is recorded.
+
+    It is a file, as the gateway's own is: threads that share one in memory lock each other out. Tests that look at
+    rows ask for `transactional_db`, which empties it after them.
+    """
+    database = connections.settings["default"]
+    database.setdefault("TEST", {})["NAME"] = str(tmp_path_factory.mktemp("database") / "test.sqlite3")
+    with django_db_blocker.unblock():
+        before = setup_databases(verbosity=0, interactive=False)
+        yield
+        teardown_databases(before, verbosity=0)
+
+
+@pytest.fixture(autouse=True)
+def _everybody_may_do_everything(settings: Settings) -> None:
+    """Let anonymous callers in: who may do what is the subject of tests/access only."""
+    settings.ORTHANC_ANONYMOUS_ACTIONS = [action.value for action in Action]
 
 
 @pytest.fixture

@@ -62,8 +62,25 @@ def test_the_defaults_are_fine() -> None:
         ("ORTHANC_CORS_ORIGINS", ["https://viewer.example.org/"], "E010"),
         ("ORTHANC_CORS_ORIGINS", ["https://*.example.org"], "E010"),
         ("ORTHANC_CORS_ORIGINS", ["https://user@viewer.example.org"], "E010"),
+        ("ORTHANC_ANONYMOUS_ACTIONS", ["view", "read"], "E030"),
+        ("ORTHANC_ANONYMOUS_ACTIONS", ["*"], "E030"),
+        ("ORTHANC_ANONYMOUS_ACTIONS", ["VIEW"], "E030"),
+        ("ORTHANC_ANONYMOUS_ACTIONS", ["orthancproxy.view"], "E030"),
+        ("ORTHANC_ANONYMOUS_ACTIONS", [""], "E030"),
         ("ORTHANC_USERNAME", "orthanc", "E011"),
         ("ORTHANC_PASSWORD", "hunter2", "E011"),
+        ("ORTHANC_OIDC_JWKS_URL", "file:///etc/passwd", "E017"),
+        ("ORTHANC_OIDC_JWKS_URL", "https://user:hunter2@login.example.org/keys", "E017"),
+        ("ORTHANC_OIDC_JWKS_URL", "http://login.example.org/keys", "W003"),
+        ("ORTHANC_OIDC_ISSUER", "https://login.example.org", "E018"),
+        ("ORTHANC_OIDC_ALGORITHMS", ["RS256", "HS256"], "E019"),
+        ("ORTHANC_OIDC_ALGORITHMS", ["none"], "E019"),
+        ("ORTHANC_OIDC_ALGORITHMS", ["RS265"], "E019"),
+        ("ORTHANC_OIDC_ALGORITHMS", [], "E019"),
+        ("ORTHANC_OIDC_CA_BUNDLE", "/nowhere/ca.pem", "E020"),
+        ("ORTHANC_OIDC_ROLE_GROUPS", ["radiologist"], "E021"),
+        ("ORTHANC_OIDC_ROLE_GROUPS", ["=Readers"], "E021"),
+        ("ORTHANC_OIDC_ROLE_GROUPS", ["admin=Editors", "radiologist="], "E021"),
         ("ORTHANC_READ_TIMEOUT", "30", "E002"),
         ("ORTHANC_READ_TIMEOUT", True, "E002"),
         ("ORTHANC_POOL_SIZE", 1.5, "E002"),
@@ -92,6 +109,11 @@ def test_a_bad_value_is_named_with_a_remedy_and_without_secrets(
         ("ORTHANC_READ_TIMEOUT", 30),
         ("ORTHANC_MAX_PAGE_SIZE", 1),
         ("ORTHANC_LOG_FORMAT", "console"),
+        ("ORTHANC_ANONYMOUS_ACTIONS", []),
+        ("ORTHANC_ANONYMOUS_ACTIONS", ["view", "download", "upload", "delete", "view_audit"]),
+        ("ORTHANC_OIDC_JWKS_URL", "http://127.0.0.1:8080/keys"),
+        ("ORTHANC_OIDC_ALGORITHMS", ["ES384", "EdDSA"]),
+        ("ORTHANC_OIDC_ROLE_GROUPS", ["radiologist=Readers", "cn=admins=Editors"]),
         (
             "ORTHANC_CORS_ORIGINS",
             ["http://localhost:3000", "https://viewer.example.org", "http://[::1]:3000"],
@@ -106,8 +128,35 @@ def test_a_good_value_is_fine(settings: Settings, name: str, value: Any) -> None
 def test_a_ca_bundle_that_is_there_is_fine(settings: Settings, tmp_path: Path) -> None:
     bundle = tmp_path / "ca.pem"
     bundle.touch()
-    settings.ORTHANC_CA_BUNDLE = str(bundle)
+    settings.ORTHANC_CA_BUNDLE = settings.ORTHANC_OIDC_CA_BUNDLE = str(bundle)
     assert found() == []
+
+
+@pytest.mark.parametrize(
+    ("issuer", "ids"),
+    [
+        ("https://login.example.org/realms/hospital", []),
+        ("http://localhost:8080/realms/hospital", []),
+        ("http://[::1]:8080", []),
+        ("http://login.example.org", ["orthancproxy.W003"]),
+        ("http://192.168.0.1", ["orthancproxy.W003"]),
+        ("login.example.org", ["orthancproxy.E017"]),
+        ("file:///etc/passwd", ["orthancproxy.E017"]),
+        ("https://", ["orthancproxy.E017"]),
+        ("https://login.example.org:port", ["orthancproxy.E017"]),
+        ("https://user:hunter2@login.example.org", ["orthancproxy.E017"]),
+        ("https://login.example.org/?realm=hospital", ["orthancproxy.E017"]),
+        ("https://login.example.org/#hospital", ["orthancproxy.E017"]),
+    ],
+)
+def test_an_issuer_is_an_http_url_and_with_https_unless_it_is_on_this_machine(
+    settings: Settings, issuer: str, ids: list[str]
+) -> None:
+    settings.ORTHANC_OIDC_ISSUER = issuer
+    settings.ORTHANC_OIDC_AUDIENCE = "gateway"
+    messages = found()
+    assert [message.id for message in messages] == ids
+    assert all(message.hint and "hunter2" not in message.msg for message in messages)
 
 
 def test_a_user_with_a_password_is_fine_and_a_colon_in_the_name_is_not(settings: Settings) -> None:

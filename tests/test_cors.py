@@ -47,13 +47,15 @@ def test_a_listed_origin_passes_the_preflight(client: Client) -> None:
         headers={
             "origin": VIEWER,
             "access-control-request-method": "POST",
-            "access-control-request-headers": "content-type,x-request-id",
+            "access-control-request-headers": "authorization,content-type,x-csrftoken,x-request-id",
         },
     )
     assert response.status_code == 200
     assert response["Access-Control-Allow-Origin"] == VIEWER
-    assert "POST" in response["Access-Control-Allow-Methods"]
-    assert {"content-type", "x-request-id"} <= set(response["Access-Control-Allow-Headers"].split(", "))
+    assert {"POST", "DELETE"} <= set(response["Access-Control-Allow-Methods"].split(", "))
+    assert {"authorization", "content-type", "x-csrftoken", "x-request-id"} <= set(
+        response["Access-Control-Allow-Headers"].split(", ")
+    )
 
 
 def test_another_origin_does_not_pass_the_preflight(client: Client) -> None:

@@ -123,6 +123,15 @@ class TestComposeFile:
         assert len(settings) == 4
         assert {name for name in (*settings, "TZ") if passed_on.get(name, "not passed on") is not None} == set()
 
+    def test_lets_the_operator_say_who_may_do_what_and_lets_nobody_in_by_itself(self) -> None:
+        settings = {setting.name for setting in SETTINGS if re.search("_OIDC_|_ANONYMOUS_|_CORS_", setting.name)}
+        assert len(settings) == 10
+        passed_on = SERVICES["gateway"]["environment"]
+        given = {name: passed_on.get(name, "not passed on") for name in (*settings, "DJANGO_SECURE_COOKIES")}
+        assert set(given.values()) == {None}
+        [anonymous] = [setting for setting in SETTINGS if "_ANONYMOUS_" in setting.name]
+        assert not anonymous.default
+
     def test_spools_uploads_on_a_disk_and_not_in_memory(self) -> None:
         gateway = SERVICES["gateway"]
         volumes = dict(volume.split(":") for volume in gateway["volumes"])

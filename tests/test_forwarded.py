@@ -14,6 +14,7 @@ async def address(request: HttpRequest) -> JsonResponse:
             "own": request.build_absolute_uri(),
             "link": request.build_absolute_uri(reverse("address")),
             "static": static("page.js"),
+            "client": request.META["REMOTE_ADDR"],
         }
     )
 
@@ -25,6 +26,7 @@ PROXY = {
     "x-forwarded-proto": "https",
     "x-forwarded-port": "8443",
     "x-forwarded-prefix": "/gateway",
+    "x-forwarded-for": "192.0.2.7",
 }
 
 
@@ -48,7 +50,25 @@ def test_without_trust_the_headers_change_nothing(client: Client, settings: Sett
         "own": "http://testserver/address/",
         "link": "http://testserver/address/",
         "static": "/static/page.js",
+        "client": "127.0.0.1",
     }
+
+
+@pytest.mark.usefixtures("trusted")
+@pytest.mark.parametrize(
+    ("sent", "expected"),
+    [
+        ("192.0.2.7", "192.0.2.7"),
+        # what stands first, the client may have written itself
+        ("10.9.9.9, 192.0.2.7", "192.0.2.7"),
+        ("2001:db8::7", "2001:db8::7"),
+        ("192.0.2.7, unknown", "127.0.0.1"),
+        ("", "127.0.0.1"),
+    ],
+)
+def test_the_address_is_what_the_trusted_proxy_says(client: Client, sent: str, expected: str) -> None:
+    answer = client.get("/address/", headers={"x-forwarded-for": sent})
+    assert answer.json()["client"] == expected
 
 
 @pytest.mark.usefixtures("trusted")
@@ -57,6 +77,7 @@ def test_with_trust_addresses_are_as_the_client_sees_them(client: Client) -> Non
         "own": "https://pacs.example.org:8443/gateway/address/",
         "link": "https://pacs.example.org:8443/gateway/address/",
         "static": "/gateway/static/page.js",
+        "client": "192.0.2.7",
     }
 
 

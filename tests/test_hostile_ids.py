@@ -79,16 +79,26 @@ ARGUMENTS = {
     "Series.instances(filter.sopClassUIDs)": (
         "seriesList { nodes { instances(filter: {sopClassUIDs: [$it]}) { id } } }"
     ),
+    "Query.auditEvents(filters.patientId)": "auditEvents(filters: {patientId: $it}) { results { id } }",
+    "Query.auditEvents(filters.studyInstanceUID)": "auditEvents(filters: {studyInstanceUID: $it}) { results { id } }",
+    "Query.auditEvents(filters.requestId)": "auditEvents(filters: {requestId: $it}) { results { id } }",
+    # any payload is one too many
+    "Mutation.deletePatient(orthancId)": "deletePatient(orthancId: $it) { id: deletedIds }",
+    "Mutation.deleteStudy(orthancId)": "deleteStudy(orthancId: $it) { id: deletedIds }",
+    "Mutation.deleteSeries(orthancId)": "deleteSeries(orthancId: $it) { id: deletedIds }",
+    "Mutation.deleteInstance(orthancId)": "deleteInstance(orthancId: $it) { id: deletedIds }",
     "Mutation.uploadPatient(input.patientId)": "uploadPatient(input: {files: [], patientId: $it}) { uploadKey }",
     "Series.instances(filter.tags.value)": (
         'seriesList { nodes { instances(filter: {tags: [{keyword: "SOPInstanceUID", value: $it}]}) { id } } }'
     ),
 }
-STRINGS = re.compile(r"patientId|after|value")
+STRINGS = re.compile(r"patientId|requestId|after|value")
 TAKES_AN_ID = re.compile(r"^(ids?|after|value)$|(Id|Ids|UID|UIDs)$")
 
 # every REST route with something variable in its path, and every `*_id` parameter
+DELETED = {f"{level}/<str:orthanc_id>" for level in ("patients", "studies", "series", "instances")}
 PATHS = {
+    *DELETED,
     "instances/<str:orthanc_id>/file",
     "instances/<str:orthanc_id>/preview",
     "instances/<str:orthanc_id>/thumbnail",
@@ -116,9 +126,15 @@ ALLOWED_PATHS = [
 PATH_STEPS = re.compile(rb"\.\./|\.\.%2f|%2e%2e", re.IGNORECASE)
 
 
+def method_of(target: str) -> str:
+    """The method that a target of REST has."""
+    return "DELETE" if target.rstrip("/") in DELETED else "GET"
+
+
 def assert_harmless(requests: list[Request]) -> None:
-    """Fail when a request is not what the gateway asks by itself."""
+    """Fail when a request is not what the gateway asks by itself, or deletes."""
     for request in requests:
+        assert request.method != "DELETE", request.path[:200]
         assert any(allowed.fullmatch(request.path) for allowed in ALLOWED_PATHS), request.path[:200]
         assert not PATH_STEPS.search(request.path.encode() + request.body), request.body[:200]
 
@@ -145,10 +161,12 @@ def test_a_harmless_request_is_recognised(client: Client, proxy: RecordingProxy)
         assert_harmless([Request("GET", "/tools/reset", proxy.requests[0].headers, b"")])
     with pytest.raises(AssertionError):
         assert_harmless([Request("GET", f"/instances/{SOME_ID}/../../system", proxy.requests[0].headers, b"")])
+    with pytest.raises(AssertionError):
+        assert_harmless([Request("DELETE", f"/instances/{SOME_ID}", proxy.requests[0].headers, b"")])
 
 
 # the threads that upload look after their connections to the database
-@pytest.mark.django_db
+@pytest.mark.django_db(transaction=True)
 class TestGraphQL:
     def test_the_table_has_every_argument_that_takes_an_id(self) -> None:
         found = {
@@ -231,8 +249,11 @@ class TestREST:
     def test_hostile_ids_are_refused_or_unknown(self, client: Client, proxy: RecordingProxy, target: str) -> None:
         for name, hostile in HOSTILE_IDS.items():
             path = address(target, quoted(hostile))
+            if is_list(target, hostile):
+                assert client.delete(path).status_code == 405
+                continue
             answers = {method: client.generic(method, path) for method in ("GET", "HEAD", "POST", "PUT", "DELETE")}
-            assert answers["GET"].status_code in (400, 404), name
+            assert answers[method_of(target)].status_code in (400, 404), name
             assert answers["HEAD"].status_code == answers["GET"].status_code, name
             for method, answer in answers.items():
                 assert answer.status_code in (400, 404, 405), (name, method)
@@ -244,6 +265,11 @@ class TestREST:
 
 def address(target: str, given: str) -> str:
     return MOUNT + VARIABLE.sub(lambda _: given, target)
+
+
+def is_list(target: str, given: str) -> bool:
+    """Whether the address is that of a list, which can't be deleted: nothing follows the level."""
+    return given == "" and target in DELETED
 
 
 def quoted(text: str) -> str:
@@ -305,8 +331,12 @@ class TestRequestLines:
         recorder.requests.clear()
         for name, hostile in RAW.items():
             for given in {hostile, quoted(hostile)}:
-                status, media_type = ask(gateway, address(target, given))
-                assert (status in (400, 404), media_type) == (True, "application/json"), name
+                method = method_of(target)
+                status, media_type = ask(gateway, address(target, given), method)
+                # the path ends at the question mark, and what has this path can't be read
+                is_cut = given == f"{SOME_ID}?x=" and target.rstrip("/") in PATHS and method == "GET"
+                refusals = (405,) if is_cut or is_list(target, hostile) else (400, 404)
+                assert (status in refusals, media_type) == (True, "application/json"), name
         assert_harmless(recorder.requests)
 
     @pytest.mark.parametrize("target", ELSEWHERE)

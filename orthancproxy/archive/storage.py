@@ -1,6 +1,6 @@
 """What goes into Orthanc's storage and comes out of it: DICOM files, and ZIP archives of all below a resource."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Self
 
@@ -56,6 +56,12 @@ def open_archive(client: OrthancClient, level: Level, orthanc_id: str) -> Conten
     return Content(_complete_zip(body), "application/zip", body.length, body.close)
 
 
+def open_archive_of(client: OrthancClient, orthanc_ids: Sequence[str]) -> Content:
+    """A ZIP archive of all files below several resources."""
+    body = client.open(endpoints.CREATE_ARCHIVE, body={"Resources": list(orthanc_ids), "Synchronous": True})
+    return Content(_complete_zip(body), "application/zip", body.length, body.close)
+
+
 @dataclass(frozen=True, slots=True)
 class Stored:
     """Where a file is in the archive: Orthanc ids. `before` says that it was there already."""
@@ -86,9 +92,18 @@ def store(client: OrthancClient, file: FileToStore) -> Stored:
     raise ArchiveProtocolError("The archive's answer is not what Orthanc answers.")
 
 
-def delete_instance(client: OrthancClient, orthanc_id: str) -> None:
-    """Delete an instance, and with it a series, study and patient that become empty. Raises NotFound."""
-    client.call(endpoints.DELETE, level=Level.INSTANCE.path, id=orthanc_id)
+def delete(client: OrthancClient, level: Level, orthanc_id: str) -> tuple[Level, str] | None:
+    """Delete a resource, all below it, and the parents that become empty.
+
+    Return the nearest parent that is left, by level and Orthanc id. Raises NotFound.
+    """
+    answer = client.call(endpoints.DELETE, level=level.path, id=orthanc_id)
+    match answer:
+        case {"RemainingAncestor": None}:
+            return None
+        case {"RemainingAncestor": {"ID": str(remaining), "Type": "Patient" | "Study" | "Series" as kind}}:
+            return Level(kind), remaining
+    raise ArchiveProtocolError("The archive's answer is not what Orthanc answers.")
 
 
 def _complete_zip(body: Body) -> Iterator[bytes]:

@@ -145,10 +145,19 @@ class OrthancClient:
         except orjson.JSONDecodeError as error:
             raise ArchiveProtocolError("The archive's answer is not JSON.") from error
 
-    def open(self, endpoint: Endpoint, *, query: str = "", accept: str = "*/*", **parts: str | int) -> Body:
+    def open(
+        self,
+        endpoint: Endpoint,
+        *,
+        body: Mapping[str, Any] | None = None,
+        query: str = "",
+        accept: str = "*/*",
+        **parts: str | int,
+    ) -> Body:
         """Begin an answer of any size, and return its body, which is read piece by piece. The caller closes it."""
         url = self._base_url + endpoint.path(**parts)
-        return Body(self._send(endpoint, url, None, query, accept, stream=True), self._translate)
+        data = None if body is None else orjson.dumps(body)
+        return Body(self._send(endpoint, url, data, query, accept, stream=True), self._translate)
 
     def _send(
         self,

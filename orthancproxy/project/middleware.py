@@ -7,6 +7,10 @@ one to three milliseconds of every request.
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
+from asgiref.sync import sync_to_async
+from django.contrib.auth.middleware import AuthenticationMiddleware
+from django.contrib.messages.middleware import MessageMiddleware
+from django.contrib.sessions.middleware import SessionMiddleware
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 from django.middleware.clickjacking import XFrameOptionsMiddleware
@@ -30,8 +34,10 @@ class _OnTheEventLoop(_Mixed):
         if response is None:
             answer: Awaitable[HttpResponseBase] = self.get_response(request)
             response = await answer
-        after: Callable[[HttpRequest, HttpResponseBase], HttpResponseBase] = self.process_response  # type: ignore[attr-defined]
-        return after(request, response)
+        after: Callable[[HttpRequest, HttpResponseBase], HttpResponseBase] | None = getattr(
+            self, "process_response", None
+        )
+        return after(request, response) if after else response
 
 
 class SecurityHeaders(_OnTheEventLoop, SecurityMiddleware):
@@ -44,3 +50,23 @@ class HostAndLength(_OnTheEventLoop, CommonMiddleware):
 
 class FrameOptions(_OnTheEventLoop, XFrameOptionsMiddleware):
     """X-Frame-Options."""
+
+
+class Sessions(_OnTheEventLoop, SessionMiddleware):
+    """The session, which is read when somebody looks at it; to write it takes a thread."""
+
+    async def __acall__(self, request: HttpRequest) -> HttpResponseBase:
+        self.process_request(request)
+        answer: Awaitable[HttpResponseBase] = self.get_response(request)
+        response: Any = await answer
+        if request.session.modified:
+            return await sync_to_async(self.process_response)(request, response)
+        return self.process_response(request, response)
+
+
+class Users(_OnTheEventLoop, AuthenticationMiddleware):
+    """The session's user, who is looked up when somebody asks."""
+
+
+class Messages(_OnTheEventLoop, MessageMiddleware):
+    """What the admin site tells after a redirect, in a cookie."""

@@ -25,14 +25,18 @@ INSTALLED_APPS = [
     # before staticfiles, so that `runserver` leaves the files to its middleware as well
     "servestatic",
     "corsheaders",
+    "django.contrib.admin",
     "django.contrib.contenttypes",
     "django.contrib.auth",
+    "django.contrib.messages",
     "django.contrib.sessions",
     "django.contrib.staticfiles",
     "rest_framework",
     "drf_spectacular",
     "drf_spectacular_sidecar",
     "strawberry_django",
+    "axes",
+    "knox",
     "orthancproxy",
 ]
 
@@ -45,16 +49,52 @@ MIDDLEWARE = [
     "corsheaders.middleware.CorsMiddleware",
     "orthancproxy.project.middleware.HostAndLength",
     "servestatic.middleware.ServeStaticMiddleware",
+    "orthancproxy.project.middleware.Sessions",
+    "orthancproxy.project.middleware.Users",
+    "orthancproxy.project.middleware.Messages",
+    "axes.middleware.AxesMiddleware",
 ]
 ROOT_URLCONF = "orthancproxy.project.urls"
 ASGI_APPLICATION = "orthancproxy.project.asgi.application"
 APPEND_SLASH = False
-TEMPLATES = [{"BACKEND": "django.template.backends.django.DjangoTemplates", "APP_DIRS": True}]
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ]
+        },
+    }
+]
 
 DATABASES = {"default": environment.database(_deployment["DATABASE_URL"], DATA_DIR)}
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 USE_TZ = True
 TIME_ZONE = environment.time_zone(_deployment["TZ"])
+
+AUTHENTICATION_BACKENDS = ["axes.backends.AxesStandaloneBackend", "django.contrib.auth.backends.ModelBackend"]
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": f"django.contrib.auth.password_validation.{name}"}
+    for name in ("UserAttributeSimilarityValidator", "MinimumLengthValidator", "CommonPasswordValidator")
+]
+LOGIN_URL = "login"
+LOGIN_REDIRECT_URL = "graphql"
+LOGOUT_REDIRECT_URL = "login"
+SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = _deployment["DJANGO_SECURE_COOKIES"]
+# what does not fit into a cookie would be saved to the session, which blocks
+MESSAGE_STORAGE = "django.contrib.messages.storage.cookie.CookieStorage"
+# by user and address: nobody can lock others out, and nobody's guesses at one user are many
+AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]
+AXES_FAILURE_LIMIT = 10
+AXES_COOLOFF_TIME = 0.25  # hours
+AXES_RESET_ON_SUCCESS = True
+AXES_LOCKOUT_CALLABLE = "orthancproxy.project.login.locked_out"
+AXES_DISABLE_ACCESS_LOG = True  # the audit has it
+AXES_VERBOSE = False
 
 STATIC_URL = "/static/"
 STATIC_ROOT = BASE_DIR / "static"
@@ -92,7 +132,6 @@ REST_FRAMEWORK = {
     "DEFAULT_PARSER_CLASSES": ["rest_framework.parsers.JSONParser"],
     "DEFAULT_AUTHENTICATION_CLASSES": [],
     "DEFAULT_PERMISSION_CLASSES": [],
-    "UNAUTHENTICATED_USER": None,
     "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
     "EXCEPTION_HANDLER": "orthancproxy.rest.errors.exception_handler",
 }

@@ -1,8 +1,11 @@
 """Where everything is mounted in the stand-alone deployment."""
 
+from django.contrib import admin
+from django.contrib.auth.views import LogoutView
 from django.urls import include, path
 
 from orthancproxy import health
+from orthancproxy.project.login import LoginView
 from schema.view import graphql_view
 
 handler400 = "orthancproxy.error_responses.bad_request"
@@ -14,6 +17,9 @@ urlpatterns = [
     path("graphql/", graphql_view(), name="graphql"),
     path("graphql", graphql_view()),
     path("api/orthanc/", include("orthancproxy.urls")),
+    path("login/", LoginView.as_view(), name="login"),
+    path("logout/", LogoutView.as_view(), name="logout"),
+    path("admin/", admin.site.urls),
     path("livez", health.livez),
     path("readyz", health.readyz),
 ]

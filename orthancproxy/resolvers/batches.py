@@ -7,10 +7,12 @@ from django.db import transaction
 from django.db.models import Count, Q, QuerySet
 from django.utils import timezone
 
+from orthancproxy.archive.scope import Scope
 from orthancproxy.dicom.uids import UploadUIDs
 from orthancproxy.errors import InvalidRequest
 from orthancproxy.models import UploadBatch, UploadedFile
 from orthancproxy.resolvers.context import RequestContext
+from orthancproxy.resolvers.operations import reading
 
 AT_ONCE = 500  # rows in one statement
 Outcome = UploadedFile.Outcome
@@ -23,10 +25,19 @@ def get_uploads(context: RequestContext) -> QuerySet[UploadBatch]:
     """The uploads that a caller may see, the newest first, with how many files are stored (`uploaded`) and `failed`."""
     stored = Q(files__outcome=Outcome.STORED)
     not_stored = Q(files__outcome__in=(Outcome.FAILED, Outcome.UNAVAILABLE, Outcome.MENDING))
-    counted = UploadBatch.objects.annotate(
-        uploaded=Count("files", filter=stored), failed=Count("files", filter=not_stored)
-    )
-    return counted.order_by("-created_at", "-pk")
+    with reading(context):
+        counted = UploadBatch.objects.filter(_in_scope(context.caller.scope)).annotate(
+            uploaded=Count("files", filter=stored), failed=Count("files", filter=not_stored)
+        )
+        return counted.order_by("-created_at", "-pk")
+
+
+def _in_scope(scope: Scope) -> Q:
+    """Match the uploads for patients in a scope: which labels their studies have, only the archive knows."""
+    if not scope.is_confined:
+        return Q()
+    patients = UploadBatch.objects.values_list("patient_id", flat=True).distinct()
+    return Q(patient_id__in=[patient for patient in patients if scope.admits_patient(patient)])
 
 
 def open_batch(
@@ -44,7 +55,7 @@ def open_batch(
     batch, is_new = UploadBatch.objects.get_or_create(
         upload_key=uids.upload_key,
         defaults={
-            "uploaded_by": context.username,
+            "uploaded_by": context.caller.username,
             "patient_id": uids.patient_id,
             "patient_name": patient_name or uids.patient_id,
             "study_instance_uid": uids.study,
@@ -53,7 +64,7 @@ def open_batch(
     )
     if is_new:
         return batch
-    if batch.uploaded_by and batch.uploaded_by != context.username:
+    if batch.uploaded_by and batch.uploaded_by != context.caller.username:
         raise InvalidRequest("This upload key is in use by somebody else.")
     for what, known, given in (
         ("patient", batch.patient_id, uids.patient_id),

@@ -4,11 +4,14 @@ from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
 
-from django.contrib.auth.base_user import AbstractBaseUser
 from django.core.signals import setting_changed
 
+from orthancproxy.access.callers import Caller
+from orthancproxy.archive.hierarchy import Hierarchy
+from orthancproxy.audit import Author
 from orthancproxy.conf import conf
 from orthancproxy.orthanc.client import Connection, OrthancClient
+from orthancproxy.resolvers.trail import Trail
 
 
 @cache
@@ -30,16 +33,22 @@ def connect() -> OrthancClient:
 
 @dataclass(frozen=True, slots=True)
 class RequestContext:
-    """One request of a caller. `request_id` finds it in the log, `username` is empty for one who is not logged in."""
+    """One request of a caller.
 
-    request_id: str
-    username: str = ""
+    `author` is who is written down for it, `operation` what is: a root field, or a method and route. `trail` is what
+    was read so far, of all operations of the request.
+    """
+
+    caller: Caller
+    author: Author
+    operation: str = ""
     client: OrthancClient = field(default_factory=connect)
+    trail: Trail = field(default_factory=Trail)
 
-
-def username_of(user: object) -> str:
-    """The name of Django's user; empty for nobody, and for one who is not logged in."""
-    return str(user.get_username()) if isinstance(user, AbstractBaseUser) else ""
+    @property
+    def hierarchy(self) -> Hierarchy:
+        """The archive as far as the caller may see it."""
+        return Hierarchy(self.client, self.caller.scope)
 
 
 def _forget_client(*, setting: str, **_: Any) -> None:

@@ -1,17 +1,18 @@
 """Reading the hierarchy: pages of a level, single resources, and the server itself."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import cast
 
-from orthancproxy.archive.hierarchy import Hierarchy
 from orthancproxy.archive.keywords import MAIN_DICOM_TAGS, keyword_of, tag_of
 from orthancproxy.archive.levels import Level
-from orthancproxy.archive.plan import LevelPlan
-from orthancproxy.archive.records import Page, Resource
+from orthancproxy.archive.plan import LevelPlan, Needs
+from orthancproxy.archive.records import Page, Resource, Study
 from orthancproxy.errors import ArchiveProtocolError
 from orthancproxy.orthanc import endpoints
 from orthancproxy.orthanc.capabilities import Capabilities
 from orthancproxy.resolvers.context import RequestContext
+from orthancproxy.resolvers.operations import reading
 
 # what the contract's Instance has, and Orthanc indexes only when ExtraMainDicomTags says so
 INSTANCE_TAGS = ("Rows", "Columns", "PixelSpacing", "SliceThickness", "SliceLocation")
@@ -19,7 +20,10 @@ INSTANCE_TAGS = ("Rows", "Columns", "PixelSpacing", "SliceThickness", "SliceLoca
 
 def get_page(context: RequestContext, plan: LevelPlan) -> Page:
     """One page of all resources of a level. Raises InvalidRequest for a filter that can't be matched."""
-    return Hierarchy(context.client).page(plan)
+    with reading(context) as read:
+        page = context.hierarchy.page(identified(plan))
+        read(page.records)
+        return page
 
 
 def get_by_orthanc_id(context: RequestContext, plan: LevelPlan, orthanc_id: str) -> Resource | None:
@@ -29,20 +33,48 @@ def get_by_orthanc_id(context: RequestContext, plan: LevelPlan, orthanc_id: str)
 
 def get_by_orthanc_ids(context: RequestContext, plan: LevelPlan, orthanc_ids: Sequence[str]) -> Mapping[str, Resource]:
     """Those of the resources that exist at the plan's level, by their Orthanc ids."""
-    for orthanc_id in orthanc_ids:
-        endpoints.RESOURCE.path(level=plan.level.path, id=orthanc_id)
-    found = Hierarchy(context.client).by_ids(plan, orthanc_ids)
-    return {record.orthanc_id: record for record in found}
+    with reading(context) as read:
+        found = look_up(context, identified(plan), orthanc_ids)
+        read(found)
+        return {record.orthanc_id: record for record in found}
 
 
 def get_by_identifier(context: RequestContext, plan: LevelPlan, identifier: str) -> Resource | None:
     """The resource with this PatientID or UID, or None. Raises InvalidRequest when there are several such."""
-    return Hierarchy(context.client).by_identifier(plan, identifier)
+    with reading(context) as read:
+        record = context.hierarchy.by_identifier(identified(plan), identifier)
+        read([record] if record else [])
+        return record
+
+
+def look_up(context: RequestContext, plan: LevelPlan, orthanc_ids: Sequence[str]) -> list[Resource]:
+    """Resources by their Orthanc ids, for an operation that authorizes and records by itself."""
+    for orthanc_id in orthanc_ids:
+        endpoints.RESOURCE.path(level=plan.level.path, id=orthanc_id)
+    return context.hierarchy.by_ids(plan, orthanc_ids)
+
+
+def identified(plan: LevelPlan) -> LevelPlan:
+    """The plan with what tells the patient and the study, which the audit names; patients and studies always do."""
+    if plan.level in (Level.PATIENT, Level.STUDY):
+        return plan
+    return replace(plan, needs=plan.needs | Needs(frozenset({"PatientID", "StudyInstanceUID"})))
+
+
+@dataclass(frozen=True, slots=True)
+class Holdings:
+    """What the caller can see of the archive: how much of what, and the files' size in bytes."""
+
+    patients: int
+    studies: int
+    series: int
+    instances: int
+    disk_size: int
 
 
 @dataclass(frozen=True, slots=True)
 class Server:
-    """The Orthanc behind the gateway: what it is and holds (`disk_size` in bytes), how it could be set up better."""
+    """The Orthanc behind the gateway: what it is and holds, and how it could be set up better."""
 
     name: str
     version: str
@@ -57,24 +89,57 @@ class Server:
 
 
 def get_server(context: RequestContext) -> Server:
-    """What Orthanc is and holds now."""
-    capabilities = context.client.capabilities()
-    answer = context.client.call(endpoints.STATISTICS)
-    try:
+    """What Orthanc is, and holds now."""
+    with reading(context):
+        capabilities = context.client.capabilities()
+        holdings = _visible_holdings(context) if context.caller.scope.is_confined else _holdings(context)
         return Server(
             name=capabilities.name,
             version=capabilities.version,
             has_extended_find=capabilities.has_extended_find,
             has_labels=capabilities.has_labels,
-            patients_count=int(answer["CountPatients"]),
-            studies_count=int(answer["CountStudies"]),
-            series_count=int(answer["CountSeries"]),
-            instances_count=int(answer["CountInstances"]),
-            disk_size=int(answer["TotalDiskSize"]),
+            patients_count=holdings.patients,
+            studies_count=holdings.studies,
+            series_count=holdings.series,
+            instances_count=holdings.instances,
+            disk_size=holdings.disk_size,
             advice=tuple(_advice(capabilities)),
+        )
+
+
+def _holdings(context: RequestContext) -> Holdings:
+    answer = context.client.call(endpoints.STATISTICS)
+    try:
+        return Holdings(
+            patients=int(answer["CountPatients"]),
+            studies=int(answer["CountStudies"]),
+            series=int(answer["CountSeries"]),
+            instances=int(answer["CountInstances"]),
+            disk_size=int(answer["TotalDiskSize"]),
         )
     except (KeyError, TypeError, ValueError) as error:
         raise ArchiveProtocolError("The archive's answer is not what Orthanc answers.") from error
+
+
+def _visible_holdings(context: RequestContext) -> Holdings:
+    """Orthanc counts the whole archive only: the studies in the scope are added up, with a call for each."""
+    needs = Needs(frozenset({"NumberOfStudyRelatedSeries", "NumberOfStudyRelatedInstances"}))
+    studies = [cast("Study", study) for study in context.hierarchy.visible_studies(needs)]
+    sizes = [
+        context.client.call(endpoints.RESOURCE_STATISTICS, level=Level.STUDY.path, id=study.orthanc_id)
+        for study in studies
+    ]
+    try:
+        disk_size = sum(int(size["DiskSize"]) for size in sizes)
+    except (KeyError, TypeError, ValueError) as error:
+        raise ArchiveProtocolError("The archive's answer is not what Orthanc answers.") from error
+    return Holdings(
+        patients=len({study.parent_id for study in studies}),
+        studies=len(studies),
+        series=sum(study.series_count for study in studies),
+        instances=sum(study.instances_count for study in studies),
+        disk_size=disk_size,
+    )
 
 
 def _advice(capabilities: Capabilities) -> list[str]:

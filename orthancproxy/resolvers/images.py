@@ -1,21 +1,26 @@
 """Files and pictures: what a caller downloads of an instance, and archives of everything below a resource."""
 
-from collections.abc import Collection
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from typing import cast
 
 from django.core.cache import cache
+from django.db import close_old_connections
 from pydicom.uid import UID
 
+from orthancproxy.access.actions import Action
 from orthancproxy.archive.levels import Level
 from orthancproxy.archive.plan import Fact, LevelPlan, Needs
 from orthancproxy.archive.records import Instance, Resource
 from orthancproxy.archive.rendering import NEEDS, MediaType, Rendering, render
-from orthancproxy.archive.storage import Content, open_archive, open_file
+from orthancproxy.archive.storage import Content, open_archive, open_archive_of, open_file
 from orthancproxy.conf import conf
 from orthancproxy.errors import ArchiveProtocolError, InvalidRequest, NotFound, NotRenderable
 from orthancproxy.resolvers.context import RequestContext
-from orthancproxy.resolvers.hierarchy import get_by_orthanc_id
+from orthancproxy.resolvers.hierarchy import identified, look_up
+from orthancproxy.resolvers.operations import Event, Outcome, Record, recorded
+from orthancproxy.resolvers.trail import code_of, subject_of
 
 MAX_FRAME = 2**31 - 1
 CACHED_SECONDS = 24 * 60 * 60
@@ -42,14 +47,15 @@ def get_file(
     headers_only: bool = False,
 ) -> Download:
     """The DICOM file of an instance as it is stored. Raises NotFound."""
-    instance = _get_instance(context, orthanc_id, Instance.file_uuid.needs)
-    etag = _etag(instance)
-    filename = f"{orthanc_id}.dcm"
-    if _matches(etag, if_none_match):
-        return Download(filename, etag, None)
-    if headers_only:
-        return Download(filename, etag, Content.headers("application/dicom", instance.file_size))
-    return Download(filename, etag, open_file(context.client, orthanc_id))
+    with _transferring(context, _plan(Instance.file_uuid.needs), orthanc_id) as transfer:
+        instance = cast("Instance", transfer.resource)
+        etag = _etag(instance)
+        filename = f"{orthanc_id}.dcm"
+        if _matches(etag, if_none_match):
+            return Download(filename, etag, None)
+        if headers_only:
+            return Download(filename, etag, Content.headers("application/dicom", instance.file_size))
+        return Download(filename, etag, transfer.of(open_file(context.client, orthanc_id)))
 
 
 def get_preview(
@@ -61,8 +67,9 @@ def get_preview(
     if_none_match: Collection[str] = (),
 ) -> Download:
     """A frame, counted from 0, in its full size. Raises NotFound, NotRenderable, or InvalidRequest below 0."""
-    instance = _get_instance(context, orthanc_id, PICTURE)
-    return _get_picture(context, instance, "preview", Rendering(frame, media_type), if_none_match)
+    with _transferring(context, _plan(PICTURE), orthanc_id) as transfer:
+        instance = cast("Instance", transfer.resource)
+        return _get_picture(context, instance, "preview", Rendering(frame, media_type), if_none_match)
 
 
 def get_thumbnail(
@@ -73,8 +80,8 @@ def get_thumbnail(
     if_none_match: Collection[str] = (),
 ) -> Download:
     """The first frame, its longer side at most ORTHANC_THUMBNAIL_SIZE pixels. Raises NotFound or NotRenderable."""
-    instance = _get_instance(context, orthanc_id, PICTURE)
-    return _get_thumbnail(context, instance, media_type, if_none_match)
+    with _transferring(context, _plan(PICTURE), orthanc_id) as transfer:
+        return _get_thumbnail(context, cast("Instance", transfer.resource), media_type, if_none_match)
 
 
 def get_series_thumbnail(
@@ -85,20 +92,77 @@ def get_series_thumbnail(
     if_none_match: Collection[str] = (),
 ) -> Download:
     """The thumbnail of the middle one of a series' instances by number. Raises NotFound or NotRenderable."""
-    plan = LevelPlan(level=Level.SERIES, links={"instances": LevelPlan(level=Level.INSTANCE, needs=PICTURE)})
-    instances = _get(context, plan, orthanc_id).links["instances"]
-    if not instances:
-        raise NotFound("There is no instance in this series.")
-    return _get_thumbnail(context, instances[len(instances) // 2], media_type, if_none_match)
+    plan = LevelPlan(level=Level.SERIES, links={"instances": _plan(PICTURE)})
+    with _transferring(context, plan, orthanc_id) as transfer:
+        instances = transfer.resource.links["instances"]
+        if not instances:
+            raise NotFound("There is no instance in this series.")
+        return _get_thumbnail(context, instances[len(instances) // 2], media_type, if_none_match)
 
 
 def get_archive(context: RequestContext, level: Level, orthanc_id: str, *, headers_only: bool = False) -> Download:
     """A ZIP archive of all DICOM files below a resource. Raises NotFound."""
-    _get(context, LevelPlan(level=level), orthanc_id)
-    filename = f"{level.value.lower()}-{orthanc_id}.zip"
-    if headers_only:
-        return Download(filename, None, Content.headers("application/zip", None))
-    return Download(filename, None, open_archive(context.client, level, orthanc_id))
+    with _transferring(context, LevelPlan(level=level), orthanc_id) as transfer:
+        filename = f"{level.value.lower()}-{orthanc_id}.zip"
+        if headers_only:
+            return Download(filename, None, Content.headers("application/zip", None))
+        return Download(filename, None, transfer.of(_open_archive(context, level, orthanc_id)))
+
+
+def _open_archive(context: RequestContext, level: Level, orthanc_id: str) -> Content:
+    if level is not Level.PATIENT or not context.caller.scope.is_confined:
+        return open_archive(context.client, level, orthanc_id)
+    # not all of the patient's studies may be within the scope
+    studies = context.hierarchy.studies_of(orthanc_id, Needs())
+    return open_archive_of(context.client, [study.orthanc_id for study in studies])
+
+
+class _Transfer:
+    """What a caller gets of a resource."""
+
+    def __init__(self, resource: Resource, record: Record) -> None:
+        self.resource = resource
+        self._record = record
+        self._opened: Content | None = None
+
+    def of(self, content: Content) -> Content:
+        """The content, of which it is written down when it breaks off."""
+        self._opened = content
+        return replace(content, pieces=self._watched(content))
+
+    def close(self) -> None:
+        """Give up what was opened."""
+        if self._opened:
+            self._opened.close()
+
+    def _watched(self, content: Content) -> Iterator[bytes]:
+        try:
+            yield from content
+        except Exception as error:
+            # in a thread of the reader's, whose connections Django does not look after
+            close_old_connections()
+            try:
+                self._record.write(Outcome.FAILED, code_of(error))
+            finally:
+                close_old_connections()
+            raise
+
+
+@contextmanager
+def _transferring(context: RequestContext, plan: LevelPlan, orthanc_id: str) -> Iterator[_Transfer]:
+    """Authorize a caller, look a resource up, and write down that the caller gets of it. Raises NotFound."""
+    transfer = None
+    try:
+        with recorded(context, Action.DOWNLOAD, Event.TRANSFERRED, f"{plan.level.path}/{orthanc_id}") as record:
+            resource = _get(context, identified(plan), orthanc_id)
+            record.subjects = [subject_of(resource)]
+            record.counts = {plan.level.path: 1}
+            transfer = _Transfer(resource, record)
+            yield transfer
+    except BaseException:
+        if transfer:
+            transfer.close()
+        raise
 
 
 def _get_thumbnail(
@@ -156,15 +220,19 @@ def _reason(context: RequestContext, instance: Instance) -> str:
     return f"This Orthanc can't draw this instance ({kind}, {syntax})."
 
 
+def _plan(needs: Needs) -> LevelPlan:
+    return LevelPlan(level=Level.INSTANCE, needs=needs)
+
+
 def _get_instance(context: RequestContext, orthanc_id: str, needs: Needs) -> Instance:
-    return cast("Instance", _get(context, LevelPlan(level=Level.INSTANCE, needs=needs), orthanc_id))
+    return cast("Instance", _get(context, _plan(needs), orthanc_id))
 
 
 def _get(context: RequestContext, plan: LevelPlan, orthanc_id: str) -> Resource:
-    resource = get_by_orthanc_id(context, plan, orthanc_id)
-    if resource is None:
+    found = look_up(context, plan, [orthanc_id])
+    if not found:
         raise NotFound(f"There is no such {plan.level.value.lower()}.")
-    return resource
+    return found[0]
 
 
 def _etag(instance: Instance, *variant: str | int) -> str:

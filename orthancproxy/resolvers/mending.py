@@ -4,7 +4,8 @@ import logging
 import tempfile
 from enum import Enum, auto
 
-from orthancproxy.archive.storage import delete_instance, open_file, store
+from orthancproxy.archive.levels import Level
+from orthancproxy.archive.storage import delete, open_file, store
 from orthancproxy.dicom.intake import read
 from orthancproxy.dicom.rewrite import Target, rewrite
 from orthancproxy.dicom.sources import FileRange, spooling
@@ -41,7 +42,7 @@ def mend(client: OrthancClient, file: UploadedFile, target: Target, unresolved: 
                 content.close()
             copy.flush()
             rewritten = rewrite(read(FileRange(copy, 0, copy.tell())), target)
-            delete_instance(client, file.orthanc_id)
+            delete(client, Level.INSTANCE, file.orthanc_id)
             deleted = True
             if store(client, rewritten.payload).before:
                 # somebody sent it again just now, with what they knew: to be looked at once more

@@ -15,11 +15,13 @@ from itertools import islice
 
 from django.utils import timezone
 
-from orthancproxy.archive.hierarchy import Hierarchy
+from orthancproxy.access.actions import Action
+from orthancproxy.access.policy import authorize
 from orthancproxy.archive.levels import Level
 from orthancproxy.archive.plan import LevelPlan, Needs
 from orthancproxy.archive.records import Resource
 from orthancproxy.archive.storage import store
+from orthancproxy.audit import Subject
 from orthancproxy.conf import conf
 from orthancproxy.dicom import intake
 from orthancproxy.dicom.rewrite import Target, rewrite
@@ -33,6 +35,7 @@ from orthancproxy.resolvers import batches
 from orthancproxy.resolvers.context import RequestContext
 from orthancproxy.resolvers.entries import FailedFile, SentFile, UploadErrorCode, failed, unpack
 from orthancproxy.resolvers.mending import Mended, mend
+from orthancproxy.resolvers.operations import Event, Outcome, Record, recorded
 from orthancproxy.resolvers.pipeline import in_parallel
 from orthancproxy.resolvers.scanning import Scanned, scan
 
@@ -44,7 +47,6 @@ LOST = (
     "files that were stored before could not be stored again with their references: send them once more with this key."
 )
 DEMOGRAPHICS = {"PatientName": "name", "PatientBirthDate": "birth date", "PatientSex": "sex"}
-Outcome = UploadedFile.Outcome
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,11 +85,34 @@ def upload(context: RequestContext, request: UploadRequest) -> UploadResult:
     Raises InvalidRequest for a value that DICOM does not allow or a key that is in use otherwise, LimitExceeded, and
     ArchiveUnavailable where Orthanc is not there from the beginning; nothing is stored then.
     """
+    with recorded(context, Action.UPLOAD, Event.IMPORT) as record:
+        result = _upload(context, request, record)
+        record.counts = {
+            "instances": result.uploaded,
+            "alreadyStored": result.already_stored,
+            "failed": len(result.failed),
+        }
+        if result.study_id is None:
+            record.outcome = Outcome.FAILED
+        logger.info(
+            "upload",
+            extra={
+                "uploaded": result.uploaded,
+                "already_stored": result.already_stored,
+                "failed": len(result.failed),
+            },
+        )
+        return result
+
+
+def _upload(context: RequestContext, request: UploadRequest, record: Record) -> UploadResult:
     if not request.files:
         raise InvalidRequest("There are no files in the upload.")
     patient_id = long_string(request.patient_id, "patient ID")
     if not patient_id:
         raise InvalidRequest("The patient ID is empty.")
+    record.subjects = [Subject(patient_id)]
+    authorize(context.caller, Action.UPLOAD, patient_id)
     patient_name = person_name(request.patient_name or "", "patient name") or None
     if patient_name is None:
         person_name(patient_id, "patient ID, which is the patient name where none is given,")
@@ -95,8 +120,9 @@ def upload(context: RequestContext, request: UploadRequest) -> UploadResult:
     if description is not None:
         description = long_string(description, "study description")
     uids = UploadUIDs(patient_id, _upload_key(request.upload_key))
+    record.subjects = [Subject(patient_id, uids.study)]
     plan = LevelPlan(level=Level.PATIENT, needs=Needs(frozenset(DEMOGRAPHICS)))
-    known_patient = Hierarchy(context.client).by_identifier(plan, patient_id)
+    known_patient = context.hierarchy.by_identifier(plan, patient_id)
 
     scanned = list(scan(unpack(request.files)))
     batch = batches.open_batch(
@@ -106,14 +132,11 @@ def upload(context: RequestContext, request: UploadRequest) -> UploadResult:
         study_description=description or None,
         default_description=_own_description(scanned) or conf.ORTHANC_DEFAULT_STUDY_DESCRIPTION,
     )
+    record.intend()
     lost = _Upload(context.client, batch, uids).carry_out(scanned)
     failures = tuple(file.failure for file in scanned if file.failure)
     stored = [file.stored for file in scanned if file.stored]
     already_stored = sum(one.before for one in stored)
-    logger.info(
-        "upload",
-        extra={"uploaded": len(stored) - already_stored, "already_stored": already_stored, "failed": len(failures)},
-    )
     return UploadResult(
         upload_key=batch.upload_key,
         patient_id=batch.patient_id,
@@ -176,9 +199,9 @@ class _Upload:
             file.row.orthanc_id = file.stored.instance_id
         except GatewayError as error:
             file.failure = failed(file.entry, error)
-            file.row.outcome = Outcome.FAILED
+            file.row.outcome = UploadedFile.Outcome.FAILED
             if isinstance(error, ArchiveUnavailable):
-                file.row.outcome = Outcome.UNAVAILABLE
+                file.row.outcome = UploadedFile.Outcome.UNAVAILABLE
                 self._look_whether_it_is_down(error)
         return file
 

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from django.conf import settings
 from django.templatetags.static import static
 from drf_spectacular.generators import SchemaGenerator
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerView
@@ -15,6 +16,15 @@ INFO = {
     "version": "0.1.0",
     "description": "Patients, studies, series and instances of an Orthanc archive.",
 }
+SECURITY_SCHEMES = {
+    "token": {"type": "http", "scheme": "bearer", "description": "An access token, or an API token."},
+    "session": {
+        "type": "apiKey",
+        "in": "cookie",
+        "name": settings.SESSION_COOKIE_NAME,
+        "description": "Django's session; what is no GET needs X-CSRFToken too.",
+    },
+}
 
 
 class GatewaySchemaGenerator(SchemaGenerator):
@@ -26,7 +36,9 @@ class GatewaySchemaGenerator(SchemaGenerator):
 
     def get_schema(self, request: Request | None = None, public: bool = False) -> Any:
         """Return the schema under our title: `custom_settings` would change it for other threads too."""
-        return {**super().get_schema(request, public), "info": INFO}  # type: ignore[no-untyped-call]
+        schema = super().get_schema(request, public)  # type: ignore[no-untyped-call]
+        components = {**schema["components"], "securitySchemes": SECURITY_SCHEMES}
+        return {**schema, "info": INFO, "components": components, "security": [{name: []} for name in SECURITY_SCHEMES]}
 
 
 class SchemaView(SpectacularAPIView):

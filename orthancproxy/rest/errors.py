@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from django.core.exceptions import PermissionDenied as DjangoPermissionDenied
 from django.core.exceptions import SuspiciousOperation
@@ -17,6 +17,7 @@ from orthancproxy.observability import log_archive_failure
 
 logger = logging.getLogger(__name__)
 
+T = TypeVar("T")
 RETRY_AFTER = 5
 """Seconds that a caller should wait when Orthanc can't be reached: it starts in one to four."""
 
@@ -28,21 +29,18 @@ class Answer(NamedTuple):
     code: str
 
 
-ANSWERS: Mapping[type[errors.GatewayError], Answer] = {
-    errors.NotAuthenticated: Answer(401, "UNAUTHENTICATED"),
-    errors.PermissionDenied: Answer(403, "FORBIDDEN"),
-    errors.NotFound: Answer(404, "NOT_FOUND"),
-    errors.InvalidRequest: Answer(400, "BAD_USER_INPUT"),
-    errors.InvalidDicom: Answer(400, "BAD_USER_INPUT"),
-    errors.NotRenderable: Answer(415, "NOT_RENDERABLE"),
-    errors.LimitExceeded: Answer(413, "LIMIT_EXCEEDED"),
-    errors.ArchiveError: Answer(502, "ARCHIVE_ERROR"),
-    errors.ArchiveUnavailable: Answer(503, "ARCHIVE_UNAVAILABLE"),
-    errors.ArchiveTimeout: Answer(504, "ARCHIVE_UNAVAILABLE"),
-    errors.ArchiveRejected: Answer(502, "ARCHIVE_ERROR"),
-    errors.ArchiveProtocolError: Answer(502, "ARCHIVE_ERROR"),
+STATUSES: Mapping[type[errors.GatewayError], int] = {
+    errors.NotAuthenticated: 401,
+    errors.PermissionDenied: 403,
+    errors.NotFound: 404,
+    errors.InvalidRequest: 400,
+    errors.NotRenderable: 415,
+    errors.LimitExceeded: 413,
+    errors.ArchiveError: 502,
+    errors.ArchiveUnavailable: 503,
+    errors.ArchiveTimeout: 504,
 }
-"""The errors of the gateway. A test fails when one is missing."""
+"""The statuses of the gateway's errors; one that is not here has that of the class above it."""
 
 FRAMEWORK_ANSWERS: Mapping[type[exceptions.APIException], Answer] = {
     exceptions.ValidationError: Answer(400, "BAD_USER_INPUT"),
@@ -63,13 +61,13 @@ def exception_handler(exception: Exception, context: Mapping[str, Any]) -> HttpR
     """Answer an exception of a view; what nobody raised on purpose is logged, and told by its request id only."""
     set_rollback()
     match exception:
-        case errors.GatewayError() if answer := _answer(ANSWERS, exception):
-            log_archive_failure(exception, answer.code)
-            response = error_response(*answer, exception.message)
-            if answer.status == 503:
+        case errors.GatewayError() if status := _nearest(STATUSES, exception):
+            log_archive_failure(exception, exception.code)
+            response = error_response(status, exception.code, exception.message)
+            if status == 503:
                 response["Retry-After"] = str(RETRY_AFTER)
             return response
-        case exceptions.APIException() if answer := _answer(FRAMEWORK_ANSWERS, exception):
+        case exceptions.APIException() if answer := _nearest(FRAMEWORK_ANSWERS, exception):
             return _framework_response(exception, answer)
         case SuspiciousOperation():
             return bad_request(context["request"], exception)
@@ -82,7 +80,7 @@ def exception_handler(exception: Exception, context: Mapping[str, Any]) -> HttpR
             return server_error(context["request"])
 
 
-def _answer(answers: Mapping[Any, Answer], exception: Exception) -> Answer | None:
+def _nearest(answers: Mapping[Any, T], exception: Exception) -> T | None:
     return next((answers[kind] for kind in type(exception).__mro__ if kind in answers), None)
 
 

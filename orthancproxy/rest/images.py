@@ -14,7 +14,7 @@ from orthancproxy.archive.rendering import MediaType
 from orthancproxy.errors import InvalidRequest
 from orthancproxy.resolvers import images
 from orthancproxy.rest import downloads, openapi
-from orthancproxy.rest.views import GatewayView, context_of
+from orthancproxy.rest.views import GatewayView
 
 MEDIA_TYPES: Sequence[MediaType] = ("image/png", "image/jpeg")
 
@@ -40,7 +40,7 @@ class InstanceFileView(DownloadView):
     def get(self, request: Request, orthanc_id: str) -> HttpResponseBase:
         """Stream the file."""
         download = images.get_file(
-            context_of(request),
+            self.asking,
             orthanc_id,
             if_none_match=_if_none_match(request),
             headers_only=request.method == "HEAD",
@@ -62,7 +62,7 @@ class PreviewView(GatewayView):
     def get(self, request: Request, orthanc_id: str) -> HttpResponseBase:
         """Answer with the picture."""
         preview = images.get_preview(
-            context_of(request),
+            self.asking,
             orthanc_id,
             frame=_frame(request),
             media_type=_preferred(request),
@@ -84,7 +84,7 @@ class ThumbnailView(GatewayView):
     def get(self, request: Request, orthanc_id: str) -> HttpResponseBase:
         """Answer with the picture."""
         thumbnail = images.get_thumbnail(
-            context_of(request),
+            self.asking,
             orthanc_id,
             media_type=_preferred(request),
             if_none_match=_if_none_match(request),
@@ -105,7 +105,7 @@ class SeriesThumbnailView(GatewayView):
     def get(self, request: Request, orthanc_id: str) -> HttpResponseBase:
         """Answer with the picture."""
         thumbnail = images.get_series_thumbnail(
-            context_of(request),
+            self.asking,
             orthanc_id,
             media_type=_preferred(request),
             if_none_match=_if_none_match(request),
@@ -121,7 +121,7 @@ class ArchiveView(DownloadView):
     def get(self, request: Request, orthanc_id: str) -> HttpResponseBase:
         """Stream the ZIP archive."""
         headers_only = request.method == "HEAD"
-        download = images.get_archive(context_of(request), self.level, orthanc_id, headers_only=headers_only)
+        download = images.get_archive(self.asking, self.level, orthanc_id, headers_only=headers_only)
         return downloads.stream(request._request, download)
 
 

@@ -7,7 +7,7 @@ from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, PolymorphicProxySerializer, extend_schema
 from rest_framework import serializers
 
-from orthancproxy.rest.serializers import ErrorSerializer, FailureSerializer, UploadSerializer
+from orthancproxy.rest.serializers import DeletionSerializer, ErrorSerializer, FailureSerializer, UploadSerializer
 
 View = TypeVar("View", bound=Callable[..., Any])
 
@@ -34,6 +34,8 @@ IF_NONE_MATCH = OpenApiParameter(
 
 _ERRORS = {
     400: "BAD_USER_INPUT: the request is wrong.",
+    401: "UNAUTHENTICATED: log in, or send a token; or this token is not accepted, and `detail` says why.",
+    403: "FORBIDDEN: you may not do this; or the request lacks the session's token in X-CSRFToken.",
     404: "NOT_FOUND: there is no such resource.",
     413: "LIMIT_EXCEEDED: more files or bytes than one request may upload.",
     415: "NOT_RENDERABLE: the instance has no picture that Orthanc can make; `detail` says why.",
@@ -41,7 +43,7 @@ _ERRORS = {
     503: "ARCHIVE_UNAVAILABLE: Orthanc can't be reached or is busy; Retry-After says when to try again.",
     504: "ARCHIVE_UNAVAILABLE: Orthanc did not answer in time.",
 }
-_ALWAYS = (502, 503, 504)
+_ALWAYS = (401, 403, 502, 503, 504)
 
 
 def identifier(name: str, keyword: str) -> OpenApiParameter:
@@ -99,6 +101,18 @@ def archives(operation_id: str, below: str) -> Callable[[View], View]:
     """Describe a route that answers a ZIP archive."""
     summary = f"A ZIP archive of all DICOM files of a {below}, made while it is sent."
     return downloads(operation_id, ("application/zip",), summary)
+
+
+def deletes(operation_id: str, what: str) -> Callable[[View], View]:
+    """Describe a route that deletes."""
+    return extend_schema(
+        operation_id=operation_id,
+        summary=f"Delete a {what} with all below it, and the parents that become empty.",
+        description="What somebody else has just deleted is NOT_FOUND.",
+        tags=["deletion"],
+        parameters=[ORTHANC_ID],
+        responses={200: DeletionSerializer, **_errors((400, 404))},
+    )
 
 
 def upload(view: View) -> View:

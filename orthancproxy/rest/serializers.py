@@ -10,8 +10,10 @@ from typing import Any, ClassVar
 from rest_framework import serializers
 
 from orthancproxy.archive import values
+from orthancproxy.archive.levels import Level
 from orthancproxy.archive.plan import Needs
 from orthancproxy.archive.records import Instance, Patient, Resource, Series, Study
+from orthancproxy.resolvers.deletion import Deleted, Deletion
 from orthancproxy.resolvers.entries import FailedFile, UploadErrorCode
 from orthancproxy.resolvers.upload import UploadResult
 
@@ -203,6 +205,37 @@ class UploadSerializer(serializers.Serializer[UploadResult]):
     warnings = serializers.ListField(
         child=serializers.CharField(), help_text="What a person should look at, one sentence each."
     )
+
+
+class ResourceSerializer(serializers.Serializer[Deleted]):
+    """Where a resource is in the hierarchy, and its id."""
+
+    level = serializers.ChoiceField(choices=[level.value.lower() for level in Level], help_text="Its level.")
+    orthancId = serializers.CharField(help_text="Orthanc's id.")
+
+    def to_representation(self, instance: Deleted) -> dict[str, Any]:
+        """Return the contract's JSON."""
+        return {"level": instance.level.value.lower(), "orthancId": instance.orthanc_id}
+
+
+class DeletionSerializer(serializers.Serializer[Deletion]):
+    """What was deleted."""
+
+    deleted = ResourceSerializer(help_text="The resource.")
+    removedAncestors = ResourceSerializer(many=True, help_text="The parents that it left empty, the nearest first.")
+    remainingAncestor = ResourceSerializer(allow_null=True, help_text="The nearest parent that is still there.")
+    instancesCount = serializers.IntegerField(min_value=0, help_text="How many instances that was.")
+
+    def to_representation(self, instance: Deletion) -> dict[str, Any]:
+        """Return the contract's JSON."""
+        deleted, *ancestors = (ResourceSerializer(one).data for one in instance.deleted)
+        remaining = instance.remaining_ancestor
+        return {
+            "deleted": deleted,
+            "removedAncestors": ancestors,
+            "remainingAncestor": ResourceSerializer(remaining).data if remaining else None,
+            "instancesCount": instance.instances_count,
+        }
 
 
 class ErrorSerializer(serializers.Serializer[Any]):

@@ -14,7 +14,7 @@ from orthancproxy.resolvers.entries import SentFile
 from orthancproxy.resolvers.upload import UploadRequest, upload
 from orthancproxy.rest import openapi
 from orthancproxy.rest.serializers import UploadSerializer
-from orthancproxy.rest.views import GatewayView, context_of
+from orthancproxy.rest.views import GatewayView
 
 TEXT_FIELDS = frozenset({"patient_id", "patient_name", "study_description", "upload_key", "series_path"})
 
@@ -43,11 +43,6 @@ class UploadView(GatewayView):
             request.META.setdefault("CONTENT_LENGTH", "1")
         return super().initialize_request(request, *args, **kwargs)
 
-    def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
-        """Read the form before authentication does: the check for forgery looks for a token in it."""
-        _ = request.data
-        super().initial(request, *args, **kwargs)
-
     @openapi.upload
     def post(self, request: Request) -> Response:
         """Store the files."""
@@ -62,7 +57,7 @@ class UploadView(GatewayView):
         for name in TEXT_FIELDS & request.FILES.keys():
             raise InvalidRequest(f"The field {name} is text, and was sent as a file.")
         result = upload(
-            context_of(request),
+            self.asking,
             UploadRequest(
                 files=_files(request),
                 patient_id=_required(form, "patient_id"),

@@ -3,6 +3,7 @@
 They are synchronous, as Django REST framework is, and Django runs each in a thread.
 """
 
+import re
 from collections.abc import Callable, Iterable
 from typing import Any, cast
 
@@ -17,13 +18,15 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
+from orthancproxy.access.authentication import authenticate, author
 from orthancproxy.archive.levels import Level
 from orthancproxy.archive.plan import LevelPlan
 from orthancproxy.archive.records import Resource, Series
 from orthancproxy.errors import InvalidRequest, NotFound
 from orthancproxy.orthanc.endpoints import ORTHANC_ID
 from orthancproxy.resolvers import hierarchy
-from orthancproxy.resolvers.context import RequestContext, username_of
+from orthancproxy.resolvers.context import RequestContext
+from orthancproxy.resolvers.operations import Event, conclude
 from orthancproxy.rest import openapi
 from orthancproxy.rest.errors import exception_handler
 from orthancproxy.rest.serializers import (
@@ -32,6 +35,8 @@ from orthancproxy.rest.serializers import (
     SeriesSerializer,
     StudySerializer,
 )
+
+CONVERTED = re.compile(r"<(?:\w+:)?(\w+)>")  # what Django's routes have where an address has an id
 
 
 class JSONRenderer(BaseRenderer):
@@ -62,7 +67,32 @@ class GatewayView(APIView):
 
     renderer_classes = (JSONRenderer,)
     content_negotiation_class = AnyAccept
+    # the gateway's own, below
+    authentication_classes = ()
+    permission_classes = ()
+    throttle_classes = ()
+    metadata_class = None
     schema = AutoSchema()
+
+    context: RequestContext | None = None
+    failure: Exception | None = None
+
+    def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
+        """Find out who asks, before anything else is looked at."""
+        self.context = _context(request)
+        super().initial(request, *args, **kwargs)
+
+    @property
+    def asking(self) -> RequestContext:
+        """On whose behalf the route works."""
+        assert self.context is not None  # noqa: S101 - tells mypy; `initial` comes before every method
+        return self.context
+
+    def handle_exception(self, exc: Exception) -> Response:
+        """Answer an error, and remember it for the audit unless it was no request for anything."""
+        if not isinstance(exc, exceptions.APIException):
+            self.failure = exc
+        return super().handle_exception(exc)
 
     def get_exception_handler(self) -> Callable[..., HttpResponseBase]:
         """Return the handler of the contract's errors."""
@@ -71,7 +101,9 @@ class GatewayView(APIView):
     def finalize_response(  # type: ignore[override]  # it gives back what it is given
         self, request: Request, response: HttpResponseBase, *args: Any, **kwargs: Any
     ) -> HttpResponseBase:
-        """Keep patient data out of caches, where the answer does not say otherwise."""
+        """Write down what was read; keep patient data out of caches, where the answer does not say otherwise."""
+        if self.context:
+            conclude(self.context, self.failure)
         final: HttpResponseBase = super().finalize_response(request, cast("Response", response), *args, **kwargs)
         final.headers.setdefault("Cache-Control", "private, no-store")
         return final
@@ -92,7 +124,7 @@ class PatientsView(GatewayView):
     @openapi.lists("listPatients", PatientSerializer, "All patients, by PatientID.")
     def get(self, request: Request) -> Response:
         """Answer the list."""
-        page = hierarchy.get_page(context_of(request), LevelPlan(level=Level.PATIENT, needs=PatientSerializer.needs))
+        page = hierarchy.get_page(self.asking, LevelPlan(level=Level.PATIENT, needs=PatientSerializer.needs))
         return Response(PatientSerializer(cast("Any", page.records), many=True).data)
 
 
@@ -111,7 +143,7 @@ class StudiesView(GatewayView):
             level=Level.PATIENT,
             links={"studies": LevelPlan(level=Level.STUDY, needs=StudySerializer.needs)},
         )
-        patient = _get_named(request, "patient_id", plan)
+        patient = _get_named(self.asking, request, "patient_id", plan)
         return Response(StudySerializer(patient.links["studies"], many=True).data)
 
 
@@ -130,7 +162,7 @@ class SeriesView(GatewayView):
             level=Level.STUDY,
             links={"series": LevelPlan(level=Level.SERIES, needs=SeriesSerializer.needs)},
         )
-        study = _get_named(request, "study_id", plan)
+        study = _get_named(self.asking, request, "study_id", plan)
         return Response(SeriesSerializer(study.links["series"], many=True).data)
 
 
@@ -153,23 +185,29 @@ class InstancesView(GatewayView):
             needs=InstanceSerializer.series_needs,
             links={"study": study, "instances": instances},
         )
-        series = _get_named(request, "series_id", plan)
+        series = _get_named(self.asking, request, "series_id", plan)
         above = InstanceSerializer.above(cast("Series", series))
         return Response(InstanceSerializer(series.links["instances"], many=True, context=above).data)
 
 
-def context_of(request: Request) -> RequestContext:
-    """On whose behalf a route works."""
-    return RequestContext(getattr(request, "request_id", ""), username_of(request.user))
+def _context(request: Request) -> RequestContext:
+    received = request._request
+    caller = authenticate(received)
+    assert received.resolver_match is not None  # noqa: S101 - tells mypy; Django sets it before it calls a view
+    route = CONVERTED.sub(r"{\1}", received.resolver_match.route)
+    return RequestContext(caller, author(received, caller), operation=f"{received.method} /{route}")
 
 
-def _get_named(request: Request, parameter: str, plan: LevelPlan) -> Resource:
+def _get_named(context: RequestContext, request: Request, parameter: str, plan: LevelPlan) -> Resource:
     """The resource that a `*_id` parameter names: by its Orthanc id, or by its PatientID or UID."""
     value = request.query_params.get(parameter)
     if not value:
         raise InvalidRequest(f"The parameter {parameter} is missing.")
     get = hierarchy.get_by_orthanc_id if ORTHANC_ID.fullmatch(value) else hierarchy.get_by_identifier
-    resource = get(context_of(request), plan, value)
+    resource = get(context, plan, value)
     if resource is None:
-        raise NotFound(f"There is no such {plan.level.value.lower()}.")
+        missing = NotFound(f"There is no such {plan.level.value.lower()}.")
+        # the resolver has found nothing, which only here is an error
+        context.trail.begin(Event.ACCESSED, context.operation).fail(missing)
+        raise missing
     return resource

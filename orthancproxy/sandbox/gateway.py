@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from orthancproxy.access.actions import Action
 from orthancproxy.sandbox.orthanc import SandboxError, free_port
 from orthancproxy.sandbox.process import ChildProcess
 
@@ -57,12 +58,16 @@ def serving(
 ) -> Iterator[LocalGateway]:
     """Yield a gateway before the Orthanc at `base_url`: uvicorn, debug off, its database migrated, all in `folder`.
 
-    SandboxError shows the end of its log when it does not start.
+    Unless the settings say otherwise, everybody may do everything. SandboxError shows the end of its log when it does
+    not start.
     """
     environment = {
         **{name: value for name, value in os.environ.items() if not name.startswith(_SETTINGS)},
         "DJANGO_DATA_DIR": str(folder / "data"),
         "ORTHANC_BASE_URL": base_url,
+        "ORTHANC_ANONYMOUS_ACTIONS": ",".join(action.value for action in Action),
+        # plain HTTP, to an address that is not called localhost
+        "DJANGO_SECURE_COOKIES": "false",
         **(settings or {}),
     }
     _migrate(environment)

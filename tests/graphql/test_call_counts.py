@@ -102,10 +102,14 @@ SHAPES = [
         3,
         3,
     ),
-    Shape("up from instances", "{ instances(first: 1000) { nodes { series { study { patient { sex } } } } } }", 4, 4),
+    # older ones are asked for the studies twice: for the StudyInstanceUIDs that the audit names, and as `study`
+    Shape("up from instances", "{ instances(first: 1000) { nodes { series { study { patient { sex } } } } } }", 4, 6),
     Shape(
-        "up and down again", "{ seriesList(first: 1000) { nodes { study { series { id } patient { sex } } } } }", 4, 4
+        "up and down again", "{ seriesList(first: 1000) { nodes { study { series { id } patient { sex } } } } }", 4, 5
     ),
+    # which older ones do not index with series and instances
+    Shape("the patients and studies of series, for the audit", "{ seriesList(first: 1000) { nodes { id } } }", 1, 2),
+    Shape("the patients and studies of instances, for the audit", "{ instances(first: 1000) { nodes { id } } }", 1, 3),
     Shape(
         "fragments and directives",
         """query ($no: Boolean = false) { studies(first: 1000) { ...page nodes { ...on Study { ...s } } } }

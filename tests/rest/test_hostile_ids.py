@@ -60,6 +60,17 @@ class TestHostileIds:
         # the test client leaves a plain line break out
         written = quote(hostile, safe="") if encode else hostile.replace("\n", "%0a")
         response = Client().get("/api/orthanc/" + path.format(written))
+        if not encode and hostile.startswith((f"{INSTANCE}?", f"{INSTANCE}#")):
+            # the path ends there: it is that of the instance, which can only be deleted
+            assert (response.status_code, response.json()["code"]) == (405, "METHOD_NOT_ALLOWED")
+        else:
+            assert response.status_code in (400, 404)
+            assert response.json()["code"] in ("BAD_USER_INPUT", "NOT_FOUND")
+        assert false_orthanc.asked == []
+
+    @pytest.mark.parametrize("level", ["patients", "studies", "series", "instances"])
+    def test_in_the_path_of_what_is_to_be_deleted(self, level: str, hostile: str, false_orthanc: FalseOrthanc) -> None:
+        response = Client().delete(f"/api/orthanc/{level}/{quote(hostile, safe='')}/")
         assert response.status_code in (400, 404)
         assert response.json()["code"] in ("BAD_USER_INPUT", "NOT_FOUND")
         assert false_orthanc.asked == []

@@ -23,6 +23,10 @@ ROUTES = {
     "/api/orthanc/instances/{orthanc_id}/file/",
     "/api/orthanc/instances/{orthanc_id}/preview/",
     "/api/orthanc/instances/{orthanc_id}/thumbnail/",
+    "/api/orthanc/patients/{orthanc_id}/",
+    "/api/orthanc/studies/{orthanc_id}/",
+    "/api/orthanc/series/{orthanc_id}/",
+    "/api/orthanc/instances/{orthanc_id}/",
     "/api/orthanc/patients/{orthanc_id}/archive/",
     "/api/orthanc/studies/{orthanc_id}/archive/",
     "/api/orthanc/series/{orthanc_id}/archive/",
@@ -50,16 +54,22 @@ class TestSchema:
         for path, operations in schema["paths"].items():
             [operation] = operations.values()
             answers = operation["responses"]
-            expected = {"200", "500", "502", "503", "504"}
+            expected = {"200", "401", "403", "500", "502", "503", "504"}
             if path.endswith("upload-patient/"):
                 expected |= {"400", "413"}
             elif path != "/api/orthanc/patients/":
                 expected |= {"400", "404"}
-            if "/instances/{" in path or path.endswith("thumbnail/"):
+            if path.endswith(("file/", "preview/", "thumbnail/")):
                 expected |= {"304"}
             if path.endswith(("preview/", "thumbnail/")):
                 expected |= {"415"}
             assert set(answers) == expected, path
+
+    def test_has_no_method_but_get_where_nothing_changes(self, schema: dict[str, Any]) -> None:
+        methods = {path: set(operations) for path, operations in schema["paths"].items()}
+        changes = {path.removeprefix("/api/orthanc/"): of for path, of in methods.items() if of != {"get"}}
+        deleted = {f"{level}/{{orthanc_id}}/": {"delete"} for level in ("patients", "studies", "series", "instances")}
+        assert changes == {"upload-patient/": {"post"}, **deleted}
 
     def test_needs_the_parameters_of_the_contract(self, schema: dict[str, Any]) -> None:
         for path, name in (("studies", "patient_id"), ("series", "study_id"), ("instances", "series_id")):

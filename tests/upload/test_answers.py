@@ -296,9 +296,7 @@ def test_uploads_come_in_pages(orthanc: LocalOrthanc, patient_id: str) -> None:
 
 
 @pytest.mark.parametrize("pagination", [{"offset": -1}, {"limit": -1}, {"offset": -1, "limit": 5}])
-def test_a_page_of_uploads_does_not_begin_before_the_first(
-    graphql: GraphQLClient, pagination: dict[str, int], db: None
-) -> None:
+def test_a_page_of_uploads_does_not_begin_before_the_first(graphql: GraphQLClient, pagination: dict[str, int]) -> None:
     error = graphql.error(
         "query($it: OffsetPaginationInput) { uploads(pagination: $it) { totalCount } }", it=pagination
     )

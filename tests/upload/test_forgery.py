@@ -1,22 +1,21 @@
-"""Where a session's cookie says who is asking, a form from somebody else's page is refused."""
+"""A request from somebody else's page is refused, whether a session's cookie says who is asking or nobody is known."""
 
 import json
 from typing import Any
 
 import pytest
-from django.contrib.auth.models import User
+from django.contrib.auth.models import Permission, User
 from django.test import Client
+from knox.models import get_token_model
 from pytest_django import Settings
-from rest_framework.authentication import SessionAuthentication
 
 from orthancproxy.models import UploadBatch
-from orthancproxy.rest.upload import UploadView
 from orthancproxy.sandbox.orthanc import LocalOrthanc
+from tests.hostile import SOME_ID
 from tests.upload.sending import (
     CONTENT_TYPE,
     GRAPHQL_PATH,
     REST_PATH,
-    GraphQL,
     Part,
     Transport,
     form,
@@ -28,24 +27,21 @@ pytestmark = pytest.mark.live
 
 TOKEN = "a" * 32
 OTHER_TOKEN = "b" * 32
+ELSEWHERE = "https://evil.example"
 
 
-@pytest.fixture(autouse=True)
-def sessions(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A project that knows its users by their sessions, and has no middleware against forgery."""
-    settings.MIDDLEWARE = [
-        *settings.MIDDLEWARE,
-        "django.contrib.sessions.middleware.SessionMiddleware",
-        "django.contrib.auth.middleware.AuthenticationMiddleware",
-    ]
-    monkeypatch.setattr(UploadView, "authentication_classes", (SessionAuthentication,))
+def user(name: str) -> User:
+    """Somebody who may do everything."""
+    created: User = User.objects.create_user(name)
+    created.user_permissions.set(Permission.objects.filter(content_type__app_label="orthancproxy"))
+    return created
 
 
 @pytest.fixture
 def browser(orthanc: LocalOrthanc) -> Client:
     """Somebody who is logged in, and whose browser has the cookie of the token."""
     client = Client(enforce_csrf_checks=True, raise_request_exception=False)
-    client.force_login(User.objects.create_user("김민수"))
+    client.force_login(user("김민수"))
     client.cookies["csrftoken"] = TOKEN
     return client
 
@@ -66,7 +62,7 @@ def with_field(body: bytes, token: str) -> bytes:
     return form([Part("csrfmiddlewaretoken", token.encode())]).rpartition(b"--a-boundary")[0] + body
 
 
-@pytest.mark.parametrize("sent", ["no token", "another header", "another field", "an origin elsewhere"])
+@pytest.mark.parametrize("sent", ["no token", "another header", "a field", "another field", "an origin elsewhere"])
 def test_a_form_that_may_be_forged_is_refused(
     orthanc: LocalOrthanc, browser: Client, transport: Transport, patient_id: str, sent: str
 ) -> None:
@@ -74,31 +70,31 @@ def test_a_form_that_may_be_forged_is_refused(
     headers = {}
     if sent == "another header":
         headers = {"X-CSRFToken": OTHER_TOKEN}
+    elif sent == "a field":
+        # the form is not read before it is known who sends it
+        body = with_field(body, TOKEN)
     elif sent == "another field":
         body = with_field(body, OTHER_TOKEN)
     elif sent == "an origin elsewhere":
-        headers = {"X-CSRFToken": TOKEN, "Origin": "https://evil.example"}
+        headers = {"X-CSRFToken": TOKEN, "Origin": ELSEWHERE}
     assert send(browser, transport, body, **headers) == (403, "FORBIDDEN")
     assert not UploadBatch.objects.exists()
     assert not is_stored(orthanc, patient_id)
 
 
-@pytest.mark.parametrize("sent", ["header", "field"])
-def test_a_form_with_the_token_is_an_upload_of_its_user(
-    browser: Client, transport: Transport, patient_id: str, sent: str
-) -> None:
+def test_a_form_with_the_token_is_an_upload_of_its_user(browser: Client, transport: Transport, patient_id: str) -> None:
     body = transport.body(slices(1), patientId=patient_id)
-    if sent == "header":
-        assert send(browser, transport, body, **{"X-CSRFToken": TOKEN}) == (200, None)
-    else:
-        assert send(browser, transport, with_field(body, TOKEN)) == (200, None)
+    assert send(browser, transport, body, **{"X-CSRFToken": TOKEN}) == (200, None)
     assert uploaders(browser) == ["김민수"]
 
 
 def uploaders(client: Client) -> list[str]:
     """Who uploaded, as GraphQL tells."""
     answer = client.post(
-        GRAPHQL_PATH, {"query": "{ uploads { results { uploadedBy } } }"}, content_type="application/json"
+        GRAPHQL_PATH,
+        {"query": "{ uploads { results { uploadedBy } } }"},
+        content_type="application/json",
+        headers={"X-CSRFToken": TOKEN},
     )
     return [batch["uploadedBy"] for batch in answer.json()["data"]["uploads"]["results"]]
 
@@ -121,18 +117,103 @@ def test_a_refused_form_is_told_so_although_it_is_malformed(browser: Client, tra
     assert (status, code) == (403, "FORBIDDEN")
 
 
-def test_a_token_in_the_header_is_nothing_that_a_page_could_forge(browser: Client, patient_id: str) -> None:
-    """Whoever it authenticates: a middleware of the project knows."""
-    body = GraphQL().body(slices(1), patientId=patient_id)
-    assert send(browser, GraphQL(), body, Authorization="Bearer x") == (200, None)
-    assert send(browser, GraphQL(), body, Authorization="Basic x") == (403, "FORBIDDEN")
+@pytest.mark.parametrize("origin", ["http://testserver", "https://viewer.example.org", "https://trusted.example.org"])
+def test_somebody_without_a_session_may_send_a_form_from_a_page_of_ours(
+    orthanc: LocalOrthanc, transport: Transport, patient_id: str, origin: str, settings: Settings
+) -> None:
+    settings.ORTHANC_CORS_ORIGINS = ["https://viewer.example.org"]
+    settings.CSRF_TRUSTED_ORIGINS = ["https://trusted.example.org"]
+    body = transport.body(slices(1), patientId=patient_id)
+    assert send(Client(enforce_csrf_checks=True), transport, body, Origin=origin) == (200, None)
+
+
+@pytest.mark.parametrize(
+    "origin", [ELSEWHERE, "null", "https://testserver", "http://testserver:8000", "testserver", ""]
+)
+def test_somebody_without_a_session_may_not_from_a_page_elsewhere(
+    orthanc: LocalOrthanc, transport: Transport, patient_id: str, origin: str
+) -> None:
+    """A browser in the gateway's own network reaches it from any page."""
+    body = transport.body(slices(1), patientId=patient_id)
+    assert send(Client(enforce_csrf_checks=True), transport, body, Origin=origin) == (403, "FORBIDDEN")
+    assert not UploadBatch.objects.exists()
+    assert not is_stored(orthanc, patient_id)
+
+
+@pytest.mark.parametrize("scheme", ["Bearer", "bearer", "BEARER"])
+def test_who_sends_an_api_token_needs_none_against_forgery(
+    browser: Client, transport: Transport, patient_id: str, scheme: str
+) -> None:
+    """No page can make a browser send it; it wins over the session."""
+    _, token = get_token_model().objects.create(user("이영희"))
+    body = transport.body(slices(1), patientId=patient_id)
+    headers = {"Authorization": f"{scheme} {token}", "Origin": ELSEWHERE}
+    assert send(browser, transport, body, **headers) == (200, None)
+    assert uploaders(browser) == ["이영희"]
+
+
+@pytest.mark.parametrize(
+    "header", ["Bearer x", "Bearer", "Bearer ", "Basic x", "Token x", "x", ""], ids=lambda header: header or "nothing"
+)
+def test_a_token_that_is_not_known_is_refused_whoever_else_it_could_be(
+    orthanc: LocalOrthanc, browser: Client, transport: Transport, patient_id: str, header: str
+) -> None:
+    body = transport.body(slices(1), patientId=patient_id)
+    for client in (browser, Client(raise_request_exception=False)):
+        path = REST_PATH if transport.name == "REST" else GRAPHQL_PATH
+        headers = {"Authorization": header, "X-CSRFToken": TOKEN}
+        answer = client.post(path, body, content_type=CONTENT_TYPE, headers=headers)
+        assert answer.status_code == 401
+        assert answer["WWW-Authenticate"] == 'Bearer realm="orthanc"'
+        assert "UNAUTHENTICATED" in answer.content.decode()
+    assert not UploadBatch.objects.exists()
+    assert not is_stored(orthanc, patient_id)
+
+
+QUERY = "{ viewer { username } }"
+DELETION = f'mutation {{ deletePatient(orthancId: "{SOME_ID}") {{ dryRun }} }}'
+
+
+@pytest.mark.parametrize("content_type", ["application/json", "text/plain", "application/x-www-form-urlencoded"])
+@pytest.mark.parametrize("query", [QUERY, DELETION])
+@pytest.mark.parametrize("headers", [{}, {"X-CSRFToken": OTHER_TOKEN}, {"X-CSRFToken": TOKEN, "Origin": ELSEWHERE}])
+def test_no_other_post_can_be_forged_either(
+    browser: Client, content_type: str, query: str, headers: dict[str, str]
+) -> None:
+    answer = browser.post(GRAPHQL_PATH, json.dumps({"query": query}), content_type=content_type, headers=headers)
+    assert answer.status_code == 403
+    assert [error["extensions"]["code"] for error in answer.json()["errors"]] == ["FORBIDDEN"]
+
+
+def test_a_post_with_the_token_is_the_users(browser: Client) -> None:
+    answers = [
+        browser.post(GRAPHQL_PATH, {"query": query}, content_type="application/json", headers={"X-CSRFToken": TOKEN})
+        for query in (QUERY, DELETION)
+    ]
+    assert answers[0].json()["data"] == {"viewer": {"username": "김민수"}}
+    assert [error["extensions"]["code"] for error in answers[1].json()["errors"]] == ["NOT_FOUND"]
+
+
+def test_a_get_reads_without_the_token_and_changes_nothing(browser: Client) -> None:
+    assert browser.get(GRAPHQL_PATH, {"query": QUERY}).json()["data"] == {"viewer": {"username": "김민수"}}
+    assert browser.get(GRAPHQL_PATH, {"query": DELETION}).status_code in (400, 405)
+
+
+@pytest.mark.parametrize("level", ["patients", "studies", "series", "instances"])
+def test_a_deletion_that_may_be_forged_is_refused(browser: Client, level: str) -> None:
+    address = f"/api/orthanc/{level}/{SOME_ID}/"
+    for headers in ({}, {"X-CSRFToken": OTHER_TOKEN}, {"X-CSRFToken": TOKEN, "Origin": ELSEWHERE}):
+        answer = browser.delete(address, headers=headers)
+        assert (answer.status_code, answer.json()["code"]) == (403, "FORBIDDEN")
+    answer = browser.delete(address, headers={"X-CSRFToken": TOKEN})
+    assert (answer.status_code, answer.json()["code"]) == (404, "NOT_FOUND")
 
 
 def test_nobody_adds_to_what_somebody_else_uploads(browser: Client, transport: Transport, patient_id: str) -> None:
     body = transport.body(slices(1), patientId=patient_id, uploadKey=patient_id)
     assert send(browser, transport, body, **{"X-CSRFToken": TOKEN}) == (200, None)
     other = Client(raise_request_exception=False)
-    other.force_login(User.objects.create_user("이영희"))
+    other.force_login(user("이영희"))
     status, code = send(other, transport, body)
     assert (status in (200, 400), code) == (True, "BAD_USER_INPUT")
     assert uploaders(browser) == ["김민수"]

@@ -11,6 +11,7 @@ import time
 import urllib.request
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from ipaddress import ip_address
 from pathlib import Path
 from types import FrameType
 from typing import Any, NoReturn
@@ -20,10 +21,15 @@ from django.conf import settings
 from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError
 
+from orthancproxy.access.actions import Action
 from orthancproxy.sandbox.orthanc import INDEXED_INSTANCE_TAGS, LocalOrthanc, SandboxError
 from orthancproxy.sandbox.process import ChildProcess
 
 GATEWAY_TIMEOUT = 60.0  # seconds until it must answer
+# browsers would not send their cookies back to an address that is not called localhost
+PLAIN_HTTP = {"DJANGO_SECURE_COOKIES": "false"}
+OPEN = "Everybody on this machine may do everything, without logging in (ORTHANC_ANONYMOUS_ACTIONS)."
+CLOSED = "Without logging in, one may do what ORTHANC_ANONYMOUS_ACTIONS says. Users: manage.py createsuperuser"
 
 
 class Command(BaseCommand):
@@ -31,6 +37,7 @@ class Command(BaseCommand):
 
     ORTHANC_BASE_URL in the environment makes it serve that Orthanc instead; then it starts none and loads
     nothing. HOST (127.0.0.1) and PORT (8000) say where the gateway listens, DJANGO_DATA_DIR where data are.
+    On loopback everybody may do everything, unless ORTHANC_ANONYMOUS_ACTIONS says otherwise.
     """
 
     help = "Run the gateway with a local Orthanc and sample studies, until Ctrl-C."
@@ -52,6 +59,7 @@ class Command(BaseCommand):
     def _serve(self, stack: ExitStack, data: Path) -> None:
         host, port = os.environ.get("HOST", "127.0.0.1"), _port()
         _check_free(host, port)
+        access = _access(host)
         orthanc_url = os.environ.get("ORTHANC_BASE_URL")
         orthanc: LocalOrthanc | None = None
         if not orthanc_url:
@@ -69,7 +77,7 @@ class Command(BaseCommand):
                 # a client that listens to a stream must not hold up Ctrl-C
                 *("--timeout-graceful-shutdown", "3"),
             ],
-            environment={**_log_format(), **os.environ, "ORTHANC_BASE_URL": orthanc_url},
+            environment={**_log_format(), **PLAIN_HTTP, **access, **os.environ, "ORTHANC_BASE_URL": orthanc_url},
         )
         stack.callback(gateway.stop)
         address = f"http://{_reachable(host)}:{port}"
@@ -77,7 +85,9 @@ class Command(BaseCommand):
         self.stdout.write(
             f"\n  GraphiQL  {address}/graphql/"
             f"\n  REST API  {address}/api/orthanc/docs/"
+            f"\n  Admin     {address}/admin/"
             f"\n  Orthanc   {_without_credentials(orthanc_url)}"
+            f"\n\n{OPEN if access else CLOSED}"
             "\n\nCtrl-C stops it.\n"
         )
         self.stdout.flush()
@@ -99,6 +109,19 @@ class Command(BaseCommand):
         for _ in tqdm(stored, desc="Loading sample studies", total=INSTANCES_COUNT, unit=" instances"):
             pass
         unfinished.unlink()
+
+
+def _access(host: str) -> dict[str, str]:
+    """What lets everybody on this machine do everything, where the environment does not say who may do what."""
+    if "ORTHANC_ANONYMOUS_ACTIONS" in os.environ or "ORTHANC_ANONYMOUS_ACTIONS_FILE" in os.environ:
+        return {}
+    addresses = {ip_address(info[4][0]) for info in socket.getaddrinfo(host, None)}
+    if not all(address.is_loopback for address in addresses):
+        raise SandboxError(
+            f"Other machines can reach {host}, and everybody could do everything there: set "
+            "ORTHANC_ANONYMOUS_ACTIONS to what they may do without logging in, such as view,download or nothing."
+        )
+    return {"ORTHANC_ANONYMOUS_ACTIONS": ",".join(action.value for action in Action)}
 
 
 def _interrupt(number: int, frame: FrameType | None) -> None:

@@ -6,10 +6,12 @@ import images from '../examples/images.graphql?raw';
 import search from '../examples/search.graphql?raw';
 import searchVariables from '../examples/search.variables.json?raw';
 import server from '../examples/server.graphql?raw';
+import viewer from '../examples/viewer.graphql?raw';
 
 export const exampleTabs: NonNullable<GraphiQLProps['defaultTabs']> = [
   { query: hierarchy },
   { query: search, variables: searchVariables },
   { query: images },
   { query: server },
+  { query: viewer },
 ];

@@ -1,5 +1,7 @@
 import type { GraphiQLProps } from 'graphiql';
 
+import { csrfHeader } from './csrf';
+
 type Fetcher = GraphiQLProps['fetcher'];
 
 /** Posts operations to the endpoint as the signed-in user, the way Django expects it. */
@@ -28,10 +30,4 @@ export function createFetcher(endpoint: string): Fetcher {
     }
     return response.json();
   };
-}
-
-// Read anew for each request: Django changes the token when the user signs in.
-function csrfHeader(): Record<string, string> {
-  const token = /(?:^|;\s*)csrftoken=([^;]+)/.exec(document.cookie)?.[1];
-  return token ? { 'X-CSRFToken': token } : {};
 }

@@ -2,15 +2,18 @@ import 'graphiql/setup-workers/vite';
 import { GraphiQL } from 'graphiql';
 import { createRoot } from 'react-dom/client';
 
+import { Account } from './account';
 import { exampleTabs } from './examples';
 import { createFetcher } from './fetcher';
 
 const container = document.getElementById('graphiql');
 if (!container) throw new Error('The page has no element with the id "graphiql".');
 
+const { endpoint, username, loginUrl, logoutUrl } = container.dataset;
+
 createRoot(container).render(
   <GraphiQL
-    fetcher={createFetcher(container.dataset.endpoint || window.location.pathname)}
+    fetcher={createFetcher(endpoint || window.location.pathname)}
     defaultTabs={exampleTabs}
     // Queries name patients and the history keeps request headers, tokens included:
     // neither may outlive the browser tab on a shared workstation.
@@ -18,6 +21,9 @@ createRoot(container).render(
     // Open from the start, since GraphiQL doesn't open it for the tab whose query has variables.
     defaultEditorToolsVisibility="variables"
   >
-    <GraphiQL.Logo>Orthanc GraphQL</GraphiQL.Logo>
+    <GraphiQL.Logo>
+      <span className="title">Orthanc GraphQL</span>
+      <Account username={username} loginUrl={loginUrl} logoutUrl={logoutUrl} />
+    </GraphiQL.Logo>
   </GraphiQL>,
 );

@@ -1,0 +1,117 @@
+"""One authenticator for both transports: a session of Django's, an access token, or an API token."""
+
+import time
+from urllib.parse import urlsplit
+
+from django.conf import settings
+from django.http import HttpRequest, HttpResponse, QueryDict
+from django.middleware.csrf import CsrfViewMiddleware
+from django.utils import timezone
+from knox.crypto import hash_token
+from knox.models import get_token_model
+
+from orthancproxy import audit
+from orthancproxy.access import oidc
+from orthancproxy.access.callers import Authentication, Caller, anonymous, caller_of_identity, caller_of_user
+from orthancproxy.conf import conf
+from orthancproxy.errors import GatewayError, NotAuthenticated, PermissionDenied
+from orthancproxy.models import AuditEvent
+
+SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
+
+
+def authenticate(request: HttpRequest) -> Caller:
+    """Tell who sends a request; it may ask the database.
+
+    Raises NotAuthenticated for a token that is not accepted, and PermissionDenied where a page of somebody else may
+    have forged the request. Both are written to the audit.
+    """
+    started = time.perf_counter()
+    try:
+        return _caller(request)
+    except GatewayError as error:
+        is_forged = isinstance(error, PermissionDenied)
+        audit.write(
+            author(request, Caller()),
+            AuditEvent.Event.LOGIN,
+            f"{request.method} {request.path}",
+            AuditEvent.Outcome.DENIED if is_forged else AuditEvent.Outcome.FAILED,
+            error_code="FORBIDDEN" if is_forged else "UNAUTHENTICATED",
+            duration=time.perf_counter() - started,
+        )
+        raise
+
+
+def author(request: HttpRequest, caller: Caller) -> audit.Author:
+    """Who is to be written down for what a request does."""
+    return audit.Author(
+        username=caller.username,
+        authentication=caller.authentication,
+        # a server on a Unix socket tells no address
+        address=request.META.get("REMOTE_ADDR") or None,
+        request_id=getattr(request, "request_id", ""),
+    )
+
+
+def _caller(request: HttpRequest) -> Caller:
+    header = request.headers.get("Authorization")
+    if header is not None:
+        scheme, _, token = header.partition(" ")
+        if scheme.lower() != "bearer" or not token:
+            raise NotAuthenticated("Only tokens are accepted in Authorization, as “Bearer …”.")
+        return _bearer(token.strip())
+    user = getattr(request, "user", None)
+    if user is not None and user.is_authenticated:
+        _check_csrf_token(request)
+        return caller_of_user(user, Authentication.SESSION)
+    _check_origin(request)
+    return anonymous()
+
+
+def _bearer(token: str) -> Caller:
+    """The caller whose token it is: an access token has three parts (RFC 7519), an API token one."""
+    if "." in token:
+        if not oidc.is_configured():
+            raise NotAuthenticated("This gateway takes no tokens of an OpenID Connect provider.")
+        return caller_of_identity(oidc.verify(token))
+    # knox looks tokens up by their first characters, and deletes one that has expired when it meets it
+    tokens = get_token_model().objects.select_related("user")
+    known = tokens.filter(digest=hash_token(token)).first()
+    if known is None:
+        raise NotAuthenticated("The token is not known.")
+    if known.expiry is not None and known.expiry <= timezone.now():
+        raise NotAuthenticated("The token has expired.")
+    if not known.user.is_active:
+        raise NotAuthenticated("The user of this token is not active.")
+    return caller_of_user(known.user, Authentication.API_TOKEN)
+
+
+def _check_csrf_token(request: HttpRequest) -> None:
+    """Raise PermissionDenied unless a request that changes something has the session's token in `X-CSRFToken`.
+
+    The browser sends the session by itself, whatever page makes it send a request. It is not looked for in the form,
+    which may be gigabytes long.
+    """
+    if request.method in SAFE_METHODS:
+        return
+    request.POST = QueryDict()
+    check = CsrfViewMiddleware(lambda _: HttpResponse())
+    check.process_request(request)
+    refusal = check.process_view(request, lambda _: HttpResponse(), (), {})
+    del request._post  # type: ignore[attr-defined]
+    if refusal is not None:
+        raise PermissionDenied("The request lacks a valid CSRF token.")
+
+
+def _check_origin(request: HttpRequest) -> None:
+    """Raise PermissionDenied for a request of a page from elsewhere, which can reach what its own server can't.
+
+    Every browser tells the origin (RFC 6454) with a request that may change something; programs need not.
+    """
+    origin = request.headers.get("Origin")
+    if origin is None or request.method in SAFE_METHODS:
+        return
+    own = f"{request.scheme}://{request.get_host()}"
+    trusted = {own, *conf.ORTHANC_CORS_ORIGINS, *settings.CSRF_TRUSTED_ORIGINS}
+    if origin not in trusted or urlsplit(origin).netloc == "":
+        raise PermissionDenied("Pages of another origin may not do this.")

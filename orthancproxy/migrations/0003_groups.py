@@ -1,0 +1,41 @@
+"""The groups Viewer, Uploader and Manager, with their permissions."""
+
+from django.db import migrations
+
+PERMISSIONS = {
+    "view": "See patients, studies, series and instances, and what was uploaded",
+    "download": "Get files, pictures and archives",
+    "upload": "Store files",
+    "delete": "Delete patients, studies, series and instances",
+    "view_audit": "See who did what",
+}
+GROUPS = {
+    "Viewer": ("view", "download"),
+    "Uploader": ("view", "download", "upload"),
+    "Manager": tuple(PERMISSIONS),
+}
+
+
+def make_groups(apps, schema_editor):
+    # Django itself makes the permissions after the last migration only
+    database = schema_editor.connection.alias
+    content_types = apps.get_model("contenttypes", "ContentType").objects.using(database)
+    permissions = apps.get_model("auth", "Permission").objects.using(database)
+    groups = apps.get_model("auth", "Group").objects.using(database)
+    archive, _ = content_types.get_or_create(app_label="orthancproxy", model="archive")
+    made = {
+        codename: permissions.get_or_create(content_type=archive, codename=codename, defaults={"name": name})[0]
+        for codename, name in PERMISSIONS.items()
+    }
+    for name, codenames in GROUPS.items():
+        group, _ = groups.get_or_create(name=name)
+        group.permissions.add(*(made[codename] for codename in codenames))
+
+
+class Migration(migrations.Migration):
+    dependencies = [
+        ("orthancproxy", "0002_access_and_audit"),
+        ("auth", "0012_alter_user_first_name_max_length"),
+        ("contenttypes", "0002_remove_content_type_name"),
+    ]
+    operations = [migrations.RunPython(make_groups, migrations.RunPython.noop)]

@@ -1,0 +1,158 @@
+"""Deleting a resource with all below it. Orthanc removes the parents that become empty by itself.
+
+To a caller with a scope, the archive is what the scope shows: a patient with hidden studies is deleted study by study,
+and is gone for the caller when none is left to be seen.
+"""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from orthancproxy.access.actions import Action
+from orthancproxy.archive import storage
+from orthancproxy.archive.levels import Level
+from orthancproxy.archive.plan import LevelPlan, Needs
+from orthancproxy.archive.records import Resource
+from orthancproxy.archive.values import integer
+from orthancproxy.errors import ArchiveProtocolError, ArchiveUnavailable, NotFound
+from orthancproxy.resolvers.context import RequestContext
+from orthancproxy.resolvers.hierarchy import look_up
+from orthancproxy.resolvers.operations import Event, Record, reading, recorded
+from orthancproxy.resolvers.trail import subject_of
+
+_PARENT, _STUDIES = "parent", "studies"
+
+
+@dataclass(frozen=True, slots=True)
+class Deleted:
+    """A resource that is gone, or one that is left: where it is, and its Orthanc id."""
+
+    level: Level
+    orthanc_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Deletion:
+    """What went, the resource first and then the parents that it left empty; and the nearest parent that is left."""
+
+    dry_run: bool
+    deleted: tuple[Deleted, ...]
+    instances_count: int
+    remaining_ancestor: Deleted | None
+
+
+def delete(context: RequestContext, level: Level, orthanc_id: str, *, dry_run: bool = False) -> Deletion:
+    """Delete a resource, or tell what that would do. Raises NotFound, also for a resource of another level."""
+    if dry_run:
+        with reading(context, Action.DELETE) as read:
+            line = _line(context, level, orthanc_id)
+            read([_study_or_patient(line)])
+            return _result(line, _foretell(line), _counts(line[0]), dry_run=True)
+    with recorded(context, Action.DELETE, Event.DELETION, f"{level.path}/{orthanc_id}") as record:
+        line = _line(context, level, orthanc_id)
+        remaining = _carry_out(context, line, record)
+        return _result(line, remaining, record.counts, dry_run=False)
+
+
+def _line(context: RequestContext, level: Level, orthanc_id: str) -> list[Resource]:
+    """The resource, its parent, and so up to the patient, each with what `_counts` reads. Raises NotFound."""
+    plan = _counted(Level.PATIENT)
+    if level is Level.PATIENT:
+        plan = _counted(level, **{_STUDIES: _counted(Level.STUDY)})
+    for below in Level.PATIENT.below[: level.depth]:
+        plan = _counted(below, **{_PARENT: plan})
+    line = look_up(context, plan, [orthanc_id])
+    if not line:
+        raise _not_found(level)
+    while above := line[-1].links.get(_PARENT):
+        line.append(above)
+    return line
+
+
+def _foretell(line: Sequence[Resource]) -> Deleted | None:
+    """The nearest parent that has other children."""
+    for above in line[1:]:
+        if _counts(above)[above.level.child.path] != 1:
+            return Deleted(above.level, above.orthanc_id)
+    return None
+
+
+def _carry_out(context: RequestContext, line: Sequence[Resource], record: Record) -> Deleted | None:
+    """Delete the resource; return the nearest parent that the caller can still see.
+
+    `record` is written with what is to go first; after that, its counts are of what is known to have gone.
+    """
+    resource, is_confined = line[0], context.caller.scope.is_confined
+    studies = resource.links.get(_STUDIES, ())
+    record.subjects = [subject_of(study) for study in studies] or [subject_of(_study_or_patient(line))]
+    record.counts = _counts(resource)
+    record.intend()
+    gone = record.counts = Counter[str]()
+    remaining = None
+    # never a patient as a whole, of whom some may be hidden
+    for target in studies if is_confined and resource.level is Level.PATIENT else [resource]:
+        try:
+            remaining = _delete(context, target)
+        except NotFound:
+            continue  # somebody else deleted it just now
+        gone.update(_counts(target))
+        gone.update(above.path for above in target.level.above if above.depth > _depth(remaining))
+    if not gone:
+        raise _not_found(resource.level)
+    if remaining is None or resource.level is Level.PATIENT:
+        return None
+    is_hidden = is_confined and remaining.level is Level.PATIENT and not _is_visible(context, remaining.orthanc_id)
+    return None if is_hidden else remaining
+
+
+def _delete(context: RequestContext, resource: Resource) -> Deleted | None:
+    """Delete a resource, once; return the nearest parent that is left."""
+    try:
+        remaining = storage.delete(context.client, resource.level, resource.orthanc_id)
+    except (ArchiveUnavailable, ArchiveProtocolError) as error:
+        raise type(error)(f"{error.message} It may have deleted it all the same.") from error
+    return Deleted(*remaining) if remaining else None
+
+
+def _is_visible(context: RequestContext, patient: str) -> bool:
+    return bool(look_up(context, LevelPlan(level=Level.PATIENT), [patient]))
+
+
+def _study_or_patient(line: Sequence[Resource]) -> Resource:
+    """What tells whose data it is."""
+    return next(one for one in line if one.level in (Level.STUDY, Level.PATIENT))
+
+
+def _counted(level: Level, **links: LevelPlan) -> LevelPlan:
+    """A plan with how much there is below."""
+    return LevelPlan(level=level, needs=Needs(frozenset(_count_of(level, below) for below in level.below)), links=links)
+
+
+def _count_of(level: Level, below: Level) -> str:
+    """The keyword of how many of a lower level there are below a resource (PS3.4 section C.6.1.1)."""
+    return f"NumberOf{level.value}Related{below.path.capitalize()}"
+
+
+def _counts(resource: Resource) -> Mapping[str, int]:
+    """How many there are of which level, with the resource itself."""
+    below = {one.path: integer(resource.tags.get(_count_of(resource.level, one))) or 0 for one in resource.level.below}
+    return {resource.level.path: 1, **below}
+
+
+def _depth(remaining: Deleted | None) -> int:
+    return remaining.level.depth if remaining else -1
+
+
+def _result(
+    line: Sequence[Resource], remaining: Deleted | None, counts: Mapping[str, int], *, dry_run: bool
+) -> Deletion:
+    return Deletion(
+        dry_run=dry_run,
+        deleted=tuple(Deleted(one.level, one.orthanc_id) for one in line if one.level.depth > _depth(remaining)),
+        instances_count=counts[Level.INSTANCE.path],
+        remaining_ancestor=remaining,
+    )
+
+
+def _not_found(level: Level) -> NotFound:
+    return NotFound(f"There is no such {level.value.lower()}.")

@@ -1,0 +1,117 @@
+"""What all operations share: the caller is authorized, and what was done is written down (`orthancproxy.audit`)."""
+
+import logging
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+
+from orthancproxy import audit
+from orthancproxy.access.actions import Action
+from orthancproxy.access.policy import authorize
+from orthancproxy.archive.records import Resource
+from orthancproxy.audit import Subject
+from orthancproxy.models import AuditEvent
+from orthancproxy.resolvers.context import RequestContext
+from orthancproxy.resolvers.trail import code_of, outcome_of
+
+logger = logging.getLogger(__name__)
+
+Event = AuditEvent.Event
+Outcome = AuditEvent.Outcome
+
+
+@contextmanager
+def reading(
+    context: RequestContext, action: Action | None = Action.VIEW, event: AuditEvent.Event = Event.ACCESSED
+) -> Iterator[Callable[[Iterable[Resource]], None]]:
+    """Authorize a caller to read; what is yielded takes the records that were read.
+
+    `conclude` writes it down, once for all that a request reads. Without an action, everybody may.
+    """
+    read = context.trail.begin(event, context.operation)
+    try:
+        if action is not None:
+            authorize(context.caller, action)
+        yield read.add
+    except Exception as error:
+        read.fail(error)
+        raise
+
+
+class Record:
+    """What is to be written down of one operation while it is carried out."""
+
+    def __init__(self, context: RequestContext, event: AuditEvent.Event, target: str) -> None:
+        self.subjects: Iterable[Subject] = ()
+        self.counts: Mapping[str, int] = {}
+        self.outcome = Outcome.SUCCESS  # where no error says otherwise
+        self.intention: AuditEvent | None = None
+        self._context = context
+        self._event = event
+        self._target = target
+        self._started = time.perf_counter()
+
+    def intend(self) -> None:
+        """Write down what is about to be done. When that fails, nothing may be done."""
+        self.intention = self.write(Outcome.INTENDED)
+
+    def write(self, outcome: AuditEvent.Outcome, error_code: str = "") -> AuditEvent:
+        """Write down how far it is."""
+        return audit.write(
+            self._context.author,
+            self._event,
+            self._context.operation,
+            outcome,
+            error_code=error_code,
+            duration=time.perf_counter() - self._started,
+            target=self._target,
+            subjects=self.subjects,
+            counts=self.counts,
+            intention=self.intention,
+        )
+
+
+@contextmanager
+def recorded(
+    context: RequestContext,
+    action: Action,
+    event: AuditEvent.Event,
+    target: str = "",
+    patient_id: str | None = None,
+) -> Iterator[Record]:
+    """Authorize a caller to do something, and write down what became of it, also where it is denied or fails.
+
+    What changes the archive calls `intend` before it does.
+    """
+    context.trail.is_empty = False
+    record = Record(context, event, target)
+    try:
+        authorize(context.caller, action, patient_id)
+        yield record
+    except Exception as error:
+        record.write(outcome_of(error), code_of(error))
+        raise
+    try:
+        record.write(record.outcome)
+    except Exception:
+        if record.intention is None:
+            raise
+        # it is done, and the caller is to know: the intention stays without an outcome
+        logger.exception("the outcome can't be written to the audit", extra={"intention": record.intention.pk})
+
+
+def conclude(context: RequestContext, error: BaseException | None = None) -> None:
+    """Write down what a request has read; or how it failed, where it came to no operation at all."""
+    if context.trail.is_empty and error is not None:
+        context.trail.begin(Event.ACCESSED, context.operation).fail(error)
+    for event, read in context.trail.readings.items():
+        audit.write(
+            context.author,
+            event,
+            ", ".join(read.operations),
+            read.outcome,
+            error_code=read.error_code,
+            duration=time.perf_counter() - read.started,
+            subjects=read.subjects,
+            counts=read.counts,
+        )

@@ -1,0 +1,226 @@
+"""The types of the audit: who did what, as it was written down."""
+
+import datetime
+import re
+from collections.abc import Iterator
+from ipaddress import ip_address
+from typing import Any, cast
+
+import strawberry
+import strawberry_django
+from django.db.models import Q, QuerySet
+from django.utils.timezone import is_naive, make_aware
+from strawberry.scalars import JSON
+from strawberry_django.optimizer import OptimizerConfig, optimize
+from strawberry_django.ordering import Ordering, apply_ordering
+from strawberry_django.pagination import OffsetPaginated, OffsetPaginationInput
+
+from orthancproxy.audit_messages import event_code
+from orthancproxy.errors import InvalidRequest
+from orthancproxy.models import AuditEvent as Event
+from orthancproxy.models import AuditSubject as Subject
+from orthancproxy.resolvers.auditing import get_audit_events
+from schema.context import Info, gateway
+from schema.descriptions import describe_enum, describe_filter
+from schema.threads import in_thread
+
+# databases refuse to look for it
+UNSPEAKABLE = re.compile("[\x00\ud800-\udfff]")
+
+EVENTS = {
+    Event.Event.ACCESSED: "Records were read: DICOM Instances Accessed.",
+    Event.Event.TRANSFERRED: "Files, pictures or archives were sent: DICOM Instances Transferred.",
+    Event.Event.IMPORT: "Files were uploaded: Import.",
+    Event.Event.DELETION: "Something was deleted: DICOM Study Deleted, or Accessed where it was less than a study.",
+    Event.Event.LOGIN: "Somebody logged in, or tried to: User Authentication.",
+    Event.Event.LOGOUT: "Somebody logged out: User Authentication.",
+    Event.Event.AUDIT_LOG_USED: "The audit was read: Audit Log Used.",
+}
+OUTCOMES = {
+    Event.Outcome.INTENDED: "It was begun. An event of its own tells how it ended; if none does, nobody knows.",
+    Event.Outcome.SUCCESS: "It was done.",
+    Event.Outcome.DENIED: "The caller may not do this, or was not known.",
+    Event.Outcome.FAILED: "It could not be done.",
+}
+AUTHENTICATIONS = {
+    Event.Authentication.NONE: "It was not known.",
+    Event.Authentication.SESSION: "By a log-in with a password.",
+    Event.Authentication.API_TOKEN: "By a token of the gateway's.",
+    Event.Authentication.OPENID_CONNECT: "By a token of an OpenID Connect provider's.",
+}
+describe_enum(
+    strawberry.enum(Event.Event, name="AuditEventKind", description="What was done, as DICOM PS3.15 A.5.3 has it."),
+    EVENTS,
+)
+describe_enum(strawberry.enum(Event.Outcome, name="AuditOutcome", description="How it ended."), OUTCOMES)
+describe_enum(
+    strawberry.enum(Event.Authentication, name="AuditAuthentication", description="How it was known who asked."),
+    AUTHENTICATIONS,
+)
+
+
+@strawberry_django.type(Subject, name="AuditSubject", description="A patient, or a study, that an event is about.")
+class AuditSubject:
+    """`orthancproxy.models.AuditSubject`."""
+
+    @strawberry.field(description="PatientID; null where it has none.")
+    def patient_id(root: strawberry.Parent[Subject]) -> str | None:  # noqa: N805
+        """Read it."""
+        return root.patient_id or None
+
+    @strawberry.field(name="studyInstanceUID", description="StudyInstanceUID; null where it is about the patient.")
+    def study_instance_uid(root: strawberry.Parent[Subject]) -> strawberry.ID | None:  # noqa: N805
+        """Read it."""
+        return strawberry.ID(root.study_instance_uid) if root.study_instance_uid else None
+
+    @classmethod
+    def get_queryset(cls, queryset: QuerySet[Subject], info: Info) -> QuerySet[Subject]:
+        """Put them in the order that they were written in."""
+        return queryset.order_by("pk")
+
+
+@strawberry_django.type(Event, name="AuditEvent", description="What somebody did, or tried to do.")
+class AuditEvent:
+    """`orthancproxy.models.AuditEvent`."""
+
+    id: strawberry.ID = strawberry_django.field(description="It grows with each event.")
+    at: datetime.datetime = strawberry_django.field(description="When it was written down.")
+    event: Event.Event = strawberry_django.field(description="What was done.")
+    operation: str = strawberry_django.field(description="Root fields of GraphQL, or the method and route of REST.")
+    outcome: Event.Outcome = strawberry_django.field(description="How it ended.")
+    authentication: Event.Authentication = strawberry_django.field(description="How it was known who asked.")
+    address: str | None = strawberry_django.field(description="The IP address that the request came from.")
+    duration_ms: float = strawberry_django.field(description="How long it took, in milliseconds.")
+    counts: JSON = strawberry_django.field(description='How many there were of what, such as `{"studies": 2}`.')
+    subjects: list[AuditSubject] = strawberry_django.field(description="Whom and what it was about.")
+
+    @strawberry.field(description="EventID by PS3.15 A.5.3, such as `110105`.")
+    def code(root: strawberry.Parent[Event]) -> str:  # noqa: N805
+        """Look it up."""
+        return event_code(root).value
+
+    @strawberry.field(description="The code of the error, as the caller got it; null when there was none.")
+    def error_code(root: strawberry.Parent[Event]) -> str | None:  # noqa: N805
+        """Read it."""
+        return root.error_code or None
+
+    @strawberry.field(description="Who asked; null for nobody, and where a token was not accepted.")
+    def username(root: strawberry.Parent[Event]) -> str | None:  # noqa: N805
+        """Read it."""
+        return root.username or None
+
+    @strawberry.field(description="It finds the request in the log.")
+    def request_id(root: strawberry.Parent[Event]) -> str | None:  # noqa: N805
+        """Read it."""
+        return root.request_id or None
+
+    @strawberry.field(description="What the caller named, such as `series/<Orthanc id>`; null when it was nothing.")
+    def target(root: strawberry.Parent[Event]) -> str | None:  # noqa: N805
+        """Read it."""
+        return root.target or None
+
+    @strawberry.field(description="Of an outcome: the id of the event that announced it.")
+    def intention_id(root: strawberry.Parent[Event]) -> strawberry.ID | None:  # noqa: N805
+        """Read it."""
+        return strawberry.ID(str(root.intention_id)) if root.intention_id else None
+
+
+@strawberry_django.filter_type(Event, name="AuditEventFilter", description="Every given field must match.")
+class AuditEventFilter:
+    """Matches events, all but `operation` to the letter."""
+
+    outcome: Event.Outcome | None = strawberry_django.filter_field(description="How it ended.")
+    username: str | None = strawberry_django.filter_field(description="Who asked; empty for nobody.")
+    request_id: str | None = strawberry_django.filter_field(description="The request that it was part of.")
+    target: str | None = strawberry_django.filter_field(description="What the caller named.")
+
+    @strawberry_django.filter_field(description="From then on.")
+    def since(self, value: datetime.datetime, prefix: str) -> Q:
+        """Compare times."""
+        return Q(**{f"{prefix}at__gte": _aware(value)})
+
+    @strawberry_django.filter_field(description="Before then.")
+    def until(self, value: datetime.datetime, prefix: str) -> Q:
+        """Compare times."""
+        return Q(**{f"{prefix}at__lt": _aware(value)})
+
+    @strawberry_django.filter_field(description="What was done: one of these.")
+    def events(self, value: list[Event.Event], prefix: str) -> Q:
+        """Compare with each."""
+        return Q(**{f"{prefix}event__in": value})
+
+    @strawberry_django.filter_field(description="A part of it, such as `deleteStudy`; case is ignored.")
+    def operation(self, value: str, prefix: str) -> Q:
+        """Look for it."""
+        return Q(**{f"{prefix}operation__icontains": value})
+
+    @strawberry_django.filter_field(description="An IP address.")
+    def address(self, value: str, prefix: str) -> Q:
+        """Compare addresses; raises InvalidRequest for what is none."""
+        try:
+            return Q(**{f"{prefix}address": str(ip_address(value))})
+        except ValueError as error:
+            raise InvalidRequest("This is not an IP address.") from error
+
+    @strawberry_django.filter_field(description="It was about this patient, or a study of theirs.")
+    def patient_id(self, value: str, prefix: str) -> Q:
+        """Look among the subjects; a join would find an event once for each study."""
+        return Q(**{f"{prefix}pk__in": Subject.objects.filter(patient_id=value).values("event")})
+
+    @strawberry_django.filter_field(name="studyInstanceUID", description="It was about this study.")
+    def study_instance_uid(self, value: strawberry.ID, prefix: str) -> Q:
+        """Look among the subjects."""
+        return Q(**{f"{prefix}pk__in": Subject.objects.filter(study_instance_uid=value).values("event")})
+
+    @strawberry_django.filter_field(description="It was begun, and no event tells how it ended; or not so.")
+    def is_unfinished(self, value: bool, prefix: str) -> Q:
+        """Look for the outcome."""
+        unfinished = Q(**{f"{prefix}outcome": Event.Outcome.INTENDED, f"{prefix}conclusion__isnull": True})
+        return unfinished if value else ~unfinished
+
+
+@strawberry_django.order_type(Event, name="AuditEventOrder", description="What to order by: one field.")
+class AuditEventOrder:
+    """Orders events."""
+
+    at: Ordering = strawberry_django.order_field(description="When it was.")
+    username: Ordering = strawberry_django.order_field(description="Who asked.")
+    duration_ms: Ordering = strawberry_django.order_field(description="How long it took.")
+
+
+describe_filter(AuditEventFilter)
+
+
+async def find_events(
+    info: Info,
+    filters: AuditEventFilter | None,
+    ordering: list[AuditEventOrder] | None,
+    pagination: OffsetPaginationInput | None,
+) -> OffsetPaginated[AuditEvent]:
+    """The events of a page, the newest first unless ordered otherwise.
+
+    The optimizer is called here and is no extension of the schema: as one it would be asked about every field of
+    every instance that the archive lists.
+    """
+    events = await in_thread(get_audit_events)(gateway(info))
+    if any(UNSPEAKABLE.search(text) for text in _texts(filters)):
+        raise InvalidRequest("No text of the audit has such a character in it.")
+    events = strawberry_django.filters.apply(filters, events, info)
+    events = apply_ordering(cast("Any", AuditEventOrder), cast("Any", ordering), info, events.order_by("-at"))
+    # pages need an order in which no two are equal
+    events = events.order_by(*events.query.order_by, "-pk")
+    # the resolvers above read columns that it does not know of
+    events = optimize(events, info, config=OptimizerConfig(enable_only=False))
+    return OffsetPaginated.resolve_paginated(events, info=info, pagination=pagination)
+
+
+def _texts(filters: AuditEventFilter | None) -> Iterator[str]:
+    for value in vars(filters).values() if filters else ():
+        if isinstance(value, str):
+            yield value
+        elif isinstance(value, AuditEventFilter):
+            yield from _texts(value)
+
+
+def _aware(given: datetime.datetime) -> datetime.datetime:
+    return make_aware(given) if is_naive(given) else given

@@ -1,0 +1,57 @@
+"""The types of deleting."""
+
+from typing import cast
+
+import strawberry
+from strawberry.relay import to_base64
+
+from orthancproxy.archive.levels import Level
+from orthancproxy.resolvers import deletion
+from orthancproxy.resolvers.hierarchy import get_by_orthanc_id
+from schema.context import Info, gateway
+from schema.descriptions import describe_enum
+from schema.selection import Selection
+from schema.threads import in_thread
+from schema.types import Node
+
+LEVELS = {
+    Level.PATIENT: "A patient.",
+    Level.STUDY: "A study of a patient.",
+    Level.SERIES: "A series of a study.",
+    Level.INSTANCE: "An instance of a series.",
+}
+describe_enum(strawberry.enum(Level, description="A level of the DICOM hierarchy."), LEVELS)
+
+
+@strawberry.type(description="A resource that is deleted.")
+class DeletedResource:
+    """`orthancproxy.resolvers.deletion.Deleted`."""
+
+    level: Level = strawberry.field(description="Where it was in the hierarchy.")
+    orthanc_id: strawberry.ID = strawberry.field(description="Orthanc's id.")
+
+
+@strawberry.type(description="What was deleted, or what would be.")
+class DeletePayload:
+    """`orthancproxy.resolvers.deletion.Deletion`."""
+
+    dry_run: bool = strawberry.field(description="Whether nothing was deleted.")
+    deleted: list[DeletedResource] = strawberry.field(
+        description="The resource, then the parents that it leaves empty, the nearest first."
+    )
+    instances_count: int = strawberry.field(description="How many instances that is.")
+
+    @strawberry.field(description="The global ids of the same, to be dropped from a cache.")
+    def deleted_ids(root: strawberry.Parent[deletion.Deletion]) -> list[strawberry.ID]:  # noqa: N805
+        """Make them."""
+        return [strawberry.ID(to_base64(one.level.value, one.orthanc_id)) for one in root.deleted]
+
+    @strawberry.field(description="The nearest parent that is still there; null when the patient went too.")
+    async def remaining_ancestor(root: strawberry.Parent[deletion.Deletion], info: Info) -> Node | None:  # noqa: N805
+        """Look it up in the archive."""
+        remaining = root.remaining_ancestor
+        if remaining is None:
+            return None
+        plan = Selection(info).resource(remaining.level)
+        found = await in_thread(get_by_orthanc_id)(gateway(info), plan, remaining.orthanc_id)
+        return cast("Node | None", found)

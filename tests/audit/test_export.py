@@ -1,0 +1,158 @@
+"""The audit is written whole, oldest first, in constant memory, and goes on where it ended."""
+
+import subprocess
+import sys
+from datetime import UTC, datetime, timedelta
+from io import StringIO
+from pathlib import Path
+
+import pytest
+from django.core.management import CommandError, call_command
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
+from lxml import etree
+
+from orthancproxy.audit import Subject
+from orthancproxy.management.commands import export_audit
+from orthancproxy.models import AuditEvent
+from tests.audit.events import record
+
+Event, Outcome = AuditEvent.Event, AuditEvent.Outcome
+INTENT = {"event": Event.DELETION, "outcome": Outcome.INTENDED}
+
+pytestmark = pytest.mark.django_db
+
+
+def export(*arguments: str) -> tuple[list[etree._Element], int]:
+    """The messages, and the id to go on from."""
+    output, errors = StringIO(), StringIO()
+    call_command("export_audit", *arguments, stdout=output, stderr=errors)
+    return [etree.fromstring(line.encode()) for line in output.getvalue().splitlines()], int(errors.getvalue())
+
+
+def exported(*arguments: str) -> list[str]:
+    """The operations of the messages."""
+    return [
+        str(message.findtext("ParticipantObjectIdentification[last()]/ParticipantObjectName"))
+        for message in export(*arguments)[0]
+    ]
+
+
+def test_the_oldest_is_first_and_the_next_run_goes_on_after_the_last() -> None:
+    for operation in "abc":
+        last = record(operation=operation)
+    assert exported() == ["a", "b", "c"]
+    assert export()[1] == last.pk
+    assert exported("--after-id", str(last.pk)) == []
+    assert export("--after-id", str(last.pk))[1] == last.pk
+    record(operation="d")
+    assert exported("--after-id", str(last.pk)) == ["d"]
+
+
+def test_an_empty_audit_is_no_message() -> None:
+    assert export() == ([], 0)
+
+
+def test_since_is_included_and_until_is_not() -> None:
+    for day in (1, 2, 3):
+        record(operation=str(day), at=datetime(2026, 1, day, tzinfo=UTC))
+    assert exported("--since", "2026-01-02T00:00:00Z") == ["2", "3"]
+    assert exported("--until", "2026-01-02T00:00:00Z") == ["1"]
+    assert exported("--since", "2026-01-02T09:00:00+09:00", "--until", "2026-01-03T00:00:00Z") == ["2"]
+    # a day is midnight in the time zone of the server
+    assert exported("--since", "2025-12-30", "--until", "2026-01-05") == ["1", "2", "3"]
+
+
+@pytest.mark.parametrize("option", ["--since", "--until"])
+@pytest.mark.parametrize("value", ["", "yesterday", "2026-13-01", "2026-01-01T25:00", "1767225600000000000"])
+def test_what_is_no_date_is_refused(option: str, value: str) -> None:
+    with pytest.raises(CommandError, match="is no date and time such as 2026-01-31"):
+        export(option, value)
+
+
+@pytest.mark.parametrize("value", ["x", "-1", "1.5", "１"])
+def test_what_is_no_id_is_refused(value: str) -> None:
+    with pytest.raises(CommandError, match="is no id"):
+        export(f"--after-id={value}")
+
+
+def test_an_intention_is_told_once_by_its_outcome() -> None:
+    intention = record(**INTENT, operation="intended")
+    record(event=Event.DELETION, outcome=Outcome.FAILED, operation="ended", intention=intention)
+    assert exported() == ["ended"]
+
+
+def test_an_intention_without_an_outcome_is_told() -> None:
+    record(Subject("1", "1.2.3"), **INTENT, operation="intended")
+    [message], _ = export()
+    assert message[0].get("EventOutcomeIndicator") == "12"
+    assert message[0].findtext("EventOutcomeDescription") == "It was begun; how it ended is not known."
+
+
+def test_what_just_happened_waits_for_the_next_run() -> None:
+    """A younger event may be committed after one with a higher id, which would be skipped for good."""
+    now = timezone.now()
+    first = record(operation="old")
+    record(operation="young", at=now - timedelta(seconds=30))
+    record(operation="old, after the young one", at=now - timedelta(seconds=90))
+    assert exported() == ["old"]
+    assert export()[1] == first.pk
+    assert exported("--until", now.isoformat()) == ["old", "young", "old, after the young one"]
+
+
+def test_an_event_of_the_future_holds_nothing_up() -> None:
+    record(operation="wrong clock", at=timezone.now() + timedelta(days=3650))
+    record(operation="after it")
+    assert exported() == ["wrong clock", "after it"]
+
+
+def test_the_number_of_queries_grows_with_the_chunks_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(export_audit, "AT_ONCE", 10)
+    for _ in range(40):
+        record(Subject("1", "1.2.3"), Subject("1", "1.2.4"))
+    with CaptureQueriesContext(
+        connection,
+    ) as queries:
+        assert len(export()[0]) == 40
+    # what is too young, the events, and the subjects of each ten
+    assert len(queries) == 2 + 4
+
+
+def test_a_file_is_appended_to_in_utf_8(tmp_path: Path) -> None:
+    file = tmp_path / "audit.log"
+    first = record(operation="홍길동")
+    assert export("--output", str(file)) == ([], first.pk)
+    record(operation="second")
+    assert export("--output", str(file), "--after-id", str(first.pk))[0] == []
+    lines = file.read_bytes().decode().splitlines()
+    assert len(lines) == 2
+    assert "홍길동" in lines[0]
+    assert "second" in lines[1]
+
+
+@pytest.mark.parametrize("file", ["/nowhere/audit.log", "/dev/full"])
+def test_what_can_not_be_written_is_an_error_without_an_id_to_go_on_from(file: str) -> None:
+    record()
+    errors = StringIO()
+    with pytest.raises(CommandError, match="can't be written"):
+        call_command("export_audit", "--output", file, stderr=errors)
+    assert errors.getvalue() == ""
+
+
+def test_the_source_is_called_what_one_likes() -> None:
+    record()
+    [message], _ = export("--source", "PACS 1")
+    assert message.find("AuditSourceIdentification").attrib == {"AuditSourceID": "PACS 1"}  # type: ignore[union-attr]
+
+
+def test_standard_output_is_utf_8_in_any_locale() -> None:
+    code = (
+        "import io, sys; sys.stdout = io.TextIOWrapper(sys.stdout.buffer, encoding='euc-kr');"
+        "from pathlib import Path; from contextlib import ExitStack;"
+        "from orthancproxy.management.commands.export_audit import Command;"
+        "stack = ExitStack(); write = Command()._writer(stack, None); write('홍 é'); stack.close()"
+    )
+    setup = "import os, django; os.environ.setdefault('DJANGO_SETTINGS_MODULE', 'orthancproxy.project.settings');"
+    ran = subprocess.run([sys.executable, "-c", f"{setup}django.setup();{code}"], capture_output=True, check=True)
+    assert ran.stdout.decode().strip() == "홍 é"
