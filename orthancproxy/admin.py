@@ -68,7 +68,7 @@ class AuditEventAdmin(_Events):
         *("at", "event", "code", "operation", "outcome", "error_code", "username", "authentication", "address"),
         *("request_id", "duration_ms", "target", "counts", "subjects", "intention", "conclusion"),
     )
-    list_display = ("at", "event", "operation", "outcome", "error_code", "username", "address", "target", "request_id")
+    list_display = ("at", "event", "operation", "outcome", "error_code", "username", "address")
     list_filter = ("event", "outcome", "authentication")
     ordering = ("-at", "-pk")
     # words that have no index are looked for in all rows

@@ -59,12 +59,14 @@ class GraphQLView(AsyncGraphQLView[GraphQLContext, None]):
     ) -> ExecutionResult:
         """Carry an operation out, and write down what it read before it is told."""
         result = await super().execute_single(request, request_adapter, sub_response, context, root_value, request_data)
-        failed = original(next((error for error in result.errors or () if error.path), None))
-        if context.gateway.trail.is_empty and failed is None:
-            # nothing but the schema itself was asked for
+        failures = {
+            str(error.path[0]): cause for error in result.errors or () if error.path and (cause := original(error))
+        }
+        if not failures and not context.gateway.trail.readings:
+            # what changed the archive is written down already, and what is in the schema, anybody may know
             return result
         try:
-            await in_thread(conclude)(context.gateway, failed)
+            await in_thread(conclude)(context.gateway, failures)
         except Exception as error:  # noqa: BLE001 - whatever the database raises: it is masked, and logged
             return ExecutionResult(None, [GraphQLError(str(error), original_error=error)])
         return result

@@ -27,12 +27,14 @@ def authenticate(request: HttpRequest) -> Caller:
     have forged the request. Both are written to the audit.
     """
     started = time.perf_counter()
+    caller = Caller()
     try:
-        return _caller(request)
+        caller = _caller(request)
+        _check_forgery(request, caller)
     except GatewayError as error:
         is_forged = isinstance(error, PermissionDenied)
         audit.write(
-            author(request, Caller()),
+            author(request, caller),
             AuditEvent.Event.LOGIN,
             f"{request.method} {request.path}",
             AuditEvent.Outcome.DENIED if is_forged else AuditEvent.Outcome.FAILED,
@@ -40,6 +42,7 @@ def authenticate(request: HttpRequest) -> Caller:
             duration=time.perf_counter() - started,
         )
         raise
+    return caller
 
 
 def author(request: HttpRequest, caller: Caller) -> audit.Author:
@@ -62,9 +65,7 @@ def _caller(request: HttpRequest) -> Caller:
         return _bearer(token.strip())
     user = getattr(request, "user", None)
     if user is not None and user.is_authenticated:
-        _check_csrf_token(request)
         return caller_of_user(user, Authentication.SESSION)
-    _check_origin(request)
     return anonymous()
 
 
@@ -86,14 +87,21 @@ def _bearer(token: str) -> Caller:
     return caller_of_user(known.user, Authentication.API_TOKEN)
 
 
-def _check_csrf_token(request: HttpRequest) -> None:
-    """Raise PermissionDenied unless a request that changes something has the session's token in `X-CSRFToken`.
-
-    The browser sends the session by itself, whatever page makes it send a request. It is not looked for in the form,
-    which may be gigabytes long.
-    """
+def _check_forgery(request: HttpRequest, caller: Caller) -> None:
+    """Raise PermissionDenied for what a page of somebody else may have made a browser send; it sends no tokens."""
     if request.method in SAFE_METHODS:
         return
+    if caller.authentication == Authentication.SESSION:
+        _check_csrf_token(request)
+    elif caller.authentication == Authentication.NONE:
+        _check_origin(request)
+
+
+def _check_csrf_token(request: HttpRequest) -> None:
+    """Raise PermissionDenied unless a request with a session has its token in `X-CSRFToken`.
+
+    It is not looked for in the form, which may be gigabytes long.
+    """
     request.POST = QueryDict()
     check = CsrfViewMiddleware(lambda _: HttpResponse())
     check.process_request(request)
@@ -109,7 +117,7 @@ def _check_origin(request: HttpRequest) -> None:
     Every browser tells the origin (RFC 6454) with a request that may change something; programs need not.
     """
     origin = request.headers.get("Origin")
-    if origin is None or request.method in SAFE_METHODS:
+    if origin is None:
         return
     own = f"{request.scheme}://{request.get_host()}"
     trusted = {own, *conf.ORTHANC_CORS_ORIGINS, *settings.CSRF_TRUSTED_ORIGINS}

@@ -2,7 +2,7 @@
 
 from django.contrib import admin
 from django.contrib.auth.views import LogoutView
-from django.urls import include, path
+from django.urls import include, path, reverse_lazy
 
 from orthancproxy import health
 from orthancproxy.project.login import LoginView
@@ -12,6 +12,9 @@ handler400 = "orthancproxy.error_responses.bad_request"
 handler403 = "orthancproxy.error_responses.permission_denied"
 handler404 = "orthancproxy.error_responses.not_found"
 handler500 = "orthancproxy.error_responses.server_error"
+
+admin.site.site_header = admin.site.site_title = "Orthanc gateway"
+admin.site.site_url = reverse_lazy("graphql")  # type: ignore[assignment]  # text, when it is asked for
 
 urlpatterns = [
     path("graphql/", graphql_view(), name="graphql"),

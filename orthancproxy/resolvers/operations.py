@@ -35,6 +35,7 @@ def reading(
         yield read.add
     except Exception as error:
         read.fail(error)
+        context.trail.failures.append(error)
         raise
 
 
@@ -83,12 +84,12 @@ def recorded(
 
     What changes the archive calls `intend` before it does.
     """
-    context.trail.is_empty = False
     record = Record(context, event, target)
     try:
         authorize(context.caller, action, patient_id)
         yield record
     except Exception as error:
+        context.trail.failures.append(error)
         record.write(outcome_of(error), code_of(error))
         raise
     try:
@@ -100,10 +101,11 @@ def recorded(
         logger.exception("the outcome can't be written to the audit", extra={"intention": record.intention.pk})
 
 
-def conclude(context: RequestContext, error: BaseException | None = None) -> None:
-    """Write down what a request has read; or how it failed, where it came to no operation at all."""
-    if context.trail.is_empty and error is not None:
-        context.trail.begin(Event.ACCESSED, context.operation).fail(error)
+def conclude(context: RequestContext, failures: Mapping[str, BaseException]) -> None:
+    """Write down what a request has read, and what failed before it came to that: errors by the names of operations."""
+    for operation, error in failures.items():
+        if error not in context.trail.failures:
+            context.trail.begin(Event.ACCESSED, operation).fail(error)
     for event, read in context.trail.readings.items():
         audit.write(
             context.author,

@@ -48,13 +48,12 @@ class Trail:
 
     def __init__(self) -> None:
         self.readings: dict[AuditEvent.Event, Reading] = {}
-        self.is_empty = True  # until anything is recorded of the request
+        self.failures: list[BaseException] = []  # of which it is known what they ended
         self._lock = threading.Lock()
 
     def begin(self, event: AuditEvent.Event, operation: str) -> Reading:
         """What is read under a code, with one more operation that reads."""
         with self._lock:
-            self.is_empty = False
             reading = self.readings.setdefault(event, Reading())
             reading.operations[operation] = None
         return reading

@@ -26,7 +26,7 @@ from orthancproxy.errors import InvalidRequest, NotFound
 from orthancproxy.orthanc.endpoints import ORTHANC_ID
 from orthancproxy.resolvers import hierarchy
 from orthancproxy.resolvers.context import RequestContext
-from orthancproxy.resolvers.operations import Event, conclude
+from orthancproxy.resolvers.operations import conclude
 from orthancproxy.rest import openapi
 from orthancproxy.rest.errors import exception_handler
 from orthancproxy.rest.serializers import (
@@ -103,7 +103,7 @@ class GatewayView(APIView):
     ) -> HttpResponseBase:
         """Write down what was read; keep patient data out of caches, where the answer does not say otherwise."""
         if self.context:
-            conclude(self.context, self.failure)
+            conclude(self.context, {self.context.operation: self.failure} if self.failure else {})
         final: HttpResponseBase = super().finalize_response(request, cast("Response", response), *args, **kwargs)
         final.headers.setdefault("Cache-Control", "private, no-store")
         return final
@@ -206,8 +206,5 @@ def _get_named(context: RequestContext, request: Request, parameter: str, plan: 
     get = hierarchy.get_by_orthanc_id if ORTHANC_ID.fullmatch(value) else hierarchy.get_by_identifier
     resource = get(context, plan, value)
     if resource is None:
-        missing = NotFound(f"There is no such {plan.level.value.lower()}.")
-        # the resolver has found nothing, which only here is an error
-        context.trail.begin(Event.ACCESSED, context.operation).fail(missing)
-        raise missing
+        raise NotFound(f"There is no such {plan.level.value.lower()}.")
     return resource

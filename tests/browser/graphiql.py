@@ -18,6 +18,8 @@ from playwright.sync_api import (
     sync_playwright,
 )
 
+from tests.browser.users import User, enter
+
 CHROMIUM = "/usr/bin/chromium"
 ARGUMENTS = (
     "--no-sandbox",
@@ -29,9 +31,10 @@ ARGUMENTS = (
     "--disable-sync",
     "--no-proxy-server",
     # what the routes below don't see would not find its host
-    "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
+    "--host-resolver-rules=MAP rebound.invalid 127.0.0.1, MAP * ~NOTFOUND, EXCLUDE 127.0.0.1, EXCLUDE localhost",
 )
-TIMEOUT = 15_000.0  # milliseconds
+TIMEOUT = 30_000.0  # milliseconds
+expect.set_options(timeout=TIMEOUT)
 WIDTH, HEIGHT = 1400, 900
 REPORT_VIOLATIONS = """
     document.addEventListener("securitypolicyviolation", (event) =>
@@ -75,9 +78,26 @@ class GraphiQL:
 
     def open(self, path: str = "/graphql/") -> None:
         """Load the page, and wait until it has the schema."""
-        with self.page.expect_response(lambda answer: _asks_for(answer, "IntrospectionQuery")):
+        with self._loading():
             self.page.goto(self._gateway + path)
-        expect(self.page.locator(".graphiql-query-editor .view-lines")).to_contain_text("query Hierarchy")
+        expect(self._query).to_contain_text("query Hierarchy")
+
+    def log_in(self, user: User) -> None:
+        """Follow the link to the login page, and come back as this user."""
+        self.page.get_by_role("link", name="Log in").click()
+        with self._loading():
+            enter(self.page, user)
+        expect(self._query).to_contain_text("{")
+
+    def log_out(self) -> None:
+        """Press the button, and wait until the page is as it was in the beginning."""
+        with self._loading():
+            self.page.get_by_role("button", name="Log out").click()
+        expect(self._query).to_contain_text("query Hierarchy")
+
+    def account(self) -> list[str]:
+        """Who is logged in, and what one can do about it."""
+        return self.page.locator(".graphiql-logo :is(.username, a, button)").all_inner_texts()
 
     def choose(self, operation: str) -> None:
         """Open the tab of an example."""
@@ -125,6 +145,16 @@ class GraphiQL:
         )
         expect(self.result.filter(has_text=text)).to_be_in_viewport()
 
+    @property
+    def _query(self) -> Locator:
+        return self.page.locator(".graphiql-query-editor .view-lines")
+
+    @contextmanager
+    def _loading(self) -> Iterator[None]:
+        """Wait until the page has the schema."""
+        with self.page.expect_response(lambda answer: _asks_for(answer, "IntrospectionQuery")):
+            yield
+
     def _wait_until_read(self, query: str) -> None:
         self.page.wait_for_function(HAS_READ, arg=query)
 
@@ -154,7 +184,8 @@ class GraphiQL:
             self.problems.append(f"{response.status} {response.url}")
 
     def _note_failure(self, request: Request) -> None:
-        if self._is_gateway(request):
+        # what the page itself breaks off, such as by leading to another one, is no failure
+        if self._is_gateway(request) and request.failure != "net::ERR_ABORTED":
             self.problems.append(f"{request.failure} {request.url}")
 
 

@@ -1,0 +1,104 @@
+"""A small archive that tests may destroy: it is filled again with what went."""
+
+import hashlib
+import json
+from dataclasses import dataclass
+from typing import Any, Self
+
+from strawberry.relay import to_base64
+
+from orthancproxy.sandbox.orthanc import LocalOrthanc
+from tests.corpus import ROOT, ask, instance, load
+
+PATIENTS, STUDIES, SERIES, INSTANCES = 3, 2, 2, 2
+LABEL = "ward-7"
+LABELLED = ((1, 1), (2, 1))  # patient and study
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """One resource of each level, each below the one before: their identifiers and their Orthanc ids."""
+
+    patient_id: str
+    study_uid: str
+    series_uid: str
+    sop_uid: str
+
+    @classmethod
+    def at(cls, patient: int, study: int = 1, series: int = 1, number: int = 1) -> Self:
+        """As `tests.corpus.instance` names them."""
+        uid = f"{ROOT}.{patient}.{study}"
+        return cls(f"P{patient:03d}", uid, f"{uid}.{series}", f"{uid}.{series}.{number}")
+
+    @property
+    def ids(self) -> dict[str, str]:
+        """Orthanc's ids by level, as its paths name the levels."""
+        names = [self.patient_id, self.study_uid, self.series_uid, self.sop_uid]
+        levels = ("patients", "studies", "series", "instances")
+        return {level: _orthanc_id(*names[: depth + 1]) for depth, level in enumerate(levels)}
+
+    @property
+    def variables(self) -> dict[str, Any]:
+        """What the queries of the table are given."""
+        ids = self.ids
+        return {
+            "patient": ids["patients"],
+            "study": ids["studies"],
+            "series": ids["series"],
+            "instance": ids["instances"],
+            "patientId": self.patient_id,
+            "studyUID": self.study_uid,
+            "seriesUID": self.series_uid,
+            "sopUID": self.sop_uid,
+            "node": to_base64("Study", ids["studies"]),
+            "nodes": [to_base64("Patient", ids["patients"]), to_base64("Series", ids["series"])],
+        }
+
+
+def _orthanc_id(*identifiers: str) -> str:
+    """Orthanc's id: SHA-1 of the identifiers from the patient's on."""
+    digest = hashlib.sha1("|".join(identifiers).encode(), usedforsecurity=False).hexdigest()
+    return "-".join(digest[start : start + 8] for start in range(0, 40, 8))
+
+
+NOWHERE = Target("NOBODY", "1.2.3.4.999", "1.2.3.4.999.1", "1.2.3.4.999.1.1")
+"""What nobody has stored."""
+
+
+class Archive:
+    """What is stored, and how to have it again."""
+
+    def __init__(self, orthanc: LocalOrthanc) -> None:
+        self.orthanc = orthanc
+        self.has_labels = tuple(map(int, orthanc.version.split(".")[:2])) >= (1, 12)
+        self._files = {
+            Target.at(patient, study, series, number).ids["instances"]: instance(patient, study, series, number)
+            for patient in range(1, PATIENTS + 1)
+            for study in range(1, STUDIES + 1)
+            for series in range(1, SERIES + 1)
+            for number in range(1, INSTANCES + 1)
+        }
+        self.patients = {Target.at(patient).ids["patients"] for patient in range(1, PATIENTS + 1)}
+        self.refill()
+
+    def ask(self, path: str, method: str = "GET") -> Any:
+        """What Orthanc itself answers."""
+        return json.loads(ask(self.orthanc, path, method) or b"null")
+
+    def refill(self) -> None:
+        """Have all files again, and no others."""
+        for patient in set(self.ask("/patients")) - self.patients:
+            self.ask(f"/patients/{patient}", "DELETE")
+        missing = self._files.keys() - set(self.ask("/instances"))
+        load(self.orthanc, [self._files[name] for name in sorted(missing)])
+        if self.has_labels:
+            for study in LABELLED:
+                self.ask(f"/studies/{Target.at(*study).ids['studies']}/labels/{LABEL}", "PUT")
+
+    def state(self) -> tuple[Any, Any]:
+        """What moves when anything is stored, deleted or changed."""
+        return self.ask("/statistics"), self.ask("/changes?last")
+
+    def disk_size(self, level: str, *orthanc_ids: str) -> int:
+        """How many bytes the files of these resources have."""
+        return sum(int(self.ask(f"/{level}/{one}/statistics")["DiskSize"]) for one in orthanc_ids)

@@ -1,0 +1,244 @@
+"""Everybody who may ask: each with a way to say who they are, and with what they may do."""
+
+import json
+import uuid
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import timedelta
+from functools import cached_property
+from importlib import import_module
+from typing import Any
+
+from django.apps import apps
+from django.contrib.auth.models import Group, User
+from django.db import connection
+from django.test import Client
+from django.test.client import ClientHandler
+from knox.models import get_token_model
+
+from orthancproxy.access.actions import Action
+from orthancproxy.models import AccessScope, AuditEvent
+from tests.access.archive import LABEL
+from tests.identity.provider import IdentityProvider
+
+Authentication = AuditEvent.Authentication
+Kind = AccessScope.Kind
+
+PASSWORD = "as good as any"
+ADDRESS = "127.0.0.1"  # of Django's test client
+ROLE_GROUPS = ["reader=Viewer", "sender=Uploader", "boss=Manager", "ward=Ward", "labelled=Labelled"]
+ROLES = {group: role for role, group in (pair.split("=") for pair in ROLE_GROUPS)}
+
+READING = frozenset({Action.VIEW, Action.DOWNLOAD})
+GROUPS: Mapping[str, frozenset[Action]] = {
+    "": frozenset(),
+    "Viewer": READING,
+    "Uploader": READING | {Action.UPLOAD},
+    "Manager": frozenset(Action),
+}
+SCOPES: Mapping[str, tuple[tuple[Kind, str], ...]] = {
+    "Ward": ((Kind.PATIENT_ID, "P001"), (Kind.PATIENT_ID, "W7-*")),
+    "Labelled": ((Kind.STUDY_LABEL, LABEL),),
+}
+
+
+# it reads all static files when it starts
+_HANDLER = ClientHandler(enforce_csrf_checks=True)
+
+
+def browser() -> Client:
+    """A client whose session needs a token of its own with what it sends, as it does in a browser."""
+    client = Client(enforce_csrf_checks=True, raise_request_exception=False)
+    client.handler = _HANDLER
+    return client
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What the gateway answered to one request."""
+
+    status: int
+    headers: Mapping[str, str]
+    content: bytes
+    request_id: str
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.content)
+
+    @property
+    def data(self) -> Any:
+        """GraphQL's data, of an answer without errors."""
+        assert (self.status, self.json.get("errors")) == (200, None), self.json
+        return self.json["data"]
+
+    @property
+    def codes(self) -> list[str]:
+        """The codes of GraphQL's errors."""
+        return [error["extensions"]["code"] for error in self.json.get("errors", ())]
+
+    @property
+    def code(self) -> str:
+        """The code of the error, of either transport."""
+        return self.codes[0] if "errors" in self.json else str(self.json["code"])
+
+    @property
+    def anonymised(self) -> bytes:
+        """The content without the id of the request."""
+        return self.content.replace(self.request_id.encode(), b"")
+
+    @cached_property
+    def rows(self) -> list[AuditEvent]:
+        """What was written down of the request."""
+        return list(AuditEvent.objects.filter(request_id=self.request_id).order_by("pk"))
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Somebody who asks. `refusal` is why their token is not accepted, empty where it is, or there is none."""
+
+    name: str
+    username: str = ""
+    authentication: Authentication = Authentication.NONE
+    actions: frozenset[Action] = frozenset()
+    headers: Mapping[str, str] = field(default_factory=dict)
+    refusal: str = ""
+    client: Client = field(default_factory=browser)
+
+    def send(
+        self, method: str, path: str, body: bytes = b"", content_type: str = "application/json", **headers: str
+    ) -> Answer:
+        """Send a request under an id of its own."""
+        request_id = uuid.uuid4().hex
+        sent = {"X-Request-ID": request_id, **self.headers, **headers}
+        response: Any = self.client.generic(method, path, body, content_type=content_type, headers=sent)
+        answer = Answer(response.status_code, dict(response.headers), response.getvalue(), request_id)
+        assert answer.headers["X-Request-ID"] == request_id
+        return answer
+
+    def graphql(self, query: str, variables: Mapping[str, Any] | None = None) -> Answer:
+        """Send an operation of GraphQL."""
+        return self.send("POST", "/graphql/", json.dumps({"query": query, "variables": variables or {}}).encode())
+
+    def rest(self, path: str, method: str = "GET") -> Answer:
+        """Ask for a route."""
+        return self.send(method, f"/api/orthanc/{path}")
+
+    @property
+    def authorship(self) -> tuple[str, str, str]:
+        """Who the audit says it was."""
+        return self.username, self.authentication.value, ADDRESS
+
+
+def make_groups() -> None:
+    """Make the groups and permissions of the migration by the migration itself, and two confined groups."""
+    migration = import_module("orthancproxy.migrations.0003_groups")
+    with connection.schema_editor() as editor:
+        migration.make_groups(apps, editor)
+    for name, rules in SCOPES.items():
+        group = Group.objects.create(name=name)
+        AccessScope.objects.bulk_create(AccessScope(group=group, kind=kind, value=value) for kind, value in rules)
+
+
+def make_user(name: str, *groups: str, **options: Any) -> User:
+    """A user in these groups."""
+    user = User.objects.create_user(name, password=PASSWORD, **options)
+    user.groups.set(Group.objects.filter(name__in=groups))
+    assert user.groups.count() == len(groups)
+    return user
+
+
+def bearer(token: str) -> dict[str, str]:
+    """The header that carries a token."""
+    return {"Authorization": f"Bearer {token}"}
+
+
+def api_token(user: User, **lifetime: float) -> str:
+    """An API token of a user's, for an hour unless it is said otherwise."""
+    token: str = get_token_model().objects.create(user, expiry=timedelta(**(lifetime or {"hours": 1})))[1]
+    return token
+
+
+def log_in(client: Client, username: str, password: str = PASSWORD, path: str = "/login/") -> Any:
+    """Send the form of the page for logging in, as a browser does."""
+    client.get(path)
+    form = {"username": username, "password": password, "csrfmiddlewaretoken": client.cookies["csrftoken"].value}
+    return client.post(path, form)
+
+
+def with_session(name: str, user: User, actions: frozenset[Action]) -> Caller:
+    """Somebody who has logged in, and whose pages send the token against forged requests along."""
+    caller = Caller(name, user.username, Authentication.SESSION, actions)
+    assert log_in(caller.client, user.username).status_code == 302
+    caller_headers = {"X-CSRFToken": caller.client.cookies["csrftoken"].value}
+    return Caller(name, user.username, Authentication.SESSION, actions, caller_headers, client=caller.client)
+
+
+def with_api_token(name: str, user: User, actions: frozenset[Action]) -> Caller:
+    """A program of a user's."""
+    return Caller(name, user.username, Authentication.API_TOKEN, actions, bearer(api_token(user)))
+
+
+def with_access_token(name: str, provider: IdentityProvider, actions: frozenset[Action], *groups: str) -> Caller:
+    """Somebody whom only the provider knows, with roles that mean groups."""
+    username = f"oidc {name}".replace(" ", "-")
+    token = provider.token(username, [ROLES[group] for group in groups] + ["of no meaning"])
+    return Caller(name, username, Authentication.OPENID_CONNECT, actions, bearer(token))
+
+
+ANONYMOUS = "anonymous"
+
+
+def make_callers(provider: IdentityProvider, foreign: IdentityProvider) -> Iterator[Caller]:
+    """Everybody who sees either all of the archive, or nothing; each group by each way to authenticate."""
+    yield Caller(ANONYMOUS)
+    for group, actions in GROUPS.items():
+        groups, name = ([group], group) if group else ([], "no group")
+        user = make_user(f"local {name}".replace(" ", "-"), *groups)
+        yield with_session(f"{name} (session)", user, actions)
+        yield with_api_token(f"{name} (API token)", user, actions)
+        yield with_access_token(f"{name} (access token)", provider, actions, *groups)
+    yield from make_refused(provider, foreign)
+
+
+def make_refused(provider: IdentityProvider, foreign: IdentityProvider) -> Iterator[Caller]:
+    """Those whose tokens are not accepted, although a Manager's would be."""
+    user, inactive = make_user("refused", "Manager"), make_user("inactive", "Manager", is_active=False)
+    roles = [ROLES["Manager"]]
+    # the signature, issuer and claims are those of the provider, the key is another's
+    forged = foreign.token("eve", roles, claims={"iss": provider.issuer})
+    headers = {
+        "expired API token": (bearer(api_token(user, seconds=-1)), "The token has expired."),
+        "expired access token": (
+            bearer(provider.token("eve", roles, lifetime=-60)),
+            "The access token has expired.",
+        ),
+        "foreign issuer": (bearer(foreign.token("eve", roles)), "The access token is of another issuer."),
+        "forged issuer": (bearer(forged), "The access token is signed by an unknown key."),
+        "unknown API token": (bearer("0123456789abcdef" * 4), "The token is not known."),
+        "no token": (
+            {"Authorization": "Bearer"},
+            "Only tokens are accepted in Authorization, as “Bearer …”.",
+        ),
+        "another scheme": (
+            {"Authorization": "Basic cmVmdXNlZDphcyBnb29kIGFzIGFueQ=="},
+            "Only tokens are accepted in Authorization, as “Bearer …”.",
+        ),
+        "inactive user": (bearer(api_token(inactive)), "The user of this token is not active."),
+    }
+    for name, (sent, reason) in headers.items():
+        yield Caller(name, headers=sent, refusal=reason)
+    # a session does not help a token that is not accepted
+    session = with_session("session and unknown token", user, frozenset())
+    sent = {**session.headers, **bearer("0123456789abcdef" * 4)}
+    yield Caller(session.name, headers=sent, refusal="The token is not known.", client=session.client)
+
+
+def make_confined(provider: IdentityProvider) -> Iterator[Caller]:
+    """Managers, too, of whom each group sees a part: by patients or by labels, by each way to authenticate."""
+    every = frozenset(Action)
+    for group in SCOPES:
+        user = make_user(f"local {group}", "Manager", group)
+        yield with_session(f"{group} (session)", user, every)
+        yield with_api_token(f"{group} (API token)", user, every)
+        yield with_access_token(f"{group} (access token)", provider, every, "Manager", group)

@@ -1,0 +1,95 @@
+"""The page as it is sent: what it tells GraphiQL, here and in a project without addresses to log in and out."""
+
+import re
+from html import unescape
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import User
+from django.contrib.staticfiles import finders
+from django.test import Client
+from django.urls import include, path
+from pytest_django import Settings
+
+from schema.view import graphql_view
+
+urlpatterns = [path("api/graph", graphql_view()), path("api/", include("orthancproxy.urls"))]
+OUR_VIEWS_ONLY = pytest.mark.urls(__name__)
+
+
+@pytest.fixture(autouse=True)
+def _bundle(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(finders, "find", lambda path: f"/somewhere/{path}")
+
+
+@pytest.fixture
+def session(transactional_db: None) -> Client:
+    """Somebody who is logged in, by a name that HTML has a meaning for."""
+    client = Client()
+    user = User.objects.create_user("<김&민수>")
+    client.force_login(user, backend="django.contrib.auth.backends.ModelBackend")
+    return client
+
+
+def get(client: Client, address: str = "/graphql/") -> Any:
+    response = client.get(address, headers={"accept": "text/html"})
+    assert response.status_code == 200
+    # it names the user
+    assert "no-store" in response["Cache-Control"]
+    return response
+
+
+def told(response: Any) -> dict[str, str]:
+    """What the page tells, by the names of its attributes."""
+    found = re.findall(r'data-([a-z-]+)="([^"]*)"', response.content.decode())
+    return {name: unescape(value) for name, value in found}
+
+
+def test_somebody_is_shown_the_way_in() -> None:
+    response = get(Client())
+    assert told(response) == {
+        "endpoint": "/graphql/",
+        "username": "",
+        "login-url": "/login/?next=/graphql/",
+        "logout-url": "/logout/",
+    }
+    # no cookie is set for those who need none
+    assert not response.cookies
+
+
+def test_a_user_is_named_and_given_the_token(session: Client) -> None:
+    response = get(session)
+    assert told(response)["username"] == "<김&민수>"
+    assert response.cookies["csrftoken"].value
+    assert "Cookie" in response["Vary"]
+
+
+def test_a_token_that_is_there_is_kept(session: Client) -> None:
+    token = get(session).cookies["csrftoken"].value
+    assert get(session).cookies["csrftoken"].value == token
+
+
+@pytest.mark.parametrize("login_url", ["/sign-in/?by=password", "https://sso.example/in"])
+def test_the_way_in_is_the_projects(settings: Settings, login_url: str) -> None:
+    settings.LOGIN_URL = login_url
+    separator = "&" if "?" in login_url else "?"
+    assert told(get(Client()))["login-url"] == f"{login_url}{separator}next=/graphql/"
+
+
+@OUR_VIEWS_ONLY
+def test_without_addresses_to_log_in_and_out_the_page_works(session: Client) -> None:
+    for client in (Client(), session):
+        page = told(get(client, "/api/graph"))
+        assert (page["endpoint"], page["login-url"], page["logout-url"]) == ("/api/graph", "", "")
+
+
+@OUR_VIEWS_ONLY
+def test_without_users_the_page_works(settings: Settings) -> None:
+    settings.MIDDLEWARE = []
+    settings.LOGIN_URL = "/accounts/login/"
+    assert told(get(Client(), "/api/graph")) == {
+        "endpoint": "/api/graph",
+        "username": "",
+        "login-url": "",
+        "logout-url": "",
+    }

@@ -1,0 +1,51 @@
+"""Users of a gateway that runs, made as an administrator makes them: with manage.py."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from playwright.sync_api import Page
+
+from orthancproxy.sandbox.gateway import CHECKOUT
+
+PASSWORD = "맞는 말 battery staple"
+MAKE = """
+import json, sys
+from django.contrib.auth.models import Group, User
+for user in json.load(sys.stdin):
+    make = User.objects.create_superuser if user["is_superuser"] else User.objects.create_user
+    made = make(user["name"], password=user["password"])
+    made.groups.set([Group.objects.get(name=name) for name in user["groups"]])
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class User:
+    """Somebody who can log in."""
+
+    name: str
+    groups: Sequence[str] = ()
+    is_superuser: bool = False
+    password: str = PASSWORD
+
+
+def make(folder: Path, *users: User) -> None:
+    """Add them to the database of the gateway whose folder it is."""
+    subprocess.run(
+        [sys.executable, str(CHECKOUT / "manage.py"), "shell", "--verbosity", "0", "--command", MAKE],
+        env={**os.environ, "DJANGO_DATA_DIR": str(folder / "data")},
+        input=json.dumps([asdict(user) for user in users]),
+        text=True,
+        check=True,
+    )
+
+
+def enter(page: Page, user: User) -> None:
+    """Fill in the form of the login page, and send it."""
+    page.get_by_label("User").fill(user.name)
+    page.get_by_label("Password").fill(user.password)
+    page.get_by_role("button", name="Log in").click()
