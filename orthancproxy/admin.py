@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 import knox.admin  # noqa: F401 - it registers what is replaced here
 from django.contrib import admin
+from django.contrib.auth import get_user_model
 from django.contrib.auth.admin import GroupAdmin as DjangoGroupAdmin
 from django.contrib.auth.models import Group
 from django.core.exceptions import PermissionDenied
+from django.db.models import QuerySet
 from django.forms.models import BaseInlineFormSet, ModelForm
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
@@ -19,9 +21,10 @@ from knox.models import AuthToken
 from orthancproxy import audit
 from orthancproxy.access.actions import Action
 from orthancproxy.access.authentication import author
-from orthancproxy.access.callers import Authentication, Caller
+from orthancproxy.access.callers import Authentication, Caller, caller_of_user
 from orthancproxy.audit_messages import event_code
 from orthancproxy.models import AccessScope, AuditEvent
+from orthancproxy.resolvers.auditing import visible_events
 
 if TYPE_CHECKING:
     _Scopes = admin.TabularInline[AccessScope, Group]
@@ -98,6 +101,10 @@ class AuditEventAdmin(_Events):
         """Of an intention: the event that tells its outcome."""
         return AuditEvent.objects.filter(intention=event).first()
 
+    def get_queryset(self, request: HttpRequest) -> QuerySet[AuditEvent]:
+        """What the user's scope shows."""
+        return visible_events(caller_of_user(request.user, Authentication.SESSION).scope)
+
     def has_view_permission(self, request: HttpRequest, obj: AuditEvent | None = None) -> bool:
         """Whoever may read the audit by the API may do so here."""
         return request.user.has_perm(Action.VIEW_AUDIT.permission)
@@ -170,7 +177,7 @@ class AuthTokenAdmin(_Tokens):
     list_display_links = None
     list_select_related = ("user",)
     ordering = ("user", "created")
-    search_fields = ("user__username",)
+    search_fields = (f"user__{get_user_model().USERNAME_FIELD}",)
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         """Nobody: the token would be shown in a message, and kept in a cookie with it."""
@@ -182,6 +189,8 @@ class AuthTokenAdmin(_Tokens):
 
 
 for _replaced, _admin in ((Group, GroupAdmin), (AuthToken, AuthTokenAdmin)):
-    admin.site.unregister(_replaced)
-    admin.site.register(_replaced, _admin)
+    # a project may have its own, or none
+    if admin.site.is_registered(_replaced):
+        admin.site.unregister(_replaced)
+        admin.site.register(_replaced, _admin)
 admin.site.register(AuditEvent, AuditEventAdmin)

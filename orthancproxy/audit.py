@@ -43,8 +43,9 @@ def write(
     counts: Mapping[str, int] | None = None,
     intention: AuditEvent | None = None,
 ) -> AuditEvent:
-    """Write one event; `duration` is in seconds. Raises what the database raises: the caller stops then."""
-    with transaction.atomic():
+    """Write one event, for good; `duration` is in seconds. Raises what the database raises: the caller stops then."""
+    # within a transaction that may be rolled back, it would not be for good
+    with transaction.atomic(durable=True):
         row = AuditEvent.objects.create(
             event=event,
             operation=_storable(operation, 200),

@@ -214,7 +214,7 @@ DEPLOYMENT_VARIABLES: tuple[Setting[Any], ...] = (
         "DJANGO_SECURE_COOKIES",
         True,
         "flag",
-        "Send session cookies over HTTPS only; browsers make an exception of localhost.",
+        "Send session cookies over HTTPS only; Chromium makes an exception of its own machine.",
     ),
     Setting(
         "TZ",

@@ -1,5 +1,6 @@
 """What the gateway keeps itself: uploads, who may see what, and who did what. What is in the archive, Orthanc knows."""
 
+from collections.abc import Collection, Iterable
 from typing import Any, ClassVar, Never
 
 from django.contrib.auth.models import Group
@@ -100,7 +101,8 @@ class AccessScope(models.Model):
         PATIENT_ID = "PATIENT_ID", "patients whose PatientID is like"
         STUDY_LABEL = "STUDY_LABEL", "studies that have the label"
 
-    group = models.ForeignKey(Group, on_delete=models.CASCADE, related_name="access_scopes")
+    # with the group, what confines its members would go unnoticed
+    group = models.ForeignKey(Group, on_delete=models.PROTECT, related_name="access_scopes")
     kind = models.CharField(max_length=16, choices=Kind.choices, default=Kind.PATIENT_ID)
     value = models.CharField(
         max_length=64, help_text="A PatientID, in which * is any text and ? any character; or a label of Orthanc's."
@@ -140,13 +142,18 @@ class _AppendedOnly(models.QuerySet[Any]):
     def bulk_update(self, *_: Any, **__: Any) -> Never:
         raise Unchangeable
 
-    def bulk_create(self, *rows: Any, **options: Any) -> list[Any]:
-        if options.get("update_conflicts"):
+    def bulk_create(
+        self,
+        objs: Iterable[Any],
+        batch_size: int | None = None,
+        ignore_conflicts: bool = False,
+        update_conflicts: bool = False,
+        update_fields: Collection[str] | None = None,
+        unique_fields: Collection[str] | None = None,
+    ) -> list[Any]:
+        if update_conflicts:
             raise Unchangeable
-        return super().bulk_create(*rows, **options)
-
-    def delete(self) -> Never:
-        raise Unchangeable
+        return super().bulk_create(objs, batch_size, ignore_conflicts)
 
 
 class _Appended(models.Model):
@@ -155,9 +162,10 @@ class _Appended(models.Model):
     objects = _AppendedOnly.as_manager()
 
     class Meta:
-        """Nothing of its own."""
+        """Related rows are looked up by the same manager."""
 
         abstract = True
+        base_manager_name = "objects"
 
     def save(self, **options: Any) -> None:
         """Write the row. Raises Unchangeable the second time."""

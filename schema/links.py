@@ -29,12 +29,12 @@ class Links:
         prefix = request.build_absolute_uri(reverse("orthanc:patients").removesuffix("patients/"))
         return cls(prefix, context, Action.DOWNLOAD in context.caller.actions)
 
-    def to(self, record: Resource, what: str) -> str:
-        """The URL of a part of a resource: `file`, `preview`, `thumbnail` or `archive`.
-
-        Raises NotAuthenticated or PermissionDenied for a caller who could not follow it.
-        """
+    def check(self, field: str) -> None:
+        """Raise NotAuthenticated or PermissionDenied where a field gives URLs that the caller could not follow."""
         if not self.can_be_followed:
-            with reading(replace(self.context, operation=f"{record.level.value}.{what}Url"), Action.DOWNLOAD):
+            with reading(replace(self.context, operation=field), Action.DOWNLOAD):
                 pass
+
+    def to(self, record: Resource, what: str) -> str:
+        """The URL of a part of a resource: `file`, `preview`, `thumbnail` or `archive`."""
         return f"{self.prefix}{record.level.path}/{record.orthanc_id}/{what}/"

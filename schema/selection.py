@@ -35,13 +35,17 @@ _LINKS = {
 
 
 class Selection:
-    """What a root field selects. For the execution of one field."""
+    """What a root field selects. For the execution of one field.
+
+    Raises NotAuthenticated or PermissionDenied where that gives URLs of files to a caller who may not download.
+    """
 
     def __init__(self, info: Info) -> None:
         raw = info._raw_info
         schema = info.schema
         assert isinstance(schema, Schema)  # noqa: S101 - tells mypy, and nothing else is ever built
         self._strawberry = schema
+        self._links = info.context.links
         self._raw = raw
         self._fragments = {name: FragmentDetails(fragment) for name, fragment in raw.fragments.items()}
         # coerced already; where a value came from matters only for defaults of fragment variables
@@ -89,6 +93,8 @@ class Selection:
         record = RECORDS[level]
         object_type = self._raw.schema.type_map[level.value]
         for name, field, inner in self._fields(object_type, details):
+            if field.python_name.endswith("_url"):
+                self._links.check(f"{level.value}.{inner[0].node.name.value}")
             attribute = getattr(record, field.python_name, None)
             if isinstance(attribute, Attribute):
                 needs |= attribute.needs

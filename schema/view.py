@@ -3,10 +3,13 @@
 import json
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, cast
 
 import orjson
 from cross_web import AsyncHTTPRequestAdapter, HTTPException
+from django.contrib.auth.decorators import login_not_required
+from django.db import transaction
 from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.views.decorators.csrf import csrf_exempt
@@ -22,6 +25,7 @@ from orthancproxy.errors import GatewayError, InvalidRequest, LimitExceeded, Not
 from orthancproxy.multipart import receive
 from orthancproxy.resolvers.context import RequestContext
 from orthancproxy.resolvers.operations import conclude
+from orthancproxy.resolvers.upload import admit
 from schema import schema
 from schema.context import GraphQLContext
 from schema.errors import original, shown
@@ -40,12 +44,14 @@ STATUSES: Mapping[type[GatewayError], int] = {
 
 
 class GraphQLView(AsyncGraphQLView[GraphQLContext, None]):
-    """Strawberry's async view with our context, our JSON and our GraphiQL."""
+    """Strawberry's async view with our context, our JSON and our GraphiQL. There is one for each request."""
+
+    gateway: RequestContext
 
     async def get_context(self, request: HttpRequest, response: HttpResponse) -> GraphQLContext:
         """Find out who asks, and make what resolvers find in `info.context`."""
         caller = await in_thread(authenticate)(request)
-        gateway = RequestContext(caller, author(request, caller), operation="graphql")
+        gateway = self.gateway = RequestContext(caller, author(request, caller), operation="graphql")
         return GraphQLContext(gateway, Links.of(request, gateway), request, response)
 
     async def execute_single(
@@ -90,7 +96,11 @@ class GraphQLView(AsyncGraphQLView[GraphQLContext, None]):
         return response
 
     async def parse_multipart(self, request: AsyncHTTPRequestAdapter) -> dict[str, Any]:
-        """Read a GraphQL multipart request (jaydenseric's specification 2.0) in a thread, and put its files in."""
+        """Read a GraphQL multipart request (jaydenseric's specification 2.0) in a thread, and put its files in.
+
+        It is for uploads only: others are turned away before it is read.
+        """
+        await in_thread(admit)(replace(self.gateway, operation="uploadPatient"))
         received = cast("HttpRequest", request.request)  # type: ignore[attr-defined]
         return await in_thread(_operations, UPLOADS)(received)
 
@@ -144,4 +154,6 @@ def _request_id(request: HttpRequest) -> str:
 
 def graphql_view() -> Any:
     """The view for a URL pattern. The authenticator looks for forged requests, whatever their form."""
-    return csrf_exempt(GraphQLView.as_view(schema=schema, multipart_uploads_enabled=True))
+    view = csrf_exempt(GraphQLView.as_view(schema=schema, multipart_uploads_enabled=True))
+    # a project may want its users to be logged in, which a token is not, or every request to be a transaction
+    return login_not_required(transaction.non_atomic_requests(view))

@@ -29,7 +29,7 @@ async def application(scope: Mapping[str, Any], receive: Any, send: Any) -> None
     await send({"type": "http.response.body", "body": str(size).encode()})
 
 
-def answer(pieces: list[bytes], headers: Mapping[bytes, bytes]) -> tuple[int, bytes, int]:
+def answer(pieces: list[bytes], headers: Mapping[bytes, bytes], path: str = "/graphql/") -> tuple[int, bytes, int]:
     """Status and body of the answer, and how many pieces were read."""
     rest: Iterator[bytes] = iter(pieces)
     read = 0
@@ -43,7 +43,7 @@ def answer(pieces: list[bytes], headers: Mapping[bytes, bytes]) -> tuple[int, by
     async def send(message: Mapping[str, Any]) -> None:
         sent.append(message)
 
-    scope = {"type": "http", "headers": list(headers.items())}
+    scope = {"type": "http", "path": path, "headers": list(headers.items())}
     run(limit_bodies(application)(scope, receive, send))
     start, body = sent
     return start["status"], body["body"], read
@@ -77,6 +77,14 @@ class TestABody:
         status, body, read = answer([b"x" * most, b"x", b"x" * 1000], headers)
         assert (status, read) == (413, 2)
         assert json.loads(body)["code"] == "LIMIT_EXCEEDED"
+
+
+@pytest.mark.parametrize(
+    ("path", "status"),
+    [("/graphql", 200), ("/api/orthanc/upload-patient/", 200), ("/login/", 413), ("/admin/auth/user/add/", 413)],
+)
+def test_forms_are_long_only_where_files_are_sent(path: str, status: int) -> None:
+    assert answer([b"x" * 100], FORM, path)[0] == status
 
 
 def test_a_full_disk_is_a_body_that_is_too_long() -> None:

@@ -146,7 +146,7 @@ class Confined:
             replace(
                 patient,
                 tags={
-                    **{tag: value for tag, value in patient.tags.items() if tag in MAIN_DICOM_TAGS[Level.PATIENT]},
+                    **_own_tags(families[patient.orthanc_id][0]),
                     **_counts(families[patient.orthanc_id], sums),
                     **file_tags.get(patient.orthanc_id, {}),
                 },
@@ -175,6 +175,11 @@ def _check(level: Level, criteria: Filter) -> None:
     for keyword in map(keyword_of, query(level, criteria)):
         if level is Level.PATIENT and keyword not in MAIN_DICOM_TAGS[level]:
             raise InvalidRequest(f"{keyword} is not in the index of the patients: filter the studies by it.")
+
+
+def _own_tags(study: Resource) -> dict[str, str]:
+    """A patient's tags as a visible study has them: the patient's own are of the first file, which may be hidden."""
+    return {tag: value for tag, value in study.tags.items() if tag in MAIN_DICOM_TAGS[Level.PATIENT]}
 
 
 def _counts(studies: Sequence[Resource], sums: Mapping[str, str]) -> dict[str, str]:

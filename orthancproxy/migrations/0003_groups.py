@@ -28,8 +28,10 @@ def make_groups(apps, schema_editor):
         for codename, name in PERMISSIONS.items()
     }
     for name, codenames in GROUPS.items():
-        group, _ = groups.get_or_create(name=name)
-        group.permissions.add(*(made[codename] for codename in codenames))
+        group, is_new = groups.get_or_create(name=name)
+        # members of a group that the project has already did not join it for this
+        if is_new:
+            group.permissions.add(*(made[codename] for codename in codenames))
 
 
 class Migration(migrations.Migration):

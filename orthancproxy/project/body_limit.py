@@ -9,6 +9,7 @@ from django.conf import settings
 from orthancproxy.conf import conf
 from orthancproxy.error_responses import error_response
 
+UPLOADS = ("/graphql", "/upload-patient")
 FIELDS = 64 * 1024**2  # bytes of a form besides its files
 
 Message = Mapping[str, Any]
@@ -18,7 +19,7 @@ Application = Callable[[dict[str, Any], Receive, Send], Awaitable[None]]
 
 
 def limit_bodies(application: Application) -> Application:
-    """Answer 413 where a form has more than ORTHANC_MAX_UPLOAD_BYTES, or another body more than Django takes."""
+    """Answer 413 where an upload has more than ORTHANC_MAX_UPLOAD_BYTES, or another body more than Django takes."""
 
     async def limited(scope: dict[str, Any], receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -26,7 +27,8 @@ def limit_bodies(application: Application) -> Application:
             return
         headers = dict(scope["headers"])
         is_form = headers.get(b"content-type", b"").lower().startswith(b"multipart/form-data")
-        most = conf.ORTHANC_MAX_UPLOAD_BYTES + FIELDS if is_form else settings.DATA_UPLOAD_MAX_MEMORY_SIZE
+        is_upload = is_form and scope["path"].rstrip("/").endswith(UPLOADS)
+        most = conf.ORTHANC_MAX_UPLOAD_BYTES + FIELDS if is_upload else settings.DATA_UPLOAD_MAX_MEMORY_SIZE
         declared = headers.get(b"content-length", b"")
         if declared.isdigit() and int(declared) > most:
             await _refuse(send)

@@ -24,8 +24,6 @@ SQLITE_OPTIONS = {
     "transaction_mode": "IMMEDIATE",
     "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;",
 }
-# each thread keeps its own: to open one takes longer than to write a record
-SQLITE_MAX_AGE = 600  # seconds
 WANTED: dict[Kind, str] = {"number": "a number", "integer": "a whole number", "flag": "true or false"}
 
 
@@ -57,12 +55,7 @@ class Environment:
 
     def database(self, url: str, folder: Path) -> dict[str, Any]:
         """Return Django's settings for the database at the URL, or for a file in the folder without one."""
-        fallback = {
-            "ENGINE": SQLITE,
-            "NAME": str(folder / "gateway.sqlite3"),
-            "OPTIONS": SQLITE_OPTIONS,
-            "CONN_MAX_AGE": SQLITE_MAX_AGE,
-        }
+        fallback = {"ENGINE": SQLITE, "NAME": str(folder / "gateway.sqlite3"), "OPTIONS": SQLITE_OPTIONS}
         if not url:
             return fallback
         try:
@@ -79,7 +72,6 @@ class Environment:
         if database["ENGINE"] == SQLITE and database["NAME"] != ":memory:":
             self.folder(Path(database["NAME"]).parent)
             database["OPTIONS"] = {**SQLITE_OPTIONS, **database.get("OPTIONS", {})}
-            database.setdefault("CONN_MAX_AGE", SQLITE_MAX_AGE)
         return database
 
     def time_zone(self, name: str) -> str:

@@ -6,7 +6,10 @@ from math import ceil
 from typing import Any
 
 from axes.helpers import get_cool_off
+from django.contrib.admin.forms import AdminAuthenticationForm
 from django.contrib.auth import views
+from django.contrib.auth.signals import user_login_failed
+from django.core.exceptions import ValidationError
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.utils.cache import add_never_cache_headers
@@ -22,11 +25,23 @@ class LoginView(views.LoginView):
     """The page on which users log in who may not use the admin site."""
 
     template_name = TEMPLATE
-    redirect_authenticated_user = True
 
     def render_to_response(self, context: dict[str, Any], **options: Any) -> HttpResponse:
         """Show the page."""
         return _page(self.request, context)
+
+
+class StaffLoginForm(AdminAuthenticationForm):
+    """The admin site's, of which the audit and the throttle learn that it let somebody in whom the site does not."""
+
+    def confirm_login_allowed(self, user: Any) -> None:
+        """Raise ValidationError for a user who may not use the admin site."""
+        try:
+            super().confirm_login_allowed(user)
+        except ValidationError:
+            credentials = {"username": user.get_username()}
+            user_login_failed.send(sender=__name__, credentials=credentials, request=self.request)
+            raise
 
 
 def locked_out(request: HttpRequest, response: HttpResponse | None, credentials: Any = None) -> HttpResponse:

@@ -87,7 +87,7 @@ LOGOUT_REDIRECT_URL = "login"
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = _deployment["DJANGO_SECURE_COOKIES"]
 # what does not fit into a cookie would be saved to the session, which blocks
 MESSAGE_STORAGE = "django.contrib.messages.storage.cookie.CookieStorage"
-# by user and address: nobody can lock others out, and nobody's guesses at one user are many
+# by user and address, so that nobody can lock others out
 AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]
 AXES_FAILURE_LIMIT = 10
 AXES_COOLOFF_TIME = 0.25  # hours

@@ -5,7 +5,7 @@ from django.contrib.auth.views import LogoutView
 from django.urls import include, path, reverse_lazy
 
 from orthancproxy import health
-from orthancproxy.project.login import LoginView
+from orthancproxy.project.login import LoginView, StaffLoginForm
 from schema.view import graphql_view
 
 handler400 = "orthancproxy.error_responses.bad_request"
@@ -14,6 +14,7 @@ handler404 = "orthancproxy.error_responses.not_found"
 handler500 = "orthancproxy.error_responses.server_error"
 
 admin.site.site_header = admin.site.site_title = "Orthanc gateway"
+admin.site.login_form = StaffLoginForm
 admin.site.site_url = reverse_lazy("graphql")  # type: ignore[assignment]  # text, when it is asked for
 
 urlpatterns = [

@@ -4,6 +4,7 @@ from django.db.models import QuerySet
 
 from orthancproxy.access.actions import Action
 from orthancproxy.access.callers import Caller
+from orthancproxy.archive.scope import Scope
 from orthancproxy.models import AuditEvent, AuditSubject
 from orthancproxy.resolvers.context import RequestContext
 from orthancproxy.resolvers.operations import Event, reading
@@ -18,11 +19,15 @@ def get_viewer(context: RequestContext) -> Caller:
 def get_audit_events(context: RequestContext) -> QuerySet[AuditEvent]:
     """What was written down, the latest first; to a caller with a scope, what is about nobody but its patients."""
     with reading(context, Action.VIEW_AUDIT, Event.AUDIT_LOG_USED):
-        events = AuditEvent.objects.order_by("-at", "-pk")
-        scope = context.caller.scope
-        if not scope.is_confined:
-            return events
-        patients = AuditSubject.objects.values_list("patient_id", flat=True).distinct()
-        hidden = [patient for patient in patients if not scope.admits_patient(patient)]
-        subjects = AuditSubject.objects.values("event")
-        return events.filter(pk__in=subjects).exclude(pk__in=subjects.filter(patient_id__in=hidden))
+        return visible_events(context.caller.scope).order_by("-at", "-pk")
+
+
+def visible_events(scope: Scope) -> QuerySet[AuditEvent]:
+    """What a scope shows of the audit, in no order: which labels a study had, only the archive knew."""
+    events = AuditEvent.objects.all()
+    if not scope.is_confined:
+        return events
+    patients = AuditSubject.objects.values_list("patient_id", flat=True).distinct()
+    hidden = [patient for patient in patients if not scope.admits_patient(patient)]
+    subjects = AuditSubject.objects.values("event")
+    return events.filter(pk__in=subjects).exclude(pk__in=subjects.filter(patient_id__in=hidden))

@@ -15,6 +15,8 @@ from orthancproxy.resolvers.context import RequestContext
 from orthancproxy.resolvers.operations import reading
 
 AT_ONCE = 500  # rows in one statement
+# not by whom, nor for which patient
+IN_USE = "This upload key is in use for another upload."
 Outcome = UploadedFile.Outcome
 SEPARATOR = "\\"
 # after which nobody is at work any more on what was taken: the gateway was killed
@@ -65,9 +67,10 @@ def open_batch(
     if is_new:
         return batch
     if batch.uploaded_by and batch.uploaded_by != context.caller.username:
-        raise InvalidRequest("This upload key is in use by somebody else.")
+        raise InvalidRequest(IN_USE)
+    if batch.patient_id != uids.patient_id:
+        raise InvalidRequest(IN_USE)
     for what, known, given in (
-        ("patient", batch.patient_id, uids.patient_id),
         ("patient name", batch.patient_name, patient_name),
         ("study description", batch.study_description, study_description),
     ):

@@ -8,7 +8,7 @@ from orthancproxy.archive.keywords import MAIN_DICOM_TAGS, keyword_of, tag_of
 from orthancproxy.archive.levels import Level
 from orthancproxy.archive.plan import LevelPlan, Needs
 from orthancproxy.archive.records import Page, Resource, Study
-from orthancproxy.errors import ArchiveProtocolError
+from orthancproxy.errors import ArchiveProtocolError, NotFound
 from orthancproxy.orthanc import endpoints
 from orthancproxy.orthanc.capabilities import Capabilities
 from orthancproxy.resolvers.context import RequestContext
@@ -45,6 +45,19 @@ def get_by_identifier(context: RequestContext, plan: LevelPlan, identifier: str)
         record = context.hierarchy.by_identifier(identified(plan), identifier)
         read([record] if record else [])
         return record
+
+
+def get_named(context: RequestContext, plan: LevelPlan, name: str) -> Resource:
+    """The resource with this Orthanc id, or else with this PatientID or UID. Raises NotFound, and InvalidRequest."""
+    with reading(context) as read:
+        if endpoints.ORTHANC_ID.fullmatch(name):
+            found = next(iter(look_up(context, identified(plan), [name])), None)
+        else:
+            found = context.hierarchy.by_identifier(identified(plan), name)
+        if found is None:
+            raise NotFound(f"There is no such {plan.level.value.lower()}.")
+        read([found])
+        return found
 
 
 def look_up(context: RequestContext, plan: LevelPlan, orthanc_ids: Sequence[str]) -> list[Resource]:
@@ -125,21 +138,23 @@ def _visible_holdings(context: RequestContext) -> Holdings:
     """Orthanc counts the whole archive only: the studies in the scope are added up, with a call for each."""
     needs = Needs(frozenset({"NumberOfStudyRelatedSeries", "NumberOfStudyRelatedInstances"}))
     studies = [cast("Study", study) for study in context.hierarchy.visible_studies(needs)]
-    sizes = [
-        context.client.call(endpoints.RESOURCE_STATISTICS, level=Level.STUDY.path, id=study.orthanc_id)
-        for study in studies
-    ]
-    try:
-        disk_size = sum(int(size["DiskSize"]) for size in sizes)
-    except (KeyError, TypeError, ValueError) as error:
-        raise ArchiveProtocolError("The archive's answer is not what Orthanc answers.") from error
     return Holdings(
         patients=len({study.parent_id for study in studies}),
         studies=len(studies),
         series=sum(study.series_count for study in studies),
         instances=sum(study.instances_count for study in studies),
-        disk_size=disk_size,
+        disk_size=sum(_disk_size(context, study) for study in studies),
     )
+
+
+def _disk_size(context: RequestContext, study: Study) -> int:
+    try:
+        answer = context.client.call(endpoints.RESOURCE_STATISTICS, level=Level.STUDY.path, id=study.orthanc_id)
+        return int(answer["DiskSize"])
+    except NotFound:
+        return 0  # somebody deleted it just now
+    except (KeyError, TypeError, ValueError) as error:
+        raise ArchiveProtocolError("The archive's answer is not what Orthanc answers.") from error
 
 
 def _advice(capabilities: Capabilities) -> list[str]:

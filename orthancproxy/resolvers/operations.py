@@ -2,6 +2,7 @@
 
 import logging
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 
@@ -26,7 +27,7 @@ def reading(
 ) -> Iterator[Callable[[Iterable[Resource]], None]]:
     """Authorize a caller to read; what is yielded takes the records that were read.
 
-    `conclude` writes it down, once for all that a request reads. Without an action, everybody may.
+    `conclude` writes it down, once for all that a request reads in the same way. Without an action, everybody may.
     """
     read = context.trail.begin(event, context.operation)
     try:
@@ -106,14 +107,15 @@ def conclude(context: RequestContext, failures: Mapping[str, BaseException]) -> 
     for operation, error in failures.items():
         if error not in context.trail.failures:
             context.trail.begin(Event.ACCESSED, operation).fail(error)
-    for event, read in context.trail.readings.items():
+    now = time.perf_counter()
+    for same in context.trail.by_outcome():
         audit.write(
             context.author,
-            event,
-            ", ".join(read.operations),
-            read.outcome,
-            error_code=read.error_code,
-            duration=time.perf_counter() - read.started,
-            subjects=read.subjects,
-            counts=read.counts,
+            same[0].event,
+            ", ".join(dict.fromkeys(read.operation for read in same)),
+            same[0].outcome,
+            error_code=same[0].error_code,
+            duration=now - min(read.started for read in same),
+            subjects=dict.fromkeys(subject for read in same for subject in read.subjects),
+            counts=sum((read.counts for read in same), Counter[str]()),
         )

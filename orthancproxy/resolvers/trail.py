@@ -1,8 +1,7 @@
 """What a request has read, and of whom, gathered for the one record that its reading becomes."""
 
-import threading
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 
 from orthancproxy.archive.levels import Level
@@ -12,51 +11,51 @@ from orthancproxy.errors import GatewayError, NotAuthenticated, PermissionDenied
 from orthancproxy.models import AuditEvent
 
 Outcome = AuditEvent.Outcome
-_SEVERITY = (Outcome.SUCCESS, Outcome.FAILED, Outcome.DENIED)
 
 
 class Reading:
-    """What was read under one code: by which operations, of whom, how much, and how it ended at the worst."""
+    """What one operation read: of whom, how much, and how it ended. `started` is by the performance counter."""
 
-    def __init__(self) -> None:
+    def __init__(self, event: AuditEvent.Event, operation: str) -> None:
+        self.event = event
+        self.operation = operation
         self.started = time.perf_counter()
-        self.operations: dict[str, None] = {}
         self.subjects: dict[Subject, None] = {}
         self.counts: Counter[str] = Counter()
         self.outcome = Outcome.SUCCESS
         self.error_code = ""
-        self._lock = threading.Lock()
 
     def add(self, records: Iterable[Resource]) -> None:
         """Keep what these records show, and those that are linked to them."""
         found = Gathered()
         found.gather(list(records), Subject(""))
-        with self._lock:
-            self.subjects.update(found.subjects)
-            self.counts.update(found.counts)
+        self.subjects.update(found.subjects)
+        self.counts.update(found.counts)
 
     def fail(self, error: BaseException) -> None:
-        """Keep how an operation failed, unless another one failed worse."""
-        outcome = outcome_of(error)
-        with self._lock:
-            if _SEVERITY.index(outcome) > _SEVERITY.index(self.outcome):
-                self.outcome, self.error_code = outcome, code_of(error)
+        """Keep how it failed."""
+        self.outcome, self.error_code = outcome_of(error), code_of(error)
 
 
 class Trail:
-    """What the operations of one request did, which may run at the same time."""
+    """What the operations of one request read, which may run at the same time."""
 
     def __init__(self) -> None:
-        self.readings: dict[AuditEvent.Event, Reading] = {}
+        self.readings: list[Reading] = []
         self.failures: list[BaseException] = []  # of which it is known what they ended
-        self._lock = threading.Lock()
 
     def begin(self, event: AuditEvent.Event, operation: str) -> Reading:
-        """What is read under a code, with one more operation that reads."""
-        with self._lock:
-            reading = self.readings.setdefault(event, Reading())
-            reading.operations[operation] = None
+        """An operation that reads."""
+        reading = Reading(event, operation)
+        self.readings.append(reading)
         return reading
+
+    def by_outcome(self) -> Iterable[Sequence[Reading]]:
+        """The readings that make one record: those under the same code that ended in the same way."""
+        groups: dict[tuple[str, ...], list[Reading]] = defaultdict(list)
+        for reading in self.readings:
+            groups[reading.event, reading.outcome, reading.error_code].append(reading)
+        return groups.values()
 
 
 class Gathered:

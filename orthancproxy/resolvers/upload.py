@@ -79,6 +79,13 @@ class UploadResult:
     warnings: tuple[str, ...]
 
 
+def admit(context: RequestContext) -> None:
+    """Turn away who may not upload, before what they sent is read. Raises NotAuthenticated or PermissionDenied."""
+    if Action.UPLOAD not in context.caller.actions:
+        with recorded(context, Action.UPLOAD, Event.IMPORT):
+            pass
+
+
 def upload(context: RequestContext, request: UploadRequest) -> UploadResult:
     """Rewrite files and store them as one study.
 
@@ -123,6 +130,9 @@ def _upload(context: RequestContext, request: UploadRequest, record: Record) -> 
     record.subjects = [Subject(patient_id, uids.study)]
     plan = LevelPlan(level=Level.PATIENT, needs=Needs(frozenset(DEMOGRAPHICS)))
     known_patient = context.hierarchy.by_identifier(plan, patient_id)
+    if Action.VIEW not in context.caller.actions:
+        # the warnings would tell who is in the archive
+        known_patient = None
 
     scanned = list(scan(unpack(request.files)))
     batch = batches.open_batch(

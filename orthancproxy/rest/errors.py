@@ -9,7 +9,6 @@ from django.core.exceptions import SuspiciousOperation
 from django.http import Http404
 from django.http.response import HttpResponseBase
 from rest_framework import exceptions
-from rest_framework.views import set_rollback
 
 from orthancproxy import errors
 from orthancproxy.error_responses import bad_request, error_response, not_found, permission_denied, server_error
@@ -59,7 +58,6 @@ FRAMEWORK_ANSWERS: Mapping[type[exceptions.APIException], Answer] = {
 
 def exception_handler(exception: Exception, context: Mapping[str, Any]) -> HttpResponseBase:
     """Answer an exception of a view; what nobody raised on purpose is logged, and told by its request id only."""
-    set_rollback()
     match exception:
         case errors.GatewayError() if status := _nearest(STATUSES, exception):
             log_archive_failure(exception, exception.code)

@@ -11,7 +11,7 @@ from rest_framework.response import Response
 from orthancproxy.errors import InvalidRequest
 from orthancproxy.multipart import receive
 from orthancproxy.resolvers.entries import SentFile
-from orthancproxy.resolvers.upload import UploadRequest, upload
+from orthancproxy.resolvers.upload import UploadRequest, admit, upload
 from orthancproxy.rest import openapi
 from orthancproxy.rest.serializers import UploadSerializer
 from orthancproxy.rest.views import GatewayView
@@ -42,6 +42,12 @@ class UploadView(GatewayView):
         if "Transfer-Encoding" in request.headers:
             request.META.setdefault("CONTENT_LENGTH", "1")
         return super().initialize_request(request, *args, **kwargs)
+
+    def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
+        """Turn away who may not upload."""
+        super().initial(request, *args, **kwargs)
+        if request.method == "POST":
+            admit(self.asking)
 
     @openapi.upload
     def post(self, request: Request) -> Response:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable
 from typing import Any, cast
 
 import orjson
+from django.db import close_old_connections, transaction
 from django.http.response import HttpResponseBase
 from drf_spectacular.openapi import AutoSchema
 from drf_spectacular.utils import extend_schema
@@ -22,8 +23,7 @@ from orthancproxy.access.authentication import authenticate, author
 from orthancproxy.archive.levels import Level
 from orthancproxy.archive.plan import LevelPlan
 from orthancproxy.archive.records import Resource, Series
-from orthancproxy.errors import InvalidRequest, NotFound
-from orthancproxy.orthanc.endpoints import ORTHANC_ID
+from orthancproxy.errors import InvalidRequest
 from orthancproxy.resolvers import hierarchy
 from orthancproxy.resolvers.context import RequestContext
 from orthancproxy.resolvers.operations import conclude
@@ -74,6 +74,11 @@ class GatewayView(APIView):
     metadata_class = None
     schema = AutoSchema()
 
+    @classmethod
+    def as_view(cls, **initkwargs: Any) -> Any:
+        """Return the view, which no ATOMIC_REQUESTS holds in a transaction: the audit stays, whatever fails."""
+        return transaction.non_atomic_requests(super().as_view(**initkwargs))
+
     context: RequestContext | None = None
     failure: Exception | None = None
 
@@ -104,6 +109,8 @@ class GatewayView(APIView):
         """Write down what was read; keep patient data out of caches, where the answer does not say otherwise."""
         if self.context:
             conclude(self.context, {self.context.operation: self.failure} if self.failure else {})
+        # a download may take an hour, in which the database is not needed
+        close_old_connections()
         final: HttpResponseBase = super().finalize_response(request, cast("Response", response), *args, **kwargs)
         final.headers.setdefault("Cache-Control", "private, no-store")
         return final
@@ -203,8 +210,4 @@ def _get_named(context: RequestContext, request: Request, parameter: str, plan: 
     value = request.query_params.get(parameter)
     if not value:
         raise InvalidRequest(f"The parameter {parameter} is missing.")
-    get = hierarchy.get_by_orthanc_id if ORTHANC_ID.fullmatch(value) else hierarchy.get_by_identifier
-    resource = get(context, plan, value)
-    if resource is None:
-        raise NotFound(f"There is no such {plan.level.value.lower()}.")
-    return resource
+    return hierarchy.get_named(context, plan, value)

@@ -66,7 +66,7 @@ def serving(
         "DJANGO_DATA_DIR": str(folder / "data"),
         "ORTHANC_BASE_URL": base_url,
         "ORTHANC_ANONYMOUS_ACTIONS": ",".join(action.value for action in Action),
-        # plain HTTP, to an address that is not called localhost
+        # it is plain HTTP, and not every client makes an exception of its own machine
         "DJANGO_SECURE_COOKIES": "false",
         **(settings or {}),
     }

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
-from django.db.models import Prefetch, QuerySet
+from django.db.models import Prefetch, Q, QuerySet
 from django.utils import timezone
 from django.utils.dateparse import parse_datetime
 
@@ -20,8 +20,10 @@ from orthancproxy.audit_messages import messages
 from orthancproxy.models import AuditEvent, AuditSubject
 
 AT_ONCE = 200  # events in memory
-# a younger event may be committed after one with a higher id, and what was just begun may be about to end
+# a younger event may be committed after one with a higher id
 SETTLED = timedelta(minutes=1)
+# what was begun and has not ended for so long will not
+AT_WORK = timedelta(hours=1)
 
 
 class Command(BaseCommand):
@@ -86,8 +88,9 @@ def _events(since: datetime | None, until: datetime | None, after_id: int) -> Qu
 def _first_unsettled() -> AuditEvent | None:
     """By id, since ids and times need not be in the same order; what a wrong clock dated to the future is no reason."""
     now = timezone.now()
-    young = AuditEvent.objects.filter(at__gt=now - SETTLED, at__lte=now)
-    return young.order_by("pk").first()
+    young = Q(at__gt=now - SETTLED)
+    at_work = Q(outcome=AuditEvent.Outcome.INTENDED, conclusion__isnull=True, at__gt=now - AT_WORK)
+    return AuditEvent.objects.filter(young | at_work, at__lte=now).order_by("pk").first()
 
 
 def _date_time(given: str) -> datetime:

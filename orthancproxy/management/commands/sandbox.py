@@ -26,7 +26,7 @@ from orthancproxy.sandbox.orthanc import INDEXED_INSTANCE_TAGS, LocalOrthanc, Sa
 from orthancproxy.sandbox.process import ChildProcess
 
 GATEWAY_TIMEOUT = 60.0  # seconds until it must answer
-# browsers would not send their cookies back to an address that is not called localhost
+# not every browser sends cookies for HTTPS back to its own machine over HTTP
 PLAIN_HTTP = {"DJANGO_SECURE_COOKIES": "false"}
 OPEN = "Everybody on this machine may do everything, without logging in (ORTHANC_ANONYMOUS_ACTIONS)."
 CLOSED = "Without logging in, one may do what ORTHANC_ANONYMOUS_ACTIONS says. Users: manage.py createsuperuser"

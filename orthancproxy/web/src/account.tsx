@@ -26,13 +26,18 @@ export function Account({ username, loginUrl, logoutUrl }: AccountProps) {
   );
 }
 
+/** Forgets what another user wrote in this tab: GraphiQL keeps writing it down until the page is left. */
+export function forgetOthers(storage: Storage, username = ''): void {
+  const known = storage.getItem('account');
+  if (known && known !== username) storage.clear();
+  storage.setItem('account', username);
+}
+
 async function logOut(url: string): Promise<void> {
   try {
     // Whatever page Django leads to after it is of no interest.
     await fetch(url, { method: 'POST', credentials: 'same-origin', redirect: 'manual', headers: csrfHeader() });
   } finally {
-    // The next user must not read what this one asked.
-    window.sessionStorage.clear();
     // The page tells who is logged in, also where that failed.
     window.location.reload();
   }

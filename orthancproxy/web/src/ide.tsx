@@ -2,7 +2,7 @@ import 'graphiql/setup-workers/vite';
 import { GraphiQL } from 'graphiql';
 import { createRoot } from 'react-dom/client';
 
-import { Account } from './account';
+import { Account, forgetOthers } from './account';
 import { exampleTabs } from './examples';
 import { createFetcher } from './fetcher';
 
@@ -11,6 +11,7 @@ if (!container) throw new Error('The page has no element with the id "graphiql".
 
 const { endpoint, username, loginUrl, logoutUrl } = container.dataset;
 
+forgetOthers(window.sessionStorage, username);
 createRoot(container).render(
   <GraphiQL
     fetcher={createFetcher(endpoint || window.location.pathname)}
