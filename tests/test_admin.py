@@ -223,3 +223,24 @@ def test_somebody_who_is_not_staff_is_asked_to_log_in() -> None:
     user.user_permissions.set(Permission.objects.filter(codename="view_audit"))
     assert logged_in(user).get(EVENTS).status_code == 302
     assert list(used()) == []
+
+
+def test_a_confined_auditor_sees_what_is_about_their_patients_only() -> None:
+    group = Group.objects.create(name="ward 7")
+    AccessScope.objects.create(group=group, value="김-*")
+    client = staff("confined", "view_audit")
+    User.objects.get(username="confined").groups.add(group)
+    mine = record(KIM, operation="mine")
+    both = record(KIM, Subject("SECRET-9", "1.2.9"), operation="both")
+    record(operation="of nobody")
+    assert shown(client) == ["mine"]
+    assert shown(client, q="SECRET-9") == []
+    assert client.get(f"{EVENTS}{mine.pk}/change/").status_code == 200
+    assert client.get(f"{EVENTS}{both.pk}/change/").status_code == 302
+
+
+def test_a_group_that_confines_somebody_is_not_deleted(superuser: Client) -> None:
+    group = Group.objects.create(name="ward 7")
+    AccessScope.objects.create(group=group, value="W7-*")
+    superuser.post(f"{GROUPS}{group.pk}/delete/", {"post": "yes"})
+    assert Group.objects.filter(pk=group.pk).exists()

@@ -83,6 +83,18 @@ class TestRows:
         assert row.counts == {"patients": 3, "studies": 6 + 6 + 1}
         assert row.subjects.count() == 6
 
+    def test_what_fails_beside_it_hides_nothing_of_what_was_read(
+        self, callers: dict[str, Caller], stored: Archive
+    ) -> None:
+        answer = callers["Viewer (API token)"].graphql(
+            '{ patients { nodes { patientId } } series(orthancId: "junk") { id } x: node(id: "junk") { id } }'
+        )
+        assert answer.codes == ["BAD_USER_INPUT"] * 2
+        read, failed = answer.rows
+        assert (read.operation, read.outcome, read.counts) == ("patients", Outcome.SUCCESS, {"patients": 3})
+        assert (failed.operation, failed.outcome) == ("series, x", Outcome.FAILED)
+        assert not failed.subjects.exists()
+
     def test_one_that_reads_the_audit_too_has_two(self, callers: dict[str, Caller], stored: Archive) -> None:
         query = "{ patients { nodes { id } } auditEvents { totalCount } }"
         manager, viewer = callers["Manager (access token)"], callers["Viewer (access token)"]

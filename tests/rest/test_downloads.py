@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from asgiref.sync import async_to_sync
+from django.db import connection
 from django.test import AsyncClient, Client
 from pydicom import dcmread
 
@@ -42,6 +43,11 @@ class TestFile:
 
     def test_is_sent_asynchronously_by_asgi(self, gallery: Gallery) -> None:
         assert async_to_sync(self._stored)(gallery) == gallery.files["CT_small"]
+
+    def test_needs_no_database_while_it_is_sent(self, gallery: Gallery) -> None:
+        response = Client().get(gallery.address("CT_small", "file"))
+        assert connection.connection is None
+        assert response.getvalue() == gallery.files["CT_small"]
 
     def test_head_tells_the_length_and_fetches_nothing(self, gallery: Gallery) -> None:
         address = gallery.address("CT_small", "file")

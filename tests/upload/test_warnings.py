@@ -3,6 +3,7 @@
 from typing import Any
 
 import pytest
+from pytest_django import Settings
 
 from orthancproxy.sandbox.orthanc import LocalOrthanc
 from tests.corpus import ROOT, instance, load
@@ -56,6 +57,15 @@ def test_a_warning_shows_nothing_of_the_archive(orthanc: LocalOrthanc, transport
     assert len(outcome.warnings) == 3
     shown = " ".join(outcome.warnings)
     assert [value for value in ("Secret", "祕密", "비밀", "19310203") if value in shown] == []
+
+
+def test_who_may_not_look_into_the_archive_is_not_told_who_is_there(
+    orthanc: LocalOrthanc, transport: Transport, patient_id: str, settings: Settings
+) -> None:
+    know(orthanc, patient_id, **KNOWN)
+    settings.ORTHANC_ANONYMOUS_ACTIONS = ["upload"]
+    outcome = transport(slices(1), patientId=patient_id, patientName="Lee^Other")
+    assert list(outcome.warnings) == []
 
 
 def test_a_patient_that_is_known_without_data_gives_no_warning(
