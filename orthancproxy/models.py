@@ -9,7 +9,7 @@ from django.db import models
 from django.utils import timezone
 
 from orthancproxy.access.actions import Action
-from orthancproxy.access.rules import is_label, is_patient_id_pattern
+from orthancproxy.archive.matching import is_label, is_patient_id
 
 MAX_KEY = 128  # characters
 
@@ -122,7 +122,7 @@ class AccessScope(models.Model):
         """Refuse what no PatientID and no label is like."""
         if self.kind == self.Kind.STUDY_LABEL and not is_label(self.value):
             raise ValidationError({"value": "A label of Orthanc's has letters, digits, _ and - only."})
-        if self.kind == self.Kind.PATIENT_ID and not is_patient_id_pattern(self.value):
+        if self.kind == self.Kind.PATIENT_ID and not is_patient_id(self.value):
             raise ValidationError({"value": "A PatientID has no backslash, no control characters and no path in it."})
 
 

@@ -15,6 +15,7 @@ WILDCARD_VRS = frozenset({"AE", "CS", "LO", "LT", "PN", "SH", "ST", "UC", "UR", 
 MAX_VALUE_LENGTH = 1024
 MAX_ALTERNATIVES = 10_000
 
+_LABEL = re.compile(r"[A-Za-z0-9_-]{1,64}", re.ASCII)
 _UID = re.compile(r"[0-9.]{1,64}", re.ASCII)
 _PATH_STEP = re.compile(r"\.\.[/\\]|\.\.%2f|%2e%2e", re.IGNORECASE)
 
@@ -68,19 +69,25 @@ def can_be_listed(identifier: str) -> bool:
 
 def identity(level: Level, value: str) -> Filter:
     """Match one PatientID or UID exactly. Raises InvalidRequest when no resource can have such a one."""
-    if level is Level.PATIENT:
-        allowed = (
-            len(value) <= 64
-            and "\\" not in value
-            and not any(unicodedata.category(character) in ("Cc", "Cs") for character in value)
-            # a legal LO, but what looks like a path is never sent on
-            and not _PATH_STEP.search(value)
-        )
-    else:
-        allowed = _UID.fullmatch(value) is not None
-    if not allowed:
+    if not (is_patient_id(value) if level is Level.PATIENT else _UID.fullmatch(value)):
         raise InvalidRequest(f"This is not a valid {level.identifier}.")
     return Filter(tags=((level.identifier, either([value])),))
+
+
+def is_patient_id(value: str) -> bool:
+    """Whether a patient can be asked for by it: one LO (PS3.5 section 6.2) that does not look like a path."""
+    return (
+        len(value) <= 64
+        and "\\" not in value
+        and not any(unicodedata.category(character) in ("Cc", "Cs") for character in value)
+        # a legal LO, but what looks like a path is never sent on
+        and not _PATH_STEP.search(value)
+    )
+
+
+def is_label(value: str) -> bool:
+    """Whether a resource can have it as a label (Orthanc 1.12.0)."""
+    return _LABEL.fullmatch(value) is not None
 
 
 def has_labels(labels: list[str] | None, wanted: LabelMatch) -> bool:
