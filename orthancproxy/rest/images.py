@@ -3,7 +3,6 @@
 from collections.abc import Collection, Sequence
 from typing import Any, cast
 
-from django.db import transaction
 from django.http.response import HttpResponseBase
 from django.utils.cache import patch_vary_headers
 from django.utils.http import parse_etags
@@ -26,7 +25,7 @@ class DownloadView(GatewayView):
     @classmethod
     def as_view(cls, **initkwargs: Any) -> Any:
         """Return the view, which ends Orthanc's side when the client goes away before it is answered."""
-        return transaction.non_atomic_requests(downloads.abandonable(super().as_view(**initkwargs)))
+        return downloads.abandonable(super().as_view(**initkwargs))
 
 
 class InstanceFileView(DownloadView):
