@@ -18,9 +18,8 @@ from django.http.response import HttpResponseBase
 from django.utils.html import format_html_join
 from knox.models import AuthToken
 
-from orthancproxy import audit
 from orthancproxy.access.actions import Action
-from orthancproxy.access.authentication import author
+from orthancproxy.access.authentication import record
 from orthancproxy.access.callers import Authentication, Caller, caller_of_user
 from orthancproxy.audit_messages import event_code
 from orthancproxy.models import AccessScope, AuditEvent
@@ -146,14 +145,8 @@ def _recorded(request: HttpRequest) -> Iterator[None]:
     started = time.perf_counter()
 
     def write(outcome: AuditEvent.Outcome, error_code: str = "") -> None:
-        audit.write(
-            author(request, Caller(request.user.get_username(), authentication=Authentication.SESSION)),
-            AuditEvent.Event.AUDIT_LOG_USED,
-            f"{request.method} {request.path}",
-            outcome,
-            error_code=error_code,
-            duration=time.perf_counter() - started,
-        )
+        caller = Caller(request.user.get_username(), authentication=Authentication.SESSION)
+        record(request, caller, AuditEvent.Event.AUDIT_LOG_USED, outcome, error_code, time.perf_counter() - started)
 
     try:
         yield

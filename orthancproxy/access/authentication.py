@@ -32,16 +32,23 @@ def authenticate(request: HttpRequest) -> Caller:
         _check_forgery(request, caller)
     except GatewayError as error:
         is_forged = isinstance(error, PermissionDenied)
-        audit.write(
-            author(request, caller),
-            AuditEvent.Event.LOGIN,
-            f"{request.method} {request.path}",
-            AuditEvent.Outcome.DENIED if is_forged else AuditEvent.Outcome.FAILED,
-            error_code="FORBIDDEN" if is_forged else "UNAUTHENTICATED",
-            duration=time.perf_counter() - started,
-        )
+        outcome = AuditEvent.Outcome.DENIED if is_forged else AuditEvent.Outcome.FAILED
+        record(request, caller, AuditEvent.Event.LOGIN, outcome, error.code, time.perf_counter() - started)
         raise
     return caller
+
+
+def record(
+    request: HttpRequest,
+    caller: Caller,
+    event: AuditEvent.Event,
+    outcome: AuditEvent.Outcome,
+    error_code: str = "",
+    duration: float = 0.0,
+) -> None:
+    """Write down what a request did that is no operation of the gateway's; `duration` is in seconds."""
+    operation = f"{request.method} {request.path}"
+    audit.write(author(request, caller), event, operation, outcome, error_code=error_code, duration=duration)
 
 
 def author(request: HttpRequest, caller: Caller) -> audit.Author:

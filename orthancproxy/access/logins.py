@@ -7,9 +7,9 @@ from django.contrib.auth.signals import user_logged_in, user_logged_out, user_lo
 from django.dispatch import receiver
 from django.http import HttpRequest
 
-from orthancproxy import audit
-from orthancproxy.access.authentication import author
+from orthancproxy.access.authentication import record
 from orthancproxy.access.callers import Authentication, Caller
+from orthancproxy.errors import NotAuthenticated
 from orthancproxy.models import AuditEvent
 
 
@@ -30,9 +30,7 @@ def _login_failed(credentials: Mapping[str, Any], request: HttpRequest | None = 
 
 
 def _write(request: HttpRequest | None, event: AuditEvent.Event, outcome: AuditEvent.Outcome, username: str) -> None:
-    # without a request, it is a program of this project that asks
-    caller = Caller(username, authentication=Authentication.SESSION)
-    who = author(request, caller) if request is not None else audit.Author(username, Authentication.SESSION)
-    operation = f"{request.method} {request.path}" if request is not None else "login"
-    code = "UNAUTHENTICATED" if outcome is AuditEvent.Outcome.FAILED else ""
-    audit.write(who, event, operation, outcome, error_code=code)
+    # without a request, nobody was let in from outside
+    if request is not None:
+        code = NotAuthenticated.code if outcome is AuditEvent.Outcome.FAILED else ""
+        record(request, Caller(username, authentication=Authentication.SESSION), event, outcome, code)
