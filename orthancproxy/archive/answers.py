@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from orthancproxy.archive.keywords import keyword_of
+from orthancproxy.archive.keywords import KEYWORDS
 from orthancproxy.archive.levels import Level
 from orthancproxy.archive.records import RECORDS, Resource
 from orthancproxy.errors import ArchiveProtocolError
@@ -12,31 +12,52 @@ from orthancproxy.orthanc.client import OrthancClient
 
 CHUNK = 500  # resources named in one call
 
+_DICOM = 1  # the content type of the attachment that is the DICOM file
+_FACTS = frozenset("LastUpdate IsStable Labels FileSize FileUuid Studies Series Instances".split())
 
-def records(level: Level, answers: Any) -> list[Resource]:
-    """Make records of a list of resources. Raises ArchiveProtocolError for anything else."""
+
+def records(level: Level, answers: list[Any]) -> list[Resource]:
+    """Make records of a list of resources, which is used up. Raises ArchiveProtocolError for anything else."""
     make = RECORDS[level]
-    parent = None if level is Level.PATIENT else f"Parent{level.parent.value}"
+    parent = "" if level is Level.PATIENT else f"Parent{level.parent.value}"
     try:
-        return [make(answer["ID"], answer[parent] if parent else None, _tags(answer), answer) for answer in answers]
+        for position, answer in enumerate(answers):
+            # one by one in the place of the other: of 30,000 instances, both would take 200 MB
+            answers[position] = make(answer["ID"], answer[parent] if parent else None, _tags(answer), _facts(answer))
     except (KeyError, TypeError, AttributeError, ValueError) as error:
         raise ArchiveProtocolError("The archive's answer is not what Orthanc answers.") from error
+    return answers
 
 
 def _tags(answer: Mapping[str, Any]) -> dict[str, str]:
-    tags = text_tags(answer["MainDicomTags"])
+    tags = _text_tags(answer["MainDicomTags"])
     for more in ("PatientMainDicomTags", "RequestedTags"):
         if more in answer:
-            tags |= text_tags(answer[more])
+            tags |= _text_tags(answer[more])
     return tags
 
 
-def text_tags(tags: Mapping[str, Any]) -> dict[str, str]:
+def _text_tags(tags: Mapping[str, Any]) -> dict[str, str]:
     """Tags by keyword, without sequences (lists), and binary or absent values (null)."""
-    try:
-        return {keyword_of(tag): value for tag, value in tags.items() if isinstance(value, str)}
-    except (AttributeError, ValueError) as error:
-        raise ArchiveProtocolError("The archive's answer is not what Orthanc answers.") from error
+    return {KEYWORDS[tag]: value for tag, value in tags.items() if value.__class__ is str}
+
+
+def _facts(answer: Mapping[str, Any]) -> dict[str, Any]:
+    """What Orthanc told besides the tags: expanded answers have it in other places than a find with ResponseContent."""
+    facts = {name: answer[name] for name in _FACTS.intersection(answer)}
+    if "Attachments" in answer:
+        facts["FileSize"], facts["FileUuid"] = 0, None
+        for attachment in answer["Attachments"]:
+            if attachment["ContentType"] == _DICOM:
+                facts["FileSize"] = int(attachment["UncompressedSize"])
+                facts["FileUuid"] = attachment["Uuid"]
+    if "Metadata" in answer:
+        metadata = answer["Metadata"]
+        facts["SopClassUid"] = metadata.get("SopClassUid")
+        facts["TransferSyntax"] = metadata.get("TransferSyntax")
+        if "LastUpdate" in metadata:
+            facts["LastUpdate"] = metadata["LastUpdate"]
+    return facts
 
 
 def find(client: OrthancClient, body: Mapping[str, Any]) -> list[Any]:
@@ -50,9 +71,12 @@ def _list(answer: Any) -> list[Any]:
     return answer
 
 
-def bulk_content(client: OrthancClient, ids: Sequence[str], level: Level | None = None) -> list[Mapping[str, Any]]:
-    """Resources by their ids, or those of a level below them, with metadata; unknown ids are left out."""
-    body: dict[str, Any] = {"Resources": list(ids), "Metadata": True, "Short": True}
+def bulk_content(
+    client: OrthancClient, ids: Sequence[str], level: Level | None = None, *, with_metadata: bool = False
+) -> list[dict[str, Any]]:
+    """Resources by their ids, or those of a level below them; unknown ids are left out."""
+    # metadata make it take twice as long (1.10.1: 680 ms instead of 400 ms for 10,000 instances)
+    body: dict[str, Any] = {"Resources": list(ids), "Metadata": with_metadata, "Short": True}
     if level:
         body["Level"] = level.value
     answers = _list(client.call(endpoints.BULK_CONTENT, body=body)) if ids else []

@@ -9,13 +9,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from orthancproxy.archive.fetcher import Fetcher
-from orthancproxy.archive.keywords import COMPUTED, MAIN_DICOM_TAGS, keyword_of
+from orthancproxy.archive.fetcher import Fetcher, Roots
+from orthancproxy.archive.keywords import COMPUTED, KEYWORDS, MAIN_DICOM_TAGS
 from orthancproxy.archive.levels import Level
 from orthancproxy.archive.matching import query
 from orthancproxy.archive.ordering import arrange, cut
 from orthancproxy.archive.plan import Fact, Filter, LevelPlan, Needs
-from orthancproxy.archive.records import Page, Resource, metadata
+from orthancproxy.archive.records import Page, Resource
 from orthancproxy.archive.scope import Scope, searches
 from orthancproxy.errors import InvalidRequest
 
@@ -52,11 +52,13 @@ class Confined:
         """All visible resources of a level that match, in no order; for criteria that few resources match."""
         return self._visible(level, self._fetcher.matching(level, criteria, self._to_check(level, needs)), needs)
 
-    def children(self, level: Level, parents: Sequence[Resource], criteria: Filter, needs: Needs) -> list[Resource]:
+    def children(
+        self, level: Level, parents: Sequence[Resource], criteria: Filter, needs: Needs, roots: Roots
+    ) -> list[Resource]:
         """The visible resources below these parents, which are visible, that match, and perhaps others."""
         if level is not Level.STUDY:
-            return self._fetcher.children(level, parents, criteria, needs)
-        studies = self._fetcher.children(level, parents, criteria, self._to_check(level, needs))
+            return self._fetcher.children(level, parents, criteria, needs, roots)
+        studies = self._fetcher.children(level, parents, criteria, self._to_check(level, needs), roots)
         return self.complete(level, self._admitted(studies), needs)
 
     def parents(self, level: Level, children: Sequence[Resource], needs: Needs) -> list[Resource]:
@@ -89,8 +91,9 @@ class Confined:
                 found = self._fetcher.matching(level, criteria, at_hand)
             return list({one.orthanc_id: one for one in found if one.orthanc_id in visible}.values())
         if level is Level.SERIES:
-            return self._below(level, studies, criteria, at_hand)
-        return self._below(level, self._below(level.parent, studies, Filter(), Needs()), criteria, at_hand)
+            return self._below(level, studies, criteria, at_hand, studies)
+        series = self._below(level.parent, studies, Filter(), Needs(), studies)
+        return self._below(level, series, criteria, at_hand, studies)
 
     def _studies(self, criteria: Filter, needs: Needs) -> list[Resource]:
         """All visible studies that match."""
@@ -100,10 +103,12 @@ class Confined:
             for study in self._fetcher.matching(Level.STUDY, search, needs | self._proof)
         )
 
-    def _below(self, level: Level, parents: Sequence[Resource], criteria: Filter, needs: Needs) -> list[Resource]:
+    def _below(
+        self, level: Level, parents: Sequence[Resource], criteria: Filter, needs: Needs, roots: Roots
+    ) -> list[Resource]:
         """All resources below these parents that match, each once."""
         ids = {parent.orthanc_id for parent in parents}
-        found = self._fetcher.children(level, parents, criteria, needs)
+        found = self._fetcher.children(level, parents, criteria, needs, roots)
         return list({one.orthanc_id: one for one in found if one.parent_id in ids}.values())
 
     def _admitted(self, studies: Iterable[Resource]) -> list[Resource]:
@@ -137,7 +142,7 @@ class Confined:
         sums = {keyword: part for keyword, part in _SUMS.items() if keyword in needs.tags}
         to_sum = Needs(frozenset(sums.values()), needs.facts & {Fact.CHANGES})
         families: dict[str, list[Resource]] = defaultdict(list)
-        studies = self._fetcher.children(Level.STUDY, patients, Filter(), to_sum | self._proof)
+        studies = self._fetcher.children(Level.STUDY, patients, Filter(), to_sum | self._proof, patients)
         for study in sorted(self._admitted(studies), key=lambda study: study.orthanc_id):
             families[study.parent_id or ""].append(study)
         visible = [patient for patient in patients if patient.orthanc_id in families]
@@ -150,7 +155,7 @@ class Confined:
                     **_counts(families[patient.orthanc_id], sums),
                     **file_tags.get(patient.orthanc_id, {}),
                 },
-                answer=_answer(patient, families[patient.orthanc_id], needs),
+                facts=_facts(patient, families[patient.orthanc_id], needs),
             )
             for patient in visible
         ]
@@ -172,7 +177,7 @@ def _at_hand(level: Level, needs: Needs) -> Needs:
 
 def _check(level: Level, criteria: Filter) -> None:
     """Refuse what can't be matched, also where nothing is visible, and what Orthanc would match in hidden files."""
-    for keyword in map(keyword_of, query(level, criteria)):
+    for keyword in (KEYWORDS[tag] for tag in query(level, criteria)):
         if level is Level.PATIENT and keyword not in MAIN_DICOM_TAGS[level]:
             raise InvalidRequest(f"{keyword} is not in the index of the patients: filter the studies by it.")
 
@@ -188,10 +193,10 @@ def _counts(studies: Sequence[Resource], sums: Mapping[str, str]) -> dict[str, s
     return {keyword: str(count) for keyword, count in {"NumberOfPatientRelatedStudies": len(studies), **counts}.items()}
 
 
-def _answer(patient: Resource, studies: Sequence[Resource], needs: Needs) -> dict[str, Any]:
+def _facts(patient: Resource, studies: Sequence[Resource], needs: Needs) -> dict[str, Any]:
     """What Orthanc would have answered for a patient who has these studies alone, besides the tags."""
-    answer = {"Labels": patient.answer["Labels"]} if "Labels" in patient.answer else {}
+    facts = {"Labels": patient.facts["Labels"]} if "Labels" in patient.facts else {}
     if Fact.CHANGES in needs.facts:
-        updates = [update for study in studies if (update := metadata(study.answer, "LastUpdate"))]
-        answer |= {"LastUpdate": max(updates, default=None), "IsStable": all(study.is_stable for study in studies)}
-    return answer
+        updates = [update for study in studies if (update := study.facts.get("LastUpdate"))]
+        facts |= {"LastUpdate": max(updates, default=None), "IsStable": all(study.is_stable for study in studies)}
+    return facts

@@ -5,7 +5,8 @@ from dataclasses import replace
 from typing import Any
 
 from orthancproxy.archive.answers import bulk_content, chunks, find, records
-from orthancproxy.archive.keywords import NORMALISED, is_long, keyword_of, tag_of
+from orthancproxy.archive.fetcher import Roots
+from orthancproxy.archive.keywords import KEYWORDS, NORMALISED, is_long, tag_of
 from orthancproxy.archive.levels import Level
 from orthancproxy.archive.matching import can_be_listed, either, has_labels, query
 from orthancproxy.archive.ordering import SORTED_HERE, arrange, cut
@@ -50,20 +51,28 @@ class ExtendedFind:
         """All resources of a level that match, in no order."""
         return self._find(level, query(level, criteria), needs, criteria)
 
-    def children(self, level: Level, parents: Sequence[Resource], criteria: Filter, needs: Needs) -> list[Resource]:
-        """The resources below these parents that match; also some of other parents, which the caller drops."""
+    def children(
+        self, level: Level, parents: Sequence[Resource], criteria: Filter, needs: Needs, roots: Roots
+    ) -> list[Resource]:
+        """The resources below these parents that match; also some of other parents, which the caller drops.
+
+        They are found by the roots: 10,000 instances in 3.5 s by the UIDs of 400 series, in 1.3 s by the PatientIDs of
+        20 patients, in 1.1 s as the whole archive (1.12.7).
+        """
         wanted = query(level, criteria)
-        if len(parents) == 1:
-            below = {f"Parent{level.parent.value}": parents[0].orthanc_id}
-            return self._find(level, wanted, needs, criteria, below)
-        key = tag_of(level.parent.identifier)
+        if roots is None:
+            return self._find(level, wanted, needs, criteria)
+        above = roots[0].level
+        if len(roots) == 1:
+            return self._find(level, wanted, needs, criteria, {f"Parent{above.value}": roots[0].orthanc_id})
+        key = tag_of(above.identifier)
         if key in wanted:
             return self._find(level, wanted, needs, criteria)
-        identifiers = {parent.orthanc_id: _identifier(parent, level.parent) for parent in parents}
+        identifiers = {root.orthanc_id: _identifier(root, above) for root in roots}
         found: list[Resource] = []
-        for parent in parents:
-            if not can_be_listed(identifiers[parent.orthanc_id]):
-                found += self.children(level, [parent], criteria, needs)
+        for root in roots:
+            if not can_be_listed(identifiers[root.orthanc_id]):
+                found += self.children(level, parents, criteria, needs, [root])
         for part in chunks(dict.fromkeys(filter(can_be_listed, identifiers.values()))):
             found += self._find(level, wanted | {key: either(part)}, needs, criteria)
         return found
@@ -79,15 +88,19 @@ class ExtendedFind:
         """The resources with these Orthanc ids, as far as they exist at this level."""
         if len(ids) == 1 and Fact.METADATA not in needs.facts:
             return self._by_id(level, ids[0], needs)
-        answers = [answer for part in chunks(ids) for answer in bulk_content(self._client, part)]
+        answers = [
+            answer
+            for part in chunks(ids)
+            for answer in bulk_content(self._client, part, with_metadata=Fact.METADATA in needs.facts)
+        ]
         found = records(level, [answer for answer in answers if answer.get("Type") == level.value])
         if not found or not self._requested(level, needs):
             return found
         # bulk-content has no RequestedTags: once more, by what it told
-        told = {record.orthanc_id: record.answer for record in found}
+        told = {record.orthanc_id: record.facts for record in found}
         identifiers = {record.orthanc_id: _identifier(record, level) for record in found}
         return [
-            replace(record, answer={**told[record.orthanc_id], **record.answer})
+            replace(record, facts={**told[record.orthanc_id], **record.facts})
             for record in self._by_identifiers(level, identifiers, needs)
             if record.orthanc_id in told
         ]
@@ -130,7 +143,7 @@ class ExtendedFind:
         body = {**self._body(level, wanted, needs, criteria), **(parent or {})}
         found = records(level, self._find_all(level, body))
         if len(_label_constraints(criteria)) > 1:
-            return [record for record in found if has_labels(record.answer.get("Labels"), criteria.labels)]
+            return [record for record in found if has_labels(record.facts.get("Labels"), criteria.labels)]
         return found
 
     def _check_index(self, level: Level, wanted: Iterable[str]) -> None:
@@ -138,7 +151,7 @@ class ExtendedFind:
         partly = frozenset[str]().union(
             *(self._capabilities.partly_indexed.get(one.value, frozenset()) for one in (*level.above, level))
         )
-        if unknown := sorted(keyword_of(tag) for tag in partly.intersection(wanted)):
+        if unknown := sorted(KEYWORDS[tag] for tag in partly.intersection(wanted)):
             raise ArchiveRejected(
                 f"The archive's index has {', '.join(unknown)} of a part of the files only, and must be reconstructed "
                 "before it can be searched by that: see server.advice."

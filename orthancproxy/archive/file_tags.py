@@ -2,8 +2,11 @@
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
+from typing import Any
 
-from orthancproxy.archive.answers import text_tags
+from orthancproxy.archive.keywords import KEYWORDS
 from orthancproxy.archive.levels import Level
 from orthancproxy.archive.records import Resource
 from orthancproxy.errors import ArchiveProtocolError, NotFound
@@ -11,6 +14,9 @@ from orthancproxy.orthanc import endpoints
 from orthancproxy.orthanc.client import OrthancClient
 
 Tags = Mapping[str, str]
+
+# calls at once, of all requests of this process: two take 2.2 s for 10,000 files, one 3.5 s (1.10.1, two cores)
+_READERS = ThreadPoolExecutor(4, thread_name_prefix="file-tags")
 
 
 def read_tags(
@@ -29,7 +35,7 @@ def read_tags(
         children = "Studies" if level is Level.PATIENT else "Series"
         tags = {}
         for record in found:
-            below = _of_all(client, level.child, record.answer[children][0], wanted)
+            below = _of_all(client, level.child, record.facts[children][0], wanted)
             tags[record.orthanc_id] = below[min(below)] if below else {}
         return tags
     families: dict[str, list[Resource]] = defaultdict(list)
@@ -37,11 +43,16 @@ def read_tags(
         study = record.parent_id if level is Level.SERIES else studies.get(record.orthanc_id)
         if study is not None:
             families[study].append(record)
-    return {
-        orthanc_id: tags
+    # each in a copy of the context, so that its calls to Orthanc are counted where the others are
+    reading = [
+        _READERS.submit(copy_context().run, _of_family, client, study, family, wanted)
         for study, family in families.items()
-        for orthanc_id, tags in _of_family(client, study, family, wanted).items()
-    }
+    ]
+    try:
+        return {orthanc_id: tags for future in reading for orthanc_id, tags in future.result().items()}
+    finally:
+        for future in reading:
+            future.cancel()
 
 
 def _of_family(
@@ -61,7 +72,7 @@ def _of_family(
 
 
 def _instance_of(record: Resource) -> str:
-    return record.orthanc_id if record.level is Level.INSTANCE else min(record.answer["Instances"])
+    return record.orthanc_id if record.level is Level.INSTANCE else min(record.facts["Instances"])
 
 
 def _of_all(client: OrthancClient, level: Level, orthanc_id: str, wanted: frozenset[str]) -> dict[str, Tags]:
@@ -73,14 +84,21 @@ def _of_all(client: OrthancClient, level: Level, orthanc_id: str, wanted: frozen
         return {}
     if not isinstance(answer, dict):
         raise ArchiveProtocolError("The archive's answer is not what Orthanc answers.")
-    return {instance: text_tags(tags) for instance, tags in answer.items()}
+    return {instance: _text_tags(tags, wanted) for instance, tags in answer.items()}
 
 
 def _of_one(client: OrthancClient, orthanc_id: str, wanted: frozenset[str]) -> Tags:
     try:
-        return text_tags(client.call(endpoints.INSTANCE_TAGS, query=_untruncated(wanted), id=orthanc_id))
+        return _text_tags(client.call(endpoints.INSTANCE_TAGS, query=_untruncated(wanted), id=orthanc_id), wanted)
     except NotFound:
         return {}
+
+
+def _text_tags(tags: Any, wanted: frozenset[str]) -> Tags:
+    """Those of a file's tags that are wanted and text."""
+    if not isinstance(tags, dict):
+        raise ArchiveProtocolError("The archive's answer is not what Orthanc answers.")
+    return {KEYWORDS[tag]: value for tag in wanted if isinstance(value := tags.get(tag), str)}
 
 
 def _untruncated(wanted: frozenset[str]) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 
 from orthancproxy.archive.confined import Confined
 from orthancproxy.archive.extended_find import ExtendedFind
-from orthancproxy.archive.fetcher import Fetcher
+from orthancproxy.archive.fetcher import Fetcher, Roots
 from orthancproxy.archive.levels import Level
 from orthancproxy.archive.matching import identity
 from orthancproxy.archive.ordering import arrange, cut
@@ -32,18 +32,21 @@ class Hierarchy:
         if not self._has_labels:
             # such an Orthanc would ignore them in a find, and answer with everything
             scope = replace(scope, labels=frozenset())
+        self._is_confined = scope.is_confined
         self._fetcher = Confined(fetcher, scope) if scope.is_confined else fetcher
 
     def page(self, plan: LevelPlan) -> Page:
         """A root list: its page, with everything that the plan wants around each record."""
         self._check(plan)
         page = self._fetcher.page(_fetchable(plan))
-        return replace(page, records=tuple(self._link(plan, page.records)))
+        is_everything = plan.filter == Filter() and not plan.offset and not page.has_next and not self._is_confined
+        return replace(page, records=tuple(self._link(plan, page.records, None if is_everything else page.records)))
 
     def by_ids(self, plan: LevelPlan, ids: Sequence[str]) -> list[Resource]:
         """The resources with these Orthanc ids that exist at the plan's level, in no order."""
         self._check(plan)
-        return self._link(plan, self._fetcher.by_ids(plan.level, ids, _fetchable(plan).needs))
+        found = self._fetcher.by_ids(plan.level, ids, _fetchable(plan).needs)
+        return self._link(plan, found, found)
 
     def by_identifier(self, plan: LevelPlan, value: str) -> Resource | None:
         """The resource with this PatientID or UID. Raises InvalidRequest when there are several such."""
@@ -56,7 +59,7 @@ class Hierarchy:
         ]
         if len(found) > 1:
             raise InvalidRequest(f"{len(found)} {plan.level.path} have this {plan.level.identifier}: ask by orthancId.")
-        return next(iter(self._link(plan, found)), None)
+        return next(iter(self._link(plan, found, found)), None)
 
     def visible_studies(self, needs: Needs) -> list[Resource]:
         """All studies in scope."""
@@ -73,13 +76,13 @@ class Hierarchy:
         for linked in plan.links.values():
             self._check(linked)
 
-    def _link(self, plan: LevelPlan, found: Sequence[Resource]) -> list[Resource]:
+    def _link(self, plan: LevelPlan, found: Sequence[Resource], roots: Roots) -> list[Resource]:
         """Give each record what the plan wants around it; leave out those whose parent was deleted meanwhile."""
         if not plan.links or not found:
             return list(found)
         links: dict[str, dict[str, Any]] = {record.orthanc_id: {} for record in found}
         for names in _same_fetch(plan):
-            for name, linked in self._fetch_links(plan, names, found).items():
+            for name, linked in self._fetch_links(plan, names, found, roots).items():
                 for orthanc_id, value in linked.items():
                     links[orthanc_id][name] = value
         return [
@@ -89,7 +92,7 @@ class Hierarchy:
         ]
 
     def _fetch_links(
-        self, plan: LevelPlan, names: Sequence[str], found: Sequence[Resource]
+        self, plan: LevelPlan, names: Sequence[str], found: Sequence[Resource], roots: Roots
     ) -> dict[str, dict[str, Any]]:
         """Fetch once what several names of the answer share; return it by name and by the id of the record."""
         plans = [plan.links[name] for name in names]
@@ -98,27 +101,34 @@ class Hierarchy:
         if level.depth < plan.level.depth:
             above = self._fetcher.parents(level, found, needs)
             return {
-                name: self._parent_by_child(self._link(linked, above), found)
+                name: self._parent_by_child(self._link(linked, above, above), found)
                 for name, linked in zip(names, plans, strict=True)
             }
-        below = self._fetcher.children(level, found, criteria, needs)
-        return {name: self._children_by_parent(linked, below, found) for name, linked in zip(names, plans, strict=True)}
+        below = self._fetcher.children(level, found, criteria, needs, roots)
+        return {
+            name: self._children_by_parent(linked, below, found, roots)
+            for name, linked in zip(names, plans, strict=True)
+        }
 
     def _parent_by_child(self, parents: Iterable[Resource], children: Iterable[Resource]) -> dict[str, Resource]:
         by_id = {parent.orthanc_id: parent for parent in parents}
         return {child.orthanc_id: by_id[child.parent_id] for child in children if child.parent_id in by_id}
 
     def _children_by_parent(
-        self, plan: LevelPlan, children: Iterable[Resource], parents: Iterable[Resource]
+        self, plan: LevelPlan, children: Iterable[Resource], parents: Iterable[Resource], roots: Roots
     ) -> dict[str, tuple[Resource, ...]]:
         families: dict[str, list[Resource]] = {parent.orthanc_id: [] for parent in parents}
         # PatientIDs that Orthanc takes for the same give the same studies, in each call that names one of them
         for child in {child.orthanc_id: child for child in children}.values():
             if child.parent_id in families:
                 families[child.parent_id].append(child)
-        wanted = [cut(arrange(family, plan.full_order), plan) for family in families.values()]
+        wanted = list(chain.from_iterable(cut(arrange(family, plan.full_order), plan) for family in families.values()))
+        are_all = plan.filter == Filter() and plan.first is None and not plan.offset
+        if not are_all or (self._is_confined and plan.level is Level.STUDY):
+            # of a confined caller's patients, other studies may be hidden
+            roots = wanted
         linked: dict[str, list[Resource]] = defaultdict(list)
-        for record in self._link(plan, list(chain.from_iterable(wanted))):
+        for record in self._link(plan, wanted, roots):
             linked[record.parent_id or ""].append(record)
         return {parent_id: tuple(linked[parent_id]) for parent_id in families}
 

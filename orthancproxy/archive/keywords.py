@@ -1,5 +1,6 @@
 """DICOM keywords (PS3.6 section 6) and what Orthanc does with the tags behind them."""
 
+from collections.abc import Mapping
 from functools import cache
 
 from pydicom.datadict import dictionary_VR, keyword_for_tag, tag_for_keyword
@@ -34,14 +35,20 @@ def tag_of(keyword: str) -> str:
     return f"{tag >> 16:04x},{tag & 0xFFFF:04x}"
 
 
-@cache
-def keyword_of(tag: str) -> str:
-    """Return the keyword of a tag as Orthanc writes it (`0010,0020`); the tag itself where it has none."""
-    return keyword_for_tag(int(tag.replace(",", ""), 16)) or tag
+class _Keywords(dict[str, str]):
+    """Looked up ten times for each of thousands of instances: a dictionary is twice as fast as a cached function."""
+
+    def __missing__(self, tag: str) -> str:
+        keyword = self[tag] = keyword_for_tag(int(tag.replace(",", ""), 16)) or tag
+        return keyword
+
+
+# The keyword of each tag as Orthanc writes it (`0010,0020`); the tag itself where it has none.
+KEYWORDS: Mapping[str, str] = _Keywords()
 
 
 # What every Orthanc keeps in its index, by level: read and matched without opening a file.
-MAIN_DICOM_TAGS = {level: frozenset(map(keyword_of, ALWAYS_INDEXED[level.value])) for level in Level}
+MAIN_DICOM_TAGS = {level: frozenset(KEYWORDS[tag] for tag in ALWAYS_INDEXED[level.value]) for level in Level}
 
 
 def main_tags_above(level: Level) -> frozenset[str]:

@@ -1,7 +1,9 @@
 """Sorting records in the gateway as Orthanc's `OrderBy` does on SQLite, where Orthanc is let do it."""
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import lru_cache
+from operator import attrgetter
 
 from orthancproxy.archive.keywords import NORMALISED
 from orthancproxy.archive.plan import LevelPlan, Order
@@ -15,22 +17,54 @@ _LEADING_INTEGER = re.compile(r"\s*[+-]?\d+", re.ASCII)
 _LEADING_DECIMAL = re.compile(r"\s*[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 
 
-def _comparable(text: str | None, order: Order) -> tuple[bool, str | float]:
-    """What SQL compares: nothing before anything, text, or the number that CAST takes from its start (0 for none)."""
-    if text is None or order.kind == "text":
-        if text and order.by in SORTED_NORMALISED:
-            text = "".join(character for character in text if " " <= character <= "~").strip().upper()
-        return text is not None, text or ""
-    match = (_LEADING_INTEGER if order.kind == "integer" else _LEADING_DECIMAL).match(text)
-    return True, float(match.group()) if match else 0.0
-
-
 def arrange(records: Iterable[Resource], order: Sequence[Order]) -> list[Resource]:
     """Sort by several keys, equal ones by Orthanc id. A missing value counts as the smallest."""
-    arranged = sorted(records, key=lambda record: record.orthanc_id)
+    arranged = sorted(records, key=attrgetter("orthanc_id"))
     for key in reversed(order):
-        arranged.sort(key=lambda record: _comparable(record.sort_value(key.by), key), reverse=key.descending)
+        arranged.sort(key=_value(key), reverse=key.descending)
     return arranged
+
+
+def _value(order: Order) -> Callable[[Resource], tuple[bool, str | float]]:
+    """What SQL compares of a record: nothing before anything, text, or the number that CAST takes from its start."""
+    by = order.by
+    compared = _COMPARED[order.kind]
+    if by in SORTED_NORMALISED and order.kind == "text":
+        compared = _normalised
+    if by == "LastUpdate":
+        return lambda record: compared(record.facts.get(by))
+    return lambda record: compared(record.tags.get(by))
+
+
+def _text(text: str | None) -> tuple[bool, str]:
+    return text is not None, text or ""
+
+
+def _normalised(text: str | None) -> tuple[bool, str]:
+    return _text(text and "".join(character for character in text if " " <= character <= "~").strip().upper())
+
+
+@lru_cache(maxsize=4096)
+def _integer(text: str | None) -> tuple[bool, float]:
+    return _number(_LEADING_INTEGER, text)
+
+
+@lru_cache(maxsize=4096)
+def _decimal(text: str | None) -> tuple[bool, float]:
+    return _number(_LEADING_DECIMAL, text)
+
+
+def _number(leading: re.Pattern[str], text: str | None) -> tuple[bool, float]:
+    match = leading.match(text) if text is not None else None
+    # 0 for what does not begin with a number
+    return text is not None, float(match.group()) if match else 0.0
+
+
+_COMPARED: Mapping[str, Callable[[str | None], tuple[bool, str | float]]] = {
+    "text": _text,
+    "integer": _integer,
+    "decimal": _decimal,
+}
 
 
 def cut(records: Sequence[Resource], plan: LevelPlan) -> Sequence[Resource]:

@@ -4,11 +4,12 @@ What such an Orthanc can't do is done here: sorting, paging, counting what is be
 does not have from the files, with one call for each study.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 from orthancproxy.archive.answers import bulk_content, chunks, find, records
+from orthancproxy.archive.fetcher import Roots
 from orthancproxy.archive.file_tags import read_tags
 from orthancproxy.archive.keywords import COMPUTED, MAIN_DICOM_TAGS, is_long, main_tags_above, tag_of
 from orthancproxy.archive.levels import Level
@@ -48,10 +49,15 @@ class PlainFind:
         """All resources of a level that match, in no order."""
         return self._find(level, query(level, criteria), criteria, needs)
 
-    def children(self, level: Level, parents: Sequence[Resource], criteria: Filter, needs: Needs) -> list[Resource]:
-        """The resources below these parents that match; also some of other parents, which the caller drops."""
+    def children(
+        self, level: Level, parents: Sequence[Resource], criteria: Filter, needs: Needs, roots: Roots
+    ) -> list[Resource]:
+        """The resources below these parents that match; also some of other parents, which the caller drops.
+
+        Such an Orthanc finds them no faster by what is higher up.
+        """
         if criteria == Filter():
-            return self.complete(level, self._below(level, parents), needs)
+            return self.complete(level, self._below(level, parents, needs), needs)
         wanted = query(level, criteria)
         key = tag_of(level.parent.identifier)
         identifiers = dict.fromkeys(parent.tags.get(level.parent.identifier, "") for parent in parents)
@@ -69,7 +75,10 @@ class PlainFind:
 
     def by_ids(self, level: Level, ids: Sequence[str], needs: Needs) -> list[Resource]:
         """The resources with these Orthanc ids, as far as they exist at this level."""
-        answers = [answer for part in chunks(ids) for answer in bulk_content(self._client, part)]
+        with_metadata = Fact.METADATA in needs.facts
+        answers = [
+            answer for part in chunks(ids) for answer in bulk_content(self._client, part, with_metadata=with_metadata)
+        ]
         return self.complete(
             level,
             self._seen(level, [answer for answer in answers if answer.get("Type") == level.value]),
@@ -81,13 +90,14 @@ class PlainFind:
         found = list(found)
         if not found:
             return found
-        if Fact.METADATA in needs.facts and "Metadata" not in found[0].answer:
+        if Fact.METADATA in needs.facts and "TransferSyntax" not in found[0].facts:
             parts = chunks(record.orthanc_id for record in found)
-            answers = {answer["ID"]: answer for part in parts for answer in bulk_content(self._client, part)}
+            answers = [answer for part in parts for answer in bulk_content(self._client, part, with_metadata=True)]
+            facts = {record.orthanc_id: record.facts for record in records(level, answers)}
             found = [
-                replace(record, answer={**record.answer, **answers[record.orthanc_id]})
+                replace(record, facts={**record.facts, **facts[record.orthanc_id]})
                 for record in found
-                if record.orthanc_id in answers
+                if record.orthanc_id in facts
             ]
         if counted := needs.tags & COMPUTED[level]:
             found = self._counted(level, found, counted)
@@ -114,21 +124,23 @@ class PlainFind:
             )
         found = self._seen(level, answers)
         if criteria.labels:
-            found = [record for record in found if has_labels(record.answer.get("Labels"), criteria.labels)]
+            found = [record for record in found if has_labels(record.facts.get("Labels"), criteria.labels)]
         return self.complete(level, found, needs)
 
-    def _below(self, level: Level, parents: Sequence[Resource]) -> list[Resource]:
+    def _below(self, level: Level, parents: Sequence[Resource], needs: Needs) -> list[Resource]:
         """All children of these parents; the series of a study that were already seen are not fetched again."""
         if level is Level.SERIES and all(parent.orthanc_id in self._series_of for parent in parents):
             return [series for parent in parents for series in self._series_of[parent.orthanc_id]]
-        found = self._seen(level, bulk_content(self._client, [parent.orthanc_id for parent in parents], level))
+        ids = [parent.orthanc_id for parent in parents]
+        with_metadata = Fact.METADATA in needs.facts
+        found = self._seen(level, bulk_content(self._client, ids, level, with_metadata=with_metadata))
         if level is Level.SERIES:
             self._series_of |= {parent.orthanc_id: [] for parent in parents}
             for series in found:
                 self._series_of[series.parent_id or ""].append(series)
         return found
 
-    def _seen(self, level: Level, answers: Iterable[Mapping[str, Any]]) -> list[Resource]:
+    def _seen(self, level: Level, answers: list[Any]) -> list[Resource]:
         found = records(level, answers)
         if level is Level.SERIES:
             self._study_of |= {series.orthanc_id: series.parent_id or "" for series in found}
@@ -157,9 +169,9 @@ class PlainFind:
 
     def _series_by_resource(self, level: Level, found: Sequence[Resource]) -> Mapping[str, Sequence[Resource]]:
         if level is Level.STUDY:
-            self._below(Level.SERIES, found)
+            self._below(Level.SERIES, found, Needs())
             return self._series_of
-        studies = {study: record.orthanc_id for record in found for study in record.answer["Studies"]}
+        studies = {study: record.orthanc_id for record in found for study in record.facts["Studies"]}
         series = self._seen(
             Level.SERIES, bulk_content(self._client, list(dict.fromkeys(studies.values())), Level.SERIES)
         )
@@ -175,20 +187,7 @@ class PlainFind:
         """Read tags from the files: for instances their own, above them those of one instance below."""
         studies = self._studies_of(found) if level is Level.INSTANCE else {}
         tags = read_tags(self._client, level, found, studies, frozenset(map(tag_of, wanted)))
-        return [
-            replace(
-                record,
-                tags={
-                    **record.tags,
-                    **{
-                        keyword: value
-                        for keyword, value in tags.get(record.orthanc_id, {}).items()
-                        if keyword in wanted
-                    },
-                },
-            )
-            for record in found
-        ]
+        return [replace(record, tags={**record.tags, **tags.get(record.orthanc_id, {})}) for record in found]
 
     def _studies_of(self, instances: Sequence[Resource]) -> dict[str, str]:
         """The study of each instance, which its answer does not tell; not of those whose series was just deleted."""
@@ -208,14 +207,14 @@ class PlainFind:
 def _counts(record: Resource, series: Sequence[Resource] | None) -> dict[str, str]:
     """The counted attributes of a resource as text, as Orthanc 1.12 gives them (PS3.4 section C.6.1.1)."""
     counts = {
-        keyword: str(len(record.answer[children]))
+        keyword: str(len(record.facts[children]))
         for keyword, children in _LISTED.items()
         if keyword in COMPUTED[record.level]
     }
     if series is not None:
         related = f"NumberOf{record.level.value}Related"
         counts[f"{related}Series"] = str(len(series))
-        counts[f"{related}Instances"] = str(sum(len(one.answer["Instances"]) for one in series))
+        counts[f"{related}Instances"] = str(sum(len(one.facts["Instances"]) for one in series))
         modalities = {one.tags["Modality"] for one in series if one.tags.get("Modality")}
         counts["ModalitiesInStudy"] = "\\".join(sorted(modalities))
     return {keyword: value for keyword, value in counts.items() if keyword in COMPUTED[record.level]}

@@ -6,36 +6,32 @@ what a query selects is ever parsed: `Patient.birth_date.needs` is what to fetch
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Generic, Self, TypeVar, overload
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Self, TypeVar, overload
 
 from orthancproxy.archive import values
 from orthancproxy.archive.levels import Level
 from orthancproxy.archive.plan import Fact, Needs
-from orthancproxy.errors import ArchiveProtocolError
 
 T = TypeVar("T")
 
 
-class Attribute(Generic[T]):
-    """An attribute of a record: what it needs, and how to read it."""
+class Attribute(property, Generic[T]):
+    """An attribute of a record: what it needs, and how to read it.
 
-    __slots__ = ("needs", "read")
+    A property, which Python reads without a call of a method of ours: an answer may have 150,000 of them.
+    """
 
     def __init__(self, needs: Needs, read: Callable[[Any], T]) -> None:
+        super().__init__(read)
         self.needs = needs
-        self.read = read
 
-    @overload
-    def __get__(self, record: None, owner: type) -> Self: ...
-    @overload
-    def __get__(self, record: object, owner: type) -> T: ...
-    def __get__(self, record: object | None, owner: type) -> Self | T:
-        if record is None:
-            return self
-        try:
-            return self.read(record)
-        except (AttributeError, KeyError, TypeError, ValueError) as error:
-            raise ArchiveProtocolError("The archive's answer is not what Orthanc answers.") from error
+    if TYPE_CHECKING:
+
+        @overload
+        def __get__(self, record: None, owner: type | None = None) -> Self: ...
+        @overload
+        def __get__(self, record: object, owner: type | None = None) -> T: ...
+        def __get__(self, record: object | None, owner: type | None = None) -> Self | T: ...
 
 
 def tag(keyword: str, convert: Callable[[str | None], T]) -> Attribute[T]:
@@ -48,52 +44,33 @@ def count(keyword: str) -> Attribute[int]:
     return tag(keyword, lambda value: values.integer(value) or 0)
 
 
-def fact(which: Fact, read: Callable[[Any], T]) -> Attribute[T]:
-    """An attribute that Orthanc knows besides the tags; `read` takes the resource as Orthanc answered it."""
-    return Attribute(Needs(facts=frozenset({which})), lambda record: read(record.answer))
-
-
-def metadata(answer: Mapping[str, Any], name: str) -> str | None:
-    """A metadata of Orthanc's: expanded answers have it beside the tags, find with ResponseContent below `Metadata`."""
-    value = answer.get(name) or answer.get("Metadata", {}).get(name)
-    return str(value) if value else None
-
-
-def file_size(answer: Mapping[str, Any]) -> int:
-    """The size of an instance's DICOM file in bytes."""
-    return int(answer["FileSize"] if "FileSize" in answer else _dicom_file(answer).get("UncompressedSize", 0))
-
-
-def file_uuid(answer: Mapping[str, Any]) -> str | None:
-    """What Orthanc calls an instance's file: another one whenever the file is replaced."""
-    uuid = answer["FileUuid"] if "FileUuid" in answer else _dicom_file(answer).get("Uuid")
-    return str(uuid) if uuid else None
-
-
-def _dicom_file(answer: Mapping[str, Any]) -> Mapping[str, Any]:
-    attachments: list[Mapping[str, Any]] = answer.get("Attachments", [])
-    return next((attachment for attachment in attachments if attachment["ContentType"] == 1), {})
+def fact(which: Fact, name: str, convert: Callable[[Any], Any] | None = None) -> Attribute[Any]:
+    """An attribute that Orthanc knows besides the tags."""
+    needs = Needs(facts=frozenset({which}))
+    if convert is None:
+        return Attribute(needs, lambda record: record.facts.get(name))
+    return Attribute(needs, lambda record: convert(record.facts.get(name)))
 
 
 @dataclass(frozen=True, slots=True)
 class Resource:
-    """What the four levels share: `tags` as stored, by keyword, and `links` to what the plan asked for around it."""
+    """What the four levels share.
+
+    `tags` are as stored, by keyword; `facts` are what else Orthanc knows, as `archive.answers` reads it; `links` lead
+    to what the plan asked for around the record.
+    """
 
     level: ClassVar[Level]
 
     orthanc_id: str
     parent_id: str | None
     tags: Mapping[str, str]
-    answer: Mapping[str, Any]
+    facts: Mapping[str, Any]
     links: Mapping[str, Any] = field(default_factory=dict)
 
-    last_update = fact(Fact.CHANGES, lambda answer: values.timestamp(metadata(answer, "LastUpdate")))
-    is_stable = fact(Fact.CHANGES, lambda answer: bool(answer.get("IsStable", True)))
-    labels = fact(Fact.LABELS, lambda answer: answer.get("Labels"))
-
-    def sort_value(self, by: str) -> str | None:
-        """The text that an order compares: a tag, or Orthanc's `LastUpdate`."""
-        return metadata(self.answer, by) if by == "LastUpdate" else self.tags.get(by)
+    last_update = fact(Fact.CHANGES, "LastUpdate", values.timestamp)
+    is_stable = fact(Fact.CHANGES, "IsStable", lambda value: value is not False)
+    labels = fact(Fact.LABELS, "Labels")
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,7 +133,7 @@ class Instance(Resource):
     level = Level.INSTANCE
 
     sop_instance_uid = tag("SOPInstanceUID", values.text)
-    sop_class_uid = fact(Fact.METADATA, lambda answer: metadata(answer, "SopClassUid"))
+    sop_class_uid = fact(Fact.METADATA, "SopClassUid")
     instance_number = tag("InstanceNumber", values.integer)
     rows = tag("Rows", values.integer)
     columns = tag("Columns", values.integer)
@@ -166,9 +143,9 @@ class Instance(Resource):
     slice_location = tag("SliceLocation", values.decimal)
     image_position_patient = tag("ImagePositionPatient", values.decimals)
     image_orientation_patient = tag("ImageOrientationPatient", values.decimals)
-    transfer_syntax_uid = fact(Fact.METADATA, lambda answer: metadata(answer, "TransferSyntax"))
-    file_size = fact(Fact.FILE, file_size)
-    file_uuid = fact(Fact.FILE, file_uuid)
+    transfer_syntax_uid = fact(Fact.METADATA, "TransferSyntax")
+    file_size = fact(Fact.FILE, "FileSize")  # bytes
+    file_uuid = fact(Fact.FILE, "FileUuid")  # another one whenever the file is replaced
 
 
 RECORDS: Mapping[Level, type[Resource]] = {record.level: record for record in (Patient, Study, Series, Instance)}

@@ -43,7 +43,7 @@ class Scope:
 
     def admits(self, study: Resource) -> bool:
         """Whether a study is visible. Its record must hold PatientID and, where the scope has labels, its labels."""
-        labels = study.answer.get("Labels") or ()
+        labels = study.facts.get("Labels") or ()
         return not self.labels.isdisjoint(labels) or self.admits_patient(study.tags.get(_PATIENT_ID, ""))
 
 

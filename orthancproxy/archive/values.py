@@ -3,12 +3,15 @@
 import re
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time
+from functools import lru_cache
 
 _IS = re.compile(r" *[+-]?[0-9]{1,12} *", re.ASCII)
 _DS = re.compile(r" *[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)? *", re.ASCII)
 _DA = re.compile(r"[0-9]{8}", re.ASCII)
 _TM = re.compile(r"([0-9]{2})(?:([0-9]{2})(?:([0-9]{2})(?:\.([0-9]{1,6}))?)?)?", re.ASCII)
 _INT_RANGE = range(-(2**31), 2**31)
+# of numbers: the slices of a series have most of theirs in common
+_REMEMBERED = 4096
 _LATIN = re.compile(r"[\u0000-\u024f]*")
 
 
@@ -31,6 +34,7 @@ def text(value: str | None) -> str | None:
     return (value.strip(" \0") or None) if value else None
 
 
+@lru_cache(_REMEMBERED)
 def integer(value: str | None) -> int | None:
     """An IS, or a US that Orthanc wrote as text; within 32 bits, as IS and GraphQL's Int are."""
     if not value or not _IS.fullmatch(value):
@@ -39,16 +43,18 @@ def integer(value: str | None) -> int | None:
     return number if number in _INT_RANGE else None
 
 
+@lru_cache(_REMEMBERED)
 def decimal(value: str | None) -> float | None:
     """A DS."""
     return float(value) if value and _DS.fullmatch(value) and abs(float(value)) < float("inf") else None
 
 
-def decimals(value: str | None) -> list[float] | None:
+@lru_cache(_REMEMBERED)
+def decimals(value: str | None) -> tuple[float, ...] | None:
     """A DS with several values; None when one of them is wrong."""
     if not value:
         return None
-    numbers = [number for part in value.split("\\") if (number := decimal(part)) is not None]
+    numbers = tuple(number for part in value.split("\\") if (number := decimal(part)) is not None)
     return numbers if len(numbers) == value.count("\\") + 1 else None
 
 

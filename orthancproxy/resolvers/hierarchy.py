@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import cast
 
-from orthancproxy.archive.keywords import MAIN_DICOM_TAGS, keyword_of, tag_of
+from orthancproxy.archive.keywords import KEYWORDS, MAIN_DICOM_TAGS, tag_of
 from orthancproxy.archive.levels import Level
 from orthancproxy.archive.plan import LevelPlan, Needs
 from orthancproxy.archive.records import Page, Resource, Study
@@ -165,7 +165,7 @@ def _advice(capabilities: Capabilities) -> list[str]:
             "can't sort, page or count, so that the gateway fetches whole lists to do it."
         )
     instance = Level.INSTANCE.value
-    partly = {keyword_of(tag) for tags in capabilities.partly_indexed.values() for tag in tags}
+    partly = {KEYWORDS[tag] for tags in capabilities.partly_indexed.values() for tag in tags}
     indexed = (capabilities.indexed or {}).get(instance, frozenset())
     missing = [keyword for keyword in INSTANCE_TAGS if tag_of(keyword) not in indexed]
     if capabilities.indexed is not None and (unindexed := [tag for tag in missing if tag not in partly]):

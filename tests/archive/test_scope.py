@@ -99,7 +99,7 @@ class Archive:
             study.orthanc_id
             for study in self.studies
             if any(_is_like(study.tags.get("PatientID", ""), pattern) for pattern in scope.patient_ids)
-            or scope.labels & set(study.answer.get("Labels") or [])
+            or scope.labels & set(study.facts.get("Labels") or [])
         }
         return {orthanc_id for chain in self.chains if chain[1] in studies for orthanc_id in chain}
 
@@ -436,7 +436,7 @@ def test_a_patient_is_what_its_visible_studies_make_it(archive: Archive, scope: 
             assert patient.last_update == max(update for study in studies if (update := updates[study]))
             assert patient.tags["PatientAge"] in {ages[study] for study in studies}
             assert patient.tags["PatientName"].startswith(("Kim", "Hong"))
-            assert not set(patient.answer) & {"Studies", "RequestedTags"} or not scope.is_confined
+            assert not set(patient.facts) & {"Studies", "RequestedTags"} or not scope.is_confined
 
 
 def test_patients_are_not_matched_by_what_may_be_in_a_hidden_file(archive: Archive) -> None:

@@ -49,9 +49,9 @@ def test_decimal(value: str | None, expected: float | None) -> None:
 
 @pytest.mark.parametrize(
     ("value", "expected"),
-    [("0.5\\0.25", [0.5, 0.25]), ("1", [1.0]), ("0.5\\", None), ("0.5\\x", None), ("", None), (None, None)],
+    [("0.5\\0.25", (0.5, 0.25)), ("1", (1.0,)), ("0.5\\", None), ("0.5\\x", None), ("", None), (None, None)],
 )
-def test_decimals_are_all_right_or_none(value: str | None, expected: list[float] | None) -> None:
+def test_decimals_are_all_right_or_none(value: str | None, expected: tuple[float, ...] | None) -> None:
     assert values.decimals(value) == expected
 
 
