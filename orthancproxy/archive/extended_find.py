@@ -62,6 +62,8 @@ class ExtendedFind:
         wanted = query(level, criteria)
         if roots is None:
             return self._find(level, wanted, needs, criteria)
+        if not roots:
+            return []
         above = roots[0].level
         if len(roots) == 1:
             return self._find(level, wanted, needs, criteria, {f"Parent{above.value}": roots[0].orthanc_id})
