@@ -36,9 +36,9 @@ test-matrix: .venv/.synced web ## Run the live tests again on Orthanc 1.12.7 (AR
 	@dev/install-identity-provider
 	root=$$(dev/orthanc-1.12.7) && ORTHANC_ROOT=$$root $(PYTHON) -m pytest -m live $(ARGS)
 
-bench: .venv/.synced ## Measure the gateway against Orthanc itself (ARGS: see docs/benchmarks.md)
+bench: .venv/.synced ## Measure the gateway against Orthanc itself (ARGS: see docs/performance.md)
 	@dev/install-orthanc
-	$(PYTHON) -m benchmarks $(ARGS)
+	$(PYTHON) -m benchmarks --plot docs/growth.png $(ARGS)
 
 check: .venv/.synced ## Lint, types, import contracts, migrations, the committed schema, the lock files
 	.venv/bin/ruff check

@@ -8,42 +8,65 @@ import os
 import platform
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 
 import requests
 
-from benchmarks import memory, upload
+from benchmarks import clients, download, growth, memory, study, upload, whole
 from benchmarks.measuring import BenchmarkError, Row, table, tell
-from orthancproxy.sandbox.orthanc import INDEXED_INSTANCE_TAGS, LocalOrthanc, SandboxError
+from benchmarks.options import Options
+from orthancproxy.sandbox.orthanc import LocalOrthanc, SandboxError
 
-BENCHMARKS = {"upload": upload.rows, "memory": memory.rows}
+BENCHMARKS: Mapping[str, Callable[[Options], Iterator[Row]]] = {
+    "whole": whole.rows,
+    "walk": whole.walk_rows,
+    "qido": whole.qido_rows,
+    "cpu": whole.cpu_rows,
+    "study": study.rows,
+    "clients": clients.rows,
+    "legacy": study.legacy_rows,
+    "download": download.rows,
+    "growth": growth.rows,
+    "archive-memory": growth.memory_rows,
+    "upload": upload.rows,
+    "upload-memory": memory.rows,
+}
 PACKAGES = ("django", "strawberry-graphql", "pydicom", "uvicorn")
 
 
 def main(arguments: Sequence[str]) -> int:
     """Run what the arguments select, and return the exit status: 1 when any benchmark failed."""
     options = _parser().parse_args(arguments)
-    rounds = {"upload": options.rounds, "memory": options.memory_rounds}
+    with LocalOrthanc() as orthanc:
+        how = Options(orthanc.version, options.rounds, options.memory_rounds, options.upload_threads)
+    environment = _environment(how)
+    tell(", ".join(f"{name} {value}" for name, value in environment.items()))
     rows: list[Row] = []
     failed: list[str] = []
-    with LocalOrthanc(configuration=INDEXED_INSTANCE_TAGS) as orthanc:
-        environment = _environment(orthanc.version, options.upload_threads)
-        tell(", ".join(f"{name} {value}" for name, value in environment.items()))
-        for name in options.only:
-            try:
-                # one by one: what was measured before a failure still counts
-                for row in BENCHMARKS[name](orthanc, options.upload_threads, rounds[name]):
-                    rows.append(row)  # noqa: PERF402
-            except (BenchmarkError, requests.RequestException) as error:
-                tell(f"{name}: {error}")
-                failed.append(name)
+    for name in options.only:
+        try:
+            # one by one: what was measured before a failure still counts
+            for row in BENCHMARKS[name](how):
+                rows.append(row)  # noqa: PERF402
+        except (BenchmarkError, requests.RequestException) as error:
+            tell(f"{name}: {error}")
+            failed.append(name)
+        except KeyboardInterrupt:
+            tell(f"{name}: stopped")
+            failed.append(name)
+            break
     if rows:
         sys.stdout.write(f"{table(rows)}\n")
+    result = {"environment": environment, "failed": failed, "rows": [row.as_json() for row in rows]}
     if options.json:
-        result = {"environment": environment, "failed": failed, "rows": [row.as_json() for row in rows]}
         options.json.write_text(f"{json.dumps(result, indent=2, ensure_ascii=False)}\n")
+    if options.plot and "growth" in options.only and "growth" not in failed:
+        # the clients' processes import this module too, and must not wait for matplotlib
+        from benchmarks import plot
+
+        plot.draw([result, *(json.loads(other.read_text()) for other in options.plot_with)], options.plot)
     return 1 if failed else 0
 
 
@@ -66,6 +89,15 @@ def _parser() -> argparse.ArgumentParser:
         default=4,
         help="ORTHANC_UPLOAD_THREADS of the gateway, and the threads that post to Orthanc directly (4)",
     )
+    parser.add_argument("--plot", type=Path, metavar="PNG", help="draw how the time grows, when growth is measured")
+    parser.add_argument(
+        "--plot-with",
+        type=Path,
+        action="append",
+        default=[],
+        metavar="FILE",
+        help="the JSON of another run, such as one on another Orthanc, to draw beside it",
+    )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the same as JSON, with every round")
     return parser
 
@@ -85,14 +117,14 @@ def _positive(text: str) -> int:
     return number
 
 
-def _environment(orthanc_version: str, upload_threads: int) -> dict[str, str | int]:
+def _environment(options: Options) -> dict[str, str | int]:
     """What a result depends on."""
     return {
-        "orthanc": orthanc_version,
+        "orthanc": options.version,
         "python": platform.python_version(),
         **{package: version(package) for package in PACKAGES},
         "cores": os.cpu_count() or 0,
-        "upload threads": upload_threads,
+        "upload threads": options.upload_threads,
     }
 
 

@@ -50,13 +50,35 @@ class Quantity:
 
 
 @dataclass(frozen=True, slots=True)
+class Goal:
+    """What a result should be at most, or at least, in its unit."""
+
+    limit: float
+    is_minimum: bool = False
+
+    def is_met(self, result: Quantity) -> bool:
+        """Whether the median keeps it."""
+        return result.median >= self.limit if self.is_minimum else result.median <= self.limit
+
+
+def at_most(limit: float) -> Goal:
+    """The goal not to pass the limit."""
+    return Goal(limit)
+
+
+def at_least(limit: float) -> Goal:
+    """The goal to reach the limit."""
+    return Goal(limit, is_minimum=True)
+
+
+@dataclass(frozen=True, slots=True)
 class Row:
-    """One line of the table: the result, what it was computed from, and what it should not pass, if that is set."""
+    """One line of the table: the result, what it was computed from, and its goal, if one is set."""
 
     name: str
     result: Quantity
     parts: tuple[Quantity, ...] = ()
-    goal: float | None = None
+    goal: Goal | None = None
 
     @property
     def cells(self) -> tuple[str, ...]:
@@ -65,15 +87,24 @@ class Row:
             self.name,
             str(self.result),
             self.result.spread,
-            "–" if self.goal is None else f"≤ {_digits(self.goal)} {self.result.unit}",
+            self._goal,
             ", ".join(f"{part.name} {part}" for part in self.parts),
         )
+
+    @property
+    def _goal(self) -> str:
+        if self.goal is None:
+            return "–"
+        sign = "≥" if self.goal.is_minimum else "≤"
+        missed = "" if self.goal.is_met(self.result) else ", missed"
+        return f"{sign} {_digits(self.goal.limit)} {self.result.unit}{missed}"
 
     def as_json(self) -> dict[str, object]:
         """The same for a machine."""
         return {
             "name": self.name,
-            "goal": self.goal,
+            "goal": self.goal and {"at least" if self.goal.is_minimum else "at most": self.goal.limit},
+            "goal met": self.goal and self.goal.is_met(self.result),
             "result": self.result.as_json(),
             "parts": [part.as_json() for part in self.parts],
         }
@@ -82,21 +113,42 @@ class Row:
 HEADINGS = ("benchmark", "median", "min–max", "goal", "made of (medians)")
 
 
-def compare(name: str, ours: tuple[str, Side], theirs: tuple[str, Side], rounds: int, goal: float) -> Row:
-    """How many times as long ours takes as theirs; each side comes with its name.
+def compare(name: str, one: tuple[str, Side], other: tuple[str, Side], rounds: int, goal: Goal | None = None) -> Row:
+    """How many times as long the one takes as the other; each comes with its name.
 
     Both are measured in every round, one right after the other, so that what slows the machine for a while slows
     both; and each goes first in every other round, so that neither always finds the caches as the other left them.
     """
-    seconds: tuple[list[float], list[float]] = ([], [])
+    first, second = in_turn(name, (one, other), rounds)
+    return Row(name, ratio(first, second), (duration(one[0], first), duration(other[0], second)), goal)
+
+
+def in_turn(name: str, sides: Sequence[tuple[str, Side]], rounds: int) -> tuple[tuple[float, ...], ...]:
+    """What each side measured in every round, all of them in each, in the opposite order in every other one."""
+    measured: tuple[list[float], ...] = tuple([] for _ in sides)
     for number in range(rounds):
-        for index in (0, 1) if number % 2 == 0 else (1, 0):
-            label, side = (ours, theirs)[index]
-            seconds[index].append(side())
-            tell(f"{name}, round {number + 1} of {rounds}: {label} {seconds[index][-1]:.2f} s")
-    ratios = tuple(one / other for one, other in zip(*seconds, strict=True))
-    parts = (Quantity(ours[0], "s", tuple(seconds[0])), Quantity(theirs[0], "s", tuple(seconds[1])))
-    return Row(name, Quantity("ratio", "×", ratios), parts, goal)
+        for index in range(len(sides))[:: 1 if number % 2 == 0 else -1]:
+            label, side = sides[index]
+            measured[index].append(side())
+            tell(f"{name}, round {number + 1} of {rounds}: {label} {duration('', measured[index][-1:])}")
+    return tuple(map(tuple, measured))
+
+
+def ratio(one: Sequence[float], other: Sequence[float]) -> Quantity:
+    """How many times the one is the other, in every round."""
+    return Quantity("ratio", "×", tuple(above / below for above, below in zip(one, other, strict=True)))
+
+
+def duration(name: str, seconds: Sequence[float]) -> Quantity:
+    """Seconds as a quantity, in a unit that shows them well."""
+    if max(seconds) < 1:
+        return Quantity(name, "ms", tuple(value * 1000 for value in seconds))
+    return Quantity(name, "s", tuple(seconds))
+
+
+def repeatedly(times: int, action: Callable[[], object]) -> float:
+    """How long the action takes when it is done so many times: the median, in seconds."""
+    return statistics.median(timed(action) for _ in range(times))
 
 
 def timed(action: Callable[[], object]) -> float:

@@ -9,33 +9,35 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from benchmarks.measuring import BenchmarkError, Quantity, Row, tell, timed
+from benchmarks.measuring import BenchmarkError, Quantity, Row, at_most, tell, timed
 from benchmarks.multipart import new_upload_key, send, upload_request
+from benchmarks.options import Options
 from benchmarks.servers import Archive, gateway_before
 from benchmarks.slices import DicomFile, ct_slices, multi_frames
-from orthancproxy.sandbox.orthanc import LocalOrthanc
+from orthancproxy.sandbox.orthanc import INDEXED_INSTANCE_TAGS, LocalOrthanc
 
 SLICES = 4_000  # of 0.5 MB
 MULTI_FRAMES = 4
 FRAMES = 1_024  # in each of them; 512 MiB
 WARM_UP_SLICES = 10
-GOAL = 250.0  # MB
+GOAL = at_most(250)  # MB
 _MEGABYTE = 1_000_000
 _SAMPLING_INTERVAL = 0.01  # seconds
 _RESET_PEAK = "5"  # proc(5), /proc/PID/clear_refs
 
 
-def rows(orthanc: LocalOrthanc, upload_threads: int, rounds: int) -> Iterator[Row]:
-    """The rows on memory."""
+def rows(options: Options) -> Iterator[Row]:
+    """The rows on the memory of uploads."""
     uploads: dict[str, Callable[[], Sequence[DicomFile]]] = {
-        f"memory, {SLICES:,} slices of 0.5 MB": lambda: list(ct_slices(SLICES)),
-        f"memory, {MULTI_FRAMES} files of 512 MB": lambda: list(multi_frames(MULTI_FRAMES, FRAMES)),
+        f"memory, upload of {SLICES:,} slices of 0.5 MB": lambda: list(ct_slices(SLICES)),
+        f"memory, upload of {MULTI_FRAMES} files of 512 MB": lambda: list(multi_frames(MULTI_FRAMES, FRAMES)),
     }
-    for name, files in uploads.items():
-        measured = [_measure(name, orthanc, upload_threads, files()) for _ in range(rounds)]
-        above, idle, seconds = (tuple(values) for values in zip(*measured, strict=True))
-        parts = (Quantity("idle", "MB", idle), Quantity("upload", "s", seconds))
-        yield Row(name, Quantity("above idle", "MB", above), parts, GOAL)
+    with LocalOrthanc(configuration=INDEXED_INSTANCE_TAGS) as orthanc:
+        for name, files in uploads.items():
+            measured = [_measure(name, orthanc, options.upload_threads, files()) for _ in range(options.memory_rounds)]
+            above, idle, seconds = (tuple(values) for values in zip(*measured, strict=True))
+            parts = (Quantity("idle", "MB", idle), Quantity("upload", "s", seconds))
+            yield Row(name, Quantity("above idle", "MB", above), parts, GOAL)
 
 
 def _measure(

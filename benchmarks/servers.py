@@ -48,19 +48,19 @@ class Archive:
         with ExitStack() as stack:
             idle: queue.SimpleQueue[requests.Session] = queue.SimpleQueue()
             for _ in range(threads):
-                idle.put(stack.enter_context(_session()))
+                idle.put(stack.enter_context(session()))
 
             def post_one(file: bytes) -> None:
-                session = idle.get()
+                connection = idle.get()
                 try:
                     address = f"{self._address}/instances"
-                    answer = session.post(address, data=file, timeout=ORTHANC_TIMEOUT)
+                    answer = connection.post(address, data=file, timeout=ORTHANC_TIMEOUT)
                     if answer.status_code == 500:
                         # of two files that make the same folder of its storage at once, one fails
-                        answer = session.post(address, data=file, timeout=ORTHANC_TIMEOUT)
+                        answer = connection.post(address, data=file, timeout=ORTHANC_TIMEOUT)
                     answer.raise_for_status()
                 finally:
-                    idle.put(session)
+                    idle.put(connection)
 
             pool = stack.enter_context(ThreadPoolExecutor(threads))
             for _ in pool.map(post_one, files):
@@ -71,16 +71,16 @@ class Archive:
 
     def _call(self, method: str, path: str) -> requests.Response:
         # a connection for each call: Orthanc drops those that are idle for a second, just when they are used again
-        with _session() as session:
-            answer = session.request(method, f"{self._address}{path}", timeout=ORTHANC_TIMEOUT)
+        with session() as one:
+            answer = one.request(method, f"{self._address}{path}", timeout=ORTHANC_TIMEOUT)
         answer.raise_for_status()
         return answer
 
 
 @contextmanager
-def gateway_before(orthanc: LocalOrthanc, upload_threads: int) -> Iterator[LocalGateway]:
+def gateway_before(orthanc: LocalOrthanc, upload_threads: int | None = None) -> Iterator[LocalGateway]:
     """Yield a new gateway before this Orthanc, with one worker and an empty database."""
-    settings = {"ORTHANC_UPLOAD_THREADS": str(upload_threads)}
+    settings = {"ORTHANC_UPLOAD_THREADS": str(upload_threads)} if upload_threads else None
     with (
         tempfile.TemporaryDirectory(prefix="gateway-") as folder,
         serving(orthanc.base_url, Path(folder), settings=settings) as gateway,
@@ -88,9 +88,10 @@ def gateway_before(orthanc: LocalOrthanc, upload_threads: int) -> Iterator[Local
         yield gateway
 
 
-def _session() -> requests.Session:
-    session = requests.Session()
+def session() -> requests.Session:
+    """A session with a server on this machine, whose answers come as they are."""
+    new = requests.Session()
     # a proxy from the environment has no business between us and a port of this machine
-    session.trust_env = False
-    session.headers["Accept-Encoding"] = "identity"
-    return session
+    new.trust_env = False
+    new.headers["Accept-Encoding"] = "identity"
+    return new

@@ -1,0 +1,32 @@
+"""What a benchmark is told, and the two servers that most of them need."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from benchmarks import baselines, stored
+from benchmarks.baselines import Orthanc
+from benchmarks.contents import Contents
+from benchmarks.servers import gateway_before
+from orthancproxy.sandbox.gateway import LocalGateway
+
+WHOLE = Contents(patients=20)
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """How much to measure, on which version of Orthanc."""
+
+    version: str
+    rounds: int = 5
+    memory_rounds: int = 1
+    upload_threads: int = 4
+
+
+@contextmanager
+def reading(archive: Contents, version: str, plugins: Sequence[str] = ()) -> Iterator[tuple[Orthanc, LocalGateway]]:
+    """Yield an Orthanc that holds the archive, and a new gateway before it."""
+    with stored.holding(archive, version, plugins) as orthanc, gateway_before(orthanc) as gateway:
+        yield baselines.orthanc_at(orthanc.base_url), gateway

@@ -1,0 +1,62 @@
+"""The plot of how the whole-archive query grows, from the JSON of one run or several."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator
+
+from benchmarks import growth
+
+COLOURS = ("tab:blue", "tab:orange", "tab:green")  # one for each run
+SIDES = {"gateway": ("-", "gateway before"), "Orthanc": ("--", "fewest calls of")}
+
+
+def draw(runs: Sequence[Mapping[str, Any]], target: Path) -> None:
+    """Write a PNG with the medians, and the least and greatest values, of the runs that have measured growth."""
+    figure = Figure(figsize=(7, 4.5), layout="constrained")
+    axes = figure.add_subplot()
+    for run, colour in zip(runs, COLOURS, strict=False):
+        for side, (style, text) in SIDES.items():
+            sizes, times = _points(run, side)
+            if not sizes:
+                continue
+            medians = [time["median"] for time in times]
+            errors = [[t["median"] - t["min"] for t in times], [t["max"] - t["median"] for t in times]]
+            axes.errorbar(
+                sizes,
+                medians,
+                yerr=errors,
+                color=colour,
+                linestyle=style,
+                marker="o",
+                markersize=4,
+                capsize=3,
+                label=f"{text} Orthanc {run['environment']['orthanc']}",
+            )
+    axes.set(xscale="log", yscale="log", xlabel="instances", ylabel="seconds (median, least and greatest)")
+    sizes = [archive.instances for archive in growth.ARCHIVES]
+    axes.set_xticks(sizes, [f"{size:,}" for size in sizes])
+    axes.minorticks_off()
+    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.yaxis.set_major_formatter("{x:g}")
+    axes.set_title("The whole archive, 15 fields an instance")
+    axes.grid(alpha=0.3)
+    axes.legend()
+    figure.savefig(target, dpi=96, metadata={"Software": None})
+
+
+def _points(run: Mapping[str, Any], side: str) -> tuple[list[int], list[dict[str, float]]]:
+    """The sizes that were measured, and the seconds of a side for each."""
+    rows = {row["name"]: row for row in run["rows"]}
+    sizes, times = [], []
+    for archive in growth.ARCHIVES:
+        if row := rows.get(growth.name_of(archive)):
+            [part] = [part for part in row["parts"] if part["name"] == side]
+            factor = {"s": 1.0, "ms": 0.001}[part["unit"]]
+            sizes.append(archive.instances)
+            times.append({key: factor * part[key] for key in ("median", "min", "max")})
+    return sizes, times

@@ -1,0 +1,101 @@
+"""The GraphQL queries that are measured, and whether their answers are right."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+import orjson
+
+from benchmarks import contents
+from benchmarks.contents import INSTANCES, SERIES, Contents
+from benchmarks.measuring import BenchmarkError
+from benchmarks.reading import Reader
+
+# 15 fields
+_INSTANCES = """
+instances {
+  id orthancId sopInstanceUID sopClassUID instanceNumber rows columns numberOfFrames pixelSpacing sliceThickness
+  sliceLocation imagePositionPatient imageOrientationPatient transferSyntaxUID fileSize
+}"""
+_STUDY = f"""
+studyInstanceUID description studyDate
+series {{ seriesInstanceUID modality seriesNumber description {_INSTANCES} }}"""
+_WHOLE_ARCHIVE = f"""{{
+  patients(first: 1000) {{ nodes {{ patientId patientName birthDate sex studies {{ {_STUDY} }} }} }}
+}}"""
+_ONE_STUDY = f"query($id: ID!) {{ study(orthancId: $id) {{ {_STUDY} }} }}"
+_PATH = "/graphql/"
+_MESSAGE_LENGTH = 1_000  # characters of an unexpected answer that an error shows
+
+
+def whole_archive(gateway: str) -> Any:
+    """Every patient, study, series and instance."""
+    return orjson.loads(whole_archive_as_bytes(gateway))
+
+
+def whole_archive_as_bytes(gateway: str) -> bytes:
+    """The same as it was sent."""
+    with Reader(gateway) as reader:
+        return reader.post_for_bytes(_PATH, {"query": _WHOLE_ARCHIVE})
+
+
+def study(gateway: str, study: str) -> Any:
+    """A study with its series and their instances, by its Orthanc id."""
+    with Reader(gateway) as reader:
+        return study_over(reader, study)
+
+
+def study_over(gateway: Reader, study: str) -> Any:
+    """The same over a connection that is there."""
+    return gateway.post(_PATH, {"query": _ONE_STUDY, "variables": {"id": study}})
+
+
+def check_archive(answer: Any, archive: Contents) -> None:
+    """Make sure that it is the archive. Raises BenchmarkError."""
+    patients = _data(answer)["patients"]["nodes"]
+    names = {patient["patientId"]: patient["patientName"] for patient in patients}
+    if names != {contents.patient_id(n): contents.patient_name(n) for n in range(archive.patients)}:
+        raise BenchmarkError("The gateway's patients are not those of the archive.")
+    studies = [study for patient in patients for study in patient["studies"]]
+    if len(studies) != archive.studies:
+        raise BenchmarkError(f"The gateway answered {len(studies)} studies, not {archive.studies}.")
+    _check_studies(studies)
+
+
+def check_study(answer: Any) -> None:
+    """Make sure that it is a study of the archive. Raises BenchmarkError."""
+    _check_studies([_data(answer)["study"]])
+
+
+def _data(answer: Any) -> Any:
+    if "errors" in answer or not answer.get("data"):
+        raise BenchmarkError(f"The gateway answered {orjson.dumps(answer)[:_MESSAGE_LENGTH].decode(errors='replace')}")
+    return answer["data"]
+
+
+def _check_studies(studies: list[Any]) -> None:
+    wanted = Counter(
+        (number, instance, *contents.slice_position(number, instance))
+        for number in range(1, SERIES + 1)
+        for instance in range(1, INSTANCES + 1)
+    )
+    for one in studies:
+        found = Counter(
+            (series["seriesNumber"], instance["instanceNumber"], *instance["imagePositionPatient"])
+            for series in one["series"]
+            for instance in series["instances"]
+            if _is_right(instance)
+        )
+        if found != wanted:
+            raise BenchmarkError(f"The instances of study {one['studyInstanceUID']} are not those of the archive.")
+
+
+def _is_right(instance: Any) -> bool:
+    """Whether an instance has the values that all have, and no field is empty."""
+    return (
+        (instance["rows"], instance["columns"], instance["numberOfFrames"]) == (contents.SIDE, contents.SIDE, 1)
+        and instance["pixelSpacing"] == [contents.SPACING, contents.SPACING]
+        and instance["sliceThickness"] == contents.THICKNESS
+        and all(value not in (None, "", []) for value in instance.values())
+    )

@@ -1,0 +1,58 @@
+"""Archives that are kept between runs: each is loaded once for a version of Orthanc, and then only read."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from benchmarks import contents
+from benchmarks.contents import Contents
+from benchmarks.measuring import tell
+from benchmarks.servers import Archive
+from orthancproxy.sandbox.datasets import encode
+from orthancproxy.sandbox.orthanc import INDEXED_INSTANCE_TAGS, LocalOrthanc
+
+LOADING_THREADS = 3
+_MARKER = "complete"  # a file that is made last: what has none is loaded anew
+
+
+@contextmanager
+def holding(archive: Contents, version: str, plugins: Sequence[str] = ()) -> Iterator[LocalOrthanc]:
+    """Yield an Orthanc of this version that holds the archive, and was started after it had been loaded."""
+    wanted = _folder(archive, version)
+    if not _is_complete(wanted):
+        _load(archive, wanted)
+    with _orthanc(wanted, plugins) as orthanc:
+        Archive(orthanc).expect(archive.instances)
+        yield orthanc
+
+
+def _folder(archive: Contents, version: str) -> Path:
+    caches = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    name = f"{archive.instances}-{archive.digest}"
+    return caches / "orthanc-graphql-gateway" / "benchmarks" / version / name
+
+
+def _orthanc(wanted: Path, plugins: Sequence[str] = ()) -> LocalOrthanc:
+    wanted.parent.mkdir(parents=True, exist_ok=True)
+    return LocalOrthanc(wanted, configuration=INDEXED_INSTANCE_TAGS, plugins=plugins)
+
+
+def _is_complete(wanted: Path) -> bool:
+    return (_orthanc(wanted).folder / _MARKER).exists()
+
+
+def _load(archive: Contents, wanted: Path) -> None:
+    # what an interrupted run has left
+    shutil.rmtree(_orthanc(wanted).folder)
+    with _orthanc(wanted) as orthanc:
+        target = Archive(orthanc)
+        for patient in range(archive.patients):
+            target.post([encode(dataset) for dataset in contents.files(patient)], LOADING_THREADS)
+            tell(f"loading {archive.instances:,} instances, once: patient {patient + 1} of {archive.patients}")
+        target.expect(archive.instances)
+        folder = orthanc.folder
+    (folder / _MARKER).touch()

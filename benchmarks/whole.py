@@ -1,0 +1,118 @@
+"""The whole archive in one query: 20 patients, 100 studies, 400 series, 10,000 instances with 15 fields each."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import urlencode
+
+from benchmarks import baselines, queries
+from benchmarks.baselines import Orthanc
+from benchmarks.cpu import cpu_seconds
+from benchmarks.measuring import BenchmarkError, Row, Side, at_least, at_most, compare, tell, timed
+from benchmarks.options import WHOLE, Options, reading
+from benchmarks.reading import Reader
+from orthancproxy.sandbox.gateway import LocalGateway
+from orthancproxy.sandbox.orthanc import Installation
+
+CPU_QUERIES = 3  # in each round: the kernel tells hundredths of a second
+_PLUGIN_FOLDERS = ("usr/share/orthanc/plugins", "usr/local/share/orthanc/plugins", "usr/lib/orthanc/plugins")
+_PLUGIN = "libOrthancDicomWeb.so"
+# what QIDO-RS does not give by itself of the 15 fields, and of what is above them (PS3.18 table 10.6.3-5)
+_INCLUDED = """PatientName PatientID PatientBirthDate PatientSex StudyDescription StudyDate SeriesDescription Modality
+SeriesNumber PixelSpacing SliceThickness SliceLocation ImagePositionPatient ImageOrientationPatient""".split()
+
+
+def rows(options: Options) -> Iterator[Row]:
+    """The row on the gateway against the fewest calls."""
+    with reading(WHOLE, options.version) as (orthanc, gateway):
+        ours = _warm_side(gateway)
+        baselines.check_archive(orthanc.whole_archive(), WHOLE)
+        yield compare(
+            f"whole archive, {WHOLE.instances:,} instances / fewest calls",
+            ("gateway", ours),
+            ("Orthanc", lambda: timed(orthanc.whole_archive)),
+            options.rounds,
+            at_most(1.2),
+        )
+
+
+def walk_rows(options: Options) -> Iterator[Row]:
+    """The row on a GET for every resource, which is measured on one patient and scaled."""
+    with reading(WHOLE, options.version) as (orthanc, gateway):
+        ours = _warm_side(gateway)
+        patient = orthanc.first("patients")
+        baselines.check_walk(orthanc.walk(patient))
+        yield compare(
+            "walk with a GET for every resource / whole archive",
+            (f"walk (one patient × {WHOLE.patients})", lambda: WHOLE.patients * timed(lambda: orthanc.walk(patient))),
+            ("gateway", ours),
+            options.rounds,
+            at_least(30 if orthanc.is_extended else 10),
+        )
+
+
+def qido_rows(options: Options) -> Iterator[Row]:
+    """The row on QIDO-RS; none where the DICOMweb plugin is not installed."""
+    plugin = _dicomweb_plugin()
+    if plugin is None:
+        tell(f"qido: skipped, {_PLUGIN} is not installed with this Orthanc")
+        return
+    with reading(WHOLE, options.version, [plugin]) as (orthanc, gateway):
+        ours = _warm_side(gateway)
+        if _ask_qido(orthanc) != WHOLE.instances:
+            raise BenchmarkError("QIDO-RS did not answer all instances.")
+        yield compare(
+            "QIDO-RS /instances / whole archive",
+            ("QIDO-RS", lambda: timed(lambda: _ask_qido(orthanc))),
+            ("gateway", ours),
+            options.rounds,
+            at_least(15) if orthanc.is_extended else None,
+        )
+
+
+def cpu_rows(options: Options) -> Iterator[Row]:
+    """The row on CPU time, in which the speed of the machine cancels out."""
+    with reading(WHOLE, options.version) as (_, gateway):
+        _warm_side(gateway)
+        answer = queries.whole_archive_as_bytes(gateway.address)
+
+        def ours() -> float:
+            before = cpu_seconds(gateway.pid)
+            for _ in range(CPU_QUERIES):
+                queries.whole_archive_as_bytes(gateway.address)
+            return (cpu_seconds(gateway.pid) - before) / CPU_QUERIES
+
+        def parsing() -> float:
+            before = time.process_time()
+            for _ in range(CPU_QUERIES):
+                json.loads(answer)
+            return (time.process_time() - before) / CPU_QUERIES
+
+        yield compare(
+            "CPU time of the gateway, whole archive / json.loads of its answer",
+            ("gateway", ours),
+            ("json.loads", parsing),
+            options.rounds,
+        )
+
+
+def _warm_side(gateway: LocalGateway) -> Side:
+    """How long the gateway takes; its answer is looked at here, once, and its caches are warm then."""
+    queries.check_archive(queries.whole_archive(gateway.address), WHOLE)
+    return lambda: timed(lambda: queries.whole_archive(gateway.address))
+
+
+def _dicomweb_plugin() -> str | None:
+    """The path of the plugin as Orthanc sees it."""
+    root = Installation.find().root or Path("/")
+    return next((f"/{folder}/{_PLUGIN}" for folder in _PLUGIN_FOLDERS if (root / folder / _PLUGIN).is_file()), None)
+
+
+def _ask_qido(orthanc: Orthanc) -> int:
+    """How many instances QIDO-RS answers (PS3.18 section 10.6)."""
+    with Reader(orthanc.address) as reader:
+        included = urlencode([("includefield", keyword) for keyword in _INCLUDED])
+        return len(reader.get(f"/dicom-web/instances?{included}"))
