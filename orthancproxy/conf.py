@@ -72,6 +72,12 @@ class Configuration:
         "flag",
         "Log every call to Orthanc with its duration, and without patient data.",
     )
+    ORTHANC_COMPILED_EXECUTION = Setting(
+        "ORTHANC_COMPILED_EXECUTION",
+        True,
+        "flag",
+        "Compile GraphQL selections into Python expressions. The answers are the same without, and slower.",
+    )
     ORTHANC_MAX_PAGE_SIZE = Setting(
         "ORTHANC_MAX_PAGE_SIZE",
         1000,

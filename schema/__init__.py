@@ -6,6 +6,7 @@ from strawberry.extensions import ParserCache, ValidationCache
 from strawberry.schema.config import StrawberryConfig
 from strawberry.types import ExecutionContext
 
+from schema.execution import CompiledExecutor
 from schema.mutations import Mutation
 from schema.queries import Query
 from schema.types import Instance, Patient, Series, Study
@@ -23,6 +24,7 @@ schema = GatewaySchema(
     mutation=Mutation,
     types=[Patient, Study, Series, Instance],
     config=StrawberryConfig(),
+    execution_context_class=CompiledExecutor,
     extensions=[
         lambda: ParserCache(maxsize=256),
         lambda: ValidationCache(maxsize=256),

@@ -15,6 +15,7 @@ from orthancproxy.archive import records
 from orthancproxy.archive.keywords import MAIN_DICOM_TAGS
 from orthancproxy.archive.values import PersonName as PersonNameValue
 from schema.context import Info
+from schema.execution import PLAIN
 from schema.inputs import (
     InstanceFilter,
     InstanceOrder,
@@ -37,7 +38,8 @@ Keywords = Annotated[
 
 def global_id(record: records.Resource) -> strawberry.ID:
     """The Relay global id of a record."""
-    return strawberry.ID(to_base64(record.level.value, record.orthanc_id))
+    # the name of a record's class is its level's, and four times as fast to read
+    return strawberry.ID(to_base64(type(record).__name__, record.orthanc_id))
 
 
 def _id(root: strawberry.Parent[records.Resource]) -> strawberry.ID:
@@ -72,7 +74,7 @@ class Node:
     """What `node(id:)` gives."""
 
     id: strawberry.ID = strawberry.field(
-        resolver=_id, description="Relay global id: unique across types, stable, opaque."
+        resolver=_id, metadata=PLAIN, description="Relay global id: unique across types, stable, opaque."
     )
 
 
@@ -125,11 +127,11 @@ class Patient(Node):
     labels: list[str] | None = strawberry.field(description=LABELS)
     studies_count: int = strawberry.field(description="How many studies the patient has.")
     instances_count: int = strawberry.field(description="How many instances the patient has.")
-    tag: str | None = strawberry.field(resolver=_tag, description=TAG)
-    tags: JSON = strawberry.field(resolver=_tags, description=TAGS)
-    archive_url: str = strawberry.field(resolver=_archive_url, description=ARCHIVE_URL)
+    tag: str | None = strawberry.field(resolver=_tag, metadata=PLAIN, description=TAG)
+    tags: JSON = strawberry.field(resolver=_tags, metadata=PLAIN, description=TAGS)
+    archive_url: str = strawberry.field(resolver=_archive_url, metadata=PLAIN, description=ARCHIVE_URL)
 
-    @strawberry.field(description="Its studies, the newest first.")
+    @strawberry.field(description="Its studies, the newest first.", metadata=PLAIN)
     def studies(
         self,
         info: Info,
@@ -168,12 +170,14 @@ class Study(Node):
     labels: list[str] | None = strawberry.field(description=LABELS)
     series_count: int = strawberry.field(description="How many series the study has.")
     instances_count: int = strawberry.field(description="How many instances the study has.")
-    patient: Patient = strawberry.field(resolver=_linked, graphql_type=Patient, description="Whose study it is.")
-    tag: str | None = strawberry.field(resolver=_tag, description=TAG)
-    tags: JSON = strawberry.field(resolver=_tags, description=TAGS)
-    archive_url: str = strawberry.field(resolver=_archive_url, description=ARCHIVE_URL)
+    patient: Patient = strawberry.field(
+        resolver=_linked, metadata=PLAIN, graphql_type=Patient, description="Whose study it is."
+    )
+    tag: str | None = strawberry.field(resolver=_tag, metadata=PLAIN, description=TAG)
+    tags: JSON = strawberry.field(resolver=_tags, metadata=PLAIN, description=TAGS)
+    archive_url: str = strawberry.field(resolver=_archive_url, metadata=PLAIN, description=ARCHIVE_URL)
 
-    @strawberry.field(description="Its series, by number.")
+    @strawberry.field(description="Its series, by number.", metadata=PLAIN)
     def series(
         self,
         info: Info,
@@ -212,12 +216,14 @@ class Series(Node):
     is_stable: bool = strawberry.field(description=IS_STABLE)
     labels: list[str] | None = strawberry.field(description=LABELS)
     instances_count: int = strawberry.field(description="How many instances the series has.")
-    study: Study = strawberry.field(resolver=_linked, graphql_type=Study, description="The study that it is of.")
-    tag: str | None = strawberry.field(resolver=_tag, description=TAG)
-    tags: JSON = strawberry.field(resolver=_tags, description=TAGS)
-    archive_url: str = strawberry.field(resolver=_archive_url, description=ARCHIVE_URL)
+    study: Study = strawberry.field(
+        resolver=_linked, metadata=PLAIN, graphql_type=Study, description="The study that it is of."
+    )
+    tag: str | None = strawberry.field(resolver=_tag, metadata=PLAIN, description=TAG)
+    tags: JSON = strawberry.field(resolver=_tags, metadata=PLAIN, description=TAGS)
+    archive_url: str = strawberry.field(resolver=_archive_url, metadata=PLAIN, description=ARCHIVE_URL)
 
-    @strawberry.field(description="Its instances, by number.")
+    @strawberry.field(description="Its instances, by number.", metadata=PLAIN)
     def instances(
         self,
         info: Info,
@@ -229,7 +235,7 @@ class Series(Node):
         """Read what the plan fetched."""
         return cast("list[Instance]", _linked(self, info))
 
-    @strawberry.field(description="A small picture of its middle instance.")
+    @strawberry.field(description="A small picture of its middle instance.", metadata=PLAIN)
     def thumbnail_url(root: strawberry.Parent[records.Series], info: Info) -> str:  # noqa: N805
         """Make the URL; the route finds the middle instance."""
         return info.context.links.to(root, "thumbnail")
@@ -267,16 +273,18 @@ class Instance(Node):
     )
     file_size: int = strawberry.field(description="The size of the DICOM file in bytes.")
     labels: list[str] | None = strawberry.field(description=LABELS)
-    series: Series = strawberry.field(resolver=_linked, graphql_type=Series, description="The series that it is of.")
-    tag: str | None = strawberry.field(resolver=_tag, description=TAG)
-    tags: JSON = strawberry.field(resolver=_tags, description=TAGS)
+    series: Series = strawberry.field(
+        resolver=_linked, metadata=PLAIN, graphql_type=Series, description="The series that it is of."
+    )
+    tag: str | None = strawberry.field(resolver=_tag, metadata=PLAIN, description=TAG)
+    tags: JSON = strawberry.field(resolver=_tags, metadata=PLAIN, description=TAGS)
 
-    @strawberry.field(description="The DICOM file (PS3.10); also what a `wadouri:` image loader takes.")
+    @strawberry.field(description="The DICOM file (PS3.10); also what a `wadouri:` image loader takes.", metadata=PLAIN)
     def file_url(root: strawberry.Parent[records.Instance], info: Info) -> str:  # noqa: N805
         """Make the URL."""
         return info.context.links.to(root, "file")
 
-    @strawberry.field(description="One frame as PNG, with the file's own windowing.")
+    @strawberry.field(description="One frame as PNG, with the file's own windowing.", metadata=PLAIN)
     def preview_url(
         root: strawberry.Parent[records.Instance],  # noqa: N805
         info: Info,
@@ -285,7 +293,7 @@ class Instance(Node):
         """Make the URL."""
         return info.context.links.to(root, "preview") + (f"?frame={frame}" if frame else "")
 
-    @strawberry.field(description="A small picture of the first frame.")
+    @strawberry.field(description="A small picture of the first frame.", metadata=PLAIN)
     def thumbnail_url(root: strawberry.Parent[records.Instance], info: Info) -> str:  # noqa: N805
         """Make the URL."""
         return info.context.links.to(root, "thumbnail")
