@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from orthancproxy.archive.answers import bulk_content, chunks, find, records
+from orthancproxy.archive.answers import bulk_content, chunks, find, to_records
 from orthancproxy.archive.fetcher import Roots
 from orthancproxy.archive.keywords import KEYWORDS, NORMALISED, is_long, tag_of
 from orthancproxy.archive.levels import Level
@@ -15,6 +15,8 @@ from orthancproxy.archive.records import Page, Resource
 from orthancproxy.errors import ArchiveProtocolError, ArchiveRejected, NotFound
 from orthancproxy.orthanc import endpoints
 from orthancproxy.orthanc.client import OrthancClient
+from orthancproxy.orthanc.payloads import RESOURCE
+from orthancproxy.orthanc.payloads import Resource as Answer
 
 _CONTENT = {
     Fact.CHANGES: ("Metadata", "IsStable"),
@@ -95,7 +97,7 @@ class ExtendedFind:
             for part in chunks(ids)
             for answer in bulk_content(self._client, part, with_metadata=Fact.METADATA in needs.facts)
         ]
-        found = records(level, [answer for answer in answers if answer.get("Type") == level.value])
+        found = to_records(level, [answer for answer in answers if answer.type == level.value])
         if not found or not self._requested(level, needs):
             return found
         # bulk-content has no RequestedTags: once more, by what it told
@@ -117,7 +119,10 @@ class ExtendedFind:
         requested = ";".join(tag.replace(",", "-") for tag in self._requested(level, needs))
         asked = f"short&requestedTags={requested}" if requested else "short"
         try:
-            return records(level, [self._client.call(endpoints.RESOURCE, query=asked, level=level.path, id=orthanc_id)])
+            answer = self._client.call(
+                endpoints.RESOURCE, query=asked, answer=RESOURCE, level=level.path, id=orthanc_id
+            )
+            return to_records(level, [answer])
         except NotFound:
             return []
 
@@ -143,7 +148,7 @@ class ExtendedFind:
             return []
         self._check_index(level, wanted)
         body = {**self._body(level, wanted, needs, criteria), **(parent or {})}
-        found = records(level, self._find_all(level, body))
+        found = to_records(level, self._find_all(level, body))
         if len(_label_constraints(criteria)) > 1:
             return [record for record in found if has_labels(record.facts.get("Labels"), criteria.labels)]
         return found
@@ -162,17 +167,17 @@ class ExtendedFind:
     def _find_some(self, level: Level, body: Mapping[str, Any], offset: int, first: int | None) -> list[Resource]:
         """A page and one more, so that it is known whether more follow."""
         if first is None:
-            return records(level, self._find_all(level, body, offset))
+            return to_records(level, self._find_all(level, body, offset))
         found: list[Resource] = []
         while len(found) <= first:
             part = {**body, "Since": offset + len(found), "Limit": first + 1 - len(found)}
-            more = records(level, find(self._client, part))
+            more = to_records(level, find(self._client, part))
             found += more
             if len(found) > first or not self._capabilities.find_limits.may_cut(level.value, len(more)):
                 break
         return found
 
-    def _find_all(self, level: Level, body: Mapping[str, Any], offset: int = 0) -> list[Any]:
+    def _find_all(self, level: Level, body: Mapping[str, Any], offset: int = 0) -> list[Answer]:
         """Carry out a find to its end, also where `LimitFindResults` cuts off each answer."""
         found = more = find(self._client, {**body, "Since": offset} if offset else body)
         while more and self._capabilities.find_limits.may_cut(level.value, len(more)):

@@ -6,9 +6,8 @@ does not have from the files, with one call for each study.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any
 
-from orthancproxy.archive.answers import bulk_content, chunks, find, records
+from orthancproxy.archive.answers import bulk_content, chunks, find, to_records
 from orthancproxy.archive.fetcher import Roots
 from orthancproxy.archive.file_tags import read_tags
 from orthancproxy.archive.keywords import COMPUTED, MAIN_DICOM_TAGS, is_long, main_tags_above, tag_of
@@ -19,6 +18,7 @@ from orthancproxy.archive.plan import Fact, Filter, LevelPlan, Needs
 from orthancproxy.archive.records import Page, Resource
 from orthancproxy.errors import ArchiveRejected
 from orthancproxy.orthanc.client import OrthancClient
+from orthancproxy.orthanc.payloads import Resource as Answer
 
 # counts that an expanded answer tells by the children it lists
 _LISTED = {
@@ -81,7 +81,7 @@ class PlainFind:
         ]
         return self.complete(
             level,
-            self._seen(level, [answer for answer in answers if answer.get("Type") == level.value]),
+            self._seen(level, [answer for answer in answers if answer.type == level.value]),
             needs,
         )
 
@@ -93,7 +93,7 @@ class PlainFind:
         if Fact.METADATA in needs.facts and "TransferSyntax" not in found[0].facts:
             parts = chunks(record.orthanc_id for record in found)
             answers = [answer for part in parts for answer in bulk_content(self._client, part, with_metadata=True)]
-            facts = {record.orthanc_id: record.facts for record in records(level, answers)}
+            facts = {record.orthanc_id: record.facts for record in to_records(level, answers)}
             found = [
                 replace(record, facts={**record.facts, **facts[record.orthanc_id]})
                 for record in found
@@ -140,8 +140,8 @@ class PlainFind:
                 self._series_of[series.parent_id or ""].append(series)
         return found
 
-    def _seen(self, level: Level, answers: list[Any]) -> list[Resource]:
-        found = records(level, answers)
+    def _seen(self, level: Level, answers: list[Answer]) -> list[Resource]:
+        found = to_records(level, answers)
         if level is Level.SERIES:
             self._study_of |= {series.orthanc_id: series.parent_id or "" for series in found}
         return found
