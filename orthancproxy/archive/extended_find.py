@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from orthancproxy.archive.answers import bulk_content, chunks, find, to_records
@@ -91,7 +92,8 @@ class ExtendedFind:
     def by_ids(self, level: Level, ids: Sequence[str], needs: Needs) -> list[Resource]:
         """The resources with these Orthanc ids, as far as they exist at this level."""
         if len(ids) == 1 and Fact.METADATA not in needs.facts:
-            return self._by_id(level, ids[0], needs)
+            one = self._series_by_id if level is Level.SERIES else partial(self._get, level)
+            return one(ids[0], needs)
         answers = [
             answer
             for part in chunks(ids)
@@ -115,7 +117,7 @@ class ExtendedFind:
         again = {record.orthanc_id: record for record in self._by_identifiers(level, identifiers, needs)}
         return [again[orthanc_id] for orthanc_id in identifiers if orthanc_id in again]
 
-    def _by_id(self, level: Level, orthanc_id: str, needs: Needs) -> list[Resource]:
+    def _get(self, level: Level, orthanc_id: str, needs: Needs) -> list[Resource]:
         requested = ";".join(tag.replace(",", "-") for tag in self._requested(level, needs))
         asked = f"short&requestedTags={requested}" if requested else "short"
         try:
@@ -126,12 +128,28 @@ class ExtendedFind:
         except NotFound:
             return []
 
+    def _series_by_id(self, orthanc_id: str, needs: Needs) -> list[Resource]:
+        """Find a series by the UID that its instances tell.
+
+        To get it by its id, Orthanc looks into all of its instances for how many are expected: 8 ms for 25 (1.12.7).
+        """
+        uid = Level.SERIES.identifier
+        body = self._body(Level.INSTANCE, {}, Needs(frozenset({uid})), Filter()) | {
+            "ParentSeries": orthanc_id,
+            "Limit": 1,
+        }
+        below = to_records(Level.INSTANCE, find(self._client, body))
+        if not below:
+            return []
+        found = self._by_identifiers(Level.SERIES, {orthanc_id: below[0].tags.get(uid, "")}, needs)
+        return [series for series in found if series.orthanc_id == orthanc_id]
+
     def _by_identifiers(self, level: Level, identifiers: Mapping[str, str], needs: Needs) -> list[Resource]:
         """Resources by their PatientIDs or UIDs, which are given by Orthanc id; also others that share one."""
         found: list[Resource] = []
         for orthanc_id, identifier in identifiers.items():
             if not can_be_listed(identifier):
-                found += self._by_id(level, orthanc_id, needs)
+                found += self._get(level, orthanc_id, needs)
         for part in chunks(dict.fromkeys(filter(can_be_listed, identifiers.values()))):
             found += self._find(level, {tag_of(level.identifier): either(part)}, needs, Filter())
         return found
