@@ -6,7 +6,7 @@ from functools import wraps
 from typing import Any, ParamSpec, TypeVar
 
 from asgiref.sync import sync_to_async
-from django.db import connections
+from django.db import close_old_connections
 
 # a slow Orthanc must not keep the event loop's few threads
 RESOLVERS = ThreadPoolExecutor(max_workers=64, thread_name_prefix="resolver")
@@ -17,25 +17,17 @@ T = TypeVar("T")
 
 
 def in_thread(resolver: Callable[P, T], threads: ThreadPoolExecutor = RESOLVERS) -> Callable[P, Coroutine[Any, Any, T]]:
-    """A resolver that is waited for on the event loop while a thread carries it out."""
+    """A resolver that is waited for on the event loop while a thread carries it out.
+
+    Django closes old connections to the database, as CONN_MAX_AGE says, in the threads of its own only.
+    """
 
     @wraps(resolver)
     def carry_out(*args: P.args, **kwargs: P.kwargs) -> T:
-        _close_old_connections()
+        close_old_connections()
         try:
             return resolver(*args, **kwargs)
         finally:
-            _close_old_connections()
+            close_old_connections()
 
     return sync_to_async(carry_out, thread_sensitive=False, executor=threads)
-
-
-def _close_old_connections() -> None:
-    """Close this thread's connections as Django does, which looks after those of its own threads only.
-
-    Those to SQLite are kept, as many as there are threads: whenever the last one is closed, SQLite writes its log into
-    the database, which takes several times as long as a record of the audit.
-    """
-    for connection in connections.all(initialized_only=True):
-        if connection.vendor != "sqlite":
-            connection.close_if_unusable_or_obsolete()

@@ -136,8 +136,10 @@ def test_without_a_database_url_the_database_is_a_file_in_the_data_folder(tmp_pa
 
 def test_workers_that_write_to_sqlite_wait_for_each_other(tmp_path: Path) -> None:
     for url in ("", f"sqlite:///{tmp_path}/own.sqlite3"):
-        options = Environment({}).database(url, tmp_path)["OPTIONS"]
+        database = Environment({}).database(url, tmp_path)
+        options = database["OPTIONS"]
         assert options["timeout"] >= 10
+        assert database["CONN_MAX_AGE"] is None
         assert "journal_mode=WAL" in options["init_command"]
 
 
@@ -155,6 +157,19 @@ def test_a_database_url_names_the_database(tmp_path: Path) -> None:
     assert database["ENGINE"] == "django.db.backends.postgresql"
     assert (database["USER"], database["PASSWORD"]) == ("me", "p@ss")
     assert (database["HOST"], database["PORT"], database["NAME"]) == ("db", 5433, "gateway")
+
+
+def test_connections_to_postgresql_are_shared_and_tried_before_they_are_used_again(tmp_path: Path) -> None:
+    database = Environment({}).database("postgres://me@db/gateway?sslmode=require", tmp_path)
+    assert database["OPTIONS"]["pool"]["max_size"] >= 16
+    assert database["OPTIONS"]["sslmode"] == "require"
+    assert database["CONN_HEALTH_CHECKS"]
+
+
+def test_who_says_how_long_connections_to_postgresql_are_kept_gets_no_pool(tmp_path: Path) -> None:
+    database = Environment({}).database("postgres://me@db/gateway?conn_max_age=60", tmp_path)
+    assert database["CONN_MAX_AGE"] == 60
+    assert "pool" not in database.get("OPTIONS", {})
 
 
 def test_the_folder_of_a_sqlite_file_is_made(tmp_path: Path) -> None:

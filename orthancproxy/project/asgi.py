@@ -3,21 +3,29 @@
 On a bad configuration it refuses to start, with a line for each problem.
 """
 
+import gc
 import logging
 import os
 
 import django
-from django.core.asgi import get_asgi_application
 from django.core.checks import run_checks
 from django.core.exceptions import ImproperlyConfigured
 from django.core.handlers.asgi import ASGIHandler
 
+from orthancproxy.orthanc.body import PIECE
 from orthancproxy.project.body_limit import limit_bodies
+from orthancproxy.project.kept_threads import KeptThreads
 
 logger = logging.getLogger(__name__)
 
 
-def start() -> ASGIHandler:
+class Handler(ASGIHandler):
+    """Django's, which hands the server a piece of a download as it is, not in eight parts."""
+
+    chunk_size = PIECE
+
+
+def start() -> Handler:
     """Return the application. Raises SystemExit with the problems' texts."""
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "orthancproxy.project.settings")
     try:
@@ -32,7 +40,20 @@ def start() -> ASGIHandler:
         raise SystemExit("\n".join(["The gateway can't start:", *problems]))
     for message in found:
         logger.warning("%s: %s", message.id, message.msg, extra={"hint": message.hint})
-    return get_asgi_application()
+    application = Handler()
+    _collect_less_garbage()
+    return application
 
 
-application = limit_bodies(start())
+def _collect_less_garbage() -> None:
+    """Spare large answers the search for reference cycles, which looks at all objects again after every 700 new ones.
+
+    An answer of 10,000 instances takes 90,000 of them: 0.4 instead of 0.7 s of CPU time.
+    """
+    gc.collect()
+    # what is there now stays
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 100)
+
+
+application = limit_bodies(KeptThreads(start()))

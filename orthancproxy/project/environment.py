@@ -18,12 +18,18 @@ T = TypeVar("T")
 TRUE = frozenset({"true", "yes", "on", "1", "y", "t"})
 FALSE = frozenset({"false", "no", "off", "0", "n", "f", ""})
 SQLITE = "django.db.backends.sqlite3"
+POSTGRESQL = "django.db.backends.postgresql"
 # several workers write: they wait for each other, and readers wait for none
 SQLITE_OPTIONS = {
     "timeout": 20,
     "transaction_mode": "IMMEDIATE",
     "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;",
 }
+# kept as long as its thread (`kept_threads`): whenever the last connection is closed, SQLite writes its log into the
+# database, which takes several times as long as a record of the audit
+SQLITE_SETTINGS = {"OPTIONS": SQLITE_OPTIONS, "CONN_MAX_AGE": None}
+# for each worker process; a transfer or an upload may hold one for its time, and PostgreSQL takes 100 in all
+POOL = {"min_size": 1, "max_size": 32}
 WANTED: dict[Kind, str] = {"number": "a number", "integer": "a whole number", "flag": "true or false"}
 
 
@@ -55,7 +61,7 @@ class Environment:
 
     def database(self, url: str, folder: Path) -> dict[str, Any]:
         """Return Django's settings for the database at the URL, or for a file in the folder without one."""
-        fallback = {"ENGINE": SQLITE, "NAME": str(folder / "gateway.sqlite3"), "OPTIONS": SQLITE_OPTIONS}
+        fallback = {"ENGINE": SQLITE, "NAME": str(folder / "gateway.sqlite3"), **SQLITE_SETTINGS}
         if not url:
             return fallback
         try:
@@ -71,7 +77,12 @@ class Environment:
             return fallback
         if database["ENGINE"] == SQLITE and database["NAME"] != ":memory:":
             self.folder(Path(database["NAME"]).parent)
-            database["OPTIONS"] = {**SQLITE_OPTIONS, **database.get("OPTIONS", {})}
+            database = {**SQLITE_SETTINGS, **database}
+            database["OPTIONS"] = {**SQLITE_OPTIONS, **database["OPTIONS"]}
+        # who sets how long connections are kept wants no pool, which Django does not have with that
+        if database["ENGINE"] == POSTGRESQL and not database.get("CONN_MAX_AGE"):
+            database = {"CONN_HEALTH_CHECKS": True, **database}
+            database["OPTIONS"] = {"pool": POOL, **database.get("OPTIONS", {})}
         return database
 
     def time_zone(self, name: str) -> str:

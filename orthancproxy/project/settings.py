@@ -48,6 +48,7 @@ MIDDLEWARE = [
     "orthancproxy.project.middleware.FrameOptions",
     "corsheaders.middleware.CorsMiddleware",
     "orthancproxy.project.middleware.HostAndLength",
+    "orthancproxy.project.compression.Compression",
     "servestatic.middleware.ServeStaticMiddleware",
     "orthancproxy.project.middleware.Sessions",
     "orthancproxy.project.middleware.Users",

@@ -85,6 +85,8 @@ class GatewayView(APIView):
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
         """Find out who asks, before anything else is looked at."""
         self.context = _context(request)
+        # of a pool of them, others need it while Orthanc is asked
+        close_old_connections()
         super().initial(request, *args, **kwargs)
 
     @property

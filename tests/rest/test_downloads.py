@@ -44,7 +44,12 @@ class TestFile:
     def test_is_sent_asynchronously_by_asgi(self, gallery: Gallery) -> None:
         assert async_to_sync(self._stored)(gallery) == gallery.files["CT_small"]
 
-    def test_needs_no_database_while_it_is_sent(self, gallery: Gallery) -> None:
+    def test_gives_its_connection_to_the_database_back_before_it_is_sent(
+        self, gallery: Gallery, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        # as it is with PostgreSQL, where a pool gets it back
+        monkeypatch.setitem(connection.settings_dict, "CONN_MAX_AGE", 0)
+        connection.close()
         response = Client().get(gallery.address("CT_small", "file"))
         assert connection.connection is None
         assert response.getvalue() == gallery.files["CT_small"]
