@@ -25,6 +25,8 @@ WRONG_SHAPES = (
     '{"Version": 5, "MainDicomTags": 5, "Capabilities": 5}', '{"Version": null, "MainDicomTags": {"Patient": 5}}',
     '[{"ID": "x", "Type": 5, "MainDicomTags": null}]',
     '[{"ID": "x", "Type": "Patient", "MainDicomTags": [], "Studies": null, "Series": 5}]',
+    '[{"ID": "x", "Type": "Patient", "MainDicomTags": {"no tag": "x"}}]',
+    '{"ID": "x", "Type": "Patient", "MainDicomTags": {"no tag": "x"}}',
     '{"x": {"0010,0010": 5}}', '{"x": null}',
 )  # fmt: skip
 

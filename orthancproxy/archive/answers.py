@@ -26,16 +26,25 @@ _PARENTS: Mapping[Level, Callable[[Resource], str | None]] = {
 
 
 def to_records(level: Level, answers: list[Resource]) -> list[records.Resource]:
-    """Make records of a list of resources, which is used up. Raises ArchiveProtocolError for some of another level."""
+    """Make records of a list of resources, which is used up. Raises ArchiveProtocolError for what is no such level."""
     make = RECORDS[level]
     found = cast("list[Any]", answers)
-    for position, answer in enumerate(answers):
-        parent = _PARENTS[level](answer)
-        if parent is None and level is not Level.PATIENT:
-            raise ArchiveProtocolError("The archive's answer is not what Orthanc answers.")
-        # one by one in the place of the other: 30,000 instances are heavy
-        found[position] = make(answer.id, parent, _tags(answer), _facts(level, answer))
+    try:
+        for position, answer in enumerate(answers):
+            parent = _parent(level, answer)
+            # one by one in the place of the other: 30,000 instances are heavy
+            found[position] = make(answer.id, parent, _tags(answer), _facts(level, answer))
+    except ValueError as error:
+        # what is no tag among the tags
+        raise ArchiveProtocolError("The archive's answer is not what Orthanc answers.") from error
     return found
+
+
+def _parent(level: Level, answer: Resource) -> str | None:
+    parent = _PARENTS[level](answer)
+    if parent is None and level is not Level.PATIENT:
+        raise ArchiveProtocolError("The archive's answer is not what Orthanc answers.")
+    return parent
 
 
 def _tags(answer: Resource) -> dict[str, str]:
