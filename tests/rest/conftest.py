@@ -123,11 +123,22 @@ SYSTEM = (
 )
 INSTANCE_ANSWER = (
     f'{{"ID": "{INSTANCE}", "ParentSeries": "{SERIES}", "Type": "Instance", "FileUuid": "a-uuid",'
-    ' "FileSize": 5, "MainDicomTags": {"0008,0018": "1.2.3"}}'
+    ' "FileSize": 5, "MainDicomTags": {"0008,0018": "1.2.3"}, "RequestedTags": {"0020,000e": "1.2"}}'
 ).encode()
 SERIES_ANSWER = (
     f'{{"ID": "{SERIES}", "ParentStudy": "{STUDY}", "Type": "Series", "MainDicomTags": {{"0020,000e": "1.2"}}}}'
 ).encode()
+
+
+def _find(handler: BaseHTTPRequestHandler) -> None:
+    """Answer what leads to the series by its id: an instance below it, then the series by the UID that it tells."""
+    asked = json.loads(handler.rfile.read(int(handler.headers["Content-Length"])))
+    if asked.get("ParentSeries") == SERIES:
+        send(handler, b"[%s]" % INSTANCE_ANSWER)
+    elif "0020,000e" in asked["Query"]:
+        send(handler, b"[%s]" % SERIES_ANSWER)
+    else:
+        send(handler, b"[]")
 
 
 @contextmanager
@@ -138,7 +149,7 @@ def run_false_orthanc() -> Iterator[FalseOrthanc]:
             "/system": lambda handler: send(handler, SYSTEM),
             "/statistics": lambda handler: send(handler, b'{"CountSeries": 0, "CountInstances": 0}'),
             "/tools/count-resources": lambda handler: send(handler, b'{"Count": 0}'),
-            "/tools/find": lambda handler: send(handler, b"[]"),
+            "/tools/find": _find,
             f"/instances/{INSTANCE}": lambda handler: send(handler, INSTANCE_ANSWER),
             f"/series/{SERIES}": lambda handler: send(handler, SERIES_ANSWER),
         }
@@ -150,9 +161,10 @@ def run_false_orthanc() -> Iterator[FalseOrthanc]:
 
         def do_GET(self) -> None:
             state.asked.append(f"{self.command} {self.path}")
-            self.rfile.read(int(self.headers.get("Content-Length", 0)))
             path = self.path.partition("?")[0]
             answer = state.answers.get(path, _not_found)
+            if answer is not _find:
+                self.rfile.read(int(self.headers.get("Content-Length", 0)))
             answer(self)
 
         def __getattr__(self, name: str) -> Any:
