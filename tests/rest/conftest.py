@@ -135,7 +135,7 @@ def _find(handler: BaseHTTPRequestHandler) -> None:
     asked = json.loads(handler.rfile.read(int(handler.headers["Content-Length"])))
     if asked.get("ParentSeries") == SERIES:
         send(handler, b"[%s]" % INSTANCE_ANSWER)
-    elif "0020,000e" in asked["Query"]:
+    elif "1.2" in asked["Query"].get("0020,000e", "").split("\\"):
         send(handler, b"[%s]" % SERIES_ANSWER)
     else:
         send(handler, b"[]")
