@@ -38,7 +38,7 @@ Keywords = Annotated[
 
 def global_id(record: records.Resource) -> strawberry.ID:
     """The Relay global id of a record."""
-    # the name of a record's class is its level's, and four times as fast to read
+    # the name of a record's class is its level's; to read the value of an enum takes a call of Python's
     return strawberry.ID(to_base64(type(record).__name__, record.orthanc_id))
 
 

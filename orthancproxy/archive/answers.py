@@ -4,20 +4,19 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from operator import attrgetter
 from typing import Any, cast
 
-from orthancproxy.archive import records
 from orthancproxy.archive.keywords import KEYWORDS
 from orthancproxy.archive.levels import Level
-from orthancproxy.archive.records import RECORDS
+from orthancproxy.archive.records import RECORDS, Resource
 from orthancproxy.errors import ArchiveProtocolError
 from orthancproxy.orthanc import endpoints
 from orthancproxy.orthanc.client import OrthancClient
-from orthancproxy.orthanc.payloads import RESOURCES, Attachment, Resource
+from orthancproxy.orthanc.payloads import RESOURCES, Answer, Attachment
 
 CHUNK = 500  # resources named in one call
 
 _DICOM = 1  # the content type of the attachment that is the DICOM file
 
-_PARENTS: Mapping[Level, Callable[[Resource], str | None]] = {
+_PARENTS: Mapping[Level, Callable[[Answer], str | None]] = {
     Level.PATIENT: lambda _: None,
     Level.STUDY: attrgetter("parent_patient"),
     Level.SERIES: attrgetter("parent_study"),
@@ -25,7 +24,7 @@ _PARENTS: Mapping[Level, Callable[[Resource], str | None]] = {
 }
 
 
-def to_records(level: Level, answers: list[Resource]) -> list[records.Resource]:
+def to_records(level: Level, answers: list[Answer]) -> list[Resource]:
     """Make records of a list of resources, which is used up. Raises ArchiveProtocolError for what is no such level."""
     make = RECORDS[level]
     found = cast("list[Any]", answers)
@@ -40,14 +39,14 @@ def to_records(level: Level, answers: list[Resource]) -> list[records.Resource]:
     return found
 
 
-def _parent(level: Level, answer: Resource) -> str | None:
+def _parent(level: Level, answer: Answer) -> str | None:
     parent = _PARENTS[level](answer)
     if parent is None and level is not Level.PATIENT:
         raise ArchiveProtocolError("The archive's answer is not what Orthanc answers.")
     return parent
 
 
-def _tags(answer: Resource) -> dict[str, str]:
+def _tags(answer: Answer) -> dict[str, str]:
     tags = _text_tags(answer.main_dicom_tags)
     if answer.patient_main_dicom_tags:
         tags |= _text_tags(answer.patient_main_dicom_tags)
@@ -61,7 +60,7 @@ def _text_tags(tags: Mapping[str, Any]) -> dict[str, str]:
     return {KEYWORDS[tag]: value for tag, value in tags.items() if value.__class__ is str}
 
 
-def _facts(level: Level, answer: Resource) -> dict[str, Any]:
+def _facts(level: Level, answer: Answer) -> dict[str, Any]:
     """What Orthanc told besides the tags: expanded answers have it in other places than a find with ResponseContent."""
     facts: dict[str, Any] = {} if answer.labels is None else {"Labels": answer.labels}
     metadata = answer.metadata
@@ -87,21 +86,21 @@ def _dicom_file(attachments: list[Attachment]) -> tuple[int, str | None]:
     return 0, None
 
 
-def find(client: OrthancClient, body: Mapping[str, Any]) -> list[Resource]:
+def find(client: OrthancClient, body: Mapping[str, Any]) -> list[Answer]:
     """Carry out one find."""
-    found: list[Resource] = client.call(endpoints.FIND, body=body, answer=RESOURCES)
+    found: list[Answer] = client.call(endpoints.FIND, body=body, answer=RESOURCES)
     return found
 
 
 def bulk_content(
     client: OrthancClient, ids: Sequence[str], level: Level | None = None, *, with_metadata: bool = False
-) -> list[Resource]:
+) -> list[Answer]:
     """Resources by their ids, or those of a level below them; unknown ids are left out."""
     # metadata make it take twice as long (1.10.1: 680 ms instead of 400 ms for 10,000 instances)
     body: dict[str, Any] = {"Resources": list(ids), "Metadata": with_metadata, "Short": True}
     if level:
         body["Level"] = level.value
-    found: list[Resource] = client.call(endpoints.BULK_CONTENT, body=body, answer=RESOURCES) if ids else []
+    found: list[Answer] = client.call(endpoints.BULK_CONTENT, body=body, answer=RESOURCES) if ids else []
     return found
 
 

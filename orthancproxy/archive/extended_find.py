@@ -16,8 +16,7 @@ from orthancproxy.archive.records import Page, Resource
 from orthancproxy.errors import ArchiveProtocolError, ArchiveRejected, NotFound
 from orthancproxy.orthanc import endpoints
 from orthancproxy.orthanc.client import OrthancClient
-from orthancproxy.orthanc.payloads import RESOURCE
-from orthancproxy.orthanc.payloads import Resource as Answer
+from orthancproxy.orthanc.payloads import RESOURCE, Answer
 
 _CONTENT = {
     Fact.CHANGES: ("Metadata", "IsStable"),
@@ -85,7 +84,8 @@ class ExtendedFind:
     def parents(self, level: Level, children: Sequence[Resource], needs: Needs) -> list[Resource]:
         """The resources above these children."""
         identifiers = {child.parent_id or "": _identifier(child, level) for child in children}
-        if len(identifiers) <= 1:
+        # a series is found by its UID anyway, which its instances tell
+        if len(identifiers) <= 1 and level is not Level.SERIES:
             return self.by_ids(level, list(identifiers), needs)
         return self._by_identifiers(level, identifiers, needs)
 

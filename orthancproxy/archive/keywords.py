@@ -36,7 +36,7 @@ def tag_of(keyword: str) -> str:
 
 
 class _Keywords(dict[str, str]):
-    """Looked up ten times for each of thousands of instances: a dictionary is twice as fast as a cached function."""
+    """Looked up ten times for each of thousands of instances, so without the call of a function."""
 
     def __missing__(self, tag: str) -> str:
         keyword = self[tag] = keyword_for_tag(int(tag.replace(",", ""), 16)) or tag

@@ -18,7 +18,7 @@ from orthancproxy.archive.plan import Fact, Filter, LevelPlan, Needs
 from orthancproxy.archive.records import Page, Resource
 from orthancproxy.errors import ArchiveRejected
 from orthancproxy.orthanc.client import OrthancClient
-from orthancproxy.orthanc.payloads import Resource as Answer
+from orthancproxy.orthanc.payloads import Answer
 
 # counts that an expanded answer tells by the children it lists
 _LISTED = {

@@ -25,7 +25,7 @@ class Metadata(Struct, gc=False, rename="pascal"):
     transfer_syntax: str | None = None
 
 
-class Resource(Struct, gc=False, rename="pascal"):
+class Answer(Struct, gc=False, rename="pascal"):
     """A resource of any level, expanded, or with the parts that `ResponseContent` names; None is what did not come.
 
     Tags are by number (`Short`), and text, or null where they are binary, or a list where they are a sequence.
@@ -52,5 +52,5 @@ class Resource(Struct, gc=False, rename="pascal"):
 
 
 ANYTHING = Decoder[Any]()
-RESOURCE = Decoder(Resource)
-RESOURCES = Decoder(list[Resource])
+RESOURCE = Decoder(Answer)
+RESOURCES = Decoder(list[Answer])

@@ -48,7 +48,7 @@ def start() -> Handler:
 def _collect_less_garbage() -> None:
     """Spare large answers the search for reference cycles, which looks at all objects again after every 700 new ones.
 
-    An answer of 10,000 instances takes 90,000 of them: 0.4 instead of 0.7 s of CPU time.
+    Measured on 10,000 instances, while Orthanc's answers were still dictionaries: 0.4 instead of 0.7 s of CPU time.
     """
     gc.collect()
     # what is there now stays

@@ -514,7 +514,7 @@ SHAPES = {
     "a patient with counts": Shape(_one(Level.PATIENT, COUNTS), 2, 3),
     "a study": Shape(_one(Level.STUDY), 1, 1),
     "a series": Shape(_one(Level.SERIES), 3, 2),
-    "an instance": Shape(_one(Level.INSTANCE), 4, 3),
+    "an instance": Shape(_one(Level.INSTANCE), 3, 3),
 }
 
 
