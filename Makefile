@@ -13,9 +13,11 @@ endif
 ifeq ($(wildcard /usr/lib/postgresql/*/bin/initdb),)
 TEST_TOOLS += /no-initdb=postgresql
 endif
+# what tests run on Node: an identity provider, and the audits of GraphQL over HTTP
+NODE_TESTS := tests/identity tests/graphql/audits
 WEB_SOURCES := $(shell find orthancproxy/web -name node_modules -prune -o -type f -print)
 
-.PHONY: help run test test-matrix bench check sdl web lock clean
+.PHONY: help run test test-matrix bench soak check sdl web lock clean
 .DEFAULT_GOAL := help
 
 help: ## List these commands
@@ -28,17 +30,21 @@ run: .venv/.synced web ## Serve with a local Orthanc and sample studies (PORT, H
 test: .venv/.synced web ## Run all tests, the live ones on the Orthanc that is installed (ARGS: more for pytest)
 	@dev/install-orthanc
 	@dev/install-debian-packages $(TEST_TOOLS)
-	@dev/install-identity-provider
+	@dev/install-node-packages $(NODE_TESTS)
 	$(PYTHON) -m pytest $(ARGS)
 
 test-matrix: .venv/.synced web ## Run the live tests again on Orthanc 1.12.7 (ARGS: more for pytest)
 	@dev/install-debian-packages $(TEST_TOOLS)
-	@dev/install-identity-provider
+	@dev/install-node-packages $(NODE_TESTS)
 	root=$$(dev/orthanc-1.12.7) && ORTHANC_ROOT=$$root $(PYTHON) -m pytest -m live $(ARGS)
 
 bench: .venv/.synced ## Measure the gateway against Orthanc itself (ARGS: see docs/performance.md)
 	@dev/install-orthanc
 	$(PYTHON) -m benchmarks --plot docs/growth.png $(ARGS)
+
+soak: .venv/.synced ## Read, upload and delete with 16 clients for ten minutes, and look what came of it (ARGS=--help)
+	@dev/install-orthanc
+	$(PYTHON) -m benchmarks.soak $(ARGS)
 
 check: .venv/.synced ## Lint, types, import contracts, migrations, the committed schema, the lock files
 	.venv/bin/ruff check
@@ -64,7 +70,7 @@ lock: .venv/.synced ## Bring the lock files up to date with pyproject.toml (ARGS
 
 clean: ## Remove what the other commands have made, the sample data too
 	rm -rf .venv .uv .node .data .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
-	rm -rf orthancproxy/web/node_modules orthancproxy/static tests/identity/node_modules
+	rm -rf orthancproxy/web/node_modules orthancproxy/static $(NODE_TESTS:=/node_modules)
 
 .venv/.synced: requirements-dev.txt dev/make-environment
 	@dev/make-environment

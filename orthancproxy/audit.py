@@ -6,9 +6,13 @@ from dataclasses import dataclass
 
 from django.db import transaction
 
+from orthancproxy.errors import InvalidRequest, LimitExceeded, NotAuthenticated, PermissionDenied
 from orthancproxy.models import AuditEvent, AuditSubject
+from orthancproxy.strangers import refusals
 
 AT_ONCE = 500  # rows in one statement
+# the codes of what anybody may be told as often as they like
+REFUSALS = frozenset(one.code for one in (NotAuthenticated, PermissionDenied, InvalidRequest, LimitExceeded))
 _UNSTORABLE = re.compile(r"[\x00\ud800-\udfff]")
 
 
@@ -42,8 +46,18 @@ def write(
     subjects: Iterable[Subject] = (),
     counts: Mapping[str, int] | None = None,
     intention: AuditEvent | None = None,
-) -> AuditEvent:
-    """Write one event, for good; `duration` is in seconds. Raises what the database raises: the caller stops then."""
+) -> AuditEvent | None:
+    """Write one event, for good; `duration` is in seconds. Raises what the database raises: the caller stops then.
+
+    None where it is one of too many refusals of strangers.
+    """
+    counts = dict(counts or {})
+    if error_code in REFUSALS and (not author.username or event == AuditEvent.Event.LOGIN):
+        left_out = refusals.count(author.address or "")
+        if left_out is None:
+            return None
+        if left_out:
+            counts["refusalsLeftOut"] = left_out
     # within a transaction that may be rolled back, it would not be for good
     with transaction.atomic(durable=True):
         row = AuditEvent.objects.create(
@@ -57,7 +71,7 @@ def write(
             request_id=_storable(author.request_id, 64),
             duration_ms=round(duration * 1000, 1),
             target=_storable(target, 64),
-            counts=dict(counts or {}),
+            counts=counts,
             intention=intention,
         )
         AuditSubject.objects.bulk_create(

@@ -82,6 +82,8 @@ def _timeouts() -> Iterator[CheckMessage]:
     for name, seconds in (
         ("ORTHANC_CONNECT_TIMEOUT", conf.ORTHANC_CONNECT_TIMEOUT),
         ("ORTHANC_READ_TIMEOUT", conf.ORTHANC_READ_TIMEOUT),
+        ("ORTHANC_CLIENT_TIMEOUT", conf.ORTHANC_CLIENT_TIMEOUT),
+        ("ORTHANC_MAX_SECONDS", conf.ORTHANC_MAX_SECONDS),
     ):
         # also false of NaN; a day is far above what any proxy in between would wait for
         if not 0 < seconds <= 86400:
@@ -91,11 +93,19 @@ def _timeouts() -> Iterator[CheckMessage]:
 def _sizes() -> Iterator[CheckMessage]:
     for name, value, most, id_ in (
         ("ORTHANC_POOL_SIZE", conf.ORTHANC_POOL_SIZE, 1000, "orthancproxy.E006"),
+        ("ORTHANC_MAX_DOWNLOADS", conf.ORTHANC_MAX_DOWNLOADS, 1000, "orthancproxy.E050"),
         ("ORTHANC_MAX_PAGE_SIZE", conf.ORTHANC_MAX_PAGE_SIZE, 1000, "orthancproxy.E007"),
         ("ORTHANC_THUMBNAIL_SIZE", conf.ORTHANC_THUMBNAIL_SIZE, 2048, "orthancproxy.E008"),
         ("ORTHANC_MAX_UPLOAD_FILES", conf.ORTHANC_MAX_UPLOAD_FILES, 1_000_000, "orthancproxy.E013"),
         ("ORTHANC_MAX_UPLOAD_BYTES", conf.ORTHANC_MAX_UPLOAD_BYTES, 1024**4, "orthancproxy.E014"),
         ("ORTHANC_UPLOAD_THREADS", conf.ORTHANC_UPLOAD_THREADS, 64, "orthancproxy.E015"),
+        ("ORTHANC_MAX_OBJECTS", conf.ORTHANC_MAX_OBJECTS, 10_000_000, "orthancproxy.E040"),
+        ("ORTHANC_MAX_QUERY_TOKENS", conf.ORTHANC_MAX_QUERY_TOKENS, 100_000, "orthancproxy.E041"),
+        # graphql-core reads none that is nested deeper
+        ("ORTHANC_MAX_QUERY_DEPTH", conf.ORTHANC_MAX_QUERY_DEPTH, 200, "orthancproxy.E042"),
+        ("ORTHANC_MAX_QUERY_FIELDS", conf.ORTHANC_MAX_QUERY_FIELDS, 100_000, "orthancproxy.E043"),
+        ("ORTHANC_MAX_QUERY_ALIASES", conf.ORTHANC_MAX_QUERY_ALIASES, 100_000, "orthancproxy.E044"),
+        ("ORTHANC_MAX_QUERY_REPEATS", conf.ORTHANC_MAX_QUERY_REPEATS, 100_000, "orthancproxy.E045"),
     ):
         if not 1 <= value <= most:
             yield Error(f"{name} is {value}.", hint=f"Give a number from 1 to {most}.", id=id_)

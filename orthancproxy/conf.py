@@ -63,6 +63,20 @@ class Configuration:
     ORTHANC_READ_TIMEOUT = Setting(
         "ORTHANC_READ_TIMEOUT", 30.0, "number", "Seconds to wait for the next bytes of Orthanc's answer."
     )
+    ORTHANC_CLIENT_TIMEOUT = Setting(
+        "ORTHANC_CLIENT_TIMEOUT",
+        60.0,
+        "number",
+        "Seconds within which a client must have sent a request's head, and as often 500 bytes a second of its body, "
+        "or taken as many of the answer. Slower ones are cut off.",
+    )
+    ORTHANC_MAX_DOWNLOADS = Setting(
+        "ORTHANC_MAX_DOWNLOADS",
+        20,
+        "integer",
+        "Files and archives that each worker process sends at once; each keeps one of Orthanc's threads "
+        "(HttpThreadsCount, 50) busy. Others wait, and end those whose clients read too slowly.",
+    )
     ORTHANC_POOL_SIZE = Setting(
         "ORTHANC_POOL_SIZE", 32, "integer", "Connections to Orthanc that each worker process keeps open."
     )
@@ -83,6 +97,56 @@ class Configuration:
         1000,
         "integer",
         "The most items that one page of a list may have (1 to 1000).",
+    )
+    ORTHANC_MAX_OBJECTS = Setting(
+        "ORTHANC_MAX_OBJECTS",
+        100_000,
+        "integer",
+        "The most patients, studies, series and instances, counted together, that one request may ask for.",
+    )
+    ORTHANC_MAX_SECONDS = Setting(
+        "ORTHANC_MAX_SECONDS",
+        60.0,
+        "number",
+        "Seconds after which a request that reads is not continued. Uploads, deletions and downloads may take longer.",
+    )
+    ORTHANC_MAX_QUERY_TOKENS = Setting(
+        "ORTHANC_MAX_QUERY_TOKENS",
+        4000,
+        "integer",
+        "The most tokens (names, values, brackets, comments) that a GraphQL query may have; and 25 characters each.",
+    )
+    ORTHANC_MAX_QUERY_DEPTH = Setting(
+        "ORTHANC_MAX_QUERY_DEPTH",
+        20,
+        "integer",
+        "How deep its fields may be nested, or lists and objects in an argument; introspection takes 15.",
+    )
+    ORTHANC_MAX_QUERY_FIELDS = Setting(
+        "ORTHANC_MAX_QUERY_FIELDS",
+        500,
+        "integer",
+        "The most fields that it may select, its fragments spread out; each time one is spread counts as a field, too.",
+    )
+    ORTHANC_MAX_QUERY_ALIASES = Setting(
+        "ORTHANC_MAX_QUERY_ALIASES",
+        50,
+        "integer",
+        "The most aliases that it may have, its fragments spread out.",
+    )
+    ORTHANC_MAX_QUERY_REPEATS = Setting(
+        "ORTHANC_MAX_QUERY_REPEATS",
+        50,
+        "integer",
+        "The most directives, fragments and operations that it may have, of each, and times that it may select one "
+        "field in one place of the answer.",
+    )
+    ORTHANC_INTROSPECTION = Setting(
+        "ORTHANC_INTROSPECTION",
+        False,
+        "flag",
+        "Let clients read the GraphQL schema, as GraphiQL does to complete what is typed, and suggest names for "
+        "those that they got wrong. On also where Django's DEBUG is, and with `make run`.",
     )
     ORTHANC_MAX_UPLOAD_FILES = Setting(
         "ORTHANC_MAX_UPLOAD_FILES",
@@ -221,6 +285,16 @@ DEPLOYMENT_VARIABLES: tuple[Setting[Any], ...] = (
         True,
         "flag",
         "Send session cookies over HTTPS only; Chromium makes an exception of its own machine.",
+    ),
+    Setting(
+        "DJANGO_SESSION_HOURS", 12.0, "number", "Hours after which who has logged in with a password must do so again."
+    ),
+    Setting(
+        "DJANGO_SECURE_HSTS_SECONDS",
+        0,
+        "integer",
+        "How long browsers that came over HTTPS are to use nothing else for this host name, on any port (HSTS); "
+        "0 does not tell them.",
     ),
     Setting(
         "TZ",

@@ -3,15 +3,23 @@
 A project uses them in its root URL configuration: `handler404 = "orthancproxy.error_responses.not_found"`.
 """
 
+import sys
+from collections.abc import Callable
+
 from django.core.exceptions import (
     DisallowedHost,
     RequestDataTooBig,
     TooManyFieldsSent,
     TooManyFilesSent,
 )
-from django.http import HttpRequest, JsonResponse
+from django.http import HttpRequest, HttpResponse, JsonResponse
+
+from orthancproxy.errors import GatewayUnavailable
+from orthancproxy.outages import known
 
 CHALLENGE = 'Bearer realm="orthanc"'  # RFC 6750 section 3: what to send to be let in
+RETRY_AFTER = 5
+"""Seconds that a caller should wait when something is not there: Orthanc starts in one to four."""
 
 
 def error_response(status: int, code: str, detail: str, **more: str) -> JsonResponse:
@@ -22,20 +30,33 @@ def error_response(status: int, code: str, detail: str, **more: str) -> JsonResp
     return response
 
 
-def bad_request(request: HttpRequest, exception: Exception) -> JsonResponse:
+def refuse(request: HttpRequest, status: int, code: str, detail: str) -> HttpResponse:
+    """Answer in the form that errors have at the address: a view may bring a function of its own, `refusal`."""
+    view = request.resolver_match.func if request.resolver_match else None
+    refusal: Callable[..., HttpResponse] | None = getattr(view, "refusal", None)
+    return refusal(request, status, code, detail) if refusal else error_response(status, code, detail)
+
+
+def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
     """Answer a request that Django refuses to read."""
     match exception:
         case RequestDataTooBig() | TooManyFieldsSent() | TooManyFilesSent():
-            return error_response(413, "LIMIT_EXCEEDED", "The request is larger than the gateway accepts.")
+            return refuse(request, 413, "LIMIT_EXCEEDED", "The request is larger than the gateway accepts.")
+        case GatewayUnavailable():
+            response = refuse(request, 503, exception.code, exception.message)
+            response["Retry-After"] = str(RETRY_AFTER)
+            return response
         case DisallowedHost():
-            return error_response(400, "BAD_USER_INPUT", "The gateway does not answer to the host name that was asked.")
+            return refuse(
+                request, 400, "BAD_USER_INPUT", "The gateway does not answer to the host name that was asked."
+            )
         case _:
-            return error_response(400, "BAD_USER_INPUT", "The request can't be understood.")
+            return refuse(request, 400, "BAD_USER_INPUT", "The request can't be understood.")
 
 
-def permission_denied(request: HttpRequest, exception: Exception | None = None) -> JsonResponse:
+def permission_denied(request: HttpRequest, exception: Exception | None = None) -> HttpResponse:
     """Answer a caller who may not do this."""
-    return error_response(403, "FORBIDDEN", "You may not do this.")
+    return refuse(request, 403, "FORBIDDEN", "You may not do this.")
 
 
 def csrf_failure(request: HttpRequest, reason: str = "") -> JsonResponse:
@@ -50,6 +71,11 @@ def not_found(request: HttpRequest, exception: Exception | None = None) -> JsonR
 
 def server_error(request: HttpRequest) -> JsonResponse:
     """Answer when the gateway itself failed; the log has the traceback under the same request id."""
+    # Django calls it while it handles the exception
+    if isinstance(outage := known(sys.exception()), GatewayUnavailable):
+        response = error_response(503, outage.code, outage.message)
+        response["Retry-After"] = str(RETRY_AFTER)
+        return response
     return error_response(
         500, "INTERNAL", "The gateway failed. Its log says why.", requestId=getattr(request, "request_id", "")
     )

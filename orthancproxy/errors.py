@@ -12,6 +12,7 @@
     │   │   └── UnsafeDicom       it is built to do harm, or looks as if
     │   └── NotRenderable         the instance has no picture that Orthanc can make
     ├── LimitExceeded             more than the gateway is set to do for one request
+    ├── GatewayUnavailable        the gateway's own database does not do its part: worth a retry
     └── ArchiveError              Orthanc did not do its part
         ├── ArchiveUnavailable    it can't be reached, or is busy: worth a retry
         │   └── ArchiveTimeout    it did not answer in time
@@ -90,6 +91,12 @@ class LimitExceeded(GatewayError):
     """More than the gateway is set to do for one request."""
 
     code = "LIMIT_EXCEEDED"
+
+
+class GatewayUnavailable(GatewayError):
+    """The gateway's own database does not do its part: worth a retry."""
+
+    code = "GATEWAY_UNAVAILABLE"
 
 
 class ArchiveError(GatewayError):

@@ -6,7 +6,7 @@ from functools import wraps
 from typing import Any
 
 from asgiref.sync import sync_to_async
-from django.db import Error, connection
+from django.db import Error, connection, transaction
 from django.db.migrations.executor import MigrationExecutor
 from django.http import HttpRequest, JsonResponse
 
@@ -63,8 +63,10 @@ def _orthanc() -> str:
 
 def _database() -> str:
     try:
-        executor = MigrationExecutor(connection)
-        unapplied = executor.migration_plan(executor.loader.graph.leaf_nodes())
+        # SQLite locks it: while nothing can be written, nothing is answered that is to be written down
+        with transaction.atomic():
+            executor = MigrationExecutor(connection)
+            unapplied = executor.migration_plan(executor.loader.graph.leaf_nodes())
     except Error:
         logger.warning("the database can't be asked", exc_info=True)
         return "The database can't be reached."

@@ -22,7 +22,7 @@ from django.utils.decorators import sync_and_async_middleware
 from structlog.contextvars import bind_contextvars, merge_contextvars, unbind_contextvars
 from structlog.typing import EventDict, WrappedLogger
 
-from orthancproxy.errors import ArchiveError
+from orthancproxy.errors import ArchiveError, GatewayUnavailable
 from orthancproxy.orthanc.calls import CallLog, current_calls
 
 logger = logging.getLogger(__name__)
@@ -180,10 +180,13 @@ class _ObservedRequest:
 
 
 def log_archive_failure(error: Exception, code: str) -> None:
-    """Log why Orthanc did not do its part; nothing of other errors, which are the caller's own.
+    """Log why Orthanc or the database did not do its part; nothing of other errors, which are the caller's own.
 
-    Only the names of classes, the outermost first: the texts hold Orthanc's address.
+    Of Orthanc only the names of classes, the outermost first: the texts hold its address.
     """
+    if isinstance(error, GatewayUnavailable):
+        # the database's own words, such as that it is locked
+        logger.warning("gateway unavailable", extra={"code": code, "cause": str(error.__cause__)})
     if not isinstance(error, ArchiveError):
         return
     causes: list[BaseException] = []

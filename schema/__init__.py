@@ -1,12 +1,14 @@
 """The GraphQL transport: the Strawberry schema, and how a query becomes a plan."""
 
+from typing import Any
+
 import strawberry
 from graphql import GraphQLError
-from strawberry.extensions import ParserCache, ValidationCache
 from strawberry.schema.config import StrawberryConfig
 from strawberry.types import ExecutionContext
 
 from schema.execution import CompiledExecutor
+from schema.limits import QueryLimits, has_introspection
 from schema.mutations import Mutation
 from schema.queries import Query
 from schema.types import Instance, Patient, Series, Study
@@ -18,6 +20,10 @@ class GatewaySchema(strawberry.Schema):
     def process_errors(self, errors: list[GraphQLError], execution_context: ExecutionContext | None = None) -> None:
         """Leave the log to the view, which knows what was unexpected."""
 
+    def _get_custom_context_kwargs(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
+        """Suggest no names of the schema in what is wrong with variables, where the schema is not for all eyes."""
+        return {**super()._get_custom_context_kwargs(*args, **kwargs), "hide_suggestions": not has_introspection()}
+
 
 schema = GatewaySchema(
     query=Query,
@@ -25,8 +31,5 @@ schema = GatewaySchema(
     types=[Patient, Study, Series, Instance],
     config=StrawberryConfig(),
     execution_context_class=CompiledExecutor,
-    extensions=[
-        lambda: ParserCache(maxsize=256),
-        lambda: ValidationCache(maxsize=256),
-    ],
+    extensions=[QueryLimits],
 )

@@ -22,7 +22,6 @@ from orthancproxy.models import AuditSubject as Subject
 from orthancproxy.resolvers.auditing import get_audit_events
 from schema.context import Info, gateway
 from schema.descriptions import describe_enum, describe_filter
-from schema.threads import in_thread
 
 # databases refuse to look for it
 UNSPEAKABLE = re.compile("[\x00\ud800-\udfff]")
@@ -191,7 +190,7 @@ class AuditEventOrder:
 describe_filter(AuditEventFilter)
 
 
-async def find_events(
+def find_events(
     info: Info,
     filters: AuditEventFilter | None,
     ordering: list[AuditEventOrder] | None,
@@ -202,7 +201,7 @@ async def find_events(
     The optimizer is called here and is no extension of the schema: as one it would be asked about every field of
     every instance that the archive lists.
     """
-    events = await in_thread(get_audit_events)(gateway(info))
+    events = get_audit_events(gateway(info))
     if any(UNSPEAKABLE.search(text) for text in _texts(filters)):
         raise InvalidRequest("No text of the audit has such a character in it.")
     events = strawberry_django.filters.apply(filters, events, info)

@@ -1,22 +1,38 @@
 """What a resolver finds in `info.context`."""
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import strawberry
 from django.http import HttpRequest, HttpResponse
 
+from orthancproxy.access.authentication import authenticate, author
 from orthancproxy.resolvers.context import RequestContext
 from schema.links import Links
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class GraphQLContext:
-    """One GraphQL request: on whose behalf, where its URLs point, and Django's own request and response."""
+    """One GraphQL request, as Django has it."""
 
-    gateway: RequestContext
-    links: Links
     request: HttpRequest
     response: HttpResponse
+
+    @cached_property
+    def gateway(self) -> RequestContext:
+        """On whose behalf it is carried out; the database is asked. Raises NotAuthenticated and PermissionDenied."""
+        caller = authenticate(self.request)
+        return RequestContext(caller, author(self.request, caller), operation="graphql")
+
+    def give_up(self) -> None:
+        """Read no more from Orthanc. What changes the archive is carried out to its end."""
+        if gateway := vars(self).get("gateway"):
+            gateway.deadline.bring_forward()
+
+    @cached_property
+    def links(self) -> Links:
+        """Where its URLs point."""
+        return Links.of(self.request, self.gateway)
 
 
 Info = strawberry.Info[GraphQLContext, None]

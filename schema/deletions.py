@@ -7,11 +7,10 @@ from strawberry.relay import to_base64
 
 from orthancproxy.archive.levels import Level
 from orthancproxy.resolvers import deletion
-from orthancproxy.resolvers.hierarchy import get_by_orthanc_id
+from orthancproxy.resolvers.hierarchy import get_after_change, get_by_orthanc_id
 from schema.context import Info, gateway
 from schema.descriptions import describe_enum
 from schema.selection import Selection
-from schema.threads import in_thread
 from schema.types import Node
 
 LEVELS = {
@@ -47,11 +46,12 @@ class DeletePayload:
         return [strawberry.ID(to_base64(one.level.value, one.orthanc_id)) for one in root.deleted]
 
     @strawberry.field(description="The nearest parent that is still there; null when the patient went too.")
-    async def remaining_ancestor(root: strawberry.Parent[deletion.Deletion], info: Info) -> Node | None:  # noqa: N805
+    def remaining_ancestor(root: strawberry.Parent[deletion.Deletion], info: Info) -> Node | None:  # noqa: N805
         """Look it up in the archive."""
         remaining = root.remaining_ancestor
         if remaining is None:
             return None
         plan = Selection(info).resource(remaining.level)
-        found = await in_thread(get_by_orthanc_id)(gateway(info), plan, remaining.orthanc_id)
+        look_up = get_by_orthanc_id if root.dry_run else get_after_change
+        found = look_up(gateway(info), plan, remaining.orthanc_id)
         return cast("Node | None", found)

@@ -7,6 +7,7 @@ from graphql import GraphQLError
 
 from orthancproxy import errors
 from orthancproxy.observability import log_archive_failure
+from orthancproxy.outages import known
 
 logger = logging.getLogger("orthancproxy.graphql")
 
@@ -21,10 +22,11 @@ def original(error: GraphQLError | None) -> BaseException | None:
 
 def shown(error: GraphQLError, request_id: str) -> dict[str, Any]:
     """An error as the answer has it, with `extensions.code` and the request id by which the log knows it."""
-    match original(error):
-        case errors.GatewayError() as known:
-            message, code = known.message, known.code
-            log_archive_failure(known, code)
+    cause = original(error)
+    match known(cause) or cause:
+        case errors.GatewayError() as expected:
+            message, code = expected.message, expected.code
+            log_archive_failure(expected, code)
         case None:
             # parsing, validation and coercion: graphql-core's own words about the query
             message, code = error.message, "BAD_USER_INPUT"

@@ -13,7 +13,6 @@ from orthancproxy.resolvers.deletion import delete
 from orthancproxy.resolvers.entries import SentFile
 from schema.context import Info, gateway
 from schema.deletions import DeletePayload
-from schema.threads import UPLOADS, in_thread
 from schema.uploads import UploadInput, UploadPayload
 
 OrthancId = Annotated[strawberry.ID, strawberry.argument(description="Orthanc's id.")]
@@ -25,7 +24,7 @@ class Mutation:
     """What can be changed."""
 
     @strawberry.mutation(description="Store a folder of DICOM files as one study of one patient.")
-    async def upload_patient(
+    def upload_patient(
         self,
         info: Info,
         input: Annotated[UploadInput, strawberry.argument(description="What to store.")],  # noqa: A002 - the contract's
@@ -38,32 +37,32 @@ class Mutation:
             study_description=input.study_description,
             upload_key=input.upload_key,
         )
-        result = await in_thread(_upload, UPLOADS)(gateway(info), request)
+        result = _upload(gateway(info), request)
         return cast("UploadPayload", result)
 
     @strawberry.mutation(description="Delete a patient with all studies.")
-    async def delete_patient(self, info: Info, orthanc_id: OrthancId, dry_run: DryRun = False) -> DeletePayload:
+    def delete_patient(self, info: Info, orthanc_id: OrthancId, dry_run: DryRun = False) -> DeletePayload:
         """Delete it."""
-        return await _delete(info, Level.PATIENT, orthanc_id, dry_run)
+        return _delete(info, Level.PATIENT, orthanc_id, dry_run)
 
     @strawberry.mutation(description="Delete a study, and its patient with the last one.")
-    async def delete_study(self, info: Info, orthanc_id: OrthancId, dry_run: DryRun = False) -> DeletePayload:
+    def delete_study(self, info: Info, orthanc_id: OrthancId, dry_run: DryRun = False) -> DeletePayload:
         """Delete it."""
-        return await _delete(info, Level.STUDY, orthanc_id, dry_run)
+        return _delete(info, Level.STUDY, orthanc_id, dry_run)
 
     @strawberry.mutation(description="Delete a series, and its study with the last one, and so on.")
-    async def delete_series(self, info: Info, orthanc_id: OrthancId, dry_run: DryRun = False) -> DeletePayload:
+    def delete_series(self, info: Info, orthanc_id: OrthancId, dry_run: DryRun = False) -> DeletePayload:
         """Delete it."""
-        return await _delete(info, Level.SERIES, orthanc_id, dry_run)
+        return _delete(info, Level.SERIES, orthanc_id, dry_run)
 
     @strawberry.mutation(description="Delete an instance, and its series with the last one, and so on.")
-    async def delete_instance(self, info: Info, orthanc_id: OrthancId, dry_run: DryRun = False) -> DeletePayload:
+    def delete_instance(self, info: Info, orthanc_id: OrthancId, dry_run: DryRun = False) -> DeletePayload:
         """Delete it."""
-        return await _delete(info, Level.INSTANCE, orthanc_id, dry_run)
+        return _delete(info, Level.INSTANCE, orthanc_id, dry_run)
 
 
-async def _delete(info: Info, level: Level, orthanc_id: str, dry_run: bool | None) -> DeletePayload:
-    deletion = await in_thread(delete)(gateway(info), level, orthanc_id, dry_run=bool(dry_run))
+def _delete(info: Info, level: Level, orthanc_id: str, dry_run: bool | None) -> DeletePayload:
+    deletion = delete(gateway(info), level, orthanc_id, dry_run=bool(dry_run))
     return cast("DeletePayload", deletion)
 
 

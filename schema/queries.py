@@ -1,4 +1,4 @@
-"""The root fields that read. Each makes a plan of all that is selected below it, and carries it out in a thread."""
+"""The root fields that read. Each makes a plan of all that is selected below it, and carries it out."""
 
 from dataclasses import replace
 from typing import Annotated, Any, cast
@@ -32,7 +32,6 @@ from schema.inputs import (
 )
 from schema.selection import MAX_OFFSET, Selection
 from schema.server import Server
-from schema.threads import in_thread
 from schema.types import FILTER, ORDER, Instance, Node, Patient, Series, Study
 from schema.uploads import UploadBatch
 from schema.viewer import Viewer
@@ -50,26 +49,30 @@ OrthancId = Annotated[strawberry.ID | None, strawberry.argument(description="Ort
 Pagination = Annotated[OffsetPaginationInput | None, strawberry.argument(description="Which part of it.")]
 
 
-async def _page(
+def _page(
     info: Info, level: Level, given: LevelFilter | None, order: Any, first: int | None, after: str | None
 ) -> ListPage:
     offset = _position(after)
     plan, names = Selection(info).connection(level)
-    plan = replace(plan, filter=filter_of(given), order=order_of(order), first=_page_size(first), offset=offset)
-    page = await in_thread(hierarchy.get_page)(gateway(info), plan)
+    size = _page_size(first)
+    plan = replace(plan, filter=filter_of(given), order=order_of(order), first=size, offset=offset)
+    # each place that shows the page shows all of it
+    info.context.gateway.allowance.expect(size * (len(names) + plan.objects))
+    page = hierarchy.get_page(gateway(info), plan)
     return ListPage(page, offset, names)
 
 
-async def _one(info: Info, level: Level, orthanc_id: str | None, identifier: str | None) -> Resource | None:
+def _one(info: Info, level: Level, orthanc_id: str | None, identifier: str | None) -> Resource | None:
     if (orthanc_id is None) == (identifier is None):
         raise InvalidRequest("Give exactly one argument.")
     plan = Selection(info).resource(level)
+    info.context.gateway.allowance.expect(1 + plan.objects)
     if orthanc_id is not None:
-        return await in_thread(hierarchy.get_by_orthanc_id)(gateway(info), plan, orthanc_id)
-    return await in_thread(hierarchy.get_by_identifier)(gateway(info), plan, identifier or "")
+        return hierarchy.get_by_orthanc_id(gateway(info), plan, orthanc_id)
+    return hierarchy.get_by_identifier(gateway(info), plan, identifier or "")
 
 
-async def _nodes(info: Info, ids: list[strawberry.ID]) -> list[Resource | None]:
+def _nodes(info: Info, ids: list[strawberry.ID]) -> list[Resource | None]:
     if len(ids) > conf.ORTHANC_MAX_PAGE_SIZE:
         raise LimitExceeded(f"At most {conf.ORTHANC_MAX_PAGE_SIZE} ids can be asked for at once.")
     wanted = [_global_id(one) for one in ids]
@@ -78,7 +81,9 @@ async def _nodes(info: Info, ids: list[strawberry.ID]) -> list[Resource | None]:
     for level in Level:
         of_level = list(dict.fromkeys(orthanc_id for its_level, orthanc_id in wanted if its_level is level))
         if of_level:
-            records = await in_thread(hierarchy.get_by_orthanc_ids)(gateway(info), selection.resource(level), of_level)
+            plan = selection.resource(level)
+            info.context.gateway.allowance.expect(len(of_level) * (1 + plan.objects))
+            records = hierarchy.get_by_orthanc_ids(gateway(info), plan, of_level)
             found |= {(level, orthanc_id): record for orthanc_id, record in records.items()}
     return [found.get(key) for key in wanted]
 
@@ -127,17 +132,17 @@ class Query:
     """What can be read."""
 
     @strawberry.field(description="The resource with a Relay global id.")
-    async def node(self, info: Info, id: GlobalId) -> Node | None:  # noqa: A002 - Relay's name
+    def node(self, info: Info, id: GlobalId) -> Node | None:  # noqa: A002 - Relay's name
         """Look one up."""
-        return cast("Node | None", (await _nodes(info, [id]))[0])
+        return cast("Node | None", _nodes(info, [id])[0])
 
     @strawberry.field(description="The resources with these Relay global ids, null for those that do not exist.")
-    async def nodes(self, info: Info, ids: GlobalIds) -> list[Node | None]:
+    def nodes(self, info: Info, ids: GlobalIds) -> list[Node | None]:
         """Look many up."""
-        return cast("list[Node | None]", await _nodes(info, ids))
+        return cast("list[Node | None]", _nodes(info, ids))
 
     @strawberry.field(description="All patients, by PatientID unless ordered otherwise.")
-    async def patients(
+    def patients(
         self,
         info: Info,
         filter: Annotated[PatientFilter | None, FILTER] = None,  # noqa: A002 - the contract's name
@@ -146,11 +151,11 @@ class Query:
         after: After = None,
     ) -> Connection[Patient]:
         """List them."""
-        page = await _page(info, Level.PATIENT, filter, order_by, first, after)
+        page = _page(info, Level.PATIENT, filter, order_by, first, after)
         return cast("Connection[Patient]", page)
 
     @strawberry.field(description="All studies, the newest first unless ordered otherwise.")
-    async def studies(
+    def studies(
         self,
         info: Info,
         filter: Annotated[StudyFilter | None, FILTER] = None,  # noqa: A002
@@ -159,11 +164,11 @@ class Query:
         after: After = None,
     ) -> Connection[Study]:
         """List them."""
-        page = await _page(info, Level.STUDY, filter, order_by, first, after)
+        page = _page(info, Level.STUDY, filter, order_by, first, after)
         return cast("Connection[Study]", page)
 
     @strawberry.field(description="All series, by SeriesNumber unless ordered otherwise.")
-    async def series_list(
+    def series_list(
         self,
         info: Info,
         filter: Annotated[SeriesFilter | None, FILTER] = None,  # noqa: A002
@@ -172,11 +177,11 @@ class Query:
         after: After = None,
     ) -> Connection[Series]:
         """List them."""
-        page = await _page(info, Level.SERIES, filter, order_by, first, after)
+        page = _page(info, Level.SERIES, filter, order_by, first, after)
         return cast("Connection[Series]", page)
 
     @strawberry.field(description="All instances, by InstanceNumber unless ordered otherwise.")
-    async def instances(
+    def instances(
         self,
         info: Info,
         filter: Annotated[InstanceFilter | None, FILTER] = None,  # noqa: A002
@@ -185,21 +190,21 @@ class Query:
         after: After = None,
     ) -> Connection[Instance]:
         """List them."""
-        page = await _page(info, Level.INSTANCE, filter, order_by, first, after)
+        page = _page(info, Level.INSTANCE, filter, order_by, first, after)
         return cast("Connection[Instance]", page)
 
     @strawberry.field(description="One patient, by exactly one of its ids.")
-    async def patient(
+    def patient(
         self,
         info: Info,
         orthanc_id: OrthancId = None,
         patient_id: Annotated[str | None, strawberry.argument(description="Its PatientID, to the letter.")] = None,
     ) -> Patient | None:
         """Look one up."""
-        return cast("Patient | None", await _one(info, Level.PATIENT, orthanc_id, patient_id))
+        return cast("Patient | None", _one(info, Level.PATIENT, orthanc_id, patient_id))
 
     @strawberry.field(description="One study, by exactly one of its ids.")
-    async def study(
+    def study(
         self,
         info: Info,
         orthanc_id: OrthancId = None,
@@ -208,10 +213,10 @@ class Query:
         ] = None,
     ) -> Study | None:
         """Look one up."""
-        return cast("Study | None", await _one(info, Level.STUDY, orthanc_id, study_instance_uid))
+        return cast("Study | None", _one(info, Level.STUDY, orthanc_id, study_instance_uid))
 
     @strawberry.field(description="One series, by exactly one of its ids.")
-    async def series(
+    def series(
         self,
         info: Info,
         orthanc_id: OrthancId = None,
@@ -220,10 +225,10 @@ class Query:
         ] = None,
     ) -> Series | None:
         """Look one up."""
-        return cast("Series | None", await _one(info, Level.SERIES, orthanc_id, series_instance_uid))
+        return cast("Series | None", _one(info, Level.SERIES, orthanc_id, series_instance_uid))
 
     @strawberry.field(description="One instance, by exactly one of its ids.")
-    async def instance(
+    def instance(
         self,
         info: Info,
         orthanc_id: OrthancId = None,
@@ -232,21 +237,21 @@ class Query:
         ] = None,
     ) -> Instance | None:
         """Look one up."""
-        return cast("Instance | None", await _one(info, Level.INSTANCE, orthanc_id, sop_instance_uid))
+        return cast("Instance | None", _one(info, Level.INSTANCE, orthanc_id, sop_instance_uid))
 
     @strawberry.field(description="What was uploaded, the newest first.")
-    async def uploads(
+    def uploads(
         self,
         info: Info,
         pagination: Pagination = None,
     ) -> OffsetPaginated[UploadBatch]:
         """List them."""
         _check_page(pagination)
-        uploads = await in_thread(get_uploads)(gateway(info))
+        uploads = get_uploads(gateway(info))
         return OffsetPaginated.resolve_paginated(uploads, info=info, pagination=pagination)
 
     @strawberry.field(description="Who did what, the newest first unless ordered otherwise. Reading it is recorded.")
-    async def audit_events(
+    def audit_events(
         self,
         info: Info,
         filters: Annotated[AuditEventFilter | None, FILTER] = None,
@@ -255,7 +260,7 @@ class Query:
     ) -> OffsetPaginated[AuditEvent]:
         """List them."""
         _check_page(pagination)
-        return await find_events(info, filters, ordering, pagination)
+        return find_events(info, filters, ordering, pagination)
 
     @strawberry.field(description="Who is asking, and what they may do.")
     def viewer(self, info: Info) -> Viewer:
@@ -263,6 +268,6 @@ class Query:
         return cast("Viewer", get_viewer(gateway(info)))
 
     @strawberry.field(description="The Orthanc behind the gateway.")
-    async def server(self, info: Info) -> Server:
+    def server(self, info: Info) -> Server:
         """Tell what is known of it."""
-        return cast("Server", await in_thread(hierarchy.get_server)(gateway(info)))
+        return cast("Server", hierarchy.get_server(gateway(info)))

@@ -11,11 +11,10 @@ from orthancproxy.archive.levels import Level
 from orthancproxy.models import UploadBatch as Batch
 from orthancproxy.resolvers import upload
 from orthancproxy.resolvers.entries import UploadErrorCode
-from orthancproxy.resolvers.hierarchy import get_by_orthanc_id
+from orthancproxy.resolvers.hierarchy import get_after_change
 from schema.context import Info, gateway
 from schema.descriptions import describe_enum
 from schema.selection import Selection
-from schema.threads import in_thread
 from schema.types import Study
 
 ERROR_CODES = {
@@ -83,12 +82,12 @@ class UploadPayload:
     warnings: list[str] = strawberry.field(description="What a person should look at, one sentence each.")
 
     @strawberry.field(description="The study; null when nothing is stored.")
-    async def study(root: strawberry.Parent[upload.UploadResult], info: Info) -> Study | None:  # noqa: N805
+    def study(root: strawberry.Parent[upload.UploadResult], info: Info) -> Study | None:  # noqa: N805
         """Look it up in the archive."""
         if root.study_id is None:
             return None
         plan = Selection(info).resource(Level.STUDY)
-        found = await in_thread(get_by_orthanc_id)(gateway(info), plan, root.study_id)
+        found = get_after_change(gateway(info), plan, root.study_id)
         return cast("Study | None", found)
 
 

@@ -10,6 +10,7 @@ from django.test import Client
 from django.test.utils import setup_databases, teardown_databases
 from pytest_django import DjangoDbBlocker, Settings
 
+from orthancproxy import strangers
 from orthancproxy.access.actions import Action
 from orthancproxy.orthanc.calls import CallLog, current_calls, recording
 from orthancproxy.resolvers.context import connect
@@ -91,6 +92,13 @@ def django_db_setup(
 def _everybody_may_do_everything(settings: Settings) -> None:
     """Let anonymous callers in: who may do what is the subject of tests/access only."""
     settings.ORTHANC_ANONYMOUS_ACTIONS = [action.value for action in Action]
+
+
+@pytest.fixture(autouse=True)
+def _every_refusal_is_written_down(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the audit take what the tests are refused in a minute: how much it takes is the subject of tests/faults."""
+    monkeypatch.setattr(strangers, "OF_ONE_ADDRESS", 1_000_000)
+    monkeypatch.setattr(strangers, "OF_ALL", 1_000_000)
 
 
 @pytest.fixture

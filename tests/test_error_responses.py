@@ -71,6 +71,6 @@ def test_a_form_without_its_token_is_refused_in_json(settings: Settings) -> None
 
 
 def test_a_host_that_is_not_allowed_is_refused_in_json(client: Client) -> None:
-    answer = client.get("/livez", headers={"host": "evil.example"})
+    answer = client.get("/login/", headers={"host": "evil.example"})
     assert answer.status_code == 400
     assert answer.json()["code"] == "BAD_USER_INPUT"

@@ -104,5 +104,15 @@ def test_head_answers_like_get_without_a_body(client: Client) -> None:
 
 
 @pytest.mark.parametrize("path", ["/livez", "/readyz"])
-def test_a_foreign_host_name_is_refused(client: Client, path: str) -> None:
-    assert client.get(path, headers={"host": "evil.example"}).status_code == 400
+@pytest.mark.parametrize("host", ["10.244.0.7:8000", "a b", "evil.example"])
+def test_probes_are_answered_by_whatever_name_they_ask_for_and_are_not_told_it(
+    client: Client, archive_down: None, path: str, host: str
+) -> None:
+    answer = client.get(path, headers={"host": host})
+    assert answer.status_code == (200 if path == "/livez" else 503)
+    assert host not in f"{answer.headers} {answer.text}"
+
+
+def test_other_addresses_are_not(client: Client) -> None:
+    for path in ("/livez/", "/LIVEZ", "/api/orthanc/livez", "/graphql/"):
+        assert client.get(path, headers={"host": "evil.example"}).status_code == 400

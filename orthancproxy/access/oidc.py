@@ -27,6 +27,8 @@ LEEWAY = 30.0  # seconds by which the provider's clock may differ
 KEYS_LIFETIME = 300.0  # seconds
 FETCH_INTERVAL = 5.0  # seconds
 FETCH_TIMEOUT = 5.0  # seconds
+WAIT = 2.0  # seconds that a thread waits for the fetch of another
+SEATS = 8  # threads at once that ask for a key that is not among the known ones
 MAX_TOKEN_LENGTH = 16_384  # characters; a server takes hardly more in one header
 MAX_USERNAME_LENGTH = 150  # characters, as Django's user has them
 
@@ -168,20 +170,38 @@ class _Keys:
     _next_fetch: float = 0.0
     _failure: str = ""
     _fetching: threading.Lock = field(default_factory=threading.Lock)
+    _seats: threading.BoundedSemaphore = field(default_factory=lambda: threading.BoundedSemaphore(SEATS))
 
     def find(self, kid: str) -> jwt.PyJWK:
         """Return the key with that id. NotAuthenticated: there is none, or the provider does not say."""
         # who knows his key never waits for the fetch that another's key needs
         key = self._known(kid)
         if key is None:
-            with self._fetching:
-                key = self._known(kid)
-                if key is None and monotonic() >= self._next_fetch:
-                    self._fetch()
-                    key = self._known(kid)
+            key = self._found_by_asking(kid)
         if key is None:
             raise NotAuthenticated(self._failure or UNKNOWN_KEY)
         return key
+
+    def _found_by_asking(self, kid: str) -> jwt.PyJWK | None:
+        """The key, once the provider was asked, by this thread or by another that is at it."""
+        # strangers whose keys nobody knows must not take all threads; while no key is known, it may be anybody's
+        seats = self._seats if monotonic() < self._expire else None
+        if seats and not seats.acquire(blocking=False):
+            return None
+        try:
+            if not self._fetching.acquire(timeout=WAIT):
+                raise NotAuthenticated(UNREACHABLE)
+            try:
+                key = self._known(kid)
+                if key is None:
+                    self._fetch_where_due()
+                    key = self._known(kid)
+                return key
+            finally:
+                self._fetching.release()
+        finally:
+            if seats:
+                seats.release()
 
     def forget(self) -> None:
         """Let the next token have the keys fetched."""
@@ -191,7 +211,9 @@ class _Keys:
     def _known(self, kid: str) -> jwt.PyJWK | None:
         return self._keys.get(kid) if monotonic() < self._expire else None
 
-    def _fetch(self) -> None:
+    def _fetch_where_due(self) -> None:
+        if monotonic() < self._next_fetch:
+            return
         try:
             keys = _fetch_keys()
         # PyJWT leaves what breaks while it reads, and what is no JSON

@@ -1,18 +1,20 @@
 """From Orthanc's answers to records. All are asked for with `Short`: tags come as numbers, not as DCMTK's names."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from operator import attrgetter
 from typing import Any, cast
 
 from orthancproxy.archive.keywords import KEYWORDS
 from orthancproxy.archive.levels import Level
 from orthancproxy.archive.records import RECORDS, Resource
-from orthancproxy.errors import ArchiveProtocolError
+from orthancproxy.errors import ArchiveProtocolError, NotFound
 from orthancproxy.orthanc import endpoints
 from orthancproxy.orthanc.client import OrthancClient
 from orthancproxy.orthanc.payloads import RESOURCES, Answer, Attachment
 
 CHUNK = 500  # resources named in one call
+TRIES = 3
 
 _DICOM = 1  # the content type of the attachment that is the DICOM file
 
@@ -100,8 +102,16 @@ def bulk_content(
     body: dict[str, Any] = {"Resources": list(ids), "Metadata": with_metadata, "Short": True}
     if level:
         body["Level"] = level.value
-    found: list[Answer] = client.call(endpoints.BULK_CONTENT, body=body, answer=RESOURCES) if ids else []
+    found: list[Answer] = _ask_again(client, body) if ids else []
     return found
+
+
+def _ask_again(client: OrthancClient, body: Mapping[str, Any]) -> Any:
+    """Carry out a bulk-content. Where something below is deleted meanwhile, Orthanc fails as a whole (1.10.1)."""
+    for _ in range(TRIES - 1):
+        with suppress(NotFound):
+            return client.call(endpoints.BULK_CONTENT, body=body, answer=RESOURCES)
+    return client.call(endpoints.BULK_CONTENT, body=body, answer=RESOURCES)
 
 
 def chunks(values: Iterable[str]) -> Iterator[list[str]]:

@@ -8,6 +8,7 @@ from itertools import chain
 from operator import or_
 from typing import Any
 
+from orthancproxy.archive.allowance import Allowance
 from orthancproxy.archive.confined import Confined
 from orthancproxy.archive.extended_find import ExtendedFind
 from orthancproxy.archive.fetcher import Fetcher, Roots
@@ -25,10 +26,12 @@ from orthancproxy.orthanc.client import OrthancClient
 class Hierarchy:
     """Plans in, records out: for one request, over one Orthanc. What is out of scope looks as if it did not exist."""
 
-    def __init__(self, client: OrthancClient, scope: Scope = EVERYTHING) -> None:
+    def __init__(self, client: OrthancClient, scope: Scope = EVERYTHING, allowance: Allowance | None = None) -> None:
         capabilities = client.capabilities()
+        self._allowance = allowance or Allowance()
         self._has_labels = capabilities.has_labels
-        fetcher: Fetcher = ExtendedFind(client) if capabilities.has_extended_find else PlainFind(client)
+        find = ExtendedFind if capabilities.has_extended_find else PlainFind
+        fetcher: Fetcher = find(client, self._allowance)
         if not self._has_labels:
             # such an Orthanc would ignore them in a find, and answer with everything
             scope = replace(scope, labels=frozenset())
@@ -40,13 +43,13 @@ class Hierarchy:
         self._check(plan)
         page = self._fetcher.page(_fetchable(plan))
         is_everything = plan.filter == Filter() and not plan.offset and not page.has_next and not self._is_confined
-        return replace(page, records=tuple(self._link(plan, page.records, None if is_everything else page.records)))
+        return replace(page, records=tuple(self._linked(plan, page.records, None if is_everything else page.records)))
 
     def by_ids(self, plan: LevelPlan, ids: Sequence[str]) -> list[Resource]:
         """The resources with these Orthanc ids that exist at the plan's level, in no order."""
         self._check(plan)
         found = self._fetcher.by_ids(plan.level, ids, _fetchable(plan).needs)
-        return self._link(plan, found, found)
+        return self._linked(plan, found, found)
 
     def by_identifier(self, plan: LevelPlan, value: str) -> Resource | None:
         """The resource with this PatientID or UID. Raises InvalidRequest when there are several such."""
@@ -59,11 +62,11 @@ class Hierarchy:
         ]
         if len(found) > 1:
             raise InvalidRequest(f"{len(found)} {plan.level.path} have this {plan.level.identifier}: ask by orthancId.")
-        return next(iter(self._link(plan, found, found)), None)
+        return next(iter(self._linked(plan, found, found)), None)
 
     def visible_studies(self, needs: Needs) -> list[Resource]:
         """All studies in scope."""
-        return list(self.page(LevelPlan(level=Level.STUDY, needs=needs)).records)
+        return list(self._fetcher.page(_fetchable(LevelPlan(level=Level.STUDY, needs=needs))).records)
 
     def studies_of(self, patient_id: str, needs: Needs) -> list[Resource]:
         """The studies in scope of the patient with this Orthanc id; none where there is no such patient."""
@@ -75,6 +78,12 @@ class Hierarchy:
             raise InvalidRequest("This Orthanc has no labels to filter by (they came with 1.12.0).")
         for linked in plan.links.values():
             self._check(linked)
+
+    def _linked(self, plan: LevelPlan, found: Sequence[Resource], roots: Roots) -> list[Resource]:
+        """What a root field shows, which counts towards what the request may be given."""
+        records = self._link(plan, found, roots)
+        self._allowance.take(plan, records)
+        return records
 
     def _link(self, plan: LevelPlan, found: Sequence[Resource], roots: Roots) -> list[Resource]:
         """Give each record what the plan wants around it; leave out those whose parent was deleted meanwhile."""

@@ -7,6 +7,7 @@ does not have from the files, with one call for each study.
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
+from orthancproxy.archive.allowance import Allowance
 from orthancproxy.archive.answers import bulk_content, chunks, find, to_records
 from orthancproxy.archive.fetcher import Roots
 from orthancproxy.archive.file_tags import read_tags
@@ -31,8 +32,9 @@ _LISTED = {
 class PlainFind:
     """One find or bulk-content for each list of resources, and what it lacks fetched after it. For one request."""
 
-    def __init__(self, client: OrthancClient) -> None:
+    def __init__(self, client: OrthancClient, allowance: Allowance) -> None:
         self._client = client
+        self._allowance = allowance
         self._find_limits = client.capabilities().find_limits
         self._series_of: dict[str, list[Resource]] = {}  # by study, where all of them were seen
         self._study_of: dict[str, str] = {}  # by series
@@ -61,13 +63,14 @@ class PlainFind:
         wanted = query(level, criteria)
         key = tag_of(level.parent.identifier)
         identifiers = dict.fromkeys(parent.tags.get(level.parent.identifier, "") for parent in parents)
-        if key in wanted or not all(map(can_be_listed, identifiers)):
-            return self._find(level, wanted, criteria, needs)
-        return [
-            record
-            for part in chunks(identifiers)
-            for record in self._find(level, wanted | {key: either(part)}, criteria, needs)
-        ]
+        parts = [wanted]
+        if key not in wanted and all(map(can_be_listed, identifiers)):
+            parts = [wanted | {key: either(part)} for part in chunks(identifiers)]
+        found: list[Resource] = []
+        for part in parts:
+            found += self._find(level, part, criteria, needs, self._allowance.most + 1)
+            self._allowance.check_fetch(len(found))
+        return found
 
     def parents(self, level: Level, children: Sequence[Resource], needs: Needs) -> list[Resource]:
         """The resources above these children."""
@@ -112,10 +115,13 @@ class PlainFind:
             found = self._with_file_tags(level, found, unindexed)
         return found
 
-    def _find(self, level: Level, wanted: Mapping[str, str], criteria: Filter, needs: Needs) -> list[Resource]:
+    def _find(
+        self, level: Level, wanted: Mapping[str, str], criteria: Filter, needs: Needs, most: int = 0
+    ) -> list[Resource]:
+        """All that match, or `most` of them; 0 for all, as Orthanc has it."""
         if criteria.nothing:
             return []
-        body = {"Level": level.value, "Query": wanted, "Expand": True, "Short": True}
+        body = {"Level": level.value, "Query": wanted, "Expand": True, "Short": True, "Limit": most}
         answers = find(self._client, body)
         if self._find_limits.may_cut(level.value, len(answers)):
             # such an Orthanc applies Since to what it has cut off: the rest is out of reach
@@ -129,6 +135,8 @@ class PlainFind:
 
     def _below(self, level: Level, parents: Sequence[Resource], needs: Needs) -> list[Resource]:
         """All children of these parents; the series of a study that were already seen are not fetched again."""
+        # an expanded answer lists the ids of what is below
+        self._allowance.check_fetch(sum(len(parent.facts.get(level.path.capitalize(), ())) for parent in parents))
         if level is Level.SERIES and all(parent.orthanc_id in self._series_of for parent in parents):
             return [series for parent in parents for series in self._series_of[parent.orthanc_id]]
         ids = [parent.orthanc_id for parent in parents]

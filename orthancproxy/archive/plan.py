@@ -86,6 +86,15 @@ class LevelPlan:
     links: Mapping[str, "LevelPlan"] = field(default_factory=dict)
 
     @property
+    def objects(self) -> int:
+        """How many objects each resource of this level brings along at least, without itself.
+
+        Orthanc keeps no resource without children, so that each list below has one or more, unless none is asked for.
+        A filter may leave fewer.
+        """
+        return sum(1 + linked.objects for linked in self.links.values() if linked.first != 0)
+
+    @property
     def full_order(self) -> tuple[Order, ...]:
         """The order with its ties broken by the level's identifier."""
         order = self.order or DEFAULT_ORDER[self.level]

@@ -12,6 +12,9 @@ _TM = re.compile(r"([0-9]{2})(?:([0-9]{2})(?:([0-9]{2})(?:\.([0-9]{1,6}))?)?)?",
 _INT_RANGE = range(-(2**31), 2**31)
 # of numbers: the slices of a series have most of theirs in common
 _REMEMBERED = 4096
+# an IS has 12 characters, a DS 16; six of them are an orientation
+_LONGEST = 64
+_LONGEST_LIST = 128
 _LATIN = re.compile(r"[\u0000-\u024f]*")
 
 
@@ -34,26 +37,36 @@ def text(value: str | None) -> str | None:
     return (value.strip(" \0") or None) if value else None
 
 
-@lru_cache(_REMEMBERED)
 def integer(value: str | None) -> int | None:
     """An IS, or a US that Orthanc wrote as text; within 32 bits, as IS and GraphQL's Int are."""
-    if not value or not _IS.fullmatch(value):
-        return None
-    number = int(value)
-    return number if number in _INT_RANGE else None
+    return _integer(value) if value and len(value) <= _LONGEST else None
 
 
-@lru_cache(_REMEMBERED)
 def decimal(value: str | None) -> float | None:
     """A DS."""
-    return float(value) if value and _DS.fullmatch(value) and abs(float(value)) < float("inf") else None
+    return _decimal(value) if value and len(value) <= _LONGEST else None
 
 
-@lru_cache(_REMEMBERED)
 def decimals(value: str | None) -> tuple[float, ...] | None:
     """A DS with several values; None when one of them is wrong."""
     if not value:
         return None
+    return _decimals(value) if len(value) <= _LONGEST_LIST else _decimals.__wrapped__(value)
+
+
+@lru_cache(_REMEMBERED)
+def _integer(value: str) -> int | None:
+    number = int(value) if _IS.fullmatch(value) else None
+    return number if number in _INT_RANGE else None
+
+
+@lru_cache(_REMEMBERED)
+def _decimal(value: str) -> float | None:
+    return float(value) if _DS.fullmatch(value) and abs(float(value)) < float("inf") else None
+
+
+@lru_cache(_REMEMBERED)
+def _decimals(value: str) -> tuple[float, ...] | None:
     numbers = tuple(number for part in value.split("\\") if (number := decimal(part)) is not None)
     return numbers if len(numbers) == value.count("\\") + 1 else None
 

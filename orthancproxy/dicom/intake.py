@@ -21,6 +21,7 @@ INFLATED_AT_MOST = 100  # times the deflated size
 EXPLICIT_LITTLE = Encoding(implicit=False, little=True)
 INFLATED_AT_ONCE = 64 * 1024  # bytes
 MAX_META = 4 * 1024  # bytes of one value
+MAX_META_ELEMENTS = 100
 HEAD = 132  # bytes of preamble and prefix
 DICOMDIR = "This is a DICOMDIR: a list of files, which are to be sent themselves."
 MEDIA_STORAGE_DIRECTORY = "1.2.840.10008.1.3.10"
@@ -144,9 +145,15 @@ def _read(source: Source) -> DicomFile:
 def _read_meta(file: BinaryIO, size: int) -> Elements:
     """Read the file meta information, which is always in explicit VR little endian; stop at the data set."""
 
+    count = 0
+
     def stop(tag: int, vr: str | None, length: int) -> bool:
+        nonlocal count
         if tag >> 16 != 0x0002:
             return True
+        count += 1
+        if count > MAX_META_ELEMENTS:
+            raise LimitExceeded("There are too many data elements in the file meta information.")
         if vr is None or length > min(MAX_META, size - file.tell()):
             raise UnreadableDicom("The file meta information is malformed (PS3.10 section 7.1).")
         return False

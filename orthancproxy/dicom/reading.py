@@ -28,7 +28,8 @@ from orthancproxy.dicom.elements import (
 from orthancproxy.errors import LimitExceeded, UnreadableDicom, UnsafeDicom
 
 MAX_DEPTH = 20  # of sequences; Orthanc 1.10.1 crashes at about 50
-MAX_ELEMENTS = 200_000
+MAX_ELEMENTS = 100_000
+MAX_FRAGMENTS = 1_000_000  # of the pixels of all frames
 MAX_IN_ONE = 10_000  # elements of one data set or item: Orthanc's time grows with their square
 LONG = 4 * 1024  # bytes; longer values stay where they are
 MAX_SHORT = 32 * 1024**2  # bytes of all other values together
@@ -99,6 +100,7 @@ class Reader:
         self._size = size
         self._count = 0
         self._short = 0
+        self._fragments = 0
 
     def read(self, encoding: Encoding) -> Elements:
         """The elements up to the end of the file, without padding behind them."""
@@ -219,6 +221,9 @@ class Reader:
                 return
             if tag != ITEM or length > end - self.file.tell():
                 raise UnreadableDicom("The file breaks off within fragments, or they are none (PS3.5 section A.4).")
+            self._fragments += 1
+            if self._fragments > MAX_FRAGMENTS:
+                raise LimitExceeded("There are too many fragments in the file.")
             self.file.seek(length, 1)
 
     def _item_header(self, encoding: Encoding) -> tuple[int, int]:

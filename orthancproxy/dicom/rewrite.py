@@ -32,17 +32,25 @@ from orthancproxy.dicom.text import (
     vr_of,
 )
 from orthancproxy.dicom.writing import write
-from orthancproxy.errors import LimitExceeded
+from orthancproxy.errors import LimitExceeded, UnreadableDicom
 
 IMPLEMENTATION_CLASS_UID = "2.25.317408936259428715637486024915872063"
 IMPLEMENTATION_VERSION_NAME = "ORTHANC_GATEWAY"
-MAX_TEXT = 16 * 1024**2  # bytes of one value
+# all of one file
+MAX_TEXT = 16 * 1024**2  # bytes of text that is converted, and of UIDs
+MAX_UIDS = 500_000
+MAX_ESCAPES = 30_000  # each part between two is decoded by itself
+MAX_ESCAPED = 4 * 1024**2  # bytes
+MAX_CHARACTER_SETS = 100  # different values of SpecificCharacterSet
 LENGTH_TO_END = 0x00080001  # retired, and no longer true
 # SOPInstanceUIDOfConcatenationSource; all others are within sequences
 TOP_LEVEL_REFERENCES = frozenset({0x00200242})
 # (Referenced, Related, Synchronization) FrameOfReferenceUID, DimensionOrganizationUID: these name no study, series or
 # instance, though some devices take the UID of one
 OF_SPACE = frozenset({0x00200052, 0x00200200, 0x00209164, 0x30060024, 0x300600C2})
+
+# MACParametersSequence and DigitalSignaturesSequence (PS3.3 section C.12.1.1.3)
+SIGNATURES = frozenset({0x4FFE0001, 0xFFFAFFFA})
 
 PATIENT_NAME = 0x00100010
 PATIENT_ID = 0x00100020
@@ -102,13 +110,15 @@ class Rewritten:
 
     `references` are the UIDs that its sequences refer to, without those of the standard, and `unresolved` those of them
     that `Target.uids` does not have. `text_kept` says that there is text that its SpecificCharacterSet does not allow,
-    and which was taken for Latin-1, byte by byte.
+    and which was taken for Latin-1, byte by byte; `was_signed` that there were digital signatures, which are left out:
+    they would no longer be true (PS3.15 section C.1).
     """
 
     payload: Payload
     references: frozenset[str]
     unresolved: frozenset[str]
     text_kept: bool
+    was_signed: bool
 
 
 def rewrite(file: DicomFile, target: Target) -> Rewritten:
@@ -119,7 +129,11 @@ def rewrite(file: DicomFile, target: Target) -> Rewritten:
         rewriting.retarget(elements)
         references = frozenset(rewriting.references)
         return Rewritten(
-            _encoded(file, target, elements), references, references - target.uids.keys(), rewriting.text_kept
+            _encoded(file, target, elements),
+            references,
+            references - target.uids.keys(),
+            rewriting.text_kept,
+            rewriting.was_signed,
         )
 
 
@@ -135,14 +149,22 @@ class _Rewriting:
         }
         self.references: set[str] = set()
         self.text_kept = False
+        self.was_signed = False
+        self._text = 0
+        self._uids = 0
+        self._character_sets: dict[bytes, Encodings] = {}
+        self._escapes = 0
+        self._escaped = 0
 
     def convert(self, elements: Elements, encodings: Encodings, *, nested: bool) -> Elements:
         """The elements with their text in UTF-8 and, within sequences, with their references followed."""
         converted: Elements = {}
         for tag, element in elements.items():
             value = element.value
-            if isinstance(value, list):
-                items = [self.convert(item, encodings_of(item, encodings), nested=True) for item in value]
+            if tag in SIGNATURES:
+                self.was_signed = True
+            elif isinstance(value, list):
+                items = [self.convert(item, self._encodings(item, encodings), nested=True) for item in value]
                 converted[tag] = Element(tag, element.vr, items, element.undefined)
             elif nested and tag in self._patient:
                 converted[tag] = self._followed_patient(element, elements, encodings)
@@ -179,6 +201,9 @@ class _Rewriting:
     def _followed(self, element: Element) -> Element:
         """A UID, or several, that the upload gave new values to."""
         value = self._bytes(element)
+        self._uids += 1 + value.count(b"\\")
+        if self._uids > MAX_UIDS:
+            raise LimitExceeded("There are too many UIDs in the file.")
         old = value.decode("latin-1").split("\\")
         new = []
         for uid in (one.strip("\0 ") for one in old):
@@ -205,18 +230,39 @@ class _Rewriting:
         value = self._bytes(element)
         if value.isascii() and b"\x1b" not in value:
             return element
+        self._count_escapes(value)
         text, decoded = decode(value, encodings)
         self.text_kept |= not decoded
         return Element(element.tag, element.vr, encode(text))
 
+    def _encodings(self, item: Elements, above: Encodings) -> Encodings:
+        """Those of an item. Items repeat them, and it takes a while to find what they mean. Raises LimitExceeded."""
+        element = item.get(SPECIFIC_CHARACTER_SET)
+        if element is None or not isinstance(element.value, bytes):
+            return above
+        if element.value not in self._character_sets:
+            if len(self._character_sets) == MAX_CHARACTER_SETS:
+                raise LimitExceeded("There are too many character sets in the file.")
+            self._character_sets[element.value] = encodings_of(item)
+        return self._character_sets[element.value]
+
+    def _count_escapes(self, value: bytes) -> None:
+        """Bound what code extensions cost (PS3.5 section 6.1.2.5). Raises LimitExceeded."""
+        if escapes := value.count(b"\x1b"):
+            self._escapes += escapes
+            self._escaped += len(value)
+            if self._escapes > MAX_ESCAPES or self._escaped > MAX_ESCAPED:
+                raise LimitExceeded("There are too many escape sequences in the text of the file.")
+
     def _bytes(self, element: Element) -> bytes:
         """A value of text or UIDs, which may be long. Raises LimitExceeded."""
-        match element.value:
-            case bytes(value):
-                return value
-            case Range(offset, length) if length <= MAX_TEXT:
-                return self._file.source.read_at(offset, length)
-        raise LimitExceeded("There is text of more than 16 MB in the file.")
+        value = element.value
+        if isinstance(value, list):
+            raise UnreadableDicom("There are items where text or a UID has to be.")
+        self._text += value.length if isinstance(value, Range) else len(value)
+        if self._text > MAX_TEXT:
+            raise LimitExceeded("There is too much text in the file.")
+        return self._file.source.read_at(value.offset, value.length) if isinstance(value, Range) else value
 
 
 def _joined(written: Pieces) -> Pieces:

@@ -59,7 +59,7 @@ class Body(Iterator[bytes]):
 
 def timed_out(error: Exception) -> bool:
     """Whether Orthanc was too slow: requests calls it a broken connection when that happens within a body."""
-    return isinstance(error, requests.Timeout) or (
+    return isinstance(error, requests.Timeout | ReadTimeoutError) or (
         isinstance(error, requests.ConnectionError)
         and any(isinstance(reason, ReadTimeoutError) for reason in error.args)
     )

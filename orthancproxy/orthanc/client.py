@@ -17,6 +17,7 @@ from msgspec import DecodeError, ValidationError
 from msgspec.json import Decoder
 from requests.adapters import HTTPAdapter
 from requests.auth import HTTPBasicAuth
+from urllib3.exceptions import HTTPError, ProtocolError
 
 from orthancproxy.errors import (
     ArchiveError,
@@ -27,11 +28,13 @@ from orthancproxy.errors import (
     NotFound,
     NotRenderable,
 )
-from orthancproxy.orthanc.body import Body, timed_out
+from orthancproxy.orthanc.body import PIECE, Body, timed_out
 from orthancproxy.orthanc.calls import Call, record
 from orthancproxy.orthanc.capabilities import Capabilities, discover
+from orthancproxy.orthanc.deadline import at_most
 from orthancproxy.orthanc.endpoints import SYSTEM, Endpoint
 from orthancproxy.orthanc.payloads import ANYTHING
+from orthancproxy.orthanc.turns import Turns
 
 logger = logging.getLogger("orthancproxy.orthanc")
 
@@ -82,6 +85,7 @@ class OrthancClient:
         self._auth = (
             HTTPBasicAuth(connection.username.encode(), connection.password.encode()) if connection.username else None
         )
+        self._turns = Turns(self._base_url)
         self._lock = threading.Lock()
         self._failures = 0
         self._learnt: tuple[int, Capabilities] | None = None
@@ -176,8 +180,9 @@ class OrthancClient:
             started = time.perf_counter()
             response = None
             try:
-                response = self._request(endpoint, url, data, query, accept, stream)
-            except (requests.RequestException, OSError, ValueError) as error:
+                with self._turns.turn(endpoint):
+                    response = self._request(endpoint, url, data, query, accept, stream)
+            except (requests.RequestException, HTTPError, OSError, ValueError) as error:
                 translated = self._translate(error)
                 # what was too slow once is not asked again
                 if last_try or type(translated) is not ArchiveUnavailable:
@@ -208,12 +213,12 @@ class OrthancClient:
         response = self._adapter.send(
             request,
             stream=stream,
-            timeout=(self._connection.connect_timeout, self._connection.read_timeout),
+            timeout=(at_most(self._connection.connect_timeout), at_most(self._connection.read_timeout)),
             verify=self._connection.ca_bundle or True,
         )
         if not stream:
-            # reads it, within the time that is measured
-            _ = response.content
+            # where requests keeps what it has read
+            response._content = _read(response)
         return response
 
     def _translate(self, error: Exception) -> ArchiveError:
@@ -224,7 +229,7 @@ class OrthancClient:
             case requests.exceptions.SSLError():
                 self._count_failure()
                 return ArchiveUnavailable("The archive's certificate is not trusted.")
-            case requests.ConnectionError() | requests.exceptions.ChunkedEncodingError() | OSError():
+            case requests.ConnectionError() | ProtocolError() | OSError():
                 self._count_failure()
                 return ArchiveUnavailable("The archive can't be reached.")
             case _:
@@ -277,6 +282,19 @@ class OrthancClient:
                     "orthanc_bytes": size,
                 },
             )
+
+
+def _read(response: requests.Response) -> bytes:
+    """Read an answer as it comes: one that trickles in would go on for as long as each byte is in time."""
+    pieces = []
+    try:
+        while piece := response.raw.read1(PIECE, decode_content=True):
+            at_most(0)
+            pieces.append(piece)
+    except Exception:
+        response.close()
+        raise
+    return b"".join(pieces)
 
 
 def _is_passing(response: requests.Response) -> bool:

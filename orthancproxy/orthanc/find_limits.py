@@ -10,6 +10,7 @@ from orthancproxy.errors import ArchiveProtocolError
 from orthancproxy.orthanc.endpoints import FIND, STATISTICS, Endpoint
 
 FIRST_PROBE = 1000  # resources
+CONFIRMATIONS = 3
 
 
 class Caller(Protocol):
@@ -44,10 +45,19 @@ class FindLimits:
         return length >= self._cut.get(probe, length + 1)
 
     def _probe(self, level: str, length: int) -> None:
-        found = self._call(FIND, body={"Level": level, "Query": {}, "Limit": length})
-        stored = self._call(STATISTICS)
-        if not isinstance(found, list) or not isinstance(stored, dict):
-            raise ArchiveProtocolError("The archive does not answer as Orthanc does.")
-        self._whole[level] = len(found)
-        if len(found) < min(length, stored["CountSeries" if level == "Series" else "CountInstances"]):
-            self._cut[level] = len(found)
+        count = "CountSeries" if level == "Series" else "CountInstances"
+        lengths = []
+        least = length
+        # a limit cuts off in the same place each time; fewer than are stored are also found while others store
+        for _ in range(CONFIRMATIONS):
+            found = self._call(FIND, body={"Level": level, "Query": {}, "Limit": length})
+            stored = self._call(STATISTICS)
+            if not isinstance(found, list) or not isinstance(stored, dict):
+                raise ArchiveProtocolError("The archive does not answer as Orthanc does.")
+            self._whole[level] = len(found)
+            if len(found) >= min(least, stored[count]):
+                return
+            least = min(length, stored[count])
+            lengths.append(len(found))
+        if len(set(lengths)) == 1:
+            self._cut[level] = lengths[0]

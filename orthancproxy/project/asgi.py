@@ -6,15 +6,21 @@ On a bad configuration it refuses to start, with a line for each problem.
 import gc
 import logging
 import os
+import resource
+from collections.abc import Mapping
+from typing import IO, Any
 
 import django
 from django.core.checks import run_checks
-from django.core.exceptions import ImproperlyConfigured
-from django.core.handlers.asgi import ASGIHandler
+from django.core.exceptions import BadRequest, ImproperlyConfigured
+from django.core.handlers.asgi import ASGIHandler, ASGIRequest
+from django.http.response import HttpResponseBase
 
 from orthancproxy.orthanc.body import PIECE
 from orthancproxy.project.body_limit import limit_bodies
+from orthancproxy.project.download_slots import DownloadSlots
 from orthancproxy.project.kept_threads import KeptThreads
+from orthancproxy.project.refusals import refused
 
 logger = logging.getLogger(__name__)
 
@@ -23,6 +29,16 @@ class Handler(ASGIHandler):
     """Django's, which hands the server a piece of a download as it is, not in eight parts."""
 
     chunk_size = PIECE
+
+    def create_request(
+        self, scope: Mapping[str, Any], body_file: IO[bytes]
+    ) -> tuple[ASGIRequest, None] | tuple[None, HttpResponseBase]:
+        """Make the request; without its content type, and refused, where that has an encoding that there is not."""
+        try:
+            return super().create_request(scope, body_file)
+        except ValueError:
+            headers = [(name, value) for name, value in scope["headers"] if name != b"content-type"]
+            return super().create_request(refused({**scope, "headers": headers}, BadRequest()), body_file)
 
 
 def start() -> Handler:
@@ -42,6 +58,7 @@ def start() -> Handler:
         logger.warning("%s: %s", message.id, message.msg, extra={"hint": message.hint})
     application = Handler()
     _collect_less_garbage()
+    _open_more()
     return application
 
 
@@ -56,4 +73,10 @@ def _collect_less_garbage() -> None:
     gc.set_threshold(50_000, 20, 100)
 
 
-application = limit_bodies(KeptThreads(start()))
+def _open_more() -> None:
+    """Open as many files and connections as the system allows: many have a lower limit (1024) for old programs."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+
+
+application = limit_bodies(DownloadSlots(KeptThreads(start())))

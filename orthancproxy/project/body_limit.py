@@ -1,13 +1,15 @@
 """Refuses bodies that are too long before they are read: Django writes a body to disk whole, before it looks at it."""
 
+import asyncio
 import errno
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from django.conf import settings
+from django.core.exceptions import RequestDataTooBig
 
 from orthancproxy.conf import conf
-from orthancproxy.error_responses import error_response
+from orthancproxy.project.refusals import refused
 
 UPLOADS = ("/graphql", "/upload-patient")
 FIELDS = 64 * 1024**2  # bytes of a form besides its files
@@ -19,7 +21,10 @@ Application = Callable[[dict[str, Any], Receive, Send], Awaitable[None]]
 
 
 def limit_bodies(application: Application) -> Application:
-    """Answer 413 where an upload has more than ORTHANC_MAX_UPLOAD_BYTES, or another body more than Django takes."""
+    """Refuse an upload of more than ORTHANC_MAX_UPLOAD_BYTES, and another body of more than Django takes.
+
+    The application gets such a request without its body, and answers it like any other error.
+    """
 
     async def limited(scope: dict[str, Any], receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -31,7 +36,7 @@ def limit_bodies(application: Application) -> Application:
         most = conf.ORTHANC_MAX_UPLOAD_BYTES + FIELDS if is_upload else settings.DATA_UPLOAD_MAX_MEMORY_SIZE
         declared = headers.get(b"content-length", b"")
         if declared.isdigit() and int(declared) > most:
-            await _refuse(send)
+            await _refuse(application, scope, send)
             return
         received = 0
 
@@ -48,18 +53,21 @@ def limit_bodies(application: Application) -> Application:
             # Django fails so where it can't write a body, before it answers anything
             if error.errno != errno.ENOSPC:
                 raise
-            await _refuse(send)
+            await _refuse(application, scope, send)
         else:
             if received > most:
-                await _refuse(send)
+                await _refuse(application, scope, send)
 
     return limited
 
 
-async def _refuse(send: Send) -> None:
-    response = error_response(413, "LIMIT_EXCEEDED", "The request is larger than the gateway accepts.")
-    headers = [(name.encode(), value.encode()) for name, value in response.items()]
-    # the client is not to send the rest
-    headers += [(b"content-length", str(len(response.content)).encode()), (b"connection", b"close")]
-    await send({"type": "http.response.start", "status": response.status_code, "headers": headers})
-    await send({"type": "http.response.body", "body": response.content})
+async def _refuse(application: Application, scope: dict[str, Any], send: Send) -> None:
+    messages: list[Message] = [{"type": "http.request", "body": b"", "more_body": False}]
+
+    async def receive() -> Message:
+        if not messages:
+            # the rest of the body is not read, so that Django does not hear either that the client went away
+            await asyncio.Event().wait()
+        return messages.pop()
+
+    await application(refused(scope, RequestDataTooBig()), receive, send)

@@ -14,11 +14,9 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.utils.cache import add_never_cache_headers
 
+from orthancproxy.content_security import policy
+
 TEMPLATE = "orthancproxy/login.html"
-CONTENT_SECURITY_POLICY = (
-    "default-src 'none'; style-src 'nonce-{nonce}'; img-src data:; base-uri 'none'; form-action 'self'; "
-    "frame-ancestors 'none'"
-)
 
 
 class LoginView(views.LoginView):
@@ -57,6 +55,6 @@ def _page(request: HttpRequest, context: Mapping[str, Any], status: int = 200) -
     """The page, which runs and loads nothing, and sends passwords to the gateway only."""
     nonce = secrets.token_urlsafe(16)
     page = render(request, TEMPLATE, {**context, "nonce": nonce}, status=status)
-    page["Content-Security-Policy"] = CONTENT_SECURITY_POLICY.format(nonce=nonce)
+    page["Content-Security-Policy"] = policy(f"style-src 'nonce-{nonce}'", "img-src data:", "form-action 'self'")
     add_never_cache_headers(page)
     return page

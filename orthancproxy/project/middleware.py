@@ -4,6 +4,7 @@ Django's own async mode sends each of their hooks to a thread, five times a requ
 one to three milliseconds of every request.
 """
 
+import logging
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
@@ -11,16 +12,29 @@ from asgiref.sync import sync_to_async
 from django.contrib.auth.middleware import AuthenticationMiddleware
 from django.contrib.messages.middleware import MessageMiddleware
 from django.contrib.sessions.middleware import SessionMiddleware
-from django.http import HttpRequest
+from django.core.exceptions import DisallowedHost
+from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.middleware.clickjacking import XFrameOptionsMiddleware
 from django.middleware.common import CommonMiddleware
 from django.middleware.security import SecurityMiddleware
+from django.utils.deprecation import MiddlewareMixin
+
+from orthancproxy.content_security import NOTHING, policy
+from orthancproxy.error_responses import bad_request
+from orthancproxy.observability import PROBES
+from orthancproxy.project.refusals import reason_of
 
 if TYPE_CHECKING:
-    from django.utils.deprecation import MiddlewareMixin as _Mixed
+    _Mixed = MiddlewareMixin
 else:
     _Mixed = object
+
+
+logger = logging.getLogger(__name__)
+
+# Django's pages run scripts and styles from files only
+ADMIN_POLICY = policy("script-src 'self'", "style-src 'self'", "img-src 'self' data:", "form-action 'self'")
 
 
 class _OnTheEventLoop(_Mixed):
@@ -40,12 +54,51 @@ class _OnTheEventLoop(_Mixed):
         return after(request, response) if after else response
 
 
+class Refusals(_OnTheEventLoop, MiddlewareMixin):
+    """Answers in place of the view where a request was refused before it was read."""
+
+    async def process_view(self, request: HttpRequest, *_: Any) -> HttpResponse | None:
+        """Tell the reason. Asynchronous, since Django would send it to a thread otherwise."""
+        reason = reason_of(request)
+        return bad_request(request, reason) if reason else None
+
+    def process_response(self, request: HttpRequest, response: HttpResponseBase) -> HttpResponseBase:
+        """Have the connection closed: the client is not to send the rest."""
+        if reason_of(request):
+            response["Connection"] = "close"
+        return response
+
+
 class SecurityHeaders(_OnTheEventLoop, SecurityMiddleware):
-    """X-Content-Type-Options, Referrer-Policy and the redirect to HTTPS."""
+    """What browsers are told about every answer, unless its view knows better: to run, keep and share nothing.
+
+    Besides Django's X-Content-Type-Options, Referrer-Policy, Cross-Origin-Opener-Policy and, over HTTPS,
+    Strict-Transport-Security.
+    """
+
+    def process_response(self, request: HttpRequest, response: HttpResponse) -> HttpResponse:
+        """Add the headers that are not there."""
+        response = super().process_response(request, response)
+        is_admin = request.resolver_match is not None and request.resolver_match.app_name == "admin"
+        response.headers.setdefault("Content-Security-Policy", ADMIN_POLICY if is_admin else NOTHING)
+        response.headers.setdefault("Cross-Origin-Resource-Policy", "same-origin")
+        response.headers.setdefault("Cache-Control", "private, no-store")
+        return response
 
 
 class HostAndLength(_OnTheEventLoop, CommonMiddleware):
     """Refuses a host that is not allowed, and sets Content-Length."""
+
+    def process_request(  # type: ignore[override]  # Django's redirects only
+        self, request: HttpRequest
+    ) -> HttpResponse | None:
+        """Refuse other hosts, but not to probes: orchestrators ask an address, and nothing is told of the host."""
+        try:
+            return None if request.path_info in PROBES else super().process_request(request)
+        except DisallowedHost as error:
+            # Django would log it with a traceback
+            logger.warning("host refused", extra={"reason": str(error)})
+            return bad_request(request, error)
 
 
 class FrameOptions(_OnTheEventLoop, XFrameOptionsMiddleware):

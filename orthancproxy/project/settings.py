@@ -43,6 +43,7 @@ INSTALLED_APPS = [
 # each of them runs on the event loop, so that no request waits for a thread before its view
 MIDDLEWARE = [
     "orthancproxy.observability.observability_middleware",
+    "orthancproxy.project.middleware.Refusals",
     "orthancproxy.forwarded.forwarded_middleware",
     "orthancproxy.project.middleware.SecurityHeaders",
     "orthancproxy.project.middleware.FrameOptions",
@@ -85,6 +86,7 @@ AUTH_PASSWORD_VALIDATORS = [
 LOGIN_URL = "login"
 LOGIN_REDIRECT_URL = "graphql"
 LOGOUT_REDIRECT_URL = "login"
+SESSION_COOKIE_AGE = round(_deployment["DJANGO_SESSION_HOURS"] * 3600)
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = _deployment["DJANGO_SECURE_COOKIES"]
 # what does not fit into a cookie would be saved to the session, which blocks
 MESSAGE_STORAGE = "django.contrib.messages.storage.cookie.CookieStorage"
@@ -112,6 +114,7 @@ USE_X_FORWARDED_PORT = _gateway["ORTHANC_TRUST_FORWARDED"]
 SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if _gateway["ORTHANC_TRUST_FORWARDED"] else None
 SECURE_CONTENT_TYPE_NOSNIFF = True
 SECURE_REFERRER_POLICY = "same-origin"
+SECURE_HSTS_SECONDS = _deployment["DJANGO_SECURE_HSTS_SECONDS"]
 X_FRAME_OPTIONS = "DENY"
 
 CORS_ALLOWED_ORIGINS = list(_gateway["ORTHANC_CORS_ORIGINS"])
@@ -150,5 +153,13 @@ SPECTACULAR_SETTINGS = {
 LOGGING = logging_config(_gateway["ORTHANC_LOG_FORMAT"])
 
 ORTHANC_ENVIRONMENT_PROBLEMS = environment.problems
-# the gateway's own checks say the same of ORTHANC_CORS_ORIGINS, by the name that the operator knows
-SILENCED_SYSTEM_CHECKS = ["corsheaders.E013", "corsheaders.E014"]
+SILENCED_SYSTEM_CHECKS = [
+    # the gateway's own checks say the same of ORTHANC_CORS_ORIGINS, by the name that the operator knows
+    "corsheaders.E013",
+    "corsheaders.E014",
+    # these middlewares are there, as subclasses that run on the event loop
+    "security.W001",
+    "security.W002",
+    # the authenticator looks for forged requests, and the pages with forms do; a token can't be forged
+    "security.W003",
+]

@@ -12,7 +12,7 @@ from orthancproxy.errors import ArchiveProtocolError, NotFound
 from orthancproxy.orthanc import endpoints
 from orthancproxy.orthanc.capabilities import Capabilities
 from orthancproxy.resolvers.context import RequestContext
-from orthancproxy.resolvers.operations import reading
+from orthancproxy.resolvers.operations import at_once, reading
 
 # what the contract's Instance has, and Orthanc indexes only when ExtraMainDicomTags says so
 INSTANCE_TAGS = ("Rows", "Columns", "PixelSpacing", "SliceThickness", "SliceLocation")
@@ -29,6 +29,12 @@ def get_page(context: RequestContext, plan: LevelPlan) -> Page:
 def get_by_orthanc_id(context: RequestContext, plan: LevelPlan, orthanc_id: str) -> Resource | None:
     """The resource with this Orthanc id, or None. Raises InvalidRequest for what is no Orthanc id."""
     return get_by_orthanc_ids(context, plan, [orthanc_id]).get(orthanc_id)
+
+
+def get_after_change(context: RequestContext, plan: LevelPlan, orthanc_id: str) -> Resource | None:
+    """The same, to be told beside what was changed, which is told also where this fails."""
+    with at_once(context) as beside:
+        return get_by_orthanc_id(beside, plan, orthanc_id)
 
 
 def get_by_orthanc_ids(context: RequestContext, plan: LevelPlan, orthanc_ids: Sequence[str]) -> Mapping[str, Resource]:

@@ -5,15 +5,19 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 
 from orthancproxy import audit
 from orthancproxy.access.actions import Action
 from orthancproxy.access.policy import authorize
 from orthancproxy.archive.records import Resource
 from orthancproxy.audit import Subject
+from orthancproxy.conf import conf
 from orthancproxy.models import AuditEvent
+from orthancproxy.orthanc.deadline import Deadline, before
+from orthancproxy.outages import DATABASE
 from orthancproxy.resolvers.context import RequestContext
-from orthancproxy.resolvers.trail import code_of, outcome_of
+from orthancproxy.resolvers.trail import Trail, code_of, outcome_of
 
 logger = logging.getLogger(__name__)
 
@@ -33,7 +37,8 @@ def reading(
     try:
         if action is not None:
             authorize(context.caller, action)
-        yield read.add
+        with before(context.deadline):
+            yield read.add
     except Exception as error:
         read.fail(error)
         context.trail.failures.append(error)
@@ -57,7 +62,7 @@ class Record:
         """Write down what is about to be done. When that fails, nothing may be done."""
         self.intention = self.write(Outcome.INTENDED)
 
-    def write(self, outcome: AuditEvent.Outcome, error_code: str = "") -> AuditEvent:
+    def write(self, outcome: AuditEvent.Outcome, error_code: str = "") -> AuditEvent | None:
         """Write down how far it is."""
         return audit.write(
             self._context.author,
@@ -71,6 +76,16 @@ class Record:
             counts=self.counts,
             intention=self.intention,
         )
+
+    def conclude(self, outcome: AuditEvent.Outcome, error_code: str = "") -> None:
+        """Write down how it ended. Where that fails, what was intended stays without an outcome."""
+        try:
+            self.write(outcome, error_code)
+        except Exception:
+            if self.intention is None:
+                raise
+            # it may be done, and the caller is to know
+            logger.exception("the outcome can't be written to the audit", extra={"intention": self.intention.pk})
 
 
 @contextmanager
@@ -91,21 +106,31 @@ def recorded(
         yield record
     except Exception as error:
         context.trail.failures.append(error)
-        record.write(outcome_of(error), code_of(error))
+        if record.intention or not isinstance(error, DATABASE):
+            record.conclude(outcome_of(error), code_of(error))
         raise
+    record.conclude(record.outcome)
+
+
+@contextmanager
+def at_once(context: RequestContext) -> Iterator[RequestContext]:
+    """A context for what is read to be told beside a change: it is written down by itself.
+
+    Where that fails, the change is told without it.
+    """
+    beside = replace(context, trail=Trail(), deadline=Deadline(conf.ORTHANC_MAX_SECONDS))
     try:
-        record.write(record.outcome)
-    except Exception:
-        if record.intention is None:
-            raise
-        # it is done, and the caller is to know: the intention stays without an outcome
-        logger.exception("the outcome can't be written to the audit", extra={"intention": record.intention.pk})
+        yield beside
+    finally:
+        context.trail.failures += beside.trail.failures
+        conclude(beside, {})
 
 
 def conclude(context: RequestContext, failures: Mapping[str, BaseException]) -> None:
     """Write down what a request has read, and what failed before it came to that: errors by the names of operations."""
     for operation, error in failures.items():
-        if error not in context.trail.failures:
+        # what the database could not do, it can't take down either: to wait for it twice would help nobody
+        if error not in context.trail.failures and not isinstance(error, DATABASE):
             context.trail.begin(Event.ACCESSED, operation).fail(error)
     now = time.perf_counter()
     for same in context.trail.by_outcome():

@@ -36,6 +36,7 @@ class Scanned:
     failure: FailedFile | None = None
     stored: Stored | None = None
     text_kept: bool = False
+    was_signed: bool = False
 
 
 def scan(entries: Iterable[Entry]) -> Iterator[Scanned]:

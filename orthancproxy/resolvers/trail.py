@@ -7,8 +7,9 @@ from collections.abc import Iterable, Sequence
 from orthancproxy.archive.levels import Level
 from orthancproxy.archive.records import Resource
 from orthancproxy.audit import Subject
-from orthancproxy.errors import GatewayError, NotAuthenticated, PermissionDenied
+from orthancproxy.errors import NotAuthenticated, PermissionDenied
 from orthancproxy.models import AuditEvent
+from orthancproxy.outages import known
 
 Outcome = AuditEvent.Outcome
 
@@ -105,4 +106,5 @@ def outcome_of(error: BaseException) -> AuditEvent.Outcome:
 
 def code_of(error: BaseException) -> str:
     """The code by which the caller is told of an error."""
-    return error.code if isinstance(error, GatewayError) else "INTERNAL"
+    expected = known(error)
+    return expected.code if expected else "INTERNAL"

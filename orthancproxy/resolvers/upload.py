@@ -27,10 +27,11 @@ from orthancproxy.dicom import intake
 from orthancproxy.dicom.rewrite import Target, rewrite
 from orthancproxy.dicom.uids import UploadUIDs
 from orthancproxy.dicom.values import long_string, person_name
-from orthancproxy.errors import ArchiveUnavailable, GatewayError, InvalidRequest
+from orthancproxy.errors import ArchiveUnavailable, GatewayError, GatewayUnavailable, InvalidRequest
 from orthancproxy.models import MAX_KEY, UploadBatch, UploadedFile
 from orthancproxy.observability import log_archive_failure
 from orthancproxy.orthanc.client import OrthancClient
+from orthancproxy.outages import DATABASE, MESSAGE
 from orthancproxy.resolvers import batches
 from orthancproxy.resolvers.context import RequestContext
 from orthancproxy.resolvers.entries import FailedFile, SentFile, UploadErrorCode, failed, unpack
@@ -94,11 +95,6 @@ def upload(context: RequestContext, request: UploadRequest) -> UploadResult:
     """
     with recorded(context, Action.UPLOAD, Event.IMPORT) as record:
         result = _upload(context, request, record)
-        record.counts = {
-            "instances": result.uploaded,
-            "alreadyStored": result.already_stored,
-            "failed": len(result.failed),
-        }
         if result.study_id is None:
             record.outcome = Outcome.FAILED
         logger.info(
@@ -143,7 +139,13 @@ def _upload(context: RequestContext, request: UploadRequest, record: Record) -> 
         default_description=_own_description(scanned) or conf.ORTHANC_DEFAULT_STUDY_DESCRIPTION,
     )
     record.intend()
-    lost = _Upload(context.client, batch, uids).carry_out(scanned)
+    try:
+        lost = _Upload(context.client, batch, uids).carry_out(scanned)
+    except DATABASE as error:
+        message = f"{MESSAGE} Files may be stored all the same: send them again with the key {batch.upload_key}."
+        raise GatewayUnavailable(message) from error
+    finally:
+        record.counts = _counts(scanned)
     failures = tuple(file.failure for file in scanned if file.failure)
     stored = [file.stored for file in scanned if file.stored]
     already_stored = sum(one.before for one in stored)
@@ -159,6 +161,14 @@ def _upload(context: RequestContext, request: UploadRequest, record: Record) -> 
         failed=failures,
         warnings=(*_warnings(known_patient, batch, scanned), *([f"{lost} {LOST}"] if lost else [])),
     )
+
+
+def _counts(scanned: Sequence[Scanned]) -> Mapping[str, int]:
+    """How many files ended how, as the audit has it; none of those that nobody came to."""
+    stored = [file.stored for file in scanned if file.stored]
+    before = sum(one.before for one in stored)
+    failures = sum(file.failure is not None for file in scanned)
+    return {"instances": len(stored) - before, "alreadyStored": before, "failed": failures}
 
 
 class _Upload:
@@ -203,6 +213,7 @@ class _Upload:
             file.file = None
             file.stored = store(self._client, rewritten.payload)
             file.text_kept = rewritten.text_kept
+            file.was_signed = rewritten.was_signed
             # which of its references were known when it was stored before, only its record tells
             unresolved = rewritten.references if file.stored.before else rewritten.unresolved
             file.row.unresolved = batches.joined(unresolved)
@@ -285,6 +296,8 @@ def _warnings(known: Resource | None, batch: UploadBatch, scanned: Sequence[Scan
         yield f"The folder “{path}” has files of {len(uids)} series, which became one."
     if kept := sum(file.text_kept for file in good):
         yield f"{kept} files have text that their SpecificCharacterSet does not allow: it was taken for Latin-1."
+    if signed := sum(file.was_signed for file in good):
+        yield f"{signed} files had digital signatures, which are left out: they are not true of what was stored."
 
 
 def _comparable(value: str) -> str:

@@ -5,9 +5,12 @@ from typing import Any
 from django.conf import settings
 from django.templatetags.static import static
 from drf_spectacular.generators import SchemaGenerator
-from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerView
+from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
 from rest_framework.request import Request
+from rest_framework.response import Response
 
+from orthancproxy.content_security import policy
+from orthancproxy.rest.links import with_links
 from orthancproxy.rest.views import GatewayView
 
 TITLE = "Orthanc gateway"
@@ -16,6 +19,10 @@ INFO = {
     "version": "0.1.0",
     "description": "Patients, studies, series and instances of an Orthanc archive.",
 }
+# Swagger UI puts styles into its page
+CONTENT_SECURITY_POLICY = policy(
+    "script-src 'self'", "style-src 'self' 'unsafe-inline'", "img-src 'self' data:", "connect-src 'self'"
+)
 SECURITY_SCHEMES = {
     "token": {"type": "http", "scheme": "bearer", "description": "An access token, or an API token."},
     "session": {
@@ -38,7 +45,13 @@ class GatewaySchemaGenerator(SchemaGenerator):
         """Return the schema under our title: `custom_settings` would change it for other threads too."""
         schema = super().get_schema(request, public)  # type: ignore[no-untyped-call]
         components = {**schema["components"], "securitySchemes": SECURITY_SCHEMES}
-        return {**schema, "info": INFO, "components": components, "security": [{name: []} for name in SECURITY_SCHEMES]}
+        return {
+            **schema,
+            "info": INFO,
+            "paths": with_links(schema["paths"]),
+            "components": components,
+            "security": [{name: []} for name in SECURITY_SCHEMES],
+        }
 
 
 class SchemaView(SpectacularAPIView):
@@ -47,10 +60,16 @@ class SchemaView(SpectacularAPIView):
     generator_class = GatewaySchemaGenerator
 
 
-class SwaggerView(SpectacularSwaggerView):
-    """Swagger UI from our own static files, not from a CDN."""
+class SwaggerView(SpectacularSwaggerSplitView):
+    """Swagger UI from our own static files, not from a CDN, and without a script in the page."""
 
     title = TITLE
+
+    def finalize_response(self, request: Request, response: Response, *args: Any, **kwargs: Any) -> Response:
+        """Let the page run scripts of ours only."""
+        final = super().finalize_response(request, response, *args, **kwargs)
+        final.headers["Content-Security-Policy"] = CONTENT_SECURITY_POLICY
+        return final
 
     @staticmethod
     def _swagger_ui_resource(filename: str) -> str:

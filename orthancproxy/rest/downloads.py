@@ -13,6 +13,8 @@ from django.http.response import HttpResponseBase
 from django.utils.http import content_disposition_header
 
 from orthancproxy.archive.storage import Content
+from orthancproxy.conf import conf
+from orthancproxy.content_security import SANDBOX
 from orthancproxy.resolvers.images import Download
 
 # of its own: the threads of the event loop must not all wait for a slow Orthanc
@@ -96,4 +98,9 @@ def _described(response: HttpResponseBase, download: Download) -> HttpResponseBa
     # to be asked for again each time, since the address stays while the file may be replaced or deleted
     response["Cache-Control"] = "private, no-cache"
     response["Accept-Ranges"] = "none"
+    # also where a project has no middleware for it
+    response["Content-Security-Policy"] = SANDBOX
+    response["X-Content-Type-Options"] = "nosniff"
+    # pages of another origin show pictures without asking for it (CORS), and Origin is not sent then
+    response["Cross-Origin-Resource-Policy"] = "cross-origin" if conf.ORTHANC_CORS_ORIGINS else "same-origin"
     return response

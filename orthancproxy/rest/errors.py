@@ -11,14 +11,20 @@ from django.http.response import HttpResponseBase
 from rest_framework import exceptions
 
 from orthancproxy import errors
-from orthancproxy.error_responses import bad_request, error_response, not_found, permission_denied, server_error
+from orthancproxy.error_responses import (
+    RETRY_AFTER,
+    bad_request,
+    error_response,
+    not_found,
+    permission_denied,
+    server_error,
+)
 from orthancproxy.observability import log_archive_failure
+from orthancproxy.outages import known
 
 logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
-RETRY_AFTER = 5
-"""Seconds that a caller should wait when Orthanc can't be reached: it starts in one to four."""
 
 
 class Answer(NamedTuple):
@@ -35,6 +41,7 @@ STATUSES: Mapping[type[errors.GatewayError], int] = {
     errors.InvalidRequest: 400,
     errors.NotRenderable: 415,
     errors.LimitExceeded: 413,
+    errors.GatewayUnavailable: 503,
     errors.ArchiveError: 502,
     errors.ArchiveUnavailable: 503,
     errors.ArchiveTimeout: 504,
@@ -58,15 +65,15 @@ FRAMEWORK_ANSWERS: Mapping[type[exceptions.APIException], Answer] = {
 
 def exception_handler(exception: Exception, context: Mapping[str, Any]) -> HttpResponseBase:
     """Answer an exception of a view; what nobody raised on purpose is logged, and told by its request id only."""
-    match exception:
-        case errors.GatewayError() if status := _nearest(STATUSES, exception):
-            log_archive_failure(exception, exception.code)
-            response = error_response(status, exception.code, exception.message)
+    match known(exception) or exception:
+        case errors.GatewayError() as expected if status := _nearest(STATUSES, expected):
+            log_archive_failure(expected, expected.code)
+            response = error_response(status, expected.code, expected.message)
             if status == 503:
                 response["Retry-After"] = str(RETRY_AFTER)
             return response
-        case exceptions.APIException() if answer := _nearest(FRAMEWORK_ANSWERS, exception):
-            return _framework_response(exception, answer)
+        case exceptions.APIException() as refused if answer := _nearest(FRAMEWORK_ANSWERS, refused):
+            return _framework_response(refused, answer)
         case SuspiciousOperation():
             return bad_request(context["request"], exception)
         case Http404():

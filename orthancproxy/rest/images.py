@@ -1,7 +1,7 @@
 """Files, pictures and archives: what the REST routes give besides JSON."""
 
 from collections.abc import Collection, Sequence
-from typing import Any, cast
+from typing import Any
 
 from django.http.response import HttpResponseBase
 from django.utils.cache import patch_vary_headers
@@ -12,6 +12,7 @@ from rest_framework.request import Request
 from orthancproxy.archive.levels import Level
 from orthancproxy.archive.rendering import MediaType
 from orthancproxy.errors import InvalidRequest
+from orthancproxy.negotiation import preferred
 from orthancproxy.resolvers import images
 from orthancproxy.rest import downloads, openapi
 from orthancproxy.rest.views import GatewayView
@@ -155,7 +156,7 @@ def _frame(request: Request) -> int:
 
 def _preferred(request: Request) -> MediaType:
     """PNG, unless Accept prefers JPEG; also where it wants neither, as pages do that fetch a picture as JSON."""
-    return cast("MediaType", request._request.get_preferred_type(MEDIA_TYPES) or MEDIA_TYPES[0])
+    return preferred(request._request, MEDIA_TYPES)
 
 
 def _if_none_match(request: Request) -> Collection[str]:

@@ -11,11 +11,17 @@ from orthancproxy.rest.serializers import DeletionSerializer, ErrorSerializer, F
 
 View = TypeVar("View", bound=Callable[..., Any])
 
+_ORTHANC_ID = "[0-9a-f]{8}(-[0-9a-f]{8}){4}"
+_PATTERNS = {
+    # an LO (PS3.5 section 6.2); Orthanc's ids are such ones too
+    "PatientID": r"^[^\\\u0000-\u001f\u007f-\u009f]{1,64}$",
+    "UID": f"^([0-9.]{{1,64}}|{_ORTHANC_ID})$",
+}
 ORTHANC_ID = OpenApiParameter(
     "orthanc_id",
     OpenApiTypes.STR,
     OpenApiParameter.PATH,
-    pattern="^[0-9a-f]{8}(-[0-9a-f]{8}){4}$",
+    pattern=f"^{_ORTHANC_ID}$",
     description="Orthanc's id: five groups of eight hex digits.",
 )
 FRAME = OpenApiParameter(
@@ -31,6 +37,49 @@ IF_NONE_MATCH = OpenApiParameter(
     OpenApiParameter.HEADER,
     description="The ETag of an earlier answer: 304 when it is still true.",
 )
+_ANSWERED = (
+    OpenApiParameter(
+        "WWW-Authenticate",
+        OpenApiTypes.STR,
+        OpenApiParameter.HEADER,
+        required=True,
+        description="What to send to be let in (RFC 6750).",
+        response=[401],
+    ),
+    OpenApiParameter(
+        "Retry-After",
+        {"type": "integer", "minimum": 1},
+        OpenApiParameter.HEADER,
+        required=True,
+        description="Seconds after which to try again.",
+        response=[503],
+    ),
+    OpenApiParameter(
+        "Cache-Control",
+        OpenApiTypes.STR,
+        OpenApiParameter.HEADER,
+        required=True,
+        description="`private`: patient data is for the caller's own cache only, or for none.",
+        response=[200],
+    ),
+)
+_DOWNLOADED = (
+    OpenApiParameter(
+        "Content-Disposition",
+        OpenApiTypes.STR,
+        OpenApiParameter.HEADER,
+        required=True,
+        description="Whether to save it, and under which name.",
+        response=[200],
+    ),
+    OpenApiParameter(
+        "ETag",
+        OpenApiTypes.STR,
+        OpenApiParameter.HEADER,
+        description="What If-None-Match takes; an archive has none.",
+        response=[200],
+    ),
+)
 
 _ERRORS = {
     400: "BAD_USER_INPUT: the request is wrong.",
@@ -40,7 +89,8 @@ _ERRORS = {
     413: "LIMIT_EXCEEDED: more files or bytes than one request may upload.",
     415: "NOT_RENDERABLE: the instance has no picture that Orthanc can make; `detail` says why.",
     502: "ARCHIVE_ERROR: Orthanc refused, or its answer makes no sense.",
-    503: "ARCHIVE_UNAVAILABLE: Orthanc can't be reached or is busy; Retry-After says when to try again.",
+    503: "ARCHIVE_UNAVAILABLE: Orthanc can't be reached or is busy; GATEWAY_UNAVAILABLE: the gateway's own database "
+    "is. Retry-After says when to try again.",
     504: "ARCHIVE_UNAVAILABLE: Orthanc did not answer in time.",
 }
 _ALWAYS = (401, 403, 502, 503, 504)
@@ -50,7 +100,7 @@ def identifier(name: str, keyword: str) -> OpenApiParameter:
     """A required `*_id` parameter."""
     return OpenApiParameter(
         name,
-        OpenApiTypes.STR,
+        {"type": "string", "pattern": _PATTERNS.get(keyword, _PATTERNS["UID"])},
         OpenApiParameter.QUERY,
         required=True,
         description=f"Orthanc's id, or else the {keyword}, matched exactly.",
@@ -69,7 +119,7 @@ def lists(
         summary=summary,
         description="DICOM values are text as stored; null where they are absent or empty.",
         tags=["hierarchy"],
-        parameters=[parameter] if parameter else [],
+        parameters=[*([parameter] if parameter else []), *_ANSWERED],
         responses={200: serializer(many=True), **_errors((400, 404) if parameter else ())},
     )
 
@@ -92,7 +142,7 @@ def downloads(
         summary=summary,
         description="Patient data: to be kept in private caches only. HEAD answers with the headers.",
         tags=["downloads"],
-        parameters=[ORTHANC_ID, *parameters],
+        parameters=[ORTHANC_ID, *parameters, *_DOWNLOADED, *_ANSWERED],
         responses={**answers, **_errors((400, 404, *errors))},
     )
 
@@ -110,7 +160,7 @@ def deletes(operation_id: str, what: str) -> Callable[[View], View]:
         summary=f"Delete a {what} with all below it, and the parents that become empty.",
         description="What somebody else has just deleted is NOT_FOUND.",
         tags=["deletion"],
-        parameters=[ORTHANC_ID],
+        parameters=[ORTHANC_ID, *_ANSWERED],
         responses={200: DeletionSerializer, **_errors((400, 404))},
     )
 
@@ -121,7 +171,12 @@ def upload(view: View) -> View:
         "type": "object",
         "required": ["patient_id", "files"],
         "properties": {
-            "patient_id": {"type": "string", "maxLength": 64, "description": "PatientID (an LO) of the new study."},
+            "patient_id": {
+                "type": "string",
+                "minLength": 1,
+                "maxLength": 64,
+                "description": "PatientID (an LO) of the new study.",
+            },
             "patient_name": {"type": "string", "description": "PatientName (a PN); patient_id where it is left out."},
             "study_description": {
                 "type": "string",
@@ -136,6 +191,7 @@ def upload(view: View) -> View:
             "files": {
                 "type": "array",
                 "items": {"type": "string", "format": "binary"},
+                "minItems": 1,
                 "description": "DICOM files, or ZIP archives of them.",
             },
             "series_path": {
@@ -150,6 +206,7 @@ def upload(view: View) -> View:
         summary="Store the files of a folder as one new study of a patient.",
         description="Each file is uploaded, already stored (by an earlier try with the same key), or failed.",
         tags=["upload"],
+        parameters=list(_ANSWERED),
         request={"multipart/form-data": form},
         responses={
             200: OpenApiResponse(UploadSerializer, "At least one file is stored."),

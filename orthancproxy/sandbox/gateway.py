@@ -68,6 +68,8 @@ def serving(
         "ORTHANC_ANONYMOUS_ACTIONS": ",".join(action.value for action in Action),
         # it is plain HTTP, and not every client makes an exception of its own machine
         "DJANGO_SECURE_COOKIES": "false",
+        # for GraphiQL and tools that make queries from the schema
+        "ORTHANC_INTROSPECTION": "true",
         **(settings or {}),
     }
     _migrate(environment)
@@ -75,6 +77,7 @@ def serving(
     process = ChildProcess(
         [
             *(sys.executable, "-m", "uvicorn", "orthancproxy.project.asgi:application"),
+            *("--http", "orthancproxy.project.protocol:Protocol"),
             *("--app-dir", str(CHECKOUT), "--host", "127.0.0.1", "--port", str(port), "--workers", str(workers)),
             # a browser keeps its connections open
             *("--no-proxy-headers", "--no-server-header", "--timeout-graceful-shutdown", "1"),

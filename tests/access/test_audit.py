@@ -27,7 +27,7 @@ class TestUnwritableAudit:
         write = audit.write
 
         def fail(*, but_intentions: bool = False) -> None:
-            def failing(author: Any, event: Any, operation: str, outcome: Any, **more: Any) -> AuditEvent:
+            def failing(author: Any, event: Any, operation: str, outcome: Any, **more: Any) -> AuditEvent | None:
                 if but_intentions and outcome == Outcome.INTENDED:
                     return write(author, event, operation, outcome, **more)
                 raise OSError("the disk is full")

@@ -558,6 +558,38 @@ class TestOutages:
                 os.kill(provider.pid, signal.SIGCONT)
             assert reasons == [UNREACHABLE]
 
+    def test_a_provider_that_hangs_takes_few_threads_for_keys_that_nobody_knows(
+        self, settings: Settings, clock: Clock, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(oidc, "FETCH_TIMEOUT", 3.0)
+        monkeypatch.setattr(oidc, "WAIT", 0.5)
+        with IdentityProvider() as provider:
+            use(settings, provider)
+            token = provider.token()
+            assert verify(token).username == "anna"
+            clock.now += 60
+            key, claims = own_key(), claims_of(token)
+            made_up = [jwt.encode(claims, key, "RS256", {"kid": f"made-up-{number}"}) for number in range(64)]
+
+            def seconds(token: str) -> float:
+                started = time.monotonic()
+                assert reason_of(token) in (UNREACHABLE, UNKNOWN_KEY)
+                return time.monotonic() - started
+
+            os.kill(provider.pid, signal.SIGSTOP)
+            try:
+                with ThreadPoolExecutor(64) as threads:
+                    waited = sorted(threads.map(seconds, made_up))
+                clock.now += 301
+                with ThreadPoolExecutor(16) as threads:
+                    together = sorted(threads.map(seconds, [token] * 16))
+            finally:
+                os.kill(provider.pid, signal.SIGCONT)
+        # all but those that have a seat are turned away at once
+        assert sum(one > 0.4 for one in waited) <= oidc.SEATS
+        # one fetches, and the others do not wait for it to its end
+        assert [one for one in together[:-1] if one > 2] == []
+
     def test_a_provider_that_calls_itself_otherwise(
         self, settings: Settings, refusal: Callable[[str], str], caplog: pytest.LogCaptureFixture
     ) -> None:

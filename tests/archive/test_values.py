@@ -47,6 +47,26 @@ def test_decimal(value: str | None, expected: float | None) -> None:
     assert values.decimal(value) == expected
 
 
+def test_a_number_has_64_characters_at_most() -> None:
+    assert values.integer("7".rjust(64)) == values.decimal("7".rjust(64)) == 7
+    assert values.integer("7".rjust(65)) is None
+    assert values.decimal("7".rjust(65)) is None
+
+
+def test_long_texts_are_not_remembered() -> None:
+    remembered = (values._integer, values._decimal, values._decimals)
+    for function in remembered:
+        function.cache_clear()
+    for length in (65, 100_000):
+        values.integer("x" * length)
+        values.decimal("x" * length)
+        values.decimals("x" * 2 * length)
+    # one number of many in a list may be long too
+    assert values.decimals("\\".join(["1"] * 1000)) == (1.0,) * 1000
+    assert values.decimals("\\".join(["1", "x" * 100_000])) is None
+    assert [function.cache_info().currsize for function in remembered] == [0, 1, 0]
+
+
 @pytest.mark.parametrize(
     ("value", "expected"),
     [("0.5\\0.25", (0.5, 0.25)), ("1", (1.0,)), ("0.5\\", None), ("0.5\\x", None), ("", None), (None, None)],

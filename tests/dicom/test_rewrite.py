@@ -446,14 +446,13 @@ def test_a_payload_can_be_made_for_several_targets() -> None:
 
 
 def test_what_follows_pixel_data_stays() -> None:
-    signature = EXPLICIT.sequence(0xFFFAFFFA, EXPLICIT.element(0x04000005, "US", b"\1\0"))
     padding = EXPLICIT.element(0xFFFCFFFC, "OB", bytes(64))
     pixels = EXPLICIT.encapsulated(b"\xff\xd8" * 100)
-    elements = {0x7FE00010: pixels, 0xFFFAFFFA: signature, 0xFFFCFFFC: padding}
+    elements = {0x7FE00010: pixels, 0xFFFCFFFC: padding}
 
     payload = rewritten(part10(EXPLICIT.dataset(elements), JPEGBaseline8Bit))
 
-    assert payload.endswith(pixels + signature + padding)
+    assert payload.endswith(pixels + padding)
 
 
 def test_the_pixels_of_icons_within_sequences_are_the_same_bytes() -> None:

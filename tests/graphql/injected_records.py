@@ -1,6 +1,6 @@
 """Records that no Orthanc has, in the place of those that the resolvers find: as many as wanted, or with faults."""
 
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from random import Random
 from typing import Any
@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 from django.test import RequestFactory
 
-import schema.queries
 from orthancproxy.access.actions import Action
 from orthancproxy.access.callers import Caller
 from orthancproxy.archive.levels import Level
@@ -18,7 +17,6 @@ from orthancproxy.audit import Author
 from orthancproxy.resolvers import hierarchy
 from orthancproxy.resolvers.context import RequestContext
 from schema.context import GraphQLContext
-from schema.links import Links
 
 RIGHT_TAGS: Mapping[str, Sequence[str]] = {
     "PatientID": ["P1", "P2"],
@@ -176,8 +174,7 @@ class Archive:
         return random.choice([None, ValueError("an error as a value"), "text", right, odd, _more(type(odd))])
 
     def put_in(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        """Let the root fields find these records, on the event loop: their order is then the same every time."""
-        monkeypatch.setattr(schema.queries, "in_thread", _at_once)
+        """Let the root fields find these records."""
         monkeypatch.setattr(hierarchy, "get_page", self.page)
         monkeypatch.setattr(hierarchy, "get_by_orthanc_id", self.one)
         monkeypatch.setattr(hierarchy, "get_by_identifier", self.one)
@@ -190,15 +187,8 @@ def _more(kind: type[Resource]) -> Resource:
     return more(orthanc_id="more", parent_id=None, tags={}, facts={}, links={})
 
 
-def _at_once(function: Callable[..., Any]) -> Callable[..., Coroutine[Any, Any, Any]]:
-    async def call(*args: Any) -> Any:
-        return function(*args)
-
-    return call
-
-
 def context() -> GraphQLContext:
     """What resolvers get for a request of somebody who may do everything."""
-    request = RequestFactory().get("/graphql/")
-    gateway = RequestContext(Caller(actions=frozenset(Action)), Author())
-    return GraphQLContext(gateway, Links.of(request, gateway), request, None)  # type: ignore[arg-type]
+    made = GraphQLContext(RequestFactory().get("/graphql/"), None)  # type: ignore[arg-type]
+    made.__dict__["gateway"] = RequestContext(Caller(actions=frozenset(Action)), Author())
+    return made

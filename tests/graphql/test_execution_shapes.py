@@ -1,6 +1,5 @@
 """Queries of the hierarchy take the fast path: graphql-core executes no field of a record."""
 
-import asyncio
 from collections import Counter
 from typing import Any
 
@@ -77,7 +76,7 @@ def query(root: str, level: str) -> str:
 
 def answer(text: str, archive: Archive, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     archive.put_in(monkeypatch)
-    result = asyncio.run(schema.execute(text, {"frame": 1}, injected_records.context()))
+    result = schema.execute_sync(text, {"frame": 1}, injected_records.context())
     assert result.errors is None
     assert result.data
     return result.data

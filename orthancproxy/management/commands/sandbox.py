@@ -27,7 +27,7 @@ from orthancproxy.sandbox.process import ChildProcess
 
 GATEWAY_TIMEOUT = 60.0  # seconds until it must answer
 # not every browser sends cookies for HTTPS back to its own machine over HTTP
-PLAIN_HTTP = {"DJANGO_SECURE_COOKIES": "false"}
+DEVELOPMENT = {"DJANGO_SECURE_COOKIES": "false", "ORTHANC_INTROSPECTION": "true"}
 OPEN = "Everybody on this machine may do everything, without logging in (ORTHANC_ANONYMOUS_ACTIONS)."
 CLOSED = "Without logging in, one may do what ORTHANC_ANONYMOUS_ACTIONS says. Users: manage.py createsuperuser"
 
@@ -72,12 +72,12 @@ class Command(BaseCommand):
         gateway = ChildProcess(
             [
                 *(sys.executable, "-m", "uvicorn", "orthancproxy.project.asgi:application"),
-                *("--host", host, "--port", str(port)),
+                *("--http", "orthancproxy.project.protocol:Protocol", "--host", host, "--port", str(port)),
                 *("--no-proxy-headers", "--no-server-header", "--lifespan", "off"),
                 # a client that listens to a stream must not hold up Ctrl-C
                 *("--timeout-graceful-shutdown", "3"),
             ],
-            environment={**_log_format(), **PLAIN_HTTP, **access, **os.environ, "ORTHANC_BASE_URL": orthanc_url},
+            environment={**_log_format(), **DEVELOPMENT, **access, **os.environ, "ORTHANC_BASE_URL": orthanc_url},
         )
         stack.callback(gateway.stop)
         address = f"http://{_reachable(host)}:{port}"

@@ -1,0 +1,113 @@
+"""What a process holds while it is soaked: memory, descriptors, threads and connections to Orthanc (Linux only)."""
+
+from __future__ import annotations
+
+import os
+import statistics
+import threading
+import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+MEGABYTE = 1_000_000
+_INTERVAL = 1.0  # seconds
+_ESTABLISHED = "01"  # Linux, include/net/tcp_states.h
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """What a process holds at a moment; memory in bytes, resident."""
+
+    at: float
+    memory: int
+    descriptors: int
+    threads: int
+    connections: int
+
+    def as_json(self) -> dict[str, float]:
+        """The same for a machine."""
+        return asdict(self)
+
+
+def held(pid: int, orthanc_port: int) -> Held:
+    """What a process holds now."""
+    process = Path("/proc", str(pid))
+    pages = int((process / "statm").read_text().split()[1])
+    return Held(
+        at=time.monotonic(),
+        memory=pages * os.sysconf("SC_PAGE_SIZE"),
+        descriptors=_entries(process / "fd"),
+        threads=_entries(process / "task"),
+        connections=len(established(pid, orthanc_port)),
+    )
+
+
+def _entries(folder: Path) -> int:
+    return sum(1 for _ in folder.iterdir())
+
+
+def established(pid: int, port: int) -> set[str]:
+    """The inodes of a process' established connections to a port of this machine (proc(5), /proc/net/tcp)."""
+    process = Path("/proc", str(pid))
+    sockets = set()
+    for descriptor in (process / "fd").iterdir():
+        # it may be closed by now
+        with suppress(OSError):
+            sockets.add(str(descriptor.readlink()).removeprefix("socket:[").removesuffix("]"))
+    lines = [line.split() for line in (process / "net/tcp").read_text().splitlines()[1:]]
+    to_port = {fields[9] for fields in lines if fields[2].endswith(f":{port:04X}") and fields[3] == _ESTABLISHED}
+    return to_port & sockets
+
+
+def settled(take: Callable[[], Held], most: float = 15.0) -> Held:
+    """What is held once it no longer changes, or after so many seconds."""
+    deadline = time.monotonic() + most
+    before = take()
+    while True:
+        time.sleep(2)
+        now = take()
+        same = (now.descriptors, now.threads, now.connections) == (
+            before.descriptors,
+            before.threads,
+            before.connections,
+        )
+        if (same and now.connections == 0) or time.monotonic() > deadline:
+            return now
+        before = now
+
+
+class Sampler:
+    """Takes a sample each second while a `with` block runs."""
+
+    def __init__(self, take: Callable[[], Held]) -> None:
+        self._take = take
+        self._is_over = threading.Event()
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self.samples: list[Held] = []
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._is_over.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        while not self._is_over.wait(_INTERVAL):
+            # the process is gone, which its clients tell in better words
+            with suppress(OSError):
+                self.samples.append(self._take())
+
+
+def growth(samples: Sequence[Held]) -> float:
+    """How much more memory a process has each minute, by a line through the samples; in bytes."""
+    if len(samples) < 3:
+        return 0.0
+    return statistics.linear_regression([one.at for one in samples], [one.memory for one in samples]).slope * 60

@@ -1,0 +1,96 @@
+"""How many resources one request may be given: counted as the answer shows them, and bounded where they are fetched."""
+
+import json
+from collections.abc import Iterator
+
+import pytest
+from django.test import Client
+from pytest_django import Settings
+
+from orthancproxy.resolvers.context import connect
+from orthancproxy.sandbox.orthanc import LocalOrthanc
+from tests.conftest import GraphQL
+from tests.proxy import RecordingProxy
+
+pytestmark = pytest.mark.live
+
+WHOLE = "{ patients(first: 1000) { nodes { studies { series { instances { id } } } } } }"
+
+
+@pytest.fixture
+def proxy(archive: LocalOrthanc, settings: Settings) -> Iterator[RecordingProxy]:
+    with RecordingProxy(archive.port) as proxy:
+        settings.ORTHANC_BASE_URL = proxy.base_url
+        connect.cache_clear()
+        yield proxy
+    connect.cache_clear()
+
+
+def objects(answer: object) -> int:
+    """How many patients, studies, series and instances a part of an answer shows."""
+    if isinstance(answer, list):
+        return sum(map(objects, answer))
+    if isinstance(answer, dict):
+        return ("nodes" not in answer) + sum(map(objects, answer.values()))
+    return 0
+
+
+def exactly(graphql: GraphQL, query: str) -> tuple[str, int]:
+    """The query with a page as large as its list, and how much its answer shows."""
+    data = graphql(query)
+    [connection] = data.values()
+    return query.replace("first: 1000", f"first: {len(connection['nodes'])}"), objects(connection)
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        WHOLE,
+        "{ instances(first: 1000) { nodes { series { study { patient { id } } } } } }",
+        "{ instances(first: 1000) { nodes { series { instances { series { instances { id } } } } } } }",
+        "{ patients(first: 1000) { nodes { a: studies { id } b: studies { series { id } } } } }",
+    ],
+    ids=["down", "up", "to and fro", "aliases"],
+)
+def test_an_answer_may_show_so_many_and_no_more(
+    query: str, proxy: RecordingProxy, graphql: GraphQL, settings: Settings
+) -> None:
+    query, shown = exactly(graphql, query)
+    assert shown > 20
+    settings.ORTHANC_MAX_OBJECTS = shown
+    graphql(query)
+    settings.ORTHANC_MAX_OBJECTS = shown - 1
+    error = graphql.error(query)
+    assert error["extensions"]["code"] == "LIMIT_EXCEEDED"
+    assert "server.limits.maxObjects" in error["message"]
+    assert str(shown - 1) in error["message"]
+
+
+def test_all_that_a_request_asks_for_counts_together(
+    proxy: RecordingProxy, graphql: GraphQL, settings: Settings
+) -> None:
+    whole, shown = exactly(graphql, WHOLE)
+    settings.ORTHANC_MAX_OBJECTS = shown
+    answer = graphql.answer(f"{whole[:-1]} again: patients(first: 1) {{ nodes {{ id }} }} }}")
+    assert [error["extensions"]["code"] for error in answer["errors"]] == ["LIMIT_EXCEEDED"]
+
+
+def test_no_more_are_fetched_than_that(proxy: RecordingProxy, graphql: GraphQL, settings: Settings) -> None:
+    settings.ORTHANC_MAX_OBJECTS = 10
+    assert graphql.error("{ patients(first: 2) { nodes { studies { series { instances { id } } } } } }")
+    fetches = [json.loads(request.body) for request in proxy.requests if b"Short" in request.body]
+    # of an Orthanc that says how many there are, they are not even fetched
+    assert [body["Limit"] for body in fetches if body["Level"] == "Instance"] in ([], [11])
+    assert "Series" in {body["Level"] for body in fetches}
+
+
+def test_a_legacy_list_is_bounded_as_well(
+    proxy: RecordingProxy, graphql: GraphQL, client: Client, settings: Settings
+) -> None:
+    [series] = graphql("{ seriesList(first: 1) { nodes { orthancId } } }")["seriesList"]["nodes"]
+    path = f"/api/orthanc/instances/?series_id={series['orthancId']}"
+    shown = len(client.get(path).json())
+    assert shown > 1
+    settings.ORTHANC_MAX_OBJECTS = shown - 1
+    answer = client.get(path)
+    assert (answer.status_code, answer.json()["code"]) == (413, "LIMIT_EXCEEDED")

@@ -1,0 +1,147 @@
+"""Schemathesis, all of its checks, against the OpenAPI and GraphQL schemas of a gateway as it is deployed."""
+
+import base64
+import hashlib
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from orthancproxy.archive.levels import Level
+from orthancproxy.sandbox.gateway import CHECKOUT, LocalGateway, serving
+from orthancproxy.sandbox.orthanc import INDEXED_INSTANCE_TAGS, LocalOrthanc
+from tests.corpus import ROOT, hierarchy, load
+
+pytestmark = pytest.mark.live
+
+HERE = Path(__file__).parent
+SEED = 20260111
+KEPT = range(41, 46)  # the last ones: links lead to the first of each list, also to delete it
+DOOMED = {"openapi.toml": range(1, 26), "graphql.toml": range(26, 41)}
+FILES = {
+    Level.PATIENT: "patients",
+    Level.STUDY: "studies",
+    Level.SERIES: "series",
+    Level.INSTANCE: "instances",
+}
+BAD_LINES = re.compile(
+    r"Traceback|unexpected error|request failed|stream failed|Exception in ASGI|\"level\": \"(?:error|critical)\""
+)
+
+
+@dataclass(frozen=True)
+class Served:
+    """A gateway, and a token with which one may do everything."""
+
+    gateway: LocalGateway
+    token: str
+
+
+@pytest.fixture(scope="module")
+def tested(start_orthanc: Callable[..., LocalOrthanc], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    """A gateway that lets nobody in without a token, before an archive that may be deleted."""
+    orthanc = start_orthanc(configuration=INDEXED_INSTANCE_TAGS)
+    load(orthanc, hierarchy(patients=KEPT[-1], studies=1, series=2, instances=2))
+    folder = tmp_path_factory.mktemp("gateway")
+    with serving(orthanc.base_url, folder, settings={"ORTHANC_ANONYMOUS_ACTIONS": ""}) as gateway:
+        manage(folder, "createsuperuser", "--noinput", "--username", "tester", "--email", "tester@example.org")
+        yield Served(gateway, manage(folder, "create_api_token", "tester"))
+
+
+def manage(folder: Path, *command: str) -> str:
+    """What a management command prints, run for the gateway in the folder."""
+    environment = os.environ | {"DJANGO_DATA_DIR": str(folder / "data"), "DJANGO_SUPERUSER_PASSWORD": "as good as any"}
+    run = subprocess.run(
+        [sys.executable, CHECKOUT / "manage.py", *command], env=environment, capture_output=True, text=True, check=True
+    )
+    return run.stdout.strip()
+
+
+def orthanc_id(*identifiers: str) -> str:
+    digest = hashlib.sha1("|".join(identifiers).encode(), usedforsecurity=False).hexdigest()
+    return "-".join(digest[start : start + 8] for start in range(0, 40, 8))
+
+
+def ids(patients: Iterable[int], level: Level) -> list[str]:
+    """Orthanc's ids of what is below these patients of `hierarchy`, at a level: the first of each, and the last."""
+    found = []
+    for patient in patients:
+        for last in (1, 2):
+            study = f"{ROOT}.{patient}.1"
+            names = [f"P{patient:03d}", study, f"{study}.{last}", f"{study}.{last}.{last}"]
+            found.append(orthanc_id(*names[: list(Level).index(level) + 1]))
+    return list(dict.fromkeys(found))
+
+
+def write_dictionaries(folder: Path, doomed: Iterable[int]) -> None:
+    nodes = []
+    for level, name in FILES.items():
+        write_dictionary(folder / f"{name}.dict", ids(KEPT, level))
+        write_dictionary(folder / f"doomed-{name}.dict", ids(doomed, level))
+        nodes += [base64.b64encode(f"{level.value}:{one}".encode()).decode() for one in ids(KEPT, level)]
+    write_dictionary(folder / "nodes.dict", nodes)
+
+
+def write_dictionary(file: Path, values: Iterable[str]) -> None:
+    file.write_text("".join(f'"{value}"\n' for value in values))
+
+
+def run_schemathesis(folder: Path, configuration: str, address: str, token: str | None, *options: str) -> None:
+    """Run it; it fails the test when it finds something, and prints how to see it again."""
+    shutil.copy(HERE / configuration, folder)
+    write_dictionaries(folder, DOOMED[configuration])
+    run = subprocess.run(
+        [
+            *(sys.executable, "-m", "schemathesis.cli", "--config-file", folder / configuration, "run", address),
+            *("--checks", "all", "--seed", str(SEED), "--generation-database", "none", "--workers", "1"),
+            *("--continue-on-failure", "--no-color", "--request-timeout", "60"),
+            *(("--header", f"Authorization: Bearer {token}") if token else ()),
+            *options,
+        ],
+        cwd=CHECKOUT,
+        env=os.environ
+        | {
+            "SCHEMATHESIS_HOOKS": "tests.schemathesis.hooks",
+            "TEST_CALLER": "superuser" if token else "anonymous",
+            "PYTHONHASHSEED": "0",
+        },
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert run.returncode == 0, run.stdout + run.stderr
+
+
+def assert_quiet(gateway: LocalGateway) -> None:
+    """The gateway's log has nothing that nobody meant to write."""
+    lines = gateway.log.read_text().splitlines()
+    assert [line for line in lines if BAD_LINES.search(line)] == []
+
+
+@pytest.mark.parametrize("is_known", [True, False], ids=["token", "anonymous"])
+def test_rest(tested: Served, tmp_path: Path, is_known: bool) -> None:
+    address = f"{tested.gateway.address}/api/orthanc/schema/"
+    token = tested.token if is_known else None
+    run_schemathesis(tmp_path, "openapi.toml", address, token, "--mode", "all", "--max-examples", "25")
+    assert_quiet(tested.gateway)
+
+
+# in one run with those that do not fit the schema, hardly any queries would fit it
+@pytest.mark.parametrize(
+    "options",
+    [
+        ("--mode", "positive", "--max-examples", "20"),
+        ("--mode", "negative", "--max-examples", "5", "--exclude-checks", "every_operation_is_reached"),
+    ],
+    ids=["valid", "invalid"],
+)
+def test_graphql(tested: Served, tmp_path: Path, options: tuple[str, ...]) -> None:
+    address = f"{tested.gateway.address}/graphql/"
+    run_schemathesis(tmp_path, "graphql.toml", address, tested.token, *options)
+    assert_quiet(tested.gateway)
