@@ -16,8 +16,8 @@ from pytest_django import Settings
 from strawberry.relay import to_base64
 
 from benchmarks import queries as benchmarks
-from orthancproxy.archive.levels import Level
 from orthancproxy.archive.allowance import Allowance
+from orthancproxy.archive.levels import Level
 from orthancproxy.archive.plan import LevelPlan
 from orthancproxy.conf import conf
 from orthancproxy.resolvers.context import connect
