@@ -1,0 +1,92 @@
+"""How long one request may go on asking Orthanc, and that it does not go on when nobody waits for it."""
+
+import json
+import socket
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from pytest_django import Settings
+
+from orthancproxy.resolvers.context import connect
+from orthancproxy.sandbox.gateway import serving
+from orthancproxy.sandbox.orthanc import LocalOrthanc
+from tests.conftest import GraphQL
+from tests.proxy import Fault, RecordingProxy
+from tests.tcp_proxy import TCPFault, TCPProxy
+
+pytestmark = pytest.mark.live
+
+WHOLE = "{ patients { nodes { studies { series { instances { id } } } } } }"
+CALLS = 4  # one for each level
+
+
+@pytest.fixture
+def proxy(archive: LocalOrthanc) -> Iterator[RecordingProxy]:
+    with RecordingProxy(archive.port) as proxy:
+        yield proxy
+    connect.cache_clear()
+
+
+def code_and_seconds(graphql: GraphQL) -> tuple[str, float]:
+    started = time.monotonic()
+    error = graphql.error(WHOLE)
+    return error["extensions"]["code"], time.monotonic() - started
+
+
+def test_a_request_that_takes_too_many_calls_ends(proxy: RecordingProxy, graphql: GraphQL, settings: Settings) -> None:
+    settings.ORTHANC_BASE_URL = proxy.base_url
+    settings.ORTHANC_MAX_SECONDS = 1.0
+    graphql(WHOLE)
+    proxy.requests.clear()
+    proxy.keep_failing(Fault(delay=0.6))
+    code, seconds = code_and_seconds(graphql)
+    # a call that is under way then was too slow, one that would follow is not made
+    assert code in ("ARCHIVE_UNAVAILABLE", "LIMIT_EXCEEDED")
+    assert 0.9 < seconds < 10
+    assert len(proxy.requests) < CALLS
+    proxy.recover()
+    graphql(WHOLE)
+
+
+def test_the_limit_is_named(proxy: RecordingProxy, graphql: GraphQL, settings: Settings) -> None:
+    settings.ORTHANC_BASE_URL = proxy.base_url
+    settings.ORTHANC_MAX_SECONDS = 1e-9
+    error = graphql.error(WHOLE)
+    assert error["extensions"]["code"] == "LIMIT_EXCEEDED"
+    assert "server.limits.maxSeconds" in error["message"]
+    assert proxy.requests == []
+
+
+def test_an_answer_that_trickles_in_is_broken_off(archive: LocalOrthanc, graphql: GraphQL, settings: Settings) -> None:
+    with TCPProxy(archive.port) as trickling:
+        settings.ORTHANC_BASE_URL = trickling.base_url
+        settings.ORTHANC_MAX_SECONDS = 2.0
+        graphql(WHOLE)
+        # each byte comes well within ORTHANC_READ_TIMEOUT
+        trickling.suffer(TCPFault(rate=400))
+        code, seconds = code_and_seconds(graphql)
+    connect.cache_clear()
+    assert code in ("ARCHIVE_UNAVAILABLE", "LIMIT_EXCEEDED")
+    assert seconds < 20
+
+
+def test_nothing_more_is_fetched_for_a_client_that_has_gone_away(proxy: RecordingProxy, tmp_path: Path) -> None:
+    body = json.dumps({"query": WHOLE}).encode()
+    head = (
+        f"POST /graphql/ HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: {len(body)}"
+    )
+    request = head.encode() + b"\r\n\r\n" + body
+    with serving(proxy.base_url, tmp_path) as gateway:
+        with socket.create_connection(("127.0.0.1", gateway.port)) as client:
+            client.sendall(request)
+            assert client.recv(65536).startswith(b"HTTP/1.1 200")
+        proxy.requests.clear()
+        proxy.keep_failing(Fault(delay=1.5))
+        with socket.create_connection(("127.0.0.1", gateway.port)) as client:
+            client.sendall(request)
+            while not proxy.requests:
+                time.sleep(0.05)
+        time.sleep(4)
+        assert len(proxy.requests) == 1
