@@ -29,6 +29,7 @@ logger = logging.getLogger(__name__)
 
 LOG_FORMATS = ("json", "console")
 PROBES = frozenset({"/livez", "/readyz"})
+_STEERING = re.compile("[\x00-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 CLIENT_CLOSED_REQUEST = 499
 """The status of the log (as nginx has it) for a client that went away before it was answered."""
@@ -43,7 +44,7 @@ def logging_config(log_format: str) -> dict[str, Any]:
     if log_format == "console":
         # structlog's default prints the local variables of each frame where `rich` is installed: patient data
         plain = structlog.dev.plain_traceback
-        renderer = [structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), exception_formatter=plain)]
+        renderer = [_escape, structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), exception_formatter=plain)]
     else:
         renderer = [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
     return {
@@ -206,6 +207,14 @@ def log_archive_failure(error: Exception, code: str) -> None:
 
 def _milliseconds(seconds: float) -> float:
     return round(seconds * 1000, 1)
+
+
+def _escape(logger: WrappedLogger, name: str, event: EventDict) -> EventDict:
+    """Show what would steer a terminal, or turn its text around, as JSON would show it."""
+    for key, value in event.items():
+        if isinstance(value, str):
+            event[key] = _STEERING.sub(lambda found: f"\\u{ord(found.group()):04x}", value)
+    return event
 
 
 def _drop_unlogged(logger: WrappedLogger, name: str, event: EventDict) -> EventDict:
