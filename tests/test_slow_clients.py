@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from benchmarks.soak_process import Held, held
+from benchmarks.soak.process import Held, held
 from orthancproxy.conf import conf
 from orthancproxy.project.download_slots import PATIENCE
 from orthancproxy.sandbox.gateway import LocalGateway, serving

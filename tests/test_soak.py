@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.soak import SEED, soak
+from benchmarks.soak.soaking import SEED, soak
 
 pytestmark = pytest.mark.live
 

@@ -6,11 +6,8 @@ archive, asked past the gateway, is compared with the model, and the audit with 
 
 from __future__ import annotations
 
-import argparse
 import json
 import sqlite3
-import sys
-import tempfile
 import threading
 import time
 from collections import Counter
@@ -20,11 +17,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmarks import soak_model as model
 from benchmarks.servers import session
-from benchmarks.soak_clients import Client
-from benchmarks.soak_process import MEGABYTE, Held, Sampler, growth, held, settled
-from benchmarks.soak_traffic import Change, Notes, Traffic
+from benchmarks.soak import model
+from benchmarks.soak.clients import Client
+from benchmarks.soak.process import MEGABYTE, Held, Sampler, growth, held, settled
+from benchmarks.soak.traffic import Change, Notes, Traffic
 from orthancproxy.sandbox.gateway import serving
 from orthancproxy.sandbox.orthanc import INDEXED_INSTANCE_TAGS, LocalOrthanc
 
@@ -248,23 +245,3 @@ def _unaudited(folder: Path, changes: Sequence[Change]) -> Iterator[str]:
     )
     if unconcluded:
         yield f"audit: {unconcluded} intentions have no outcome"
-
-
-def main(arguments: Sequence[str]) -> int:
-    """Soak, and return the exit status: 1 when anything is wrong."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.soak", description="Soak the gateway.")
-    parser.add_argument("--seconds", type=float, default=SECONDS, help=f"how long ({SECONDS:.0f})")
-    parser.add_argument("--seed", type=int, default=SEED, help="what the clients do depends on it")
-    parser.add_argument("--clients", type=int, default=CLIENTS, help=f"how many at once ({CLIENTS})")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the same as JSON, with every sample")
-    options = parser.parse_args(arguments)
-    with tempfile.TemporaryDirectory(prefix="soak-") as folder:
-        report = soak(options.seconds, options.seed, Path(folder), options.clients)
-    sys.stdout.write("\n".join([*report.lines(), ""]))
-    if options.json:
-        options.json.write_text(f"{json.dumps(report.as_json(), indent=2, ensure_ascii=False)}\n")
-    return 1 if report.failures else 0
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))

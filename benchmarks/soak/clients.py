@@ -9,9 +9,9 @@ import zipfile
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from benchmarks import soak_model as model
-from benchmarks.soak_model import Owned, Slot, Study
-from benchmarks.soak_traffic import NOT_FOUND, Answer, Traffic
+from benchmarks.soak import model
+from benchmarks.soak.model import Owned, Slot, Study
+from benchmarks.soak.traffic import NOT_FOUND, Answer, Traffic
 
 TREE = """
 query($filter: PatientFilter) { patients(filter: $filter, first: 100) { totalCount nodes {

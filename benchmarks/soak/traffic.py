@@ -14,7 +14,7 @@ from typing import Any
 import requests
 
 from benchmarks.servers import session
-from benchmarks.soak_model import File, Study
+from benchmarks.soak.model import File, Study
 from orthancproxy.sandbox.gateway import LocalGateway
 
 NOT_FOUND = "NOT_FOUND"

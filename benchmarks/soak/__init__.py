@@ -1,0 +1,1 @@
+"""Clients that read, upload and delete for minutes (`make soak`)."""
