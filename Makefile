@@ -2,6 +2,8 @@
 
 MAKEFLAGS += --no-print-directory
 PYTHON := .venv/bin/python
+# on all cores; a module's tests stay together, since they share their servers
+PYTEST := $(PYTHON) -m pytest --numprocesses auto --dist loadfile
 WEB := orthancproxy/static/orthancproxy/.graphiql-built
 # what the tests use besides Orthanc: a command, and the Debian packages that bring it
 TEST_TOOLS := /usr/bin/chromium=chromium,fonts-noto-cjk dcmftest=dcmtk dciodvfy=dicom3tools
@@ -31,12 +33,12 @@ test: .venv/.synced web ## Run all tests, the live ones on the Orthanc that is i
 	@dev/install-orthanc
 	@dev/install-debian-packages $(TEST_TOOLS)
 	@dev/install-node-packages $(NODE_TESTS)
-	$(PYTHON) -m pytest $(ARGS)
+	$(PYTEST) $(ARGS)
 
 test-matrix: .venv/.synced web ## Run the live tests again on Orthanc 1.12.7 (ARGS: more for pytest)
 	@dev/install-debian-packages $(TEST_TOOLS)
 	@dev/install-node-packages $(NODE_TESTS)
-	root=$$(dev/orthanc-1.12.7) && ORTHANC_ROOT=$$root $(PYTHON) -m pytest -m live $(ARGS)
+	root=$$(dev/orthanc-1.12.7) && ORTHANC_ROOT=$$root $(PYTEST) -m live $(ARGS)
 
 bench: .venv/.synced ## Measure the gateway against Orthanc itself (ARGS: see docs/performance.md)
 	@dev/install-orthanc

@@ -91,7 +91,7 @@ class QueryLimits(SchemaExtension):
         context = self.execution_context
         context.pre_execution_errors = list(self._errors)
         # Strawberry would take the first (GraphQL section 6.1)
-        if context._provided_operation_name is None and _has_several(context.graphql_document):
+        if not self._errors and context._provided_operation_name is None and _has_several(context.graphql_document):
             error = GraphQLError("Must provide operation name if query contains multiple operations.")
             context.pre_execution_errors.append(error)
         yield

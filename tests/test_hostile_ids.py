@@ -188,12 +188,13 @@ class TestGraphQL:
                 answer = client.post(
                     "/graphql/", {"query": query, "variables": {"it": given}}, content_type="application/json"
                 )
-                assert answer.status_code == 200, name
+                # half a character is no JSON
+                assert answer.status_code == (400 if "\ud800" in given else 200), name
                 content = answer.json()
                 codes = {error["extensions"]["code"] for error in content.get("errors", ())}
                 assert codes <= {"BAD_USER_INPUT", "NOT_FOUND"}, name
                 # an empty text is no criterion: everything matches
-                assert not has_resources(content["data"]) or (hostile == "" and "filter" in argument), name
+                assert not has_resources(content.get("data")) or (hostile == "" and "filter" in argument), name
                 assert_harmless(proxy.requests)
         proxy.requests.clear()
 

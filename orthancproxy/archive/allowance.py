@@ -13,7 +13,7 @@ class Allowance:
     Safe for the operations of one request, which are carried out one after the other.
     """
 
-    def __init__(self, most: int = 2**31 - 1) -> None:
+    def __init__(self, most: int = 2**31 - 2) -> None:
         self.most = most
         self._expected = self._taken = 0
 

@@ -56,7 +56,9 @@ def decimals(value: str | None) -> tuple[float, ...] | None:
 
 @lru_cache(_REMEMBERED)
 def _integer(value: str) -> int | None:
-    number = int(value) if _IS.fullmatch(value) else None
+    if not _IS.fullmatch(value):
+        return None
+    number = int(value)
     return number if number in _INT_RANGE else None
 
 

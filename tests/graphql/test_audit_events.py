@@ -1,14 +1,16 @@
 """The audit by GraphQL: filters, order, pages, one query for the subjects of a page, and who may read it."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any
+from unittest.mock import patch
 
 import pytest
 from django.contrib.auth.models import Permission, User
-from django.db import connection
+from django.db.backends.utils import CursorWrapper
 from django.db.models import QuerySet
 from django.test import Client
-from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 from strawberry.extensions import SchemaExtension
 
@@ -27,6 +29,20 @@ ALL = """
 pytestmark = pytest.mark.django_db(transaction=True)
 
 
+@contextmanager
+def executed() -> Iterator[list[str]]:
+    """Yield the list of all SQL that is executed, in whatever thread."""
+    statements: list[str] = []
+    execute = CursorWrapper.execute
+
+    def noting(cursor: CursorWrapper, sql: str, params: Any = None) -> Any:
+        statements.append(sql)
+        return execute(cursor, sql, params)
+
+    with patch.object(CursorWrapper, "execute", noting):
+        yield statements
+
+
 class Auditor:
     """Somebody with a session who asks for the audit."""
 
@@ -40,11 +56,11 @@ class Auditor:
         QuerySet(AuditEvent).delete()
 
     def answer(self, query: str, **variables: Any) -> dict[str, Any]:
-        with CaptureQueriesContext(connection) as queries:
+        with executed() as statements:
             response = self.client.post(
                 "/graphql/", {"query": query, "variables": variables}, content_type="application/json"
             )
-        self.sql = [one["sql"] for one in queries if "orthancproxy_audit" in one["sql"] and "SELECT" in one["sql"]]
+        self.sql = [one for one in statements if "orthancproxy_audit" in one and "SELECT" in one]
         found: dict[str, Any] = response.json()
         return found
 
