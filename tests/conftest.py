@@ -5,7 +5,8 @@ from contextlib import ExitStack
 from typing import Any
 
 import pytest
-from django.db import connections
+from django.apps import apps
+from django.db import connection, connections, transaction
 from django.test import Client
 from django.test.utils import setup_databases, teardown_databases
 from pytest_django import DjangoDbBlocker, Settings
@@ -86,6 +87,18 @@ def django_db_setup(
         before = setup_databases(verbosity=0, interactive=False)
         yield
         teardown_databases(before, verbosity=0)
+
+
+@pytest.fixture(autouse=True)
+def _begin_without_records(request: pytest.FixtureRequest, django_db_blocker: DjangoDbBlocker) -> None:
+    """Empty the gateway's own tables for a test that looks at them: others, which only write to them, leave rows."""
+    looks = {"db", "transactional_db"}.intersection(request.fixturenames)
+    if not looks and not any(request.node.iter_markers("django_db")):
+        return
+    tables = [model._meta.db_table for model in apps.get_app_config("orthancproxy").get_models() if model._meta.managed]
+    with django_db_blocker.unblock(), transaction.atomic(), connection.cursor() as cursor:
+        for table in tables:
+            cursor.execute(f"DELETE FROM {table}")  # noqa: S608 - a name of Django's
 
 
 @pytest.fixture(autouse=True)

@@ -155,6 +155,7 @@ SILENCES = {
 
 class TestSilentClients:
     def test_cost_a_descriptor_each_and_nothing_else(self, served: Served) -> None:
+        assert wait_until(lambda: served.holds(served.gateway).connections == 0, 5)
         before = served.holds(served.gateway)
         stored = count_instances(served.orthanc)
         clients = [connect(served.gateway, sent) for sent in SILENCES.values() for _ in range(34)]
