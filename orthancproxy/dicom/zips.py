@@ -5,7 +5,7 @@ import zipfile
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import IO
+from typing import IO, Any, BinaryIO
 
 from orthancproxy.dicom.sources import PIECE, FileRange, Source, open_source, spooling
 from orthancproxy.errors import LimitExceeded, UnreadableDicom
@@ -14,6 +14,9 @@ RATIO_FROM = 64 * 1024**2  # bytes; below, it does no harm
 MAX_RATIO = 200
 # zipfile inflates others without a limit
 METHODS = frozenset({zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED})
+# zipfile reads the directory at once, and makes an object of each entry, which takes 46 bytes and its path
+DIRECTORY_OF_A_FILE = 512  # bytes, with its path and the folders around it
+DIRECTORY_AT_LEAST = 1024**2
 # what macOS adds to each file
 RESOURCE_FORKS = "__MACOSX/"
 BROKEN = (
@@ -47,7 +50,8 @@ def extract(source: Source, max_files: int, max_bytes: int) -> Iterator[Member]:
     No member gives more bytes than it declares, so that the limits are for what is declared.
     """
     try:
-        archive = zipfile.ZipFile(open_source(source))
+        longest = max(DIRECTORY_AT_LEAST, DIRECTORY_OF_A_FILE * max_files)
+        archive = zipfile.ZipFile(_ReadInParts(open_source(source), longest))
         infos = [info for info in archive.infolist() if _is_file(info.filename)]
     except BROKEN as error:
         raise UnreadableDicom("The ZIP is damaged.") from error
@@ -61,6 +65,22 @@ def extract(source: Source, max_files: int, max_bytes: int) -> Iterator[Member]:
     spool = tempfile.TemporaryFile(buffering=0)  # noqa: SIM115  open as long as what is read from it
     for info in infos:
         yield Member(info.filename, _extracted(archive, info, spool))
+
+
+class _ReadInParts:
+    """A file of which nobody can read so much at once. Raises LimitExceeded."""
+
+    def __init__(self, file: BinaryIO, most: int) -> None:
+        self._file = file
+        self._most = most
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._file, name)
+
+    def read(self, size: int = -1) -> bytes:
+        if size > self._most:
+            raise LimitExceeded("The directory of the ZIP is too large for the files that can be uploaded at once.")
+        return self._file.read(size)
 
 
 def _is_file(path: str) -> bool:

@@ -7,6 +7,9 @@ from io import BytesIO
 import pytest
 from pytest_django import Settings
 
+from orthancproxy.dicom.sources import InMemory
+from orthancproxy.dicom.zips import extract
+from orthancproxy.errors import LimitExceeded
 from orthancproxy.sandbox.orthanc import LocalOrthanc
 from tests.corpus import instance
 from tests.upload.sending import File, Transport, is_stored, slices, stored_files, zipped
@@ -240,6 +243,48 @@ def test_an_archive_with_too_many_files_is_too_large(
     outcome = transport([File(archive, "a", "many.zip"), *slices(1)], patientId=patient_id)
     assert [(one.index, one.name, one.code) for one in outcome.failed] == [(0, "many.zip", "TOO_LARGE")]
     assert outcome.uploaded == 1
+
+
+def with_entries(archive: bytes, entries: int) -> bytes:
+    """Let the directory of an archive name its first member so many times."""
+    start, end = archive.index(b"PK\x01\x02"), archive.index(b"PK\x05\x06")
+    second = archive.index(b"PK\x01\x02", start + 4)
+    directory = archive[start:second] * entries
+    tail = bytearray(archive[end:])
+    struct.pack_into("<HHI", tail, 8, entries % 0xFFFF, entries % 0xFFFF, len(directory))
+    return archive[:start] + directory + tail
+
+
+def test_an_archive_that_is_all_directory_is_too_large(
+    orthanc: LocalOrthanc, transport: Transport, patient_id: str
+) -> None:
+    """It is refused before an object is made of each of its entries."""
+    archive = with_entries(SMALL, 1_000_000)
+    outcome = transport([File(archive, "a", "many.zip"), *slices(1)], patientId=patient_id)
+    assert [(one.index, one.name, one.code) for one in outcome.failed] == [(0, "many.zip", "TOO_LARGE")]
+    assert outcome.uploaded == 1
+    with pytest.raises(LimitExceeded, match="directory"):
+        next(extract(InMemory(archive), 10_000, GIGABYTE))
+
+
+def test_members_that_are_the_same_bytes_are_so_many_files(
+    orthanc: LocalOrthanc, settings: Settings, transport: Transport, patient_id: str
+) -> None:
+    """Entries of a directory may overlap, and so give many times what is in the archive."""
+    archive = File(with_entries(SMALL, 20), "a", "b.zip")
+    settings.ORTHANC_MAX_UPLOAD_BYTES = len(archive.content) + 19 * len(ONE)
+    assert [one.code for one in transport([archive, *slices(1)], patientId=patient_id).failed] == ["TOO_LARGE"]
+    settings.ORTHANC_MAX_UPLOAD_BYTES = len(archive.content) + 30 * len(ONE)
+    assert transport([archive], patientId=patient_id).counts == (1, 19, 0)
+
+
+@pytest.mark.parametrize(
+    "name", ["a\u202egnp.txt", "\x1b[31m\x07.txt", "<img src=x>\r\nSet-Cookie: x.txt", "한\u2066글.txt"]
+)
+def test_a_name_is_told_as_it_is(orthanc: LocalOrthanc, transport: Transport, patient_id: str, name: str) -> None:
+    outcome = transport([File(zipped({f"s/{name}": b"text", "s/1.dcm": ONE}), "f")], patientId=patient_id)
+    assert outcome.counts == (1, 0, 1)
+    assert [(one.name, one.folder, one.code) for one in outcome.failed] == [(name, "f/s", "NOT_DICOM")]
 
 
 def test_archives_share_the_limits_of_a_request(
