@@ -1,13 +1,14 @@
 """Carrying out a plan: from the root of a query to its leaves, one fetch for each level that it selects."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
-from functools import reduce
+from functools import partial, reduce
 from itertools import chain
 from operator import or_
 from typing import Any
 
+from orthancproxy.archive.ahead import Ahead
 from orthancproxy.archive.allowance import Allowance
 from orthancproxy.archive.confined import Confined
 from orthancproxy.archive.extended_find import ExtendedFind
@@ -17,7 +18,7 @@ from orthancproxy.archive.matching import identity
 from orthancproxy.archive.ordering import arrange, cut
 from orthancproxy.archive.plain_find import PlainFind
 from orthancproxy.archive.plan import Fact, Filter, LevelPlan, Needs
-from orthancproxy.archive.records import Page, Resource
+from orthancproxy.archive.records import RECORDS, Page, Resource
 from orthancproxy.archive.scope import EVERYTHING, Scope
 from orthancproxy.errors import InvalidRequest
 from orthancproxy.orthanc.client import OrthancClient
@@ -37,6 +38,9 @@ class Hierarchy:
             scope = replace(scope, labels=frozenset())
         self._is_confined = scope.is_confined
         self._fetcher = Confined(fetcher, scope) if scope.is_confined else fetcher
+        # what is hidden is not fetched ahead, and an older Orthanc finds children by their parents alone
+        self._can_fetch_ahead = capabilities.has_extended_find and not scope.is_confined
+        self._ahead = Ahead()
 
     def page(self, plan: LevelPlan) -> Page:
         """A root list: its page, with everything that the plan wants around each record."""
@@ -48,8 +52,9 @@ class Hierarchy:
     def by_ids(self, plan: LevelPlan, ids: Sequence[str]) -> list[Resource]:
         """The resources with these Orthanc ids that exist at the plan's level, in no order."""
         self._check(plan)
-        found = self._fetcher.by_ids(plan.level, ids, _fetchable(plan).needs)
-        return self._linked(plan, found, found)
+        with self._begin(plan, ids) as self._ahead:
+            found = self._fetcher.by_ids(plan.level, ids, _fetchable(plan).needs)
+            return self._linked(plan, found, found)
 
     def by_identifier(self, plan: LevelPlan, value: str) -> Resource | None:
         """The resource with this PatientID or UID. Raises InvalidRequest when there are several such."""
@@ -72,6 +77,20 @@ class Hierarchy:
         """The studies in scope of the patient with this Orthanc id; none where there is no such patient."""
         plan = LevelPlan(level=Level.PATIENT, links={"studies": LevelPlan(level=Level.STUDY, needs=needs)})
         return [study for patient in self.by_ids(plan, [patient_id]) for study in patient.links["studies"]]
+
+    def _begin(self, plan: LevelPlan, ids: Sequence[str]) -> Ahead:
+        """Fetch the lists below the resource with this id that need nothing but the id."""
+        if len(ids) != 1 or not self._can_fetch_ahead:
+            return Ahead()
+        [root_id] = ids
+        root = RECORDS[plan.level](root_id, None, {}, {})
+        # the lowest first: they take the longest
+        return Ahead(
+            {
+                (root_id, level, criteria, needs): partial(self._fetcher.children, level, [], criteria, needs, [root])
+                for level, criteria, needs in reversed(list(_independent(plan)))
+            }
+        )
 
     def _check(self, plan: LevelPlan) -> None:
         if plan.filter.labels and not self._has_labels:
@@ -105,15 +124,18 @@ class Hierarchy:
     ) -> dict[str, dict[str, Any]]:
         """Fetch once what several names of the answer share; return it by name and by the id of the record."""
         plans = [plan.links[name] for name in names]
-        level, criteria = plans[0].level, plans[0].filter
-        needs = reduce(or_, (_fetchable(linked).needs for linked in plans))
+        level, criteria, needs = _fetch_of(plans)
         if level.depth < plan.level.depth:
             above = self._fetcher.parents(level, found, needs)
             return {
                 name: self._parent_by_child(self._link(linked, above, above), found)
                 for name, linked in zip(names, plans, strict=True)
             }
-        below = self._fetcher.children(level, found, criteria, needs, roots)
+        only_root = roots[0].orthanc_id if roots and len(roots) == 1 else None
+        below = self._ahead.take(
+            (only_root, level, criteria, needs),
+            partial(self._fetcher.children, level, found, criteria, needs, roots),
+        )
         return {
             name: self._children_by_parent(linked, below, found, roots)
             for name, linked in zip(names, plans, strict=True)
@@ -132,14 +154,32 @@ class Hierarchy:
             if child.parent_id in families:
                 families[child.parent_id].append(child)
         wanted = list(chain.from_iterable(cut(arrange(family, plan.full_order), plan) for family in families.values()))
-        are_all = plan.filter == Filter() and plan.first is None and not plan.offset
-        if not are_all or (self._is_confined and plan.level is Level.STUDY):
+        if not _is_whole(plan) or (self._is_confined and plan.level is Level.STUDY):
             # of a confined caller's patients, other studies may be hidden
             roots = wanted
         linked: dict[str, list[Resource]] = defaultdict(list)
         for record in self._link(plan, wanted, roots):
             linked[record.parent_id or ""].append(record)
         return {parent_id: tuple(linked[parent_id]) for parent_id in families}
+
+
+def _independent(plan: LevelPlan) -> Iterator[tuple[Level, Filter, Needs]]:
+    """The lists below one resource that `_link` fetches by that alone."""
+    for names in _same_fetch(plan):
+        plans = [plan.links[name] for name in names]
+        if plans[0].level.depth > plan.level.depth:
+            yield _fetch_of(plans)
+            yield from chain.from_iterable(_independent(linked) for linked in plans if _is_whole(linked))
+
+
+def _fetch_of(plans: Sequence[LevelPlan]) -> tuple[Level, Filter, Needs]:
+    """What one fetch for several plans asks for."""
+    return plans[0].level, plans[0].filter, reduce(or_, (_fetchable(plan).needs for plan in plans))
+
+
+def _is_whole(plan: LevelPlan) -> bool:
+    """Whether a list leaves nothing out."""
+    return plan.filter == Filter() and plan.first is None and not plan.offset
 
 
 def _same_fetch(plan: LevelPlan) -> list[list[str]]:
