@@ -136,20 +136,19 @@ class InstanceSerializer(serializers.Serializer[Instance]):
             ImagePositionPatient""".split()
         )
     )
-    series_needs: ClassVar = Needs(frozenset({"SeriesInstanceUID", "SeriesNumber"}))
-    study_needs: ClassVar = Needs(frozenset({"StudyInstanceUID"}))
-    patient_needs: ClassVar = Needs(frozenset({"PatientID", "PatientName"}))
+    # Orthanc knows of a series what is above it, too
+    series_needs: ClassVar = Needs(
+        frozenset("SeriesInstanceUID SeriesNumber StudyInstanceUID PatientID PatientName".split())
+    )
 
     @staticmethod
     def above(series: Series) -> dict[str, Any]:
         """Return the context: what the instances of a series tell of the series, its study and its patient."""
-        study: Study = series.links["study"]
-        patient: Patient = study.links["patient"]
         return {
             "above": {
-                "patientId": text(patient, "PatientID"),
-                "patientName": text(patient, "PatientName"),
-                "studyInstanceUID": text(study, "StudyInstanceUID"),
+                "patientId": text(series, "PatientID"),
+                "patientName": text(series, "PatientName"),
+                "studyInstanceUID": text(series, "StudyInstanceUID"),
                 "seriesInstanceUID": text(series, "SeriesInstanceUID"),
                 "seriesNumber": text(series, "SeriesNumber"),
             }

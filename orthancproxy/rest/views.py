@@ -186,13 +186,10 @@ class InstancesView(GatewayView):
     )
     def get(self, request: Request) -> Response:
         """Answer the list."""
-        patient = LevelPlan(level=Level.PATIENT, needs=InstanceSerializer.patient_needs)
-        study = LevelPlan(level=Level.STUDY, needs=InstanceSerializer.study_needs, links={"patient": patient})
-        instances = LevelPlan(level=Level.INSTANCE, needs=InstanceSerializer.needs)
         plan = LevelPlan(
             level=Level.SERIES,
             needs=InstanceSerializer.series_needs,
-            links={"study": study, "instances": instances},
+            links={"instances": LevelPlan(level=Level.INSTANCE, needs=InstanceSerializer.needs)},
         )
         series = _get_named(self.asking, request, "series_id", plan)
         above = InstanceSerializer.above(cast("Series", series))
