@@ -31,8 +31,8 @@ SEED = 20_260_101
 WARM_UP = 0.2  # of the time, and at most so many seconds
 LONGEST_WARM_UP = 60.0
 # what a process may hold more at its end than at its start, both when nobody asks it anything
-MORE_MEMORY = 60 * MEGABYTE
-MORE_MEMORY_A_MINUTE = 3 * MEGABYTE  # by a line through the second half of a soak of minutes
+MORE_MEMORY = 50 * MEGABYTE
+MORE_MEMORY_A_MINUTE = 1.5 * MEGABYTE  # by a line through the second half of a soak of ten minutes
 MORE_DESCRIPTORS = 40  # threads that wait each keep the database open, and connections to Orthanc wait for another call
 MORE_THREADS = 40
 _SHOWN = 20  # problems
@@ -59,7 +59,7 @@ class Report:
         grown = self.end.memory - self.start.memory
         late = growth(self.samples[len(self.samples) // 2 :])
         found = [*self.notes.problems, *self.differences]
-        if grown > MORE_MEMORY or (self.seconds >= 300 and late > MORE_MEMORY_A_MINUTE):
+        if grown > MORE_MEMORY or (self.seconds >= SECONDS and late > MORE_MEMORY_A_MINUTE):
             found.append(f"Memory grows: {grown / MEGABYTE:.1f} MB, at last {late / MEGABYTE:.1f} MB a minute.")
         if self.end.descriptors - self.start.descriptors > MORE_DESCRIPTORS:
             found.append(f"{self.end.descriptors} file descriptors are open, and were {self.start.descriptors}.")
@@ -105,7 +105,8 @@ class Report:
             label = f"{name} (MB)" if unit > 1 else name
             yield f"{label:22}" + "".join(f"{value / unit:8,.0f}" for value in values)
         per_minute = growth(self.samples) / MEGABYTE
-        yield f"Memory, by a line through {len(self.samples)} samples: {per_minute:+.2f} MB a minute"
+        late = growth(self.samples[len(self.samples) // 2 :]) / MEGABYTE
+        yield f"Memory, by a line through all samples: {per_minute:+.2f} MB a minute; through the later half: {late:+.2f}"
         yield f"Archive: {self.instances} instances, audit: {self.changes} changes; {len(self.differences)} differences"
         failures = self.failures
         yield from (f"WRONG {one}" for one in failures[:_SHOWN])
