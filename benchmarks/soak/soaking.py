@@ -104,9 +104,8 @@ class Report:
             values.append(max(getattr(one, name) for one in (*self.samples, self.start, self.end)))
             label = f"{name} (MB)" if unit > 1 else name
             yield f"{label:22}" + "".join(f"{value / unit:8,.0f}" for value in values)
-        per_minute = growth(self.samples) / MEGABYTE
-        late = growth(self.samples[len(self.samples) // 2 :]) / MEGABYTE
-        yield f"Memory, by a line through all samples: {per_minute:+.2f} MB a minute; through the later half: {late:+.2f}"
+        for part, samples in {"": self.samples, ", later half": self.samples[len(self.samples) // 2 :]}.items():
+            yield f"Memory, by a line through the samples{part}: {growth(samples) / MEGABYTE:+.2f} MB a minute"
         yield f"Archive: {self.instances} instances, audit: {self.changes} changes; {len(self.differences)} differences"
         failures = self.failures
         yield from (f"WRONG {one}" for one in failures[:_SHOWN])
