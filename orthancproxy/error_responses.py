@@ -30,11 +30,14 @@ def error_response(status: int, code: str, detail: str, **more: str) -> JsonResp
     return response
 
 
-def refuse(request: HttpRequest, status: int, code: str, detail: str) -> HttpResponse:
-    """Answer in the form that errors have at the address: a view may bring a function of its own, `refusal`."""
+def refuse(request: HttpRequest, status: int, code: str, detail: str, **more: str) -> HttpResponse:
+    """Answer in the form that errors have at the address: a view may bring a function of its own, `refusal`.
+
+    What else is given is for the REST contract's form.
+    """
     view = request.resolver_match.func if request.resolver_match else None
     refusal: Callable[..., HttpResponse] | None = getattr(view, "refusal", None)
-    return refusal(request, status, code, detail) if refusal else error_response(status, code, detail)
+    return refusal(request, status, code, detail) if refusal else error_response(status, code, detail, **more)
 
 
 def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
@@ -69,13 +72,12 @@ def not_found(request: HttpRequest, exception: Exception | None = None) -> JsonR
     return error_response(404, "NOT_FOUND", "There is nothing at this address.")
 
 
-def server_error(request: HttpRequest) -> JsonResponse:
+def server_error(request: HttpRequest) -> HttpResponse:
     """Answer when the gateway itself failed; the log has the traceback under the same request id."""
     # Django calls it while it handles the exception
     if isinstance(outage := known(sys.exception()), GatewayUnavailable):
-        response = error_response(503, outage.code, outage.message)
+        response = refuse(request, 503, outage.code, outage.message)
         response["Retry-After"] = str(RETRY_AFTER)
         return response
-    return error_response(
-        500, "INTERNAL", "The gateway failed. Its log says why.", requestId=getattr(request, "request_id", "")
-    )
+    request_id = getattr(request, "request_id", "")
+    return refuse(request, 500, "INTERNAL", "The gateway failed. Its log says why.", requestId=request_id)

@@ -9,6 +9,7 @@ from pytest_django import Settings
 
 from orthancproxy.orthanc.calls import recording
 from orthancproxy.sandbox.orthanc import free_port
+from schema.view import GraphQLView
 from tests.logs import logged
 
 NESTED = 30_000
@@ -188,3 +189,19 @@ class TestLog:
         with logged() as lines:
             assert "errors" in post(json.dumps({"query": query}).encode()).json()
         assert [line["event"] for line in lines if line["level"] != "debug"] == ["request"]
+
+
+def test_a_failure_of_the_gateway_itself_is_told_in_the_form_of_an_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody knows one that gets past the view; a bug would."""
+
+    def fail(*_: Any) -> Any:
+        raise RuntimeError("Kim^Minsu")
+
+    monkeypatch.setattr(GraphQLView, "process_result", fail)
+
+    answer = post(b'{"query": "{ __typename }"}')
+
+    assert answer.status_code == 500
+    [error] = answer.json()["errors"]
+    assert error["extensions"] == {"code": "INTERNAL", "requestId": answer["X-Request-ID"]}
+    assert "Kim" not in answer.content.decode()
