@@ -123,13 +123,16 @@ def changed(seed: int, per_file: int) -> Iterator[Broken]:
             yield Broken(f"{kind} {name} {header.start}", new)
 
 
-def truncated(per_file: int) -> Iterator[Broken]:
-    """Every shipped file cut off at, before and behind the start of its elements; of many, at some of them."""
+def truncated(per_file: int | None = None) -> Iterator[Broken]:
+    """Every shipped file cut off at the start of its elements, within and behind their headers, and before their ends.
+
+    At all of them, or at about so many.
+    """
     for name, content in shipped().items():
         known = headers(content) if content[128:132] == b"DICM" else []
-        step = max(1, len(known) // per_file)
+        step = max(1, len(known) // per_file) if per_file else 1
         for header in known[::step]:
-            for at in (header.start - 1, header.start, header.start + 1, header.value, header.end - 1):
+            for at in sorted({header.start, header.start + 1, header.value, header.end - 1}):
                 yield Broken(f"truncated {name} {at}", content[:at])
 
 

@@ -113,6 +113,15 @@ def test_every_broken_file_has_one_result_within_a_second_and_100_megabytes() ->
     assert report.largest[0] < MEMORY, report.largest
 
 
+def test_every_file_cut_off_at_each_of_its_elements_has_one_result_within_a_second() -> None:
+    report = run(truncated())
+    print(report)  # noqa: T201
+    assert report.wrong == []
+    assert report.count > 60_000
+    assert set(report.outcomes) == {"stored", "NotDicom", "UnreadableDicom"}
+    assert report.slowest[0] < SECONDS, report.slowest
+
+
 TAKEN = {
     "as many elements as are taken",
     "items of references",
