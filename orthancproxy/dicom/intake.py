@@ -11,7 +11,7 @@ from typing import BinaryIO
 from pydicom.uid import ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
 from orthancproxy.dicom.elements import Element, Elements, Encoding
-from orthancproxy.dicom.reading import Reader, flat_elements, is_vr
+from orthancproxy.dicom.reading import Reader, is_vr, read_header
 from orthancproxy.dicom.sources import FileRange, Source, nearby, open_source, pieces, spooling
 from orthancproxy.dicom.text import Encodings, decode, encodings_of
 from orthancproxy.errors import EmptyFile, GatewayError, LimitExceeded, NotDicom, UnreadableDicom, UnsafeDicom
@@ -144,24 +144,22 @@ def _read(source: Source) -> DicomFile:
 
 def _read_meta(file: BinaryIO, size: int) -> Elements:
     """Read the file meta information, which is always in explicit VR little endian; stop at the data set."""
-
+    meta: Elements = {}
     count = 0
-
-    def stop(tag: int, vr: str | None, length: int) -> bool:
-        nonlocal count
+    start = file.tell()
+    while header := read_header(file, EXPLICIT_LITTLE):
+        tag, vr, length = header
         if tag >> 16 != 0x0002:
-            return True
+            break
         count += 1
         if count > MAX_META_ELEMENTS:
             raise LimitExceeded("There are too many data elements in the file meta information.")
         if vr is None or length > min(MAX_META, size - file.tell()):
             raise UnreadableDicom("The file meta information is malformed (PS3.10 section 7.1).")
-        return False
-
-    return {
-        int(raw.tag): Element(int(raw.tag), raw.VR, raw.value or b"")
-        for raw in flat_elements(file, EXPLICIT_LITTLE, stop)
-    }
+        meta[tag] = Element(tag, vr, file.read(length))
+        start = file.tell()
+    file.seek(start)
+    return meta
 
 
 def _transfer_syntax(declared: str, file: BinaryIO) -> tuple[str, Encoding]:

@@ -1,18 +1,15 @@
-"""From a file to its data elements.
+"""From a file to its data elements (PS3.5 section 7).
 
-pydicom reads the elements. The nesting of sequences is followed here: pydicom follows it by recursion to any depth,
-takes values that are cut off, and takes anything for an item (ADR 0008).
+pydicom would follow the nesting of sequences by recursion to any depth, take values that are cut off, and take anything
+for an item (ADR 0008).
 """
 
-from collections.abc import Callable, Iterator
-from typing import BinaryIO, cast
-
-from pydicom.dataelem import RawDataElement
-from pydicom.filereader import data_element_generator
+from typing import BinaryIO
 
 from orthancproxy.dicom.elements import (
     HEADERS,
     ITEM,
+    ITEM_END,
     KNOWN_VRS,
     LONG_VRS,
     SEQUENCE_END,
@@ -28,64 +25,13 @@ from orthancproxy.dicom.elements import (
 from orthancproxy.errors import LimitExceeded, UnreadableDicom, UnsafeDicom
 
 MAX_DEPTH = 20  # of sequences; Orthanc 1.10.1 crashes at about 50
-MAX_ELEMENTS = 100_000
+MAX_ELEMENTS = 200_000
 MAX_FRAGMENTS = 1_000_000  # of the pixels of all frames
 MAX_IN_ONE = 10_000  # elements of one data set or item: Orthanc's time grows with their square
 LONG = 4 * 1024  # bytes; longer values stay where they are
 MAX_SHORT = 32 * 1024**2  # bytes of all other values together
 PLAIN_VRS = KNOWN_VRS - {"SQ", "UN"}
-
-
-class _Gate:
-    """Says which elements of one data set or item pydicom is not to read, and counts them all.
-
-    It is called with the file before each value. `structured` is what it stopped at, and `length` its length; None
-    where there is padding.
-    """
-
-    __slots__ = ("_depth", "_encoding", "_end", "_reader", "length", "structured")
-
-    def __init__(self, reader: "Reader", encoding: Encoding, end: int, depth: int) -> None:
-        self._reader = reader
-        self._encoding = encoding
-        self._end = end
-        self._depth = depth
-        self.structured: Element | None = None
-        self.length = 0
-
-    def __call__(self, tag: int, vr: str | None, length: int) -> bool:
-        # pydicom's tags compare slowly
-        tag = int(tag)
-        if not tag and not self._depth:
-            # padding, as far as it is zero
-            return True
-        undefined = length == UNDEFINED
-        if not undefined and length > self._end - self._reader.file.tell():
-            raise UnreadableDicom("The file breaks off within a data element, or one is longer than what it is in.")
-        if vr in PLAIN_VRS and tag != SPECIFIC_CHARACTER_SET and not undefined:
-            self._reader.count(length)
-            return False
-        return self._is_ours(tag, vr, length)
-
-    def _is_ours(self, tag: int, vr: str | None, length: int) -> bool:
-        if tag == SPECIFIC_CHARACTER_SET and length > LONG:
-            raise UnreadableDicom("The SpecificCharacterSet is too long.")
-        items = length == UNDEFINED or vr == "SQ" or (vr in (None, "UN") and self._is_known_sequence(tag, vr))
-        self._reader.count(0 if items else length)
-        # of the character set, pydicom would quote what it does not know
-        if items or tag == SPECIFIC_CHARACTER_SET:
-            self.structured, self.length = Element(tag, vr, b"", length == UNDEFINED), length
-            return True
-        return False
-
-    def _is_known_sequence(self, tag: int, vr: str | None) -> bool:
-        """Whether the dictionary calls an element a sequence; one whose VR was lost (UN) must have items too."""
-        if known_vr(tag) != "SQ" or vr is None:
-            return known_vr(tag) == "SQ"
-        file = self._reader.file
-        start = file.read(4)
-        file.seek(-len(start), 1)
-        return start == HEADERS[self._encoding.little].plain.pack(ITEM >> 16, ITEM & 0xFFFF, 0)[:4]
+_VRS = {vr.encode(): vr for vr in KNOWN_VRS}
 
 
 class Reader:
@@ -114,32 +60,47 @@ class Reader:
         """The elements up to an offset, or to the delimiter of their item."""
         file = self.file
         elements: Elements = {}
-        gate = _Gate(self, encoding, end, depth)
+        has_delimiter = False
         position = file.tell()
-        while position < end:
-            gate.structured = None
-            for raw in flat_elements(file, encoding, gate):
-                tag = int(raw.tag)
-                elements[tag] = Element(tag, raw.VR, _value(raw))
-                position = raw.value_tell + raw.length
-                if position >= end:
-                    break
-            structured = gate.structured
-            if structured is None:
+        while position < end and (header := read_header(file, encoding)):
+            tag, vr, length = header
+            if tag == ITEM_END:
+                has_delimiter = file.tell() - position == 8
                 break
-            # pydicom went back to the header of the element
-            header = 8 if structured.vr is None or structured.vr not in LONG_VRS else 12
-            file.seek(header, 1)
-            self._read_structured(structured, encoding, gate.length, end, depth)
-            elements[structured.tag] = structured
-            position = file.tell()
+            if not tag and not depth:
+                # padding, as far as it is zero
+                break
+            start = file.tell()
+            if length > end - start and length != UNDEFINED:
+                raise UnreadableDicom("The file breaks off within a data element, or one is longer than what it is in.")
+            if tag == SPECIFIC_CHARACTER_SET and length > LONG:
+                raise UnreadableDicom("The SpecificCharacterSet is too long.")
+            if length == UNDEFINED or (vr not in PLAIN_VRS and self._has_items(tag, vr, encoding)):
+                elements[tag] = self._read_structured(tag, vr, length, encoding, end, depth)
+                position = file.tell()
+                continue
+            self.count(length)
+            position = start + length
+            if length > LONG:
+                elements[tag] = Element(tag, vr, Range(start, length))
+                file.seek(position)
+            else:
+                elements[tag] = Element(tag, vr, file.read(length))
         if len(elements) > MAX_IN_ONE:
             raise LimitExceeded(f"There are more than {MAX_IN_ONE} data elements in one data set or item.")
-        # pydicom ends behind a delimiter, before what the gate did not let through, or where no header is left
-        has_delimiter = file.tell() - position == 8
         if delimited != has_delimiter or not (delimited or self._is_at_end(position, end, depth)):
             raise UnreadableDicom("The file breaks off within a data element, or an item does not end where it has to.")
         return elements
+
+    def _has_items(self, tag: int, vr: str | None, encoding: Encoding) -> bool:
+        """Whether an element of no plain VR is a sequence; one whose VR was lost (UN) must have items too."""
+        if vr not in (None, "UN"):
+            return vr == "SQ"
+        if vr is None or known_vr(tag) != "SQ":
+            return known_vr(tag) == "SQ"
+        start = self.file.read(4)
+        self.file.seek(-len(start), 1)
+        return start == HEADERS[encoding.little].plain.pack(ITEM >> 16, ITEM & 0xFFFF, 0)[:4]
 
     @property
     def weight(self) -> int:
@@ -164,29 +125,29 @@ class Reader:
                 return False
         return True
 
-    def _read_structured(self, element: Element, encoding: Encoding, length: int, end: int, depth: int) -> None:
-        """Read a value that pydicom is not to read: items of a sequence, fragments, the character set."""
+    def _read_structured(
+        self, tag: int, vr: str | None, length: int, encoding: Encoding, end: int, depth: int
+    ) -> Element:
+        """Read the items of a sequence, or go over fragments."""
+        self.count(0)
         start = self.file.tell()
-        if element.tag == SPECIFIC_CHARACTER_SET and not element.undefined:
-            # pydicom would quote it in a warning
-            element.value = self.file.read(length)
-        elif element.vr in SEQUENCE_VRS or (element.vr is None and self._is_sequence(element, encoding)):
+        undefined = length == UNDEFINED
+        if vr in SEQUENCE_VRS or (vr is None and self._is_sequence(tag, encoding)):
             if depth == MAX_DEPTH:
                 raise UnsafeDicom(f"Sequences are nested more than {MAX_DEPTH} deep.")
-            end = end if element.undefined else start + length
-            element.value = self._read_items(encoding, end, depth + 1, delimited=element.undefined)
-        else:
-            self._skip_fragments(encoding, end)
-            element.value = Range(start, self.file.tell() - start)
+            items_end = end if undefined else start + length
+            return Element(tag, vr, self._read_items(encoding, items_end, depth + 1, delimited=undefined), undefined)
+        self._skip_fragments(encoding, end)
+        return Element(tag, vr, Range(start, self.file.tell() - start), undefined)
 
-    def _is_sequence(self, element: Element, encoding: Encoding) -> bool:
-        vr = known_vr(element.tag)
+    def _is_sequence(self, tag: int, encoding: Encoding) -> bool:
+        vr = known_vr(tag)
         if vr in ("SQ", "OB", "OW"):
             return vr == "SQ"
         # private: a sequence when it consists of items
-        tag, _ = self._item_header(encoding)
+        first, _ = self._item_header(encoding)
         self.file.seek(-8, 1)
-        return tag == ITEM
+        return first == ITEM
 
     def _read_items(self, encoding: Encoding, end: int, depth: int, *, delimited: bool) -> list[Elements]:
         items: list[Elements] = []
@@ -234,22 +195,32 @@ class Reader:
         return group << 16 | number, length
 
 
-def flat_elements(
-    file: BinaryIO, encoding: Encoding, stop: Callable[[int, str | None, int], bool]
-) -> Iterator[RawDataElement]:
-    """The elements from where a file stands, read by pydicom, as long as they have a length and no items.
+def read_header(file: BinaryIO, encoding: Encoding) -> tuple[int, str | None, int] | None:
+    """Read an element's header: tag, VR, and the length of its value; None where there is none any more.
 
-    `stop` takes tag, VR and length of each; where it returns True, the file stands before that element. Values longer
-    than LONG are left out.
+    Of an unknown VR, the length is of two bytes. Where there can't be any, the header is one of implicit VR, to which
+    some change within a file.
     """
-    generator = data_element_generator(file, encoding.implicit, encoding.little, stop, LONG)
-    return cast("Iterator[RawDataElement]", generator)
-
-
-def _value(raw: RawDataElement) -> bytes | Range:
-    if raw.value is None and raw.length:
-        return Range(raw.value_tell, raw.length)
-    return raw.value or b""
+    head = file.read(8)
+    if len(head) < 8:
+        return None
+    headers = HEADERS[encoding.little]
+    if encoding.implicit:
+        group, number, length = headers.plain.unpack(head)
+        return group << 16 | number, None, length
+    group, number, code, length = headers.short.unpack(head)
+    vr = _VRS.get(code)
+    if vr is None:
+        if not b"AA" <= code <= b"ZZ":
+            group, number, length = headers.plain.unpack(head)
+            return group << 16 | number, None, length
+        vr = code.decode("latin-1")
+    elif vr in LONG_VRS:
+        rest = file.read(4)
+        if len(rest) < 4:
+            raise UnreadableDicom("The file breaks off within a data element.")
+        length = int.from_bytes(rest, "little" if encoding.little else "big")
+    return group << 16 | number, vr, length
 
 
 def is_vr(text: bytes) -> bool:

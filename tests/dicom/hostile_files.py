@@ -42,7 +42,7 @@ ESCAPED = (
     b"\x1b$)A\xb0\xa1\x1b(",
     b"\x1b-\xff",
 )
-MANY = 190_000
+MANY = 290_000
 MEGABYTE = 1024**2
 
 
@@ -184,12 +184,12 @@ FRAME = EXPLICIT.sequence(0x00209113, EXPLICIT.element(0x00200032, "DS", b"1\\2\
 COSTLY: Mapping[str, Callable[[], bytes]] = {
     "tiny elements": lambda: _with({PRIVATE: _tiny(MANY)}),
     "tiny elements in items": lambda: _items(20, _tiny(MANY // 20)),
-    "as many elements as are taken": lambda: _items(9, _tiny(9_900)),
+    "as many elements as are taken": lambda: _items(19, _tiny(9_900)),
     "one element again and again": lambda: _with({PRIVATE: EXPLICIT.header(PRIVATE, "LO", 0) * MANY}),
     "empty items": lambda: _items(MANY, b""),
-    "items of references": lambda: _items(33_000, EXPLICIT.element(0x00081155, "UI", b"1.2.3")),
-    "items without lengths": lambda: _items(45_000, EXPLICIT.us(0x00200013, 1), defined=False),
-    "enhanced multi-frame": lambda: _items(19_000, FRAME),
+    "items of references": lambda: _items(66_000, EXPLICIT.element(0x00081155, "UI", b"1.2.3")),
+    "items without lengths": lambda: _items(90_000, EXPLICIT.us(0x00200013, 1), defined=False),
+    "enhanced multi-frame": lambda: _items(38_000, FRAME),
     "escapes alone": lambda: _escapes(b"\\ISO 2022 IR 87", b"\x1b"),
     "escapes": lambda: _escapes(b"\\ISO 2022 IR 58", b"\x1b$)A\xb0"),
     "unknown escapes": lambda: _escapes(b"\\ISO 2022 IR 999", b"\x1b$B"),
