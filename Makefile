@@ -3,7 +3,7 @@
 MAKEFLAGS += --no-print-directory
 PYTHON := .venv/bin/python
 # on all cores; a module's tests stay together, since they share their servers
-PYTEST := $(PYTHON) -m pytest --numprocesses auto --dist loadfile
+PYTEST := $(PYTHON) -m pytest --numprocesses auto --dist loadfile --no-loadscope-reorder
 WEB := orthancproxy/static/orthancproxy/.graphiql-built
 # what the tests use besides Orthanc: a command, and the Debian packages that bring it
 TEST_TOOLS := /usr/bin/chromium=chromium,fonts-noto-cjk dcmftest=dcmtk dciodvfy=dicom3tools

@@ -30,7 +30,7 @@ from tests.upload.sending import (
     slices,
 )
 
-pytestmark = pytest.mark.live
+pytestmark = [pytest.mark.live, pytest.mark.long]
 
 MEGABYTE = 1024 * 1024
 FILE = 50 * MEGABYTE

@@ -7,7 +7,7 @@ import pytest
 
 from benchmarks.soak.soaking import SEED, soak
 
-pytestmark = pytest.mark.live
+pytestmark = [pytest.mark.live, pytest.mark.long]
 
 # the same again on another Orthanc needs no minute
 SECONDS = 20.0 if "ORTHANC_ROOT" in os.environ else 60.0

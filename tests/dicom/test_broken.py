@@ -23,7 +23,7 @@ from tests.dicom.encoding import EXPLICIT, part10
 from tests.dicom.hostile_files import COSTLY, built
 from tests.dicom.targets import NEW_INSTANCE, reread, result, rewritten, target
 
-pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")
+pytestmark = [pytest.mark.long, pytest.mark.filterwarnings("ignore::UserWarning")]
 
 
 @pytest.fixture(autouse=True)

@@ -20,7 +20,7 @@ from tests.faults.truth import check_typed
 from tests.tcp_proxy import WELL, TCPFault, TCPProxy
 from tests.upload.sending import REST, TRANSPORTS, File, found, slices
 
-pytestmark = pytest.mark.live
+pytestmark = [pytest.mark.live, pytest.mark.long]
 
 UNFINISHED = "{ auditEvents(filters: {isUnfinished: true}) { results { requestId event counts } } }"
 STATE = "{ uploads { results { uploadKey state uploaded } } }"

@@ -10,7 +10,7 @@ from tests.faults.truth import check_archive, check_audit, check_typed
 from tests.tcp_proxy import WELL, TCPFault, TCPProxy
 from tests.upload.sending import REST
 
-pytestmark = pytest.mark.live
+pytestmark = [pytest.mark.live, pytest.mark.long]
 
 ARCHIVE = {"ARCHIVE_UNAVAILABLE", "ARCHIVE_ERROR"}
 HARMLESS = {

@@ -18,7 +18,7 @@ from tests.faults.truth import check_archive, check_audit, check_typed
 from tests.tcp_proxy import WELL, TCPFault, TCPProxy
 from tests.upload.sending import REST, GraphQL, Transport, slices
 
-pytestmark = pytest.mark.live
+pytestmark = [pytest.mark.live, pytest.mark.long]
 
 UNAVAILABLE = {"ARCHIVE_UNAVAILABLE"}
 

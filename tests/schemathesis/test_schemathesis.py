@@ -18,7 +18,7 @@ from orthancproxy.sandbox.gateway import CHECKOUT, LocalGateway, serving
 from orthancproxy.sandbox.orthanc import INDEXED_INSTANCE_TAGS, LocalOrthanc
 from tests.corpus import ROOT, hierarchy, load
 
-pytestmark = pytest.mark.live
+pytestmark = [pytest.mark.live, pytest.mark.long]
 
 HERE = Path(__file__).parent
 SEED = 20260111

@@ -23,7 +23,7 @@ from tests.dicom.comparison import REWRITTEN
 from tests.dicom.hostile_files import built
 from tests.upload.sending import REST, File, Outcome, count_instances
 
-pytestmark = [pytest.mark.live, pytest.mark.filterwarnings("ignore::UserWarning")]
+pytestmark = [pytest.mark.live, pytest.mark.long, pytest.mark.filterwarnings("ignore::UserWarning")]
 
 SEED = 6
 CHANGED = 600  # of those of the corpus
