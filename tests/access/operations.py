@@ -252,8 +252,8 @@ def _routes() -> Iterator[tuple[str, Operation]]:
             method,
             "instances",
             "instances?series_id={series}",
-            {"patients": 1, "studies": 1, "series": 1, "instances": 2},
-            subjects=OF_STUDY | OF_PATIENT,
+            {"series": 1, "instances": 2},
+            subjects=OF_STUDY,
             levels=("series",),
         )
         for level, what, subjects in (
