@@ -16,7 +16,7 @@ ifeq ($(wildcard /usr/lib/postgresql/*/bin/initdb),)
 TEST_TOOLS += /no-initdb=postgresql
 endif
 # what tests run on Node: an identity provider, and the audits of GraphQL over HTTP
-NODE_TESTS := tests/identity tests/graphql/audits
+NODE_TESTS := tests/identity tests/schema/audits
 WEB_SOURCES := $(shell find orthancproxy/web -name node_modules -prune -o -type f -print)
 
 .PHONY: help run test test-matrix bench soak check sdl web lock clean
@@ -54,12 +54,12 @@ check: .venv/.synced ## Lint, types, import contracts, migrations, the committed
 	.venv/bin/mypy
 	.venv/bin/lint-imports
 	$(PYTHON) manage.py makemigrations --check --dry-run
-	$(PYTHON) manage.py export_schema schema | diff -u schema/schema.graphql -
+	$(PYTHON) manage.py export_schema orthancproxy.schema | diff -u schema/schema.graphql -
 	dev/lint-docker
 	dev/lock --check
 
 sdl: .venv/.synced ## Write schema/schema.graphql from the code
-	$(PYTHON) manage.py export_schema schema > .schema.graphql && mv .schema.graphql schema/schema.graphql
+	$(PYTHON) manage.py export_schema orthancproxy.schema > .schema.graphql && mv .schema.graphql schema/schema.graphql
 
 web: $(WEB) ## Build the GraphiQL page, with Node from PyPI where there is none or an old one
 

@@ -21,9 +21,10 @@ from knox.models import AuthToken
 from orthancproxy.access.actions import Action
 from orthancproxy.access.authentication import record
 from orthancproxy.access.callers import Authentication, Caller, caller_of_user
-from orthancproxy.audit_messages import event_code
-from orthancproxy.models import AccessScope, AuditEvent
-from orthancproxy.resolvers.auditing import visible_events
+from orthancproxy.access.models import AccessScope
+from orthancproxy.audit.dicom_messages import event_code
+from orthancproxy.audit.models import AuditEvent
+from orthancproxy.resolvers.audit import visible_events
 
 if TYPE_CHECKING:
     _Scopes = admin.TabularInline[AccessScope, Group]

@@ -15,7 +15,7 @@ from orthancproxy.access.actions import Action
 from orthancproxy.conf import SETTINGS, Kind, conf
 from orthancproxy.dicom.values import long_string
 from orthancproxy.errors import InvalidRequest
-from orthancproxy.observability import LOG_FORMATS
+from orthancproxy.logs import LOG_FORMATS
 
 TYPES: dict[Kind, tuple[type, ...]] = {
     "text": (str,),

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from django.urls import URLPattern, path, re_path
 
-from orthancproxy.rest import deletion, documentation, images, upload, views
+from orthancproxy.rest import deletion, documentation, downloads, upload, views
 
 app_name = "orthanc"
 
@@ -20,13 +20,13 @@ urlpatterns = [
     *route("studies", views.StudiesView, "studies"),
     *route("series", views.SeriesView, "series"),
     *route("instances", views.InstancesView, "instances"),
-    *route("instances/<str:orthanc_id>/file", images.InstanceFileView, "instance-file"),
-    *route("instances/<str:orthanc_id>/preview", images.PreviewView, "instance-preview"),
-    *route("instances/<str:orthanc_id>/thumbnail", images.ThumbnailView, "instance-thumbnail"),
-    *route("series/<str:orthanc_id>/thumbnail", images.SeriesThumbnailView, "series-thumbnail"),
-    *route("patients/<str:orthanc_id>/archive", images.PatientArchiveView, "patient-archive"),
-    *route("studies/<str:orthanc_id>/archive", images.StudyArchiveView, "study-archive"),
-    *route("series/<str:orthanc_id>/archive", images.SeriesArchiveView, "series-archive"),
+    *route("instances/<str:orthanc_id>/file", downloads.InstanceFileView, "instance-file"),
+    *route("instances/<str:orthanc_id>/preview", downloads.PreviewView, "instance-preview"),
+    *route("instances/<str:orthanc_id>/thumbnail", downloads.ThumbnailView, "instance-thumbnail"),
+    *route("series/<str:orthanc_id>/thumbnail", downloads.SeriesThumbnailView, "series-thumbnail"),
+    *route("patients/<str:orthanc_id>/archive", downloads.PatientArchiveView, "patient-archive"),
+    *route("studies/<str:orthanc_id>/archive", downloads.StudyArchiveView, "study-archive"),
+    *route("series/<str:orthanc_id>/archive", downloads.SeriesArchiveView, "series-archive"),
     *route("patients/<str:orthanc_id>", deletion.PatientView, "patient"),
     *route("studies/<str:orthanc_id>", deletion.StudyView, "study"),
     *route("series/<str:orthanc_id>", deletion.OneSeriesView, "one-series"),

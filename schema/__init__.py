@@ -7,11 +7,11 @@ from graphql import GraphQLError
 from strawberry.schema.config import StrawberryConfig
 from strawberry.types import ExecutionContext
 
-from schema.execution import CompiledExecutor
-from schema.limits import QueryLimits, has_introspection
-from schema.mutations import Mutation
-from schema.queries import Query
-from schema.types import Instance, Patient, Series, Study
+from orthancproxy.schema.execution import CompiledExecutor
+from orthancproxy.schema.limits import QueryLimits, has_introspection
+from orthancproxy.schema.mutations import Mutation
+from orthancproxy.schema.queries import Query
+from orthancproxy.schema.types import Instance, Patient, Series, Study
 
 
 class GatewaySchema(strawberry.Schema):

@@ -15,13 +15,13 @@ from strawberry_django.optimizer import OptimizerConfig, optimize
 from strawberry_django.ordering import Ordering, apply_ordering
 from strawberry_django.pagination import OffsetPaginated, OffsetPaginationInput
 
-from orthancproxy.audit_messages import event_code
+from orthancproxy.audit.dicom_messages import event_code
+from orthancproxy.audit.models import AuditEvent as Event
+from orthancproxy.audit.models import AuditSubject as Subject
 from orthancproxy.errors import InvalidRequest
-from orthancproxy.models import AuditEvent as Event
-from orthancproxy.models import AuditSubject as Subject
-from orthancproxy.resolvers.auditing import get_audit_events
-from schema.context import Info, gateway
-from schema.descriptions import describe_enum, describe_filter
+from orthancproxy.resolvers.audit import get_audit_events
+from orthancproxy.schema.context import Info, gateway
+from orthancproxy.schema.descriptions import describe_enum, describe_filter
 
 # databases refuse to look for it
 UNSPEAKABLE = re.compile("[\x00\ud800-\udfff]")

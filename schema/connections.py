@@ -8,7 +8,7 @@ import strawberry
 from strawberry.relay import PageInfo, to_base64
 
 from orthancproxy.archive import records
-from schema.context import Info
+from orthancproxy.schema.context import Info
 
 NodeType = TypeVar("NodeType")
 
@@ -84,7 +84,7 @@ class Connection(Generic[NodeType]):
 
 
 def shown(record: records.Resource, names: Mapping[str, str]) -> records.Resource:
-    """A record of a page as one place of the answer shows it: with its own links, under its own names."""
+    """A record of a page as one place of the answer shows it: with its own related, under its own names."""
     if not names:
         return record
-    return replace(record, links={name: record.links[planned] for name, planned in names.items()})
+    return replace(record, related={name: record.related[planned] for name, planned in names.items()})

@@ -8,7 +8,7 @@ from django.http import HttpRequest, HttpResponse
 
 from orthancproxy.access.authentication import authenticate, author
 from orthancproxy.resolvers.context import RequestContext
-from schema.links import Links
+from orthancproxy.schema.urls import ResourceUrls
 
 
 @dataclass(frozen=True)
@@ -30,9 +30,9 @@ class GraphQLContext:
             gateway.deadline.bring_forward()
 
     @cached_property
-    def links(self) -> Links:
+    def urls(self) -> ResourceUrls:
         """Where its URLs point."""
-        return Links.of(self.request, self.gateway)
+        return ResourceUrls.of(self.request, self.gateway)
 
 
 Info = strawberry.Info[GraphQLContext, None]

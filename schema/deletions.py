@@ -8,10 +8,10 @@ from strawberry.relay import to_base64
 from orthancproxy.archive.levels import Level
 from orthancproxy.resolvers import deletion
 from orthancproxy.resolvers.hierarchy import get_after_change, get_by_orthanc_id
-from schema.context import Info, gateway
-from schema.descriptions import describe_enum
-from schema.selection import Selection
-from schema.types import Node
+from orthancproxy.schema.context import Info, gateway
+from orthancproxy.schema.descriptions import describe_enum
+from orthancproxy.schema.selection import Selection
+from orthancproxy.schema.types import Node
 
 LEVELS = {
     Level.PATIENT: "A patient.",

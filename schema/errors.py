@@ -6,8 +6,8 @@ from typing import Any
 from graphql import GraphQLError
 
 from orthancproxy import errors
-from orthancproxy.observability import log_archive_failure
-from orthancproxy.outages import known
+from orthancproxy.database import as_gateway_error
+from orthancproxy.logs import log_archive_failure
 
 logger = logging.getLogger("orthancproxy.graphql")
 
@@ -23,7 +23,7 @@ def original(error: GraphQLError | None) -> BaseException | None:
 def shown(error: GraphQLError, request_id: str) -> dict[str, Any]:
     """An error as the answer has it, with `extensions.code` and the request id by which the log knows it."""
     cause = original(error)
-    match known(cause) or cause:
+    match as_gateway_error(cause) or cause:
         case errors.GatewayError() as expected:
             message, code = expected.message, expected.code
             log_archive_failure(expected, code)

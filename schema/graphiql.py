@@ -8,7 +8,7 @@ from django.shortcuts import render
 from django.urls import NoReverseMatch, reverse
 from django.utils.cache import add_never_cache_headers
 
-from orthancproxy.content_security import policy
+from orthancproxy.http.content_security import policy
 
 BUNDLE = "orthancproxy/graphiql/graphiql.js"
 CONTENT_SECURITY_POLICY = policy(

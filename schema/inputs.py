@@ -6,7 +6,7 @@ from typing import Literal, Protocol
 
 import strawberry
 
-from orthancproxy.archive.matching import either
+from orthancproxy.archive.matching import any_of
 from orthancproxy.archive.plan import Filter, LabelMatch, Order
 from orthancproxy.errors import InvalidRequest
 
@@ -79,7 +79,7 @@ def filter_of(given: LevelFilter | None) -> Filter:
             case []:
                 nothing = True
             case list():
-                matches.append((keyword, either([str(one) for one in value])))
+                matches.append((keyword, any_of([str(one) for one in value])))
     matches += [(tag.keyword, tag.value) for tag in given.tags or ()]
     return Filter(tuple(matches), given.labels.match() if given.labels else LabelMatch(), nothing)
 

@@ -58,7 +58,7 @@ class Limits:
     introspection: bool
 
     @classmethod
-    def in_force(cls) -> "Limits":
+    def from_settings(cls) -> "Limits":
         """What the settings say now."""
         return cls(
             tokens=conf.ORTHANC_MAX_QUERY_TOKENS,
@@ -81,7 +81,7 @@ class QueryLimits(SchemaExtension):
     def on_parse(self) -> Iterator[None]:
         """Parse; what validation finds is told when it is its turn."""
         context = self.execution_context
-        query, limits = context.query or "", Limits.in_force()
+        query, limits = context.query or "", Limits.from_settings()
         checked = _remembered if len(query) <= REMEMBERED_LENGTH else _checked
         context.graphql_document, self._errors = checked(context.schema._schema, query, limits)
         yield

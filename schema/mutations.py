@@ -6,14 +6,14 @@ import strawberry
 
 from orthancproxy.archive.levels import Level
 from orthancproxy.errors import InvalidRequest
-from orthancproxy.multipart import ReceivedFile
+from orthancproxy.http.multipart import ReceivedFile
 from orthancproxy.resolvers import upload
 from orthancproxy.resolvers.context import RequestContext
 from orthancproxy.resolvers.deletion import delete
-from orthancproxy.resolvers.entries import SentFile
-from schema.context import Info, gateway
-from schema.deletions import DeletePayload
-from schema.uploads import UploadInput, UploadPayload
+from orthancproxy.schema.context import Info, gateway
+from orthancproxy.schema.deletions import DeletePayload
+from orthancproxy.schema.uploads import UploadInput, UploadPayload
+from orthancproxy.uploads.files import SentFile
 
 OrthancId = Annotated[strawberry.ID, strawberry.argument(description="Orthanc's id.")]
 DryRun = Annotated[bool | None, strawberry.argument(description="Tell what would be deleted, and delete nothing.")]

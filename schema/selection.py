@@ -20,8 +20,8 @@ from orthancproxy.archive.levels import Level
 from orthancproxy.archive.plan import LevelPlan, Needs
 from orthancproxy.archive.records import RECORDS, Attribute
 from orthancproxy.errors import InvalidRequest
-from schema.context import Info
-from schema.inputs import filter_of, order_of
+from orthancproxy.schema.context import Info
+from orthancproxy.schema.inputs import filter_of, order_of
 
 MAX_OFFSET = 2**31 - 1
 
@@ -45,7 +45,7 @@ class Selection:
         schema = info.schema
         assert isinstance(schema, Schema)  # noqa: S101 - tells mypy, and nothing else is ever built
         self._strawberry = schema
-        self._links = info.context.links
+        self._urls = info.context.urls
         self._raw = raw
         self._fragments = {name: FragmentDetails(fragment) for name, fragment in raw.fragments.items()}
         # coerced already; where a value came from matters only for defaults of fragment variables
@@ -57,10 +57,10 @@ class Selection:
         return self._level_plan(level, self._root)
 
     def connection(self, level: Level) -> tuple[LevelPlan, Mapping[str, Mapping[str, str]]]:
-        """The plan for a root field that gives a connection; and for each place in it that shows records, its links.
+        """The plan for a root field that gives a connection; and for each place in it that shows records, its related.
 
         A query may show the page's records in several places (`nodes`, `edges { node }`, aliases of them), each with
-        selections of its own. The plan has the links of all, under names of their own; the second value says, by the
+        selections of its own. The plan has the related of all, under names of their own; the second value says, by the
         path of the place, which name of the answer is which name of the plan.
         """
         connection = get_named_type(self._raw.return_type)
@@ -79,29 +79,33 @@ class Selection:
             elif field.python_name == "total_count":
                 total = True
         plans = {place: self._level_plan(level, details) for place, details in places.items()}
-        names = {place: {name: f"{place}:{name}" for name in plan.links} for place, plan in plans.items()}
-        links = {names[place][name]: linked for place, plan in plans.items() for name, linked in plan.links.items()}
+        names = {place: {name: f"{place}:{name}" for name in plan.related} for place, plan in plans.items()}
+        related = {
+            names[place][name]: related_plan
+            for place, plan in plans.items()
+            for name, related_plan in plan.related.items()
+        }
         needs = reduce(or_, (plan.needs for plan in plans.values()), Needs())
-        return LevelPlan(level=level, needs=needs, total=total, links=links), names
+        return LevelPlan(level=level, needs=needs, total=total, related=related), names
 
     def _level_plan(
         self, level: Level, details: Sequence[FieldDetails], arguments: Mapping[str, Any] | None = None
     ) -> LevelPlan:
         arguments = arguments or {}
         needs = Needs()
-        links = {}
+        related = {}
         record = RECORDS[level]
         object_type = self._raw.schema.type_map[level.value]
         for name, field, inner in self._fields(object_type, details):
             if field.python_name.endswith("_url"):
-                self._links.check(f"{level.value}.{inner[0].node.name.value}")
+                self._urls.check(f"{level.value}.{inner[0].node.name.value}")
             attribute = getattr(record, field.python_name, None)
             if isinstance(attribute, Attribute):
                 needs |= attribute.needs
             elif field.python_name in ("tag", "tags"):
                 needs |= Needs(tags=_keywords(level, self._arguments(object_type, inner)))
-            elif linked := _linked_level(level, field.python_name):
-                links[name] = self._level_plan(linked, inner, self._arguments(object_type, inner))
+            elif related_plan := _linked_level(level, field.python_name):
+                related[name] = self._level_plan(related_plan, inner, self._arguments(object_type, inner))
         return LevelPlan(
             level=level,
             needs=needs,
@@ -109,7 +113,7 @@ class Selection:
             order=order_of(arguments.get("order_by")),
             first=_not_negative("first", arguments.get("first")),
             offset=_not_negative("offset", arguments.get("offset")) or 0,
-            links=links,
+            related=related,
         )
 
     def _fields(

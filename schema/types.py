@@ -14,16 +14,9 @@ from strawberry.scalars import JSON
 from orthancproxy.archive import records
 from orthancproxy.archive.keywords import MAIN_DICOM_TAGS
 from orthancproxy.archive.values import PersonName as PersonNameValue
-from schema.context import Info
-from schema.execution import PLAIN
-from schema.inputs import (
-    InstanceFilter,
-    InstanceOrder,
-    SeriesFilter,
-    SeriesOrder,
-    StudyFilter,
-    StudyOrder,
-)
+from orthancproxy.schema.context import Info
+from orthancproxy.schema.execution import PLAIN
+from orthancproxy.schema.inputs import InstanceFilter, InstanceOrder, SeriesFilter, SeriesOrder, StudyFilter, StudyOrder
 
 FILTER = strawberry.argument(description="Only those that match.")
 ORDER = strawberry.argument(description="The keys to order by, the most important one first.")
@@ -48,7 +41,7 @@ def _id(root: strawberry.Parent[records.Resource]) -> strawberry.ID:
 
 def _linked(root: Any, info: Info) -> Any:
     """What the plan fetched for this field, under the name that the answer gives it."""
-    return root.links[info.path.key]
+    return root.related[info.path.key]
 
 
 def _tag(root: strawberry.Parent[records.Resource], keyword: Keyword) -> str | None:
@@ -66,7 +59,7 @@ def _tags(root: strawberry.Parent[records.Resource], keywords: Keywords = None) 
 
 
 def _archive_url(root: strawberry.Parent[records.Resource], info: Info) -> str:
-    return info.context.links.to(root, "archive")
+    return info.context.urls.to(root, "archive")
 
 
 @strawberry.interface(description="Anything with a Relay global id.")
@@ -238,7 +231,7 @@ class Series(Node):
     @strawberry.field(description="A small picture of its middle instance.", metadata=PLAIN)
     def thumbnail_url(root: strawberry.Parent[records.Series], info: Info) -> str:  # noqa: N805
         """Make the URL; the route finds the middle instance."""
-        return info.context.links.to(root, "thumbnail")
+        return info.context.urls.to(root, "thumbnail")
 
     @classmethod
     def is_type_of(cls, value: object, _info: object) -> bool:
@@ -282,7 +275,7 @@ class Instance(Node):
     @strawberry.field(description="The DICOM file (PS3.10); also what a `wadouri:` image loader takes.", metadata=PLAIN)
     def file_url(root: strawberry.Parent[records.Instance], info: Info) -> str:  # noqa: N805
         """Make the URL."""
-        return info.context.links.to(root, "file")
+        return info.context.urls.to(root, "file")
 
     @strawberry.field(description="One frame as PNG, with the file's own windowing.", metadata=PLAIN)
     def preview_url(
@@ -291,12 +284,12 @@ class Instance(Node):
         frame: Annotated[int | None, strawberry.argument(description="Counted from 0.")] = 0,
     ) -> str:
         """Make the URL."""
-        return info.context.links.to(root, "preview") + (f"?frame={frame}" if frame else "")
+        return info.context.urls.to(root, "preview") + (f"?frame={frame}" if frame else "")
 
     @strawberry.field(description="A small picture of the first frame.", metadata=PLAIN)
     def thumbnail_url(root: strawberry.Parent[records.Instance], info: Info) -> str:  # noqa: N805
         """Make the URL."""
-        return info.context.links.to(root, "thumbnail")
+        return info.context.urls.to(root, "thumbnail")
 
     @classmethod
     def is_type_of(cls, value: object, _info: object) -> bool:

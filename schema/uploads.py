@@ -8,14 +8,14 @@ import strawberry_django
 from strawberry.file_uploads import Upload
 
 from orthancproxy.archive.levels import Level
-from orthancproxy.models import UploadBatch as Batch
 from orthancproxy.resolvers import upload
-from orthancproxy.resolvers.entries import UploadErrorCode
 from orthancproxy.resolvers.hierarchy import get_after_change
-from schema.context import Info, gateway
-from schema.descriptions import describe_enum
-from schema.selection import Selection
-from schema.types import Study
+from orthancproxy.schema.context import Info, gateway
+from orthancproxy.schema.descriptions import describe_enum
+from orthancproxy.schema.selection import Selection
+from orthancproxy.schema.types import Study
+from orthancproxy.uploads.files import UploadErrorCode
+from orthancproxy.uploads.models import UploadBatch as Batch
 
 ERROR_CODES = {
     UploadErrorCode.NOT_DICOM: "It is a file of another kind.",
@@ -61,7 +61,7 @@ class UploadInput:
 
 @strawberry.type(description="A file that was not stored.")
 class FailedFile:
-    """`orthancproxy.resolvers.entries.FailedFile`."""
+    """`orthancproxy.uploads.files.FailedFile`."""
 
     index: int = strawberry.field(description="Its position in `files`, or that of the ZIP archive that it was in.")
     name: str = strawberry.field(description="Its name as it was sent, or its name in the ZIP archive.")

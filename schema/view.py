@@ -24,19 +24,19 @@ from strawberry.http import GraphQLHTTPResponse, GraphQLRequestData
 from strawberry.http.sync_base_view import SyncBaseHTTPView
 from strawberry.types import ExecutionResult
 
-from orthancproxy.error_responses import CHALLENGE, RETRY_AFTER, bad_request
+from orthancproxy.database import DATABASE_ERRORS, as_gateway_error
 from orthancproxy.errors import GatewayError, InvalidRequest, LimitExceeded, NotAuthenticated, PermissionDenied
-from orthancproxy.multipart import receive
-from orthancproxy.negotiation import preferred
-from orthancproxy.observability import log_archive_failure
-from orthancproxy.outages import DATABASE, known
-from orthancproxy.resolvers.operations import conclude
-from orthancproxy.resolvers.upload import admit
-from schema import schema
-from schema.context import GraphQLContext
-from schema.errors import original, shown
-from schema.graphiql import page
-from schema.threads import RESOLVERS, UPLOADS, in_thread
+from orthancproxy.http.error_responses import CHALLENGE, RETRY_AFTER, bad_request
+from orthancproxy.http.multipart import receive
+from orthancproxy.http.negotiation import preferred
+from orthancproxy.logs import log_archive_failure
+from orthancproxy.resolvers.operations import write_audit
+from orthancproxy.resolvers.upload import require_upload_permission
+from orthancproxy.schema import schema
+from orthancproxy.schema.context import GraphQLContext
+from orthancproxy.schema.errors import original, shown
+from orthancproxy.schema.graphiql import page
+from orthancproxy.threads import RESOLVERS, UPLOADS, in_thread
 
 # where both are as welcome, as to `*/*`, the first is what clients know that are older than the other
 MEDIA_TYPES = ("application/json", "application/graphql-response+json")
@@ -103,8 +103,8 @@ class GraphQLView(AsyncGraphQLView[GraphQLContext, None]):
             return bad_request(request, error)
         except GatewayError as error:
             return refusal(request, STATUSES[type(error)], error.code, error.message)
-        except DATABASE as error:
-            unavailable = cast("GatewayError", known(error))
+        except DATABASE_ERRORS as error:
+            unavailable = cast("GatewayError", as_gateway_error(error))
             log_archive_failure(unavailable, unavailable.code)
             response = refusal(request, 503, unavailable.code, unavailable.message)
             response["Retry-After"] = str(RETRY_AFTER)
@@ -199,7 +199,7 @@ def _concluded(context: GraphQLContext, carry_out: Callable[[], ExecutionResult]
         # what changed the archive is written down already, and what is in the schema, anybody may know
         return result
     try:
-        conclude(gateway, failures)
+        write_audit(gateway, failures)
     except Exception as error:  # noqa: BLE001 - whatever the database raises: it is masked, and logged
         if not has_read:
             # that something failed can't be written down, and is told; what was done is written down already
@@ -210,7 +210,7 @@ def _concluded(context: GraphQLContext, carry_out: Callable[[], ExecutionResult]
 
 def _operations(context: GraphQLContext) -> dict[str, Any]:
     """The operations of a multipart request, with the files in the places that its map names."""
-    admit(replace(context.gateway, operation="uploadPatient"))
+    require_upload_permission(replace(context.gateway, operation="uploadPatient"))
     form = receive(context.request)
     try:
         operations = orjson.loads(form.fields.get("operations", ""))

@@ -6,8 +6,8 @@ import strawberry
 
 from orthancproxy.access.actions import Action
 from orthancproxy.access.callers import Caller
-from orthancproxy.models import AccessScope as Rule
-from schema.descriptions import describe_enum
+from orthancproxy.access.models import AccessScope as Rule
+from orthancproxy.schema.descriptions import describe_enum
 
 RULES = {
     Rule.Kind.PATIENT_ID: "Patients whose PatientID is like the value: `*` is any text, `?` any character.",

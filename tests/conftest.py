@@ -12,8 +12,8 @@ from django.test import Client
 from django.test.utils import setup_databases, teardown_databases
 from pytest_django import DjangoDbBlocker, Settings
 
-from orthancproxy import strangers
 from orthancproxy.access.actions import Action
+from orthancproxy.audit.rate_limit import refusal_rate_limit
 from orthancproxy.orthanc.calls import CallLog, current_calls, recording
 from orthancproxy.resolvers.context import connect
 from orthancproxy.sandbox.orthanc import INDEXED_INSTANCE_TAGS, LocalOrthanc
@@ -117,8 +117,8 @@ def _everybody_may_do_everything(settings: Settings) -> None:
 @pytest.fixture(autouse=True)
 def _every_refusal_is_written_down(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let the audit take what the tests are refused in a minute: how much it takes is the subject of tests/faults."""
-    monkeypatch.setattr(strangers, "OF_ONE_ADDRESS", 1_000_000)
-    monkeypatch.setattr(strangers, "OF_ALL", 1_000_000)
+    monkeypatch.setattr(refusal_rate_limit, "max_rows_per_address", 1_000_000)
+    monkeypatch.setattr(refusal_rate_limit, "max_rows", 1_000_000)
 
 
 @pytest.fixture

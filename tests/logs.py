@@ -9,7 +9,7 @@ from typing import Any
 
 from structlog.stdlib import ProcessorFormatter
 
-from orthancproxy.observability import logging_config
+from orthancproxy.logs import logging_config
 
 
 @contextmanager

@@ -10,8 +10,9 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from knox.models import AuthToken
 
-from orthancproxy.audit import Subject
-from orthancproxy.models import AccessScope, AuditEvent
+from orthancproxy.access.models import AccessScope
+from orthancproxy.audit.events import Subject
+from orthancproxy.audit.models import AuditEvent
 from tests.audit.events import record
 
 EVENTS, TOKENS, GROUPS = "/admin/orthancproxy/auditevent/", "/admin/knox/authtoken/", "/admin/auth/group/"

@@ -17,7 +17,7 @@ from orthancproxy.orthanc import endpoints
 from orthancproxy.orthanc.endpoints import Endpoint
 from orthancproxy.sandbox.gateway import serving
 from orthancproxy.sandbox.orthanc import LocalOrthanc
-from schema import schema
+from orthancproxy.schema import schema
 from tests.hostile import HOSTILE_IDS, SOME_ID
 from tests.proxy import RecordingProxy, Request
 

@@ -11,7 +11,7 @@ import pytest
 from django.test import Client
 from structlog.stdlib import ProcessorFormatter
 
-from orthancproxy.observability import logging_config
+from orthancproxy.logs import logging_config
 from orthancproxy.sandbox.orthanc import LocalOrthanc
 from tests.conftest import GraphQL, UseOrthanc
 from tests.corpus import instance, load

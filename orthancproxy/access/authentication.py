@@ -9,12 +9,12 @@ from django.utils import timezone
 from knox.crypto import hash_token
 from knox.models import get_token_model
 
-from orthancproxy import audit
 from orthancproxy.access import oidc
 from orthancproxy.access.callers import Authentication, Caller, anonymous, caller_of_identity, caller_of_user
+from orthancproxy.audit import events
+from orthancproxy.audit.models import AuditEvent
 from orthancproxy.conf import conf
 from orthancproxy.errors import GatewayError, NotAuthenticated, PermissionDenied
-from orthancproxy.models import AuditEvent
 
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
 
@@ -48,12 +48,12 @@ def record(
 ) -> None:
     """Write down what a request did that is no operation of the gateway's; `duration` is in seconds."""
     operation = f"{request.method} {request.path}"
-    audit.write(author(request, caller), event, operation, outcome, error_code=error_code, duration=duration)
+    events.write(author(request, caller), event, operation, outcome, error_code=error_code, duration=duration)
 
 
-def author(request: HttpRequest, caller: Caller) -> audit.Author:
+def author(request: HttpRequest, caller: Caller) -> events.Author:
     """Who is to be written down for what a request does."""
-    return audit.Author(
+    return events.Author(
         username=caller.username,
         authentication=caller.authentication,
         # a server on a Unix socket tells no address; PostgreSQL takes none with a zone

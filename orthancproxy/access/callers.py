@@ -7,10 +7,11 @@ from typing import Any
 from django.contrib.auth.models import Group, Permission
 
 from orthancproxy.access.actions import Action
+from orthancproxy.access.models import AccessScope
 from orthancproxy.access.oidc import Identity
 from orthancproxy.archive.scope import EVERYTHING, Scope
+from orthancproxy.audit.models import AuditEvent
 from orthancproxy.conf import conf
-from orthancproxy.models import AccessScope, AuditEvent
 
 Authentication = AuditEvent.Authentication
 _ACTIONS = {action.permission: action for action in Action}

@@ -9,8 +9,8 @@ from django.http import HttpRequest
 
 from orthancproxy.access.authentication import record
 from orthancproxy.access.callers import Authentication, Caller
+from orthancproxy.audit.models import AuditEvent
 from orthancproxy.errors import NotAuthenticated
-from orthancproxy.models import AuditEvent
 
 
 @receiver(user_logged_in)

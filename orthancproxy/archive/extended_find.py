@@ -6,13 +6,13 @@ from functools import partial
 from math import inf
 from typing import Any
 
-from orthancproxy.archive.allowance import Allowance
-from orthancproxy.archive.answers import bulk_content, chunks, find, to_records
+from orthancproxy.archive.decoding import bulk_content, chunks, find, to_records
 from orthancproxy.archive.fetcher import Roots
 from orthancproxy.archive.keywords import KEYWORDS, NORMALISED, is_long, tag_of
 from orthancproxy.archive.levels import Level
-from orthancproxy.archive.matching import can_be_listed, either, has_labels, query
-from orthancproxy.archive.ordering import SORTED_HERE, arrange, cut
+from orthancproxy.archive.matching import any_of, can_be_listed, has_labels, query
+from orthancproxy.archive.object_budget import ObjectBudget
+from orthancproxy.archive.ordering import SORTED_HERE, slice_page, sort
 from orthancproxy.archive.plan import Fact, Filter, LevelPlan, Needs, Order
 from orthancproxy.archive.records import Page, Resource
 from orthancproxy.errors import ArchiveProtocolError, ArchiveRejected, NotFound
@@ -32,9 +32,9 @@ _ORDER_TYPES = {"text": "DicomTag", "integer": "DicomTagAsInt", "decimal": "Dico
 class ExtendedFind:
     """One find for each list of resources: a page of a level, the children of many parents, the parents of many."""
 
-    def __init__(self, client: OrthancClient, allowance: Allowance) -> None:
+    def __init__(self, client: OrthancClient, budget: ObjectBudget) -> None:
         self._client = client
-        self._allowance = allowance
+        self._budget = budget
         self._capabilities = client.capabilities()
         self._indexed = self._capabilities.indexed or {}
 
@@ -42,7 +42,7 @@ class ExtendedFind:
         """One page of a root list. Orthanc sorts and cuts it where it can; else all that matches is fetched."""
         if not self._can_page(plan):
             every = self.matching(plan.level, plan.filter, plan.needs)
-            part = cut(arrange(every, plan.full_order), plan)
+            part = slice_page(sort(every, plan.full_order), plan)
             return Page(tuple(part), plan.offset + len(part) < len(every), len(every))
         body = self._body(plan.level, query(plan.level, plan.filter), plan.needs, plan.filter)
         # one UID may be in the archive under two patients
@@ -66,9 +66,9 @@ class ExtendedFind:
         """
         found: list[Resource] = []
         for below, wanted in _below(roots, query(level, criteria)):
-            limit = {"Limit": self._allowance.most + 1 - len(found)}
+            limit = {"Limit": self._budget.most + 1 - len(found)}
             found += self._find(level, wanted, needs, criteria, below | limit)
-            self._allowance.check_fetch(len(found))
+            self._budget.check_fetch(len(found))
         return found
 
     def parents(self, level: Level, children: Sequence[Resource], needs: Needs) -> list[Resource]:
@@ -141,7 +141,7 @@ class ExtendedFind:
             if not can_be_listed(identifier):
                 found += self._get(level, orthanc_id, needs)
         for part in chunks(dict.fromkeys(filter(can_be_listed, identifiers.values()))):
-            found += self._find(level, {tag_of(level.identifier): either(part)}, needs, Filter())
+            found += self._find(level, {tag_of(level.identifier): any_of(part)}, needs, Filter())
         return found
 
     def _find(
@@ -274,7 +274,7 @@ def _below(roots: Roots, wanted: Mapping[str, str]) -> list[tuple[dict[str, str]
     parts = chunks(dict.fromkeys(filter(can_be_listed, identifiers.values())))
     return [
         *(({f"Parent{above.value}": root}, wanted) for root in alone),
-        *(({}, {**wanted, key: either(part)}) for part in parts),
+        *(({}, {**wanted, key: any_of(part)}) for part in parts),
     ]
 
 

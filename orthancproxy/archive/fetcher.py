@@ -13,7 +13,7 @@ Roots = Sequence[Resource] | None
 
 
 class Fetcher(Protocol):
-    """How one kind of Orthanc is asked. Records hold what `needs` says; the plan's links are not its business."""
+    """How one kind of Orthanc is asked. Records hold what `needs` says; the plan's related are not its business."""
 
     def page(self, plan: LevelPlan) -> Page:
         """One page of a root list, sorted."""

@@ -8,51 +8,57 @@ from itertools import chain
 from operator import or_
 from typing import Any
 
-from orthancproxy.archive.ahead import Ahead
-from orthancproxy.archive.allowance import Allowance
-from orthancproxy.archive.confined import Confined
 from orthancproxy.archive.extended_find import ExtendedFind
 from orthancproxy.archive.fetcher import Fetcher, Roots
 from orthancproxy.archive.levels import Level
 from orthancproxy.archive.matching import identity
-from orthancproxy.archive.ordering import arrange, cut
+from orthancproxy.archive.object_budget import ObjectBudget
+from orthancproxy.archive.ordering import slice_page, sort
 from orthancproxy.archive.plain_find import PlainFind
 from orthancproxy.archive.plan import Fact, Filter, LevelPlan, Needs
+from orthancproxy.archive.prefetch import Prefetch
 from orthancproxy.archive.records import RECORDS, Page, Resource
 from orthancproxy.archive.scope import EVERYTHING, Scope
+from orthancproxy.archive.scoped_fetcher import ScopedFetcher
 from orthancproxy.errors import InvalidRequest
 from orthancproxy.orthanc.client import OrthancClient
+from orthancproxy.orthanc.endpoints import ORTHANC_ID, check_orthanc_id
 
 
 class Hierarchy:
     """Plans in, records out: for one request, over one Orthanc. What is out of scope looks as if it did not exist."""
 
-    def __init__(self, client: OrthancClient, scope: Scope = EVERYTHING, allowance: Allowance | None = None) -> None:
+    def __init__(self, client: OrthancClient, scope: Scope = EVERYTHING, budget: ObjectBudget | None = None) -> None:
         capabilities = client.capabilities()
-        self._allowance = allowance or Allowance()
+        self._budget = budget or ObjectBudget()
         self._has_labels = capabilities.has_labels
         find = ExtendedFind if capabilities.has_extended_find else PlainFind
-        fetcher: Fetcher = find(client, self._allowance)
+        fetcher: Fetcher = find(client, self._budget)
         if not self._has_labels:
             # such an Orthanc would ignore them in a find, and answer with everything
             scope = replace(scope, labels=frozenset())
-        self._is_confined = scope.is_confined
-        self._fetcher = Confined(fetcher, scope) if scope.is_confined else fetcher
+        self.is_confined = scope.is_confined
+        self._fetcher = ScopedFetcher(fetcher, scope) if scope.is_confined else fetcher
         # what is hidden is not fetched ahead, and an older Orthanc finds children by their parents alone
-        self._can_fetch_ahead = capabilities.has_extended_find and not scope.is_confined
-        self._ahead = Ahead()
+        self._can_prefetch = capabilities.has_extended_find and not scope.is_confined
+        self._prefetch = Prefetch()
 
     def page(self, plan: LevelPlan) -> Page:
         """A root list: its page, with everything that the plan wants around each record."""
         self._check(plan)
         page = self._fetcher.page(_fetchable(plan))
-        is_everything = plan.filter == Filter() and not plan.offset and not page.has_next and not self._is_confined
+        is_everything = plan.filter == Filter() and not plan.offset and not page.has_next and not self.is_confined
         return replace(page, records=tuple(self._linked(plan, page.records, None if is_everything else page.records)))
 
     def by_ids(self, plan: LevelPlan, ids: Sequence[str]) -> list[Resource]:
-        """The resources with these Orthanc ids that exist at the plan's level, in no order."""
+        """The resources with these Orthanc ids that exist at the plan's level, in no order.
+
+        Raises InvalidRequest for a text that is not an Orthanc id.
+        """
+        for orthanc_id in ids:
+            check_orthanc_id(orthanc_id)
         self._check(plan)
-        with self._begin(plan, ids) as self._ahead:
+        with self._begin(plan, ids) as self._prefetch:
             found = self._fetcher.by_ids(plan.level, ids, _fetchable(plan).needs)
             return self._linked(plan, found, found)
 
@@ -69,23 +75,29 @@ class Hierarchy:
             raise InvalidRequest(f"{len(found)} {plan.level.path} have this {plan.level.identifier}: ask by orthancId.")
         return next(iter(self._linked(plan, found, found)), None)
 
+    def by_name(self, plan: LevelPlan, name: str) -> Resource | None:
+        """The resource with this Orthanc id, or else with this PatientID or UID. Raises like `by_identifier`."""
+        if ORTHANC_ID.fullmatch(name):
+            return next(iter(self.by_ids(plan, [name])), None)
+        return self.by_identifier(plan, name)
+
     def visible_studies(self, needs: Needs) -> list[Resource]:
         """All studies in scope."""
         return list(self._fetcher.page(_fetchable(LevelPlan(level=Level.STUDY, needs=needs))).records)
 
     def studies_of(self, patient_id: str, needs: Needs) -> list[Resource]:
         """The studies in scope of the patient with this Orthanc id; none where there is no such patient."""
-        plan = LevelPlan(level=Level.PATIENT, links={"studies": LevelPlan(level=Level.STUDY, needs=needs)})
-        return [study for patient in self.by_ids(plan, [patient_id]) for study in patient.links["studies"]]
+        plan = LevelPlan(level=Level.PATIENT, related={"studies": LevelPlan(level=Level.STUDY, needs=needs)})
+        return [study for patient in self.by_ids(plan, [patient_id]) for study in patient.related["studies"]]
 
-    def _begin(self, plan: LevelPlan, ids: Sequence[str]) -> Ahead:
+    def _begin(self, plan: LevelPlan, ids: Sequence[str]) -> Prefetch:
         """Fetch the lists below the resource with this id that need nothing but the id."""
-        if len(ids) != 1 or not self._can_fetch_ahead:
-            return Ahead()
+        if len(ids) != 1 or not self._can_prefetch:
+            return Prefetch()
         [root_id] = ids
         root = RECORDS[plan.level](root_id, None, {}, {})
         # the lowest first: they take the longest
-        return Ahead(
+        return Prefetch(
             {
                 (root_id, level, criteria, needs): partial(self._fetcher.children, level, [], criteria, needs, [root])
                 for level, criteria, needs in reversed(list(_independent(plan)))
@@ -95,50 +107,50 @@ class Hierarchy:
     def _check(self, plan: LevelPlan) -> None:
         if plan.filter.labels and not self._has_labels:
             raise InvalidRequest("This Orthanc has no labels to filter by (they came with 1.12.0).")
-        for linked in plan.links.values():
-            self._check(linked)
+        for related_plan in plan.related.values():
+            self._check(related_plan)
 
     def _linked(self, plan: LevelPlan, found: Sequence[Resource], roots: Roots) -> list[Resource]:
         """What a root field shows, which counts towards what the request may be given."""
         records = self._link(plan, found, roots)
-        self._allowance.take(plan, records)
+        self._budget.spend(plan, records)
         return records
 
     def _link(self, plan: LevelPlan, found: Sequence[Resource], roots: Roots) -> list[Resource]:
         """Give each record what the plan wants around it; leave out those whose parent was deleted meanwhile."""
-        if not plan.links or not found:
+        if not plan.related or not found:
             return list(found)
-        links: dict[str, dict[str, Any]] = {record.orthanc_id: {} for record in found}
+        related: dict[str, dict[str, Any]] = {record.orthanc_id: {} for record in found}
         for names in _same_fetch(plan):
-            for name, linked in self._fetch_links(plan, names, found, roots).items():
-                for orthanc_id, value in linked.items():
-                    links[orthanc_id][name] = value
+            for name, by_id in self._fetch_related(plan, names, found, roots).items():
+                for orthanc_id, value in by_id.items():
+                    related[orthanc_id][name] = value
         return [
-            replace(record, links=links[record.orthanc_id])
+            replace(record, related=related[record.orthanc_id])
             for record in found
-            if len(links[record.orthanc_id]) == len(plan.links)
+            if len(related[record.orthanc_id]) == len(plan.related)
         ]
 
-    def _fetch_links(
+    def _fetch_related(
         self, plan: LevelPlan, names: Sequence[str], found: Sequence[Resource], roots: Roots
     ) -> dict[str, dict[str, Any]]:
         """Fetch once what several names of the answer share; return it by name and by the id of the record."""
-        plans = [plan.links[name] for name in names]
+        plans = [plan.related[name] for name in names]
         level, criteria, needs = _fetch_of(plans)
         if level.depth < plan.level.depth:
             above = self._fetcher.parents(level, found, needs)
             return {
-                name: self._parent_by_child(self._link(linked, above, above), found)
-                for name, linked in zip(names, plans, strict=True)
+                name: self._parent_by_child(self._link(related_plan, above, above), found)
+                for name, related_plan in zip(names, plans, strict=True)
             }
         only_root = roots[0].orthanc_id if roots and len(roots) == 1 else None
-        below = self._ahead.take(
+        below = self._prefetch.result(
             (only_root, level, criteria, needs),
             partial(self._fetcher.children, level, found, criteria, needs, roots),
         )
         return {
-            name: self._children_by_parent(linked, below, found, roots)
-            for name, linked in zip(names, plans, strict=True)
+            name: self._children_by_parent(related_plan, below, found, roots)
+            for name, related_plan in zip(names, plans, strict=True)
         }
 
     def _parent_by_child(self, parents: Iterable[Resource], children: Iterable[Resource]) -> dict[str, Resource]:
@@ -153,23 +165,25 @@ class Hierarchy:
         for child in {child.orthanc_id: child for child in children}.values():
             if child.parent_id in families:
                 families[child.parent_id].append(child)
-        wanted = list(chain.from_iterable(cut(arrange(family, plan.full_order), plan) for family in families.values()))
-        if not _is_whole(plan) or (self._is_confined and plan.level is Level.STUDY):
+        wanted = list(
+            chain.from_iterable(slice_page(sort(family, plan.full_order), plan) for family in families.values())
+        )
+        if not _is_whole(plan) or (self.is_confined and plan.level is Level.STUDY):
             # of a confined caller's patients, other studies may be hidden
             roots = wanted
-        linked: dict[str, list[Resource]] = defaultdict(list)
+        by_parent: dict[str, list[Resource]] = defaultdict(list)
         for record in self._link(plan, wanted, roots):
-            linked[record.parent_id or ""].append(record)
-        return {parent_id: tuple(linked[parent_id]) for parent_id in families}
+            by_parent[record.parent_id or ""].append(record)
+        return {parent_id: tuple(by_parent[parent_id]) for parent_id in families}
 
 
 def _independent(plan: LevelPlan) -> Iterator[tuple[Level, Filter, Needs]]:
     """The lists below one resource that `_link` fetches by that alone."""
     for names in _same_fetch(plan):
-        plans = [plan.links[name] for name in names]
+        plans = [plan.related[name] for name in names]
         if plans[0].level.depth > plan.level.depth:
             yield _fetch_of(plans)
-            yield from chain.from_iterable(_independent(linked) for linked in plans if _is_whole(linked))
+            yield from chain.from_iterable(_independent(one) for one in plans if _is_whole(one))
 
 
 def _fetch_of(plans: Sequence[LevelPlan]) -> tuple[Level, Filter, Needs]:
@@ -183,19 +197,19 @@ def _is_whole(plan: LevelPlan) -> bool:
 
 
 def _same_fetch(plan: LevelPlan) -> list[list[str]]:
-    """Names of links that one fetch can serve: those to the same level with the same filter."""
+    """Names of related that one fetch can serve: those to the same level with the same filter."""
     groups: dict[tuple[Level, Filter], list[str]] = defaultdict(list)
-    for name, linked in plan.links.items():
-        groups[linked.level, linked.filter].append(name)
+    for name, related_plan in plan.related.items():
+        groups[related_plan.level, related_plan.filter].append(name)
     return list(groups.values())
 
 
 def _fetchable(plan: LevelPlan) -> LevelPlan:
-    """The plan with all that is needed to sort its records and to follow its links."""
+    """The plan with all that is needed to sort its records and to follow its related."""
     keys = frozenset(order.by for order in plan.full_order)
     needs = plan.needs | Needs(
         keys - {"LastUpdate"},
         frozenset({Fact.CHANGES}) if "LastUpdate" in keys else frozenset(),
-        any(linked.level.depth < plan.level.depth for linked in plan.links.values()),
+        any(related_plan.level.depth < plan.level.depth for related_plan in plan.related.values()),
     )
     return replace(plan, needs=needs)

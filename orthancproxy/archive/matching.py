@@ -57,7 +57,7 @@ def _checked(keyword: str, value: str) -> str:
     return value
 
 
-def either(values: list[str]) -> str:
+def any_of(values: list[str]) -> str:
     """Match any of these values exactly: Orthanc takes no wildcards in a list, which is two values or more."""
     return "\\".join(values if len(values) > 1 else values * 2)
 
@@ -71,7 +71,7 @@ def identity(level: Level, value: str) -> Filter:
     """Match one PatientID or UID exactly. Raises InvalidRequest when no resource can have such a one."""
     if not (is_patient_id(value) if level is Level.PATIENT else _UID.fullmatch(value)):
         raise InvalidRequest(f"This is not a valid {level.identifier}.")
-    return Filter(tags=((level.identifier, either([value])),))
+    return Filter(tags=((level.identifier, any_of([value])),))
 
 
 def is_patient_id(value: str) -> bool:

@@ -17,7 +17,7 @@ _LEADING_INTEGER = re.compile(r"\s*[+-]?\d+", re.ASCII)
 _LEADING_DECIMAL = re.compile(r"\s*[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 
 
-def arrange(records: Iterable[Resource], order: Sequence[Order]) -> list[Resource]:
+def sort(records: Iterable[Resource], order: Sequence[Order]) -> list[Resource]:
     """Sort by several keys, equal ones by Orthanc id. A missing value counts as the smallest."""
     arranged = sorted(records, key=attrgetter("orthanc_id"))
     for key in reversed(order):
@@ -67,6 +67,6 @@ _COMPARED: Mapping[str, Callable[[str | None], tuple[bool, str | float]]] = {
 }
 
 
-def cut(records: Sequence[Resource], plan: LevelPlan) -> Sequence[Resource]:
+def slice_page(records: Sequence[Resource], plan: LevelPlan) -> Sequence[Resource]:
     """The part of an ordered list that a plan asks for."""
     return records[plan.offset : None if plan.first is None else plan.offset + plan.first]

@@ -7,14 +7,14 @@ does not have from the files, with one call for each study.
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from orthancproxy.archive.allowance import Allowance
-from orthancproxy.archive.answers import bulk_content, chunks, find, to_records
+from orthancproxy.archive.decoding import bulk_content, chunks, find, to_records
 from orthancproxy.archive.fetcher import Roots
 from orthancproxy.archive.file_tags import read_tags
 from orthancproxy.archive.keywords import COMPUTED, MAIN_DICOM_TAGS, is_long, main_tags_above, tag_of
 from orthancproxy.archive.levels import Level
-from orthancproxy.archive.matching import can_be_listed, either, has_labels, query
-from orthancproxy.archive.ordering import arrange, cut
+from orthancproxy.archive.matching import any_of, can_be_listed, has_labels, query
+from orthancproxy.archive.object_budget import ObjectBudget
+from orthancproxy.archive.ordering import slice_page, sort
 from orthancproxy.archive.plan import Fact, Filter, LevelPlan, Needs
 from orthancproxy.archive.records import Page, Resource
 from orthancproxy.errors import ArchiveRejected
@@ -32,9 +32,9 @@ _LISTED = {
 class PlainFind:
     """One find or bulk-content for each list of resources, and what it lacks fetched after it. For one request."""
 
-    def __init__(self, client: OrthancClient, allowance: Allowance) -> None:
+    def __init__(self, client: OrthancClient, budget: ObjectBudget) -> None:
         self._client = client
-        self._allowance = allowance
+        self._budget = budget
         self._find_limits = client.capabilities().find_limits
         self._series_of: dict[str, list[Resource]] = {}  # by study, where all of them were seen
         self._study_of: dict[str, str] = {}  # by series
@@ -43,7 +43,7 @@ class PlainFind:
         """One page of a root list: all that matches is fetched and sorted, and what it lacks for this page only."""
         sort_tags = Needs(frozenset(order.by for order in plan.full_order) & plan.needs.tags)
         every = self.matching(plan.level, plan.filter, sort_tags)
-        part = cut(arrange(every, plan.full_order), plan)
+        part = slice_page(sort(every, plan.full_order), plan)
         has_next = plan.offset + len(part) < len(every)
         return Page(tuple(self.complete(plan.level, part, plan.needs)), has_next, len(every))
 
@@ -65,11 +65,11 @@ class PlainFind:
         identifiers = dict.fromkeys(parent.tags.get(level.parent.identifier, "") for parent in parents)
         parts = [wanted]
         if key not in wanted and all(map(can_be_listed, identifiers)):
-            parts = [wanted | {key: either(part)} for part in chunks(identifiers)]
+            parts = [wanted | {key: any_of(part)} for part in chunks(identifiers)]
         found: list[Resource] = []
         for part in parts:
-            found += self._find(level, part, criteria, needs, self._allowance.most + 1)
-            self._allowance.check_fetch(len(found))
+            found += self._find(level, part, criteria, needs, self._budget.most + 1)
+            self._budget.check_fetch(len(found))
         return found
 
     def parents(self, level: Level, children: Sequence[Resource], needs: Needs) -> list[Resource]:
@@ -136,7 +136,7 @@ class PlainFind:
     def _below(self, level: Level, parents: Sequence[Resource], needs: Needs) -> list[Resource]:
         """All children of these parents; the series of a study that were already seen are not fetched again."""
         # an expanded answer lists the ids of what is below
-        self._allowance.check_fetch(sum(len(parent.facts.get(level.path.capitalize(), ())) for parent in parents))
+        self._budget.check_fetch(sum(len(parent.facts.get(level.path.capitalize(), ())) for parent in parents))
         if level is Level.SERIES and all(parent.orthanc_id in self._series_of for parent in parents):
             return [series for parent in parents for series in self._series_of[parent.orthanc_id]]
         ids = [parent.orthanc_id for parent in parents]

@@ -72,7 +72,7 @@ DEFAULT_ORDER = {
 class LevelPlan:
     """One level of a query.
 
-    `links` are plans for the neighbouring levels by the name under which the answer wants them: a child level gives
+    `related` are plans for the neighbouring levels by the name under which the answer wants them: a child level gives
     the list below each resource, the parent level the one resource above it. `first` and `offset` count per parent.
     """
 
@@ -83,7 +83,7 @@ class LevelPlan:
     first: int | None = None
     offset: int = 0
     total: bool = False
-    links: Mapping[str, "LevelPlan"] = field(default_factory=dict)
+    related: Mapping[str, "LevelPlan"] = field(default_factory=dict)
 
     @property
     def objects(self) -> int:
@@ -92,7 +92,7 @@ class LevelPlan:
         Orthanc keeps no resource without children, so that each list below has one or more, unless none is asked for.
         A filter may leave fewer.
         """
-        return sum(1 + linked.objects for linked in self.links.values() if linked.first != 0)
+        return sum(1 + related_plan.objects for related_plan in self.related.values() if related_plan.first != 0)
 
     @property
     def full_order(self) -> tuple[Order, ...]:

@@ -56,7 +56,7 @@ def fact(which: Fact, name: str, convert: Callable[[Any], Any] | None = None) ->
 class Resource:
     """What the four levels share.
 
-    `tags` are as stored, by keyword; `facts` are what else Orthanc knows, as `archive.answers` reads it; `links` lead
+    `tags` are as stored, by keyword; `facts` are what else Orthanc knows, as `archive.answers` reads it; `related` lead
     to what the plan asked for around the record.
     """
 
@@ -66,7 +66,7 @@ class Resource:
     parent_id: str | None
     tags: Mapping[str, str]
     facts: Mapping[str, Any]
-    links: Mapping[str, Any] = field(default_factory=dict)
+    related: Mapping[str, Any] = field(default_factory=dict)
 
     last_update = fact(Fact.CHANGES, "LastUpdate", values.timestamp)
     is_stable = fact(Fact.CHANGES, "IsStable", lambda value: value is not False)

@@ -6,9 +6,9 @@ from fnmatch import translate
 from functools import lru_cache
 
 from orthancproxy.archive import values
-from orthancproxy.archive.answers import chunks
+from orthancproxy.archive.decoding import chunks
 from orthancproxy.archive.levels import Level
-from orthancproxy.archive.matching import either
+from orthancproxy.archive.matching import any_of
 from orthancproxy.archive.plan import Filter
 from orthancproxy.archive.records import Resource
 
@@ -65,7 +65,7 @@ def searches(scope: Scope, criteria: Filter) -> list[Filter]:
         or len(wild) > MAX_WILDCARD_SEARCHES
     ):
         return [criteria]
-    patient_ids = [*map(either, chunks(listed)), *sorted(wild)]
+    patient_ids = [*map(any_of, chunks(listed)), *sorted(wild)]
     found = [replace(criteria, tags=(*criteria.tags, (_PATIENT_ID, value))) for value in patient_ids]
     if scope.labels:
         found.append(replace(criteria, labels=replace(criteria.labels, any=scope.labels)))

@@ -12,7 +12,7 @@ from pydicom.uid import ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRL
 
 from orthancproxy.dicom.elements import Element, Elements, Encoding
 from orthancproxy.dicom.reading import Reader, is_vr, read_header
-from orthancproxy.dicom.sources import FileRange, Source, nearby, open_source, pieces, spooling
+from orthancproxy.dicom.sources import FileRange, Source, disk_full_as_limit, load_if_small, open_source, pieces
 from orthancproxy.dicom.text import Encodings, decode, encodings_of
 from orthancproxy.errors import EmptyFile, GatewayError, LimitExceeded, NotDicom, UnreadableDicom, UnsafeDicom
 
@@ -90,15 +90,15 @@ def read(source: Source) -> DicomFile:
         raise EmptyFile("The file is empty.")
     if source.read_at(HEAD - 4, 4) != b"DICM":
         raise NotDicom("This is no DICOM file: there is no DICM at byte 128 (PS3.10 section 7.1).")
-    with understanding():
+    with malformed_as_error():
         return _read(source)
 
 
 @contextmanager
-def understanding() -> Iterator[None]:
+def malformed_as_error() -> Iterator[None]:
     """Turn whatever a malformed file makes pydicom raise into UnreadableDicom."""
     try:
-        with spooling():
+        with disk_full_as_limit():
             yield
     except GatewayError:
         raise
@@ -119,7 +119,7 @@ def text_of(elements: Elements, tag: int, encodings: Encodings) -> str:
 
 
 def _read(source: Source) -> DicomFile:
-    source = nearby(source)
+    source = load_if_small(source)
     file = open_source(source)
     file.seek(HEAD)
     meta = _read_meta(file, source.size)

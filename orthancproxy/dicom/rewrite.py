@@ -18,19 +18,11 @@ from orthancproxy.dicom.intake import (
     TRANSFER_SYNTAX_UID,
     UID,
     DicomFile,
+    malformed_as_error,
     text_of,
-    understanding,
 )
 from orthancproxy.dicom.sources import FileRange, Source, pieces
-from orthancproxy.dicom.text import (
-    TEXT_VRS,
-    UTF_8,
-    Encodings,
-    decode,
-    encode,
-    encodings_of,
-    vr_of,
-)
+from orthancproxy.dicom.text import TEXT_VRS, UTF_8, Encodings, decode, encode, encodings_of, vr_of
 from orthancproxy.dicom.writing import write
 from orthancproxy.errors import LimitExceeded, UnreadableDicom
 
@@ -123,7 +115,7 @@ class Rewritten:
 
 def rewrite(file: DicomFile, target: Target) -> Rewritten:
     """Make a file what it is to become; the file itself stays as it is. Raises UnreadableDicom or LimitExceeded."""
-    with understanding():
+    with malformed_as_error():
         rewriting = _Rewriting(file, target)
         elements = rewriting.convert(file.elements, file.encodings, nested=False)
         rewriting.retarget(elements)

@@ -61,7 +61,7 @@ class FileRange:
         return os.pread(self._descriptor, length, self._offset + offset)
 
 
-def nearby(source: Source) -> Source:
+def load_if_small(source: Source) -> Source:
     """The source itself where it is large, else its bytes in memory, which are read several times."""
     return InMemory(source.read_at(0, source.size)) if source.size <= IN_MEMORY else source
 
@@ -85,7 +85,7 @@ def pieces(source: Source, offset: int = 0, length: int | None = None) -> Iterat
 
 
 @contextmanager
-def spooling() -> Iterator[None]:
+def disk_full_as_limit() -> Iterator[None]:
     """Say that there is no room where a disk is full. Raises LimitExceeded."""
     try:
         yield

@@ -31,10 +31,10 @@ from orthancproxy.errors import (
 from orthancproxy.orthanc.body import PIECE, Body, timed_out
 from orthancproxy.orthanc.calls import Call, record
 from orthancproxy.orthanc.capabilities import Capabilities, discover
-from orthancproxy.orthanc.deadline import at_most
+from orthancproxy.orthanc.deadline import clip_to_deadline
 from orthancproxy.orthanc.endpoints import SYSTEM, Endpoint
 from orthancproxy.orthanc.payloads import ANYTHING
-from orthancproxy.orthanc.turns import Turns
+from orthancproxy.orthanc.render_delete_lock import RenderDeleteLock
 
 logger = logging.getLogger("orthancproxy.orthanc")
 
@@ -85,7 +85,7 @@ class OrthancClient:
         self._auth = (
             HTTPBasicAuth(connection.username.encode(), connection.password.encode()) if connection.username else None
         )
-        self._turns = Turns(self._base_url)
+        self._turns = RenderDeleteLock(self._base_url)
         self._lock = threading.Lock()
         self._failures = 0
         self._learnt: tuple[int, Capabilities] | None = None
@@ -180,7 +180,7 @@ class OrthancClient:
             started = time.perf_counter()
             response = None
             try:
-                with self._turns.turn(endpoint):
+                with self._turns.hold(endpoint):
                     response = self._request(endpoint, url, data, query, accept, stream)
             except (requests.RequestException, HTTPError, OSError, ValueError) as error:
                 translated = self._translate(error)
@@ -213,7 +213,10 @@ class OrthancClient:
         response = self._adapter.send(
             request,
             stream=stream,
-            timeout=(at_most(self._connection.connect_timeout), at_most(self._connection.read_timeout)),
+            timeout=(
+                clip_to_deadline(self._connection.connect_timeout),
+                clip_to_deadline(self._connection.read_timeout),
+            ),
             verify=self._connection.ca_bundle or True,
         )
         if not stream:
@@ -289,7 +292,7 @@ def _read(response: requests.Response) -> bytes:
     pieces = []
     try:
         while piece := response.raw.read1(PIECE, decode_content=True):
-            at_most(0)
+            clip_to_deadline(0)
             pieces.append(piece)
     except Exception:
         response.close()

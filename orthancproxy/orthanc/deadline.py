@@ -34,7 +34,7 @@ _current: ContextVar[Deadline | None] = ContextVar("deadline", default=None)
 
 
 @contextmanager
-def before(deadline: Deadline) -> Iterator[None]:
+def deadline_scope(deadline: Deadline) -> Iterator[None]:
     """Let the calls within the block, also those in copies of its context, be made before the deadline."""
     token = _current.set(deadline)
     try:
@@ -43,7 +43,7 @@ def before(deadline: Deadline) -> Iterator[None]:
         _current.reset(token)
 
 
-def at_most(seconds: float) -> float:
+def clip_to_deadline(seconds: float) -> float:
     """Return the seconds, or those until the deadline of the current work. Raises LimitExceeded when it has passed."""
     deadline = _current.get()
     return seconds if deadline is None else min(seconds, deadline.remaining())

@@ -13,6 +13,12 @@ ORTHANC_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{8}){4}", re.ASCII)
 LEVELS = frozenset({"patients", "studies", "series", "instances"})
 
 
+def check_orthanc_id(text: str) -> None:
+    """Raise InvalidRequest unless the text is an Orthanc id."""
+    if not ORTHANC_ID.fullmatch(text):
+        raise InvalidRequest("This is not a valid id of an Orthanc resource.")
+
+
 @dataclass(frozen=True, slots=True)
 class Endpoint:
     """A route of Orthanc's REST API.

@@ -19,10 +19,10 @@ from django.core.handlers.asgi import ASGIHandler, ASGIRequest
 from django.http.response import HttpResponseBase
 
 from orthancproxy.orthanc.body import PIECE
-from orthancproxy.project.body_limit import limit_bodies
-from orthancproxy.project.download_slots import DownloadSlots
-from orthancproxy.project.kept_threads import KeptThreads
-from orthancproxy.project.refusals import refused
+from orthancproxy.project.edge.body_limit import limit_bodies
+from orthancproxy.project.edge.download_slots import DownloadSlots
+from orthancproxy.project.edge.kept_threads import KeptThreads
+from orthancproxy.project.edge.rejections import refused
 
 logger = logging.getLogger(__name__)
 

@@ -14,7 +14,7 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.utils.cache import add_never_cache_headers
 
-from orthancproxy.content_security import policy
+from orthancproxy.http.content_security import policy
 
 TEMPLATE = "orthancproxy/login.html"
 

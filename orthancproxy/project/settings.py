@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from orthancproxy import conf
-from orthancproxy.observability import logging_config
+from orthancproxy.logs import logging_config
 from orthancproxy.project.environment import Environment
 from orthancproxy.project.static import cache_for_good
 
@@ -19,7 +19,7 @@ SECRET_KEY = environment.secret_key(_deployment["DJANGO_SECRET_KEY"], DATA_DIR)
 DEBUG = _deployment["DJANGO_DEBUG"]
 ALLOWED_HOSTS = list(_deployment["DJANGO_ALLOWED_HOSTS"])
 CSRF_TRUSTED_ORIGINS = list(_deployment["DJANGO_CSRF_TRUSTED_ORIGINS"])
-CSRF_FAILURE_VIEW = "orthancproxy.error_responses.csrf_failure"
+CSRF_FAILURE_VIEW = "orthancproxy.http.error_responses.csrf_failure"
 
 INSTALLED_APPS = [
     # before staticfiles, so that `runserver` leaves the files to its middleware as well
@@ -42,18 +42,18 @@ INSTALLED_APPS = [
 
 # each of them runs on the event loop, so that no request waits for a thread before its view
 MIDDLEWARE = [
-    "orthancproxy.observability.observability_middleware",
-    "orthancproxy.project.middleware.Refusals",
-    "orthancproxy.forwarded.forwarded_middleware",
-    "orthancproxy.project.middleware.SecurityHeaders",
-    "orthancproxy.project.middleware.FrameOptions",
+    "orthancproxy.http.request_log.observability_middleware",
+    "orthancproxy.project.edge.middleware.Refusals",
+    "orthancproxy.http.forwarded.forwarded_middleware",
+    "orthancproxy.project.edge.middleware.SecurityHeaders",
+    "orthancproxy.project.edge.middleware.FrameOptions",
     "corsheaders.middleware.CorsMiddleware",
-    "orthancproxy.project.middleware.HostAndLength",
-    "orthancproxy.project.compression.Compression",
+    "orthancproxy.project.edge.middleware.HostAndLength",
+    "orthancproxy.project.edge.compression.Compression",
     "servestatic.middleware.ServeStaticMiddleware",
-    "orthancproxy.project.middleware.Sessions",
-    "orthancproxy.project.middleware.Users",
-    "orthancproxy.project.middleware.Messages",
+    "orthancproxy.project.edge.middleware.Sessions",
+    "orthancproxy.project.edge.middleware.Users",
+    "orthancproxy.project.edge.middleware.Messages",
     "axes.middleware.AxesMiddleware",
 ]
 ROOT_URLCONF = "orthancproxy.project.urls"

@@ -4,14 +4,14 @@ from django.contrib import admin
 from django.contrib.auth.views import LogoutView
 from django.urls import include, path, reverse_lazy
 
-from orthancproxy import health
+from orthancproxy.project import health
 from orthancproxy.project.login import LoginView, StaffLoginForm
-from schema.view import graphql_view
+from orthancproxy.schema.view import graphql_view
 
-handler400 = "orthancproxy.error_responses.bad_request"
-handler403 = "orthancproxy.error_responses.permission_denied"
-handler404 = "orthancproxy.error_responses.not_found"
-handler500 = "orthancproxy.error_responses.server_error"
+handler400 = "orthancproxy.http.error_responses.bad_request"
+handler403 = "orthancproxy.http.error_responses.permission_denied"
+handler404 = "orthancproxy.http.error_responses.not_found"
+handler500 = "orthancproxy.http.error_responses.server_error"
 
 admin.site.site_header = admin.site.site_title = "Orthanc gateway"
 admin.site.login_form = StaffLoginForm

@@ -7,13 +7,13 @@ from typing import Any
 from django.core.signals import setting_changed
 
 from orthancproxy.access.callers import Caller
-from orthancproxy.archive.allowance import Allowance
 from orthancproxy.archive.hierarchy import Hierarchy
-from orthancproxy.audit import Author
+from orthancproxy.archive.object_budget import ObjectBudget
+from orthancproxy.audit.events import Author
+from orthancproxy.audit.trail import Trail
 from orthancproxy.conf import conf
 from orthancproxy.orthanc.client import Connection, OrthancClient
 from orthancproxy.orthanc.deadline import Deadline
-from orthancproxy.resolvers.trail import Trail
 
 
 @cache
@@ -38,7 +38,7 @@ class RequestContext:
     """One request of a caller.
 
     `author` is who is written down for it, `operation` what is: a root field, or a method and route. `trail` is what
-    was read so far, and `allowance` how much, of all operations of the request. What reads is to end before the
+    was read so far, and `budget` how much, of all operations of the request. What reads is to end before the
     `deadline`.
     """
 
@@ -47,13 +47,13 @@ class RequestContext:
     operation: str = ""
     client: OrthancClient = field(default_factory=connect)
     trail: Trail = field(default_factory=Trail)
-    allowance: Allowance = field(default_factory=lambda: Allowance(conf.ORTHANC_MAX_OBJECTS))
+    budget: ObjectBudget = field(default_factory=lambda: ObjectBudget(conf.ORTHANC_MAX_OBJECTS))
     deadline: Deadline = field(default_factory=lambda: Deadline(conf.ORTHANC_MAX_SECONDS))
 
     @property
     def hierarchy(self) -> Hierarchy:
         """The archive as far as the caller may see it."""
-        return Hierarchy(self.client, self.caller.scope, self.allowance)
+        return Hierarchy(self.client, self.caller.scope, self.budget)
 
 
 def _forget_client(*, setting: str, **_: Any) -> None:

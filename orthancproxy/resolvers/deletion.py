@@ -14,17 +14,17 @@ from orthancproxy.archive.levels import Level
 from orthancproxy.archive.plan import LevelPlan, Needs
 from orthancproxy.archive.records import Resource
 from orthancproxy.archive.values import integer
+from orthancproxy.audit.trail import subject_of
 from orthancproxy.errors import ArchiveProtocolError, ArchiveUnavailable, NotFound
 from orthancproxy.resolvers.context import RequestContext
 from orthancproxy.resolvers.hierarchy import look_up
-from orthancproxy.resolvers.operations import Event, Record, reading, recorded
-from orthancproxy.resolvers.trail import subject_of
+from orthancproxy.resolvers.operations import Event, OperationRecord, audited_read, audited_write
 
 _PARENT, _STUDIES = "parent", "studies"
 
 
 @dataclass(frozen=True, slots=True)
-class Deleted:
+class ResourceRef:
     """A resource that is gone, or one that is left: where it is, and its Orthanc id."""
 
     level: Level
@@ -36,25 +36,25 @@ class Deletion:
     """What went, the resource first and then the parents that it left empty; and the nearest parent that is left."""
 
     dry_run: bool
-    deleted: tuple[Deleted, ...]
+    deleted: tuple[ResourceRef, ...]
     instances_count: int
-    remaining_ancestor: Deleted | None
+    remaining_ancestor: ResourceRef | None
 
 
 def delete(context: RequestContext, level: Level, orthanc_id: str, *, dry_run: bool = False) -> Deletion:
     """Delete a resource, or tell what that would do. Raises NotFound, also for a resource of another level."""
     if dry_run:
-        with reading(context, Action.DELETE) as read:
-            line = _line(context, level, orthanc_id)
+        with audited_read(context, Action.DELETE) as read:
+            line = _ancestry(context, level, orthanc_id)
             read([_study_or_patient(line)])
-            return _result(line, _foretell(line), _counts(line[0]), dry_run=True)
-    with recorded(context, Action.DELETE, Event.DELETION, f"{level.path}/{orthanc_id}") as record:
-        line = _line(context, level, orthanc_id)
+            return _result(line, _predict(line), _counts(line[0]), dry_run=True)
+    with audited_write(context, Action.DELETE, Event.DELETION, f"{level.path}/{orthanc_id}") as record:
+        line = _ancestry(context, level, orthanc_id)
         remaining = _carry_out(context, line, record)
         return _result(line, remaining, record.counts, dry_run=False)
 
 
-def _line(context: RequestContext, level: Level, orthanc_id: str) -> list[Resource]:
+def _ancestry(context: RequestContext, level: Level, orthanc_id: str) -> list[Resource]:
     """The resource, its parent, and so up to the patient, each with what `_counts` reads. Raises NotFound."""
     plan = _counted(Level.PATIENT)
     if level is Level.PATIENT:
@@ -64,29 +64,29 @@ def _line(context: RequestContext, level: Level, orthanc_id: str) -> list[Resour
     line = look_up(context, plan, [orthanc_id])
     if not line:
         raise _not_found(level)
-    while above := line[-1].links.get(_PARENT):
+    while above := line[-1].related.get(_PARENT):
         line.append(above)
     return line
 
 
-def _foretell(line: Sequence[Resource]) -> Deleted | None:
+def _predict(line: Sequence[Resource]) -> ResourceRef | None:
     """The nearest parent that has other children."""
     for above in line[1:]:
         if _counts(above)[above.level.child.path] != 1:
-            return Deleted(above.level, above.orthanc_id)
+            return ResourceRef(above.level, above.orthanc_id)
     return None
 
 
-def _carry_out(context: RequestContext, line: Sequence[Resource], record: Record) -> Deleted | None:
+def _carry_out(context: RequestContext, line: Sequence[Resource], record: OperationRecord) -> ResourceRef | None:
     """Delete the resource; return the nearest parent that the caller can still see.
 
     `record` is written with what is to go first; after that, its counts are of what is known to have gone.
     """
     resource, is_confined = line[0], context.caller.scope.is_confined
-    studies = resource.links.get(_STUDIES, ())
+    studies = resource.related.get(_STUDIES, ())
     record.subjects = [subject_of(study) for study in studies] or [subject_of(_study_or_patient(line))]
     record.counts = _counts(resource)
-    record.intend()
+    record.write_intent()
     gone = record.counts = Counter[str]()
     remaining = None
     # never a patient as a whole, of whom some may be hidden
@@ -105,13 +105,13 @@ def _carry_out(context: RequestContext, line: Sequence[Resource], record: Record
     return None if is_hidden else remaining
 
 
-def _delete(context: RequestContext, resource: Resource) -> Deleted | None:
+def _delete(context: RequestContext, resource: Resource) -> ResourceRef | None:
     """Delete a resource, once; return the nearest parent that is left."""
     try:
         remaining = storage.delete(context.client, resource.level, resource.orthanc_id)
     except (ArchiveUnavailable, ArchiveProtocolError) as error:
         raise type(error)(f"{error.message} It may have deleted it all the same.") from error
-    return Deleted(*remaining) if remaining else None
+    return ResourceRef(*remaining) if remaining else None
 
 
 def _is_visible(context: RequestContext, patient: str) -> bool:
@@ -123,9 +123,11 @@ def _study_or_patient(line: Sequence[Resource]) -> Resource:
     return next(one for one in line if one.level in (Level.STUDY, Level.PATIENT))
 
 
-def _counted(level: Level, **links: LevelPlan) -> LevelPlan:
+def _counted(level: Level, **related: LevelPlan) -> LevelPlan:
     """A plan with how much there is below."""
-    return LevelPlan(level=level, needs=Needs(frozenset(_count_of(level, below) for below in level.below)), links=links)
+    return LevelPlan(
+        level=level, needs=Needs(frozenset(_count_of(level, below) for below in level.below)), related=related
+    )
 
 
 def _count_of(level: Level, below: Level) -> str:
@@ -139,16 +141,16 @@ def _counts(resource: Resource) -> Mapping[str, int]:
     return {resource.level.path: 1, **below}
 
 
-def _depth(remaining: Deleted | None) -> int:
+def _depth(remaining: ResourceRef | None) -> int:
     return remaining.level.depth if remaining else -1
 
 
 def _result(
-    line: Sequence[Resource], remaining: Deleted | None, counts: Mapping[str, int], *, dry_run: bool
+    line: Sequence[Resource], remaining: ResourceRef | None, counts: Mapping[str, int], *, dry_run: bool
 ) -> Deletion:
     return Deletion(
         dry_run=dry_run,
-        deleted=tuple(Deleted(one.level, one.orthanc_id) for one in line if one.level.depth > _depth(remaining)),
+        deleted=tuple(ResourceRef(one.level, one.orthanc_id) for one in line if one.level.depth > _depth(remaining)),
         instances_count=counts[Level.INSTANCE.path],
         remaining_ancestor=remaining,
     )

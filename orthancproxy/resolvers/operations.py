@@ -7,17 +7,17 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 
-from orthancproxy import audit
 from orthancproxy.access.actions import Action
 from orthancproxy.access.policy import authorize
 from orthancproxy.archive.records import Resource
-from orthancproxy.audit import Subject
+from orthancproxy.audit import events
+from orthancproxy.audit.events import Subject
+from orthancproxy.audit.models import AuditEvent
+from orthancproxy.audit.trail import Trail, code_of, outcome_of
 from orthancproxy.conf import conf
-from orthancproxy.models import AuditEvent
-from orthancproxy.orthanc.deadline import Deadline, before
-from orthancproxy.outages import DATABASE
+from orthancproxy.database import DATABASE_ERRORS
+from orthancproxy.orthanc.deadline import Deadline, deadline_scope
 from orthancproxy.resolvers.context import RequestContext
-from orthancproxy.resolvers.trail import Trail, code_of, outcome_of
 
 logger = logging.getLogger(__name__)
 
@@ -26,7 +26,7 @@ Outcome = AuditEvent.Outcome
 
 
 @contextmanager
-def reading(
+def audited_read(
     context: RequestContext, action: Action | None = Action.VIEW, event: AuditEvent.Event = Event.ACCESSED
 ) -> Iterator[Callable[[Iterable[Resource]], None]]:
     """Authorize a caller to read; what is yielded takes the records that were read.
@@ -37,7 +37,7 @@ def reading(
     try:
         if action is not None:
             authorize(context.caller, action)
-        with before(context.deadline):
+        with deadline_scope(context.deadline):
             yield read.add
     except Exception as error:
         read.fail(error)
@@ -45,7 +45,7 @@ def reading(
         raise
 
 
-class Record:
+class OperationRecord:
     """What is to be written down of one operation while it is carried out."""
 
     def __init__(self, context: RequestContext, event: AuditEvent.Event, target: str) -> None:
@@ -58,13 +58,13 @@ class Record:
         self._target = target
         self._started = time.perf_counter()
 
-    def intend(self) -> None:
+    def write_intent(self) -> None:
         """Write down what is about to be done. When that fails, nothing may be done."""
         self.intention = self.write(Outcome.INTENDED)
 
     def write(self, outcome: AuditEvent.Outcome, error_code: str = "") -> AuditEvent | None:
         """Write down how far it is."""
-        return audit.write(
+        return events.write(
             self._context.author,
             self._event,
             self._context.operation,
@@ -89,31 +89,31 @@ class Record:
 
 
 @contextmanager
-def recorded(
+def audited_write(
     context: RequestContext,
     action: Action,
     event: AuditEvent.Event,
     target: str = "",
     patient_id: str | None = None,
-) -> Iterator[Record]:
+) -> Iterator[OperationRecord]:
     """Authorize a caller to do something, and write down what became of it, also where it is denied or fails.
 
     What changes the archive calls `intend` before it does.
     """
-    record = Record(context, event, target)
+    record = OperationRecord(context, event, target)
     try:
         authorize(context.caller, action, patient_id)
         yield record
     except Exception as error:
         context.trail.failures.append(error)
-        if record.intention or not isinstance(error, DATABASE):
+        if record.intention or not isinstance(error, DATABASE_ERRORS):
             record.conclude(outcome_of(error), code_of(error))
         raise
     record.conclude(record.outcome)
 
 
 @contextmanager
-def at_once(context: RequestContext) -> Iterator[RequestContext]:
+def audited_separately(context: RequestContext) -> Iterator[RequestContext]:
     """A context for what is read to be told beside a change: it is written down by itself.
 
     Where that fails, the change is told without it.
@@ -123,18 +123,18 @@ def at_once(context: RequestContext) -> Iterator[RequestContext]:
         yield beside
     finally:
         context.trail.failures += beside.trail.failures
-        conclude(beside, {})
+        write_audit(beside, {})
 
 
-def conclude(context: RequestContext, failures: Mapping[str, BaseException]) -> None:
+def write_audit(context: RequestContext, failures: Mapping[str, BaseException]) -> None:
     """Write down what a request has read, and what failed before it came to that: errors by the names of operations."""
     for operation, error in failures.items():
         # what the database could not do, it can't take down either: to wait for it twice would help nobody
-        if error not in context.trail.failures and not isinstance(error, DATABASE):
+        if error not in context.trail.failures and not isinstance(error, DATABASE_ERRORS):
             context.trail.begin(Event.ACCESSED, operation).fail(error)
     now = time.perf_counter()
     for same in context.trail.by_outcome():
-        audit.write(
+        events.write(
             context.author,
             same[0].event,
             ", ".join(dict.fromkeys(read.operation for read in same)),

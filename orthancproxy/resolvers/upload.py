@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 
+from django.db.models import QuerySet
 from django.utils import timezone
 
 from orthancproxy.access.actions import Action
@@ -21,24 +22,24 @@ from orthancproxy.archive.levels import Level
 from orthancproxy.archive.plan import LevelPlan, Needs
 from orthancproxy.archive.records import Resource
 from orthancproxy.archive.storage import store
-from orthancproxy.audit import Subject
+from orthancproxy.audit.events import Subject
 from orthancproxy.conf import conf
+from orthancproxy.database import DATABASE_ERRORS, MESSAGE
 from orthancproxy.dicom import intake
 from orthancproxy.dicom.rewrite import Target, rewrite
 from orthancproxy.dicom.uids import UploadUIDs
 from orthancproxy.dicom.values import long_string, person_name
 from orthancproxy.errors import ArchiveUnavailable, GatewayError, GatewayUnavailable, InvalidRequest
-from orthancproxy.models import MAX_KEY, UploadBatch, UploadedFile
-from orthancproxy.observability import log_archive_failure
+from orthancproxy.logs import log_archive_failure
 from orthancproxy.orthanc.client import OrthancClient
-from orthancproxy.outages import DATABASE, MESSAGE
-from orthancproxy.resolvers import batches
 from orthancproxy.resolvers.context import RequestContext
-from orthancproxy.resolvers.entries import FailedFile, SentFile, UploadErrorCode, failed, unpack
-from orthancproxy.resolvers.mending import Mended, mend
-from orthancproxy.resolvers.operations import Event, Outcome, Record, recorded
-from orthancproxy.resolvers.pipeline import in_parallel
-from orthancproxy.resolvers.scanning import Scanned, scan
+from orthancproxy.resolvers.operations import Event, OperationRecord, Outcome, audited_read, audited_write
+from orthancproxy.uploads import batches
+from orthancproxy.uploads.files import FailedFile, SentFile, UploadErrorCode, failed, unpack
+from orthancproxy.uploads.inspection import Scanned, scan
+from orthancproxy.uploads.late_references import Resolution, resolve_references
+from orthancproxy.uploads.models import MAX_KEY, UploadBatch, UploadedFile
+from orthancproxy.uploads.workers import in_parallel
 
 logger = logging.getLogger(__name__)
 
@@ -80,11 +81,17 @@ class UploadResult:
     warnings: tuple[str, ...]
 
 
-def admit(context: RequestContext) -> None:
+def require_upload_permission(context: RequestContext) -> None:
     """Turn away who may not upload, before what they sent is read. Raises NotAuthenticated or PermissionDenied."""
     if Action.UPLOAD not in context.caller.actions:
-        with recorded(context, Action.UPLOAD, Event.IMPORT):
+        with audited_write(context, Action.UPLOAD, Event.IMPORT):
             pass
+
+
+def get_uploads(context: RequestContext) -> QuerySet[UploadBatch]:
+    """The uploads that a caller may see, the newest first."""
+    with audited_read(context):
+        return batches.visible_batches(context.caller.scope).order_by("-created_at", "-pk")
 
 
 def upload(context: RequestContext, request: UploadRequest) -> UploadResult:
@@ -93,7 +100,7 @@ def upload(context: RequestContext, request: UploadRequest) -> UploadResult:
     Raises InvalidRequest for a value that DICOM does not allow or a key that is in use otherwise, LimitExceeded, and
     ArchiveUnavailable where Orthanc is not there from the beginning; nothing is stored then.
     """
-    with recorded(context, Action.UPLOAD, Event.IMPORT) as record:
+    with audited_write(context, Action.UPLOAD, Event.IMPORT) as record:
         result = _upload(context, request, record)
         if result.study_id is None:
             record.outcome = Outcome.FAILED
@@ -108,7 +115,7 @@ def upload(context: RequestContext, request: UploadRequest) -> UploadResult:
         return result
 
 
-def _upload(context: RequestContext, request: UploadRequest, record: Record) -> UploadResult:
+def _upload(context: RequestContext, request: UploadRequest, record: OperationRecord) -> UploadResult:
     if not request.files:
         raise InvalidRequest("There are no files in the upload.")
     patient_id = long_string(request.patient_id, "patient ID")
@@ -132,16 +139,16 @@ def _upload(context: RequestContext, request: UploadRequest, record: Record) -> 
 
     scanned = list(scan(unpack(request.files)))
     batch = batches.open_batch(
-        context,
         uids,
+        uploaded_by=context.caller.username,
         patient_name=patient_name,
         study_description=description or None,
         default_description=_own_description(scanned) or conf.ORTHANC_DEFAULT_STUDY_DESCRIPTION,
     )
-    record.intend()
+    record.write_intent()
     try:
         lost = _Upload(context.client, batch, uids).carry_out(scanned)
-    except DATABASE as error:
+    except DATABASE_ERRORS as error:
         message = f"{MESSAGE} Files may be stored all the same: send them again with the key {batch.upload_key}."
         raise GatewayUnavailable(message) from error
     finally:
@@ -232,10 +239,12 @@ class _Upload:
         # until there is nothing to do: others send meanwhile, and leave to us what we work on
         while True:
             self._known_uids, self._old_study_uids = batches.known_uids(self._batch)
-            taken = batches.take_resolvable(self._batch, self._known_uids)
-            results = Counter(mend(self._client, row, self._target(row), unresolved) for row, unresolved in taken)
-            lost += results[Mended.LOST]
-            if not results[Mended.YES] or results[Mended.NO]:
+            taken = batches.claim_resolvable(self._batch, self._known_uids)
+            results = Counter(
+                resolve_references(self._client, row, self._target(row), unresolved) for row, unresolved in taken
+            )
+            lost += results[Resolution.LOST]
+            if not results[Resolution.YES] or results[Resolution.NO]:
                 return lost
 
     def _look_whether_it_is_down(self, error: ArchiveUnavailable) -> None:

@@ -9,7 +9,7 @@ from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitVie
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from orthancproxy.content_security import policy
+from orthancproxy.http.content_security import policy
 from orthancproxy.rest.links import with_links
 from orthancproxy.rest.views import GatewayView
 

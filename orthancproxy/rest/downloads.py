@@ -1,106 +1,168 @@
-"""Sending what was downloaded from Orthanc on to the client, in constant memory."""
+"""Files, pictures and archives: what the REST routes give besides JSON."""
 
-import asyncio
-from collections.abc import AsyncIterator, Callable, Coroutine
-from concurrent.futures import ThreadPoolExecutor
-from functools import wraps
+from collections.abc import Collection, Sequence
 from typing import Any
 
-from asgiref.sync import sync_to_async
-from django.core.handlers.asgi import ASGIRequest
-from django.http import HttpRequest, HttpResponse, HttpResponseNotModified, StreamingHttpResponse
 from django.http.response import HttpResponseBase
-from django.utils.http import content_disposition_header
+from django.utils.cache import patch_vary_headers
+from django.utils.http import parse_etags
+from drf_spectacular.utils import extend_schema_view
+from rest_framework.request import Request
 
-from orthancproxy.archive.storage import Content
-from orthancproxy.conf import conf
-from orthancproxy.content_security import SANDBOX
-from orthancproxy.resolvers.images import Download
+from orthancproxy.archive.levels import Level
+from orthancproxy.archive.rendering import MediaType
+from orthancproxy.errors import InvalidRequest
+from orthancproxy.http.negotiation import preferred
+from orthancproxy.resolvers import downloads
+from orthancproxy.rest import openapi, streaming
+from orthancproxy.rest.views import GatewayView
 
-# of its own: the threads of the event loop must not all wait for a slow Orthanc
-READERS = ThreadPoolExecutor(max_workers=64, thread_name_prefix="orthanc-reader")
-
-
-class AsyncPieces(AsyncIterator[bytes]):
-    """The pieces of a content, each read in a thread. Django calls `close` also when the client has gone away."""
-
-    def __init__(self, content: Content) -> None:
-        self._pieces = iter(content.pieces)
-        self.close = content.close
-
-    async def __anext__(self) -> bytes:
-        piece = await asyncio.get_running_loop().run_in_executor(READERS, next, self._pieces, None)
-        if piece is None:
-            raise StopAsyncIteration
-        return piece
+MEDIA_TYPES: Sequence[MediaType] = ("image/png", "image/jpeg")
 
 
-def abandonable(
-    view: Callable[..., HttpResponseBase],
-) -> Callable[..., Coroutine[Any, Any, HttpResponseBase]]:
-    """Close the response of a synchronous view whose client goes away before it has one.
+class DownloadView(GatewayView):
+    """A route whose answer is streamed from Orthanc."""
 
-    Django drops such a response when the view's thread comes back with it, and Orthanc's side would stay open.
-    """
-
-    @wraps(view)
-    async def answer(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
-        answering = asyncio.ensure_future(sync_to_async(view)(request, *args, **kwargs))
-        try:
-            return await asyncio.shield(answering)
-        except asyncio.CancelledError:
-            answering.add_done_callback(_close_result)
-            raise
-
-    return answer
+    @classmethod
+    def as_view(cls, **initkwargs: Any) -> Any:
+        """Return the view, which ends Orthanc's side when the client goes away before it is answered."""
+        return streaming.abandonable(super().as_view(**initkwargs))
 
 
-def _close_result(answering: "asyncio.Future[HttpResponseBase]") -> None:
-    if not answering.cancelled() and answering.exception() is None:
-        answering.result().close()
+class InstanceFileView(DownloadView):
+    """The DICOM file of an instance."""
+
+    @openapi.downloads(
+        "downloadInstance",
+        ("application/dicom",),
+        "The DICOM file (PS3.10) as it is stored.",
+        openapi.IF_NONE_MATCH,
+    )
+    def get(self, request: Request, orthanc_id: str) -> HttpResponseBase:
+        """Stream the file."""
+        download = downloads.get_file(
+            self.asking,
+            orthanc_id,
+            if_none_match=_if_none_match(request),
+            headers_only=request.method == "HEAD",
+        )
+        return streaming.stream(request._request, download)
 
 
-def stream(request: HttpRequest, download: Download) -> HttpResponseBase:
-    """Answer with a file that is saved, piece by piece; to HEAD, with its headers."""
-    content = download.content
-    if content is None:
-        return _not_modified(download)
-    response: HttpResponseBase
-    # Django gives a stream alone no Content-Length of its own: that of an archive is not known
-    if request.method == "HEAD" and content.length is not None:
-        response = HttpResponse(content_type=content.media_type)
-    else:
-        # Django reads an asynchronous iterator into memory when it has to serve it synchronously, and vice versa
-        pieces = AsyncPieces(content) if isinstance(request, ASGIRequest) else content
-        response = StreamingHttpResponse(pieces, content_type=content.media_type)
-    if content.length is not None:
-        response["Content-Length"] = str(content.length)
-    response["Content-Disposition"] = content_disposition_header(True, download.filename) or ""
-    return _described(response, download)
+class PreviewView(GatewayView):
+    """A frame of an instance, in its full size."""
+
+    @openapi.downloads(
+        "previewInstance",
+        MEDIA_TYPES,
+        "A frame in its full size, as PNG, or as JPEG where Accept prefers that.",
+        openapi.FRAME,
+        openapi.IF_NONE_MATCH,
+        errors=(415,),
+    )
+    def get(self, request: Request, orthanc_id: str) -> HttpResponseBase:
+        """Answer with the picture."""
+        preview = downloads.get_preview(
+            self.asking,
+            orthanc_id,
+            frame=_frame(request),
+            media_type=_preferred(request),
+            if_none_match=_if_none_match(request),
+        )
+        return _varied(streaming.show(preview))
 
 
-def show(download: Download) -> HttpResponseBase:
-    """Answer with a picture that the browser shows."""
-    if download.content is None:
-        return _not_modified(download)
-    response = HttpResponse(b"".join(download.content.pieces), content_type=download.content.media_type)
-    response["Content-Disposition"] = content_disposition_header(False, download.filename) or ""
-    return _described(response, download)
+class ThumbnailView(GatewayView):
+    """An instance, small."""
+
+    @openapi.downloads(
+        "thumbnailInstance",
+        MEDIA_TYPES,
+        "The first frame, made small, as PNG, or as JPEG where Accept prefers that.",
+        openapi.IF_NONE_MATCH,
+        errors=(415,),
+    )
+    def get(self, request: Request, orthanc_id: str) -> HttpResponseBase:
+        """Answer with the picture."""
+        thumbnail = downloads.get_thumbnail(
+            self.asking,
+            orthanc_id,
+            media_type=_preferred(request),
+            if_none_match=_if_none_match(request),
+        )
+        return _varied(streaming.show(thumbnail))
 
 
-def _not_modified(download: Download) -> HttpResponseBase:
-    return _described(HttpResponseNotModified(), download)
+class SeriesThumbnailView(GatewayView):
+    """A series, small."""
+
+    @openapi.downloads(
+        "thumbnailSeries",
+        MEDIA_TYPES,
+        "The first frame of its middle instance, made small, as PNG, or as JPEG where Accept prefers that.",
+        openapi.IF_NONE_MATCH,
+        errors=(415,),
+    )
+    def get(self, request: Request, orthanc_id: str) -> HttpResponseBase:
+        """Answer with the picture."""
+        thumbnail = downloads.get_series_thumbnail(
+            self.asking,
+            orthanc_id,
+            media_type=_preferred(request),
+            if_none_match=_if_none_match(request),
+        )
+        return _varied(streaming.show(thumbnail))
 
 
-def _described(response: HttpResponseBase, download: Download) -> HttpResponseBase:
-    if download.etag:
-        response["ETag"] = download.etag
-    # to be asked for again each time, since the address stays while the file may be replaced or deleted
-    response["Cache-Control"] = "private, no-cache"
-    response["Accept-Ranges"] = "none"
-    # also where a project has no middleware for it
-    response["Content-Security-Policy"] = SANDBOX
-    response["X-Content-Type-Options"] = "nosniff"
-    # pages of another origin show pictures without asking for it (CORS), and Origin is not sent then
-    response["Cross-Origin-Resource-Policy"] = "cross-origin" if conf.ORTHANC_CORS_ORIGINS else "same-origin"
+class ArchiveView(DownloadView):
+    """All files below a resource of one level."""
+
+    level: Level
+
+    def get(self, request: Request, orthanc_id: str) -> HttpResponseBase:
+        """Stream the ZIP archive."""
+        headers_only = request.method == "HEAD"
+        download = downloads.get_archive(self.asking, self.level, orthanc_id, headers_only=headers_only)
+        return streaming.stream(request._request, download)
+
+
+@extend_schema_view(get=openapi.archives("downloadPatient", "patient"))
+class PatientArchiveView(ArchiveView):
+    """All files of a patient."""
+
+    level = Level.PATIENT
+
+
+@extend_schema_view(get=openapi.archives("downloadStudy", "study"))
+class StudyArchiveView(ArchiveView):
+    """All files of a study."""
+
+    level = Level.STUDY
+
+
+@extend_schema_view(get=openapi.archives("downloadSeries", "series"))
+class SeriesArchiveView(ArchiveView):
+    """All files of a series."""
+
+    level = Level.SERIES
+
+
+def _frame(request: Request) -> int:
+    value = request.query_params.get("frame", "0")
+    if not (value.isascii() and value.isdigit() and len(value) <= 10):
+        raise InvalidRequest("The parameter frame is a number from 0.")
+    return int(value)
+
+
+def _preferred(request: Request) -> MediaType:
+    """PNG, unless Accept prefers JPEG; also where it wants neither, as pages do that fetch a picture as JSON."""
+    return preferred(request._request, MEDIA_TYPES)
+
+
+def _if_none_match(request: Request) -> Collection[str]:
+    return parse_etags(request.headers.get("If-None-Match", ""))
+
+
+def _varied(response: HttpResponseBase) -> HttpResponseBase:
+    patch_vary_headers(response, ["Accept"])
     return response

@@ -11,7 +11,8 @@ from django.http.response import HttpResponseBase
 from rest_framework import exceptions
 
 from orthancproxy import errors
-from orthancproxy.error_responses import (
+from orthancproxy.database import as_gateway_error
+from orthancproxy.http.error_responses import (
     RETRY_AFTER,
     bad_request,
     error_response,
@@ -19,8 +20,7 @@ from orthancproxy.error_responses import (
     permission_denied,
     server_error,
 )
-from orthancproxy.observability import log_archive_failure
-from orthancproxy.outages import known
+from orthancproxy.logs import log_archive_failure
 
 logger = logging.getLogger(__name__)
 
@@ -65,7 +65,7 @@ FRAMEWORK_ANSWERS: Mapping[type[exceptions.APIException], Answer] = {
 
 def exception_handler(exception: Exception, context: Mapping[str, Any]) -> HttpResponseBase:
     """Answer an exception of a view; what nobody raised on purpose is logged, and told by its request id only."""
-    match known(exception) or exception:
+    match as_gateway_error(exception) or exception:
         case errors.GatewayError() as expected if status := _nearest(STATUSES, expected):
             log_archive_failure(expected, expected.code)
             response = error_response(status, expected.code, expected.message)

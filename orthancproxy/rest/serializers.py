@@ -13,9 +13,9 @@ from orthancproxy.archive import values
 from orthancproxy.archive.levels import Level
 from orthancproxy.archive.plan import Needs
 from orthancproxy.archive.records import Instance, Patient, Resource, Series, Study
-from orthancproxy.resolvers.deletion import Deleted, Deletion
-from orthancproxy.resolvers.entries import FailedFile, UploadErrorCode
+from orthancproxy.resolvers.deletion import Deletion, ResourceRef
 from orthancproxy.resolvers.upload import UploadResult
+from orthancproxy.uploads.files import FailedFile, UploadErrorCode
 
 
 def orthanc_id() -> serializers.CharField:
@@ -206,13 +206,13 @@ class UploadSerializer(serializers.Serializer[UploadResult]):
     )
 
 
-class ResourceSerializer(serializers.Serializer[Deleted]):
+class ResourceSerializer(serializers.Serializer[ResourceRef]):
     """Where a resource is in the hierarchy, and its id."""
 
     level = serializers.ChoiceField(choices=[level.value.lower() for level in Level], help_text="Its level.")
     orthancId = serializers.CharField(help_text="Orthanc's id.")
 
-    def to_representation(self, instance: Deleted) -> dict[str, Any]:
+    def to_representation(self, instance: ResourceRef) -> dict[str, Any]:
         """Return the contract's JSON."""
         return {"level": instance.level.value.lower(), "orthancId": instance.orthanc_id}
 

@@ -9,12 +9,12 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from orthancproxy.errors import InvalidRequest
-from orthancproxy.multipart import receive
-from orthancproxy.resolvers.entries import SentFile
-from orthancproxy.resolvers.upload import UploadRequest, admit, upload
+from orthancproxy.http.multipart import receive
+from orthancproxy.resolvers.upload import UploadRequest, require_upload_permission, upload
 from orthancproxy.rest import openapi
 from orthancproxy.rest.serializers import UploadSerializer
 from orthancproxy.rest.views import GatewayView
+from orthancproxy.uploads.files import SentFile
 
 TEXT_FIELDS = frozenset({"patient_id", "patient_name", "study_description", "upload_key", "series_path"})
 
@@ -47,7 +47,7 @@ class UploadView(GatewayView):
         """Turn away who may not upload."""
         super().initial(request, *args, **kwargs)
         if request.method == "POST":
-            admit(self.asking)
+            require_upload_permission(self.asking)
 
     @openapi.upload
     def post(self, request: Request) -> Response:

@@ -26,15 +26,10 @@ from orthancproxy.archive.records import Resource, Series
 from orthancproxy.errors import InvalidRequest
 from orthancproxy.resolvers import hierarchy
 from orthancproxy.resolvers.context import RequestContext
-from orthancproxy.resolvers.operations import conclude
+from orthancproxy.resolvers.operations import write_audit
 from orthancproxy.rest import openapi
 from orthancproxy.rest.errors import exception_handler
-from orthancproxy.rest.serializers import (
-    InstanceSerializer,
-    PatientSerializer,
-    SeriesSerializer,
-    StudySerializer,
-)
+from orthancproxy.rest.serializers import InstanceSerializer, PatientSerializer, SeriesSerializer, StudySerializer
 
 CONVERTED = re.compile(r"<(?:\w+:)?(\w+)>")  # what Django's routes have where an address has an id
 
@@ -110,7 +105,7 @@ class GatewayView(APIView):
     ) -> HttpResponseBase:
         """Write down what was read; keep patient data out of caches, where the answer does not say otherwise."""
         if self.context:
-            conclude(self.context, {self.context.operation: self.failure} if self.failure else {})
+            write_audit(self.context, {self.context.operation: self.failure} if self.failure else {})
         # a download may take an hour, in which the database is not needed
         close_old_connections()
         final: HttpResponseBase = super().finalize_response(request, cast("Response", response), *args, **kwargs)
@@ -150,10 +145,10 @@ class StudiesView(GatewayView):
         """Answer the list."""
         plan = LevelPlan(
             level=Level.PATIENT,
-            links={"studies": LevelPlan(level=Level.STUDY, needs=StudySerializer.needs)},
+            related={"studies": LevelPlan(level=Level.STUDY, needs=StudySerializer.needs)},
         )
         patient = _get_named(self.asking, request, "patient_id", plan)
-        return Response(StudySerializer(patient.links["studies"], many=True).data)
+        return Response(StudySerializer(patient.related["studies"], many=True).data)
 
 
 class SeriesView(GatewayView):
@@ -169,10 +164,10 @@ class SeriesView(GatewayView):
         """Answer the list."""
         plan = LevelPlan(
             level=Level.STUDY,
-            links={"series": LevelPlan(level=Level.SERIES, needs=SeriesSerializer.needs)},
+            related={"series": LevelPlan(level=Level.SERIES, needs=SeriesSerializer.needs)},
         )
         study = _get_named(self.asking, request, "study_id", plan)
-        return Response(SeriesSerializer(study.links["series"], many=True).data)
+        return Response(SeriesSerializer(study.related["series"], many=True).data)
 
 
 class InstancesView(GatewayView):
@@ -189,11 +184,11 @@ class InstancesView(GatewayView):
         plan = LevelPlan(
             level=Level.SERIES,
             needs=InstanceSerializer.series_needs,
-            links={"instances": LevelPlan(level=Level.INSTANCE, needs=InstanceSerializer.needs)},
+            related={"instances": LevelPlan(level=Level.INSTANCE, needs=InstanceSerializer.needs)},
         )
         series = _get_named(self.asking, request, "series_id", plan)
         above = InstanceSerializer.above(cast("Series", series))
-        return Response(InstanceSerializer(series.links["instances"], many=True, context=above).data)
+        return Response(InstanceSerializer(series.related["instances"], many=True, context=above).data)
 
 
 def _context(request: Request) -> RequestContext:

@@ -77,7 +77,7 @@ def serving(
     process = ChildProcess(
         [
             *(sys.executable, "-m", "uvicorn", "orthancproxy.project.asgi:application"),
-            *("--http", "orthancproxy.project.protocol:Protocol"),
+            *("--http", "orthancproxy.project.edge.protocol:Protocol"),
             *("--app-dir", str(CHECKOUT), "--host", "127.0.0.1", "--port", str(port), "--workers", str(workers)),
             # a browser keeps its connections open
             *("--no-proxy-headers", "--no-server-header", "--timeout-graceful-shutdown", "1"),

@@ -17,7 +17,8 @@ from django.test.client import ClientHandler
 from knox.models import get_token_model
 
 from orthancproxy.access.actions import Action
-from orthancproxy.models import AccessScope, AuditEvent
+from orthancproxy.access.models import AccessScope
+from orthancproxy.audit.models import AuditEvent
 from tests.access.archive import LABEL
 from tests.identity.provider import IdentityProvider
 

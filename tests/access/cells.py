@@ -1,12 +1,13 @@
 """One operation of one caller: what they get, what is written down of it, and whether the archive is touched."""
 
-from orthancproxy.models import AuditEvent, UploadBatch
+from orthancproxy.audit.models import AuditEvent
+from orthancproxy.uploads.models import UploadBatch
 from tests.access.archive import Archive
 from tests.access.callers import ADDRESS, Answer, Caller
 from tests.access.operations import HERE, MOUNT, Operation, Route, Subjects
 from tests.corpus import ROOT
 from tests.proxy import RecordingProxy
-from tests.upload.sending import GRAPHQL_PATH
+from tests.uploads.sending import GRAPHQL_PATH
 
 Event, Outcome = AuditEvent.Event, AuditEvent.Outcome
 STATUSES = {"UNAUTHENTICATED": 401, "FORBIDDEN": 403, "NOT_FOUND": 404}

@@ -9,9 +9,9 @@ from django.test import override_settings
 from pytest_django import Settings
 
 from orthancproxy.access.actions import Action
-from orthancproxy.models import UploadBatch
 from orthancproxy.resolvers.context import connect
 from orthancproxy.sandbox.orthanc import INDEXED_INSTANCE_TAGS, LocalOrthanc
+from orthancproxy.uploads.models import UploadBatch
 from tests.access.archive import Archive
 from tests.access.callers import ROLE_GROUPS, Caller, make_callers, make_confined, make_groups
 from tests.identity.provider import IdentityProvider

@@ -8,13 +8,13 @@ from graphql import GraphQLObjectType
 
 from orthancproxy import urls
 from orthancproxy.access.actions import Action
+from orthancproxy.audit.models import AuditEvent
 from orthancproxy.dicom.uids import UploadUIDs
-from orthancproxy.models import AuditEvent
-from schema import schema
+from orthancproxy.schema import schema
 from tests.access.archive import Target
 from tests.access.callers import Answer, Caller
 from tests.corpus import instance
-from tests.upload.sending import CONTENT_TYPE, GRAPHQL_PATH, REST, File, GraphQL
+from tests.uploads.sending import CONTENT_TYPE, GRAPHQL_PATH, REST, File, GraphQL
 
 Event = AuditEvent.Event
 Subjects = frozenset[tuple[str, str]]

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from orthancproxy import audit
-from orthancproxy.models import AuditEvent
+from orthancproxy.audit import events
+from orthancproxy.audit.models import AuditEvent
 from tests.access.archive import Archive, Target
 from tests.access.callers import Caller
 from tests.access.operations import HERE, OPERATIONS
@@ -24,7 +24,7 @@ class TestUnwritableAudit:
     @pytest.fixture
     def failing(self, monkeypatch: pytest.MonkeyPatch) -> Fail:
         """Let nothing be written down, or nothing but what is intended."""
-        write = audit.write
+        write = events.write
 
         def fail(*, but_intentions: bool = False) -> None:
             def failing(author: Any, event: Any, operation: str, outcome: Any, **more: Any) -> AuditEvent | None:
@@ -32,7 +32,7 @@ class TestUnwritableAudit:
                     return write(author, event, operation, outcome, **more)
                 raise OSError("the disk is full")
 
-            monkeypatch.setattr(audit, "write", failing)
+            monkeypatch.setattr(events, "write", failing)
 
         return fail
 

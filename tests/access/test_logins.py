@@ -13,7 +13,7 @@ from django.utils import timezone
 from knox.models import AuthToken
 
 from orthancproxy.access.actions import Action
-from orthancproxy.models import AuditEvent
+from orthancproxy.audit.models import AuditEvent
 from tests.access.archive import Archive
 from tests.access.callers import ADDRESS, Caller, bearer, browser, log_in, make_user
 from tests.access.operations import HERE

@@ -11,7 +11,7 @@ from django.db import connection
 from django.test import Client
 from pytest_django import Settings
 
-from orthancproxy.models import AuditEvent
+from orthancproxy.audit.models import AuditEvent
 from tests.access.archive import Archive
 from tests.access.callers import Caller
 from tests.access.operations import HERE, MOUNT

@@ -14,9 +14,9 @@ from pytest_django import Settings
 
 from orthancproxy.access import oidc
 from orthancproxy.access.actions import Action
+from orthancproxy.audit.models import AuditEvent
 from orthancproxy.conf import Configuration
-from orthancproxy.models import AuditEvent
-from schema import schema
+from orthancproxy.schema import schema
 from tests.access.archive import LABEL, Archive
 from tests.access.callers import GROUPS, ROLES, Caller, bearer, make_user, with_api_token
 from tests.access.cells import assert_cell

@@ -11,7 +11,9 @@ from django.contrib.auth.models import Group, User
 from pydicom import dcmread
 
 from orthancproxy.access.actions import Action
-from orthancproxy.models import AccessScope, AuditEvent, UploadBatch
+from orthancproxy.access.models import AccessScope
+from orthancproxy.audit.models import AuditEvent
+from orthancproxy.uploads.models import UploadBatch
 from tests.access.archive import LABEL, LABELLED, NOWHERE, Archive, Target
 from tests.access.callers import Answer, Caller, make_user, with_api_token
 from tests.access.operations import HERE, NEW_PATIENT, OF_STUDY, OPERATIONS, Operation

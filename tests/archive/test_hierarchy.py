@@ -19,9 +19,9 @@ pytestmark = pytest.mark.live
 def test_patients_whose_ids_are_the_same_to_orthanc(patient_ids: tuple[str, ...], crowded: OrthancClient) -> None:
     studies = LevelPlan(level=Level.STUDY, filter=Filter(tags=(("StudyDescription", "Brain*"),)))
 
-    page = Hierarchy(crowded, Scope(patient_ids)).page(LevelPlan(level=Level.PATIENT, links={"studies": studies}))
+    page = Hierarchy(crowded, Scope(patient_ids)).page(LevelPlan(level=Level.PATIENT, related={"studies": studies}))
 
-    assert [len(patient.links["studies"]) for patient in page.records] == [1] * 1001
+    assert [len(patient.related["studies"]) for patient in page.records] == [1] * 1001
 
 
 @pytest.fixture(scope="module")

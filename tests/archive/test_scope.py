@@ -9,7 +9,7 @@ import pytest
 
 from orthancproxy.archive.hierarchy import Hierarchy
 from orthancproxy.archive.levels import Level
-from orthancproxy.archive.ordering import arrange, cut
+from orthancproxy.archive.ordering import slice_page, sort
 from orthancproxy.archive.plan import Fact, Filter, LabelMatch, LevelPlan, Needs, Order
 from orthancproxy.archive.records import Patient, Resource
 from orthancproxy.archive.scope import Scope
@@ -109,7 +109,7 @@ class Archive:
         page = Hierarchy(self.client).page(plan)
         every = [record for record in page.records if record.orthanc_id in shown]
         # where PatientIDs are the same to Orthanc, its order is its own
-        return arrange(every, plan.full_order) if scope.is_confined else every
+        return sort(every, plan.full_order) if scope.is_confined else every
 
 
 def _is_like(text: str, pattern: str) -> bool:
@@ -157,19 +157,19 @@ def archive(start_orthanc: Callable[..., LocalOrthanc]) -> Archive:
 
 def _upward(level: Level, **options: Any) -> LevelPlan:
     """A plan that goes up to the patients."""
-    links = {} if level is Level.PATIENT else {"parent": _upward(level.parent)}
-    return LevelPlan(level=level, links=links, **options)
+    related = {} if level is Level.PATIENT else {"parent": _upward(level.parent)}
+    return LevelPlan(level=level, related=related, **options)
 
 
 def _downward(level: Level, **options: Any) -> LevelPlan:
     """A plan that goes down to the instances."""
-    links = {} if level is Level.INSTANCE else {"children": _downward(level.child)}
-    return LevelPlan(level=level, links=links, **options)
+    related = {} if level is Level.INSTANCE else {"children": _downward(level.child)}
+    return LevelPlan(level=level, related=related, **options)
 
 
 def _chain(record: Resource) -> tuple[str, ...]:
     """The ids of a record and those above it, from the patient down."""
-    above = _chain(record.links["parent"]) if "parent" in record.links else ()
+    above = _chain(record.related["parent"]) if "parent" in record.related else ()
     return (*above, record.orthanc_id)
 
 
@@ -177,7 +177,7 @@ def _chains_below(record: Resource) -> list[tuple[str, ...]]:
     """The ids from a record down to each of its instances."""
     if record.level is Level.INSTANCE:
         return [(record.orthanc_id,)]
-    return [(record.orthanc_id, *chain) for child in record.links["children"] for chain in _chains_below(child)]
+    return [(record.orthanc_id, *chain) for child in record.related["children"] for chain in _chains_below(child)]
 
 
 def _ids(records: Sequence[Resource]) -> list[str]:
@@ -328,7 +328,7 @@ def test_down(archive: Archive, scope: Scope) -> None:
         hierarchy.by_ids(_downward(Level.PATIENT), sorted(patients)),
     ):
         assert sorted(chain for patient in found for chain in _chains_below(patient)) == expected
-        assert all(patient.links["children"] for patient in found)
+        assert all(patient.related["children"] for patient in found)
     for patient in sorted(patients)[::4]:
         studies = {chain[1] for chain in expected if chain[0] == patient}
         assert set(_ids(hierarchy.studies_of(patient, STUDY_NEEDS))) == studies
@@ -347,20 +347,22 @@ def test_up(archive: Archive, scope: Scope, level: Level) -> None:
 
 
 def test_up_and_down_again(archive: Archive, scope: Scope) -> None:
-    up_and_down = replace(_upward(Level.PATIENT), links={"children": LevelPlan(level=Level.STUDY)})
-    plan = LevelPlan(level=Level.SERIES, links={"parent": LevelPlan(level=Level.STUDY, links={"parent": up_and_down})})
+    up_and_down = replace(_upward(Level.PATIENT), related={"children": LevelPlan(level=Level.STUDY)})
+    plan = LevelPlan(
+        level=Level.SERIES, related={"parent": LevelPlan(level=Level.STUDY, related={"parent": up_and_down})}
+    )
     shown = archive.shown(scope)
 
     for series in Hierarchy(archive.client, scope).page(plan).records:
-        patient = series.links["parent"].links["parent"]
+        patient = series.related["parent"].related["parent"]
         siblings = {chain[1] for chain in archive.chains if chain[0] == patient.orthanc_id and chain[1] in shown}
-        assert set(_ids(patient.links["children"])) == siblings
+        assert set(_ids(patient.related["children"])) == siblings
 
 
 def test_parts_of_nested_lists(archive: Archive, scope: Scope) -> None:
     """Aliases of one level, with filters, orders and cuts of their own, that tell what is in the files."""
     needs = Needs(frozenset({"NumberOfStudyRelatedInstances", "PatientAge"}))
-    links = {
+    related = {
         "all": LevelPlan(level=Level.STUDY),
         "first": LevelPlan(level=Level.STUDY, first=1, needs=needs),
         "second": LevelPlan(level=Level.STUDY, first=1, offset=1, order=(Order("StudyInstanceUID"),)),
@@ -370,30 +372,30 @@ def test_parts_of_nested_lists(archive: Archive, scope: Scope) -> None:
     shown = archive.shown(scope)
     whole = Hierarchy(archive.client).page(
         LevelPlan(
-            level=Level.PATIENT, links={name: replace(link, first=None, offset=0) for name, link in links.items()}
+            level=Level.PATIENT, related={name: replace(link, first=None, offset=0) for name, link in related.items()}
         )
     )
     expected = {
         patient.orthanc_id: {
             name: [
                 (study.orthanc_id, [study.tags[keyword] for keyword in sorted(link.needs.tags)])
-                for study in cut([one for one in patient.links[name] if one.orthanc_id in shown], link)
+                for study in slice_page([one for one in patient.related[name] if one.orthanc_id in shown], link)
             ]
-            for name, link in links.items()
+            for name, link in related.items()
         }
         for patient in whole.records
         if patient.orthanc_id in shown
     }
 
-    page = Hierarchy(archive.client, scope).page(LevelPlan(level=Level.PATIENT, links=links))
+    page = Hierarchy(archive.client, scope).page(LevelPlan(level=Level.PATIENT, related=related))
 
     found = {
         patient.orthanc_id: {
             name: [
                 (study.orthanc_id, [study.tags[keyword] for keyword in sorted(link.needs.tags)])
-                for study in patient.links[name]
+                for study in patient.related[name]
             ]
-            for name, link in links.items()
+            for name, link in related.items()
         }
         for patient in page.records
     }
@@ -417,11 +419,11 @@ def test_a_patient_is_what_its_visible_studies_make_it(archive: Archive, scope: 
 
     page = hierarchy.page(patients).records
 
-    assert list(page) == arrange(page, patients.full_order)
+    assert list(page) == sort(page, patients.full_order)
     above = [
-        study.links["parent"]
+        study.related["parent"]
         for study in hierarchy.page(
-            LevelPlan(level=Level.STUDY, links={"parent": LevelPlan(level=Level.PATIENT, needs=needs)})
+            LevelPlan(level=Level.STUDY, related={"parent": LevelPlan(level=Level.PATIENT, needs=needs)})
         ).records
     ]
     for found in (page, hierarchy.by_ids(patients, ids), above):
@@ -449,7 +451,7 @@ def test_patients_are_not_matched_by_what_may_be_in_a_hidden_file(archive: Archi
 def test_no_hidden_file_is_read(archive: Archive) -> None:
     scope = SCOPES["one twin"]
     needs = Needs(frozenset({"PatientAge", "PatientWeight"}))
-    plan = LevelPlan(level=Level.PATIENT, needs=needs, links={"studies": LevelPlan(level=Level.STUDY, needs=needs)})
+    plan = LevelPlan(level=Level.PATIENT, needs=needs, related={"studies": LevelPlan(level=Level.STUDY, needs=needs)})
     hidden = {orthanc_id for chain in archive.chains for orthanc_id in chain} - archive.shown(scope)
     with RecordingProxy(archive.orthanc.port) as proxy:
         hierarchy = Hierarchy(OrthancClient(Connection(proxy.base_url)), scope)

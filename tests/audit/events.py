@@ -5,8 +5,8 @@ from typing import Any
 
 from django.utils import timezone
 
-from orthancproxy.audit import Subject
-from orthancproxy.models import AuditEvent, AuditSubject
+from orthancproxy.audit.events import Subject
+from orthancproxy.audit.models import AuditEvent, AuditSubject
 
 DEFAULTS = {
     "event": AuditEvent.Event.ACCESSED,

@@ -13,9 +13,9 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 from lxml import etree
 
-from orthancproxy.audit import Subject
+from orthancproxy.audit.events import Subject
+from orthancproxy.audit.models import AuditEvent
 from orthancproxy.management.commands import export_audit
-from orthancproxy.models import AuditEvent
 from tests.audit.events import record
 
 Event, Outcome = AuditEvent.Event, AuditEvent.Outcome

@@ -6,7 +6,7 @@ import pytest
 from django.contrib.staticfiles import finders
 from playwright.sync_api import Browser
 
-from schema.graphiql import BUNDLE
+from orthancproxy.schema.graphiql import BUNDLE
 from tests.browser.gateway import serving_samples
 from tests.browser.graphiql import GraphiQL, chromium, graphiql_page
 

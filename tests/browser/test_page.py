@@ -11,7 +11,7 @@ from django.test import Client
 from django.urls import include, path
 from pytest_django import Settings
 
-from schema.view import graphql_view
+from orthancproxy.schema.view import graphql_view
 
 urlpatterns = [path("api/graph", graphql_view()), path("api/", include("orthancproxy.urls"))]
 OUR_VIEWS_ONLY = pytest.mark.urls(__name__)

@@ -7,7 +7,7 @@ import pytest
 from django.db import connections
 from pytest_django import Settings
 
-from orthancproxy.models import AuditEvent, AuditSubject
+from orthancproxy.audit.models import AuditEvent, AuditSubject
 from orthancproxy.sandbox.orthanc import LocalOrthanc
 from tests.deletion.deleting import (
     ARCHIVE,

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 import pytest
 from pytest_django import Settings
 
-from orthancproxy.models import AuditEvent
+from orthancproxy.audit.models import AuditEvent
 from orthancproxy.sandbox.orthanc import LocalOrthanc, free_port
 from tests.corpus import ask
 from tests.deletion.deleting import (

@@ -11,9 +11,9 @@ from orthancproxy.access.actions import Action
 from orthancproxy.access.callers import Caller
 from orthancproxy.archive.levels import Level
 from orthancproxy.archive.scope import Scope
-from orthancproxy.audit import Author
+from orthancproxy.audit.events import Author
+from orthancproxy.audit.models import AuditEvent
 from orthancproxy.errors import GatewayError
-from orthancproxy.models import AuditEvent
 from orthancproxy.resolvers.context import RequestContext
 from orthancproxy.resolvers.deletion import delete
 from orthancproxy.sandbox.orthanc import LocalOrthanc

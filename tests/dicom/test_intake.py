@@ -24,14 +24,7 @@ from pydicom.uid import (
 from orthancproxy.dicom.intake import read
 from orthancproxy.dicom.rewrite import rewrite
 from orthancproxy.dicom.sources import FileRange, InMemory
-from orthancproxy.errors import (
-    EmptyFile,
-    InvalidDicom,
-    LimitExceeded,
-    NotDicom,
-    UnreadableDicom,
-    UnsafeDicom,
-)
+from orthancproxy.errors import EmptyFile, InvalidDicom, LimitExceeded, NotDicom, UnreadableDicom, UnsafeDicom
 from tests.corpus import instance
 from tests.dicom.encoding import (
     BIG_ENDIAN,

@@ -17,7 +17,7 @@ from tests.faults.disks import filled, small_disk
 from tests.faults.truth import check_typed
 from tests.postgresql import run_postgresql
 from tests.tcp_proxy import WELL, TCPFault, TCPProxy
-from tests.upload.sending import REST, found, slices
+from tests.uploads.sending import REST, found, slices
 
 pytestmark = [pytest.mark.live, pytest.mark.long]
 

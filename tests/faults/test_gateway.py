@@ -18,7 +18,7 @@ from tests.faults.conftest import IMPATIENT
 from tests.faults.disks import small_disk
 from tests.faults.truth import check_typed
 from tests.tcp_proxy import WELL, TCPFault, TCPProxy
-from tests.upload.sending import REST, TRANSPORTS, File, found, slices
+from tests.uploads.sending import REST, TRANSPORTS, File, found, slices
 
 pytestmark = [pytest.mark.live, pytest.mark.long]
 

@@ -8,7 +8,7 @@ import pytest
 from tests.faults.asking import FILES, REQUESTS, Scene, upload
 from tests.faults.truth import check_archive, check_audit, check_typed
 from tests.tcp_proxy import WELL, TCPFault, TCPProxy
-from tests.upload.sending import REST
+from tests.uploads.sending import REST
 
 pytestmark = [pytest.mark.live, pytest.mark.long]
 

@@ -16,7 +16,7 @@ from tests.faults.conftest import IMPATIENT
 from tests.faults.disks import filled, small_disk
 from tests.faults.truth import check_archive, check_audit, check_typed
 from tests.tcp_proxy import WELL, TCPFault, TCPProxy
-from tests.upload.sending import REST, GraphQL, Transport, slices
+from tests.uploads.sending import REST, GraphQL, Transport, slices
 
 pytestmark = [pytest.mark.live, pytest.mark.long]
 

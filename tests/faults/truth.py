@@ -1,7 +1,7 @@
 """What must be so however a request ended."""
 
 from tests.faults.asking import MAY_BE, Ending, Request, Row, Scene, upload
-from tests.upload.sending import REST
+from tests.uploads.sending import REST
 
 STATUSES = {
     "ARCHIVE_UNAVAILABLE": {503, 504},

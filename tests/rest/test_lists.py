@@ -8,12 +8,7 @@ import pytest
 from django.test import Client
 
 from orthancproxy.orthanc.calls import recording
-from orthancproxy.rest.serializers import (
-    InstanceSerializer,
-    PatientSerializer,
-    SeriesSerializer,
-    StudySerializer,
-)
+from orthancproxy.rest.serializers import InstanceSerializer, PatientSerializer, SeriesSerializer, StudySerializer
 from orthancproxy.sandbox.orthanc import LocalOrthanc
 from tests.conftest import UseOrthanc
 from tests.corpus import ROOT, instance, load

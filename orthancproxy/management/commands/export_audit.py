@@ -16,8 +16,8 @@ from django.db.models import Prefetch, Q, QuerySet
 from django.utils import timezone
 from django.utils.dateparse import parse_datetime
 
-from orthancproxy.audit_messages import messages
-from orthancproxy.models import AuditEvent, AuditSubject
+from orthancproxy.audit.dicom_messages import messages
+from orthancproxy.audit.models import AuditEvent, AuditSubject
 
 AT_ONCE = 200  # events in memory
 # a younger event may be committed after one with a higher id

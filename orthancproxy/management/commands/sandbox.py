@@ -72,7 +72,7 @@ class Command(BaseCommand):
         gateway = ChildProcess(
             [
                 *(sys.executable, "-m", "uvicorn", "orthancproxy.project.asgi:application"),
-                *("--http", "orthancproxy.project.protocol:Protocol", "--host", host, "--port", str(port)),
+                *("--http", "orthancproxy.project.edge.protocol:Protocol", "--host", host, "--port", str(port)),
                 *("--no-proxy-headers", "--no-server-header", "--lifespan", "off"),
                 # a client that listens to a stream must not hold up Ctrl-C
                 *("--timeout-graceful-shutdown", "3"),

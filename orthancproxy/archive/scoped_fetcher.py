@@ -1,0 +1,202 @@
+"""What is in a scope, fetched so that the rest looks as if it did not exist.
+
+Root lists start from the visible studies. Single resources are fetched first, and then the study that each is of.
+What a patient has from its studies (counts, changes, tags that only files have) it has from the visible ones.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from orthancproxy.archive.fetcher import Fetcher, Roots
+from orthancproxy.archive.keywords import COMPUTED, KEYWORDS, MAIN_DICOM_TAGS
+from orthancproxy.archive.levels import Level
+from orthancproxy.archive.matching import query
+from orthancproxy.archive.ordering import slice_page, sort
+from orthancproxy.archive.plan import Fact, Filter, LevelPlan, Needs
+from orthancproxy.archive.records import Page, Resource
+from orthancproxy.archive.scope import Scope, searches
+from orthancproxy.errors import InvalidRequest
+
+# a patient's attributes that are sums over its studies
+_SUMS = {
+    "NumberOfPatientRelatedSeries": "NumberOfStudyRelatedSeries",
+    "NumberOfPatientRelatedInstances": "NumberOfStudyRelatedInstances",
+}
+# what comes with a record of itself
+_IN_INDEX = {**MAIN_DICOM_TAGS, Level.STUDY: MAIN_DICOM_TAGS[Level.STUDY] | MAIN_DICOM_TAGS[Level.PATIENT]}
+
+
+class ScopedFetcher:
+    """A Fetcher that fetches with another one, and shows what the scope admits."""
+
+    def __init__(self, fetcher: Fetcher, scope: Scope) -> None:
+        self._fetcher = fetcher
+        self._scope = scope
+        labels = frozenset({Fact.LABELS}) if scope.labels else frozenset[Fact]()
+        self._proof = Needs(frozenset({Level.PATIENT.identifier}), labels)
+
+    def page(self, plan: LevelPlan) -> Page:
+        """One page of a root list: all that is visible is fetched and sorted, and what it lacks for this page only."""
+        _check(plan.level, plan.filter)
+        keys = frozenset(order.by for order in plan.full_order)
+        changes = frozenset({Fact.CHANGES}) if "LastUpdate" in keys else frozenset[Fact]()
+        to_sort = Needs(keys & plan.needs.tags, changes)
+        every = self.complete(plan.level, self._every(plan.level, plan.filter, plan.needs), to_sort)
+        part = slice_page(sort(every, plan.full_order), plan)
+        has_next = plan.offset + len(part) < len(every)
+        return Page(tuple(self.complete(plan.level, part, plan.needs)), has_next, len(every))
+
+    def matching(self, level: Level, criteria: Filter, needs: Needs) -> list[Resource]:
+        """All visible resources of a level that match, in no order; for criteria that few resources match."""
+        return self._visible(level, self._fetcher.matching(level, criteria, self._to_check(level, needs)), needs)
+
+    def children(
+        self, level: Level, parents: Sequence[Resource], criteria: Filter, needs: Needs, roots: Roots
+    ) -> list[Resource]:
+        """The visible resources below these parents, which are visible, that match, and perhaps others."""
+        if level is not Level.STUDY:
+            return self._fetcher.children(level, parents, criteria, needs, roots)
+        studies = self._fetcher.children(level, parents, criteria, self._to_check(level, needs), roots)
+        return self.complete(level, self._admitted(studies), needs)
+
+    def parents(self, level: Level, children: Sequence[Resource], needs: Needs) -> list[Resource]:
+        """The resources above these children, which are visible, so that they are, and perhaps others."""
+        if level is not Level.PATIENT:
+            return self._fetcher.parents(level, children, needs)
+        return self.complete(level, self._fetcher.parents(level, children, _at_hand(level, needs)), needs)
+
+    def by_ids(self, level: Level, ids: Sequence[str], needs: Needs) -> list[Resource]:
+        """The visible resources with these Orthanc ids, as far as they exist at this level."""
+        return self._visible(level, self._fetcher.by_ids(level, ids, self._to_check(level, needs)), needs)
+
+    def complete(self, level: Level, found: Sequence[Resource], needs: Needs) -> list[Resource]:
+        """The same resources, which are visible, in their order, with what was not at hand when they were fetched."""
+        if needs == _at_hand(level, needs):
+            return list(found)
+        return self._of_studies(found, needs) if level is Level.PATIENT else self._fetcher.complete(level, found, needs)
+
+    def _every(self, level: Level, criteria: Filter, needs: Needs) -> list[Resource]:
+        """All visible resources of a level that match, found from the visible studies, each once."""
+        at_hand = _at_hand(level, needs)
+        if level is Level.STUDY:
+            return self._studies(criteria, at_hand)
+        studies = self._studies(Filter(), Needs())
+        if level is Level.PATIENT:
+            visible = {study.parent_id for study in studies}
+            if criteria == Filter():
+                found = self._fetcher.parents(level, studies, at_hand)
+            else:
+                found = self._fetcher.matching(level, criteria, at_hand)
+            return list({one.orthanc_id: one for one in found if one.orthanc_id in visible}.values())
+        if level is Level.SERIES:
+            return self._below(level, studies, criteria, at_hand, studies)
+        series = self._below(level.parent, studies, Filter(), Needs(), studies)
+        return self._below(level, series, criteria, at_hand, studies)
+
+    def _studies(self, criteria: Filter, needs: Needs) -> list[Resource]:
+        """All visible studies that match."""
+        return self._admitted(
+            study
+            for search in searches(self._scope, criteria)
+            for study in self._fetcher.matching(Level.STUDY, search, needs | self._proof)
+        )
+
+    def _below(
+        self, level: Level, parents: Sequence[Resource], criteria: Filter, needs: Needs, roots: Roots
+    ) -> list[Resource]:
+        """All resources below these parents that match, each once."""
+        ids = {parent.orthanc_id for parent in parents}
+        found = self._fetcher.children(level, parents, criteria, needs, roots)
+        return list({one.orthanc_id: one for one in found if one.parent_id in ids}.values())
+
+    def _admitted(self, studies: Iterable[Resource]) -> list[Resource]:
+        """Those that are in scope, each once."""
+        return list({study.orthanc_id: study for study in studies if self._scope.admits(study)}.values())
+
+    def _to_check(self, level: Level, needs: Needs) -> Needs:
+        """What a record must hold to be checked, besides what is at hand anyway."""
+        return _at_hand(level, needs) | self._way_up(level)
+
+    def _way_up(self, level: Level) -> Needs:
+        """What leads from a record to its study, and tells whether that is in scope."""
+        return self._proof if level is Level.STUDY else Needs(parent=level is not Level.PATIENT)
+
+    def _visible(self, level: Level, found: Sequence[Resource], needs: Needs) -> list[Resource]:
+        """Those of these resources that are visible, with all that is needed."""
+        if level is Level.PATIENT:
+            return self._of_studies(found, needs)
+        return self.complete(level, self._climb(level, found), needs)
+
+    def _climb(self, level: Level, found: Sequence[Resource]) -> list[Resource]:
+        """Those of these studies, series or instances whose study is in scope."""
+        if level is Level.STUDY:
+            return self._admitted(found)
+        above = self._fetcher.parents(level.parent, found, self._way_up(level.parent))
+        visible = {parent.orthanc_id for parent in self._climb(level.parent, above)}
+        return [record for record in found if record.parent_id in visible]
+
+    def _of_studies(self, patients: Sequence[Resource], needs: Needs) -> list[Resource]:
+        """Those of the patients that have a visible study, with what they have from such studies."""
+        sums = {keyword: part for keyword, part in _SUMS.items() if keyword in needs.tags}
+        to_sum = Needs(frozenset(sums.values()), needs.facts & {Fact.CHANGES})
+        families: dict[str, list[Resource]] = defaultdict(list)
+        studies = self._fetcher.children(Level.STUDY, patients, Filter(), to_sum | self._proof, patients)
+        for study in sorted(self._admitted(studies), key=lambda study: study.orthanc_id):
+            families[study.parent_id or ""].append(study)
+        visible = [patient for patient in patients if patient.orthanc_id in families]
+        file_tags = self._file_tags({patient.orthanc_id: families[patient.orthanc_id][0] for patient in visible}, needs)
+        return [
+            replace(
+                patient,
+                tags={
+                    **_own_tags(families[patient.orthanc_id][0]),
+                    **_counts(families[patient.orthanc_id], sums),
+                    **file_tags.get(patient.orthanc_id, {}),
+                },
+                facts=_facts(patient, families[patient.orthanc_id], needs),
+            )
+            for patient in visible
+        ]
+
+    def _file_tags(self, studies: Mapping[str, Resource], needs: Needs) -> dict[str, dict[str, str]]:
+        """Tags that the index of the patients does not hold, by patient, each from one of the patient's studies."""
+        wanted = needs.tags - MAIN_DICOM_TAGS[Level.PATIENT] - COMPUTED[Level.PATIENT]
+        found = self._fetcher.complete(Level.STUDY, list(studies.values()), Needs(wanted)) if wanted else []
+        return {
+            study.parent_id or "": {tag: value for tag, value in study.tags.items() if tag in wanted} for study in found
+        }
+
+
+def _at_hand(level: Level, needs: Needs) -> Needs:
+    """What of these needs costs no reading of what may be hidden, or is not on the page."""
+    facts = {Fact.LABELS} if level is Level.PATIENT else {Fact.CHANGES, Fact.LABELS, Fact.FILE}
+    return Needs(needs.tags & _IN_INDEX[level], needs.facts & facts, needs.parent)
+
+
+def _check(level: Level, criteria: Filter) -> None:
+    """Refuse what can't be matched, also where nothing is visible, and what Orthanc would match in hidden files."""
+    for keyword in (KEYWORDS[tag] for tag in query(level, criteria)):
+        if level is Level.PATIENT and keyword not in MAIN_DICOM_TAGS[level]:
+            raise InvalidRequest(f"{keyword} is not in the index of the patients: filter the studies by it.")
+
+
+def _own_tags(study: Resource) -> dict[str, str]:
+    """A patient's tags as a visible study has them: the patient's own are of the first file, which may be hidden."""
+    return {tag: value for tag, value in study.tags.items() if tag in MAIN_DICOM_TAGS[Level.PATIENT]}
+
+
+def _counts(studies: Sequence[Resource], sums: Mapping[str, str]) -> dict[str, str]:
+    """A patient's counted attributes (PS3.4 section C.6.1.1) as text."""
+    counts = {keyword: sum(int(study.tags.get(part) or 0) for study in studies) for keyword, part in sums.items()}
+    return {keyword: str(count) for keyword, count in {"NumberOfPatientRelatedStudies": len(studies), **counts}.items()}
+
+
+def _facts(patient: Resource, studies: Sequence[Resource], needs: Needs) -> dict[str, Any]:
+    """What Orthanc would have answered for a patient who has these studies alone, besides the tags."""
+    facts = {"Labels": patient.facts["Labels"]} if "Labels" in patient.facts else {}
+    if Fact.CHANGES in needs.facts:
+        updates = [update for study in studies if (update := study.facts.get("LastUpdate"))]
+        facts |= {"LastUpdate": max(updates, default=None), "IsStable": all(study.is_stable for study in studies)}
+    return facts

@@ -1,0 +1,1 @@
+"""What the transports share about HTTP: forms, negotiation, security policies, error responses, the request log."""

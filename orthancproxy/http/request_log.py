@@ -1,0 +1,125 @@
+"""What the gateway tells its operator: a request id on every line of the log, and one line for each request.
+
+No line holds a query parameter, a header or a body, since patient data may be in them. Our modules log with
+the standard library (`logger.info("event", extra={...})`), so that the app fits into any project's logging.
+"""
+
+import asyncio
+import logging
+import re
+import time
+import uuid
+from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Any, cast
+
+from asgiref.sync import iscoroutinefunction
+from django.http import HttpRequest, StreamingHttpResponse
+from django.http.response import HttpResponseBase
+from django.utils.decorators import sync_and_async_middleware
+from structlog.contextvars import bind_contextvars, unbind_contextvars
+
+from orthancproxy.orthanc.calls import CallLog, current_calls
+
+logger = logging.getLogger(__name__)
+
+PROBES = frozenset({"/livez", "/readyz"})
+REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
+CLIENT_CLOSED_REQUEST = 499
+"""The status of the log (as nginx has it) for a client that went away before it was answered."""
+
+
+@sync_and_async_middleware
+def observability_middleware(
+    get_response: Callable[[HttpRequest], Any],
+) -> Callable[[HttpRequest], HttpResponseBase | Awaitable[HttpResponseBase]]:
+    """Give each request an id, count its calls to Orthanc, and log one line when it ends.
+
+    The id is X-Request-ID's where that is sane. It is `request.request_id`, in every line of the log until
+    the request ends, and in the answer's X-Request-ID.
+    """
+    if iscoroutinefunction(get_response):
+
+        async def observe_async(request: HttpRequest) -> HttpResponseBase:
+            observed = _ObservedRequest(request)
+            try:
+                response = await get_response(request)
+            except asyncio.CancelledError:
+                observed.end(CLIENT_CLOSED_REQUEST)
+                raise
+            return observed.answered(response)
+
+        return observe_async
+
+    def observe(request: HttpRequest) -> HttpResponseBase:
+        return _ObservedRequest(request).answered(get_response(request))
+
+    return observe
+
+
+@dataclass(slots=True)
+class _ObservedRequest:
+    """One request from its arrival to the last byte of its answer."""
+
+    request: HttpRequest
+    request_id: str = ""
+    calls: CallLog = field(init=False)
+    started: float = field(default_factory=time.perf_counter)
+    ended: bool = False
+
+    def __post_init__(self) -> None:
+        given = self.request.headers.get("X-Request-ID", "")
+        self.request_id = given if REQUEST_ID.fullmatch(given) else uuid.uuid4().hex
+        self.request.request_id = self.request_id  # type: ignore[attr-defined]
+        bind_contextvars(request_id=self.request_id)
+        self.calls = CallLog(keep=False, parent=current_calls.get())
+        current_calls.set(self.calls)
+
+    def answered(self, response: HttpResponseBase) -> HttpResponseBase:
+        """Return the response with its id; the request ends now, or with the last byte of a stream."""
+        response["X-Request-ID"] = self.request_id
+        if not response.streaming:
+            self.end(response.status_code)
+            return response
+        # Django closes a response that was sent or abandoned, but not one whose stream failed
+        response._resource_closers.append(lambda: self.end(response.status_code))  # type: ignore[attr-defined]
+        stream = cast("StreamingHttpResponse", response)
+        if stream.is_async:
+            stream.streaming_content = self._watch(cast("AsyncIterable[bytes]", stream.streaming_content))
+        return response
+
+    async def _watch(self, content: AsyncIterable[bytes]) -> AsyncIterator[bytes]:
+        try:
+            async for chunk in content:
+                yield chunk
+        except Exception:
+            logger.exception("stream failed")
+            self.end(500)
+            raise
+
+    def end(self, status: int) -> None:
+        """Log the request's line, once."""
+        if self.ended:
+            return
+        self.ended = True
+        # an orchestrator asks every few seconds: only what is wrong is worth a line
+        healthy = self.request.path in PROBES and status == 200
+        logger.log(
+            logging.DEBUG if healthy else logging.INFO,
+            "request",
+            extra={
+                "request_id": self.request_id,
+                "method": self.request.method,
+                "path": self.request.path,
+                "status": status,
+                "duration_ms": _milliseconds(time.perf_counter() - self.started),
+                "orthanc_calls": self.calls.count,
+                "orthanc_ms": _milliseconds(self.calls.seconds),
+            },
+        )
+        unbind_contextvars("request_id")
+        current_calls.set(self.calls.parent)
+
+
+def _milliseconds(seconds: float) -> float:
+    return round(seconds * 1000, 1)

@@ -1,0 +1,1 @@
+"""What a reverse proxy would do, for deployments without one: limits, slow clients, compression."""

@@ -1,0 +1,33 @@
+"""Who asks, and what was written down of everybody."""
+
+from django.db.models import QuerySet
+
+from orthancproxy.access.actions import Action
+from orthancproxy.access.callers import Caller
+from orthancproxy.archive.scope import Scope
+from orthancproxy.audit.models import AuditEvent, AuditSubject
+from orthancproxy.resolvers.context import RequestContext
+from orthancproxy.resolvers.operations import Event, audited_read
+
+
+def get_viewer(context: RequestContext) -> Caller:
+    """Who asks, and what they may do: everybody may know that of themselves."""
+    with audited_read(context, None):
+        return context.caller
+
+
+def get_audit_events(context: RequestContext) -> QuerySet[AuditEvent]:
+    """What was written down, the latest first; to a caller with a scope, what is about nobody but its patients."""
+    with audited_read(context, Action.VIEW_AUDIT, Event.AUDIT_LOG_USED):
+        return visible_events(context.caller.scope).order_by("-at", "-pk")
+
+
+def visible_events(scope: Scope) -> QuerySet[AuditEvent]:
+    """What a scope shows of the audit, in no order: which labels a study had, only the archive knew."""
+    events = AuditEvent.objects.all()
+    if not scope.is_confined:
+        return events
+    patients = AuditSubject.objects.values_list("patient_id", flat=True).distinct()
+    hidden = [patient for patient in patients if not scope.admits_patient(patient)]
+    subjects = AuditSubject.objects.values("event")
+    return events.filter(pk__in=subjects).exclude(pk__in=subjects.filter(patient_id__in=hidden))

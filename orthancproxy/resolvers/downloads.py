@@ -1,0 +1,248 @@
+"""Files and pictures: what a caller downloads of an instance, and archives of everything below a resource."""
+
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import cast
+
+from django.core.cache import cache
+from django.db import close_old_connections
+from pydicom.uid import UID
+
+from orthancproxy.access.actions import Action
+from orthancproxy.archive.levels import Level
+from orthancproxy.archive.plan import Fact, LevelPlan, Needs
+from orthancproxy.archive.records import Instance, Resource
+from orthancproxy.archive.rendering import NEEDS, MediaType, Rendering, render
+from orthancproxy.archive.storage import Content, open_archive, open_archive_of, open_file
+from orthancproxy.audit.trail import code_of, subject_of
+from orthancproxy.conf import conf
+from orthancproxy.errors import ArchiveProtocolError, InvalidRequest, NotFound, NotRenderable
+from orthancproxy.resolvers.context import RequestContext
+from orthancproxy.resolvers.hierarchy import look_up, with_audit_tags
+from orthancproxy.resolvers.operations import Event, OperationRecord, Outcome, audited_write
+
+MAX_FRAME = 2**31 - 1
+CACHED_SECONDS = 24 * 60 * 60
+# Django's cache in memory counts its entries (300), not their bytes: this bounds it to 150 MB
+CACHED_BYTES = 512 * 1024
+PICTURE = Instance.file_uuid.needs | Instance.number_of_frames.needs
+FILE_EXTENSIONS: dict[MediaType, str] = {"image/png": "png", "image/jpeg": "jpg"}
+
+
+@dataclass(frozen=True, slots=True)
+class Download:
+    """What a caller gets. `content` is None where the caller has what `etag` names; its taker closes it."""
+
+    filename: str
+    etag: str | None
+    content: Content | None
+
+
+def get_file(
+    context: RequestContext,
+    orthanc_id: str,
+    *,
+    if_none_match: Collection[str] = (),
+    headers_only: bool = False,
+) -> Download:
+    """The DICOM file of an instance as it is stored. Raises NotFound."""
+    with _transferring(context, _plan(Instance.file_uuid.needs), orthanc_id) as transfer:
+        instance = cast("Instance", transfer.resource)
+        etag = _etag(instance)
+        filename = f"{orthanc_id}.dcm"
+        if _matches(etag, if_none_match):
+            return Download(filename, etag, None)
+        if headers_only:
+            return Download(filename, etag, Content.headers("application/dicom", instance.file_size))
+        return Download(filename, etag, transfer.of(open_file(context.client, orthanc_id)))
+
+
+def get_preview(
+    context: RequestContext,
+    orthanc_id: str,
+    *,
+    frame: int = 0,
+    media_type: MediaType = "image/png",
+    if_none_match: Collection[str] = (),
+) -> Download:
+    """A frame, counted from 0, in its full size. Raises NotFound, NotRenderable, or InvalidRequest below 0."""
+    with _transferring(context, _plan(PICTURE), orthanc_id) as transfer:
+        instance = cast("Instance", transfer.resource)
+        return _get_picture(context, instance, "preview", Rendering(frame, media_type), if_none_match)
+
+
+def get_thumbnail(
+    context: RequestContext,
+    orthanc_id: str,
+    *,
+    media_type: MediaType = "image/png",
+    if_none_match: Collection[str] = (),
+) -> Download:
+    """The first frame, its longer side at most ORTHANC_THUMBNAIL_SIZE pixels. Raises NotFound or NotRenderable."""
+    with _transferring(context, _plan(PICTURE), orthanc_id) as transfer:
+        return _get_thumbnail(context, cast("Instance", transfer.resource), media_type, if_none_match)
+
+
+def get_series_thumbnail(
+    context: RequestContext,
+    orthanc_id: str,
+    *,
+    media_type: MediaType = "image/png",
+    if_none_match: Collection[str] = (),
+) -> Download:
+    """The thumbnail of the middle one of a series' instances by number. Raises NotFound or NotRenderable."""
+    plan = LevelPlan(level=Level.SERIES, related={"instances": _plan(PICTURE)})
+    with _transferring(context, plan, orthanc_id) as transfer:
+        instances = transfer.resource.related["instances"]
+        if not instances:
+            raise NotFound("There is no instance in this series.")
+        return _get_thumbnail(context, instances[len(instances) // 2], media_type, if_none_match)
+
+
+def get_archive(context: RequestContext, level: Level, orthanc_id: str, *, headers_only: bool = False) -> Download:
+    """A ZIP archive of all DICOM files below a resource. Raises NotFound."""
+    with _transferring(context, LevelPlan(level=level), orthanc_id) as transfer:
+        filename = f"{level.value.lower()}-{orthanc_id}.zip"
+        if headers_only:
+            return Download(filename, None, Content.headers("application/zip", None))
+        return Download(filename, None, transfer.of(_open_archive(context, level, orthanc_id)))
+
+
+def _open_archive(context: RequestContext, level: Level, orthanc_id: str) -> Content:
+    if level is not Level.PATIENT or not context.caller.scope.is_confined:
+        return open_archive(context.client, level, orthanc_id)
+    # not all of the patient's studies may be within the scope
+    studies = context.hierarchy.studies_of(orthanc_id, Needs())
+    return open_archive_of(context.client, [study.orthanc_id for study in studies])
+
+
+class _Transfer:
+    """What a caller gets of a resource."""
+
+    def __init__(self, resource: Resource, record: OperationRecord) -> None:
+        self.resource = resource
+        self._record = record
+        self._opened: Content | None = None
+
+    def of(self, content: Content) -> Content:
+        """The content, of which it is written down when it breaks off."""
+        self._opened = content
+        return replace(content, pieces=self._watched(content))
+
+    def close(self) -> None:
+        """Give up what was opened."""
+        if self._opened:
+            self._opened.close()
+
+    def _watched(self, content: Content) -> Iterator[bytes]:
+        try:
+            yield from content
+        except Exception as error:
+            # in a thread of the reader's, whose connections Django does not look after
+            close_old_connections()
+            try:
+                self._record.write(Outcome.FAILED, code_of(error))
+            finally:
+                close_old_connections()
+            raise
+
+
+@contextmanager
+def _transferring(context: RequestContext, plan: LevelPlan, orthanc_id: str) -> Iterator[_Transfer]:
+    """Authorize a caller, look a resource up, and write down that the caller gets of it. Raises NotFound."""
+    transfer = None
+    try:
+        with audited_write(context, Action.DOWNLOAD, Event.TRANSFERRED, f"{plan.level.path}/{orthanc_id}") as record:
+            resource = _get(context, with_audit_tags(plan), orthanc_id)
+            record.subjects = [subject_of(resource)]
+            record.counts = {plan.level.path: 1}
+            transfer = _Transfer(resource, record)
+            yield transfer
+    except BaseException:
+        if transfer:
+            transfer.close()
+        raise
+
+
+def _get_thumbnail(
+    context: RequestContext, instance: Instance, media_type: MediaType, if_none_match: Collection[str]
+) -> Download:
+    rendering = Rendering(0, media_type, conf.ORTHANC_THUMBNAIL_SIZE)
+    return _get_picture(context, instance, "thumbnail", rendering, if_none_match)
+
+
+def _get_picture(
+    context: RequestContext,
+    instance: Instance,
+    kind: str,
+    rendering: Rendering,
+    if_none_match: Collection[str],
+) -> Download:
+    if not 0 <= rendering.frame <= MAX_FRAME:
+        raise InvalidRequest("A frame is a number from 0.")
+    frames = max(instance.number_of_frames or 1, 1)
+    if rendering.frame >= frames:
+        raise NotFound(f"There is no frame {rendering.frame}: the last one of this instance is {frames - 1}.")
+    extension = FILE_EXTENSIONS[rendering.media_type]
+    etag = _etag(instance, kind, rendering.frame, rendering.longest_side or "full", extension)
+    filename = f"{instance.orthanc_id}-{kind}-{rendering.frame}.{extension}"
+    if _matches(etag, if_none_match):
+        return Download(filename, etag, None)
+    return Download(
+        filename, etag, Content.of(_draw(context, etag, instance.orthanc_id, rendering), rendering.media_type)
+    )
+
+
+def _draw(context: RequestContext, etag: str, orthanc_id: str, rendering: Rendering) -> bytes:
+    """Draw what an entity tag names, or remember it: the tag changes with the file and with how it is drawn."""
+    key = "orthancproxy:" + etag.strip('"')
+    picture: bytes | None = cache.get(key)
+    if picture is None:
+        instance = _get_instance(context, orthanc_id, NEEDS)
+        try:
+            picture = render(context.client, instance, rendering)
+        except NotRenderable as error:
+            raise NotRenderable(_reason(context, instance)) from error
+        if len(picture) <= CACHED_BYTES:
+            cache.set(key, picture, CACHED_SECONDS)
+    return picture
+
+
+def _reason(context: RequestContext, instance: Instance) -> str:
+    """Why Orthanc does not draw an instance, which its answer does not say."""
+    needs = Needs(facts=frozenset({Fact.METADATA}))
+    described = _get_instance(context, instance.orthanc_id, needs)
+    kind = UID(described.sop_class_uid or "").name or "unknown SOP class"
+    if instance.rows is None:
+        return f"There is no picture in this instance ({kind})."
+    syntax = UID(described.transfer_syntax_uid or "").name or "an unknown transfer syntax"
+    return f"This Orthanc can't draw this instance ({kind}, {syntax})."
+
+
+def _plan(needs: Needs) -> LevelPlan:
+    return LevelPlan(level=Level.INSTANCE, needs=needs)
+
+
+def _get_instance(context: RequestContext, orthanc_id: str, needs: Needs) -> Instance:
+    return cast("Instance", _get(context, _plan(needs), orthanc_id))
+
+
+def _get(context: RequestContext, plan: LevelPlan, orthanc_id: str) -> Resource:
+    found = look_up(context, plan, [orthanc_id])
+    if not found:
+        raise NotFound(f"There is no such {plan.level.value.lower()}.")
+    return found[0]
+
+
+def _etag(instance: Instance, *variant: str | int) -> str:
+    """An entity tag (RFC 9110 section 8.8.3): another one when the file is replaced."""
+    if instance.file_uuid is None:
+        raise ArchiveProtocolError("The archive does not say which file this instance has.")
+    name = "-".join(map(str, (instance.file_uuid, *variant)))
+    return f'"{name}"'
+
+
+def _matches(etag: str, if_none_match: Collection[str]) -> bool:
+    """Weak comparison (RFC 9110 section 13.1.2)."""
+    return "*" in if_none_match or any(known.removeprefix("W/") == etag for known in if_none_match)

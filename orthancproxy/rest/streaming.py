@@ -1,0 +1,106 @@
+"""Sending what was downloaded from Orthanc on to the client, in constant memory."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Coroutine
+from concurrent.futures import ThreadPoolExecutor
+from functools import wraps
+from typing import Any
+
+from asgiref.sync import sync_to_async
+from django.core.handlers.asgi import ASGIRequest
+from django.http import HttpRequest, HttpResponse, HttpResponseNotModified, StreamingHttpResponse
+from django.http.response import HttpResponseBase
+from django.utils.http import content_disposition_header
+
+from orthancproxy.archive.storage import Content
+from orthancproxy.conf import conf
+from orthancproxy.http.content_security import SANDBOX
+from orthancproxy.resolvers.downloads import Download
+
+# of its own: the threads of the event loop must not all wait for a slow Orthanc
+READERS = ThreadPoolExecutor(max_workers=64, thread_name_prefix="orthanc-reader")
+
+
+class AsyncPieces(AsyncIterator[bytes]):
+    """The pieces of a content, each read in a thread. Django calls `close` also when the client has gone away."""
+
+    def __init__(self, content: Content) -> None:
+        self._pieces = iter(content.pieces)
+        self.close = content.close
+
+    async def __anext__(self) -> bytes:
+        piece = await asyncio.get_running_loop().run_in_executor(READERS, next, self._pieces, None)
+        if piece is None:
+            raise StopAsyncIteration
+        return piece
+
+
+def abandonable(
+    view: Callable[..., HttpResponseBase],
+) -> Callable[..., Coroutine[Any, Any, HttpResponseBase]]:
+    """Close the response of a synchronous view whose client goes away before it has one.
+
+    Django drops such a response when the view's thread comes back with it, and Orthanc's side would stay open.
+    """
+
+    @wraps(view)
+    async def answer(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+        answering = asyncio.ensure_future(sync_to_async(view)(request, *args, **kwargs))
+        try:
+            return await asyncio.shield(answering)
+        except asyncio.CancelledError:
+            answering.add_done_callback(_close_result)
+            raise
+
+    return answer
+
+
+def _close_result(answering: "asyncio.Future[HttpResponseBase]") -> None:
+    if not answering.cancelled() and answering.exception() is None:
+        answering.result().close()
+
+
+def stream(request: HttpRequest, download: Download) -> HttpResponseBase:
+    """Answer with a file that is saved, piece by piece; to HEAD, with its headers."""
+    content = download.content
+    if content is None:
+        return _not_modified(download)
+    response: HttpResponseBase
+    # Django gives a stream alone no Content-Length of its own: that of an archive is not known
+    if request.method == "HEAD" and content.length is not None:
+        response = HttpResponse(content_type=content.media_type)
+    else:
+        # Django reads an asynchronous iterator into memory when it has to serve it synchronously, and vice versa
+        pieces = AsyncPieces(content) if isinstance(request, ASGIRequest) else content
+        response = StreamingHttpResponse(pieces, content_type=content.media_type)
+    if content.length is not None:
+        response["Content-Length"] = str(content.length)
+    response["Content-Disposition"] = content_disposition_header(True, download.filename) or ""
+    return _described(response, download)
+
+
+def show(download: Download) -> HttpResponseBase:
+    """Answer with a picture that the browser shows."""
+    if download.content is None:
+        return _not_modified(download)
+    response = HttpResponse(b"".join(download.content.pieces), content_type=download.content.media_type)
+    response["Content-Disposition"] = content_disposition_header(False, download.filename) or ""
+    return _described(response, download)
+
+
+def _not_modified(download: Download) -> HttpResponseBase:
+    return _described(HttpResponseNotModified(), download)
+
+
+def _described(response: HttpResponseBase, download: Download) -> HttpResponseBase:
+    if download.etag:
+        response["ETag"] = download.etag
+    # to be asked for again each time, since the address stays while the file may be replaced or deleted
+    response["Cache-Control"] = "private, no-cache"
+    response["Accept-Ranges"] = "none"
+    # also where a project has no middleware for it
+    response["Content-Security-Policy"] = SANDBOX
+    response["X-Content-Type-Options"] = "nosniff"
+    # pages of another origin show pictures without asking for it (CORS), and Origin is not sent then
+    response["Cross-Origin-Resource-Policy"] = "cross-origin" if conf.ORTHANC_CORS_ORIGINS else "same-origin"
+    return response

@@ -1,0 +1,1 @@
+"""Uploading a folder: its files become one study of one patient."""

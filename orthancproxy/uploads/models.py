@@ -1,0 +1,71 @@
+"""The tables of uploads: what was sent under which upload key, and the outcome of each file."""
+
+from typing import ClassVar
+
+from django.db import models
+
+MAX_KEY = 128  # characters
+
+
+class UploadBatch(models.Model):
+    """All that was sent with one upload key: one study of one patient."""
+
+    class State(models.TextChoices):
+        """How far an upload is."""
+
+        UPLOADING = "UPLOADING"
+        COMPLETE = "COMPLETE"
+        INCOMPLETE = "INCOMPLETE"
+
+    upload_key = models.CharField(max_length=MAX_KEY, unique=True)
+    uploaded_by = models.CharField(max_length=150, blank=True)
+    patient_id = models.CharField(max_length=64)
+    patient_name = models.CharField(max_length=324)
+    study_instance_uid = models.CharField(max_length=64)
+    study_description = models.TextField(blank=True)
+    # of Orthanc, once something is stored
+    study_orthanc_id = models.CharField(max_length=44, blank=True)
+    state = models.CharField(max_length=16, choices=State.choices, default=State.UPLOADING)
+    created_at = models.DateTimeField(auto_now_add=True)
+    updated_at = models.DateTimeField(auto_now=True)
+
+    def __str__(self) -> str:
+        return self.upload_key
+
+
+class UploadedFile(models.Model):
+    """A file of an upload: what it was, what became of it. The same bytes in the same folder are the same file."""
+
+    class Outcome(models.TextChoices):
+        """What became of a file."""
+
+        PENDING = "PENDING"
+        STORED = "STORED"
+        FAILED = "FAILED"  # for good
+        UNAVAILABLE = "UNAVAILABLE"  # worth another try
+        MENDING = "MENDING"  # it is stored again just now; worth another try when that was broken off
+
+    batch = models.ForeignKey(UploadBatch, on_delete=models.CASCADE, related_name="files")
+    # SHA-256 of folder and content
+    identity = models.CharField(max_length=64)
+    outcome = models.CharField(max_length=16, choices=Outcome.choices, default=Outcome.PENDING)
+    # empty where the file is no DICOM
+    old_study_uid = models.CharField(max_length=64, blank=True)
+    old_series_uid = models.CharField(max_length=64, blank=True)
+    old_sop_uid = models.CharField(max_length=64, blank=True)
+    series_uid = models.CharField(max_length=64, blank=True)
+    sop_uid = models.CharField(max_length=64, blank=True)
+    # UIDs that it refers to and nobody has sent yet, separated by backslashes
+    unresolved = models.TextField(blank=True)
+    # when somebody began to store it again
+    taken_at = models.DateTimeField(null=True)
+    # of Orthanc, once it is stored
+    orthanc_id = models.CharField(max_length=44, blank=True)
+
+    class Meta:
+        """One row for each file."""
+
+        constraints: ClassVar = [models.UniqueConstraint(fields=["batch", "identity"], name="one_row_for_each_file")]
+
+    def __str__(self) -> str:
+        return self.identity

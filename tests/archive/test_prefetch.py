@@ -1,0 +1,152 @@
+"""Lists below a resource that is asked for by its id are fetched while it is fetched itself."""
+
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextvars import ContextVar
+from typing import Any
+
+import pytest
+
+from orthancproxy.archive import prefetch
+from orthancproxy.archive.extended_find import ExtendedFind
+from orthancproxy.archive.hierarchy import Hierarchy
+from orthancproxy.archive.levels import Level
+from orthancproxy.archive.plan import LevelPlan
+from orthancproxy.archive.prefetch import Prefetch
+from orthancproxy.archive.records import Study
+from orthancproxy.archive.scope import EVERYTHING, Scope
+from orthancproxy.errors import ArchiveTimeout
+from orthancproxy.orthanc.calls import recording
+from orthancproxy.orthanc.client import Connection, OrthancClient
+from orthancproxy.sandbox.orthanc import LocalOrthanc
+from tests.corpus import hierarchy, load
+
+ONE = Study("1", None, {}, {})
+PATIENCE = 10  # seconds
+variable: ContextVar[str] = ContextVar("variable", default="unset")
+
+
+class Begun:
+    """A way to fetch that tells when it is taken: what no thread has taken yet, the request fetches by itself."""
+
+    def __init__(self, fetch: Callable[[], list[Any]]) -> None:
+        self.has_begun = threading.Event()
+        self._fetch = fetch
+
+    def __call__(self) -> list[Any]:
+        self.has_begun.set()
+        return self._fetch()
+
+
+class TestAhead:
+    def test_lists_are_fetched_at_once(self) -> None:
+        meeting = threading.Barrier(3, timeout=PATIENCE)
+
+        def fetch() -> list[Any]:
+            meeting.wait()
+            return [ONE]
+
+        with Prefetch({1: fetch, 2: fetch}) as lists:
+            meeting.wait()
+            assert lists.result(1, list) == lists.result(2, list) == [ONE]
+
+    def test_each_is_taken_once_and_what_was_not_begun_is_fetched(self) -> None:
+        fetch = Begun(lambda: [ONE])
+        with Prefetch({1: fetch}) as lists:
+            assert fetch.has_begun.wait(PATIENCE)
+            assert lists.result(1, list) == [ONE]
+            assert lists.result(1, list) == []
+            assert lists.result(2, lambda: [ONE, ONE]) == [ONE, ONE]
+
+    def test_what_fetching_raises_is_raised_where_it_is_taken(self) -> None:
+        def fail() -> list[Any]:
+            raise ArchiveTimeout("Too slow.")
+
+        fetch = Begun(fail)
+        with Prefetch({1: fetch, 2: fail}) as lists:
+            assert fetch.has_begun.wait(PATIENCE)
+            with pytest.raises(ArchiveTimeout):
+                lists.result(1, list)
+
+    def test_they_are_fetched_in_the_context_of_the_request(self) -> None:
+        fetch = Begun(lambda: [Study(variable.get(), None, {}, {})])
+        variable.set("of the request")
+        with Prefetch({1: fetch}) as lists:
+            assert fetch.has_begun.wait(PATIENCE)
+            assert [study.orthanc_id for study in lists.result(1, list)] == ["of the request"]
+
+    def test_nobody_waits_for_a_thread(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        over = threading.Event()
+        with ThreadPoolExecutor(1) as threads:
+            monkeypatch.setattr(prefetch, "_THREADS", threads)
+            other = Begun(lambda: [ONE] if over.wait(PATIENCE) else [])
+            threads.submit(other)
+            assert other.has_begun.wait(PATIENCE)
+            with Prefetch({1: list, 2: list}) as lists:
+                assert lists.result(1, lambda: [ONE]) == [ONE]
+            over.set()
+
+
+PLAN = LevelPlan(
+    level=Level.STUDY,
+    related={"series": LevelPlan(level=Level.SERIES, related={"instances": LevelPlan(level=Level.INSTANCE)})},
+)
+
+
+@pytest.mark.live
+class TestHierarchy:
+    @pytest.fixture
+    def client(self, start_orthanc: Callable[..., LocalOrthanc]) -> OrthancClient:
+        orthanc = start_orthanc()
+        load(orthanc, hierarchy(patients=2, studies=2, series=2, instances=2))
+        return OrthancClient(Connection(orthanc.base_url))
+
+    @staticmethod
+    def shape(study: Any) -> list[int]:
+        return [len(series.related["instances"]) for series in study.related["series"]]
+
+    @pytest.mark.parametrize("scope", [EVERYTHING, Scope(("P*",))], ids=["everything", "confined"])
+    def test_the_study_its_series_and_their_instances(
+        self, client: OrthancClient, monkeypatch: pytest.MonkeyPatch, scope: Scope
+    ) -> None:
+        """All three calls are made before any is answered, where Orthanc can tell them apart and nothing is hidden."""
+        at_once = client.capabilities().has_extended_find and scope is EVERYTHING
+        study = Hierarchy(client).page(LevelPlan(level=Level.STUDY)).records[0]
+        meeting = threading.Barrier(3 if at_once else 1, timeout=PATIENCE)
+
+        def meet(fetch: Callable[..., Any]) -> Callable[..., Any]:
+            def fetch_together(*arguments: Any) -> Any:
+                meeting.wait()
+                return fetch(*arguments)
+
+            return fetch_together
+
+        monkeypatch.setattr(ExtendedFind, "by_ids", meet(ExtendedFind.by_ids))
+        monkeypatch.setattr(ExtendedFind, "children", meet(ExtendedFind.children))
+        [found] = Hierarchy(client, scope).by_ids(PLAN, [study.orthanc_id])
+        assert self.shape(found) == [2, 2]
+
+    def test_what_is_not_there_is_not_found(self, client: OrthancClient) -> None:
+        assert Hierarchy(client).by_ids(PLAN, ["-".join(["00000000"] * 5)]) == []
+
+    def test_lists_that_are_the_same_below_different_resources(self, client: OrthancClient) -> None:
+        """The patient's studies have series too, which are not those of this study alone."""
+        way_up = LevelPlan(
+            level=Level.PATIENT, related={"studies": LevelPlan(level=Level.STUDY, related=dict(PLAN.related))}
+        )
+        plan = LevelPlan(level=Level.STUDY, related={**PLAN.related, "patient": way_up})
+        study = Hierarchy(client).page(LevelPlan(level=Level.STUDY)).records[0]
+        with recording() as calls:
+            [found] = Hierarchy(client).by_ids(plan, [study.orthanc_id])
+        assert self.shape(found) == [2, 2]
+        assert [self.shape(other) for other in found.related["patient"].related["studies"]] == [[2, 2], [2, 2]]
+        if client.capabilities().has_extended_find:
+            assert calls.count == 7
+
+    @pytest.mark.parametrize("first", [0, 1])
+    def test_a_list_that_is_cut_does_not_tell_what_is_below_it(self, client: OrthancClient, first: int) -> None:
+        series = LevelPlan(level=Level.SERIES, first=first, related={"instances": LevelPlan(level=Level.INSTANCE)})
+        study = Hierarchy(client).page(LevelPlan(level=Level.STUDY)).records[0]
+        [found] = Hierarchy(client).by_ids(LevelPlan(level=Level.STUDY, related={"series": series}), [study.orthanc_id])
+        assert self.shape(found) == [2] * first

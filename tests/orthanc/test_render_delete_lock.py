@@ -1,0 +1,116 @@
+"""Orthanc never draws while it deletes: 1.12.7 would serve nobody any more."""
+
+import threading
+import time
+from collections.abc import Callable
+from typing import cast
+
+import pytest
+
+from orthancproxy.archive.levels import Level
+from orthancproxy.errors import ArchiveUnavailable, NotFound
+from orthancproxy.orthanc import endpoints
+from orthancproxy.orthanc.client import Connection, Content, OrthancClient
+from orthancproxy.orthanc.endpoints import DELETE, FRAME_RENDERED, SYSTEM, Endpoint
+from orthancproxy.orthanc.render_delete_lock import RenderDeleteLock
+from orthancproxy.sandbox.orthanc import LocalOrthanc
+from tests.corpus import instance, load
+
+SECONDS = 6.0
+STORING = DRAWING = 6  # clients
+
+
+class TestTurns:
+    # as two workers have it
+    first, second = RenderDeleteLock("http://orthanc.test"), RenderDeleteLock("http://orthanc.test")
+
+    def waits(self, for_turn: Endpoint, *, while_in: Endpoint, other: RenderDeleteLock | None = None) -> bool:
+        """Whether a call waits for another that is under way."""
+        began = threading.Event()
+
+        def call() -> None:
+            with (other or self.second).hold(for_turn):
+                began.set()
+
+        with self.first.hold(while_in):
+            thread = threading.Thread(target=call, daemon=True)
+            thread.start()
+            waited = not began.wait(0.3)
+        assert began.wait(5)
+        thread.join()
+        return waited
+
+    def test_of_drawing_and_deleting(self) -> None:
+        assert self.waits(DELETE, while_in=FRAME_RENDERED)
+        assert self.waits(FRAME_RENDERED, while_in=DELETE)
+        assert self.waits(DELETE, while_in=DELETE)
+
+    def test_all_else_goes_on(self) -> None:
+        assert not self.waits(FRAME_RENDERED, while_in=FRAME_RENDERED)
+        assert not self.waits(SYSTEM, while_in=DELETE)
+        assert not self.waits(DELETE, while_in=SYSTEM)
+
+    def test_another_orthanc_has_its_own(self) -> None:
+        assert not self.waits(FRAME_RENDERED, while_in=DELETE, other=RenderDeleteLock("http://another.test"))
+
+    def test_who_wants_to_delete_is_next(self) -> None:
+        order: list[str] = []
+
+        def call(endpoint: Endpoint, name: str) -> None:
+            with self.second.hold(endpoint):
+                order.append(name)
+
+        with self.first.hold(FRAME_RENDERED):
+            deleting = threading.Thread(target=call, args=(DELETE, "delete"))
+            deleting.start()
+            time.sleep(0.3)
+            drawing = threading.Thread(target=call, args=(FRAME_RENDERED, "draw"))
+            drawing.start()
+            time.sleep(0.3)
+            assert order == []
+        deleting.join()
+        drawing.join()
+        assert order == ["delete", "draw"]
+
+
+@pytest.mark.live
+def test_orthanc_goes_on_while_pictures_are_looked_at_and_patients_deleted(
+    start_orthanc: Callable[..., LocalOrthanc],
+) -> None:
+    orthanc = start_orthanc()
+    load(orthanc, [instance(99, 1, 1, number) for number in range(1, 5)])
+    connection = Connection(orthanc.base_url, read_timeout=10.0)
+    client = OrthancClient(connection)
+    stop = time.monotonic() + SECONDS
+    failures: list[Exception] = []
+
+    def store_and_delete(patient: int) -> None:
+        files = (instance(patient, 1, 1, number) for number in range(1, 6))
+        answers = [client.call(endpoints.STORE, content=cast("Content", file)) for file in files]
+        client.call(DELETE, level=Level.PATIENT.path, id=answers[0]["ParentPatient"])
+
+    def draw() -> None:
+        for found in client.call(endpoints.FIND, body={"Level": "Instance", "Query": {}, "Limit": 4}):
+            try:
+                with_body = client.open(FRAME_RENDERED, accept="image/png", id=found, frame=0)
+                b"".join(with_body)
+            except (NotFound, ArchiveUnavailable):
+                # somebody deleted it
+                continue
+
+    def repeat(action: Callable[[], None]) -> None:
+        try:
+            while time.monotonic() < stop:
+                action()
+        except Exception as error:  # noqa: BLE001 - whatever it is, it fails the test
+            failures.append(error)
+
+    actions: list[Callable[[], None]] = [draw] * DRAWING
+    actions += [lambda number=number: store_and_delete(number) for number in range(STORING)]  # type: ignore[misc]
+    threads = [threading.Thread(target=repeat, args=(action,)) for action in actions]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert failures == []
+    client.ping()

@@ -1,0 +1,34 @@
+"""An operation is carried out whole in one thread, and none of it on the event loop (ADR 0013)."""
+
+import threading
+from typing import Any
+
+import pytest
+from django.test import Client
+
+from orthancproxy.schema import context, limits, view
+from orthancproxy.schema.execution import CompiledExecutor
+
+
+def test_all_of_an_operation_is_done_in_one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    threads: dict[str, set[str]] = {}
+
+    def watch(place: Any, name: str) -> None:
+        original = getattr(place, name)
+
+        def watched(*args: Any, **kwargs: Any) -> Any:
+            threads.setdefault(name, set()).add(threading.current_thread().name)
+            return original(*args, **kwargs)
+
+        monkeypatch.setattr(place, name, watched)
+
+    watch(context, "authenticate")
+    watch(limits, "_checked")
+    watch(limits, "_remembered")
+    watch(CompiledExecutor, "execute_field")
+    watch(view, "conclude")
+    query = '{ viewer { username } study(studyInstanceUID: "1.2") { description } }'
+    Client().post("/graphql/", {"query": query}, content_type="application/json")
+    assert threads.keys() >= {"authenticate", "_remembered", "execute_field", "conclude"}
+    [thread] = set().union(*threads.values())
+    assert thread.startswith("resolver")

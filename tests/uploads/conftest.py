@@ -1,0 +1,67 @@
+"""An Orthanc to upload to, and gateways as they are deployed, with a database of their own."""
+
+import hashlib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from pytest_django import Settings
+
+from orthancproxy.sandbox.gateway import LocalGateway, serving
+from orthancproxy.sandbox.orthanc import LocalOrthanc
+from tests.conftest import UseOrthanc
+from tests.postgresql import run_postgresql
+from tests.proxy import RecordingProxy
+from tests.uploads.sending import TRANSPORTS, Transport
+
+
+@pytest.fixture(scope="session")
+def receiving_orthanc(start_orthanc: Callable[..., LocalOrthanc]) -> LocalOrthanc:
+    """One for all tests that look at their own patients only."""
+    return start_orthanc()
+
+
+@pytest.fixture
+def orthanc(receiving_orthanc: LocalOrthanc, use_orthanc: UseOrthanc, transactional_db: None) -> LocalOrthanc:
+    """It, and the gateway's."""
+    return use_orthanc(receiving_orthanc)
+
+
+@pytest.fixture
+def proxy(orthanc: LocalOrthanc, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[RecordingProxy]:
+    """Before it; the gateway knows no other address, and pauses but briefly before a retry."""
+    monkeypatch.setattr("orthancproxy.orthanc.client.RETRY_AFTER_SECONDS", 0.01)
+    with RecordingProxy(orthanc.port) as running:
+        settings.ORTHANC_BASE_URL = running.base_url
+        yield running
+
+
+@pytest.fixture(params=TRANSPORTS)
+def transport(request: pytest.FixtureRequest) -> Transport:
+    """Both ways to upload."""
+    return TRANSPORTS[request.param]()
+
+
+@pytest.fixture
+def patient_id(request: pytest.FixtureRequest) -> str:
+    """A PatientID that no other test has."""
+    return "T" + hashlib.sha256(request.node.nodeid.encode()).hexdigest()[:20]
+
+
+@pytest.fixture(scope="session")
+def postgresql() -> Iterator[str]:
+    """The URL of a database on a PostgreSQL of the tests' own."""
+    with run_postgresql() as url:
+        yield url
+
+
+@pytest.fixture(scope="module", params=["SQLite, 1 worker", "SQLite, 2 workers", "PostgreSQL, 2 workers"])
+def deployed(
+    request: pytest.FixtureRequest, receiving_orthanc: LocalOrthanc, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[LocalGateway]:
+    """The gateway as it is deployed, before the Orthanc of the session."""
+    database, workers = request.param.removesuffix("s").removesuffix(" worker").split(", ")
+    url = request.getfixturevalue("postgresql") if database == "PostgreSQL" else ""
+    folder: Path = tmp_path_factory.mktemp("deployed")
+    with serving(receiving_orthanc.base_url, folder, workers=int(workers), settings={"DATABASE_URL": url}) as gateway:
+        yield gateway

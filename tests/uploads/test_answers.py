@@ -1,0 +1,303 @@
+"""What an upload answers, and what is in the archive then, over both transports."""
+
+import datetime
+import json
+import zoneinfo
+
+import pytest
+from django.test import Client
+from pytest_django import Settings
+
+from orthancproxy.sandbox.orthanc import LocalOrthanc
+from orthancproxy.uploads.models import UploadBatch
+from tests.conftest import GraphQL as GraphQLClient
+from tests.conftest import GraphQL as Querying
+from tests.corpus import instance
+from tests.uploads.sending import (
+    CONTENT_TYPE,
+    REST,
+    REST_PATH,
+    File,
+    GraphQL,
+    Part,
+    Transport,
+    asked,
+    form,
+    is_stored,
+    slices,
+    stored_files,
+    uids_of,
+)
+
+pytestmark = pytest.mark.live
+
+KOREAN_ID = "환자-2026-0001"
+KOREAN_NAME = "Hong^Gildong=洪^吉洞=홍^길동"
+KOREAN_DESCRIPTION = "뇌 MRI 검사"
+
+
+class TestREST:
+    def test_the_answer_has_the_contracts_keys(self, orthanc: LocalOrthanc, patient_id: str) -> None:
+        files = [*slices(2, "뇌/T1"), File(b"text", "뇌/T2", "설명.txt")]
+        outcome = REST()(files, patientId=patient_id, studyDescription="Brain MRI Scan")
+        [study] = [one for one in asked(orthanc, "/studies?expand") if one["ID"] == outcome.study_id]
+        message = outcome.body["failedFiles"][0].pop("message")
+        assert outcome.status == 200
+        assert outcome.body == {
+            "patientId": patient_id,
+            "studyUid": study["MainDicomTags"]["StudyInstanceUID"],
+            "studyId": study["ID"],
+            "studyDescription": "Brain MRI Scan",
+            "uploaded": 2,
+            "alreadyStored": 0,
+            "failedFiles": [{"index": 2, "name": "설명.txt", "seriesPath": "뇌/T2", "code": "NOT_DICOM"}],
+            "orthancSeriesIds": study["Series"],
+            "uploadKey": outcome.key,
+            "warnings": [],
+        }
+        assert isinstance(message, str)
+        assert outcome.headers["Cache-Control"] == "private, no-store"
+
+    def test_the_status_is_400_where_no_file_could_be_stored(self, orthanc: LocalOrthanc, patient_id: str) -> None:
+        outcome = REST()([File(b"text"), File(b"")], patientId=patient_id)
+        assert outcome.status == 400
+        assert outcome.codes == ["NOT_DICOM", "EMPTY"]
+        assert (outcome.body["uploaded"], outcome.body["studyId"], outcome.body["orthancSeriesIds"]) == (0, None, [])
+        assert not is_stored(orthanc, patient_id)
+
+    def test_the_status_is_200_where_all_files_are_stored_already(self, orthanc: LocalOrthanc, patient_id: str) -> None:
+        for counts in ((2, 0, 0), (0, 2, 0)):
+            outcome = REST()(slices(2), patientId=patient_id, uploadKey=patient_id)
+            assert (outcome.status, outcome.counts) == (200, counts)
+
+
+class TestGraphQL:
+    def test_the_study_is_read_as_any_other(self, orthanc: LocalOrthanc, patient_id: str) -> None:
+        outcome = GraphQL()(slices(3), patientId=patient_id, patientName=KOREAN_NAME, studyDescription="Scan")
+        payload = outcome.body["data"]["uploadPatient"]
+        assert outcome.status == 200
+        assert set(payload) == {"uploadKey", "uploaded", "alreadyStored", "failed", "seriesIds", "warnings", "study"}
+        assert payload["study"] == {
+            "orthancId": outcome.study_id,
+            "studyInstanceUID": outcome.study_uid,
+            "description": "Scan",
+            "instancesCount": 3,
+            "patient": {"patientId": patient_id, "patientName": KOREAN_NAME},
+        }
+
+    def test_the_study_is_null_where_no_file_could_be_stored(self, orthanc: LocalOrthanc, patient_id: str) -> None:
+        outcome = GraphQL()([File(b"text")], patientId=patient_id)
+        assert outcome.body["data"]["uploadPatient"]["study"] is None
+        assert outcome.status == 200
+        assert outcome.codes == ["NOT_DICOM"]
+
+
+def test_folders_become_the_series_of_one_study(orthanc: LocalOrthanc, transport: Transport, patient_id: str) -> None:
+    """Whatever studies, series and patients the files were of."""
+    files = slices(2, "a", patient=1) + slices(2, "a/b", patient=2, study=2) + slices(2, "A", patient=1)
+    outcome = transport(files, patientId=patient_id)
+    assert outcome.counts == (6, 0, 0)
+    stored = stored_files(orthanc, outcome.study_id)
+    assert {(str(file.PatientID), str(file.PatientName)) for file in stored} == {(patient_id, patient_id)}
+    uids = uids_of(orthanc, outcome.study_id)
+    assert (len({uid[0] for uid in uids}), len({uid[1] for uid in uids}), len({uid[2] for uid in uids})) == (1, 3, 6)
+    assert {uid[0] for uid in uids} == {outcome.study_uid}
+    assert all(file.file_meta.MediaStorageSOPInstanceUID == file.SOPInstanceUID for file in stored)
+    [study] = [one for one in asked(orthanc, "/studies?expand") if one["ID"] == outcome.study_id]
+    assert sorted(outcome.series_ids) == sorted(study["Series"])
+
+
+def test_korean_texts_arrive_as_they_are(orthanc: LocalOrthanc, transport: Transport, patient_id: str) -> None:
+    korean_id = f"{KOREAN_ID}-{transport.name}"
+    files = [*slices(1, "복부/조영제 후"), File(b"", "폴더", "빈 파일.dcm")]
+    outcome = transport(files, patientId=korean_id, patientName=KOREAN_NAME, studyDescription=KOREAN_DESCRIPTION)
+    [file] = stored_files(orthanc, outcome.study_id)
+    assert (file.PatientID, file.PatientName, file.StudyDescription) == (korean_id, KOREAN_NAME, KOREAN_DESCRIPTION)
+    assert file.SpecificCharacterSet == "ISO_IR 192"
+    assert file.InstitutionName == "서울병원"
+    [failure] = outcome.failed
+    assert (failure.name, failure.folder, failure.code) == ("빈 파일.dcm", "폴더", "EMPTY")
+
+
+def test_decomposed_hangul_is_the_same_patient(orthanc: LocalOrthanc, transport: Transport, patient_id: str) -> None:
+    """As the file systems of macOS write it."""
+    outcomes = [
+        transport(slices(1), patientId=f"{patient_id}{name}", uploadKey=patient_id)
+        for name in ("\ud55c", "\u1112\u1161\u11ab")
+    ]
+    assert [outcome.counts for outcome in outcomes] == [(1, 0, 0), (0, 1, 0)]
+
+
+@pytest.mark.parametrize(
+    ("given", "own", "expected"),
+    [
+        ("Asked for", ["Own", "Own"], "Asked for"),
+        (None, ["Own", "Own"], "Own"),
+        (None, ["뇌", "뇌"], "뇌"),
+        (None, ["Own", "Other"], "By default"),
+        (None, ["Own", None], "By default"),
+        (None, [None, None], "By default"),
+        ("", ["Own", "Own"], "Own"),
+        ("  ", ["Own", "Own"], "Own"),
+    ],
+)
+def test_the_description_is_that_asked_for_or_the_files_own_or_the_settings(
+    orthanc: LocalOrthanc,
+    settings: Settings,
+    transport: Transport,
+    patient_id: str,
+    given: str | None,
+    own: list[str | None],
+    expected: str,
+) -> None:
+    settings.ORTHANC_DEFAULT_STUDY_DESCRIPTION = "By default"
+    files = [File(instance(number=number, StudyDescription=text)) for number, text in enumerate(own)]
+    # a file that is not stored has no say
+    outcome = transport([*files, File(b"text")], patientId=patient_id, studyDescription=given)
+    assert {file.StudyDescription for file in stored_files(orthanc, outcome.study_id)} == {expected}
+
+
+def test_date_and_time_are_now_where_files_have_none(
+    orthanc: LocalOrthanc, settings: Settings, transport: Transport, patient_id: str
+) -> None:
+    settings.TIME_ZONE = "Pacific/Kiritimati"
+    files = [
+        File(instance(number=1, StudyDate=None, StudyTime=None)),
+        File(instance(number=2, StudyDate="", StudyTime="")),
+        File(instance(number=3, StudyDate="20200102", StudyTime=None)),
+        File(instance(number=4, StudyDate="20200102", StudyTime="030405")),
+    ]
+    before = datetime.datetime.now(datetime.UTC)
+    outcome = transport(files, patientId=patient_id)
+    now = UploadBatch.objects.get(upload_key=outcome.key).created_at.astimezone(zoneinfo.ZoneInfo(settings.TIME_ZONE))
+    assert before <= now <= datetime.datetime.now(datetime.UTC)
+    date, time = now.strftime("%Y%m%d"), now.strftime("%H%M%S")
+    assert [(file.StudyDate, file.StudyTime) for file in stored_files(orthanc, outcome.study_id)] == [
+        (date, time),
+        (date, time),
+        ("20200102", time),
+        ("20200102", "030405"),
+    ]
+
+
+def test_without_folders_all_files_are_one_series(orthanc: LocalOrthanc, transport: Transport, patient_id: str) -> None:
+    outcome = transport(slices(3), with_folders=False, patientId=patient_id)
+    assert outcome.counts == (3, 0, 0)
+    assert len(outcome.series_ids) == 1
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_folders_are_given_for_each_file_or_for_none(orthanc: LocalOrthanc, patient_id: str, count: int) -> None:
+    parts = [Part("patient_id", patient_id.encode()), *(Part("series_path", b"a") for _ in range(count))]
+    parts += [Part("files", file.content, file.name) for file in slices(2)]
+    answer = Client().post(REST_PATH, form(parts), content_type=CONTENT_TYPE)
+    assert (answer.status_code, answer.json()["code"]) == (400, "BAD_USER_INPUT")
+    body = GraphQL().body(slices(2), patientId=patient_id)
+    assert b'"seriesPaths": ["ct", "ct"]' in body
+    body = body.replace(b'"seriesPaths": ["ct", "ct"]', b'"seriesPaths": ' + json.dumps(["ct"] * count).encode())
+    answer = Client().post("/graphql/", body, content_type=CONTENT_TYPE)
+    assert answer.json()["errors"][0]["extensions"]["code"] == "BAD_USER_INPUT"
+    assert not is_stored(orthanc, patient_id)
+
+
+def test_folders_and_files_are_matched_by_their_order_alone(orthanc: LocalOrthanc, patient_id: str) -> None:
+    """Whether a client sends them in turn or one after the other."""
+    files = [*slices(2, "a"), *slices(2, "b", series=2)]
+    parts = [Part("files", file.content, file.name) for file in files]
+    parts += [Part("series_path", file.folder.encode()) for file in files]
+    parts += [Part("patient_id", patient_id.encode()), Part("upload_key", patient_id.encode())]
+    answer = Client().post(REST_PATH, form(parts), content_type=CONTENT_TYPE)
+    assert answer.json()["uploaded"] == 4
+    assert REST()(files, patientId=patient_id, uploadKey=patient_id).counts == (0, 4, 0)
+
+
+def test_a_patient_id_is_required(orthanc: LocalOrthanc, transport: Transport) -> None:
+    outcome = transport(slices(1))
+    assert outcome.code == "BAD_USER_INPUT"
+    assert outcome.status == (400 if transport.name == "REST" else 200)
+
+
+def test_an_upload_has_files(orthanc: LocalOrthanc, transport: Transport, patient_id: str) -> None:
+    assert transport([], patientId=patient_id).code == "BAD_USER_INPUT"
+
+
+def test_more_than_a_hundred_files_come_in_one_request(
+    orthanc: LocalOrthanc, transport: Transport, patient_id: str
+) -> None:
+    outcome = transport(slices(150), patientId=patient_id)
+    assert outcome.counts == (150, 0, 0)
+    assert [file.InstanceNumber for file in stored_files(orthanc, outcome.study_id)] == list(range(1, 151))
+
+
+def test_without_a_key_each_upload_is_a_study_of_its_own(
+    orthanc: LocalOrthanc, transport: Transport, patient_id: str
+) -> None:
+    outcomes = [transport(slices(2), patientId=patient_id) for _ in range(2)]
+    assert [outcome.counts for outcome in outcomes] == [(2, 0, 0)] * 2
+    assert len({outcome.study_id for outcome in outcomes}) == 2
+    assert len({outcome.key for outcome in outcomes}) == 2
+
+
+def test_the_key_of_an_answer_continues_the_upload(
+    orthanc: LocalOrthanc, transport: Transport, patient_id: str
+) -> None:
+    files = slices(3)
+    first = transport(files[:1], patientId=patient_id)
+    second = transport(files, patientId=patient_id, uploadKey=first.key)
+    assert (second.counts, second.study_id, second.key) == ((2, 1, 0), first.study_id, first.key)
+
+
+def test_both_transports_continue_each_others_uploads(orthanc: LocalOrthanc, patient_id: str) -> None:
+    first = REST()(slices(2), patientId=patient_id, uploadKey=patient_id)
+    second = GraphQL()(slices(3), patientId=patient_id, uploadKey=patient_id)
+    assert (first.counts, second.counts, second.study_id) == ((2, 0, 0), (1, 2, 0), first.study_id)
+
+
+def test_the_same_file_twice_in_one_upload_is_stored_once(
+    orthanc: LocalOrthanc, transport: Transport, patient_id: str
+) -> None:
+    [file] = slices(1)
+    outcome = transport([file, file, File(file.content, "other folder")], patientId=patient_id)
+    assert outcome.counts == (2, 1, 0)
+    assert len(stored_files(orthanc, outcome.study_id)) == 2
+
+
+def test_uploads_are_listed_the_newest_first(orthanc: LocalOrthanc, transport: Transport, patient_id: str) -> None:
+    sent = [
+        transport([*slices(2), File(b"text")], patientId=f"{patient_id}a", patientName="Kim^A", studyDescription="A"),
+        transport([File(b"text")], patientId=f"{patient_id}b"),
+    ]
+    query = """{ uploads { totalCount results {
+        uploadKey uploadedBy patientId patientName studyInstanceUID studyDescription studyOrthancId
+        state uploaded failed
+    } } }"""
+    uploads = Querying()(query)["uploads"]
+    assert uploads["totalCount"] == 2
+    newest, oldest = uploads["results"]
+    assert oldest == {
+        "uploadKey": sent[0].key,
+        "uploadedBy": "",
+        "patientId": f"{patient_id}a",
+        "patientName": "Kim^A",
+        "studyInstanceUID": sent[0].study_uid,
+        "studyDescription": "A",
+        "studyOrthancId": sent[0].study_id,
+        "state": "COMPLETE",
+        "uploaded": 2,
+        "failed": 1,
+    }
+    assert newest.items() >= {"uploadKey": sent[1].key, "studyOrthancId": None, "uploaded": 0, "failed": 1}.items()
+
+
+def test_uploads_come_in_pages(orthanc: LocalOrthanc, patient_id: str) -> None:
+    keys = [REST()([File(b"text")], patientId=patient_id, uploadKey=f"{patient_id}{index}").key for index in range(3)]
+    page = Querying()("{ uploads(pagination: {offset: 1, limit: 1}) { totalCount results { uploadKey } } }")["uploads"]
+    assert page == {"totalCount": 3, "results": [{"uploadKey": keys[1]}]}
+
+
+@pytest.mark.parametrize("pagination", [{"offset": -1}, {"limit": -1}, {"offset": -1, "limit": 5}])
+def test_a_page_of_uploads_does_not_begin_before_the_first(graphql: GraphQLClient, pagination: dict[str, int]) -> None:
+    error = graphql.error(
+        "query($it: OffsetPaginationInput) { uploads(pagination: $it) { totalCount } }", it=pagination
+    )
+    assert error["extensions"]["code"] == "BAD_USER_INPUT"

@@ -1,0 +1,266 @@
+"""Chunks of one upload in parallel, and an Orthanc that is killed, with the gateway as it is deployed."""
+
+import http.client
+import json
+import random
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from io import BytesIO
+from pathlib import Path
+
+import pytest
+
+from orthancproxy.sandbox.gateway import LocalGateway, serving
+from orthancproxy.sandbox.orthanc import LocalOrthanc
+from tests.corpus import instance
+from tests.dicom.references import OUTSIDE, UPLOADED, linked_upload, nested_uids, series_of
+from tests.proxy import RecordingProxy
+from tests.uploads.sending import (
+    CONTENT_TYPE,
+    GRAPHQL_PATH,
+    REST,
+    TRANSPORTS,
+    Answer,
+    File,
+    GraphQL,
+    Outcome,
+    Poster,
+    Transport,
+    asked,
+    count_instances,
+    delete_study,
+    over_http,
+    slices,
+    stored_files,
+    uids_of,
+)
+
+pytestmark = pytest.mark.live
+
+STATE = '{ "query": "{ uploads { results { uploadKey state uploaded failed studyOrthancId } } }" }'
+
+
+def chunks(files: Sequence[File], size: int) -> list[Sequence[File]]:
+    return [files[start : start + size] for start in range(0, len(files), size)]
+
+
+def batch_of(gateway: LocalGateway, key: str) -> dict[str, object]:
+    """What `uploads` tells of an upload."""
+    _, _, content = over_http(gateway.port)(GRAPHQL_PATH, STATE.encode(), {"Content-Type": "application/json"})
+    [batch] = [one for one in json.loads(content)["data"]["uploads"]["results"] if one["uploadKey"] == key]
+    assert isinstance(batch, dict)
+    return batch
+
+
+def send_at_once(send: Callable[[Sequence[File]], Outcome], parts: Sequence[Sequence[File]]) -> list[Outcome]:
+    """Send the parts in threads that begin together."""
+    barrier = threading.Barrier(len(parts))
+
+    def one(part: Sequence[File]) -> Outcome:
+        barrier.wait(30)
+        return send(part)
+
+    with ThreadPoolExecutor(len(parts)) as pool:
+        return list(pool.map(one, parts))
+
+
+@pytest.mark.parametrize("name", TRANSPORTS)
+def test_chunks_in_parallel_become_what_one_request_makes(
+    deployed: LocalGateway, receiving_orthanc: LocalOrthanc, patient_id: str, name: str
+) -> None:
+    transport: Transport = TRANSPORTS[name](over_http(deployed.port))
+    files = slices(24, "a") + slices(24, "나", series=2)
+    random.Random(1).shuffle(files)
+
+    def send(part: Sequence[File]) -> Outcome:
+        return transport(part, patientId=patient_id, uploadKey=patient_id)
+
+    outcomes = send_at_once(send, chunks(files, 6))
+    assert [outcome.counts for outcome in outcomes] == [(6, 0, 0)] * 8
+    [study_id] = {outcome.study_id for outcome in outcomes}
+    in_parallel = uids_of(receiving_orthanc, study_id)
+    assert len(in_parallel) == 48
+    assert len({series for _, series, _ in in_parallel}) == 2
+    batch = {"uploadKey": patient_id, "state": "COMPLETE", "uploaded": 48, "failed": 0, "studyOrthancId": study_id}
+    assert batch_of(deployed, patient_id) == batch
+
+    assert send(files).counts == (0, 48, 0)
+    delete_study(receiving_orthanc, study_id)
+    assert send(files).counts == (48, 0, 0)
+    assert uids_of(receiving_orthanc, study_id) == in_parallel
+    assert batch_of(deployed, patient_id) == batch
+
+
+def test_the_same_chunk_sent_several_times_at_once_is_stored_once(
+    deployed: LocalGateway, receiving_orthanc: LocalOrthanc, patient_id: str
+) -> None:
+    files = slices(10)
+
+    def send(part: Sequence[File]) -> Outcome:
+        return REST(over_http(deployed.port))(part, patientId=patient_id, uploadKey=patient_id)
+
+    outcomes = send_at_once(send, [files] * 4)
+    assert [sum(outcome.counts) for outcome in outcomes] == [10] * 4
+    assert sum(outcome.uploaded for outcome in outcomes) == 10
+    assert [outcome.failed for outcome in outcomes] == [()] * 4
+    assert len(stored_files(receiving_orthanc, outcomes[0].study_id)) == 10
+
+
+@pytest.mark.parametrize("round_", range(3))
+def test_references_are_followed_across_chunks_in_parallel(
+    deployed: LocalGateway, receiving_orthanc: LocalOrthanc, patient_id: str, round_: int
+) -> None:
+    """Each file in a request of its own, several times over, since it depends on who comes first."""
+    files = [File(content, series_of(name), name) for name, content in linked_upload().items()]
+    random.Random(round_).shuffle(files)
+
+    def send(part: Sequence[File]) -> Outcome:
+        return GraphQL(over_http(deployed.port))(part, patientId=patient_id, uploadKey=patient_id)
+
+    outcomes = send_at_once(send, chunks(files, 1))
+    assert [outcome.counts for outcome in outcomes] == [(1, 0, 0)] * len(files)
+    assert [outcome.warnings for outcome in outcomes] == [()] * len(files)
+    check_references(receiving_orthanc, next(outcome.study_id for outcome in outcomes if outcome.study_id))
+    assert batch_of(deployed, patient_id)["state"] == "COMPLETE"
+
+
+def test_references_are_followed_whatever_comes_first(
+    deployed: LocalGateway, receiving_orthanc: LocalOrthanc, patient_id: str
+) -> None:
+    files = [File(content, series_of(name), name) for name, content in linked_upload().items()]
+    transport = REST(over_http(deployed.port))
+    for file in reversed(files):
+        outcome = transport([file], patientId=patient_id, uploadKey=patient_id)
+        assert outcome.counts == (1, 0, 0)
+    check_references(receiving_orthanc, outcome.study_id)
+
+
+def check_references(orthanc: LocalOrthanc, study_id: str | None) -> None:
+    """The linked upload is there as one study, and all its references are followed."""
+    stored = stored_files(orthanc, study_id)
+    assert len(stored) == len(linked_upload())
+    references = {uid for file in stored for _, uid in nested_uids(file)}
+    assert references & UPLOADED == set()
+    assert references >= OUTSIDE
+    assert references >= {str(file.SOPInstanceUID) for file in stored if file.Modality == "CT" and "Rows" in file}
+
+
+def test_a_body_without_a_length_is_read_all_the_same(
+    deployed: LocalGateway, receiving_orthanc: LocalOrthanc, patient_id: str
+) -> None:
+    """As a client sends it that does not know how much there will be."""
+    for name in TRANSPORTS:
+        outcome = TRANSPORTS[name](in_chunks(deployed.port))(slices(2), patientId=f"{patient_id}{name}")
+        assert outcome.counts == (2, 0, 0)
+
+
+def in_chunks(port: int) -> Poster:
+    """Send it with `Transfer-Encoding: chunked`, as http.client does with a file."""
+
+    def post(path: str, body: bytes, headers: Mapping[str, str] | None = None) -> Answer:
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+        connection.request("POST", path, BytesIO(body), {"Content-Type": CONTENT_TYPE})
+        answer = connection.getresponse()
+        content = answer.read()
+        connection.close()
+        return answer.status, dict(answer.headers), content
+
+    return post
+
+
+def test_the_log_of_a_deployed_gateway_holds_no_patient_data(deployed: LocalGateway, patient_id: str) -> None:
+    """Not in the warnings of a library either, which go to standard error past the log."""
+    secret = "Secretperson"
+    awkward = [
+        File(
+            instance(PatientName=f"{secret}^{secret}", StudyDate=f"{secret}", StudyTime=secret), secret, f"{secret}.dcm"
+        ),
+        File(
+            instance(number=2, PatientBirthDate=secret, KVP=secret, SliceThickness=f"{secret}{secret}"), secret, secret
+        ),
+        File(instance(number=3, SpecificCharacterSet=secret, InstitutionName="서울병원"), secret, secret),
+        File(instance(number=4, SOPInstanceUID=secret, SeriesInstanceUID=f"{secret}.1", InstanceNumber=secret), secret),
+        File(instance(number=5)[:-70], secret, secret),
+        File(secret.encode(), secret, secret),
+    ]
+    for name in TRANSPORTS:
+        transport: Transport = TRANSPORTS[name](over_http(deployed.port))
+        outcome = transport(awkward, patientId=f"{secret}-{patient_id}", studyDescription=secret, patientName=secret)
+        assert sum(outcome.counts) == len(awkward)
+        assert outcome.uploaded
+        assert len(outcome.failed) >= 2
+    written = deployed.log.read_text()
+    assert '"event": "upload"' in written
+    assert secret.lower() not in written.lower()
+    assert patient_id not in written
+
+
+def test_an_upload_that_a_crash_of_orthanc_breaks_off_is_completed_by_sending_it_again(
+    start_orthanc: Callable[..., LocalOrthanc], tmp_path: Path, patient_id: str
+) -> None:
+    orthanc = start_orthanc()
+    files = slices(200)
+    with RecordingProxy(orthanc.port) as proxy, serving(proxy.base_url, tmp_path) as gateway:
+        transport = REST(over_http(gateway.port))
+
+        def send() -> Outcome:
+            return transport(files, patientId=patient_id, uploadKey=patient_id)
+
+        with ThreadPoolExecutor(1) as pool:
+            first = pool.submit(send)
+            while sum(request.method == "POST" and request.path == "/instances" for request in proxy.requests) < 67:
+                assert not first.done()
+                time.sleep(0.002)
+            orthanc.kill()
+            broken_off = first.result()
+        assert broken_off.status == 200
+        assert 30 < broken_off.uploaded < 170
+        assert sum(broken_off.counts) == 200
+        assert set(broken_off.codes) == {"ARCHIVE_UNAVAILABLE"}
+        assert batch_of(gateway, patient_id)["state"] == "INCOMPLETE"
+
+        orthanc.start()
+        completed = send()
+        assert sum(completed.counts) == 200
+        assert completed.failed == ()
+        assert completed.study_id == broken_off.study_id
+        assert batch_of(gateway, patient_id)["state"] == "COMPLETE"
+    assert len(asked(orthanc, "/studies")) == 1
+    assert count_instances(orthanc) == 200
+    numbers = [int(file.InstanceNumber) for file in stored_files(orthanc, completed.study_id)]
+    assert numbers == list(range(1, 201))
+
+
+def test_nothing_of_an_upload_stays_open(deployed: LocalGateway, patient_id: str) -> None:
+    """The disk that a file takes is free only when nobody has it open."""
+    transport = REST(over_http(deployed.port))
+    for sent in (slices(5), [File(b"text")], [*slices(2), File(b"")]):
+        for send in (transport, GraphQL(over_http(deployed.port))):
+            send(sent, patientId=patient_id)
+    processes = [deployed.pid, *children(deployed.pid)]
+
+    def left() -> list[str]:
+        return [file for process in processes for file in open_files(process) if file.endswith("(deleted)")]
+
+    # Django closes a body after it has answered
+    deadline = time.monotonic() + 10
+    while left() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert left() == []
+
+
+def children(process: int) -> list[int]:
+    found = Path(f"/proc/{process}/task/{process}/children").read_text()
+    return [int(child) for child in found.split()]
+
+
+def open_files(process: int) -> list[str]:
+    """What a process has open: paths, and `(deleted)` behind those that have none any more."""
+    found = []
+    for descriptor in Path(f"/proc/{process}/fd").iterdir():
+        with suppress(OSError):
+            found.append(str(descriptor.readlink()))
+    return found

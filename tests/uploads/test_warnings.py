@@ -1,0 +1,118 @@
+"""What the sender is to look at, and nothing of what is in the archive."""
+
+from typing import Any
+
+import pytest
+from pytest_django import Settings
+
+from orthancproxy.sandbox.orthanc import LocalOrthanc
+from tests.corpus import ROOT, instance, load
+from tests.uploads.sending import File, Transport, slices
+
+pytestmark = pytest.mark.live
+
+KNOWN = {"PatientName": "Secret^Person=祕密=비밀", "PatientBirthDate": "19310203", "PatientSex": "O"}
+ANOTHER = "This patient ID is already in the archive under another"
+
+
+def know(orthanc: LocalOrthanc, patient_id: str, **tags: Any) -> None:
+    """Let a patient be in the archive."""
+    study = f"{ROOT}.{int(patient_id[1:], 16)}"
+    load(orthanc, [instance(PatientID=patient_id, StudyInstanceUID=study, SOPInstanceUID=f"{study}.1", **tags)])
+
+
+@pytest.mark.parametrize(
+    ("name", "tags", "expected"),
+    [
+        ("Lee^Other", {}, ["name"]),
+        (None, {}, ["name"]),
+        ("Secret^Person=祕密=비밀", {"PatientBirthDate": "19310204"}, ["birth date"]),
+        ("Secret^Person=祕密=비밀", {"PatientSex": "F"}, ["sex"]),
+        ("Lee^Other", {"PatientBirthDate": "19310204", "PatientSex": "F"}, ["name", "birth date", "sex"]),
+        ("Secret^Person=祕密=비밀", {}, []),
+        ("Secret^Person=祕密", {}, ["name"]),
+        ("Secret^Person=祕密=비밀^^", {}, []),
+        ("Secret^Person=祕密=비밀", {"PatientBirthDate": "", "PatientSex": ""}, []),
+        ("Secret^Person=祕密=비밀", {"PatientBirthDate": None, "PatientSex": None}, []),
+    ],
+)
+def test_a_known_patient_under_other_data_is_worth_a_warning(
+    orthanc: LocalOrthanc,
+    transport: Transport,
+    patient_id: str,
+    name: str | None,
+    tags: dict[str, Any],
+    expected: list[str],
+) -> None:
+    know(orthanc, patient_id, **KNOWN)
+    files = [File(instance(number=number, **{**KNOWN, **tags})) for number in (1, 2)]
+    outcome = transport(files, patientId=patient_id, patientName=name)
+    assert list(outcome.warnings) == [f"{ANOTHER} {what}." for what in expected]
+    assert outcome.counts == (2, 0, 0)
+
+
+def test_a_warning_shows_nothing_of_the_archive(orthanc: LocalOrthanc, transport: Transport, patient_id: str) -> None:
+    know(orthanc, patient_id, **KNOWN)
+    outcome = transport(slices(1), patientId=patient_id, patientName="Lee^Other")
+    assert len(outcome.warnings) == 3
+    shown = " ".join(outcome.warnings)
+    assert [value for value in ("Secret", "祕密", "비밀", "19310203") if value in shown] == []
+
+
+def test_who_may_not_look_into_the_archive_is_not_told_who_is_there(
+    orthanc: LocalOrthanc, transport: Transport, patient_id: str, settings: Settings
+) -> None:
+    know(orthanc, patient_id, **KNOWN)
+    settings.ORTHANC_ANONYMOUS_ACTIONS = ["upload"]
+    outcome = transport(slices(1), patientId=patient_id, patientName="Lee^Other")
+    assert list(outcome.warnings) == []
+
+
+def test_a_patient_that_is_known_without_data_gives_no_warning(
+    orthanc: LocalOrthanc, transport: Transport, patient_id: str
+) -> None:
+    know(orthanc, patient_id, PatientName="", PatientBirthDate="", PatientSex="")
+    assert transport(slices(1), patientId=patient_id, patientName="Lee^Other").warnings == ()
+
+
+def test_chunks_of_one_upload_do_not_warn_of_each_other(
+    orthanc: LocalOrthanc, transport: Transport, patient_id: str
+) -> None:
+    files = slices(4)
+    for start in range(4):
+        outcome = transport(
+            files[start : start + 1],
+            patientId=patient_id,
+            patientName="Kim^A" if start < 2 else None,
+            uploadKey=patient_id,
+        )
+        assert outcome.warnings == ()
+
+
+def test_several_series_in_one_folder_are_worth_a_warning(
+    orthanc: LocalOrthanc, transport: Transport, patient_id: str
+) -> None:
+    files = [*slices(2, "mixed", series=1), *slices(2, "mixed", series=2), *slices(2, "pure", series=3)]
+    [warning] = transport(files, patientId=patient_id).warnings
+    assert "“mixed”" in warning
+    assert "2 series" in warning
+
+
+def test_many_mixed_folders_are_worth_few_warnings(
+    orthanc: LocalOrthanc, transport: Transport, patient_id: str
+) -> None:
+    files = [file for folder in range(15) for series in (1, 2) for file in slices(1, str(folder), series=series)]
+    assert len(transport(files, patientId=patient_id).warnings) == 10
+
+
+def test_text_outside_its_character_set_is_worth_a_warning(
+    orthanc: LocalOrthanc, transport: Transport, patient_id: str
+) -> None:
+    good = instance(InstitutionName="서울병원")
+    bad = good.replace("서울병원".encode(), b"\xff" * 12)
+    assert bad != good
+    outcome = transport([File(bad), *slices(2)], patientId=patient_id)
+    assert outcome.counts == (3, 0, 0)
+    [warning] = outcome.warnings
+    assert warning.startswith("1 ")
+    assert "SpecificCharacterSet" in warning

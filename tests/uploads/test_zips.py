@@ -1,0 +1,311 @@
+"""ZIP archives: their members are files of the upload, and what is wrong with one is said of it alone."""
+
+import struct
+import zipfile
+from io import BytesIO
+
+import pytest
+from pytest_django import Settings
+
+from orthancproxy.dicom.sources import InMemory
+from orthancproxy.errors import LimitExceeded
+from orthancproxy.sandbox.orthanc import LocalOrthanc
+from orthancproxy.uploads.zips import extract
+from tests.corpus import instance
+from tests.uploads.sending import File, Transport, is_stored, slices, stored_files, zipped
+
+pytestmark = pytest.mark.live
+
+ONE = instance(number=1)
+TWO = instance(number=2)
+GIGABYTE = 1024**3
+
+
+def test_members_are_files_and_their_folders_are_series(
+    orthanc: LocalOrthanc, transport: Transport, patient_id: str
+) -> None:
+    archive = zipped(
+        {
+            "T1/1.dcm": ONE,
+            "T1/2.dcm": TWO,
+            "T2/깊은/3.dcm": instance(number=3),
+            "4.dcm": instance(number=4),
+            "T1/a.txt": b"text",
+        }
+    )
+    outcome = transport([*slices(1), File(archive, "scan", "all.zip"), File(b"", "x", "y")], patientId=patient_id)
+    assert outcome.counts == (5, 0, 2)
+    assert [(one.index, one.name, one.folder, one.code) for one in outcome.failed] == [
+        (1, "a.txt", "scan/T1", "NOT_DICOM"),
+        (2, "y", "x", "EMPTY"),
+    ]
+    assert len(outcome.series_ids) == 4
+
+
+def test_a_member_is_the_same_file_as_one_that_is_sent_from_the_same_folder(
+    orthanc: LocalOrthanc, transport: Transport, patient_id: str
+) -> None:
+    files = [File(ONE, "scan/T1", "1.dcm"), File(TWO, "T2", "2.dcm"), File(TWO, "scan", "2.dcm")]
+    assert transport(files, patientId=patient_id, uploadKey=patient_id).counts == (3, 0, 0)
+    archives = [File(zipped({"T1/other.dcm": ONE, "b.dcm": TWO}), "scan"), File(zipped({"T2/c.dcm": TWO}))]
+    assert transport(archives, patientId=patient_id, uploadKey=patient_id).counts == (0, 3, 0)
+
+
+@pytest.mark.parametrize("compression", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED])
+def test_what_is_stored_or_deflated_is_opened(
+    orthanc: LocalOrthanc, transport: Transport, patient_id: str, compression: int
+) -> None:
+    archive = zipped({"a/1.dcm": ONE, "a/2.dcm": TWO}, compression)
+    assert transport([File(archive)], patientId=patient_id).counts == (2, 0, 0)
+
+
+@pytest.mark.parametrize("compression", [zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_what_is_compressed_otherwise_is_refused(
+    orthanc: LocalOrthanc, transport: Transport, patient_id: str, compression: int
+) -> None:
+    """zipfile inflates these without a limit: 414 bytes can become gigabytes in memory."""
+    outcome = transport([File(zipped({"a/1.dcm": ONE}, compression)), *slices(1)], patientId=patient_id)
+    assert (outcome.counts, outcome.codes) == ((1, 0, 1), ["UNREADABLE"])
+
+
+def test_what_macos_adds_is_left_out(orthanc: LocalOrthanc, transport: Transport, patient_id: str) -> None:
+    archive = zipped({"a/1.dcm": ONE, "__MACOSX/a/._1.dcm": b"resource fork"})
+    assert transport([File(archive)], patientId=patient_id).counts == (1, 0, 0)
+
+
+def damaged(compression: int) -> bytes:
+    """An archive whose first member is not what it was."""
+    archive = bytearray(zipped({"1.dcm": ONE, "2.dcm": TWO}, compression))
+    start = 30 + len("1.dcm")
+    archive[start + 20 : start + 60] = b"\xff" * 40
+    return bytes(archive)
+
+
+@pytest.mark.parametrize("compression", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED])
+def test_a_damaged_member_does_not_stop_the_others(
+    orthanc: LocalOrthanc, transport: Transport, patient_id: str, compression: int
+) -> None:
+    outcome = transport([File(damaged(compression), "a"), *slices(1)], patientId=patient_id)
+    assert outcome.counts == (2, 0, 1)
+    assert [(one.index, one.name, one.folder, one.code) for one in outcome.failed] == [(0, "1.dcm", "a", "UNREADABLE")]
+
+
+def with_flag(archive: bytes, flag: int) -> bytes:
+    """Set a bit of the flags in every header of an archive."""
+    changed = bytearray(archive)
+    for signature, offset in ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)):
+        at = changed.find(signature)
+        while at >= 0:
+            [flags] = struct.unpack_from("<H", changed, at + offset)
+            struct.pack_into("<H", changed, at + offset, flags | flag)
+            at = changed.find(signature, at + 4)
+    return bytes(changed)
+
+
+def without_names(archive: bytes) -> bytes:
+    """Let a member of the directory have a name that begins with NUL, which is none."""
+    at = archive.index(b"PK\x01\x02")
+    return archive[: at + 46] + b"\0" + archive[at + 47 :]
+
+
+SMALL = zipped({"a/1.dcm": ONE, "2.dcm": TWO})
+BROKEN = {
+    "cut off": SMALL[:-30],
+    "its beginning alone": SMALL[:40],
+    "four bytes": b"PK\x03\x04",
+    "no directory": SMALL[: SMALL.index(b"PK\x01\x02")],
+    "nonsense": b"PK\x03\x04" + bytes(range(256)) * 10,
+    "a version that is unknown": SMALL.replace(b"PK\x01\x02\x14\x03\x14\0", b"PK\x01\x02\x14\x03\xff\0"),
+    "a name that is not UTF-8": with_flag(SMALL, 0x800).replace(b"a/1.dcm", b"a/\xff.dcm"),
+}
+
+
+@pytest.mark.parametrize("archive", BROKEN.values(), ids=BROKEN.keys())
+def test_a_broken_archive_is_one_failure(
+    orthanc: LocalOrthanc, transport: Transport, patient_id: str, archive: bytes
+) -> None:
+    outcome = transport([File(archive, "a", "b.zip"), *slices(1)], patientId=patient_id)
+    assert outcome.counts == (1, 0, 1)
+    [failure] = outcome.failed
+    assert (failure.index, failure.name, failure.folder, failure.code) == (0, "b.zip", "a", "UNREADABLE")
+
+
+def test_a_member_without_a_name_does_no_harm(orthanc: LocalOrthanc, transport: Transport, patient_id: str) -> None:
+    outcome = transport([File(without_names(SMALL), "a", "b.zip"), *slices(1, "b")], patientId=patient_id)
+    assert outcome.code is None
+    assert outcome.uploaded >= 1
+
+
+def test_an_encrypted_archive_fails_file_by_file(orthanc: LocalOrthanc, transport: Transport, patient_id: str) -> None:
+    outcome = transport([File(with_flag(SMALL, 1), "x"), *slices(1)], patientId=patient_id)
+    assert outcome.counts == (1, 0, 2)
+    assert [(one.name, one.folder, one.code) for one in outcome.failed] == [
+        ("1.dcm", "x/a", "UNREADABLE"),
+        ("2.dcm", "x", "UNREADABLE"),
+    ]
+
+
+@pytest.mark.parametrize("members", [{}, {"a/": b"", "a/b/": b""}], ids=["nothing", "directories"])
+def test_an_archive_without_files_is_an_empty_file(
+    orthanc: LocalOrthanc, transport: Transport, patient_id: str, members: dict[str, bytes]
+) -> None:
+    outcome = transport([File(zipped(members), "a", "b.zip"), *slices(1)], patientId=patient_id)
+    assert outcome.counts == (1, 0, 1)
+    assert [(one.index, one.name, one.code) for one in outcome.failed] == [(0, "b.zip", "EMPTY")]
+
+
+def test_directories_are_no_files(orthanc: LocalOrthanc, transport: Transport, patient_id: str) -> None:
+    archive = zipped({"a/": b"", "a/b/": b"", "a/b/1.dcm": ONE})
+    assert transport([File(archive)], patientId=patient_id).counts == (1, 0, 0)
+
+
+@pytest.mark.parametrize("path", ["../../x.dcm", "/etc/x.dcm", "a/../../../x.dcm", "C:/windows/x.dcm", "//host/x.dcm"])
+def test_a_path_that_leads_out_is_only_a_label(
+    orthanc: LocalOrthanc, transport: Transport, patient_id: str, path: str
+) -> None:
+    outcome = transport([File(zipped({path: ONE, path + ".txt": b"text"}), "f")], patientId=patient_id)
+    assert outcome.counts == (1, 0, 1)
+    [failure] = outcome.failed
+    assert failure.name == "x.dcm.txt"
+    assert failure.folder is not None
+    assert failure.folder.startswith("f/")
+
+
+def test_names_need_not_be_ascii(orthanc: LocalOrthanc, transport: Transport, patient_id: str) -> None:
+    outcome = transport([File(zipped({"영상/첫째.dcm": ONE, "영상/설명.txt": b"text"}), "폴더")], patientId=patient_id)
+    assert outcome.counts == (1, 0, 1)
+    assert [(one.name, one.folder) for one in outcome.failed] == [("설명.txt", "폴더/영상")]
+
+
+def test_a_dicom_file_may_begin_as_a_zip_does(orthanc: LocalOrthanc, transport: Transport, patient_id: str) -> None:
+    """The preamble is anything; in the archive it is zero."""
+    outcome = transport([File(b"PK\x03\x04" + ONE[4:])], patientId=patient_id)
+    assert outcome.counts == (1, 0, 0)
+    [file] = stored_files(orthanc, outcome.study_id)
+    assert file.preamble == bytes(128)
+
+
+def test_a_zip_within_a_zip_is_no_dicom(orthanc: LocalOrthanc, transport: Transport, patient_id: str) -> None:
+    outcome = transport([File(zipped({"a/inner.zip": SMALL, "1.dcm": ONE}))], patientId=patient_id)
+    assert outcome.counts == (1, 0, 1)
+    assert [(one.name, one.folder, one.code) for one in outcome.failed] == [("inner.zip", "a", "NOT_DICOM")]
+
+
+def bomb(zeros: int) -> bytes:
+    """An archive that is a thousandth of what is in it."""
+    file = BytesIO()
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive, archive.open("1.dcm", "w") as member:
+        for _ in range(zeros // 1024**2):
+            member.write(bytes(1024**2))
+    return file.getvalue()
+
+
+def declaring(archive: bytes, size: int) -> bytes:
+    """Let the first member of an archive declare another size."""
+    changed = bytearray(archive)
+    struct.pack_into("<I", changed, archive.index(b"PK\x03\x04") + 22, size)
+    struct.pack_into("<I", changed, archive.index(b"PK\x01\x02") + 24, size)
+    return bytes(changed)
+
+
+def test_an_archive_that_is_compressed_without_measure_is_too_large(
+    orthanc: LocalOrthanc, transport: Transport, patient_id: str
+) -> None:
+    outcome = transport([File(bomb(80 * 1024**2), "a", "bomb.zip"), *slices(1)], patientId=patient_id)
+    assert outcome.counts == (1, 0, 1)
+    assert [(one.index, one.name, one.code) for one in outcome.failed] == [(0, "bomb.zip", "TOO_LARGE")]
+
+
+@pytest.mark.parametrize("size", [GIGABYTE, 4 * GIGABYTE - 2])
+def test_an_archive_that_declares_too_much_is_too_large(
+    orthanc: LocalOrthanc, settings: Settings, transport: Transport, patient_id: str, size: int
+) -> None:
+    settings.ORTHANC_MAX_UPLOAD_BYTES = GIGABYTE // 2
+    outcome = transport([File(declaring(SMALL, size), "a", "bomb.zip"), *slices(1)], patientId=patient_id)
+    assert outcome.counts == (1, 0, 1)
+    assert outcome.codes == ["TOO_LARGE"]
+
+
+def test_a_member_gives_no_more_than_it_declares(
+    orthanc: LocalOrthanc, settings: Settings, transport: Transport, patient_id: str
+) -> None:
+    settings.ORTHANC_MAX_UPLOAD_BYTES = 1024**2
+    outcome = transport([File(declaring(bomb(80 * 1024**2), 5000)), *slices(1)], patientId=patient_id)
+    assert outcome.counts == (1, 0, 1)
+    assert outcome.codes == ["UNREADABLE"]
+
+
+def test_an_archive_with_too_many_files_is_too_large(
+    orthanc: LocalOrthanc, settings: Settings, transport: Transport, patient_id: str
+) -> None:
+    settings.ORTHANC_MAX_UPLOAD_FILES = 5
+    archive = zipped({f"{number}.dcm": instance(number=number) for number in range(6)})
+    outcome = transport([File(archive, "a", "many.zip"), *slices(1)], patientId=patient_id)
+    assert [(one.index, one.name, one.code) for one in outcome.failed] == [(0, "many.zip", "TOO_LARGE")]
+    assert outcome.uploaded == 1
+
+
+def with_entries(archive: bytes, entries: int) -> bytes:
+    """Let the directory of an archive name its first member so many times."""
+    start, end = archive.index(b"PK\x01\x02"), archive.index(b"PK\x05\x06")
+    second = archive.index(b"PK\x01\x02", start + 4)
+    directory = archive[start:second] * entries
+    tail = bytearray(archive[end:])
+    struct.pack_into("<HHI", tail, 8, entries % 0xFFFF, entries % 0xFFFF, len(directory))
+    return archive[:start] + directory + tail
+
+
+def test_an_archive_that_is_all_directory_is_too_large(
+    orthanc: LocalOrthanc, transport: Transport, patient_id: str
+) -> None:
+    """It is refused before an object is made of each of its entries."""
+    archive = with_entries(SMALL, 1_000_000)
+    outcome = transport([File(archive, "a", "many.zip"), *slices(1)], patientId=patient_id)
+    assert [(one.index, one.name, one.code) for one in outcome.failed] == [(0, "many.zip", "TOO_LARGE")]
+    assert outcome.uploaded == 1
+    with pytest.raises(LimitExceeded, match="directory"):
+        next(extract(InMemory(archive), 10_000, GIGABYTE))
+
+
+def test_members_that_are_the_same_bytes_are_so_many_files(
+    orthanc: LocalOrthanc, settings: Settings, transport: Transport, patient_id: str
+) -> None:
+    """Entries of a directory may overlap, and so give many times what is in the archive."""
+    archive = File(with_entries(SMALL, 20), "a", "b.zip")
+    settings.ORTHANC_MAX_UPLOAD_BYTES = len(archive.content) + 19 * len(ONE)
+    assert [one.code for one in transport([archive, *slices(1)], patientId=patient_id).failed] == ["TOO_LARGE"]
+    settings.ORTHANC_MAX_UPLOAD_BYTES = len(archive.content) + 30 * len(ONE)
+    assert transport([archive], patientId=patient_id).counts == (1, 19, 0)
+
+
+@pytest.mark.parametrize(
+    "name", ["a\u202egnp.txt", "\x1b[31m\x07.txt", "<img src=x>\r\nSet-Cookie: x.txt", "한\u2066글.txt"]
+)
+def test_a_name_is_told_as_it_is(orthanc: LocalOrthanc, transport: Transport, patient_id: str, name: str) -> None:
+    outcome = transport([File(zipped({f"s/{name}": b"text", "s/1.dcm": ONE}), "f")], patientId=patient_id)
+    assert outcome.counts == (1, 0, 1)
+    assert [(one.name, one.folder, one.code) for one in outcome.failed] == [(name, "f/s", "NOT_DICOM")]
+
+
+def test_archives_share_the_limits_of_a_request(
+    orthanc: LocalOrthanc, settings: Settings, transport: Transport, patient_id: str
+) -> None:
+    archives = [
+        File(zipped({f"{part}/{number}.dcm": instance(number=number) for number in range(3)}), "", f"{part}.zip")
+        for part in "ab"
+    ]
+    settings.ORTHANC_MAX_UPLOAD_FILES = 5
+    outcome = transport(archives, patientId=patient_id)
+    assert (outcome.uploaded, [(one.name, one.code) for one in outcome.failed]) == (3, [("b.zip", "TOO_LARGE")])
+    settings.ORTHANC_MAX_UPLOAD_FILES = 100
+    settings.ORTHANC_MAX_UPLOAD_BYTES = sum(len(archive.content) for archive in archives) + 4 * len(ONE)
+    outcome = transport(archives, patientId=patient_id)
+    assert (outcome.uploaded, [(one.name, one.code) for one in outcome.failed]) == (3, [("b.zip", "TOO_LARGE")])
+
+
+def test_an_archive_of_nothing_good_leaves_nothing_behind(
+    orthanc: LocalOrthanc, transport: Transport, patient_id: str
+) -> None:
+    outcome = transport([File(BROKEN["cut off"], "a", "b.zip")], patientId=patient_id)
+    assert (outcome.counts, outcome.study_id) == ((0, 0, 1), None)
+    assert not is_stored(orthanc, patient_id)
