@@ -18,7 +18,7 @@ from orthancproxy.orthanc.endpoints import Endpoint
 from orthancproxy.sandbox.gateway import serving
 from orthancproxy.sandbox.orthanc import LocalOrthanc
 from orthancproxy.schema import schema
-from tests.hostile import HOSTILE_IDS, SOME_ID
+from tests.hostile_ids import HOSTILE_IDS, SOME_ID
 from tests.proxy import RecordingProxy, Request
 
 pytestmark = pytest.mark.live

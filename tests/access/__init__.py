@@ -1,3 +1,3 @@
 import pytest
 
-pytest.register_assert_rewrite("tests.access.cells")
+pytest.register_assert_rewrite("tests.access.matrix")

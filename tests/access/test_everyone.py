@@ -4,7 +4,7 @@ import pytest
 
 from tests.access.archive import Archive
 from tests.access.callers import ANONYMOUS, Caller
-from tests.access.cells import assert_cell
+from tests.access.matrix import assert_cell
 from tests.access.operations import OPEN, OPERATIONS, all_fields, all_routes
 from tests.proxy import RecordingProxy
 

@@ -19,7 +19,7 @@ from orthancproxy.conf import Configuration
 from orthancproxy.schema import schema
 from tests.access.archive import LABEL, Archive
 from tests.access.callers import GROUPS, ROLES, Caller, bearer, make_user, with_api_token
-from tests.access.cells import assert_cell
+from tests.access.matrix import assert_cell
 from tests.access.operations import OPERATIONS
 from tests.identity.provider import IdentityProvider
 from tests.proxy import RecordingProxy

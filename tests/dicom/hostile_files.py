@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Mapping
 
 from pydicom.uid import AllTransferSyntaxes, DeflatedExplicitVRLittleEndian
 
-from tests.dicom.broken import VALUES, Broken
+from tests.dicom.broken_files import VALUES, Broken
 from tests.dicom.encoding import (
     BIG_ENDIAN,
     EXPLICIT,

@@ -18,10 +18,10 @@ from orthancproxy.dicom.intake import read
 from orthancproxy.dicom.rewrite import rewrite
 from orthancproxy.dicom.sources import InMemory
 from orthancproxy.errors import EmptyFile, LimitExceeded, NotDicom, UnreadableDicom, UnsafeDicom
-from tests.dicom.broken import Broken, changed, truncated
+from tests.dicom.broken_files import Broken, changed, truncated
 from tests.dicom.encoding import EXPLICIT, part10
 from tests.dicom.hostile_files import COSTLY, built
-from tests.dicom.targets import NEW_INSTANCE, reread, result, rewritten, target
+from tests.dicom.rewriting import NEW_INSTANCE, reread, result, rewritten, target
 
 pytestmark = [pytest.mark.long, pytest.mark.filterwarnings("ignore::UserWarning")]
 

@@ -18,7 +18,7 @@ from orthancproxy.dicom.sources import InMemory
 from orthancproxy.errors import InvalidDicom, NotDicom, UnreadableDicom
 from tests.dicom.comparison import Expected, differences, values
 from tests.dicom.conformance import dcmftest_refuses, error_lines, gave_up
-from tests.dicom.targets import (
+from tests.dicom.rewriting import (
     NEW_INSTANCE,
     NEW_SERIES,
     NEW_STUDY,

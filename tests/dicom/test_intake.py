@@ -39,7 +39,7 @@ from tests.dicom.encoding import (
     part10,
     sop_reference,
 )
-from tests.dicom.targets import PATIENT_ID, dataset, reread, rewritten, target
+from tests.dicom.rewriting import PATIENT_ID, dataset, reread, rewritten, target
 
 MEGABYTE = 1 << 20
 

@@ -8,7 +8,7 @@ from orthancproxy.dicom.sources import InMemory
 from orthancproxy.errors import LimitExceeded, UnreadableDicom
 from tests.corpus import instance
 from tests.dicom.encoding import EXPLICIT, part10
-from tests.dicom.targets import NEW_STUDY, reread, result
+from tests.dicom.rewriting import NEW_STUDY, reread, result
 
 OLD_STUDY = "1.2.826.0.1.3680043.8.498.5"
 

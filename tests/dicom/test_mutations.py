@@ -15,7 +15,7 @@ from orthancproxy.dicom.sources import InMemory
 from orthancproxy.errors import EmptyFile, LimitExceeded, NotDicom, UnreadableDicom, UnsafeDicom
 from tests.dicom.encoding import EXPLICIT, deflated, part10
 from tests.dicom.references import linked_upload
-from tests.dicom.targets import NEW_INSTANCE, PATIENT_ID, target
+from tests.dicom.rewriting import NEW_INSTANCE, PATIENT_ID, target
 
 REFUSALS = (EmptyFile, NotDicom, UnreadableDicom, UnsafeDicom, LimitExceeded)
 

@@ -11,7 +11,7 @@ from orthancproxy.dicom.sources import InMemory
 from tests.dicom import references
 from tests.dicom.comparison import Expected, differences
 from tests.dicom.conformance import dcmftest_refuses, error_lines
-from tests.dicom.targets import NEW_ROOT, PATIENT_ID, PATIENT_NAME, dataset, target
+from tests.dicom.rewriting import NEW_ROOT, PATIENT_ID, PATIENT_NAME, dataset, target
 
 NAMES = sorted(references.linked_upload())
 NEW_STUDY = f"{NEW_ROOT}.1"

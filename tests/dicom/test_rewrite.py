@@ -39,7 +39,7 @@ from tests.dicom.encoding import (
     sop_reference,
     ui,
 )
-from tests.dicom.targets import (
+from tests.dicom.rewriting import (
     NEW_INSTANCE,
     NEW_SERIES,
     NEW_STUDY,

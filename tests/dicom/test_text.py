@@ -13,7 +13,7 @@ from pydicom.uid import CTImageStorage, ExplicitVRBigEndian, ExplicitVRLittleEnd
 from orthancproxy.errors import InvalidDicom
 from tests.dicom.comparison import REWRITTEN, texts, values
 from tests.dicom.encoding import BIG_ENDIAN, EXPLICIT, IMPLICIT, Encoding, part10
-from tests.dicom.targets import PATIENT_ID, PATIENT_NAME, STUDY_DESCRIPTION, dataset, reread, result, rewritten
+from tests.dicom.rewriting import PATIENT_ID, PATIENT_NAME, STUDY_DESCRIPTION, dataset, reread, result, rewritten
 
 CHARSET_FILES = sorted((Path(pydicom_data.__file__).parent / "charset_files").glob("*.dcm"))
 

@@ -7,7 +7,7 @@ import pytest
 
 from orthancproxy.sandbox.gateway import serving
 from orthancproxy.sandbox.orthanc import LocalOrthanc
-from tests.faults.asking import Scene
+from tests.faults.fault_client import Scene
 from tests.tcp_proxy import WELL, TCPProxy
 
 IMPATIENT = {"ORTHANC_READ_TIMEOUT": "2", "ORTHANC_CONNECT_TIMEOUT": "2"}

@@ -11,10 +11,10 @@ import pytest
 
 from orthancproxy.sandbox.gateway import serving
 from orthancproxy.sandbox.orthanc import LocalOrthanc
-from tests.faults.asking import NESTED, REQUESTS, Ending, Scene, graphql, rest, send, upload
 from tests.faults.conftest import IMPATIENT
 from tests.faults.disks import filled, small_disk
-from tests.faults.truth import check_typed
+from tests.faults.fault_client import NESTED, REQUESTS, Ending, Scene, graphql, rest, send, upload
+from tests.faults.outcome_checks import check_typed
 from tests.postgresql import run_postgresql
 from tests.tcp_proxy import WELL, TCPFault, TCPProxy
 from tests.uploads.sending import REST, found, slices

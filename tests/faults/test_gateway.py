@@ -13,10 +13,10 @@ import pytest
 
 from orthancproxy.sandbox.gateway import serving
 from orthancproxy.sandbox.orthanc import LocalOrthanc
-from tests.faults.asking import REQUESTS, Ending, Scene, graphql, rest, upload
 from tests.faults.conftest import IMPATIENT
 from tests.faults.disks import small_disk
-from tests.faults.truth import check_typed
+from tests.faults.fault_client import REQUESTS, Ending, Scene, graphql, rest, upload
+from tests.faults.outcome_checks import check_typed
 from tests.tcp_proxy import WELL, TCPFault, TCPProxy
 from tests.uploads.sending import REST, TRANSPORTS, File, found, slices
 

@@ -5,8 +5,8 @@ from dataclasses import replace
 
 import pytest
 
-from tests.faults.asking import FILES, REQUESTS, Scene, upload
-from tests.faults.truth import check_archive, check_audit, check_typed
+from tests.faults.fault_client import FILES, REQUESTS, Scene, upload
+from tests.faults.outcome_checks import check_archive, check_audit, check_typed
 from tests.tcp_proxy import WELL, TCPFault, TCPProxy
 from tests.uploads.sending import REST
 

@@ -38,7 +38,7 @@ from orthancproxy.orthanc.endpoints import (
 )
 from orthancproxy.sandbox.orthanc import LocalOrthanc
 from tests.corpus import instance, load
-from tests.hostile import HOSTILE_IDS, SOME_ID
+from tests.hostile_ids import HOSTILE_IDS, SOME_ID
 from tests.proxy import DROPPED, GARBAGE, Fault, RecordingProxy, answering
 
 DECLARED = {name: value for name, value in vars(endpoints).items() if isinstance(value, Endpoint)}

@@ -17,7 +17,7 @@ from orthancproxy.resolvers import hierarchy
 from orthancproxy.rest.errors import FRAMEWORK_ANSWERS, STATUSES
 from orthancproxy.sandbox.orthanc import LocalOrthanc, free_port
 from tests.conftest import UseOrthanc
-from tests.logs import logged
+from tests.log_capture import logged
 from tests.rest.conftest import INSTANCE, SERIES, FalseOrthanc, send
 
 T = TypeVar("T")

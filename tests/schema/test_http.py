@@ -10,7 +10,7 @@ from pytest_django import Settings
 from orthancproxy.orthanc.calls import recording
 from orthancproxy.sandbox.orthanc import free_port
 from orthancproxy.schema.view import GraphQLView
-from tests.logs import logged
+from tests.log_capture import logged
 
 NESTED = 30_000
 

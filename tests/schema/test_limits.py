@@ -26,7 +26,7 @@ from orthancproxy.sandbox.orthanc import LocalOrthanc, free_port
 from orthancproxy.schema import limits
 from orthancproxy.schema.view import GraphQLView
 from tests.conftest import GraphQL, UseOrthanc
-from tests.logs import logged
+from tests.log_capture import logged
 
 EXAMPLES = Path(__file__).parents[2] / "orthancproxy/web/examples"
 SECRET = "hunter2 at http://10.0.0.1:8042"

@@ -18,7 +18,7 @@ from orthancproxy.sandbox.orthanc import LocalOrthanc
 from orthancproxy.uploads.batches import known_uids
 from orthancproxy.uploads.models import UploadBatch, UploadedFile
 from tests.conftest import UseOrthanc
-from tests.dicom.broken import Broken, changed
+from tests.dicom.broken_files import Broken, changed
 from tests.dicom.comparison import REWRITTEN
 from tests.dicom.hostile_files import built
 from tests.uploads.sending import REST, File, Outcome, count_instances

@@ -11,7 +11,7 @@ from pytest_django import Settings
 
 from orthancproxy.sandbox.orthanc import LocalOrthanc
 from orthancproxy.uploads.models import UploadBatch
-from tests.hostile import SOME_ID
+from tests.hostile_ids import SOME_ID
 from tests.uploads.sending import (
     CONTENT_TYPE,
     GRAPHQL_PATH,

@@ -8,7 +8,7 @@ import pytest
 
 from orthancproxy.sandbox.orthanc import LocalOrthanc
 from tests.corpus import instance
-from tests.logs import logged
+from tests.log_capture import logged
 from tests.proxy import RecordingProxy, answering
 from tests.uploads.sending import File, Transport, slices, zipped
 

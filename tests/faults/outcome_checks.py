@@ -1,6 +1,6 @@
 """What must be so however a request ended."""
 
-from tests.faults.asking import MAY_BE, Ending, Request, Row, Scene, upload
+from tests.faults.fault_client import MAY_BE, Ending, Request, Row, Scene, upload
 from tests.uploads.sending import REST
 
 STATUSES = {
