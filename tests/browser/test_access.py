@@ -16,7 +16,7 @@ from tests.browser.graphiql import GraphiQL, graphiql_page
 from tests.browser.users import PASSWORD, User, enter, make
 from tests.corpus import ask
 
-pytestmark = pytest.mark.live
+pytestmark = [pytest.mark.live, pytest.mark.once]
 
 VIEWER = User("김민수", ["Viewer"])
 MANAGER = User("manager", ["Manager"])

@@ -11,7 +11,7 @@ from tests.browser.graphiql import GraphiQL, graphiql_page
 from tests.browser.users import PASSWORD, User, make
 from tests.corpus import hierarchy, load
 
-pytestmark = pytest.mark.live
+pytestmark = [pytest.mark.live, pytest.mark.once]
 
 ADMINISTRATOR = User("관리자", is_superuser=True)
 CARDIOLOGIST = User("박지영", ["Viewer", "Cardiology"])

@@ -15,7 +15,7 @@ from orthancproxy.sandbox.orthanc import INDEXED_INSTANCE_TAGS, LocalOrthanc
 from tests.corpus import ask, instance
 from tests.readme import example
 
-pytestmark = pytest.mark.live
+pytestmark = [pytest.mark.live, pytest.mark.once]
 
 GRAPHQL = "**/graphql/"
 SECTION = "A large folder, with progress"

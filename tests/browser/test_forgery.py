@@ -24,7 +24,7 @@ from tests.browser.graphiql import TIMEOUT
 from tests.browser.users import User, enter, make
 from tests.corpus import ask, hierarchy, instance, load
 
-pytestmark = pytest.mark.live
+pytestmark = [pytest.mark.live, pytest.mark.once]
 
 MANAGER = User("manager", ["Manager"])
 SITES = {"the same site": "127.0.0.1", "another site": "localhost"}

@@ -10,7 +10,7 @@ from orthancproxy.sandbox.orthanc import LocalOrthanc
 from tests.browser.graphiql import graphiql_page
 from tests.corpus import instance, load
 
-pytestmark = pytest.mark.live
+pytestmark = [pytest.mark.live, pytest.mark.once]
 
 NAME = '<img src=x onerror="window.hit=1"><script>window.hit=1</script>'
 QUERY = "query Names { patients { nodes { patientName studies { description } } } }"

@@ -23,6 +23,7 @@ def actions(port: int) -> list[str]:
 
 
 @pytest.mark.live
+@pytest.mark.once
 class TestOnLoopback:
     def test_everybody_may_do_everything_and_is_told_so(self, tmp_path: Path, orthanc: LocalOrthanc) -> None:
         port = free_port()

@@ -122,6 +122,7 @@ def test_an_orthanc_that_ends_by_itself_ends_it(data: Path) -> None:
 
 
 @pytest.mark.live
+@pytest.mark.once
 def test_an_orthanc_from_the_environment_is_used_as_it_is(tmp_path: Path) -> None:
     port = free_port()
     with LocalOrthanc() as orthanc:
@@ -137,6 +138,7 @@ def test_an_orthanc_from_the_environment_is_used_as_it_is(tmp_path: Path) -> Non
 
 
 @pytest.mark.live
+@pytest.mark.once
 def test_a_killed_sandbox_leaves_no_port_open(tmp_path: Path) -> None:
     port = free_port()
     with (
