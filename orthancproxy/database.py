@@ -1,6 +1,9 @@
-"""What the gateway's own database can't do for a while, as an error of the tree."""
+"""The gateway's own database: its failures as errors of the tree, and its connections in our threads."""
 
-from django.db import InterfaceError, OperationalError
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from django.db import InterfaceError, OperationalError, close_old_connections
 
 from orthancproxy.errors import GatewayError, GatewayUnavailable
 
@@ -18,3 +21,16 @@ def as_gateway_error(error: BaseException | None, message: str = MESSAGE) -> Gat
         unavailable.__cause__ = error
         return unavailable
     return None
+
+
+@contextmanager
+def renewed_connections() -> Iterator[None]:
+    """Close the thread's expired database connections (CONN_MAX_AGE) before and after work in one of our threads.
+
+    Django does so only for the threads that it starts itself.
+    """
+    close_old_connections()
+    try:
+        yield
+    finally:
+        close_old_connections()

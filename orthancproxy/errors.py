@@ -23,7 +23,10 @@ A message is written for the person who made the request: it never holds Orthanc
 data that the caller did not send.
 """
 
-from typing import ClassVar
+from collections.abc import Mapping
+from typing import Any, ClassVar, TypeVar
+
+T = TypeVar("T")
 
 
 class GatewayError(Exception):
@@ -121,3 +124,8 @@ class ArchiveRejected(ArchiveError):
 
 class ArchiveProtocolError(ArchiveError):
     """What Orthanc answered is not what Orthanc answers."""
+
+
+def nearest(mapping: Mapping[Any, T], error: BaseException) -> T | None:
+    """Return the value for the class of `error` or for its nearest base class in `mapping`, None without one."""
+    return next((mapping[kind] for kind in type(error).__mro__ if kind in mapping), None)

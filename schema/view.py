@@ -24,8 +24,15 @@ from strawberry.http import GraphQLHTTPResponse, GraphQLRequestData
 from strawberry.http.sync_base_view import SyncBaseHTTPView
 from strawberry.types import ExecutionResult
 
-from orthancproxy.database import DATABASE_ERRORS, as_gateway_error
-from orthancproxy.errors import GatewayError, InvalidRequest, LimitExceeded, NotAuthenticated, PermissionDenied
+from orthancproxy.database import DATABASE_ERRORS, as_gateway_error, renewed_connections
+from orthancproxy.errors import (
+    GatewayError,
+    InvalidRequest,
+    LimitExceeded,
+    NotAuthenticated,
+    PermissionDenied,
+    nearest,
+)
 from orthancproxy.http.error_responses import CHALLENGE, RETRY_AFTER, bad_request
 from orthancproxy.http.multipart import receive
 from orthancproxy.http.negotiation import preferred
@@ -36,7 +43,7 @@ from orthancproxy.schema import schema
 from orthancproxy.schema.context import GraphQLContext
 from orthancproxy.schema.errors import original, shown
 from orthancproxy.schema.graphiql import page
-from orthancproxy.threads import RESOLVERS, UPLOADS, in_thread
+from orthancproxy.threads import GRAPHQL, UPLOADS
 
 # where both are as welcome, as to `*/*`, the first is what clients know that are older than the other
 MEDIA_TYPES = ("application/json", "application/graphql-response+json")
@@ -75,11 +82,11 @@ class GraphQLView(AsyncGraphQLView[GraphQLContext, None]):
         request_data: GraphQLRequestData,
     ) -> ExecutionResult:
         """Carry an operation out in one thread, from who asks to what it read: a large one keeps nobody waiting."""
-        threads = UPLOADS if request.content_type == "multipart/form-data" else RESOLVERS
+        threads = UPLOADS if request.content_type == "multipart/form-data" else GRAPHQL
         carry_out = partial(
             SyncBaseHTTPView.execute_single, cast("Any", self), request, cast("Any", request_adapter), sub_response
         )
-        concluded = in_thread(_concluded, threads)(context, partial(carry_out, context, root_value, request_data))
+        concluded = threads.run(_concluded, context, partial(carry_out, context, root_value, request_data))
         try:
             return await concluded
         except asyncio.CancelledError:
@@ -102,7 +109,7 @@ class GraphQLView(AsyncGraphQLView[GraphQLContext, None]):
             # a request beyond Django's own limits
             return bad_request(request, error)
         except GatewayError as error:
-            return refusal(request, STATUSES[type(error)], error.code, error.message)
+            return refusal(request, nearest(STATUSES, error) or 500, error.code, error.message)
         except DATABASE_ERRORS as error:
             unavailable = cast("GatewayError", as_gateway_error(error))
             log_archive_failure(unavailable, unavailable.code)
@@ -115,7 +122,7 @@ class GraphQLView(AsyncGraphQLView[GraphQLContext, None]):
 
         It is for uploads only: others are turned away before it is read.
         """
-        return await in_thread(_operations, UPLOADS)(self.context)
+        return await UPLOADS.run(_operations, self.context)
 
     async def parse_http_body(self, request: AsyncHTTPRequestAdapter) -> GraphQLRequestData | list[GraphQLRequestData]:
         """Read a request; what is none, the caller is told."""
@@ -162,7 +169,7 @@ class GraphQLView(AsyncGraphQLView[GraphQLContext, None]):
 
     async def render_graphql_ide(self, request: HttpRequest) -> HttpResponse:
         """Serve the page, which may ask the database who is logged in."""
-        return await in_thread(page)(request)
+        return await GRAPHQL.run(page, request)
 
 
 def refusal(request: HttpRequest, status: int, code: str, message: str) -> HttpResponse:
@@ -189,6 +196,7 @@ def _of_the_request(error: GraphQLError) -> bool:
     return not error.path and isinstance(original(error), InvalidRequest | LimitExceeded | None)
 
 
+@renewed_connections()
 def _concluded(context: GraphQLContext, carry_out: Callable[[], ExecutionResult]) -> ExecutionResult:
     """Find out who asks, carry an operation out, and write down what it read before it is told."""
     gateway = context.gateway
@@ -208,6 +216,7 @@ def _concluded(context: GraphQLContext, carry_out: Callable[[], ExecutionResult]
     return result
 
 
+@renewed_connections()
 def _operations(context: GraphQLContext) -> dict[str, Any]:
     """The operations of a multipart request, with the files in the places that its map names."""
     require_upload_permission(replace(context.gateway, operation="uploadPatient"))

@@ -1,29 +1,26 @@
 """Fetching what is below a resource while it is fetched itself: where its id is known, levels need not wait."""
 
 from collections.abc import Callable, Hashable, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor, wait
-from contextvars import copy_context
+from concurrent.futures import Future, wait
 from types import TracebackType
 from typing import Self
 
 from orthancproxy.archive.records import Resource
+from orthancproxy.threads import PREFETCH, Pool
 
 Fetch = Callable[[], list[Resource]]
-
-# lists at once, of all requests of this process: where all are taken, each request fetches its own by itself
-_THREADS = ThreadPoolExecutor(4, thread_name_prefix="ahead")
 
 
 class Prefetch:
     """Lists that are fetched from the beginning of a `with` block; none is any more after its end."""
 
-    def __init__(self, fetches: Mapping[Hashable, Fetch] = {}) -> None:
+    def __init__(self, fetches: Mapping[Hashable, Fetch] = {}, pool: Pool = PREFETCH) -> None:
         self._fetches = fetches
+        self._pool = pool
         self._begun: dict[Hashable, Future[list[Resource]]] = {}
 
     def __enter__(self) -> Self:
-        # each in a copy of the context, so that it has the deadline, and its calls are counted where the others are
-        self._begun = {key: _THREADS.submit(copy_context().run, fetch) for key, fetch in self._fetches.items()}
+        self._begun = {key: self._pool.submit(fetch) for key, fetch in self._fetches.items()}
         return self
 
     def __exit__(

@@ -6,7 +6,6 @@ from dataclasses import dataclass, replace
 from typing import cast
 
 from django.core.cache import cache
-from django.db import close_old_connections
 from pydicom.uid import UID
 
 from orthancproxy.access.actions import Action
@@ -17,6 +16,7 @@ from orthancproxy.archive.rendering import NEEDS, MediaType, Rendering, render
 from orthancproxy.archive.storage import Content, open_archive, open_archive_of, open_file
 from orthancproxy.audit.trail import code_of, subject_of
 from orthancproxy.conf import conf
+from orthancproxy.database import renewed_connections
 from orthancproxy.errors import ArchiveProtocolError, InvalidRequest, NotFound, NotRenderable
 from orthancproxy.resolvers.context import RequestContext
 from orthancproxy.resolvers.hierarchy import look_up, with_audit_tags
@@ -139,12 +139,8 @@ class _Transfer:
         try:
             yield from content
         except Exception as error:
-            # in a thread of the reader's, whose connections Django does not look after
-            close_old_connections()
-            try:
+            with renewed_connections():
                 self._record.write(Outcome.FAILED, code_of(error))
-            finally:
-                close_old_connections()
             raise
 
 

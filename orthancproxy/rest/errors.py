@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Mapping
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
 from django.core.exceptions import PermissionDenied as DjangoPermissionDenied
 from django.core.exceptions import SuspiciousOperation
@@ -23,8 +23,6 @@ from orthancproxy.http.error_responses import (
 from orthancproxy.logs import log_archive_failure
 
 logger = logging.getLogger(__name__)
-
-T = TypeVar("T")
 
 
 class Answer(NamedTuple):
@@ -66,13 +64,13 @@ FRAMEWORK_ANSWERS: Mapping[type[exceptions.APIException], Answer] = {
 def exception_handler(exception: Exception, context: Mapping[str, Any]) -> HttpResponseBase:
     """Answer an exception of a view; what nobody raised on purpose is logged, and told by its request id only."""
     match as_gateway_error(exception) or exception:
-        case errors.GatewayError() as expected if status := _nearest(STATUSES, expected):
+        case errors.GatewayError() as expected if status := errors.nearest(STATUSES, expected):
             log_archive_failure(expected, expected.code)
             response = error_response(status, expected.code, expected.message)
             if status == 503:
                 response["Retry-After"] = str(RETRY_AFTER)
             return response
-        case exceptions.APIException() as refused if answer := _nearest(FRAMEWORK_ANSWERS, refused):
+        case exceptions.APIException() as refused if answer := errors.nearest(FRAMEWORK_ANSWERS, refused):
             return _framework_response(refused, answer)
         case SuspiciousOperation():
             return bad_request(context["request"], exception)
@@ -83,10 +81,6 @@ def exception_handler(exception: Exception, context: Mapping[str, Any]) -> HttpR
         case _:
             logger.error("request failed", exc_info=exception)
             return server_error(context["request"])
-
-
-def _nearest(answers: Mapping[Any, T], exception: Exception) -> T | None:
-    return next((answers[kind] for kind in type(exception).__mro__ if kind in answers), None)
 
 
 def _framework_response(exception: exceptions.APIException, answer: Answer) -> HttpResponseBase:

@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Coroutine
-from concurrent.futures import ThreadPoolExecutor
 from functools import wraps
 from typing import Any
 
@@ -16,9 +15,7 @@ from orthancproxy.archive.storage import Content
 from orthancproxy.conf import conf
 from orthancproxy.http.content_security import SANDBOX
 from orthancproxy.resolvers.downloads import Download
-
-# of its own: the threads of the event loop must not all wait for a slow Orthanc
-READERS = ThreadPoolExecutor(max_workers=64, thread_name_prefix="orthanc-reader")
+from orthancproxy.threads import DOWNLOADS
 
 
 class AsyncPieces(AsyncIterator[bytes]):
@@ -29,7 +26,7 @@ class AsyncPieces(AsyncIterator[bytes]):
         self.close = content.close
 
     async def __anext__(self) -> bytes:
-        piece = await asyncio.get_running_loop().run_in_executor(READERS, next, self._pieces, None)
+        piece = await DOWNLOADS.run(next, self._pieces, None)
         if piece is None:
             raise StopAsyncIteration
         return piece

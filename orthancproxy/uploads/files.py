@@ -30,8 +30,6 @@ CODES: Mapping[type[errors.GatewayError], UploadErrorCode] = {
     errors.InvalidDicom: UploadErrorCode.UNREADABLE,
     errors.LimitExceeded: UploadErrorCode.TOO_LARGE,
     errors.ArchiveUnavailable: UploadErrorCode.ARCHIVE_UNAVAILABLE,
-    # whatever else Orthanc may say
-    errors.GatewayError: UploadErrorCode.REJECTED,
 }
 
 
@@ -77,7 +75,7 @@ class FailedFile:
 
 def failed(entry: Entry, error: errors.GatewayError) -> FailedFile:
     """Say why a file was not stored."""
-    code = next(CODES[kind] for kind in type(error).__mro__ if kind in CODES)
+    code = errors.nearest(CODES, error) or UploadErrorCode.REJECTED
     return FailedFile(entry.index, entry.name, entry.series_path, code, error.message)
 
 

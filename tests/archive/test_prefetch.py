@@ -2,13 +2,11 @@
 
 import threading
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from contextvars import ContextVar
 from typing import Any
 
 import pytest
 
-from orthancproxy.archive import prefetch
 from orthancproxy.archive.extended_find import ExtendedFind
 from orthancproxy.archive.hierarchy import Hierarchy
 from orthancproxy.archive.levels import Level
@@ -20,6 +18,7 @@ from orthancproxy.errors import ArchiveTimeout
 from orthancproxy.orthanc.calls import recording
 from orthancproxy.orthanc.client import Connection, OrthancClient
 from orthancproxy.sandbox.orthanc import LocalOrthanc
+from orthancproxy.threads import Pool
 from tests.corpus import hierarchy, load
 
 ONE = Study("1", None, {}, {})
@@ -76,14 +75,13 @@ class TestAhead:
             assert fetch.has_begun.wait(PATIENCE)
             assert [study.orthanc_id for study in lists.result(1, list)] == ["of the request"]
 
-    def test_nobody_waits_for_a_thread(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_a_request_does_not_wait_for_a_busy_thread(self) -> None:
         over = threading.Event()
-        with ThreadPoolExecutor(1) as threads:
-            monkeypatch.setattr(prefetch, "_THREADS", threads)
+        with Pool("busy", 1, "one thread that is taken") as threads:
             other = Begun(lambda: [ONE] if over.wait(PATIENCE) else [])
             threads.submit(other)
             assert other.has_begun.wait(PATIENCE)
-            with Prefetch({1: list, 2: list}) as lists:
+            with Prefetch({1: list, 2: list}, threads) as lists:
                 assert lists.result(1, lambda: [ONE]) == [ONE]
             over.set()
 

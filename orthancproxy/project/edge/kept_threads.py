@@ -5,22 +5,21 @@ open (CONN_MAX_AGE) would stay behind with it, a file descriptor or three for ea
 """
 
 from collections import deque
-from concurrent.futures import ThreadPoolExecutor
 
 from asgiref.sync import ThreadSensitiveContext
 from django.db import connections
 
 from orthancproxy.project.edge.body_limit import Application, Receive, Send
-
-KEPT = 32  # threads that wait for a request; more than that are made, and ended after it
+from orthancproxy.threads import MAX_IDLE_REQUEST_THREADS, Pool, request_thread
 
 
 class KeptThreads:
     """Runs an ASGI application, each request in a thread that no other request uses meanwhile."""
 
-    def __init__(self, application: Application) -> None:
+    def __init__(self, application: Application, max_idle: int = MAX_IDLE_REQUEST_THREADS) -> None:
         self._application = application
-        self._idle: deque[ThreadPoolExecutor] = deque()
+        self._max_idle = max_idle
+        self._idle: deque[Pool] = deque()
 
     async def __call__(self, scope: dict[str, object], receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -28,7 +27,7 @@ class KeptThreads:
             # the one that was used last, so that those that are seldom needed can be ended
             thread = self._idle.pop()
         except IndexError:
-            thread = ThreadPoolExecutor(1, thread_name_prefix="request")
+            thread = request_thread()
         try:
             async with ThreadSensitiveContext(executor=thread):
                 await self._application(scope, receive, send)
@@ -36,8 +35,8 @@ class KeptThreads:
             # comes last in the thread: a view goes on when its client has gone away
             thread.submit(self._keep, thread)
 
-    def _keep(self, thread: ThreadPoolExecutor) -> None:
-        if len(self._idle) < KEPT:
+    def _keep(self, thread: Pool) -> None:
+        if len(self._idle) < self._max_idle:
             self._idle.append(thread)
         else:
             connections.close_all()

@@ -13,7 +13,6 @@ import pytest
 import requests
 from asgiref.sync import sync_to_async
 
-from orthancproxy.project.edge import kept_threads
 from orthancproxy.project.edge.kept_threads import KeptThreads
 from orthancproxy.sandbox.gateway import LocalGateway, serving
 from tests.postgresql import run_postgresql
@@ -109,9 +108,8 @@ def test_a_thread_that_still_works_for_a_client_that_has_gone_away_is_given_to_n
     asyncio.run(run())
 
 
-def test_after_a_rush_threads_are_ended(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(kept_threads, "KEPT", 2)
-    application = KeptThreads(worker := Application())
+def test_after_a_rush_threads_are_ended() -> None:
+    application = KeptThreads(worker := Application(), max_idle=2)
     asyncio.run(ask_at_once(application, worker))
     for thread in worker.threads:
         thread.join(0.5)

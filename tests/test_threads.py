@@ -1,0 +1,47 @@
+"""The thread pools of a worker process, and what docs/deployment.md says about them."""
+
+import asyncio
+import re
+import threading
+from contextvars import ContextVar
+from pathlib import Path
+
+from orthancproxy.conf import SETTINGS
+from orthancproxy.threads import MAX_IDLE_REQUEST_THREADS, POOLS, Pool, request_thread, upload_files
+
+ROOT = Path(__file__).parents[1]
+variable: ContextVar[str] = ContextVar("variable")
+
+
+def test_the_deployment_guide_states_every_pool_and_the_sum_of_their_threads() -> None:
+    guide = (ROOT / "docs" / "deployment.md").read_text()
+    [upload_threads] = [setting.default for setting in SETTINGS if setting.name == "ORTHANC_UPLOAD_THREADS"]
+    sizes = {pool: pool.size for pool in (*POOLS, upload_files(upload_threads))} | {
+        request_thread(): MAX_IDLE_REQUEST_THREADS
+    }
+    for pool, size in sizes.items():
+        assert f"| `{pool.name}` | {size} | {pool.reason}" in guide
+    [total] = re.findall(r"at most (\d+) threads", guide)
+    assert int(total) == sum(sizes.values())
+
+
+def test_threads_are_started_nowhere_else() -> None:
+    makers = [
+        path.name
+        for path in (ROOT / "orthancproxy").rglob("*.py")
+        if "sandbox" not in path.parts
+        and re.search(r"ThreadPoolExecutor|threading\.Thread\(|to_thread", path.read_text())
+    ]
+    # calls.py names `to_thread` in its documentation
+    assert sorted(makers) == ["calls.py", "threads.py"]
+
+
+def test_work_runs_in_a_copy_of_the_context_of_its_caller() -> None:
+    async def ask() -> tuple[str, str]:
+        variable.set("of the request")
+        return await pool.run(lambda: (variable.get(), threading.current_thread().name))
+
+    with Pool("test", 1, "this test") as pool:
+        value, thread = asyncio.run(ask())
+    assert value == "of the request"
+    assert thread.startswith("test")
