@@ -7,7 +7,7 @@ from tests.access.callers import ADDRESS, Answer, Caller
 from tests.access.operations import HERE, MOUNT, Operation, Route, Subjects
 from tests.corpus import ROOT
 from tests.proxy import RecordingProxy
-from tests.uploads.sending import GRAPHQL_PATH
+from tests.uploads.upload_client import GRAPHQL_PATH
 
 Event, Outcome = AuditEvent.Event, AuditEvent.Outcome
 STATUSES = {"UNAUTHENTICATED": 401, "FORBIDDEN": 403, "NOT_FOUND": 404}

@@ -14,7 +14,7 @@ from orthancproxy.schema import schema
 from tests.access.archive import Target
 from tests.access.callers import Answer, Caller
 from tests.corpus import instance
-from tests.uploads.sending import CONTENT_TYPE, GRAPHQL_PATH, REST, File, GraphQL
+from tests.uploads.upload_client import CONTENT_TYPE, GRAPHQL_PATH, REST, File, GraphQL
 
 Event = AuditEvent.Event
 Subjects = frozenset[tuple[str, str]]

@@ -16,7 +16,7 @@ from typing import Any
 from orthancproxy.sandbox.gateway import LocalGateway
 from orthancproxy.sandbox.orthanc import LocalOrthanc
 from tests.corpus import instance, load
-from tests.uploads.sending import CONTENT_TYPE, REST, File, GraphQL, asked, found, slices
+from tests.uploads.upload_client import CONTENT_TYPE, REST, File, GraphQL, asked, found, slices
 
 SERVES_AGAIN = 5.0  # seconds after the end of a fault
 FILES = 6  # of an upload

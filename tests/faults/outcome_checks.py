@@ -1,7 +1,7 @@
 """What must be so however a request ended."""
 
 from tests.faults.fault_client import MAY_BE, Ending, Request, Row, Scene, upload
-from tests.uploads.sending import REST
+from tests.uploads.upload_client import REST
 
 STATUSES = {
     "ARCHIVE_UNAVAILABLE": {503, 504},

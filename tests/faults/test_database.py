@@ -17,7 +17,7 @@ from tests.faults.fault_client import NESTED, REQUESTS, Ending, Scene, graphql, 
 from tests.faults.outcome_checks import check_typed
 from tests.postgresql import run_postgresql
 from tests.tcp_proxy import WELL, TCPFault, TCPProxy
-from tests.uploads.sending import REST, found, slices
+from tests.uploads.upload_client import REST, found, slices
 
 pytestmark = [pytest.mark.live, pytest.mark.long]
 

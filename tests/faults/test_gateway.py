@@ -18,7 +18,7 @@ from tests.faults.disks import small_disk
 from tests.faults.fault_client import REQUESTS, Ending, Scene, graphql, rest, upload
 from tests.faults.outcome_checks import check_typed
 from tests.tcp_proxy import WELL, TCPFault, TCPProxy
-from tests.uploads.sending import REST, TRANSPORTS, File, found, slices
+from tests.uploads.upload_client import REST, TRANSPORTS, File, found, slices
 
 pytestmark = [pytest.mark.live, pytest.mark.long]
 

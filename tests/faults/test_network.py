@@ -8,7 +8,7 @@ import pytest
 from tests.faults.fault_client import FILES, REQUESTS, Scene, upload
 from tests.faults.outcome_checks import check_archive, check_audit, check_typed
 from tests.tcp_proxy import WELL, TCPFault, TCPProxy
-from tests.uploads.sending import REST
+from tests.uploads.upload_client import REST
 
 pytestmark = [pytest.mark.live, pytest.mark.long]
 

@@ -16,7 +16,7 @@ from tests.faults.disks import filled, small_disk
 from tests.faults.fault_client import REQUESTS, Scene, upload
 from tests.faults.outcome_checks import check_archive, check_audit, check_typed
 from tests.tcp_proxy import WELL, TCPFault, TCPProxy
-from tests.uploads.sending import REST, GraphQL, Transport, slices
+from tests.uploads.upload_client import REST, GraphQL, Transport, slices
 
 pytestmark = [pytest.mark.live, pytest.mark.long]
 

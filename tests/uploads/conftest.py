@@ -12,7 +12,7 @@ from orthancproxy.sandbox.orthanc import LocalOrthanc
 from tests.conftest import UseOrthanc
 from tests.postgresql import run_postgresql
 from tests.proxy import RecordingProxy
-from tests.uploads.sending import TRANSPORTS, Transport
+from tests.uploads.upload_client import TRANSPORTS, Transport
 
 
 @pytest.fixture(scope="session")

@@ -13,7 +13,7 @@ from orthancproxy.uploads.models import UploadBatch
 from tests.conftest import GraphQL as GraphQLClient
 from tests.conftest import GraphQL as Querying
 from tests.corpus import instance
-from tests.uploads.sending import (
+from tests.uploads.upload_client import (
     CONTENT_TYPE,
     REST,
     REST_PATH,

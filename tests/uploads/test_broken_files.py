@@ -21,7 +21,7 @@ from tests.conftest import UseOrthanc
 from tests.dicom.broken_files import Broken, changed
 from tests.dicom.comparison import REWRITTEN
 from tests.dicom.hostile_files import built
-from tests.uploads.sending import REST, File, Outcome, count_instances
+from tests.uploads.upload_client import REST, File, Outcome, count_instances
 
 pytestmark = [pytest.mark.live, pytest.mark.long, pytest.mark.filterwarnings("ignore::UserWarning")]
 

@@ -10,7 +10,7 @@ from orthancproxy.sandbox.orthanc import LocalOrthanc
 from orthancproxy.uploads.models import UploadBatch
 from tests.dicom.references import OUTSIDE, UPLOADED, linked_upload, nested_uids, series_of
 from tests.proxy import DROPPED, Fault, RecordingProxy, answering
-from tests.uploads.sending import (
+from tests.uploads.upload_client import (
     REST,
     File,
     Transport,

@@ -18,7 +18,7 @@ from orthancproxy.sandbox.orthanc import LocalOrthanc
 from tests.corpus import instance
 from tests.dicom.references import OUTSIDE, UPLOADED, linked_upload, nested_uids, series_of
 from tests.proxy import RecordingProxy
-from tests.uploads.sending import (
+from tests.uploads.upload_client import (
     CONTENT_TYPE,
     GRAPHQL_PATH,
     REST,

@@ -8,7 +8,7 @@ from pydicom import data as pydicom_data
 
 from orthancproxy.sandbox.orthanc import LocalOrthanc
 from tests.conftest import UseOrthanc
-from tests.uploads.sending import REST, File, GraphQL, asked, count_instances
+from tests.uploads.upload_client import REST, File, GraphQL, asked, count_instances
 
 pytestmark = [pytest.mark.live, pytest.mark.filterwarnings("ignore::UserWarning:pydicom")]
 

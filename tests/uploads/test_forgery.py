@@ -12,7 +12,7 @@ from pytest_django import Settings
 from orthancproxy.sandbox.orthanc import LocalOrthanc
 from orthancproxy.uploads.models import UploadBatch
 from tests.hostile_ids import SOME_ID
-from tests.uploads.sending import (
+from tests.uploads.upload_client import (
     CONTENT_TYPE,
     GRAPHQL_PATH,
     REST_PATH,

@@ -8,7 +8,7 @@ from django.test import Client
 from orthancproxy.sandbox.orthanc import LocalOrthanc
 from orthancproxy.uploads.models import UploadBatch
 from tests.corpus import instance
-from tests.uploads.sending import (
+from tests.uploads.upload_client import (
     BOUNDARY,
     CONTENT_TYPE,
     GRAPHQL_PATH,

@@ -5,7 +5,7 @@ from pytest_django import Settings
 
 from orthancproxy.sandbox.orthanc import LocalOrthanc
 from orthancproxy.uploads.models import UploadBatch
-from tests.uploads.sending import Transport, is_stored, slices
+from tests.uploads.upload_client import Transport, is_stored, slices
 
 pytestmark = pytest.mark.live
 

@@ -10,7 +10,7 @@ from orthancproxy.sandbox.orthanc import LocalOrthanc
 from tests.corpus import instance
 from tests.log_capture import logged
 from tests.proxy import RecordingProxy, answering
-from tests.uploads.sending import File, Transport, slices, zipped
+from tests.uploads.upload_client import File, Transport, slices, zipped
 
 pytestmark = pytest.mark.live
 

@@ -11,7 +11,7 @@ from orthancproxy.sandbox.orthanc import LocalOrthanc, free_port
 from orthancproxy.uploads.models import UploadBatch
 from tests.proxy import DROPPED, GARBAGE, Fault, RecordingProxy, Request, answering
 from tests.test_faults import WRONG_SHAPES
-from tests.uploads.sending import REST, File, GraphQL, Transport, slices, stored_files
+from tests.uploads.upload_client import REST, File, GraphQL, Transport, slices, stored_files
 
 pytestmark = pytest.mark.live
 

@@ -9,7 +9,7 @@ from orthancproxy.sandbox.orthanc import LocalOrthanc
 from orthancproxy.uploads.models import UploadBatch
 from tests.corpus import instance
 from tests.proxy import RecordingProxy
-from tests.uploads.sending import File, Transport, slices, stored_files
+from tests.uploads.upload_client import File, Transport, slices, stored_files
 
 pytestmark = pytest.mark.live
 

@@ -7,7 +7,7 @@ from pytest_django import Settings
 
 from orthancproxy.sandbox.orthanc import LocalOrthanc
 from tests.corpus import ROOT, instance, load
-from tests.uploads.sending import File, Transport, slices
+from tests.uploads.upload_client import File, Transport, slices
 
 pytestmark = pytest.mark.live
 

@@ -12,7 +12,7 @@ from orthancproxy.errors import LimitExceeded
 from orthancproxy.sandbox.orthanc import LocalOrthanc
 from orthancproxy.uploads.zips import extract
 from tests.corpus import instance
-from tests.uploads.sending import File, Transport, is_stored, slices, stored_files, zipped
+from tests.uploads.upload_client import File, Transport, is_stored, slices, stored_files, zipped
 
 pytestmark = pytest.mark.live
 

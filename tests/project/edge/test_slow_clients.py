@@ -18,7 +18,7 @@ from orthancproxy.project.edge.download_slots import PATIENCE
 from orthancproxy.sandbox.gateway import LocalGateway, serving
 from orthancproxy.sandbox.orthanc import LocalOrthanc
 from tests.corpus import instance, load
-from tests.uploads.sending import (
+from tests.uploads.upload_client import (
     CONTENT_TYPE,
     REST,
     REST_PATH,
