@@ -13,7 +13,7 @@ from jwt.algorithms import requires_cryptography
 
 from orthancproxy.access.actions import Action
 from orthancproxy.conf import SETTINGS, Kind, conf
-from orthancproxy.dicom.values import long_string
+from orthancproxy.dicom.validation import long_string
 from orthancproxy.errors import InvalidRequest
 from orthancproxy.logs import LOG_FORMATS
 

@@ -48,7 +48,7 @@ class Edge(Generic[NodeType]):
         """Show the record as this place of the answer wants it."""
         edges = info.path.prev.prev if info.path.prev else None
         names = root.listed.names[f"{edges.key if edges else ''}.{info.path.key}"]
-        return cast("NodeType", shown(root.listed.page.records[root.index], names))
+        return cast("NodeType", shown(root.listed.page.resources[root.index], names))
 
 
 @strawberry.type(description="A page of a list.")
@@ -59,17 +59,17 @@ class Connection(Generic[NodeType]):
     def nodes(root: strawberry.Parent[ListPage], info: Info) -> list[NodeType]:  # noqa: N805
         """Show the records as this place of the answer wants them."""
         names = root.names[str(info.path.key)]
-        return cast("list[NodeType]", [shown(record, names) for record in root.page.records])
+        return cast("list[NodeType]", [shown(record, names) for record in root.page.resources])
 
     @strawberry.field(description="The nodes of this page, each with its cursor.")
     def edges(root: strawberry.Parent[ListPage]) -> list[Edge[NodeType]]:  # noqa: N805
         """Show the records as edges."""
-        return cast("list[Edge[NodeType]]", [ListItem(root, index) for index in range(len(root.page.records))])
+        return cast("list[Edge[NodeType]]", [ListItem(root, index) for index in range(len(root.page.resources))])
 
     @strawberry.field(description="Where this page is in the list.")
     def page_info(root: strawberry.Parent[ListPage]) -> PageInfo:  # noqa: N805
         """Tell where this page is in the list."""
-        last = len(root.page.records) - 1
+        last = len(root.page.resources) - 1
         return PageInfo(
             has_next_page=root.page.has_next,
             has_previous_page=root.offset > 0,

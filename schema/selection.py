@@ -18,7 +18,7 @@ from strawberry.types.field import StrawberryField
 from orthancproxy.archive.keywords import ALL_COMPUTED, COMPUTED, is_text, owner_below, tag_of
 from orthancproxy.archive.levels import Level
 from orthancproxy.archive.plan import LevelPlan, Needs
-from orthancproxy.archive.records import RECORDS, Attribute
+from orthancproxy.archive.records import RESOURCE_TYPES, Attribute
 from orthancproxy.errors import InvalidRequest
 from orthancproxy.schema.context import Info
 from orthancproxy.schema.inputs import filter_of, order_of
@@ -94,7 +94,7 @@ class Selection:
         arguments = arguments or {}
         needs = Needs()
         related = {}
-        record = RECORDS[level]
+        record = RESOURCE_TYPES[level]
         object_type = self._raw.schema.type_map[level.value]
         for name, field, inner in self._fields(object_type, details):
             if field.python_name.endswith("_url"):

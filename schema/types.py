@@ -13,7 +13,7 @@ from strawberry.scalars import JSON
 
 from orthancproxy.archive import records
 from orthancproxy.archive.keywords import MAIN_DICOM_TAGS
-from orthancproxy.archive.values import PersonName as PersonNameValue
+from orthancproxy.archive.parsing import PersonNameParts
 from orthancproxy.schema.context import Info
 from orthancproxy.schema.execution import PLAIN
 from orthancproxy.schema.inputs import InstanceFilter, InstanceOrder, SeriesFilter, SeriesOrder, StudyFilter, StudyOrder
@@ -73,7 +73,7 @@ class Node:
 
 @strawberry.type(description="A DICOM person name (VR PN), taken apart.")
 class PersonName:
-    """`orthancproxy.archive.values.PersonName`."""
+    """`orthancproxy.archive.parsing.PersonNameParts`."""
 
     formatted: str = strawberry.field(
         description="For display: `Family, Given Middle` in Latin script, family name first without comma in others."
@@ -89,7 +89,7 @@ class PersonName:
     @classmethod
     def is_type_of(cls, value: object, _info: object) -> bool:
         """Say that the value of the record is this type."""
-        return isinstance(value, PersonNameValue)
+        return isinstance(value, PersonNameParts)
 
 
 ORTHANC_ID = "The id that Orthanc and the REST API use: five groups of eight hex digits."

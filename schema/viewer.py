@@ -49,7 +49,7 @@ class Viewer:
 
 
 def _scopes(caller: Caller) -> Iterator[AccessScope]:
-    if caller.scope.is_confined:
+    if caller.scope.is_restricted:
         for pattern in caller.scope.patient_ids:
             yield AccessScope(kind=Rule.Kind.PATIENT_ID, value=pattern)
         for label in sorted(caller.scope.labels):

@@ -10,7 +10,7 @@ from django.test import Client
 from pytest_django import Settings
 from strawberry.relay import to_base64
 
-from orthancproxy.orthanc.client import Connection, OrthancClient
+from orthancproxy.orthanc.client import ConnectionOptions, OrthancClient
 from orthancproxy.orthanc.endpoints import FIND
 from orthancproxy.sandbox.orthanc import LocalOrthanc
 from tests.corpus import ROOT, hierarchy, load
@@ -143,7 +143,7 @@ def doomed(mortal: LocalOrthanc, settings: Settings) -> LocalOrthanc:
 @pytest.fixture(scope="module")
 def ids(archive: LocalOrthanc) -> dict[str, str]:
     """The Orthanc id of a resource of each level."""
-    client = OrthancClient(Connection(archive.base_url))
+    client = OrthancClient(ConnectionOptions(archive.base_url))
     levels = ("Patient", "Study", "Series", "Instance")
     return {level: client.call(FIND, body={"Level": level, "Query": {}})[0] for level in levels}
 

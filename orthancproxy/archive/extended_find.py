@@ -6,7 +6,7 @@ from functools import partial
 from math import inf
 from typing import Any
 
-from orthancproxy.archive.decoding import bulk_content, chunks, find, to_records
+from orthancproxy.archive.decoding import batched, bulk_content, find, to_resources
 from orthancproxy.archive.fetcher import Roots
 from orthancproxy.archive.keywords import KEYWORDS, NORMALISED, is_long, tag_of
 from orthancproxy.archive.levels import Level
@@ -18,7 +18,7 @@ from orthancproxy.archive.records import Page, Resource
 from orthancproxy.errors import ArchiveProtocolError, ArchiveRejected, NotFound
 from orthancproxy.orthanc import endpoints
 from orthancproxy.orthanc.client import OrthancClient
-from orthancproxy.orthanc.payloads import RESOURCE, Answer
+from orthancproxy.orthanc.payloads import RESOURCE_DECODER, ResourcePayload
 
 _CONTENT = {
     Fact.CHANGES: ("Metadata", "IsStable"),
@@ -66,7 +66,7 @@ class ExtendedFind:
         """
         found: list[Resource] = []
         for below, wanted in _below(roots, query(level, criteria)):
-            limit = {"Limit": self._budget.most + 1 - len(found)}
+            limit = {"Limit": self._budget.maximum + 1 - len(found)}
             found += self._find(level, wanted, needs, criteria, below | limit)
             self._budget.check_fetch(len(found))
         return found
@@ -86,10 +86,10 @@ class ExtendedFind:
             return one(ids[0], needs)
         answers = [
             answer
-            for part in chunks(ids)
+            for part in batched(ids)
             for answer in bulk_content(self._client, part, with_metadata=Fact.METADATA in needs.facts)
         ]
-        found = to_records(level, [answer for answer in answers if answer.type == level.value])
+        found = to_resources(level, [answer for answer in answers if answer.type == level.value])
         if not found or not self._requested(level, needs):
             return found
         # bulk-content has no RequestedTags: once more, by what it told
@@ -112,9 +112,9 @@ class ExtendedFind:
         asked = f"short&requestedTags={requested}" if requested else "short"
         try:
             answer = self._client.call(
-                endpoints.RESOURCE, query=asked, answer=RESOURCE, level=level.path, id=orthanc_id
+                endpoints.RESOURCE, query=asked, decoder=RESOURCE_DECODER, level=level.path, id=orthanc_id
             )
-            return to_records(level, [answer])
+            return to_resources(level, [answer])
         except NotFound:
             return []
 
@@ -128,7 +128,7 @@ class ExtendedFind:
             "ParentSeries": orthanc_id,
             "Limit": 1,
         }
-        below = to_records(Level.INSTANCE, find(self._client, body))
+        below = to_resources(Level.INSTANCE, find(self._client, body))
         if not below:
             return []
         found = self._by_identifiers(Level.SERIES, {orthanc_id: below[0].tags.get(uid, "")}, needs)
@@ -140,7 +140,7 @@ class ExtendedFind:
         for orthanc_id, identifier in identifiers.items():
             if not can_be_listed(identifier):
                 found += self._get(level, orthanc_id, needs)
-        for part in chunks(dict.fromkeys(filter(can_be_listed, identifiers.values()))):
+        for part in batched(dict.fromkeys(filter(can_be_listed, identifiers.values()))):
             found += self._find(level, {tag_of(level.identifier): any_of(part)}, needs, Filter())
         return found
 
@@ -156,7 +156,7 @@ class ExtendedFind:
             return []
         self._check_index(level, wanted)
         body = {**self._body(level, wanted, needs, criteria), **(restriction or {})}
-        found = to_records(level, self._find_all(level, body))
+        found = to_resources(level, self._find_all(level, body))
         if len(_label_constraints(criteria)) > 1:
             return [record for record in found if has_labels(record.facts.get("Labels"), criteria.labels)]
         return found
@@ -175,17 +175,17 @@ class ExtendedFind:
     def _find_some(self, level: Level, body: Mapping[str, Any], offset: int, first: int | None) -> list[Resource]:
         """A page and one more, so that it is known whether more follow."""
         if first is None:
-            return to_records(level, self._find_all(level, body, offset))
+            return to_resources(level, self._find_all(level, body, offset))
         found: list[Resource] = []
         while len(found) <= first:
             part = {**body, "Since": offset + len(found), "Limit": first + 1 - len(found)}
-            more = to_records(level, find(self._client, part))
+            more = to_resources(level, find(self._client, part))
             found += more
             if len(found) > first or not self._capabilities.find_limits.may_cut(level.value, len(more)):
                 break
         return found
 
-    def _find_all(self, level: Level, body: Mapping[str, Any], offset: int = 0) -> list[Answer]:
+    def _find_all(self, level: Level, body: Mapping[str, Any], offset: int = 0) -> list[ResourcePayload]:
         """Carry out a find to its end, also where `LimitFindResults` cuts off each answer."""
         found = more = find(self._client, {**body, "Since": offset} if offset else body)
         most = body.get("Limit", inf)
@@ -271,7 +271,7 @@ def _below(roots: Roots, wanted: Mapping[str, str]) -> list[tuple[dict[str, str]
         return [({}, wanted)]
     identifiers = {root.orthanc_id: _identifier(root, above) for root in roots}
     alone = [root for root in identifiers if not can_be_listed(identifiers[root])]
-    parts = chunks(dict.fromkeys(filter(can_be_listed, identifiers.values())))
+    parts = batched(dict.fromkeys(filter(can_be_listed, identifiers.values())))
     return [
         *(({f"Parent{above.value}": root}, wanted) for root in alone),
         *(({}, {**wanted, key: any_of(part)}) for part in parts),

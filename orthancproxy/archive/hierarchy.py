@@ -11,13 +11,13 @@ from typing import Any
 from orthancproxy.archive.extended_find import ExtendedFind
 from orthancproxy.archive.fetcher import Fetcher, Roots
 from orthancproxy.archive.levels import Level
-from orthancproxy.archive.matching import identity
+from orthancproxy.archive.matching import identifier_filter
 from orthancproxy.archive.object_budget import ObjectBudget
 from orthancproxy.archive.ordering import slice_page, sort
 from orthancproxy.archive.plain_find import PlainFind
 from orthancproxy.archive.plan import Fact, Filter, LevelPlan, Needs
 from orthancproxy.archive.prefetch import Prefetch
-from orthancproxy.archive.records import RECORDS, Page, Resource
+from orthancproxy.archive.records import RESOURCE_TYPES, Page, Resource
 from orthancproxy.archive.scope import EVERYTHING, Scope
 from orthancproxy.archive.scoped_fetcher import ScopedFetcher
 from orthancproxy.errors import InvalidRequest
@@ -37,18 +37,19 @@ class Hierarchy:
         if not self._has_labels:
             # such an Orthanc would ignore them in a find, and answer with everything
             scope = replace(scope, labels=frozenset())
-        self.is_confined = scope.is_confined
-        self._fetcher = ScopedFetcher(fetcher, scope) if scope.is_confined else fetcher
+        self.is_restricted = scope.is_restricted
+        self._fetcher = ScopedFetcher(fetcher, scope) if scope.is_restricted else fetcher
         # what is hidden is not fetched ahead, and an older Orthanc finds children by their parents alone
-        self._can_prefetch = capabilities.has_extended_find and not scope.is_confined
+        self._can_prefetch = capabilities.has_extended_find and not scope.is_restricted
         self._prefetch = Prefetch()
 
     def page(self, plan: LevelPlan) -> Page:
         """A root list: its page, with everything that the plan wants around each record."""
         self._check(plan)
         page = self._fetcher.page(_fetchable(plan))
-        is_everything = plan.filter == Filter() and not plan.offset and not page.has_next and not self.is_confined
-        return replace(page, records=tuple(self._linked(plan, page.records, None if is_everything else page.records)))
+        is_everything = plan.filter == Filter() and not plan.offset and not page.has_next and not self.is_restricted
+        roots = None if is_everything else page.resources
+        return replace(page, resources=tuple(self._linked(plan, page.resources, roots)))
 
     def by_ids(self, plan: LevelPlan, ids: Sequence[str]) -> list[Resource]:
         """The resources with these Orthanc ids that exist at the plan's level, in no order.
@@ -68,7 +69,7 @@ class Hierarchy:
         needs = _fetchable(plan).needs | Needs(frozenset({plan.level.identifier}))
         found = [
             record
-            for record in self._fetcher.matching(plan.level, identity(plan.level, value), needs)
+            for record in self._fetcher.matching(plan.level, identifier_filter(plan.level, value), needs)
             if record.tags.get(plan.level.identifier) == value
         ]
         if len(found) > 1:
@@ -83,7 +84,7 @@ class Hierarchy:
 
     def visible_studies(self, needs: Needs) -> list[Resource]:
         """All studies in scope."""
-        return list(self._fetcher.page(_fetchable(LevelPlan(level=Level.STUDY, needs=needs))).records)
+        return list(self._fetcher.page(_fetchable(LevelPlan(level=Level.STUDY, needs=needs))).resources)
 
     def studies_of(self, patient_id: str, needs: Needs) -> list[Resource]:
         """The studies in scope of the patient with this Orthanc id; none where there is no such patient."""
@@ -95,7 +96,7 @@ class Hierarchy:
         if len(ids) != 1 or not self._can_prefetch:
             return Prefetch()
         [root_id] = ids
-        root = RECORDS[plan.level](root_id, None, {}, {})
+        root = RESOURCE_TYPES[plan.level](root_id, None, {}, {})
         # the lowest first: they take the longest
         return Prefetch(
             {
@@ -168,7 +169,7 @@ class Hierarchy:
         wanted = list(
             chain.from_iterable(slice_page(sort(family, plan.full_order), plan) for family in families.values())
         )
-        if not _is_whole(plan) or (self.is_confined and plan.level is Level.STUDY):
+        if not _is_whole(plan) or (self.is_restricted and plan.level is Level.STUDY):
             # of a confined caller's patients, other studies may be hidden
             roots = wanted
         by_parent: dict[str, list[Resource]] = defaultdict(list)

@@ -67,7 +67,7 @@ def can_be_listed(identifier: str) -> bool:
     return "\\" not in identifier
 
 
-def identity(level: Level, value: str) -> Filter:
+def identifier_filter(level: Level, value: str) -> Filter:
     """Match one PatientID or UID exactly. Raises InvalidRequest when no resource can have such a one."""
     if not (is_patient_id(value) if level is Level.PATIENT else _UID.fullmatch(value)):
         raise InvalidRequest(f"This is not a valid {level.identifier}.")

@@ -13,33 +13,33 @@ class ObjectBudget:
     Safe for the operations of one request, which are carried out one after the other.
     """
 
-    def __init__(self, most: int = 2**31 - 2) -> None:
-        self.most = most
+    def __init__(self, maximum: int = 2**31 - 2) -> None:
+        self.maximum = maximum
         self._expected = self._taken = 0
 
     def expect(self, objects: int) -> None:
         """Count what one more operation asks for at least. Raises LimitExceeded before anything is fetched for it."""
         self._expected += objects
-        if self._expected > self.most:
+        if self._expected > self.maximum:
             raise LimitExceeded(
-                f"The query asks for {self._expected} objects or more; at most {self.most} are allowed "
+                f"The query asks for {self._expected} objects or more; at most {self.maximum} are allowed "
                 "(server.limits.maxObjects). Ask for smaller pages (`first`), or for fewer lists at once."
             )
 
     def check_fetch(self, count: int) -> None:
         """Raise LimitExceeded where a list that is fetched, or about to be, has more."""
-        if count > self.most:
+        if count > self.maximum:
             raise self._exceeded()
 
     def spend(self, plan: LevelPlan, records: Sequence[Resource]) -> None:
         """Count records and all that is related to them. Raises LimitExceeded."""
         self._taken += _objects(plan, records, {})
-        if self._taken > self.most:
+        if self._taken > self.maximum:
             raise self._exceeded()
 
     def _exceeded(self) -> LimitExceeded:
         return LimitExceeded(
-            f"It takes more than {self.most} patients, studies, series and instances to answer this "
+            f"It takes more than {self.maximum} patients, studies, series and instances to answer this "
             "(server.limits.maxObjects): ask for fewer, with `first` or a filter."
         )
 

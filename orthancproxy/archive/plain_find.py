@@ -7,7 +7,7 @@ does not have from the files, with one call for each study.
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from orthancproxy.archive.decoding import bulk_content, chunks, find, to_records
+from orthancproxy.archive.decoding import batched, bulk_content, find, to_resources
 from orthancproxy.archive.fetcher import Roots
 from orthancproxy.archive.file_tags import read_tags
 from orthancproxy.archive.keywords import COMPUTED, MAIN_DICOM_TAGS, is_long, main_tags_above, tag_of
@@ -19,7 +19,7 @@ from orthancproxy.archive.plan import Fact, Filter, LevelPlan, Needs
 from orthancproxy.archive.records import Page, Resource
 from orthancproxy.errors import ArchiveRejected
 from orthancproxy.orthanc.client import OrthancClient
-from orthancproxy.orthanc.payloads import Answer
+from orthancproxy.orthanc.payloads import ResourcePayload
 
 # counts that an expanded answer tells by the children it lists
 _LISTED = {
@@ -65,10 +65,10 @@ class PlainFind:
         identifiers = dict.fromkeys(parent.tags.get(level.parent.identifier, "") for parent in parents)
         parts = [wanted]
         if key not in wanted and all(map(can_be_listed, identifiers)):
-            parts = [wanted | {key: any_of(part)} for part in chunks(identifiers)]
+            parts = [wanted | {key: any_of(part)} for part in batched(identifiers)]
         found: list[Resource] = []
         for part in parts:
-            found += self._find(level, part, criteria, needs, self._budget.most + 1)
+            found += self._find(level, part, criteria, needs, self._budget.maximum + 1)
             self._budget.check_fetch(len(found))
         return found
 
@@ -80,7 +80,7 @@ class PlainFind:
         """The resources with these Orthanc ids, as far as they exist at this level."""
         with_metadata = Fact.METADATA in needs.facts
         answers = [
-            answer for part in chunks(ids) for answer in bulk_content(self._client, part, with_metadata=with_metadata)
+            answer for part in batched(ids) for answer in bulk_content(self._client, part, with_metadata=with_metadata)
         ]
         return self.complete(
             level,
@@ -94,9 +94,9 @@ class PlainFind:
         if not found:
             return found
         if Fact.METADATA in needs.facts and "TransferSyntax" not in found[0].facts:
-            parts = chunks(record.orthanc_id for record in found)
+            parts = batched(record.orthanc_id for record in found)
             answers = [answer for part in parts for answer in bulk_content(self._client, part, with_metadata=True)]
-            facts = {record.orthanc_id: record.facts for record in to_records(level, answers)}
+            facts = {record.orthanc_id: record.facts for record in to_resources(level, answers)}
             found = [
                 replace(record, facts={**record.facts, **facts[record.orthanc_id]})
                 for record in found
@@ -148,8 +148,8 @@ class PlainFind:
                 self._series_of[series.parent_id or ""].append(series)
         return found
 
-    def _seen(self, level: Level, answers: list[Answer]) -> list[Resource]:
-        found = to_records(level, answers)
+    def _seen(self, level: Level, answers: list[ResourcePayload]) -> list[Resource]:
+        found = to_resources(level, answers)
         if level is Level.SERIES:
             self._study_of |= {series.orthanc_id: series.parent_id or "" for series in found}
         return found
@@ -203,7 +203,7 @@ class PlainFind:
         if len(series) == 1:
             # no need to know: the series is asked, not the study
             return dict.fromkeys((instance.orthanc_id for instance in instances), "")
-        for part in chunks(series - self._study_of.keys()):
+        for part in batched(series - self._study_of.keys()):
             self._seen(Level.SERIES, bulk_content(self._client, part))
         return {
             instance.orthanc_id: self._study_of[instance.parent_id]

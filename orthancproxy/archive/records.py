@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, Self, TypeVar, overload
 
-from orthancproxy.archive import values
+from orthancproxy.archive import parsing
 from orthancproxy.archive.levels import Level
 from orthancproxy.archive.plan import Fact, Needs
 
@@ -41,7 +41,7 @@ def tag(keyword: str, convert: Callable[[str | None], T]) -> Attribute[T]:
 
 def count(keyword: str) -> Attribute[int]:
     """An attribute that the archive counts (PS3.4 section C.6.1.1)."""
-    return tag(keyword, lambda value: values.integer(value) or 0)
+    return tag(keyword, lambda value: parsing.integer(value) or 0)
 
 
 def fact(which: Fact, name: str, convert: Callable[[Any], Any] | None = None) -> Attribute[Any]:
@@ -68,7 +68,7 @@ class Resource:
     facts: Mapping[str, Any]
     related: Mapping[str, Any] = field(default_factory=dict)
 
-    last_update = fact(Fact.CHANGES, "LastUpdate", values.timestamp)
+    last_update = fact(Fact.CHANGES, "LastUpdate", parsing.timestamp)
     is_stable = fact(Fact.CHANGES, "IsStable", lambda value: value is not False)
     labels = fact(Fact.LABELS, "Labels")
 
@@ -79,11 +79,11 @@ class Patient(Resource):
 
     level = Level.PATIENT
 
-    patient_id = tag("PatientID", values.text)
-    patient_name = tag("PatientName", values.text)
-    name = tag("PatientName", values.person_name)
-    birth_date = tag("PatientBirthDate", values.calendar_date)
-    sex = tag("PatientSex", values.text)
+    patient_id = tag("PatientID", parsing.text)
+    patient_name = tag("PatientName", parsing.text)
+    name = tag("PatientName", parsing.person_name)
+    birth_date = tag("PatientBirthDate", parsing.calendar_date)
+    sex = tag("PatientSex", parsing.text)
     studies_count = count("NumberOfPatientRelatedStudies")
     instances_count = count("NumberOfPatientRelatedInstances")
 
@@ -94,15 +94,15 @@ class Study(Resource):
 
     level = Level.STUDY
 
-    study_instance_uid = tag("StudyInstanceUID", values.text)
-    description = tag("StudyDescription", values.text)
-    study_date = tag("StudyDate", values.calendar_date)
-    study_time = tag("StudyTime", values.time_of_day)
-    study_id = tag("StudyID", values.text)
-    accession_number = tag("AccessionNumber", values.text)
-    referring_physician_name = tag("ReferringPhysicianName", values.text)
-    institution_name = tag("InstitutionName", values.text)
-    modalities = tag("ModalitiesInStudy", lambda value: sorted(values.texts(value)))
+    study_instance_uid = tag("StudyInstanceUID", parsing.text)
+    description = tag("StudyDescription", parsing.text)
+    study_date = tag("StudyDate", parsing.calendar_date)
+    study_time = tag("StudyTime", parsing.time_of_day)
+    study_id = tag("StudyID", parsing.text)
+    accession_number = tag("AccessionNumber", parsing.text)
+    referring_physician_name = tag("ReferringPhysicianName", parsing.text)
+    institution_name = tag("InstitutionName", parsing.text)
+    modalities = tag("ModalitiesInStudy", lambda value: sorted(parsing.texts(value)))
     series_count = count("NumberOfStudyRelatedSeries")
     instances_count = count("NumberOfStudyRelatedInstances")
 
@@ -113,16 +113,16 @@ class Series(Resource):
 
     level = Level.SERIES
 
-    series_instance_uid = tag("SeriesInstanceUID", values.text)
-    description = tag("SeriesDescription", values.text)
-    modality = tag("Modality", values.text)
-    series_number = tag("SeriesNumber", values.integer)
-    body_part_examined = tag("BodyPartExamined", values.text)
-    protocol_name = tag("ProtocolName", values.text)
-    manufacturer = tag("Manufacturer", values.text)
-    station_name = tag("StationName", values.text)
-    series_date = tag("SeriesDate", values.calendar_date)
-    series_time = tag("SeriesTime", values.time_of_day)
+    series_instance_uid = tag("SeriesInstanceUID", parsing.text)
+    description = tag("SeriesDescription", parsing.text)
+    modality = tag("Modality", parsing.text)
+    series_number = tag("SeriesNumber", parsing.integer)
+    body_part_examined = tag("BodyPartExamined", parsing.text)
+    protocol_name = tag("ProtocolName", parsing.text)
+    manufacturer = tag("Manufacturer", parsing.text)
+    station_name = tag("StationName", parsing.text)
+    series_date = tag("SeriesDate", parsing.calendar_date)
+    series_time = tag("SeriesTime", parsing.time_of_day)
     instances_count = count("NumberOfSeriesRelatedInstances")
 
 
@@ -132,29 +132,29 @@ class Instance(Resource):
 
     level = Level.INSTANCE
 
-    sop_instance_uid = tag("SOPInstanceUID", values.text)
+    sop_instance_uid = tag("SOPInstanceUID", parsing.text)
     sop_class_uid = fact(Fact.METADATA, "SopClassUid")
-    instance_number = tag("InstanceNumber", values.integer)
-    rows = tag("Rows", values.integer)
-    columns = tag("Columns", values.integer)
-    number_of_frames = tag("NumberOfFrames", values.integer)
-    pixel_spacing = tag("PixelSpacing", values.decimals)
-    slice_thickness = tag("SliceThickness", values.decimal)
-    slice_location = tag("SliceLocation", values.decimal)
-    image_position_patient = tag("ImagePositionPatient", values.decimals)
-    image_orientation_patient = tag("ImageOrientationPatient", values.decimals)
+    instance_number = tag("InstanceNumber", parsing.integer)
+    rows = tag("Rows", parsing.integer)
+    columns = tag("Columns", parsing.integer)
+    number_of_frames = tag("NumberOfFrames", parsing.integer)
+    pixel_spacing = tag("PixelSpacing", parsing.decimals)
+    slice_thickness = tag("SliceThickness", parsing.decimal)
+    slice_location = tag("SliceLocation", parsing.decimal)
+    image_position_patient = tag("ImagePositionPatient", parsing.decimals)
+    image_orientation_patient = tag("ImageOrientationPatient", parsing.decimals)
     transfer_syntax_uid = fact(Fact.METADATA, "TransferSyntax")
     file_size = fact(Fact.FILE, "FileSize")  # bytes
     file_uuid = fact(Fact.FILE, "FileUuid")  # another one whenever the file is replaced
 
 
-RECORDS: Mapping[Level, type[Resource]] = {record.level: record for record in (Patient, Study, Series, Instance)}
+RESOURCE_TYPES: Mapping[Level, type[Resource]] = {record.level: record for record in (Patient, Study, Series, Instance)}
 
 
 @dataclass(frozen=True, slots=True)
 class Page:
     """A page of a list: its records, whether more follow, and how many there are in all when that was asked for."""
 
-    records: tuple[Resource, ...]
+    resources: tuple[Resource, ...]
     has_next: bool
     total: int | None

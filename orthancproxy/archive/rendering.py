@@ -11,7 +11,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from typing import Literal
 
-from orthancproxy.archive import values
+from orthancproxy.archive import parsing
 from orthancproxy.archive.plan import Needs
 from orthancproxy.archive.records import Instance
 from orthancproxy.errors import ArchiveProtocolError
@@ -74,14 +74,14 @@ def _size(instance: Instance, longest_side: int | None) -> list[str]:
 def _window(client: OrthancClient, instance: Instance, frame: int) -> list[str]:
     """Options for a greyscale image of more than 8 bits without a window: one from its lowest value to its highest."""
     tags = instance.tags
-    has_window = bool(values.text(tags.get("WindowCenter")) and values.text(tags.get("WindowWidth")))
+    has_window = bool(parsing.text(tags.get("WindowCenter")) and parsing.text(tags.get("WindowWidth")))
     is_greyscale = tags.get("PhotometricInterpretation", "").startswith("MONOCHROME")
-    if has_window or not is_greyscale or (values.integer(tags.get("BitsStored")) or 0) <= 8:
+    if has_window or not is_greyscale or (parsing.integer(tags.get("BitsStored")) or 0) <= 8:
         return []
     low, high = _extremes(client, instance, frame)
-    slope = values.decimal(tags.get("RescaleSlope"))
+    slope = parsing.decimal(tags.get("RescaleSlope"))
     scale = 1.0 if slope is None else slope
-    centre = (low + high) / 2 * scale + (values.decimal(tags.get("RescaleIntercept")) or 0.0)
+    centre = (low + high) / 2 * scale + (parsing.decimal(tags.get("RescaleIntercept")) or 0.0)
     width = max((high - low) * abs(scale), 1.0)
     return [f"window-center={centre}", f"window-width={width}"]
 

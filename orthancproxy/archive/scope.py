@@ -5,8 +5,8 @@ from dataclasses import dataclass, replace
 from fnmatch import translate
 from functools import lru_cache
 
-from orthancproxy.archive import values
-from orthancproxy.archive.decoding import chunks
+from orthancproxy.archive import parsing
+from orthancproxy.archive.decoding import batched
 from orthancproxy.archive.levels import Level
 from orthancproxy.archive.matching import any_of
 from orthancproxy.archive.plan import Filter
@@ -33,13 +33,13 @@ class Scope:
     labels: frozenset[str] = frozenset()
 
     @property
-    def is_confined(self) -> bool:
+    def is_restricted(self) -> bool:
         """Whether there may be something that the caller may not see."""
         return "*" not in self.patient_ids
 
     def admits_patient(self, patient_id: str) -> bool:
         """Whether all studies of the patient with this PatientID are visible, padded or not (PS3.5 section 6.2)."""
-        return _either_pattern(self.patient_ids).match(values.text(patient_id) or "") is not None
+        return _either_pattern(self.patient_ids).match(parsing.text(patient_id) or "") is not None
 
     def admits(self, study: Resource) -> bool:
         """Whether a study is visible. Its record must hold PatientID and, where the scope has labels, its labels."""
@@ -65,7 +65,7 @@ def searches(scope: Scope, criteria: Filter) -> list[Filter]:
         or len(wild) > MAX_WILDCARD_SEARCHES
     ):
         return [criteria]
-    patient_ids = [*map(any_of, chunks(listed)), *sorted(wild)]
+    patient_ids = [*map(any_of, batched(listed)), *sorted(wild)]
     found = [replace(criteria, tags=(*criteria.tags, (_PATIENT_ID, value))) for value in patient_ids]
     if scope.labels:
         found.append(replace(criteria, labels=replace(criteria.labels, any=scope.labels)))

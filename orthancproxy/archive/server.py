@@ -29,7 +29,7 @@ class Holdings:
 
 
 @dataclass(frozen=True, slots=True)
-class Server:
+class ServerInfo:
     """The Orthanc behind the gateway: what it is and holds, and how it could be set up better."""
 
     name: str
@@ -44,11 +44,11 @@ class Server:
     advice: tuple[str, ...]
 
 
-def describe(client: OrthancClient, hierarchy: Hierarchy) -> Server:
+def describe(client: OrthancClient, hierarchy: Hierarchy) -> ServerInfo:
     """What Orthanc is, and how much of it `hierarchy` can see now."""
     capabilities = client.capabilities()
-    holdings = _visible_holdings(client, hierarchy) if hierarchy.is_confined else _holdings(client)
-    return Server(
+    holdings = _visible_holdings(client, hierarchy) if hierarchy.is_restricted else _holdings(client)
+    return ServerInfo(
         name=capabilities.name,
         version=capabilities.version,
         has_extended_find=capabilities.has_extended_find,

@@ -7,15 +7,14 @@ from typing import Self
 from orthancproxy.archive.levels import Level
 from orthancproxy.errors import ArchiveProtocolError, ArchiveRejected, ArchiveUnavailable, NotFound, NotRenderable
 from orthancproxy.orthanc import endpoints
-from orthancproxy.orthanc.body import Body
-from orthancproxy.orthanc.client import Content as FileToStore
-from orthancproxy.orthanc.client import OrthancClient
+from orthancproxy.orthanc.client import OrthancClient, RequestBody
+from orthancproxy.orthanc.response_body import ResponseBody
 
 # the last record of a ZIP (APPNOTE.TXT 4.3.16): 22 bytes, whose last two tell the length of the comment after them
 _END_OF_ZIP = b"PK\x05\x06"
-_END_OF_ZIP_LENGTH = 22
+_END_OF_ZIP_BYTES = 22
 # Orthanc's comment is "Created by Orthanc" where it has one
-_LONGEST_COMMENT = 256
+_MAX_ZIP_COMMENT_BYTES = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,13 +24,13 @@ class Content:
     Whoever takes the pieces calls `close`, at the end or before it; a second time does no harm.
     """
 
-    pieces: Iterable[bytes]
+    chunks: Iterable[bytes]
     media_type: str
     length: int | None
     close: Callable[[], None]
 
     def __iter__(self) -> Iterator[bytes]:
-        return iter(self.pieces)
+        return iter(self.chunks)
 
     @classmethod
     def of(cls, data: bytes, media_type: str) -> Self:
@@ -50,13 +49,13 @@ def open_file(client: OrthancClient, orthanc_id: str) -> Content:
     return Content(body, "application/dicom", body.length, body.close)
 
 
-def open_archive(client: OrthancClient, level: Level, orthanc_id: str) -> Content:
+def open_zip(client: OrthancClient, level: Level, orthanc_id: str) -> Content:
     """A ZIP archive of all files below a resource, which Orthanc makes while it is read."""
     body = client.open(endpoints.LEVEL_ARCHIVE, level=level.path, id=orthanc_id)
     return Content(_complete_zip(body), "application/zip", body.length, body.close)
 
 
-def open_archive_of(client: OrthancClient, orthanc_ids: Sequence[str]) -> Content:
+def open_zip_of(client: OrthancClient, orthanc_ids: Sequence[str]) -> Content:
     """A ZIP archive of all files below several resources."""
     body = client.open(endpoints.CREATE_ARCHIVE, body={"Resources": list(orthanc_ids), "Synchronous": True})
     return Content(_complete_zip(body), "application/zip", body.length, body.close)
@@ -69,10 +68,10 @@ class Stored:
     instance_id: str
     series_id: str
     study_id: str
-    before: bool
+    already_stored: bool
 
 
-def store(client: OrthancClient, file: FileToStore) -> Stored:
+def store(client: OrthancClient, file: RequestBody) -> Stored:
     """Store a DICOM file, once, however often it is sent. Raises ArchiveError."""
     try:
         answer = client.call(endpoints.STORE, content=file)
@@ -86,7 +85,7 @@ def store(client: OrthancClient, file: FileToStore) -> Stored:
             "ParentStudy": str(study_id),
             "Status": "Success" | "AlreadyStored" as status,
         }:
-            return Stored(instance_id, series_id, study_id, before=status == "AlreadyStored")
+            return Stored(instance_id, series_id, study_id, already_stored=status == "AlreadyStored")
         case {"Status": str(status)}:
             raise ArchiveRejected(f"The archive did not store the file: {status}.")
     raise ArchiveProtocolError("The archive's answer is not what Orthanc answers.")
@@ -106,13 +105,13 @@ def delete(client: OrthancClient, level: Level, orthanc_id: str) -> tuple[Level,
     raise ArchiveProtocolError("The archive's answer is not what Orthanc answers.")
 
 
-def _complete_zip(body: Body) -> Iterator[bytes]:
+def _complete_zip(body: ResponseBody) -> Iterator[bytes]:
     """Pass a ZIP on. Raises ArchiveUnavailable when it breaks off: Orthanc sends it without a length."""
     end = b""
     for piece in body:
-        end = (end + piece)[-(_END_OF_ZIP_LENGTH + _LONGEST_COMMENT) :]
+        end = (end + piece)[-(_END_OF_ZIP_BYTES + _MAX_ZIP_COMMENT_BYTES) :]
         yield piece
     _, found, record = end.rpartition(_END_OF_ZIP)
     comment_length = int.from_bytes(record[16:18], "little")
-    if not found or len(found) + len(record) != _END_OF_ZIP_LENGTH + comment_length:
+    if not found or len(found) + len(record) != _END_OF_ZIP_BYTES + comment_length:
         raise ArchiveUnavailable("The archive broke off while it sent the files.")

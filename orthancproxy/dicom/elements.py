@@ -16,7 +16,7 @@ KNOWN_VRS = frozenset(str(vr) for vr in STANDARD_VR)
 
 
 @dataclass(frozen=True, slots=True)
-class Range:
+class ByteRange:
     """A value that was left where it is: `length` bytes of the file that was read."""
 
     offset: int
@@ -34,12 +34,12 @@ class Element:
 
     tag: int
     vr: str | None
-    value: "bytes | Range | list[Elements]"
+    value: "bytes | ByteRange | list[Elements]"
     undefined: bool = False
 
 
 Elements = dict[int, Element]
-Pieces = list[bytes | Range]
+Pieces = list[bytes | ByteRange]
 
 
 @dataclass(frozen=True, slots=True)

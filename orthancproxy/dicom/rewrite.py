@@ -7,13 +7,14 @@ from dataclasses import dataclass
 from datetime import datetime
 from struct import pack
 
-from orthancproxy.dicom.elements import SPECIFIC_CHARACTER_SET, Element, Elements, Pieces, Range, known_vr
-from orthancproxy.dicom.intake import (
+from orthancproxy.dicom.element_writer import write
+from orthancproxy.dicom.elements import SPECIFIC_CHARACTER_SET, ByteRange, Element, Elements, Pieces, known_vr
+from orthancproxy.dicom.file_format import (
     EXPLICIT_LITTLE,
     MEDIA_STORAGE_SOP_CLASS_UID,
-    OF_THE_STANDARD,
     SERIES_INSTANCE_UID,
     SOP_INSTANCE_UID,
+    STANDARD_UID_PREFIX,
     STUDY_INSTANCE_UID,
     TRANSFER_SYNTAX_UID,
     UID,
@@ -23,23 +24,22 @@ from orthancproxy.dicom.intake import (
 )
 from orthancproxy.dicom.sources import FileRange, Source, pieces
 from orthancproxy.dicom.text import TEXT_VRS, UTF_8, Encodings, decode, encode, encodings_of, vr_of
-from orthancproxy.dicom.writing import write
 from orthancproxy.errors import LimitExceeded, UnreadableDicom
 
 IMPLEMENTATION_CLASS_UID = "2.25.317408936259428715637486024915872063"
 IMPLEMENTATION_VERSION_NAME = "ORTHANC_GATEWAY"
 # all of one file
-MAX_TEXT = 16 * 1024**2  # bytes of text that is converted, and of UIDs
+MAX_TEXT_BYTES = 16 * 1024**2  # bytes of text that is converted, and of UIDs
 MAX_UIDS = 500_000
 MAX_ESCAPES = 30_000  # each part between two is decoded by itself
-MAX_ESCAPED = 4 * 1024**2  # bytes
+MAX_ESCAPED_BYTES = 4 * 1024**2  # bytes
 MAX_CHARACTER_SETS = 100  # different values of SpecificCharacterSet
 LENGTH_TO_END = 0x00080001  # retired, and no longer true
 # SOPInstanceUIDOfConcatenationSource; all others are within sequences
 TOP_LEVEL_REFERENCES = frozenset({0x00200242})
 # (Referenced, Related, Synchronization) FrameOfReferenceUID, DimensionOrganizationUID: these name no study, series or
 # instance, though some devices take the UID of one
-OF_SPACE = frozenset({0x00200052, 0x00200200, 0x00209164, 0x30060024, 0x300600C2})
+UNMAPPED = frozenset({0x00200052, 0x00200200, 0x00209164, 0x30060024, 0x300600C2})
 
 # MACParametersSequence and DigitalSignaturesSequence (PS3.3 section C.12.1.1.3)
 SIGNATURES = frozenset({0x4FFE0001, 0xFFFAFFFA})
@@ -56,7 +56,7 @@ IMPLEMENTATION_VERSION = 0x00020013
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Target:
+class RewriteTarget:
     """What a file becomes.
 
     `uids` are the new UIDs of the upload's instances, series and studies, by the old; `old_study_uids` are those of
@@ -87,7 +87,7 @@ class Payload:
 
     def __iter__(self) -> Iterator[bytes | memoryview]:
         for piece in self._pieces:
-            if isinstance(piece, Range):
+            if isinstance(piece, ByteRange):
                 yield from pieces(self._source, piece.offset, piece.length)
             else:
                 yield piece
@@ -98,12 +98,11 @@ class Payload:
 
 @dataclass(frozen=True, slots=True)
 class Rewritten:
-    """A file as it goes to the archive.
+    """A file as it is sent to Orthanc.
 
-    `references` are the UIDs that its sequences refer to, without those of the standard, and `unresolved` those of them
-    that `Target.uids` does not have. `text_kept` says that there is text that its SpecificCharacterSet does not allow,
-    and which was taken for Latin-1, byte by byte; `was_signed` that there were digital signatures, which are left out:
-    they would no longer be true (PS3.15 section C.1).
+    `references` are the UIDs in its sequences, without those of the standard; `unresolved` are the ones missing from
+    `RewriteTarget.uids`. `text_kept`: some text is invalid in its SpecificCharacterSet and was decoded as Latin-1, byte
+    by byte. `was_signed`: digital signatures were removed, since the changes invalidate them (PS3.15 section C.1).
     """
 
     payload: Payload
@@ -113,7 +112,7 @@ class Rewritten:
     was_signed: bool
 
 
-def rewrite(file: DicomFile, target: Target) -> Rewritten:
+def rewrite(file: DicomFile, target: RewriteTarget) -> Rewritten:
     """Make a file what it is to become; the file itself stays as it is. Raises UnreadableDicom or LimitExceeded."""
     with malformed_as_error():
         rewriting = _Rewriting(file, target)
@@ -132,7 +131,7 @@ def rewrite(file: DicomFile, target: Target) -> Rewritten:
 class _Rewriting:
     """The conversion of one file."""
 
-    def __init__(self, file: DicomFile, target: Target) -> None:
+    def __init__(self, file: DicomFile, target: RewriteTarget) -> None:
         self._file = file
         self._target = target
         self._patient = {
@@ -162,7 +161,7 @@ class _Rewriting:
                 converted[tag] = self._followed_patient(element, elements, encodings)
             elif nested and tag == SPECIFIC_CHARACTER_SET:
                 converted[tag] = _text(tag, UTF_8)
-            elif (nested or tag in TOP_LEVEL_REFERENCES) and tag not in OF_SPACE and vr_of(element, elements) == "UI":
+            elif (nested or tag in TOP_LEVEL_REFERENCES) and tag not in UNMAPPED and vr_of(element, elements) == "UI":
                 converted[tag] = self._followed(element)
             elif isinstance(value, bytes) and value.isascii() and b"\x1b" not in value:
                 converted[tag] = element
@@ -200,7 +199,7 @@ class _Rewriting:
         new = []
         for uid in (one.strip("\0 ") for one in old):
             new.append(self._new(element.tag, uid))
-            if UID.fullmatch(uid) and not uid.startswith(OF_THE_STANDARD):
+            if UID.fullmatch(uid) and not uid.startswith(STANDARD_UID_PREFIX):
                 self.references.add(uid)
         text = "\\".join(new)
         return element if text == value.decode("latin-1").rstrip("\0 ") else _text(element.tag, text, element.vr)
@@ -243,7 +242,7 @@ class _Rewriting:
         if escapes := value.count(b"\x1b"):
             self._escapes += escapes
             self._escaped += len(value)
-            if self._escapes > MAX_ESCAPES or self._escaped > MAX_ESCAPED:
+            if self._escapes > MAX_ESCAPES or self._escaped > MAX_ESCAPED_BYTES:
                 raise LimitExceeded("There are too many escape sequences in the text of the file.")
 
     def _bytes(self, element: Element) -> bytes:
@@ -251,10 +250,10 @@ class _Rewriting:
         value = element.value
         if isinstance(value, list):
             raise UnreadableDicom("There are items where text or a UID has to be.")
-        self._text += value.length if isinstance(value, Range) else len(value)
-        if self._text > MAX_TEXT:
+        self._text += value.length if isinstance(value, ByteRange) else len(value)
+        if self._text > MAX_TEXT_BYTES:
             raise LimitExceeded("There is too much text in the file.")
-        return self._file.source.read_at(value.offset, value.length) if isinstance(value, Range) else value
+        return self._file.source.read_at(value.offset, value.length) if isinstance(value, ByteRange) else value
 
 
 def _joined(written: Pieces) -> Pieces:
@@ -277,12 +276,12 @@ def _text(tag: int, text: str, vr: str | None = None) -> Element:
     return Element(tag, vr, encode(text, b"\0" if vr == "UI" else b" "))
 
 
-def _encoded(file: DicomFile, target: Target, elements: Elements) -> Payload:
+def _encoded(file: DicomFile, target: RewriteTarget, elements: Elements) -> Payload:
     written, length = write(elements, file.encoding)
     source = file.source
-    if file.inflated:
+    if file.is_deflated:
         source = _deflated(Payload(written, source, length))
-        written, length = [Range(0, source.size)], source.size
+        written, length = [ByteRange(0, source.size)], source.size
     meta: Elements = {
         **file.meta,
         FILE_META_INFORMATION_VERSION: Element(FILE_META_INFORMATION_VERSION, "OB", b"\0\1"),

@@ -9,8 +9,8 @@ from typing import IO, BinaryIO, Protocol, cast
 
 from orthancproxy.errors import LimitExceeded
 
-PIECE = 512 * 1024  # bytes
-IN_MEMORY = 4 * 1024**2  # bytes
+CHUNK_BYTES = 512 * 1024  # bytes
+MAX_IN_MEMORY_BYTES = 4 * 1024**2  # bytes
 
 
 class Source(Protocol):
@@ -63,7 +63,7 @@ class FileRange:
 
 def load_if_small(source: Source) -> Source:
     """The source itself where it is large, else its bytes in memory, which are read several times."""
-    return InMemory(source.read_at(0, source.size)) if source.size <= IN_MEMORY else source
+    return InMemory(source.read_at(0, source.size)) if source.size <= MAX_IN_MEMORY_BYTES else source
 
 
 def open_source(source: Source) -> BinaryIO:
@@ -79,7 +79,7 @@ def pieces(source: Source, offset: int = 0, length: int | None = None) -> Iterat
     if isinstance(source, InMemory):
         yield memoryview(source.data)[offset:end]
         return
-    while offset < end and (piece := source.read_at(offset, min(PIECE, end - offset))):
+    while offset < end and (piece := source.read_at(offset, min(CHUNK_BYTES, end - offset))):
         offset += len(piece)
         yield piece
 

@@ -13,11 +13,11 @@ from orthancproxy.dicom.elements import SPECIFIC_CHARACTER_SET, Element, Element
 
 UTF_8 = "ISO_IR 192"
 TEXT_VRS = frozenset(str(vr) for vr in CUSTOMIZABLE_CHARSET_VR)
-DEFAULT = "iso8859"
+DEFAULT_CODEC = "iso8859"
 # which has no escape sequences: what was rewritten once stays as it is
-UTF8 = python_encoding[UTF_8]
+UTF_8_CODEC = python_encoding[UTF_8]
 # of ISO 2022 IR 58; pydicom takes it for one that Python knows
-LEFT_BY_PYDICOM = "\x1b$)A"
+UNDECODED_ESCAPE = "\x1b$)A"
 
 Encodings = Sequence[str]
 
@@ -25,7 +25,7 @@ Encodings = Sequence[str]
 warnings.filterwarnings("ignore", category=UserWarning, module=r"pydicom\.charset")
 
 
-def encodings_of(elements: Elements, above: Encodings = (DEFAULT,)) -> Encodings:
+def encodings_of(elements: Elements, above: Encodings = (DEFAULT_CODEC,)) -> Encodings:
     """Python's names for the character sets of a data set or an item; those of what it is in, where it has none."""
     element = elements.get(SPECIFIC_CHARACTER_SET)
     if element is None or not isinstance(element.value, bytes):
@@ -57,10 +57,10 @@ def decode(value: bytes, encodings: Encodings) -> tuple[str, bool]:
     if value.isascii() and b"\x1b" not in value:
         return value.decode("ascii"), True
     try:
-        if b"\x1b" not in value or encodings[0] == UTF8:
+        if b"\x1b" not in value or encodings[0] == UTF_8_CODEC:
             return value.decode(encodings[0]), True
         # pydicom knows the escape sequences; what it can't decode it replaces
-        text = decode_bytes(value, encodings, TEXT_VR_DELIMS).replace(LEFT_BY_PYDICOM, "")
+        text = decode_bytes(value, encodings, TEXT_VR_DELIMS).replace(UNDECODED_ESCAPE, "")
     except (UnicodeError, LookupError):
         text = "\ufffd"
     if "\ufffd" in text or "\x1b" in text:

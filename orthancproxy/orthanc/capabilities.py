@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from orthancproxy.errors import ArchiveProtocolError, ArchiveTimeout, NotFound
 from orthancproxy.orthanc.endpoints import COUNT_RESOURCES, SYSTEM
-from orthancproxy.orthanc.find_limits import Caller, FindLimits
+from orthancproxy.orthanc.find_limits import CallOrthanc, FindLimits
 
 logger = logging.getLogger("orthancproxy.orthanc")
 
@@ -45,7 +45,7 @@ class Capabilities:
     find_limits: FindLimits = field(compare=False)
 
 
-def discover(call: Caller, tolerate: Callable[[], None]) -> Capabilities:
+def discover(call: CallOrthanc, tolerate: Callable[[], None]) -> Capabilities:
     """Ask Orthanc for what it can do; `tolerate` is called for each time-out that is no failure.
 
     Raises ArchiveProtocolError when the answers are not Orthanc's.
@@ -68,7 +68,9 @@ def discover(call: Caller, tolerate: Callable[[], None]) -> Capabilities:
         raise ArchiveProtocolError("The archive does not answer as Orthanc does.") from error
 
 
-def _partly_indexed(call: Caller, tolerate: Callable[[], None], level: str, tags: frozenset[str]) -> frozenset[str]:
+def _partly_indexed(
+    call: CallOrthanc, tolerate: Callable[[], None], level: str, tags: frozenset[str]
+) -> frozenset[str]:
     """Tags that came into the index of Orthanc by `ExtraMainDicomTags` after resources had been stored.
 
     Orthanc keeps with each resource which tags were indexed when it was stored. A tag that the index does not have is

@@ -28,13 +28,13 @@ from orthancproxy.errors import (
     NotFound,
     NotRenderable,
 )
-from orthancproxy.orthanc.body import PIECE, Body, timed_out
 from orthancproxy.orthanc.calls import Call, record
 from orthancproxy.orthanc.capabilities import Capabilities, discover
 from orthancproxy.orthanc.deadline import clip_to_deadline
 from orthancproxy.orthanc.endpoints import SYSTEM, Endpoint
-from orthancproxy.orthanc.payloads import ANYTHING
+from orthancproxy.orthanc.payloads import JSON_DECODER
 from orthancproxy.orthanc.render_delete_lock import RenderDeleteLock
+from orthancproxy.orthanc.response_body import CHUNK_BYTES, ResponseBody, timed_out
 
 logger = logging.getLogger("orthancproxy.orthanc")
 
@@ -46,7 +46,7 @@ STORAGE_FULL = 507
 CANNOT_WRITE = 2001
 
 
-class Content(Protocol):
+class RequestBody(Protocol):
     """Bytes to send, of a known number, which can be iterated over again."""
 
     def __len__(self) -> int: ...
@@ -55,7 +55,7 @@ class Content(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Connection:
+class ConnectionOptions:
     """Where Orthanc is and how to talk to it. Timeouts are in seconds."""
 
     base_url: str
@@ -75,7 +75,7 @@ class OrthancClient:
     ArchiveTimeout, ArchiveRejected or ArchiveProtocolError; no exception of requests leaves it.
     """
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: ConnectionOptions) -> None:
         self._connection = connection
         self._base_url = connection.base_url.rstrip("/")
         # No Session: its cookies, hooks and redirects take as long as the call itself, and it heeds the environment.
@@ -133,9 +133,9 @@ class OrthancClient:
         endpoint: Endpoint,
         *,
         body: Mapping[str, Any] | None = None,
-        content: Content | None = None,
+        content: RequestBody | None = None,
         query: str = "",
-        answer: Decoder[Any] = ANYTHING,
+        decoder: Decoder[Any] = JSON_DECODER,
         **parts: str | int,
     ) -> Any:
         """Return Orthanc's answer, from JSON, as what `answer` decodes it to.
@@ -147,7 +147,7 @@ class OrthancClient:
         response = self._send(endpoint, url, data, query, "application/json", stream=False)
         # Orthanc sends JSON with no or a text Content-Type: the content decides
         try:
-            return answer.decode(response.content)
+            return decoder.decode(response.content)
         except ValidationError as error:
             raise ArchiveProtocolError("The archive's answer is not what Orthanc answers.") from error
         except (DecodeError, RecursionError) as error:
@@ -161,17 +161,17 @@ class OrthancClient:
         query: str = "",
         accept: str = "*/*",
         **parts: str | int,
-    ) -> Body:
+    ) -> ResponseBody:
         """Begin an answer of any size, and return its body, which is read piece by piece. The caller closes it."""
         url = self._base_url + endpoint.path(**parts)
         data = None if body is None else orjson.dumps(body)
-        return Body(self._send(endpoint, url, data, query, accept, stream=True), self._translate)
+        return ResponseBody(self._send(endpoint, url, data, query, accept, stream=True), self._translate)
 
     def _send(
         self,
         endpoint: Endpoint,
         url: str,
-        data: bytes | Content | None,
+        data: bytes | RequestBody | None,
         query: str,
         accept: str,
         stream: bool,
@@ -198,7 +198,7 @@ class OrthancClient:
         raise AssertionError("unreachable")  # pragma: no cover
 
     def _request(
-        self, endpoint: Endpoint, url: str, data: bytes | Content | None, query: str, accept: str, stream: bool
+        self, endpoint: Endpoint, url: str, data: bytes | RequestBody | None, query: str, accept: str, stream: bool
     ) -> requests.Response:
         request = requests.Request(
             endpoint.method,
@@ -291,7 +291,7 @@ def _read(response: requests.Response) -> bytes:
     """Read an answer as it comes: one that trickles in would go on for as long as each byte is in time."""
     pieces = []
     try:
-        while piece := response.raw.read1(PIECE, decode_content=True):
+        while piece := response.raw.read1(CHUNK_BYTES, decode_content=True):
             clip_to_deadline(0)
             pieces.append(piece)
     except Exception:

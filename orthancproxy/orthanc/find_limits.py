@@ -9,11 +9,11 @@ from typing import Any, Protocol
 from orthancproxy.errors import ArchiveProtocolError
 from orthancproxy.orthanc.endpoints import FIND, STATISTICS, Endpoint
 
-FIRST_PROBE = 1000  # resources
-CONFIRMATIONS = 3
+FIRST_PROBE_RESOURCES = 1000  # resources
+PROBE_ATTEMPTS = 3
 
 
-class Caller(Protocol):
+class CallOrthanc(Protocol):
     """How Orthanc is asked: `OrthancClient.call`."""
 
     def __call__(self, endpoint: Endpoint, *, body: Mapping[str, Any] | None = None) -> Any:
@@ -23,12 +23,12 @@ class Caller(Protocol):
 class FindLimits:
     """Tells whether an answer may have been cut off. It asks Orthanc when an answer is longer than any before."""
 
-    def __init__(self, call: Caller) -> None:
+    def __init__(self, call: CallOrthanc) -> None:
         self._call = call
         self._whole: dict[str, int] = {}  # the longest answer that was whole
         self._cut: dict[str, int] = {}  # where answers are cut off
         for level in ("Series", "Instance"):
-            self._probe(level, FIRST_PROBE)
+            self._probe(level, FIRST_PROBE_RESOURCES)
 
     @property
     def found(self) -> bool:
@@ -49,7 +49,7 @@ class FindLimits:
         lengths = []
         least = length
         # a limit cuts off in the same place each time; fewer than are stored are also found while others store
-        for _ in range(CONFIRMATIONS):
+        for _ in range(PROBE_ATTEMPTS):
             found = self._call(FIND, body={"Level": level, "Query": {}, "Limit": length})
             stored = self._call(STATISTICS)
             if not isinstance(found, list) or not isinstance(stored, dict):

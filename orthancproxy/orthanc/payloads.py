@@ -25,7 +25,7 @@ class Metadata(Struct, gc=False, rename="pascal"):
     transfer_syntax: str | None = None
 
 
-class Answer(Struct, gc=False, rename="pascal"):
+class ResourcePayload(Struct, gc=False, rename="pascal"):
     """A resource of any level, expanded, or with the parts that `ResponseContent` names; None is what did not come.
 
     Tags are by number (`Short`), and text, or null where they are binary, or a list where they are a sequence.
@@ -51,6 +51,6 @@ class Answer(Struct, gc=False, rename="pascal"):
     metadata: Metadata | None = None
 
 
-ANYTHING = Decoder[Any]()
-RESOURCE = Decoder(Answer)
-RESOURCES = Decoder(list[Answer])
+JSON_DECODER = Decoder[Any]()
+RESOURCE_DECODER = Decoder(ResourcePayload)
+RESOURCE_LIST_DECODER = Decoder(list[ResourcePayload])

@@ -21,7 +21,7 @@ try:
 except ImportError:  # pragma: no cover - Windows, where there is one worker at the most, and no such locks
     fcntl = None
 
-DRAWING = frozenset({FRAME_RENDERED, FRAME_INT16, FRAME_UINT16})
+RENDERING_ENDPOINTS = frozenset({FRAME_RENDERED, FRAME_INT16, FRAME_UINT16})
 
 
 class RenderDeleteLock:
@@ -35,7 +35,7 @@ class RenderDeleteLock:
     @contextmanager
     def hold(self, endpoint: Endpoint) -> Iterator[None]:
         """Wait until a call can be made, and keep the others waiting that can't be made meanwhile."""
-        if fcntl is None or (endpoint not in DRAWING and endpoint != DELETE):
+        if fcntl is None or (endpoint not in RENDERING_ENDPOINTS and endpoint != DELETE):
             yield
             return
         how = fcntl.LOCK_EX if endpoint == DELETE else fcntl.LOCK_SH

@@ -18,7 +18,7 @@ from django.core.exceptions import BadRequest, ImproperlyConfigured
 from django.core.handlers.asgi import ASGIHandler, ASGIRequest
 from django.http.response import HttpResponseBase
 
-from orthancproxy.orthanc.body import PIECE
+from orthancproxy.orthanc.response_body import CHUNK_BYTES
 from orthancproxy.project.edge.body_limit import limit_bodies
 from orthancproxy.project.edge.download_slots import DownloadSlots
 from orthancproxy.project.edge.kept_threads import KeptThreads
@@ -32,7 +32,7 @@ M_ARENA_MAX = -8  # glibc, malloc.h
 class Handler(ASGIHandler):
     """Django's, which hands the server a piece of a download as it is, not in eight parts."""
 
-    chunk_size = PIECE
+    chunk_size = CHUNK_BYTES
 
     def create_request(
         self, scope: Mapping[str, Any], body_file: IO[bytes]

@@ -25,7 +25,7 @@ def get_audit_events(context: RequestContext) -> QuerySet[AuditEvent]:
 def visible_events(scope: Scope) -> QuerySet[AuditEvent]:
     """What a scope shows of the audit, in no order: which labels a study had, only the archive knew."""
     events = AuditEvent.objects.all()
-    if not scope.is_confined:
+    if not scope.is_restricted:
         return events
     patients = AuditSubject.objects.values_list("patient_id", flat=True).distinct()
     hidden = [patient for patient in patients if not scope.admits_patient(patient)]

@@ -12,7 +12,7 @@ from orthancproxy.archive.object_budget import ObjectBudget
 from orthancproxy.audit.events import Author
 from orthancproxy.audit.trail import Trail
 from orthancproxy.conf import conf
-from orthancproxy.orthanc.client import Connection, OrthancClient
+from orthancproxy.orthanc.client import ConnectionOptions, OrthancClient
 from orthancproxy.orthanc.deadline import Deadline
 
 
@@ -20,7 +20,7 @@ from orthancproxy.orthanc.deadline import Deadline
 def connect() -> OrthancClient:
     """The client for the Orthanc of the settings: one for the process, shared between threads."""
     return OrthancClient(
-        Connection(
+        ConnectionOptions(
             base_url=conf.ORTHANC_BASE_URL,
             username=conf.ORTHANC_USERNAME,
             password=conf.ORTHANC_PASSWORD,

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from orthancproxy.access.actions import Action
 from orthancproxy.archive import storage
 from orthancproxy.archive.levels import Level
+from orthancproxy.archive.parsing import integer
 from orthancproxy.archive.plan import LevelPlan, Needs
 from orthancproxy.archive.records import Resource
-from orthancproxy.archive.values import integer
 from orthancproxy.audit.trail import subject_of
 from orthancproxy.errors import ArchiveProtocolError, ArchiveUnavailable, NotFound
 from orthancproxy.resolvers.context import RequestContext
@@ -82,7 +82,7 @@ def _carry_out(context: RequestContext, line: Sequence[Resource], record: Operat
 
     `record` is written with what is to go first; after that, its counts are of what is known to have gone.
     """
-    resource, is_confined = line[0], context.caller.scope.is_confined
+    resource, is_restricted = line[0], context.caller.scope.is_restricted
     studies = resource.related.get(_STUDIES, ())
     record.subjects = [subject_of(study) for study in studies] or [subject_of(_study_or_patient(line))]
     record.counts = _counts(resource)
@@ -90,7 +90,7 @@ def _carry_out(context: RequestContext, line: Sequence[Resource], record: Operat
     gone = record.counts = Counter[str]()
     remaining = None
     # never a patient as a whole, of whom some may be hidden
-    for target in studies if is_confined and resource.level is Level.PATIENT else [resource]:
+    for target in studies if is_restricted and resource.level is Level.PATIENT else [resource]:
         try:
             remaining = _delete(context, target)
         except NotFound:
@@ -101,7 +101,7 @@ def _carry_out(context: RequestContext, line: Sequence[Resource], record: Operat
         raise _not_found(resource.level)
     if remaining is None or resource.level is Level.PATIENT:
         return None
-    is_hidden = is_confined and remaining.level is Level.PATIENT and not _is_visible(context, remaining.orthanc_id)
+    is_hidden = is_restricted and remaining.level is Level.PATIENT and not _is_visible(context, remaining.orthanc_id)
     return None if is_hidden else remaining
 
 

@@ -13,7 +13,7 @@ from orthancproxy.archive.levels import Level
 from orthancproxy.archive.plan import Fact, LevelPlan, Needs
 from orthancproxy.archive.records import Instance, Resource
 from orthancproxy.archive.rendering import NEEDS, MediaType, Rendering, render
-from orthancproxy.archive.storage import Content, open_archive, open_archive_of, open_file
+from orthancproxy.archive.storage import Content, open_file, open_zip, open_zip_of
 from orthancproxy.audit.trail import code_of, subject_of
 from orthancproxy.conf import conf
 from orthancproxy.database import renewed_connections
@@ -110,11 +110,11 @@ def get_archive(context: RequestContext, level: Level, orthanc_id: str, *, heade
 
 
 def _open_archive(context: RequestContext, level: Level, orthanc_id: str) -> Content:
-    if level is not Level.PATIENT or not context.caller.scope.is_confined:
-        return open_archive(context.client, level, orthanc_id)
+    if level is not Level.PATIENT or not context.caller.scope.is_restricted:
+        return open_zip(context.client, level, orthanc_id)
     # not all of the patient's studies may be within the scope
     studies = context.hierarchy.studies_of(orthanc_id, Needs())
-    return open_archive_of(context.client, [study.orthanc_id for study in studies])
+    return open_zip_of(context.client, [study.orthanc_id for study in studies])
 
 
 class _Transfer:
@@ -128,7 +128,7 @@ class _Transfer:
     def of(self, content: Content) -> Content:
         """The content, of which it is written down when it breaks off."""
         self._opened = content
-        return replace(content, pieces=self._watched(content))
+        return replace(content, chunks=self._watched(content))
 
     def close(self) -> None:
         """Give up what was opened."""

@@ -7,7 +7,7 @@ from orthancproxy.archive import server
 from orthancproxy.archive.levels import Level
 from orthancproxy.archive.plan import LevelPlan, Needs
 from orthancproxy.archive.records import Page, Resource
-from orthancproxy.archive.server import Server
+from orthancproxy.archive.server import ServerInfo
 from orthancproxy.errors import NotFound
 from orthancproxy.resolvers.context import RequestContext
 from orthancproxy.resolvers.operations import audited_read, audited_separately
@@ -17,7 +17,7 @@ def get_page(context: RequestContext, plan: LevelPlan) -> Page:
     """One page of all resources of a level. Raises InvalidRequest for a filter that can't be matched."""
     with audited_read(context) as read:
         page = context.hierarchy.page(with_audit_tags(plan))
-        read(page.records)
+        read(page.resources)
         return page
 
 
@@ -70,7 +70,7 @@ def with_audit_tags(plan: LevelPlan) -> LevelPlan:
     return replace(plan, needs=plan.needs | Needs(frozenset({"PatientID", "StudyInstanceUID"})))
 
 
-def get_server(context: RequestContext) -> Server:
+def get_server(context: RequestContext) -> ServerInfo:
     """What Orthanc is, and holds now."""
     with audited_read(context):
         return server.describe(context.client, context.hierarchy)

@@ -25,10 +25,10 @@ from orthancproxy.archive.storage import store
 from orthancproxy.audit.events import Subject
 from orthancproxy.conf import conf
 from orthancproxy.database import DATABASE_ERRORS, MESSAGE
-from orthancproxy.dicom import intake
-from orthancproxy.dicom.rewrite import Target, rewrite
+from orthancproxy.dicom import file_format
+from orthancproxy.dicom.rewrite import RewriteTarget, rewrite
 from orthancproxy.dicom.uids import UploadUIDs
-from orthancproxy.dicom.values import long_string, person_name
+from orthancproxy.dicom.validation import long_string, person_name
 from orthancproxy.errors import ArchiveUnavailable, GatewayError, GatewayUnavailable, InvalidRequest
 from orthancproxy.logs import log_archive_failure
 from orthancproxy.orthanc.client import OrthancClient
@@ -155,7 +155,7 @@ def _upload(context: RequestContext, request: UploadRequest, record: OperationRe
         record.counts = _counts(scanned)
     failures = tuple(file.failure for file in scanned if file.failure)
     stored = [file.stored for file in scanned if file.stored]
-    already_stored = sum(one.before for one in stored)
+    already_stored = sum(one.already_stored for one in stored)
     return UploadResult(
         upload_key=batch.upload_key,
         patient_id=batch.patient_id,
@@ -173,7 +173,7 @@ def _upload(context: RequestContext, request: UploadRequest, record: OperationRe
 def _counts(scanned: Sequence[Scanned]) -> Mapping[str, int]:
     """How many files ended how, as the audit has it; none of those that nobody came to."""
     stored = [file.stored for file in scanned if file.stored]
-    before = sum(one.before for one in stored)
+    before = sum(one.already_stored for one in stored)
     failures = sum(file.failure is not None for file in scanned)
     return {"instances": len(stored) - before, "alreadyStored": before, "failed": failures}
 
@@ -202,8 +202,8 @@ class _Upload:
         self._known_uids, self._old_study_uids = batches.known_uids(self._batch)
         finished = in_parallel(self._store, scanned)
         while part := list(islice(finished, RECORDED_AT_ONCE)):
-            batches.record_stored([file.row for file in part if file.stored and not file.stored.before])
-            batches.record_found([file.row for file in part if file.stored and file.stored.before])
+            batches.record_stored([file.row for file in part if file.stored and not file.stored.already_stored])
+            batches.record_found([file.row for file in part if file.stored and file.stored.already_stored])
             batches.record_failed([file.row for file in part if file.failure])
         lost = self._mend()
         batches.close_batch(self._batch, next((file.stored.study_id for file in scanned if file.stored), ""))
@@ -216,13 +216,13 @@ class _Upload:
         try:
             if self._is_down.is_set():
                 raise ArchiveUnavailable("The archive can't be reached.")
-            rewritten = rewrite(file.file or intake.read(file.entry.source), self._target(file.row))
+            rewritten = rewrite(file.file or file_format.read(file.entry.source), self._target(file.row))
             file.file = None
             file.stored = store(self._client, rewritten.payload)
             file.text_kept = rewritten.text_kept
             file.was_signed = rewritten.was_signed
             # which of its references were known when it was stored before, only its record tells
-            unresolved = rewritten.references if file.stored.before else rewritten.unresolved
+            unresolved = rewritten.references if file.stored.already_stored else rewritten.unresolved
             file.row.unresolved = batches.joined(unresolved)
             file.row.orthanc_id = file.stored.instance_id
         except GatewayError as error:
@@ -256,8 +256,8 @@ class _Upload:
             self._is_down.set()
             log_archive_failure(error, UploadErrorCode.ARCHIVE_UNAVAILABLE.value)
 
-    def _target(self, row: UploadedFile) -> Target:
-        return Target(
+    def _target(self, row: UploadedFile) -> RewriteTarget:
+        return RewriteTarget(
             patient_id=self._batch.patient_id,
             patient_name=self._batch.patient_name,
             study_instance_uid=self._batch.study_instance_uid,

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 
 from rest_framework import serializers
 
-from orthancproxy.archive import values
+from orthancproxy.archive import parsing
 from orthancproxy.archive.levels import Level
 from orthancproxy.archive.plan import Needs
 from orthancproxy.archive.records import Instance, Patient, Resource, Series, Study
@@ -37,7 +37,7 @@ def count() -> serializers.IntegerField:
 
 def text(record: Resource, keyword: str) -> str | None:
     """A DICOM value as it is stored, without padding; None where it is absent or empty."""
-    return values.text(record.tags.get(keyword))
+    return parsing.text(record.tags.get(keyword))
 
 
 class PatientSerializer(serializers.Serializer[Patient]):

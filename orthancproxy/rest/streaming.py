@@ -22,7 +22,7 @@ class AsyncPieces(AsyncIterator[bytes]):
     """The pieces of a content, each read in a thread. Django calls `close` also when the client has gone away."""
 
     def __init__(self, content: Content) -> None:
-        self._pieces = iter(content.pieces)
+        self._pieces = iter(content.chunks)
         self.close = content.close
 
     async def __anext__(self) -> bytes:
@@ -80,7 +80,7 @@ def show(download: Download) -> HttpResponseBase:
     """Answer with a picture that the browser shows."""
     if download.content is None:
         return _not_modified(download)
-    response = HttpResponse(b"".join(download.content.pieces), content_type=download.content.media_type)
+    response = HttpResponse(b"".join(download.content.chunks), content_type=download.content.media_type)
     response["Content-Disposition"] = content_disposition_header(False, download.filename) or ""
     return _described(response, download)
 

@@ -129,7 +129,7 @@ class PatientsView(GatewayView):
     def get(self, request: Request) -> Response:
         """Answer the list."""
         page = hierarchy.get_page(self.asking, LevelPlan(level=Level.PATIENT, needs=PatientSerializer.needs))
-        return Response(PatientSerializer(cast("Any", page.records), many=True).data)
+        return Response(PatientSerializer(cast("Any", page.resources), many=True).data)
 
 
 class StudiesView(GatewayView):

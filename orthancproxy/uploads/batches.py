@@ -29,7 +29,7 @@ def visible_batches(scope: Scope) -> QuerySet[UploadBatch]:
     stored = Q(files__outcome=Outcome.STORED)
     not_stored = Q(files__outcome__in=(Outcome.FAILED, Outcome.UNAVAILABLE, Outcome.MENDING))
     batches = UploadBatch.objects.all()
-    if scope.is_confined:
+    if scope.is_restricted:
         patients = UploadBatch.objects.values_list("patient_id", flat=True).distinct()
         batches = batches.filter(patient_id__in=[patient for patient in patients if scope.admits_patient(patient)])
     return batches.annotate(uploaded=Count("files", filter=stored), failed=Count("files", filter=not_stored))

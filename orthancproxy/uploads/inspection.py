@@ -5,8 +5,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
 from orthancproxy.archive.storage import Stored
-from orthancproxy.dicom import intake
-from orthancproxy.dicom.intake import UID, DicomFile
+from orthancproxy.dicom import file_format
+from orthancproxy.dicom.file_format import UID, DicomFile
 from orthancproxy.dicom.rewrite import STUDY_DESCRIPTION
 from orthancproxy.dicom.sources import load_if_small, pieces
 from orthancproxy.errors import GatewayError
@@ -44,8 +44,8 @@ def scan(entries: Iterable[Entry]) -> Iterator[Scanned]:
     room = KEPT
     for file in in_parallel(_scan, entries):
         if file.file:
-            room -= file.file.weight
-            file.file = replace(file.file, source=file.entry.source) if room > 0 and not file.file.inflated else None
+            room -= file.file.memory_bytes
+            file.file = replace(file.file, source=file.entry.source) if room > 0 and not file.file.is_deflated else None
         yield file
 
 
@@ -59,7 +59,7 @@ def _scan(entry: Entry) -> Scanned:
         digest.update(piece)
     row = UploadedFile(identity=digest.hexdigest())
     try:
-        file = intake.read(source)
+        file = file_format.read(source)
     except GatewayError as error:
         row.outcome = UploadedFile.Outcome.FAILED
         return Scanned(entry, row, failure=failed(entry, error))

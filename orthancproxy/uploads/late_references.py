@@ -6,8 +6,8 @@ from enum import Enum, auto
 
 from orthancproxy.archive.levels import Level
 from orthancproxy.archive.storage import delete, open_file, store
-from orthancproxy.dicom.intake import read
-from orthancproxy.dicom.rewrite import Target, rewrite
+from orthancproxy.dicom.file_format import read
+from orthancproxy.dicom.rewrite import RewriteTarget, rewrite
 from orthancproxy.dicom.sources import FileRange, disk_full_as_limit
 from orthancproxy.errors import GatewayError, NotFound
 from orthancproxy.orthanc.client import OrthancClient
@@ -25,7 +25,7 @@ class Resolution(Enum):
     LOST = auto()  # it is to be sent once more
 
 
-def resolve_references(client: OrthancClient, file: UploadedFile, target: Target, unresolved: str) -> Resolution:
+def resolve_references(client: OrthancClient, file: UploadedFile, target: RewriteTarget, unresolved: str) -> Resolution:
     """Store a file again that `batches.take_resolvable` gave, with what stays unresolved of it.
 
     Orthanc keeps what it has under a UID, so that the file is deleted first. Until it is stored again, its record says
@@ -44,7 +44,7 @@ def resolve_references(client: OrthancClient, file: UploadedFile, target: Target
             rewritten = rewrite(read(FileRange(copy, 0, copy.tell())), target)
             delete(client, Level.INSTANCE, file.orthanc_id)
             deleted = True
-            if store(client, rewritten.payload).before:
+            if store(client, rewritten.payload).already_stored:
                 # somebody sent it again just now, with what they knew: to be looked at once more
                 unresolved = joined(rewritten.references)
     except NotFound:

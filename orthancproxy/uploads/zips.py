@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import IO, Any, BinaryIO
 
-from orthancproxy.dicom.sources import PIECE, FileRange, Source, disk_full_as_limit, open_source
+from orthancproxy.dicom.sources import CHUNK_BYTES, FileRange, Source, disk_full_as_limit, open_source
 from orthancproxy.errors import LimitExceeded, UnreadableDicom
 
 RATIO_FROM = 64 * 1024**2  # bytes; below, it does no harm
@@ -93,7 +93,7 @@ def _extracted(archive: zipfile.ZipFile, info: zipfile.ZipInfo, spool: IO[bytes]
         return UnreadableDicom("This file is compressed in a way that is not allowed in a ZIP: use deflate.")
     try:
         with disk_full_as_limit(), archive.open(info) as member:
-            while piece := member.read(PIECE):
+            while piece := member.read(CHUNK_BYTES):
                 spool.write(piece)
     except BROKEN:
         spool.seek(start)

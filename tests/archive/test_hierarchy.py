@@ -8,7 +8,7 @@ from orthancproxy.archive.hierarchy import Hierarchy
 from orthancproxy.archive.levels import Level
 from orthancproxy.archive.plan import Filter, LevelPlan
 from orthancproxy.archive.scope import Scope
-from orthancproxy.orthanc.client import Connection, OrthancClient
+from orthancproxy.orthanc.client import ConnectionOptions, OrthancClient
 from orthancproxy.sandbox.orthanc import LocalOrthanc
 from tests.corpus import instance, load
 
@@ -21,7 +21,7 @@ def test_patients_whose_ids_are_the_same_to_orthanc(patient_ids: tuple[str, ...]
 
     page = Hierarchy(crowded, Scope(patient_ids)).page(LevelPlan(level=Level.PATIENT, related={"studies": studies}))
 
-    assert [len(patient.related["studies"]) for patient in page.records] == [1] * 1001
+    assert [len(patient.related["studies"]) for patient in page.resources] == [1] * 1001
 
 
 @pytest.fixture(scope="module")
@@ -32,4 +32,4 @@ def crowded(start_orthanc: Callable[..., LocalOrthanc]) -> OrthancClient:
     load(orthanc, [instance(1000, 1, PatientID="P")])
     load(orthanc, (instance(number, 1, PatientID=f"p{number:03d}") for number in range(500)))
     load(orthanc, (instance(number + 500, 1, PatientID=f"P{number:03d}") for number in range(500)))
-    return OrthancClient(Connection(orthanc.base_url))
+    return OrthancClient(ConnectionOptions(orthanc.base_url))

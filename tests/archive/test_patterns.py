@@ -44,16 +44,16 @@ def test_any_pattern_is_enough() -> None:
 
 
 def test_a_scope_without_rules_shows_nothing() -> None:
-    assert Scope().is_confined
+    assert Scope().is_restricted
     assert not Scope().admits_patient("")
     assert not Scope(labels=frozenset({"a"})).admits_patient("a")
     assert searches(Scope(), Filter()) == []
 
 
 def test_everything_is_not_confined() -> None:
-    assert not EVERYTHING.is_confined
-    assert not Scope(("A", "*"), frozenset({"a"})).is_confined
-    assert Scope(("A*",)).is_confined
+    assert not EVERYTHING.is_restricted
+    assert not Scope(("A", "*"), frozenset({"a"})).is_restricted
+    assert Scope(("A*",)).is_restricted
 
 
 @pytest.mark.parametrize("pattern", ["a*" * 31 + "b", "*a" * 31 + "?", "*?" * 31 + "b"])

@@ -16,7 +16,7 @@ from orthancproxy.archive.records import Study
 from orthancproxy.archive.scope import EVERYTHING, Scope
 from orthancproxy.errors import ArchiveTimeout
 from orthancproxy.orthanc.calls import recording
-from orthancproxy.orthanc.client import Connection, OrthancClient
+from orthancproxy.orthanc.client import ConnectionOptions, OrthancClient
 from orthancproxy.sandbox.orthanc import LocalOrthanc
 from orthancproxy.threads import Pool
 from tests.corpus import hierarchy, load
@@ -98,7 +98,7 @@ class TestHierarchy:
     def client(self, start_orthanc: Callable[..., LocalOrthanc]) -> OrthancClient:
         orthanc = start_orthanc()
         load(orthanc, hierarchy(patients=2, studies=2, series=2, instances=2))
-        return OrthancClient(Connection(orthanc.base_url))
+        return OrthancClient(ConnectionOptions(orthanc.base_url))
 
     @staticmethod
     def shape(study: Any) -> list[int]:
@@ -110,7 +110,7 @@ class TestHierarchy:
     ) -> None:
         """All three calls are made before any is answered, where Orthanc can tell them apart and nothing is hidden."""
         at_once = client.capabilities().has_extended_find and scope is EVERYTHING
-        study = Hierarchy(client).page(LevelPlan(level=Level.STUDY)).records[0]
+        study = Hierarchy(client).page(LevelPlan(level=Level.STUDY)).resources[0]
         meeting = threading.Barrier(3 if at_once else 1, timeout=PATIENCE)
 
         def meet(fetch: Callable[..., Any]) -> Callable[..., Any]:
@@ -134,7 +134,7 @@ class TestHierarchy:
             level=Level.PATIENT, related={"studies": LevelPlan(level=Level.STUDY, related=dict(PLAN.related))}
         )
         plan = LevelPlan(level=Level.STUDY, related={**PLAN.related, "patient": way_up})
-        study = Hierarchy(client).page(LevelPlan(level=Level.STUDY)).records[0]
+        study = Hierarchy(client).page(LevelPlan(level=Level.STUDY)).resources[0]
         with recording() as calls:
             [found] = Hierarchy(client).by_ids(plan, [study.orthanc_id])
         assert self.shape(found) == [2, 2]
@@ -145,6 +145,6 @@ class TestHierarchy:
     @pytest.mark.parametrize("first", [0, 1])
     def test_a_list_that_is_cut_does_not_tell_what_is_below_it(self, client: OrthancClient, first: int) -> None:
         series = LevelPlan(level=Level.SERIES, first=first, related={"instances": LevelPlan(level=Level.INSTANCE)})
-        study = Hierarchy(client).page(LevelPlan(level=Level.STUDY)).records[0]
+        study = Hierarchy(client).page(LevelPlan(level=Level.STUDY)).resources[0]
         [found] = Hierarchy(client).by_ids(LevelPlan(level=Level.STUDY, related={"series": series}), [study.orthanc_id])
         assert self.shape(found) == [2] * first

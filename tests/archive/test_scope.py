@@ -15,7 +15,7 @@ from orthancproxy.archive.records import Patient, Resource
 from orthancproxy.archive.scope import Scope
 from orthancproxy.errors import InvalidRequest
 from orthancproxy.orthanc.calls import recording
-from orthancproxy.orthanc.client import Connection, OrthancClient
+from orthancproxy.orthanc.client import ConnectionOptions, OrthancClient
 from orthancproxy.sandbox.orthanc import INDEXED_INSTANCE_TAGS, LocalOrthanc
 from tests import corpus
 from tests.corpus import ROOT, ask, instance, load
@@ -107,9 +107,9 @@ class Archive:
         """What a root list has, as far as the scope shows it."""
         shown = self.shown(scope)
         page = Hierarchy(self.client).page(plan)
-        every = [record for record in page.records if record.orthanc_id in shown]
+        every = [record for record in page.resources if record.orthanc_id in shown]
         # where PatientIDs are the same to Orthanc, its order is its own
-        return sort(every, plan.full_order) if scope.is_confined else every
+        return sort(every, plan.full_order) if scope.is_restricted else every
 
 
 def _is_like(text: str, pattern: str) -> bool:
@@ -131,7 +131,7 @@ def _files() -> Iterator[bytes]:
 
 
 def _connect(orthanc: LocalOrthanc) -> OrthancClient:
-    return OrthancClient(Connection(orthanc.base_url))
+    return OrthancClient(ConnectionOptions(orthanc.base_url))
 
 
 @pytest.fixture(scope="module")
@@ -150,7 +150,7 @@ def archive(start_orthanc: Callable[..., LocalOrthanc]) -> Archive:
     number = PATIENT_IDS.index("partly") + 1
     load(orthanc, [instance(number, 2, 2, 3, PatientID="partly", PatientAge="020Y")])
 
-    instances = Hierarchy(client).page(_upward(Level.INSTANCE)).records
+    instances = Hierarchy(client).page(_upward(Level.INSTANCE)).resources
     studies = Hierarchy(client).visible_studies(STUDY_NEEDS)
     return Archive(orthanc, client, tuple(studies), tuple(map(_chain, instances)))
 
@@ -260,10 +260,10 @@ def test_root_lists(archive: Archive, scope: Scope) -> None:
 
         page = Hierarchy(archive.client, scope).page(replace(plan, total=True))
 
-        assert _ids(page.records) == _ids(expected), name
+        assert _ids(page.resources) == _ids(expected), name
         assert (page.total, page.has_next) == (len(expected), False), name
         for keyword in plan.needs.tags:
-            found, wanted = ([record.tags.get(keyword) for record in records] for records in (page.records, expected))
+            found, wanted = ([record.tags.get(keyword) for record in records] for records in (page.resources, expected))
             assert found == wanted, keyword
 
 
@@ -275,9 +275,9 @@ def test_pages(archive: Archive, scope: Scope, name: str) -> None:
 
         page = Hierarchy(archive.client, scope).page(plan)
 
-        assert _ids(page.records) == expected[offset : offset + 7]
+        assert _ids(page.resources) == expected[offset : offset + 7]
         assert (page.total, page.has_next) == (len(expected), offset + 7 < len(expected))
-    assert Hierarchy(archive.client, scope).page(replace(LISTS[name], first=0)).records == ()
+    assert Hierarchy(archive.client, scope).page(replace(LISTS[name], first=0)).resources == ()
 
 
 @pytest.mark.parametrize("level", Level)
@@ -301,7 +301,7 @@ def test_lookups_by_identifier(archive: Archive, scope: Scope, level: Level) -> 
     shown = archive.shown(scope)
     plan = LevelPlan(level=level, needs=Needs(frozenset({level.identifier})))
     by_identifier: dict[str, list[str]] = {}
-    for record in Hierarchy(archive.client).page(plan).records:
+    for record in Hierarchy(archive.client).page(plan).resources:
         identifier = record.tags.get(level.identifier, "")
         # several values, what looks like a path, and none are refused, or not looked for
         if "\\" not in identifier and ".." not in identifier and identifier:
@@ -324,7 +324,7 @@ def test_down(archive: Archive, scope: Scope) -> None:
     patients = {chain[0] for chain in archive.chains}
     hierarchy = Hierarchy(archive.client, scope)
     for found in (
-        hierarchy.page(_downward(Level.PATIENT)).records,
+        hierarchy.page(_downward(Level.PATIENT)).resources,
         hierarchy.by_ids(_downward(Level.PATIENT), sorted(patients)),
     ):
         assert sorted(chain for patient in found for chain in _chains_below(patient)) == expected
@@ -342,7 +342,7 @@ def test_up(archive: Archive, scope: Scope, level: Level) -> None:
     hierarchy = Hierarchy(archive.client, scope)
     ids = sorted({chain[level.depth] for chain in archive.chains})
 
-    for found in (hierarchy.page(_upward(level)).records, hierarchy.by_ids(_upward(level), ids)):
+    for found in (hierarchy.page(_upward(level)).resources, hierarchy.by_ids(_upward(level), ids)):
         assert sorted(map(_chain, found)) == expected
 
 
@@ -353,7 +353,7 @@ def test_up_and_down_again(archive: Archive, scope: Scope) -> None:
     )
     shown = archive.shown(scope)
 
-    for series in Hierarchy(archive.client, scope).page(plan).records:
+    for series in Hierarchy(archive.client, scope).page(plan).resources:
         patient = series.related["parent"].related["parent"]
         siblings = {chain[1] for chain in archive.chains if chain[0] == patient.orthanc_id and chain[1] in shown}
         assert set(_ids(patient.related["children"])) == siblings
@@ -383,7 +383,7 @@ def test_parts_of_nested_lists(archive: Archive, scope: Scope) -> None:
             ]
             for name, link in related.items()
         }
-        for patient in whole.records
+        for patient in whole.resources
         if patient.orthanc_id in shown
     }
 
@@ -397,7 +397,7 @@ def test_parts_of_nested_lists(archive: Archive, scope: Scope) -> None:
             ]
             for name, link in related.items()
         }
-        for patient in page.records
+        for patient in page.resources
     }
     assert found == expected
 
@@ -417,14 +417,14 @@ def test_a_patient_is_what_its_visible_studies_make_it(archive: Archive, scope: 
     ids = sorted({chain[0] for chain in archive.chains})
     hierarchy = Hierarchy(archive.client, scope)
 
-    page = hierarchy.page(patients).records
+    page = hierarchy.page(patients).resources
 
     assert list(page) == sort(page, patients.full_order)
     above = [
         study.related["parent"]
         for study in hierarchy.page(
             LevelPlan(level=Level.STUDY, related={"parent": LevelPlan(level=Level.PATIENT, needs=needs)})
-        ).records
+        ).resources
     ]
     for found in (page, hierarchy.by_ids(patients, ids), above):
         assert set(_ids(found)) == {chain[0] for chain in chains}
@@ -438,7 +438,7 @@ def test_a_patient_is_what_its_visible_studies_make_it(archive: Archive, scope: 
             assert patient.last_update == max(update for study in studies if (update := updates[study]))
             assert patient.tags["PatientAge"] in {ages[study] for study in studies}
             assert patient.tags["PatientName"].startswith(("Kim", "Hong"))
-            assert not set(patient.facts) & {"Studies", "RequestedTags"} or not scope.is_confined
+            assert not set(patient.facts) & {"Studies", "RequestedTags"} or not scope.is_restricted
 
 
 def test_patients_are_not_matched_by_what_may_be_in_a_hidden_file(archive: Archive) -> None:
@@ -454,10 +454,10 @@ def test_no_hidden_file_is_read(archive: Archive) -> None:
     plan = LevelPlan(level=Level.PATIENT, needs=needs, related={"studies": LevelPlan(level=Level.STUDY, needs=needs)})
     hidden = {orthanc_id for chain in archive.chains for orthanc_id in chain} - archive.shown(scope)
     with RecordingProxy(archive.orthanc.port) as proxy:
-        hierarchy = Hierarchy(OrthancClient(Connection(proxy.base_url)), scope)
+        hierarchy = Hierarchy(OrthancClient(ConnectionOptions(proxy.base_url)), scope)
         proxy.requests.clear()
 
-        [patient] = hierarchy.page(plan).records
+        [patient] = hierarchy.page(plan).resources
         [same] = hierarchy.by_ids(plan, [patient.orthanc_id, *sorted(hidden)])
 
         assert patient.tags["PatientID"] == same.tags["PatientID"] == "twin-b"
@@ -467,14 +467,14 @@ def test_no_hidden_file_is_read(archive: Archive) -> None:
 
 def test_an_orthanc_without_labels_is_never_asked_for_them(archive: Archive, monkeypatch: pytest.MonkeyPatch) -> None:
     with RecordingProxy(archive.orthanc.port) as proxy:
-        client = OrthancClient(Connection(proxy.base_url))
+        client = OrthancClient(ConnectionOptions(proxy.base_url))
         # a new Orthanc whose database has none is such a one, too
         capabilities = replace(client.capabilities(), has_labels=False)
         monkeypatch.setattr(client, "capabilities", lambda: capabilities)
         proxy.requests.clear()
         for level in Level:
-            assert Hierarchy(client, SCOPES["labels"]).page(_upward(level)).records == ()
-            assert Hierarchy(client, SCOPES["a label and patients"]).page(_upward(level)).records
+            assert Hierarchy(client, SCOPES["labels"]).page(_upward(level)).resources == ()
+            assert Hierarchy(client, SCOPES["a label and patients"]).page(_upward(level)).resources
         assert not any("Labels" in request for request in proxy.requests)
 
 
@@ -528,7 +528,7 @@ def archives(start_orthanc: Callable[..., LocalOrthanc]) -> dict[int, Archive]:
         orthanc = start_orthanc(configuration=INDEXED_INSTANCE_TAGS)
         load(orthanc, corpus.hierarchy(patients=patients, studies=2, series=2, instances=2))
         client = _connect(orthanc)
-        chains = tuple(map(_chain, Hierarchy(client).page(_upward(Level.INSTANCE)).records))
+        chains = tuple(map(_chain, Hierarchy(client).page(_upward(Level.INSTANCE)).resources))
         archives[patients] = Archive(orthanc, client, (), chains)
     return archives
 
@@ -554,14 +554,14 @@ def test_a_patients_index_does_not_tell_what_only_hidden_files_have(start_orthan
     hierarchy = Hierarchy(client, SCOPES["a label"])
     plan = LevelPlan(level=Level.PATIENT, needs=Needs(frozenset({"PatientAge", "PatientComments", "PatientSex"})))
     if not client.capabilities().has_labels:
-        assert hierarchy.page(plan).records == ()
+        assert hierarchy.page(plan).resources == ()
         return
     [visible] = [
         one for one in Hierarchy(client).visible_studies(STUDY_NEEDS) if one.tags["StudyInstanceUID"] == f"{ROOT}.1.2"
     ]
     ask(orthanc, f"/studies/{visible.orthanc_id}/labels/research", "PUT")
 
-    [patient] = hierarchy.page(plan).records
+    [patient] = hierarchy.page(plan).resources
 
     assert {keyword: patient.tags.get(keyword) for keyword in plan.needs.tags} == {
         "PatientAge": "020Y",

@@ -7,8 +7,8 @@ from pydicom.dataset import FileDataset
 from pydicom.filebase import DicomBytesIO
 from pydicom.filereader import dcmread
 
-from orthancproxy.dicom.intake import read
-from orthancproxy.dicom.rewrite import Rewritten, Target, rewrite
+from orthancproxy.dicom.file_format import read
+from orthancproxy.dicom.rewrite import RewriteTarget, Rewritten, rewrite
 from orthancproxy.dicom.sources import InMemory
 
 NEW_ROOT = "1.2.826.0.1.3680043.8.498.9"
@@ -23,7 +23,7 @@ STUDY_DESCRIPTION = "뇌 MRI 검사"
 MOMENT = datetime.datetime(2026, 3, 4, 5, 6, 7, tzinfo=datetime.UTC)
 
 
-def target(**changes: Any) -> Target:
+def target(**changes: Any) -> RewriteTarget:
     """A target with Korean texts and no other file in its upload, with these changes."""
     values: dict[str, Any] = {
         "patient_id": PATIENT_ID,
@@ -35,7 +35,7 @@ def target(**changes: Any) -> Target:
         "moment": MOMENT,
         "uids": {},
     }
-    return Target(**(values | changes))
+    return RewriteTarget(**(values | changes))
 
 
 def result(data: bytes, **changes: Any) -> Rewritten:

@@ -14,7 +14,7 @@ from itertools import chain
 
 import pytest
 
-from orthancproxy.dicom.intake import read
+from orthancproxy.dicom.file_format import read
 from orthancproxy.dicom.rewrite import rewrite
 from orthancproxy.dicom.sources import InMemory
 from orthancproxy.errors import EmptyFile, LimitExceeded, NotDicom, UnreadableDicom, UnsafeDicom

@@ -2,8 +2,8 @@
 
 import pytest
 
-from orthancproxy.dicom import reading
-from orthancproxy.dicom.intake import read
+from orthancproxy.dicom import element_parser
+from orthancproxy.dicom.file_format import read
 from orthancproxy.dicom.sources import InMemory
 from orthancproxy.errors import LimitExceeded, UnreadableDicom
 from tests.corpus import instance
@@ -27,7 +27,7 @@ def test_anything_else_behind_a_file_is_not(end: bytes) -> None:
 
 
 def test_a_data_set_has_no_more_elements_than_orthanc_takes_in_time() -> None:
-    count = reading.MAX_IN_ONE + 1
+    count = element_parser.MAX_ELEMENTS_PER_DATA_SET + 1
     private = {0x00090010: EXPLICIT.element(0x00090010, "LO", b"ACME")}
     private |= {
         0x00091000 + number % 0xF000 + (number // 0xF000 << 17): EXPLICIT.element(

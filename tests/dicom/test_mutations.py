@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pydicom import data as pydicom_data
 
-from orthancproxy.dicom.intake import read
+from orthancproxy.dicom.file_format import read
 from orthancproxy.dicom.rewrite import rewrite
 from orthancproxy.dicom.sources import InMemory
 from orthancproxy.errors import EmptyFile, LimitExceeded, NotDicom, UnreadableDicom, UnsafeDicom

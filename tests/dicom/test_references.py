@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from orthancproxy.dicom.intake import read
+from orthancproxy.dicom.file_format import read
 from orthancproxy.dicom.rewrite import rewrite
 from orthancproxy.dicom.sources import InMemory
 from tests.dicom import references

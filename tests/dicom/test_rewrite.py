@@ -20,7 +20,7 @@ from pydicom.uid import (
     RLELossless,
 )
 
-from orthancproxy.dicom.intake import read
+from orthancproxy.dicom.file_format import read
 from orthancproxy.dicom.rewrite import rewrite
 from orthancproxy.dicom.sources import InMemory
 from tests.corpus import instance

@@ -25,7 +25,7 @@ from orthancproxy.errors import (
 )
 from orthancproxy.orthanc import endpoints
 from orthancproxy.orthanc.calls import Call, recording
-from orthancproxy.orthanc.client import RETRY_AFTER_SECONDS, Connection, OrthancClient
+from orthancproxy.orthanc.client import RETRY_AFTER_SECONDS, ConnectionOptions, OrthancClient
 from orthancproxy.orthanc.endpoints import (
     BULK_CONTENT,
     COUNT_RESOURCES,
@@ -71,7 +71,7 @@ READING_CALLS: dict[str, Callable[[OrthancClient], object]] = {
 
 
 def client_of(server: RecordingProxy | LocalOrthanc, **options: Any) -> OrthancClient:
-    return OrthancClient(Connection(**{"base_url": server.base_url, "read_timeout": 10.0, **options}))
+    return OrthancClient(ConnectionOptions(**{"base_url": server.base_url, "read_timeout": 10.0, **options}))
 
 
 @pytest.fixture
@@ -215,7 +215,7 @@ class TestErrors:
         with socket.socket() as deaf:
             deaf.bind(("127.0.0.1", 0))
             port = deaf.getsockname()[1]
-            client = OrthancClient(Connection(base_url=f"http://127.0.0.1:{port}"))
+            client = OrthancClient(ConnectionOptions(base_url=f"http://127.0.0.1:{port}"))
             with recording() as log, pytest.raises(ArchiveUnavailable) as caught:
                 client.call(SYSTEM)
         assert caught.value.message == "The archive can't be reached."
@@ -224,7 +224,7 @@ class TestErrors:
     @pytest.mark.parametrize("base_url", ["http://127.0.0.1:99999", "ftp://orthanc", "http://[", "orthanc"])
     def test_an_address_that_is_none_is_an_archive_error(self, base_url: str) -> None:
         with pytest.raises(ArchiveError) as caught:
-            OrthancClient(Connection(base_url=base_url)).call(SYSTEM)
+            OrthancClient(ConnectionOptions(base_url=base_url)).call(SYSTEM)
         assert base_url not in caught.value.message
 
     def test_orthancs_own_reason_is_told(self, client: OrthancClient) -> None:
@@ -245,7 +245,7 @@ class TestErrors:
             threading.Thread(target=stall, daemon=True).start()
             base_url = f"http://127.0.0.1:{server.getsockname()[1]}"
             with pytest.raises(ArchiveTimeout):
-                OrthancClient(Connection(base_url=base_url, read_timeout=0.3)).call(SYSTEM)
+                OrthancClient(ConnectionOptions(base_url=base_url, read_timeout=0.3)).call(SYSTEM)
             stalled.set()
 
     @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])

@@ -10,14 +10,14 @@ import pytest
 from orthancproxy.archive.levels import Level
 from orthancproxy.errors import ArchiveUnavailable, NotFound
 from orthancproxy.orthanc import endpoints
-from orthancproxy.orthanc.client import Connection, Content, OrthancClient
+from orthancproxy.orthanc.client import ConnectionOptions, OrthancClient, RequestBody
 from orthancproxy.orthanc.endpoints import DELETE, FRAME_RENDERED, SYSTEM, Endpoint
 from orthancproxy.orthanc.render_delete_lock import RenderDeleteLock
 from orthancproxy.sandbox.orthanc import LocalOrthanc
 from tests.corpus import instance, load
 
 SECONDS = 6.0
-STORING = DRAWING = 6  # clients
+STORING = RENDERING_ENDPOINTS = 6  # clients
 
 
 class TestTurns:
@@ -79,14 +79,14 @@ def test_orthanc_goes_on_while_pictures_are_looked_at_and_patients_deleted(
 ) -> None:
     orthanc = start_orthanc()
     load(orthanc, [instance(99, 1, 1, number) for number in range(1, 5)])
-    connection = Connection(orthanc.base_url, read_timeout=10.0)
+    connection = ConnectionOptions(orthanc.base_url, read_timeout=10.0)
     client = OrthancClient(connection)
     stop = time.monotonic() + SECONDS
     failures: list[Exception] = []
 
     def store_and_delete(patient: int) -> None:
         files = (instance(patient, 1, 1, number) for number in range(1, 6))
-        answers = [client.call(endpoints.STORE, content=cast("Content", file)) for file in files]
+        answers = [client.call(endpoints.STORE, content=cast("RequestBody", file)) for file in files]
         client.call(DELETE, level=Level.PATIENT.path, id=answers[0]["ParentPatient"])
 
     def draw() -> None:
@@ -105,7 +105,7 @@ def test_orthanc_goes_on_while_pictures_are_looked_at_and_patients_deleted(
         except Exception as error:  # noqa: BLE001 - whatever it is, it fails the test
             failures.append(error)
 
-    actions: list[Callable[[], None]] = [draw] * DRAWING
+    actions: list[Callable[[], None]] = [draw] * RENDERING_ENDPOINTS
     actions += [lambda number=number: store_and_delete(number) for number in range(STORING)]  # type: ignore[misc]
     threads = [threading.Thread(target=repeat, args=(action,)) for action in actions]
     for thread in threads:

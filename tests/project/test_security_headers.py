@@ -15,7 +15,7 @@ from django.contrib.auth.models import User
 from django.test import Client
 from pytest_django import Settings
 
-from orthancproxy.orthanc.client import Connection, OrthancClient
+from orthancproxy.orthanc.client import ConnectionOptions, OrthancClient
 from orthancproxy.orthanc.endpoints import FIND
 from orthancproxy.resolvers.downloads import Download
 from orthancproxy.rest.streaming import show
@@ -69,7 +69,9 @@ def policy_of(headers: Message) -> dict[str, str]:
 @pytest.fixture(scope="module")
 def instance(archive: LocalOrthanc) -> str:
     """Where an instance is, below /api/orthanc/."""
-    found = OrthancClient(Connection(archive.base_url)).call(FIND, body={"Level": "Instance", "Query": {}, "Limit": 1})
+    found = OrthancClient(ConnectionOptions(archive.base_url)).call(
+        FIND, body={"Level": "Instance", "Query": {}, "Limit": 1}
+    )
     return f"instances/{found[0]}"
 
 

@@ -12,7 +12,7 @@ from orthancproxy.access.actions import Action
 from orthancproxy.access.callers import Caller
 from orthancproxy.archive.levels import Level
 from orthancproxy.archive.plan import LevelPlan
-from orthancproxy.archive.records import RECORDS, Page, Resource
+from orthancproxy.archive.records import RESOURCE_TYPES, Page, Resource
 from orthancproxy.audit.events import Author
 from orthancproxy.resolvers import hierarchy
 from orthancproxy.resolvers.context import RequestContext
@@ -148,7 +148,7 @@ class Archive:
         for link in plan.related:
             if self._strikes(random, "no link"):
                 related[link] = None
-        return RECORDS[plan.level](
+        return RESOURCE_TYPES[plan.level](
             orthanc_id=random.choice(NO_IDS) if self._strikes(random, "no id") else name,
             parent_id=None,
             tags=random.choice(NO_MAPPINGS) if self._strikes(random, "no tags") else tags,
@@ -169,7 +169,7 @@ class Archive:
         return records
 
     def _odd_item(self, plan: LevelPlan, right: Any, random: Random) -> Any:
-        other = RECORDS[random.choice([level for level in Level if level is not plan.level])]
+        other = RESOURCE_TYPES[random.choice([level for level in Level if level is not plan.level])]
         odd = other(orthanc_id="odd", parent_id=None, tags={}, facts={}, related={})
         return random.choice([None, ValueError("an error as a value"), "text", right, odd, _more(type(odd))])
 

@@ -9,8 +9,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 import pytest
 from django.test import Client
 
-from orthancproxy.dicom.elements import Elements, Range
-from orthancproxy.dicom.intake import DicomFile, read
+from orthancproxy.dicom.elements import ByteRange, Elements
+from orthancproxy.dicom.file_format import DicomFile, read
 from orthancproxy.dicom.rewrite import SIGNATURES
 from orthancproxy.dicom.sources import InMemory
 from orthancproxy.dicom.text import TEXT_VRS, Encodings, decode, encodings_of, vr_of
@@ -126,7 +126,7 @@ def _values(
                 yield from _values(file, item, encodings_of(item, encodings), uids, f"{here}[{number}]")
             continue
         value = element.value
-        if isinstance(value, Range):
+        if isinstance(value, ByteRange):
             value = file.source.read_at(value.offset, value.length)
         vr = vr_of(element, elements)
         if vr == "UI":

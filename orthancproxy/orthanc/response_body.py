@@ -9,10 +9,10 @@ from urllib3.exceptions import ReadTimeoutError
 
 from orthancproxy.errors import ArchiveError
 
-PIECE = 512 * 1024  # bytes
+CHUNK_BYTES = 512 * 1024  # bytes
 
 
-class Body(Iterator[bytes]):
+class ResponseBody(Iterator[bytes]):
     """An iterator over the pieces of a body, which ends Orthanc's side when it is closed early.
 
     `length` is in bytes, None where Orthanc does not tell it (a ZIP archive that it makes meanwhile). One thread reads;
@@ -22,7 +22,7 @@ class Body(Iterator[bytes]):
     def __init__(self, response: requests.Response, translate: Callable[[Exception], ArchiveError]) -> None:
         self._response = response
         self._translate = translate
-        self._pieces: Iterator[bytes] = response.iter_content(PIECE)
+        self._pieces: Iterator[bytes] = response.iter_content(CHUNK_BYTES)
         self._reading = threading.Lock()
         self._closed = False
         length = response.headers.get("Content-Length", "")

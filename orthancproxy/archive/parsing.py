@@ -11,15 +11,15 @@ _DA = re.compile(r"[0-9]{8}", re.ASCII)
 _TM = re.compile(r"([0-9]{2})(?:([0-9]{2})(?:([0-9]{2})(?:\.([0-9]{1,6}))?)?)?", re.ASCII)
 _INT_RANGE = range(-(2**31), 2**31)
 # of numbers: the slices of a series have most of theirs in common
-_REMEMBERED = 4096
+_CACHED_VALUES = 4096
 # an IS has 12 characters, a DS 16; six of them are an orientation
-_LONGEST = 64
-_LONGEST_LIST = 128
+_MAX_NUMBER_LENGTH = 64
+_MAX_CACHED_LIST_LENGTH = 128
 _LATIN = re.compile(r"[\u0000-\u024f]*")
 
 
 @dataclass(frozen=True, slots=True)
-class PersonName:
+class PersonNameParts:
     """A PN value taken apart (PS3.5 section 6.2.1): components of its alphabetic group, and the other two groups."""
 
     formatted: str
@@ -39,22 +39,22 @@ def text(value: str | None) -> str | None:
 
 def integer(value: str | None) -> int | None:
     """An IS, or a US that Orthanc wrote as text; within 32 bits, as IS and GraphQL's Int are."""
-    return _integer(value) if value and len(value) <= _LONGEST else None
+    return _integer(value) if value and len(value) <= _MAX_NUMBER_LENGTH else None
 
 
 def decimal(value: str | None) -> float | None:
     """A DS."""
-    return _decimal(value) if value and len(value) <= _LONGEST else None
+    return _decimal(value) if value and len(value) <= _MAX_NUMBER_LENGTH else None
 
 
 def decimals(value: str | None) -> tuple[float, ...] | None:
     """A DS with several values; None when one of them is wrong."""
     if not value:
         return None
-    return _decimals(value) if len(value) <= _LONGEST_LIST else _decimals.__wrapped__(value)
+    return _decimals(value) if len(value) <= _MAX_CACHED_LIST_LENGTH else _decimals.__wrapped__(value)
 
 
-@lru_cache(_REMEMBERED)
+@lru_cache(_CACHED_VALUES)
 def _integer(value: str) -> int | None:
     if not _IS.fullmatch(value):
         return None
@@ -62,12 +62,12 @@ def _integer(value: str) -> int | None:
     return number if number in _INT_RANGE else None
 
 
-@lru_cache(_REMEMBERED)
+@lru_cache(_CACHED_VALUES)
 def _decimal(value: str) -> float | None:
     return float(value) if _DS.fullmatch(value) and abs(float(value)) < float("inf") else None
 
 
-@lru_cache(_REMEMBERED)
+@lru_cache(_CACHED_VALUES)
 def _decimals(value: str) -> tuple[float, ...] | None:
     numbers = tuple(number for part in value.split("\\") if (number := decimal(part)) is not None)
     return numbers if len(numbers) == value.count("\\") + 1 else None
@@ -107,7 +107,7 @@ def timestamp(value: str | None) -> datetime | None:
         return None
 
 
-def person_name(value: str | None) -> PersonName | None:
+def person_name(value: str | None) -> PersonNameParts | None:
     """A PN. `formatted` is `Family, Given Middle` in Latin script, and family name first without comma in others."""
     if not (value := text(value)):
         return None
@@ -120,6 +120,6 @@ def person_name(value: str | None) -> PersonName | None:
     name = separator.join(part for part in (family, others) if part)
     formatted = " ".join(part for part in (prefix, name, suffix) if part)
     readable = formatted or " ".join((ideographic or phonetic).replace("^", " ").split())
-    return PersonName(
+    return PersonNameParts(
         readable, family, given, middle, prefix, suffix, ideographic.strip() or None, phonetic.strip() or None
     )

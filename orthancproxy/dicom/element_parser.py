@@ -16,10 +16,10 @@ from orthancproxy.dicom.elements import (
     SEQUENCE_VRS,
     SPECIFIC_CHARACTER_SET,
     UNDEFINED,
+    ByteRange,
     Element,
     Elements,
     Encoding,
-    Range,
     known_vr,
 )
 from orthancproxy.errors import LimitExceeded, UnreadableDicom, UnsafeDicom
@@ -27,14 +27,14 @@ from orthancproxy.errors import LimitExceeded, UnreadableDicom, UnsafeDicom
 MAX_DEPTH = 20  # of sequences; Orthanc 1.10.1 crashes at about 50
 MAX_ELEMENTS = 200_000
 MAX_FRAGMENTS = 1_000_000  # of the pixels of all frames
-MAX_IN_ONE = 10_000  # elements of one data set or item: Orthanc's time grows with their square
-LONG = 4 * 1024  # bytes; longer values stay where they are
-MAX_SHORT = 32 * 1024**2  # bytes of all other values together
+MAX_ELEMENTS_PER_DATA_SET = 10_000  # elements of one data set or item: Orthanc's time grows with their square
+MAX_LOADED_VALUE_BYTES = 4 * 1024  # bytes; longer values stay where they are
+MAX_LOADED_BYTES = 32 * 1024**2  # bytes of all other values together
 PLAIN_VRS = KNOWN_VRS - {"SQ", "UN"}
 _VRS = {vr.encode(): vr for vr in KNOWN_VRS}
 
 
-class Reader:
+class ElementParser:
     """Reads the elements of a file from where it stands.
 
     Raises UnreadableDicom where something is cut off or is not where it has to be, UnsafeDicom for sequences nested too
@@ -73,7 +73,7 @@ class Reader:
             start = file.tell()
             if length > end - start and length != UNDEFINED:
                 raise UnreadableDicom("The file breaks off within a data element, or one is longer than what it is in.")
-            if tag == SPECIFIC_CHARACTER_SET and length > LONG:
+            if tag == SPECIFIC_CHARACTER_SET and length > MAX_LOADED_VALUE_BYTES:
                 raise UnreadableDicom("The SpecificCharacterSet is too long.")
             if length == UNDEFINED or (vr not in PLAIN_VRS and self._has_items(tag, vr, encoding)):
                 elements[tag] = self._read_structured(tag, vr, length, encoding, end, depth)
@@ -81,13 +81,13 @@ class Reader:
                 continue
             self.count(length)
             position = start + length
-            if length > LONG:
-                elements[tag] = Element(tag, vr, Range(start, length))
+            if length > MAX_LOADED_VALUE_BYTES:
+                elements[tag] = Element(tag, vr, ByteRange(start, length))
                 file.seek(position)
             else:
                 elements[tag] = Element(tag, vr, file.read(length))
-        if len(elements) > MAX_IN_ONE:
-            raise LimitExceeded(f"There are more than {MAX_IN_ONE} data elements in one data set or item.")
+        if len(elements) > MAX_ELEMENTS_PER_DATA_SET:
+            raise LimitExceeded(f"A data set or sequence item has more than {MAX_ELEMENTS_PER_DATA_SET} data elements.")
         if delimited != has_delimiter or not (delimited or self._is_at_end(position, end, depth)):
             raise UnreadableDicom("The file breaks off within a data element, or an item does not end where it has to.")
         return elements
@@ -103,16 +103,16 @@ class Reader:
         return start == HEADERS[encoding.little].plain.pack(ITEM >> 16, ITEM & 0xFFFF, 0)[:4]
 
     @property
-    def weight(self) -> int:
+    def memory_bytes(self) -> int:
         """About how many bytes of memory what was read takes."""
         return self._short + 300 * self._count
 
     def count(self, length: int) -> None:
         """Count an element or an item, and the memory for its value."""
         self._count += 1
-        if length <= LONG:
+        if length <= MAX_LOADED_VALUE_BYTES:
             self._short += length
-        if self._count > MAX_ELEMENTS or self._short > MAX_SHORT:
+        if self._count > MAX_ELEMENTS or self._short > MAX_LOADED_BYTES:
             raise LimitExceeded("There are too many data elements in the file.")
 
     def _is_at_end(self, position: int, end: int, depth: int) -> bool:
@@ -120,7 +120,7 @@ class Reader:
         if position == end or depth:
             return position == end
         self.file.seek(position)
-        while piece := self.file.read(64 * LONG):
+        while piece := self.file.read(64 * MAX_LOADED_VALUE_BYTES):
             if piece.strip(b"\0"):
                 return False
         return True
@@ -138,7 +138,7 @@ class Reader:
             items_end = end if undefined else start + length
             return Element(tag, vr, self._read_items(encoding, items_end, depth + 1, delimited=undefined), undefined)
         self._skip_fragments(encoding, end)
-        return Element(tag, vr, Range(start, self.file.tell() - start), undefined)
+        return Element(tag, vr, ByteRange(start, self.file.tell() - start), undefined)
 
     def _is_sequence(self, tag: int, encoding: Encoding) -> bool:
         vr = known_vr(tag)

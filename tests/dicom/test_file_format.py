@@ -21,7 +21,7 @@ from pydicom.uid import (
     MediaStorageDirectoryStorage,
 )
 
-from orthancproxy.dicom.intake import read
+from orthancproxy.dicom.file_format import read
 from orthancproxy.dicom.rewrite import rewrite
 from orthancproxy.dicom.sources import FileRange, InMemory
 from orthancproxy.errors import EmptyFile, InvalidDicom, LimitExceeded, NotDicom, UnreadableDicom, UnsafeDicom

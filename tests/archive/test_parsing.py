@@ -4,7 +4,7 @@ from datetime import UTC, date, datetime, time
 
 import pytest
 
-from orthancproxy.archive import values
+from orthancproxy.archive import parsing
 
 
 @pytest.mark.parametrize(
@@ -25,7 +25,7 @@ from orthancproxy.archive import values
     ],
 )
 def test_integer(value: str | None, expected: int | None) -> None:
-    assert values.integer(value) == expected
+    assert parsing.integer(value) == expected
 
 
 @pytest.mark.parametrize(
@@ -44,26 +44,26 @@ def test_integer(value: str | None, expected: int | None) -> None:
     ],
 )
 def test_decimal(value: str | None, expected: float | None) -> None:
-    assert values.decimal(value) == expected
+    assert parsing.decimal(value) == expected
 
 
 def test_a_number_has_64_characters_at_most() -> None:
-    assert values.integer("7".rjust(64)) == values.decimal("7".rjust(64)) == 7
-    assert values.integer("7".rjust(65)) is None
-    assert values.decimal("7".rjust(65)) is None
+    assert parsing.integer("7".rjust(64)) == parsing.decimal("7".rjust(64)) == 7
+    assert parsing.integer("7".rjust(65)) is None
+    assert parsing.decimal("7".rjust(65)) is None
 
 
 def test_long_texts_are_not_remembered() -> None:
-    remembered = (values._integer, values._decimal, values._decimals)
+    remembered = (parsing._integer, parsing._decimal, parsing._decimals)
     for function in remembered:
         function.cache_clear()
     for length in (65, 100_000):
-        values.integer("x" * length)
-        values.decimal("x" * length)
-        values.decimals("x" * 2 * length)
+        parsing.integer("x" * length)
+        parsing.decimal("x" * length)
+        parsing.decimals("x" * 2 * length)
     # one number of many in a list may be long too
-    assert values.decimals("\\".join(["1"] * 1000)) == (1.0,) * 1000
-    assert values.decimals("\\".join(["1", "x" * 100_000])) is None
+    assert parsing.decimals("\\".join(["1"] * 1000)) == (1.0,) * 1000
+    assert parsing.decimals("\\".join(["1", "x" * 100_000])) is None
     assert [function.cache_info().currsize for function in remembered] == [0, 1, 0]
 
 
@@ -72,7 +72,7 @@ def test_long_texts_are_not_remembered() -> None:
     [("0.5\\0.25", (0.5, 0.25)), ("1", (1.0,)), ("0.5\\", None), ("0.5\\x", None), ("", None), (None, None)],
 )
 def test_decimals_are_all_right_or_none(value: str | None, expected: tuple[float, ...] | None) -> None:
-    assert values.decimals(value) == expected
+    assert parsing.decimals(value) == expected
 
 
 @pytest.mark.parametrize(
@@ -88,7 +88,7 @@ def test_decimals_are_all_right_or_none(value: str | None, expected: tuple[float
     ],
 )
 def test_date(value: str | None, expected: date | None) -> None:
-    assert values.calendar_date(value) == expected
+    assert parsing.calendar_date(value) == expected
 
 
 @pytest.mark.parametrize(
@@ -106,12 +106,12 @@ def test_date(value: str | None, expected: date | None) -> None:
     ],
 )
 def test_time(value: str | None, expected: time | None) -> None:
-    assert values.time_of_day(value) == expected
+    assert parsing.time_of_day(value) == expected
 
 
 def test_timestamp_of_orthanc_is_utc() -> None:
-    assert values.timestamp("20260111T101112") == datetime(2026, 1, 11, 10, 11, 12, tzinfo=UTC)
-    assert values.timestamp("yesterday") is None
+    assert parsing.timestamp("20260111T101112") == datetime(2026, 1, 11, 10, 11, 12, tzinfo=UTC)
+    assert parsing.timestamp("yesterday") is None
 
 
 @pytest.mark.parametrize(
@@ -130,7 +130,7 @@ def test_timestamp_of_orthanc_is_utc() -> None:
 def test_person_name(
     value: str, formatted: str, family: str | None, given: str | None, ideographic: str | None, phonetic: str | None
 ) -> None:
-    name = values.person_name(value)
+    name = parsing.person_name(value)
     assert name is not None
     assert (name.formatted, name.family, name.given) == (formatted, family, given)
     assert (name.ideographic, name.phonetic) == (ideographic, phonetic)
@@ -138,10 +138,10 @@ def test_person_name(
 
 @pytest.mark.parametrize("value", ["", "  ", None])
 def test_no_person_name(value: str | None) -> None:
-    assert values.person_name(value) is None
+    assert parsing.person_name(value) is None
 
 
 def test_text_loses_its_padding_only() -> None:
-    assert values.text(" T1 w \0") == "T1 w"
-    assert values.text("  ") is None
-    assert values.texts("CT\\ MR\\") == ["CT", "MR"]
+    assert parsing.text(" T1 w \0") == "T1 w"
+    assert parsing.text("  ") is None
+    assert parsing.texts("CT\\ MR\\") == ["CT", "MR"]

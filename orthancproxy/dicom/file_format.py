@@ -10,22 +10,22 @@ from typing import BinaryIO
 
 from pydicom.uid import ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
+from orthancproxy.dicom.element_parser import ElementParser, is_vr, read_header
 from orthancproxy.dicom.elements import Element, Elements, Encoding
-from orthancproxy.dicom.reading import Reader, is_vr, read_header
 from orthancproxy.dicom.sources import FileRange, Source, disk_full_as_limit, load_if_small, open_source, pieces
 from orthancproxy.dicom.text import Encodings, decode, encodings_of
 from orthancproxy.errors import EmptyFile, GatewayError, LimitExceeded, NotDicom, UnreadableDicom, UnsafeDicom
 
-INFLATED_AT_LEAST = 64 * 1024**2  # bytes
-INFLATED_AT_MOST = 100  # times the deflated size
+ALWAYS_INFLATABLE_BYTES = 64 * 1024**2  # bytes
+MAX_INFLATION_RATIO = 100  # times the deflated size
 EXPLICIT_LITTLE = Encoding(implicit=False, little=True)
-INFLATED_AT_ONCE = 64 * 1024  # bytes
-MAX_META = 4 * 1024  # bytes of one value
+INFLATE_CHUNK_BYTES = 64 * 1024  # bytes
+MAX_META_VALUE_BYTES = 4 * 1024  # bytes of one value
 MAX_META_ELEMENTS = 100
-HEAD = 132  # bytes of preamble and prefix
+PREAMBLE_AND_PREFIX_BYTES = 132  # bytes of preamble and prefix
 DICOMDIR = "This is a DICOMDIR: a list of files, which are to be sent themselves."
 MEDIA_STORAGE_DIRECTORY = "1.2.840.10008.1.3.10"
-OF_THE_STANDARD = "1.2.840.10008."
+STANDARD_UID_PREFIX = "1.2.840.10008."
 # Deflated Explicit VR, JPIP Referenced Deflate, JPIP HTJ2K Referenced Deflate (PS3.5 sections A.5, A.7, A.11)
 DEFLATED = frozenset({"1.2.840.10008.1.2.1.99", "1.2.840.10008.1.2.4.95", "1.2.840.10008.1.2.4.205"})
 UID = re.compile(r"[0-9.]{1,64}", re.ASCII)
@@ -40,10 +40,10 @@ SERIES_INSTANCE_UID = 0x0020000E
 
 @dataclass(frozen=True, slots=True)
 class DicomFile:
-    """A file that was understood: its data elements, and where the long ones among their values are.
+    """A parsed DICOM file: its data elements, with long values left in `source`.
 
-    Offsets of `Range` values are into `source`, which is the inflated data set where the transfer syntax deflates it.
-    `weight` is about how many bytes of memory this takes besides the source.
+    The offsets of `ByteRange` values count from the start of `source`, which is the inflated data set for deflated
+    transfer syntaxes. `memory_bytes` is roughly the memory in use besides the source.
     """
 
     source: Source
@@ -52,14 +52,14 @@ class DicomFile:
     encoding: Encoding
     transfer_syntax_uid: str
     encodings: Encodings
-    weight: int
+    memory_bytes: int
 
     def text(self, tag: int) -> str:
         """The value of an element as text, without padding; empty where there is none."""
         return text_of(self.elements, tag, self.encodings)
 
     @property
-    def inflated(self) -> bool:
+    def is_deflated(self) -> bool:
         """Whether `source` is something else than the file itself."""
         return self.transfer_syntax_uid in DEFLATED
 
@@ -88,7 +88,7 @@ def read(source: Source) -> DicomFile:
     """Understand a file. Raises EmptyFile, NotDicom, UnreadableDicom, UnsafeDicom or LimitExceeded, nothing else."""
     if not source.size:
         raise EmptyFile("The file is empty.")
-    if source.read_at(HEAD - 4, 4) != b"DICM":
+    if source.read_at(PREAMBLE_AND_PREFIX_BYTES - 4, 4) != b"DICM":
         raise NotDicom("This is no DICOM file: there is no DICM at byte 128 (PS3.10 section 7.1).")
     with malformed_as_error():
         return _read(source)
@@ -121,7 +121,7 @@ def text_of(elements: Elements, tag: int, encodings: Encodings) -> str:
 def _read(source: Source) -> DicomFile:
     source = load_if_small(source)
     file = open_source(source)
-    file.seek(HEAD)
+    file.seek(PREAMBLE_AND_PREFIX_BYTES)
     meta = _read_meta(file, source.size)
     media_class = text_of(meta, MEDIA_STORAGE_SOP_CLASS_UID, ("ascii",))
     if media_class == MEDIA_STORAGE_DIRECTORY:
@@ -131,10 +131,10 @@ def _read(source: Source) -> DicomFile:
         source = _inflated(source, file.tell())
         file = open_source(source)
     transfer_syntax_uid, encoding = _transfer_syntax(declared, file)
-    reader = Reader(file, source.size)
-    elements = reader.read(encoding)
+    parser = ElementParser(file, source.size)
+    elements = parser.read(encoding)
     encodings = encodings_of(elements)
-    result = DicomFile(source, meta, elements, encoding, transfer_syntax_uid, encodings, reader.weight)
+    result = DicomFile(source, meta, elements, encoding, transfer_syntax_uid, encodings, parser.memory_bytes)
     if result.sop_class_uid == MEDIA_STORAGE_DIRECTORY:
         raise NotDicom(DICOMDIR)
     if not UID.fullmatch(result.sop_class_uid):
@@ -154,7 +154,7 @@ def _read_meta(file: BinaryIO, size: int) -> Elements:
         count += 1
         if count > MAX_META_ELEMENTS:
             raise LimitExceeded("There are too many data elements in the file meta information.")
-        if vr is None or length > min(MAX_META, size - file.tell()):
+        if vr is None or length > min(MAX_META_VALUE_BYTES, size - file.tell()):
             raise UnreadableDicom("The file meta information is malformed (PS3.10 section 7.1).")
         meta[tag] = Element(tag, vr, file.read(length))
         start = file.tell()
@@ -172,20 +172,20 @@ def _transfer_syntax(declared: str, file: BinaryIO) -> tuple[str, Encoding]:
         return str(found), Encoding(implicit=not explicit, little=True)
     if not UID.fullmatch(declared):
         raise UnreadableDicom("The file's TransferSyntaxUID is none.")
-    if not explicit and declared.startswith(OF_THE_STANDARD):
+    if not explicit and declared.startswith(STANDARD_UID_PREFIX):
         raise UnreadableDicom("The file is not in the transfer syntax that it declares.")
     return declared, Encoding(implicit=not explicit, little=declared != ExplicitVRBigEndian)
 
 
 def _inflated(source: Source, offset: int) -> Source:
     """The inflated rest of a file (PS3.5 section A.5), on disk where it is large. Raises LimitExceeded."""
-    most = max(INFLATED_AT_LEAST, INFLATED_AT_MOST * source.size)
+    most = max(ALWAYS_INFLATABLE_BYTES, MAX_INFLATION_RATIO * source.size)
     inflater = zlib.decompressobj(-zlib.MAX_WBITS)
     spool = tempfile.TemporaryFile()  # noqa: SIM115  open as long as what is read from it
     size = 0
     for piece in pieces(source, offset):
         while piece and not inflater.eof:
-            size += spool.write(inflater.decompress(piece, INFLATED_AT_ONCE))
+            size += spool.write(inflater.decompress(piece, INFLATE_CHUNK_BYTES))
             piece = inflater.unconsumed_tail
             if size > most:
                 raise LimitExceeded("The data set inflates to too many bytes.")

@@ -9,12 +9,12 @@ from orthancproxy.dicom.elements import (
     LONG_VRS,
     SEQUENCE_END,
     UNDEFINED,
+    ByteRange,
     Element,
     Elements,
     Encoding,
     Headers,
     Pieces,
-    Range,
     known_vr,
 )
 from orthancproxy.errors import UnreadableDicom
@@ -36,7 +36,7 @@ def write(elements: Elements, encoding: Encoding) -> tuple[Pieces, int]:
         match element.value:
             case list():
                 value, length = _write_items(element, encoding)
-            case Range():
+            case ByteRange():
                 value, length = [element.value], element.value.length
             case _:
                 value, length = [element.value], len(element.value)
