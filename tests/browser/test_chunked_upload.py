@@ -1,4 +1,4 @@
-"""The README's page uploads a folder in chunks: in a browser, through the gateway, to a real Orthanc."""
+"""The page of docs/uploading.md uploads a folder in chunks: in a browser, through the gateway, to a real Orthanc."""
 
 import json
 from base64 import b64encode
@@ -13,20 +13,20 @@ from playwright.sync_api import Browser, Error, Page, Route, expect
 from orthancproxy.sandbox.gateway import serving
 from orthancproxy.sandbox.orthanc import INDEXED_INSTANCE_TAGS, LocalOrthanc
 from tests.corpus import ask, instance
-from tests.readme import example
+from tests.doc_examples import example
 
 pytestmark = [pytest.mark.live, pytest.mark.once]
 
 GRAPHQL = "**/graphql/"
-SECTION = "A large folder, with progress"
+SECTION = ("docs/uploading.md", "A large folder, with progress")
 SERIES = {"T1": 120, "T2": 80, "FLAIR/axial": 50}
 TOTAL = sum(SERIES.values())
 TIMEOUT = 90_000.0  # milliseconds
 PAGE = f"""<!doctype html>
 <meta charset="utf-8">
-{example(SECTION, "html")}
+{example(*SECTION, "html")}
 <script>
-{example(SECTION, "js")}
+{example(*SECTION, "js")}
 </script>
 """
 # what a frontend has that makes its files itself; it remembers what it was told on the way
@@ -60,7 +60,7 @@ def gateway(orthanc: LocalOrthanc, tmp_path_factory: pytest.TempPathFactory) -> 
 
 @pytest.fixture
 def page(browser: Browser, gateway: str, orthanc: LocalOrthanc) -> Iterator[Page]:
-    """The README's page on the gateway's origin; Orthanc is empty."""
+    """The page on the gateway's origin, with an empty Orthanc."""
     for patient in json.loads(ask(orthanc, "/patients")):
         ask(orthanc, f"/patients/{patient}", "DELETE")
     context = browser.new_context(service_workers="block")

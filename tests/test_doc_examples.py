@@ -1,22 +1,25 @@
-"""The README's commands do what it says, run as they stand there."""
+"""The commands in README.md and docs/ do what the pages say, run exactly as printed."""
 
 import json
 import os
+import re
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+import requests
 
-from orthancproxy.sandbox.gateway import serving
+from orthancproxy.sandbox.gateway import CHECKOUT, serving
 from orthancproxy.sandbox.orthanc import INDEXED_INSTANCE_TAGS, LocalOrthanc
 from tests.corpus import ask, instance, load, stored_files
-from tests.readme import example
+from tests.doc_examples import example
 
 pytestmark = pytest.mark.live
 
 ADDRESS = "http://127.0.0.1:8000"
+UPLOADING = "docs/uploading.md"
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +36,7 @@ def gateway(shared_orthanc: LocalOrthanc, tmp_path_factory: pytest.TempPathFacto
 
 @pytest.fixture
 def orthanc(shared_orthanc: LocalOrthanc) -> LocalOrthanc:
-    """It is empty."""
+    """An empty Orthanc."""
     for patient in json.loads(ask(shared_orthanc, "/patients")):
         ask(shared_orthanc, f"/patients/{patient}", "DELETE")
     return shared_orthanc
@@ -41,20 +44,24 @@ def orthanc(shared_orthanc: LocalOrthanc) -> LocalOrthanc:
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """A folder with the files that the examples name, of two patients."""
+    """A folder with the files named in the examples; they belong to two patients."""
     for number, name in enumerate(("T1", "T2"), 1):
         (tmp_path / name).mkdir()
         (tmp_path / name / "0001.dcm").write_bytes(instance(patient=number, StudyDescription="Head"))
     return tmp_path
 
 
+def graphql(gateway: str, query: str) -> Any:
+    return requests.post(f"{gateway}/graphql/", json={"query": query}, timeout=60).json()
+
+
 def run(command: str, gateway: str, folder: Path) -> Any:
-    """What an example prints, run where a user would; the gateway has another port."""
+    """Return the JSON that an example prints; only the port is replaced."""
     assert ADDRESS in command
     result = subprocess.run(
         ["sh", "-euc", command.replace(ADDRESS, gateway)],
         cwd=folder,
-        # neither a proxy nor a configuration of the developer's
+        # without the developer's proxy and configuration
         env={"PATH": os.environ["PATH"], "HOME": str(folder), "LANG": "C.UTF-8"},
         capture_output=True,
         timeout=120,
@@ -63,9 +70,9 @@ def run(command: str, gateway: str, folder: Path) -> Any:
     return json.loads(result.stdout)
 
 
-def test_the_query_is_answered(orthanc: LocalOrthanc, gateway: str, tmp_path: Path) -> None:
+def test_the_query_returns_the_hierarchy(orthanc: LocalOrthanc, gateway: str, tmp_path: Path) -> None:
     load(orthanc, [instance(StudyDescription="Head")])
-    answer = run(example("The query", "sh"), gateway, tmp_path)
+    answer = run(example("README.md", "The query", "sh"), gateway, tmp_path)
     [patient] = answer["data"]["patients"]["nodes"]
     assert patient == {"patientName": "Kim001^Minsu=金1^民洙=김1^민수", "studies": [{"description": "Head"}]}
 
@@ -73,8 +80,10 @@ def test_the_query_is_answered(orthanc: LocalOrthanc, gateway: str, tmp_path: Pa
 def test_the_rest_upload_makes_one_study_with_a_series_for_each_folder(
     orthanc: LocalOrthanc, gateway: str, folder: Path
 ) -> None:
-    answer = run(example("Uploading", "sh", "/api/orthanc/upload-patient/"), gateway, folder)
-    documented = json.loads(example("Uploading", "json"))
+    command = example(UPLOADING, "Over REST", "sh")
+    assert command == example("README.md", "Uploading", "sh")
+    answer = run(command, gateway, folder)
+    documented = json.loads(example(UPLOADING, "Over REST", "json"))
     assert answer.keys() == documented.keys()
     counted = ("patientId", "studyDescription", "uploaded", "alreadyStored", "failedFiles", "warnings")
     assert {name: answer[name] for name in counted} == {name: documented[name] for name in counted}
@@ -92,7 +101,7 @@ def test_the_rest_upload_makes_one_study_with_a_series_for_each_folder(
 def test_the_graphql_upload_makes_one_study_with_a_series_for_each_folder(
     orthanc: LocalOrthanc, gateway: str, folder: Path
 ) -> None:
-    answer = run(example("Uploading", "sh", "/graphql/"), gateway, folder)
+    answer = run(example(UPLOADING, "Over GraphQL", "sh"), gateway, folder)
     [study] = json.loads(ask(orthanc, "/studies"))
     assert answer == {"data": {"uploadPatient": {"uploaded": 2, "failed": [], "study": {"orthancId": study}}}}
 
@@ -101,5 +110,45 @@ def test_the_graphql_upload_makes_one_study_with_a_series_for_each_folder(
     names = {(str(file.PatientID), str(file.PatientName)) for file in files}
     assert names == {("P2026-0001", "Hong^Gildong=洪^吉洞=홍^길동")}
     assert len({file.SeriesInstanceUID for file in files}) == 2
-    # their own, since they agree
+    # the files' own, since they agree
     assert {file.StudyDescription for file in files} == {"Head"}
+
+
+def test_the_nested_query_is_valid(orthanc: LocalOrthanc, gateway: str) -> None:
+    load(orthanc, [instance(StudyDescription="Head")])
+    answer = graphql(gateway, example("README.md", "The query", "graphql"))
+    [patient] = answer["data"]["patients"]["nodes"]
+    [study] = patient["studies"]
+    [series] = study["series"]
+    assert len(series["instances"]) == series["instancesCount"] == 1
+
+
+def test_the_deletion_reports_and_deletes_nothing(orthanc: LocalOrthanc, gateway: str) -> None:
+    load(orthanc, [instance(StudyDescription="Head")])
+    [series] = json.loads(ask(orthanc, "/series"))
+    answer = graphql(gateway, example("docs/graphql.md", "Deleting", "graphql").replace("…", series))
+    deletion = answer["data"]["deleteSeries"]
+    assert [deleted["level"] for deleted in deletion["deleted"]] == ["SERIES", "STUDY", "PATIENT"]
+    assert len(deletion["deletedIds"]) == 3
+    assert deletion["remainingAncestor"] is None
+    assert json.loads(ask(orthanc, "/series")) == [series]
+
+
+def documented_routes() -> Iterator[tuple[str, str]]:
+    page = (CHECKOUT / "docs/rest.md").read_text("utf-8")
+    for method, path in re.findall(r"^\| `([A-Z]+) (/api/[^`?]*)", page, re.MULTILINE):
+        alternatives = re.search(r"\{(\w+(?:,\w+)+)\}", path)
+        if alternatives is None:
+            yield method, path
+        else:
+            yield from ((method, path.replace(alternatives[0], name)) for name in alternatives[1].split(","))
+
+
+def test_the_documented_rest_routes_are_those_that_exist(gateway: str) -> None:
+    answer = requests.get(f"{gateway}/api/orthanc/schema/", headers={"Accept": "application/json"}, timeout=60).json()
+    routes = {
+        (method.upper(), re.sub(r"\{\w+\}", "{id}", path))
+        for path, methods in answer["paths"].items()
+        for method in methods
+    }
+    assert set(documented_routes()) == routes

@@ -1,0 +1,83 @@
+"""README.md, CONTRIBUTING.md and docs/ name only files, links, settings and commands that exist."""
+
+import re
+from pathlib import Path
+
+import pytest
+from django.utils.module_loading import import_string
+
+from orthancproxy.conf import DEPLOYMENT_VARIABLES, SETTINGS
+from orthancproxy.sandbox.gateway import CHECKOUT
+
+PAGES = [CHECKOUT / "README.md", CHECKOUT / "CONTRIBUTING.md", *sorted((CHECKOUT / "docs").rglob("*.md"))]
+# what only the tests, the benchmarks and Orthanc's own image read
+OTHER_VARIABLES = {"ORTHANC_BIN", "ORTHANC_ROOT"}
+
+each_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(CHECKOUT)))
+
+
+def code_spans(page: Path) -> list[str]:
+    return re.findall(r"(?<!`)`([^`\n]+)`(?!`)", page.read_text("utf-8"))
+
+
+def anchors(page: Path) -> set[str]:
+    """Return the anchors that GitHub gives the headings of a page."""
+    headings = re.findall(r"^#+ (.+)$", page.read_text("utf-8"), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def test_the_readme_links_to_every_page() -> None:
+    readme = (CHECKOUT / "README.md").read_text("utf-8")
+    pages = [str(page.relative_to(CHECKOUT)) for page in (CHECKOUT / "docs").glob("*.md")]
+    assert [page for page in pages if f"]({page})" not in readme] == []
+
+
+@each_page
+def test_links_lead_somewhere(page: Path) -> None:
+    broken = []
+    for link in re.findall(r"\]\(([^)\s]+)\)", page.read_text("utf-8")):
+        if re.match(r"https?:", link):
+            continue
+        path, _, anchor = link.partition("#")
+        target = (page.parent / path).resolve() if path else page
+        if not target.exists() or (anchor and anchor not in anchors(target)):
+            broken.append(link)
+    assert broken == []
+
+
+@each_page
+def test_paths_exist(page: Path) -> None:
+    folders = "|".join(("orthancproxy", "schema", "tests", "docs", "benchmarks", "dev", "docker"))
+    paths = [span for span in code_spans(page) if re.fullmatch(rf"(?:{folders})/[\w./-]*", span)]
+    assert [path for path in paths if not (CHECKOUT / path).exists()] == []
+
+
+@each_page
+def test_names_can_be_imported(page: Path) -> None:
+    names = re.findall(r'"?(orthancproxy(?:\.\w+)+)(?=["`])', page.read_text("utf-8"))
+    for name in names:
+        if re.fullmatch(r"orthancproxy\.(view|download|upload|delete|view_audit)", name):
+            continue  # a permission
+        if (CHECKOUT / name.replace(".", "/")).exists() or (CHECKOUT / f"{name.replace('.', '/')}.py").exists():
+            continue  # a module
+        import_string(name)
+
+
+@each_page
+def test_settings_exist(page: Path) -> None:
+    known = {setting.name for setting in (*SETTINGS, *DEPLOYMENT_VARIABLES)} | OTHER_VARIABLES
+    named = set(re.findall(r"\b(?:ORTHANC|DJANGO)_[A-Z_]*[A-Z]\b(?!_*…)", page.read_text("utf-8")))
+    assert {name for name in named if name.removesuffix("_FILE") not in known and "__" not in name} == set()
+
+
+@each_page
+def test_make_targets_exist(page: Path) -> None:
+    targets = set(re.findall(r"^([a-z-]+):", (CHECKOUT / "Makefile").read_text("utf-8"), re.MULTILINE))
+    named = set(re.findall(r"(?:^|`)(?:[A-Z_]+=\S* )*make ([a-z-]+)", page.read_text("utf-8"), re.MULTILINE))
+    assert named <= targets
+
+
+def test_test_classes_named_in_security_md_exist() -> None:
+    tests = "\n".join(path.read_text("utf-8") for path in (CHECKOUT / "tests").rglob("test_*.py"))
+    named = set(re.findall(r"`(Test\w+)`", (CHECKOUT / "docs/security.md").read_text("utf-8")))
+    assert {name for name in named if f"class {name}" not in tests} == set()
