@@ -21,7 +21,7 @@ endif
 NODE_TESTS := tests/identity tests/schema/audits
 WEB_SOURCES := $(shell find orthancproxy/web -name node_modules -prune -o -type f -print)
 
-.PHONY: help run test test-matrix bench soak check sdl web lock clean
+.PHONY: help run test test-matrix bench soak check sdl docs web lock clean
 .DEFAULT_GOAL := help
 
 help: ## List these commands
@@ -50,18 +50,22 @@ soak: .venv/.synced ## Read, upload and delete with 16 clients for ten minutes, 
 	@dev/install-orthanc
 	$(PYTHON) -m benchmarks.soak $(ARGS)
 
-check: .venv/.synced ## Lint, types, import contracts, migrations, the committed schema, the lock files
+check: .venv/.synced ## Lint, types, import contracts, migrations, the committed schema and docs, the lock files
 	.venv/bin/ruff check
 	.venv/bin/ruff format --check
 	.venv/bin/mypy
 	.venv/bin/lint-imports
 	$(PYTHON) manage.py makemigrations --check --dry-run
 	$(PYTHON) manage.py export_schema orthancproxy.schema | diff -u schema/schema.graphql -
+	$(PYTHON) -m dev.generate_docs --check
 	dev/lint-docker
 	dev/lock --check
 
 sdl: .venv/.synced ## Write schema/schema.graphql from the code
 	$(PYTHON) manage.py export_schema orthancproxy.schema > .schema.graphql && mv .schema.graphql schema/schema.graphql
+
+docs: .venv/.synced ## Write the generated sections of docs/, such as the tables of settings
+	$(PYTHON) -m dev.generate_docs
 
 web: $(WEB) ## Build the GraphiQL page, with Node from PyPI where there is none or an old one
 

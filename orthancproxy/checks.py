@@ -1,4 +1,4 @@
-"""System checks: what is wrong in the configuration, and how to put it right."""
+"""Django system checks of the settings, beyond those that Setting declares."""
 
 from collections.abc import Callable, Iterator, Sequence
 from ipaddress import ip_address
@@ -12,44 +12,39 @@ from django.core.checks import CheckMessage, Error, Tags, Warning, register  # n
 from jwt.algorithms import requires_cryptography
 
 from orthancproxy.access.actions import Action
-from orthancproxy.conf import SETTINGS, Kind, conf
+from orthancproxy.conf import SETTINGS, Setting, conf
 from orthancproxy.dicom.validation import long_string
 from orthancproxy.errors import InvalidRequest
 from orthancproxy.logs import LOG_FORMATS
 
-TYPES: dict[Kind, tuple[type, ...]] = {
-    "text": (str,),
-    "secret": (str,),
-    "number": (int, float),
-    "integer": (int,),
-    "flag": (bool,),
-    "list": (list, tuple),
-}
-
 
 @register(Tags.security)
 def check_settings(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list[CheckMessage]:
-    """Return every problem of the gateway's settings."""
+    """Return a message for each problem in the gateway's settings."""
     unreadable = [
         Error(problem, hint="Correct or remove the environment variable.", id="orthancproxy.E001")
         for problem in getattr(settings, "ORTHANC_ENVIRONMENT_PROBLEMS", ())
     ]
-    # the other checks take the types for granted
-    wrong = list(_wrong_types()) or [message for check in CHECKS for message in check()]
-    return [*unreadable, *wrong]
+    # the other checks rely on the types
+    return [*unreadable, *(list(_types()) or [message for check in CHECKS for message in check()])]
 
 
-def _wrong_types() -> Iterator[CheckMessage]:
-    for setting in SETTINGS:
-        value = getattr(settings, setting.name, setting.default)
-        wanted = TYPES[setting.kind]
-        # bool is an int to Python, and no number of seconds
-        if not isinstance(value, wanted) or (isinstance(value, bool) and bool not in wanted):
-            yield Error(
-                f"{setting.name} is of type {type(value).__name__}.",
-                hint=f"It must be of type {' or '.join(kind.__name__ for kind in wanted)}.",
-                id="orthancproxy.E002",
-            )
+def _types() -> Iterator[CheckMessage]:
+    for setting, value in _values():
+        if not setting.has_type(value):
+            message = f"{setting.name} is of type {type(value).__name__}."
+            yield Error(message, hint=f"It must be {setting.expected}.", id="orthancproxy.E002")
+
+
+def _bounds() -> Iterator[CheckMessage]:
+    for setting, value in _values():
+        if not setting.is_within_bounds(value):
+            message = f"{setting.name} is {setting.display(value)}."
+            yield Error(message, hint=f"It must be {setting.expected}.", id="orthancproxy.E005")
+
+
+def _values() -> Iterator[tuple[Setting[Any], object]]:
+    return ((setting, getattr(conf, setting.name)) for setting in SETTINGS)
 
 
 def _base_url() -> Iterator[CheckMessage]:
@@ -59,56 +54,23 @@ def _base_url() -> Iterator[CheckMessage]:
         if url.scheme not in ("http", "https") or not url.hostname or url.port == 0:
             message = "ORTHANC_BASE_URL is not an http or https URL."
         elif url.username is not None or url.password is not None:
-            message = "ORTHANC_BASE_URL holds credentials."
+            message = "ORTHANC_BASE_URL contains credentials."
         elif url.query or url.fragment:
             message = "ORTHANC_BASE_URL has a query or a fragment."
     except ValueError:
         message = "ORTHANC_BASE_URL is not a URL."
     if message:
-        hint = "Give it as http://host:8042, and the credentials in ORTHANC_USERNAME and ORTHANC_PASSWORD."
+        hint = "Use the form http://host:8042, and set credentials in ORTHANC_USERNAME and ORTHANC_PASSWORD."
         yield Error(message, hint=hint, id="orthancproxy.E003")
 
 
 def _ca_bundle() -> Iterator[CheckMessage]:
     if conf.ORTHANC_CA_BUNDLE and not Path(conf.ORTHANC_CA_BUNDLE).is_file():
         yield Error(
-            f"ORTHANC_CA_BUNDLE: there is no file {conf.ORTHANC_CA_BUNDLE}.",
-            hint="Name a PEM file, or leave it empty to trust the public authorities.",
+            f"ORTHANC_CA_BUNDLE names a file that does not exist: {conf.ORTHANC_CA_BUNDLE}.",
+            hint="Set the path of a PEM file, or leave it empty to trust the public certificate authorities.",
             id="orthancproxy.E004",
         )
-
-
-def _timeouts() -> Iterator[CheckMessage]:
-    for name, seconds in (
-        ("ORTHANC_CONNECT_TIMEOUT", conf.ORTHANC_CONNECT_TIMEOUT),
-        ("ORTHANC_READ_TIMEOUT", conf.ORTHANC_READ_TIMEOUT),
-        ("ORTHANC_CLIENT_TIMEOUT", conf.ORTHANC_CLIENT_TIMEOUT),
-        ("ORTHANC_MAX_SECONDS", conf.ORTHANC_MAX_SECONDS),
-    ):
-        # also false of NaN; a day is far above what any proxy in between would wait for
-        if not 0 < seconds <= 86400:
-            yield Error(f"{name} is {seconds}.", hint="Give seconds, such as 30.", id="orthancproxy.E005")
-
-
-def _sizes() -> Iterator[CheckMessage]:
-    for name, value, most, id_ in (
-        ("ORTHANC_POOL_SIZE", conf.ORTHANC_POOL_SIZE, 1000, "orthancproxy.E006"),
-        ("ORTHANC_MAX_DOWNLOADS", conf.ORTHANC_MAX_DOWNLOADS, 1000, "orthancproxy.E050"),
-        ("ORTHANC_MAX_PAGE_SIZE", conf.ORTHANC_MAX_PAGE_SIZE, 1000, "orthancproxy.E007"),
-        ("ORTHANC_THUMBNAIL_SIZE", conf.ORTHANC_THUMBNAIL_SIZE, 2048, "orthancproxy.E008"),
-        ("ORTHANC_MAX_UPLOAD_FILES", conf.ORTHANC_MAX_UPLOAD_FILES, 1_000_000, "orthancproxy.E013"),
-        ("ORTHANC_MAX_UPLOAD_BYTES", conf.ORTHANC_MAX_UPLOAD_BYTES, 1024**4, "orthancproxy.E014"),
-        ("ORTHANC_UPLOAD_THREADS", conf.ORTHANC_UPLOAD_THREADS, 64, "orthancproxy.E015"),
-        ("ORTHANC_MAX_OBJECTS", conf.ORTHANC_MAX_OBJECTS, 10_000_000, "orthancproxy.E040"),
-        ("ORTHANC_MAX_QUERY_TOKENS", conf.ORTHANC_MAX_QUERY_TOKENS, 100_000, "orthancproxy.E041"),
-        # graphql-core reads none that is nested deeper
-        ("ORTHANC_MAX_QUERY_DEPTH", conf.ORTHANC_MAX_QUERY_DEPTH, 200, "orthancproxy.E042"),
-        ("ORTHANC_MAX_QUERY_FIELDS", conf.ORTHANC_MAX_QUERY_FIELDS, 100_000, "orthancproxy.E043"),
-        ("ORTHANC_MAX_QUERY_ALIASES", conf.ORTHANC_MAX_QUERY_ALIASES, 100_000, "orthancproxy.E044"),
-        ("ORTHANC_MAX_QUERY_REPEATS", conf.ORTHANC_MAX_QUERY_REPEATS, 100_000, "orthancproxy.E045"),
-    ):
-        if not 1 <= value <= most:
-            yield Error(f"{name} is {value}.", hint=f"Give a number from 1 to {most}.", id=id_)
 
 
 def _default_study_description() -> Iterator[CheckMessage]:
@@ -117,7 +79,7 @@ def _default_study_description() -> Iterator[CheckMessage]:
     except InvalidRequest as error:
         yield Error(
             f"ORTHANC_DEFAULT_STUDY_DESCRIPTION: {error.message}",
-            hint="Give a text of at most 64 characters (the VR LO), or leave it empty.",
+            hint="Use at most 64 characters that the VR LO allows, or leave it empty.",
             id="orthancproxy.E016",
         )
 
@@ -126,7 +88,7 @@ def _log_format() -> Iterator[CheckMessage]:
     if conf.ORTHANC_LOG_FORMAT not in LOG_FORMATS:
         yield Error(
             f"ORTHANC_LOG_FORMAT is {conf.ORTHANC_LOG_FORMAT!r}.",
-            hint=f"Give {' or '.join(LOG_FORMATS)}.",
+            hint=f"It must be {' or '.join(LOG_FORMATS)}.",
             id="orthancproxy.E009",
         )
 
@@ -135,8 +97,8 @@ def _cors_origins() -> Iterator[CheckMessage]:
     for origin in conf.ORTHANC_CORS_ORIGINS:
         if not _is_origin(origin):
             yield Error(
-                f"ORTHANC_CORS_ORIGINS: {origin!r} is not an origin.",
-                hint="Give scheme and host without a path or wildcard, such as https://viewer.example.org.",
+                f"ORTHANC_CORS_ORIGINS contains {origin!r}, which is not an origin.",
+                hint="Use scheme and host without a path or wildcard, such as https://viewer.example.org.",
                 id="orthancproxy.E010",
             )
 
@@ -163,8 +125,8 @@ def _anonymous_actions() -> Iterator[CheckMessage]:
     for name in conf.ORTHANC_ANONYMOUS_ACTIONS:
         if name not in known:
             yield Error(
-                f"ORTHANC_ANONYMOUS_ACTIONS: {name!r} is not an action.",
-                hint=f"Give some of {', '.join(known)}, or nothing.",
+                f"ORTHANC_ANONYMOUS_ACTIONS contains {name!r}, which is not an action.",
+                hint=f"Choose from {', '.join(known)}, or leave it empty.",
                 id="orthancproxy.E030",
             )
 
@@ -177,8 +139,8 @@ def _credentials() -> Iterator[CheckMessage]:
         if given and missing:
             yield Error(f"{name} is set and {other} is not.", hint="Set both or neither.", id="orthancproxy.E011")
     if ":" in conf.ORTHANC_USERNAME:
-        hint = "HTTP basic authentication has no way to send one: rename the user in Orthanc."
-        yield Error("ORTHANC_USERNAME has a colon.", hint=hint, id="orthancproxy.E012")
+        hint = "HTTP basic authentication cannot send one: rename the user in Orthanc."
+        yield Error("ORTHANC_USERNAME contains a colon.", hint=hint, id="orthancproxy.E012")
 
 
 def _oidc_urls() -> Iterator[CheckMessage]:
@@ -191,14 +153,14 @@ def _oidc_urls() -> Iterator[CheckMessage]:
         url = _web_url(value)
         if url is None:
             yield Error(
-                f"{name} is not an http or https URL without credentials, query and fragment.",
-                hint=f"Give it as {example}.",
+                f"{name} must be an http or https URL without credentials, query or fragment.",
+                hint=f"Use a URL such as {example}.",
                 id="orthancproxy.E017",
             )
         elif url.scheme == "http" and not _is_loopback(url.hostname or ""):
             yield Warning(
-                f"{name} has no https: who is in between can sign tokens of his own.",
-                hint="Give the provider's https URL, and its authority in ORTHANC_OIDC_CA_BUNDLE if need be.",
+                f"{name} does not use https: an attacker on the network can forge tokens.",
+                hint="Use the provider's https URL, with ORTHANC_OIDC_CA_BUNDLE for a private certificate authority.",
                 id="orthancproxy.W003",
             )
 
@@ -222,30 +184,30 @@ def _is_loopback(host: str) -> bool:
 def _oidc() -> Iterator[CheckMessage]:
     if conf.ORTHANC_OIDC_ISSUER and not conf.ORTHANC_OIDC_AUDIENCE:
         yield Error(
-            "ORTHANC_OIDC_ISSUER is set and ORTHANC_OIDC_AUDIENCE is not: tokens for other services would do.",
-            hint="Give what the provider puts into the claim aud of tokens for the gateway.",
+            "ORTHANC_OIDC_ISSUER is set and ORTHANC_OIDC_AUDIENCE is not: tokens for other services would be accepted.",
+            hint="Set it to the claim aud of the tokens that the provider issues for the gateway.",
             id="orthancproxy.E018",
         )
     wrong = [name for name in conf.ORTHANC_OIDC_ALGORITHMS if name not in requires_cryptography]
     if wrong or not conf.ORTHANC_OIDC_ALGORITHMS:
         yield Error(
-            f"ORTHANC_OIDC_ALGORITHMS: {wrong[0]!r} is not an asymmetric algorithm that is known."
+            f"ORTHANC_OIDC_ALGORITHMS contains {wrong[0]!r}, which is not a supported asymmetric algorithm."
             if wrong
             else "ORTHANC_OIDC_ALGORITHMS is empty.",
-            hint="Give those that the provider signs with, such as RS256.",
+            hint="List the algorithms that the provider signs with, such as RS256.",
             id="orthancproxy.E019",
         )
     if conf.ORTHANC_OIDC_CA_BUNDLE and not Path(conf.ORTHANC_OIDC_CA_BUNDLE).is_file():
         yield Error(
-            f"ORTHANC_OIDC_CA_BUNDLE: there is no file {conf.ORTHANC_OIDC_CA_BUNDLE}.",
-            hint="Name a PEM file, or leave it empty to trust the system's authorities.",
+            f"ORTHANC_OIDC_CA_BUNDLE names a file that does not exist: {conf.ORTHANC_OIDC_CA_BUNDLE}.",
+            hint="Set the path of a PEM file, or leave it empty to trust the system's certificate authorities.",
             id="orthancproxy.E020",
         )
     for pair in conf.ORTHANC_OIDC_ROLE_GROUPS:
         if not _is_pair(pair):
             yield Error(
-                f"ORTHANC_OIDC_ROLE_GROUPS: {pair!r} is not a role and a group.",
-                hint="Give pairs, separated by commas: radiologist=Readers.",
+                f"ORTHANC_OIDC_ROLE_GROUPS contains {pair!r}, which is not a role and a group.",
+                hint="Use pairs such as radiologist=Readers.",
                 id="orthancproxy.E021",
             )
 
@@ -259,23 +221,22 @@ def _exposure() -> Iterator[CheckMessage]:
         return
     if "*" in settings.ALLOWED_HOSTS:
         yield Warning(
-            "ALLOWED_HOSTS holds '*': who sets the Host header decides where the gateway's links lead.",
-            hint="Name the hosts, separated by commas, in DJANGO_ALLOWED_HOSTS.",
+            "ALLOWED_HOSTS contains '*': with a forged Host header, the gateway's URLs lead to another host.",
+            hint="List the host names in DJANGO_ALLOWED_HOSTS, separated by commas.",
             id="orthancproxy.W001",
         )
     if len(settings.SECRET_KEY) < 50 or len(set(settings.SECRET_KEY)) < 5:
         yield Warning(
-            "SECRET_KEY is short: sessions signed with it can be forged.",
-            hint="Leave DJANGO_SECRET_KEY empty to have one made, or give 50 random characters.",
+            "SECRET_KEY is weak: sessions signed with it can be forged.",
+            hint="Leave DJANGO_SECRET_KEY empty to have one generated, or use at least 50 random characters.",
             id="orthancproxy.W002",
         )
 
 
 CHECKS: tuple[Callable[[], Iterator[CheckMessage]], ...] = (
+    _bounds,
     _base_url,
     _ca_bundle,
-    _timeouts,
-    _sizes,
     _default_study_description,
     _log_format,
     _cors_origins,

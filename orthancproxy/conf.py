@@ -1,31 +1,49 @@
-"""The settings: every one with its default and what it does, in one table.
+"""The settings: each with its default, its bounds and its description.
 
     from orthancproxy.conf import conf
 
     conf.ORTHANC_BASE_URL
 
-A value is Django's setting of that name where the project defines it, else the default: the app can be
-mounted in a project that knows none of them.
+A value is the Django setting of that name if the project defines it, else the default, so that a project that
+defines none can mount the app.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any, Generic, Literal, Self, TypeVar, cast, overload
+from dataclasses import dataclass, field
+from math import inf
+from typing import Any, Generic, Self, TypeVar, cast, overload
 
 from django.conf import settings
 
-Kind = Literal["text", "secret", "number", "integer", "flag", "list"]
 T = TypeVar("T")
 
+_DAY_SECONDS = 86_400  # far above what a proxy in between waits for
+_TYPES: dict[type, tuple[str, tuple[type, ...]]] = {
+    str: ("text", (str,)),
+    float: ("a number", (int, float)),
+    int: ("a whole number", (int,)),
+    bool: ("true or false", (bool,)),
+    tuple: ("a list", (list, tuple)),
+}
 
-@dataclass(frozen=True, slots=True)
+
+@dataclass(frozen=True)
 class Setting(Generic[T]):
-    """One setting; read as an attribute of `conf`, it is the setting's value."""
+    """A setting: it takes its name from the attribute that it is assigned to, and its type from its default.
 
-    name: str
-    default: T
-    kind: Kind
+    Read as an attribute of `conf`, it is the value in force.
+    """
+
+    default: T = field(repr=False)
     description: str
+    above: float = -inf
+    minimum: float = -inf
+    maximum: float = inf
+    secret: bool = False
+    name: str = field(default="", init=False)
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        object.__setattr__(self, "name", name)
 
     @overload
     def __get__(self, instance: None, owner: type | None = None) -> Self: ...
@@ -34,286 +52,232 @@ class Setting(Generic[T]):
     def __get__(self, instance: object, owner: type | None = None) -> T: ...
 
     def __get__(self, instance: object | None, owner: type | None = None) -> Self | T:
-        """Return the value that is in force, or the Setting itself when asked of the class."""
+        """Return the value in force, or the Setting itself when read from the class."""
         if instance is None:
             return self
         return cast("T", getattr(settings, self.name, self.default))
 
+    @property
+    def expected(self) -> str:
+        """What a valid value is, such as "a whole number from 1 to 1000"."""
+        noun, _ = _TYPES[type(self.default)]
+        if self.above > -inf:
+            return f"{noun} above {self.above:,} and at most {self.maximum:,}"
+        if self.maximum < inf:
+            return f"{noun} from {self.minimum:,} to {self.maximum:,}"
+        return f"{noun} of at least {self.minimum:,}" if self.minimum > -inf else noun
+
+    def has_type(self, value: object) -> bool:
+        """Whether a value is of the type; a whole number is also a number, and a list does for a tuple."""
+        _, types = _TYPES[type(self.default)]
+        # bool is a subclass of int
+        return isinstance(value, types) and isinstance(value, bool) is (bool in types)
+
+    def is_within_bounds(self, value: object) -> bool:
+        """Whether a number is within the bounds; NaN never is. Other values have no bounds."""
+        return not isinstance(value, int | float) or (self.above < value and self.minimum <= value <= self.maximum)
+
+    def display(self, value: object) -> str:
+        """Return a value as a message may show it: a secret is masked."""
+        return "********" if self.secret else repr(value)
+
 
 class Configuration:
-    """The settings of the gateway, typed."""
+    """The settings of the gateway."""
 
-    ORTHANC_BASE_URL = Setting(
-        "ORTHANC_BASE_URL",
-        "http://localhost:8042",
-        "text",
-        "Where Orthanc's REST API is. No client ever sees it.",
-    )
-    ORTHANC_USERNAME = Setting("ORTHANC_USERNAME", "", "text", "Orthanc's user (HTTP basic authentication).")
-    ORTHANC_PASSWORD = Setting("ORTHANC_PASSWORD", "", "secret", "That user's password.")
+    ORTHANC_BASE_URL = Setting("http://localhost:8042", "URL of Orthanc's REST API. Clients never see it.")
+    ORTHANC_USERNAME = Setting("", "User name for Orthanc (HTTP basic authentication).")
+    ORTHANC_PASSWORD = Setting("", "Password of that user.", secret=True)
     ORTHANC_CA_BUNDLE = Setting(
-        "ORTHANC_CA_BUNDLE",
-        "",
-        "text",
-        "A PEM file with the authorities to trust for Orthanc's certificate; empty for the public ones.",
+        "", "PEM file with the certificate authorities to trust for Orthanc; empty for the public ones."
     )
     ORTHANC_CONNECT_TIMEOUT = Setting(
-        "ORTHANC_CONNECT_TIMEOUT", 10.0, "number", "Seconds to wait for a connection to Orthanc."
+        10.0, "Seconds to wait for a connection to Orthanc.", above=0, maximum=_DAY_SECONDS
     )
     ORTHANC_READ_TIMEOUT = Setting(
-        "ORTHANC_READ_TIMEOUT", 30.0, "number", "Seconds to wait for the next bytes of Orthanc's answer."
+        30.0, "Seconds to wait for the next bytes of Orthanc's response.", above=0, maximum=_DAY_SECONDS
     )
     ORTHANC_CLIENT_TIMEOUT = Setting(
-        "ORTHANC_CLIENT_TIMEOUT",
         60.0,
-        "number",
-        "Seconds within which a client must have sent a request's head, and as often 500 bytes a second of its body, "
-        "or taken as many of the answer. Slower ones are cut off.",
+        "Time limit in seconds for request headers, and the window over which body and response must average 500 B/s. "
+        "Slower clients are disconnected.",
+        above=0,
+        maximum=_DAY_SECONDS,
     )
     ORTHANC_MAX_DOWNLOADS = Setting(
-        "ORTHANC_MAX_DOWNLOADS",
         20,
-        "integer",
-        "Files and archives that each worker process sends at once; each keeps one of Orthanc's threads "
-        "(HttpThreadsCount, 50) busy. Others wait, and end those whose clients read too slowly.",
+        "Maximum number of concurrent downloads (files and ZIPs) per worker process; each occupies one of Orthanc's "
+        "HTTP threads (`HttpThreadsCount`, 50). Further downloads wait, and disconnect clients that read too slowly.",
+        minimum=1,
+        maximum=1000,
     )
     ORTHANC_POOL_SIZE = Setting(
-        "ORTHANC_POOL_SIZE", 32, "integer", "Connections to Orthanc that each worker process keeps open."
+        32, "Number of connections to Orthanc that each worker process keeps open.", minimum=1, maximum=1000
     )
-    ORTHANC_DEBUG_LOG = Setting(
-        "ORTHANC_DEBUG_LOG",
-        False,
-        "flag",
-        "Log every call to Orthanc with its duration, and without patient data.",
-    )
+    ORTHANC_DEBUG_LOG = Setting(False, "Log every call to Orthanc with its duration, without patient data.")
     ORTHANC_COMPILED_EXECUTION = Setting(
-        "ORTHANC_COMPILED_EXECUTION",
-        True,
-        "flag",
-        "Compile GraphQL selections into Python expressions. The answers are the same without, and slower.",
+        True, "Compile GraphQL selections to Python expressions. Without it, the same responses take longer."
     )
-    ORTHANC_MAX_PAGE_SIZE = Setting(
-        "ORTHANC_MAX_PAGE_SIZE",
-        1000,
-        "integer",
-        "The most items that one page of a list may have (1 to 1000).",
-    )
+    ORTHANC_MAX_PAGE_SIZE = Setting(1000, "Maximum number of items on a page of a list.", minimum=1, maximum=1000)
     ORTHANC_MAX_OBJECTS = Setting(
-        "ORTHANC_MAX_OBJECTS",
         100_000,
-        "integer",
-        "The most patients, studies, series and instances, counted together, that one request may ask for.",
+        "Maximum number of patients, studies, series and instances, in total, that a request may ask for.",
+        minimum=1,
+        maximum=10_000_000,
     )
     ORTHANC_MAX_SECONDS = Setting(
-        "ORTHANC_MAX_SECONDS",
         60.0,
-        "number",
-        "Seconds after which a request that reads is not continued. Uploads, deletions and downloads may take longer.",
+        "Time limit in seconds for a request that reads. Uploads, deletions and downloads may take longer.",
+        above=0,
+        maximum=_DAY_SECONDS,
     )
     ORTHANC_MAX_QUERY_TOKENS = Setting(
-        "ORTHANC_MAX_QUERY_TOKENS",
         4000,
-        "integer",
-        "The most tokens (names, values, brackets, comments) that a GraphQL query may have; and 25 characters each.",
+        "Maximum number of tokens (names, values, brackets, comments) in a GraphQL query, and a 25th of its maximum "
+        "number of characters.",
+        minimum=1,
+        maximum=100_000,
     )
     ORTHANC_MAX_QUERY_DEPTH = Setting(
-        "ORTHANC_MAX_QUERY_DEPTH",
         20,
-        "integer",
-        "How deep its fields may be nested, or lists and objects in an argument; introspection takes 15.",
+        "Maximum depth of nested fields, and of nested lists and objects in an argument; introspection needs 15.",
+        minimum=1,
+        maximum=200,  # graphql-core parses no deeper query
     )
     ORTHANC_MAX_QUERY_FIELDS = Setting(
-        "ORTHANC_MAX_QUERY_FIELDS",
         500,
-        "integer",
-        "The most fields that it may select, its fragments spread out; each time one is spread counts as a field, too.",
+        "Maximum number of selected fields after expanding fragments; each spread counts as one.",
+        minimum=1,
+        maximum=100_000,
     )
     ORTHANC_MAX_QUERY_ALIASES = Setting(
-        "ORTHANC_MAX_QUERY_ALIASES",
-        50,
-        "integer",
-        "The most aliases that it may have, its fragments spread out.",
+        50, "Maximum number of aliases after expanding fragments.", minimum=1, maximum=100_000
     )
     ORTHANC_MAX_QUERY_REPEATS = Setting(
-        "ORTHANC_MAX_QUERY_REPEATS",
         50,
-        "integer",
-        "The most directives, fragments and operations that it may have, of each, and times that it may select one "
-        "field in one place of the answer.",
+        "Maximum number of directives, of fragments, of operations, and of selections of one field in one place of "
+        "the response.",
+        minimum=1,
+        maximum=100_000,
     )
     ORTHANC_INTROSPECTION = Setting(
-        "ORTHANC_INTROSPECTION",
         False,
-        "flag",
-        "Let clients read the GraphQL schema, as GraphiQL does to complete what is typed, and suggest names for "
-        "those that they got wrong. On also where Django's DEBUG is, and with `make run`.",
+        "Allow clients to read the GraphQL schema, which GraphiQL needs for completion, and suggest names for "
+        "misspelled ones. Also on with Django's `DEBUG` and in `make run`.",
     )
     ORTHANC_MAX_UPLOAD_FILES = Setting(
-        "ORTHANC_MAX_UPLOAD_FILES",
         10_000,
-        "integer",
-        "The most files that one request may upload, those within ZIP archives included.",
+        "Maximum number of files in an upload, including those inside ZIP files.",
+        minimum=1,
+        maximum=1_000_000,
     )
     ORTHANC_MAX_UPLOAD_BYTES = Setting(
-        "ORTHANC_MAX_UPLOAD_BYTES",
         16 * 1024**3,
-        "integer",
-        "The most bytes that one request may upload, those within ZIP archives included.",
+        "Maximum size of an upload in bytes, including the decompressed files inside ZIP files.",
+        minimum=1,
+        maximum=1024**4,
     )
     ORTHANC_UPLOAD_THREADS = Setting(
-        "ORTHANC_UPLOAD_THREADS",
         4,
-        "integer",
-        "Uploaded files that each worker process rewrites and sends to Orthanc at once.",
+        "Number of uploaded files that each worker process rewrites and sends to Orthanc concurrently.",
+        minimum=1,
+        maximum=64,
     )
     ORTHANC_DEFAULT_STUDY_DESCRIPTION = Setting(
-        "ORTHANC_DEFAULT_STUDY_DESCRIPTION",
-        "Uploaded images",
-        "text",
-        "StudyDescription of an upload that gives none, and whose files have none or several.",
+        "Uploaded images", "StudyDescription of an upload without one whose files have none or differ in it."
     )
-    ORTHANC_THUMBNAIL_SIZE = Setting(
-        "ORTHANC_THUMBNAIL_SIZE", 256, "integer", "The longer side of a thumbnail, in pixels."
-    )
+    ORTHANC_THUMBNAIL_SIZE = Setting(256, "Longer side of a thumbnail in pixels.", minimum=1, maximum=2048)
     ORTHANC_TRUST_FORWARDED = Setting(
-        "ORTHANC_TRUST_FORWARDED",
         False,
-        "flag",
-        "Believe `X-Forwarded-Host`, `-Proto`, `-Port` and `-Prefix` when absolute URLs are made, and `-For` as "
-        "the client's address. Only behind a proxy that sets or removes all five.",
+        "Trust `X-Forwarded-Host`, `-Proto`, `-Port` and `-Prefix` for absolute URLs, and `-For` for the client's "
+        "address. Enable it only behind a proxy that sets or removes all five.",
     )
     ORTHANC_CORS_ORIGINS: Setting[Sequence[str]] = Setting(
-        "ORTHANC_CORS_ORIGINS",
         (),
-        "list",
-        "Origins whose pages may call the gateway from a browser, with credentials, separated by commas: "
+        "Origins whose pages may call the gateway from a browser, with credentials, such as "
         "`https://viewer.example.org`.",
     )
     ORTHANC_OIDC_ISSUER = Setting(
-        "ORTHANC_OIDC_ISSUER",
         "",
-        "text",
-        "The OpenID Connect provider whose access tokens are accepted, written exactly as their claim `iss` has "
-        "it: `https://login.example.org/realms/hospital`; empty for none.",
+        "OpenID Connect provider whose access tokens are accepted, exactly as in their claim `iss`, such as "
+        "`https://login.example.org/realms/hospital`; empty for none.",
     )
     ORTHANC_OIDC_AUDIENCE = Setting(
-        "ORTHANC_OIDC_AUDIENCE",
         "",
-        "text",
-        "What their claim `aud` must hold: the gateway's name at the provider (in Keycloak, an audience mapper "
-        "of the client adds it).",
+        "Value that the claim `aud` must contain: the gateway's name at the provider. In Keycloak, an audience mapper "
+        "of the client adds it.",
     )
     ORTHANC_OIDC_ALGORITHMS: Setting[Sequence[str]] = Setting(
-        "ORTHANC_OIDC_ALGORITHMS",
-        ("RS256", "PS256", "ES256", "EdDSA"),
-        "list",
-        "Algorithms that they may be signed with, separated by commas; none with a shared secret.",
+        ("RS256", "PS256", "ES256", "EdDSA"), "Accepted signature algorithms; all must be asymmetric."
     )
     ORTHANC_OIDC_JWKS_URL = Setting(
-        "ORTHANC_OIDC_JWKS_URL",
         "",
-        "text",
-        "Where the provider's keys are; empty to ask its `/.well-known/openid-configuration`. They are kept for "
-        "5 minutes.",
+        "URL of the provider's keys, which are cached for 5 minutes; empty to look it up in the provider's "
+        "`/.well-known/openid-configuration`.",
     )
     ORTHANC_OIDC_CA_BUNDLE = Setting(
-        "ORTHANC_OIDC_CA_BUNDLE",
-        "",
-        "text",
-        "A PEM file with the authorities to trust for the provider's certificate; empty for the system's.",
+        "", "PEM file with the certificate authorities to trust for the provider; empty for the system's."
     )
     ORTHANC_OIDC_USERNAME_CLAIM = Setting(
-        "ORTHANC_OIDC_USERNAME_CLAIM",
         "preferred_username",
-        "text",
-        "The claim with the user name. Only the default gives way to `sub` in tokens without it; any other must "
-        "be there.",
+        "Claim with the user name. Tokens without it are rejected; only with the default, their `sub` is used.",
     )
     ORTHANC_OIDC_ROLES_CLAIM = Setting(
-        "ORTHANC_OIDC_ROLES_CLAIM",
         "realm_access.roles",
-        "text",
-        "The claim with the roles, a text or a list of them; dots lead into objects "
-        "(`resource_access.gateway.roles`) where no claim has the whole name.",
+        "Claim with the roles, as text or as a list. Dots lead into objects (`resource_access.gateway.roles`) unless "
+        "a claim has the whole name.",
     )
     ORTHANC_OIDC_ROLE_GROUPS: Setting[Sequence[str]] = Setting(
-        "ORTHANC_OIDC_ROLE_GROUPS",
         (),
-        "list",
-        "Which role means which of Django's groups, as `role=Group` separated by commas; other roles mean "
-        "nothing. Empty: each role is the name of a group.",
+        "Django group of each role, as `role=Group`; other roles are ignored. Empty: every role is the name of a "
+        "group.",
     )
     ORTHANC_ANONYMOUS_ACTIONS: Setting[Sequence[str]] = Setting(
-        "ORTHANC_ANONYMOUS_ACTIONS",
-        (),
-        "list",
-        "What callers may do who are not logged in, of `view`, `download`, `upload`, `delete` and `view_audit`, "
-        "separated by commas.",
+        (), "Actions that anonymous callers may perform, such as `view,download`."
     )
-    ORTHANC_LOG_FORMAT = Setting(
-        "ORTHANC_LOG_FORMAT", "json", "text", "`json` for one JSON object a line, `console` for people."
+    ORTHANC_LOG_FORMAT = Setting("json", "`json` for one JSON object per line, `console` for human readers.")
+
+
+class DeploymentVariables:
+    """Environment variables that only the stand-alone deployment (`orthancproxy.project`) reads."""
+
+    DJANGO_SECRET_KEY = Setting(
+        "",
+        "Django's signing key. If empty, one is generated and kept in the data folder (`secret-key`, mode 0600).",
+        secret=True,
     )
+    DJANGO_DEBUG = Setting(False, "Show Django's debug pages, with stack traces, instead of JSON errors.")
+    DJANGO_ALLOWED_HOSTS: Setting[Sequence[str]] = Setting(
+        ("localhost", "127.0.0.1", "[::1]"), "Host names under which the gateway may be called."
+    )
+    DJANGO_CSRF_TRUSTED_ORIGINS: Setting[Sequence[str]] = Setting(
+        (), "Origins that may submit forms with a session, such as `https://viewer.example.org`."
+    )
+    DJANGO_SECURE_COOKIES = Setting(
+        True, "Send session cookies over HTTPS only; Chromium makes an exception for its own machine."
+    )
+    DJANGO_SESSION_HOURS = Setting(
+        12.0, "Hours after which users must log in with their password again.", above=0, maximum=87_600
+    )
+    DJANGO_SECURE_HSTS_SECONDS = Setting(
+        0,
+        "Seconds for which browsers that connected over HTTPS must use it for this host name, on any port (HSTS); "
+        "0 to turn HSTS off.",
+        minimum=0,
+    )
+    TZ = Setting("UTC", "Time zone of StudyDate and StudyTime of uploaded files without them, such as `Asia/Seoul`.")
+    DJANGO_DATA_DIR = Setting(".data", "Folder for the SQLite database and the secret key; created if missing.")
+    DATABASE_URL = Setting(
+        "",
+        "Database, such as `postgres://user:password@host/name`; empty for `gateway.sqlite3` in the data folder.",
+        secret=True,
+    )
+
+
+def _declared(owner: type) -> tuple[Setting[Any], ...]:
+    return tuple(value for value in vars(owner).values() if isinstance(value, Setting))
 
 
 conf = Configuration()
-SETTINGS: tuple[Setting[Any], ...] = tuple(
-    value for value in vars(Configuration).values() if isinstance(value, Setting)
-)
-
-DEPLOYMENT_VARIABLES: tuple[Setting[Any], ...] = (
-    Setting(
-        "DJANGO_SECRET_KEY",
-        "",
-        "secret",
-        "Django's signing key; empty makes one and keeps it in the data folder (`secret-key`, mode 0600).",
-    ),
-    Setting("DJANGO_DEBUG", False, "flag", "Django's debug pages, with stack traces, instead of JSON errors."),
-    Setting(
-        "DJANGO_ALLOWED_HOSTS",
-        ("localhost", "127.0.0.1", "[::1]"),
-        "list",
-        "Host names that the gateway answers to, separated by commas.",
-    ),
-    Setting(
-        "DJANGO_CSRF_TRUSTED_ORIGINS",
-        (),
-        "list",
-        "Origins that may send forms with a session, separated by commas (`https://…`).",
-    ),
-    Setting(
-        "DJANGO_SECURE_COOKIES",
-        True,
-        "flag",
-        "Send session cookies over HTTPS only; Chromium makes an exception of its own machine.",
-    ),
-    Setting(
-        "DJANGO_SESSION_HOURS", 12.0, "number", "Hours after which who has logged in with a password must do so again."
-    ),
-    Setting(
-        "DJANGO_SECURE_HSTS_SECONDS",
-        0,
-        "integer",
-        "How long browsers that came over HTTPS are to use nothing else for this host name, on any port (HSTS); "
-        "0 does not tell them.",
-    ),
-    Setting(
-        "TZ",
-        "UTC",
-        "text",
-        "The time zone of StudyDate and StudyTime where uploaded files have none, such as `Asia/Seoul`.",
-    ),
-    Setting(
-        "DJANGO_DATA_DIR",
-        ".data",
-        "text",
-        "The folder for the SQLite file and the key, made when it is missing.",
-    ),
-    Setting(
-        "DATABASE_URL",
-        "",
-        "secret",
-        "Django's database, such as `postgres://user:password@host/name`; empty for `gateway.sqlite3` in the "
-        "data folder.",
-    ),
-)
-"""Environment variables that only the stand-alone deployment (`orthancproxy.project`) reads."""
+SETTINGS = _declared(Configuration)
+DEPLOYMENT_VARIABLES = _declared(DeploymentVariables)

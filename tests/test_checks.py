@@ -1,4 +1,4 @@
-"""A bad configuration is named, with a remedy."""
+"""Each invalid setting is reported with a hint."""
 
 from pathlib import Path
 from typing import Any
@@ -8,11 +8,11 @@ from django.core.checks import CheckMessage
 from pytest_django import Settings
 
 from orthancproxy.checks import check_settings
-from orthancproxy.conf import SETTINGS
+from orthancproxy.conf import SETTINGS, Setting
 
 
 @pytest.fixture(autouse=True)
-def _a_good_configuration(settings: Settings) -> None:
+def _valid_configuration(settings: Settings) -> None:
     for setting in SETTINGS:
         setattr(settings, setting.name, setting.default)
     settings.ORTHANC_ENVIRONMENT_PROBLEMS = []
@@ -21,12 +21,12 @@ def _a_good_configuration(settings: Settings) -> None:
     settings.SECRET_KEY = "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
 
-def found() -> list[CheckMessage]:
+def messages() -> list[CheckMessage]:
     return check_settings(app_configs=None)
 
 
-def test_the_defaults_are_fine() -> None:
-    assert found() == []
+def test_default_settings_pass() -> None:
+    assert messages() == []
 
 
 @pytest.mark.parametrize(
@@ -45,20 +45,21 @@ def test_the_defaults_are_fine() -> None:
         ("ORTHANC_READ_TIMEOUT", -1.0, "E005"),
         ("ORTHANC_READ_TIMEOUT", float("nan"), "E005"),
         ("ORTHANC_READ_TIMEOUT", float("inf"), "E005"),
-        ("ORTHANC_POOL_SIZE", 0, "E006"),
-        ("ORTHANC_MAX_PAGE_SIZE", 0, "E007"),
-        ("ORTHANC_MAX_PAGE_SIZE", 1001, "E007"),
-        ("ORTHANC_THUMBNAIL_SIZE", 0, "E008"),
-        ("ORTHANC_MAX_UPLOAD_FILES", 0, "E013"),
-        ("ORTHANC_MAX_UPLOAD_BYTES", 0, "E014"),
-        ("ORTHANC_UPLOAD_THREADS", 0, "E015"),
-        ("ORTHANC_UPLOAD_THREADS", 65, "E015"),
-        ("ORTHANC_MAX_OBJECTS", 0, "E040"),
-        ("ORTHANC_MAX_QUERY_TOKENS", 0, "E041"),
-        ("ORTHANC_MAX_QUERY_DEPTH", 201, "E042"),
-        ("ORTHANC_MAX_QUERY_FIELDS", 0, "E043"),
-        ("ORTHANC_MAX_QUERY_ALIASES", -1, "E044"),
-        ("ORTHANC_MAX_QUERY_REPEATS", 0, "E045"),
+        ("ORTHANC_POOL_SIZE", 0, "E005"),
+        ("ORTHANC_POOL_SIZE", 1001, "E005"),
+        ("ORTHANC_MAX_PAGE_SIZE", 0, "E005"),
+        ("ORTHANC_MAX_PAGE_SIZE", 1001, "E005"),
+        ("ORTHANC_THUMBNAIL_SIZE", 0, "E005"),
+        ("ORTHANC_MAX_UPLOAD_FILES", 0, "E005"),
+        ("ORTHANC_MAX_UPLOAD_BYTES", 0, "E005"),
+        ("ORTHANC_UPLOAD_THREADS", 0, "E005"),
+        ("ORTHANC_UPLOAD_THREADS", 65, "E005"),
+        ("ORTHANC_MAX_OBJECTS", 0, "E005"),
+        ("ORTHANC_MAX_QUERY_TOKENS", 0, "E005"),
+        ("ORTHANC_MAX_QUERY_DEPTH", 201, "E005"),
+        ("ORTHANC_MAX_QUERY_FIELDS", 0, "E005"),
+        ("ORTHANC_MAX_QUERY_ALIASES", -1, "E005"),
+        ("ORTHANC_MAX_QUERY_REPEATS", 0, "E005"),
         ("ORTHANC_INTROSPECTION", "yes", "E002"),
         ("ORTHANC_DEFAULT_STUDY_DESCRIPTION", "x" * 65, "E016"),
         ("ORTHANC_DEFAULT_STUDY_DESCRIPTION", "a\\b", "E016"),
@@ -96,11 +97,11 @@ def test_the_defaults_are_fine() -> None:
         ("SECRET_KEY", "short", "W002"),
     ],
 )
-def test_a_bad_value_is_named_with_a_remedy_and_without_secrets(
+def test_an_invalid_value_is_reported_with_a_hint_and_without_secrets(
     settings: Settings, name: str, value: Any, id_: str
 ) -> None:
     setattr(settings, name, value)
-    [message] = found()
+    [message] = messages()
     assert message.id == f"orthancproxy.{id_}"
     assert name in message.msg
     assert message.hint
@@ -127,16 +128,34 @@ def test_a_bad_value_is_named_with_a_remedy_and_without_secrets(
         ),
     ],
 )
-def test_a_good_value_is_fine(settings: Settings, name: str, value: Any) -> None:
+def test_a_valid_value_passes(settings: Settings, name: str, value: Any) -> None:
     setattr(settings, name, value)
-    assert found() == []
+    assert messages() == []
 
 
-def test_a_ca_bundle_that_is_there_is_fine(settings: Settings, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("setting", "value", "valid"),
+    [
+        (Setting(1.0, "", above=0, maximum=10), 0.001, True),
+        (Setting(1.0, "", above=0, maximum=10), 0, False),
+        (Setting(1.0, "", above=0, maximum=10), 10, True),
+        (Setting(1, "", minimum=1, maximum=10), 1, True),
+        (Setting(1, "", minimum=1, maximum=10), 11, False),
+        (Setting(0, "", minimum=0), 10**400, True),
+        (Setting(1.0, ""), float("nan"), False),
+        (Setting("", ""), "text", True),
+        (Setting((), ""), [], True),
+    ],
+)
+def test_bounds_of_a_setting(setting: Setting[Any], value: object, valid: bool) -> None:
+    assert setting.is_within_bounds(value) is valid
+
+
+def test_an_existing_ca_bundle_passes(settings: Settings, tmp_path: Path) -> None:
     bundle = tmp_path / "ca.pem"
     bundle.touch()
     settings.ORTHANC_CA_BUNDLE = settings.ORTHANC_OIDC_CA_BUNDLE = str(bundle)
-    assert found() == []
+    assert messages() == []
 
 
 @pytest.mark.parametrize(
@@ -156,35 +175,35 @@ def test_a_ca_bundle_that_is_there_is_fine(settings: Settings, tmp_path: Path) -
         ("https://login.example.org/#hospital", ["orthancproxy.E017"]),
     ],
 )
-def test_an_issuer_is_an_http_url_and_with_https_unless_it_is_on_this_machine(
+def test_the_oidc_issuer_must_be_an_http_url_and_use_https_unless_it_is_local(
     settings: Settings, issuer: str, ids: list[str]
 ) -> None:
     settings.ORTHANC_OIDC_ISSUER = issuer
     settings.ORTHANC_OIDC_AUDIENCE = "gateway"
-    messages = found()
-    assert [message.id for message in messages] == ids
-    assert all(message.hint and "hunter2" not in message.msg for message in messages)
+    reported = messages()
+    assert [message.id for message in reported] == ids
+    assert all(message.hint and "hunter2" not in message.msg for message in reported)
 
 
-def test_a_user_with_a_password_is_fine_and_a_colon_in_the_name_is_not(settings: Settings) -> None:
+def test_orthancs_user_needs_a_password_and_a_name_without_a_colon(settings: Settings) -> None:
     settings.ORTHANC_PASSWORD = "hunter2"
     settings.ORTHANC_USERNAME = "orthanc"
-    assert found() == []
+    assert messages() == []
     settings.ORTHANC_USERNAME = "ort:hanc"
-    assert [message.id for message in found()] == ["orthancproxy.E012"]
+    assert [message.id for message in messages()] == ["orthancproxy.E012"]
 
 
-def test_what_could_not_be_read_from_the_environment_is_reported(settings: Settings) -> None:
+def test_problems_in_the_environment_are_reported(settings: Settings) -> None:
     settings.ORTHANC_ENVIRONMENT_PROBLEMS = ["ORTHANC_READ_TIMEOUT must be a number, not 'abc'."]
-    [message] = found()
+    [message] = messages()
     assert (message.id, message.msg) == (
         "orthancproxy.E001",
         "ORTHANC_READ_TIMEOUT must be a number, not 'abc'.",
     )
 
 
-def test_while_debugging_a_loose_deployment_is_fine(settings: Settings) -> None:
+def test_debug_mode_allows_any_host_and_a_short_secret_key(settings: Settings) -> None:
     settings.DEBUG = True
     settings.ALLOWED_HOSTS = ["*"]
     settings.SECRET_KEY = "short"
-    assert found() == []
+    assert messages() == []

@@ -1,4 +1,4 @@
-"""Reads settings from the environment. A value that can't be read is a problem to report, not a traceback."""
+"""Reads settings from the environment. An invalid value is a problem to report, not a traceback."""
 
 import os
 import secrets
@@ -6,12 +6,13 @@ import tempfile
 import warnings
 import zoneinfo
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import environ
 
-from orthancproxy.conf import Kind, Setting
+from orthancproxy.conf import Setting
 
 T = TypeVar("T")
 
@@ -19,27 +20,26 @@ TRUE = frozenset({"true", "yes", "on", "1", "y", "t"})
 FALSE = frozenset({"false", "no", "off", "0", "n", "f", ""})
 SQLITE = "django.db.backends.sqlite3"
 POSTGRESQL = "django.db.backends.postgresql"
-# Several workers write: they wait for each other, and readers wait for none. Each thread has a connection, which by
-# default remembers 128 statements (of an insert there is one for each number of rows) and 2 MB of pages; a record takes
-# 0.8 ms with either.
+# Several workers write: they wait for each other, readers never wait. Each thread has a connection, which by default
+# caches 128 statements (an insert has one for each number of rows) and 2 MB of pages; writing an audit event takes
+# 0.8 ms with these values as well.
 SQLITE_OPTIONS = {
     "timeout": 20,
     "transaction_mode": "IMMEDIATE",
     "cached_statements": 16,
     "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA cache_size=-128;",
 }
-# kept as long as its thread (`kept_threads`): whenever the last connection is closed, SQLite writes its log into the
-# database, which takes several times as long as a record of the audit
+# kept as long as its thread: whenever the last connection closes, SQLite writes its log into the database, which takes
+# several times as long as writing an audit event
 SQLITE_SETTINGS = {"OPTIONS": SQLITE_OPTIONS, "CONN_MAX_AGE": None}
-# for each worker process; a transfer or an upload may hold one for its time, and PostgreSQL takes 100 in all
+# per worker process; a download or an upload may hold a connection while it runs, and PostgreSQL accepts 100 in total
 POOL = {"min_size": 1, "max_size": 32}
-WANTED: dict[Kind, str] = {"number": "a number", "integer": "a whole number", "flag": "true or false"}
 
 
 class Environment:
-    """The variables of a deployment, and every problem met in reading them.
+    """The environment variables of a deployment, and the problems found while reading them.
 
-    A variable `X` may also be given as `X_FILE`, a file that holds it (a container's secret).
+    A variable `X` can also be given as `X_FILE`, the path of a file with its value (a container's secret).
     """
 
     def __init__(self, variables: Mapping[str, str] = os.environ) -> None:
@@ -48,48 +48,48 @@ class Environment:
         self.problems: list[str] = []
 
     def read(self, setting: Setting[T]) -> T:
-        """Return a setting's value, or its default when it is unset or can't be read.
+        """Return a setting's value, or its default if it is unset or invalid.
 
-        Not django-environ's own casts: they take `$secret` for the name of another variable, `10s` for 10 and
-        `yse` for false.
+        django-environ's casts would read `$secret` as the name of another variable, `10s` as 10 and `yse` as false.
         """
         text = self._text(setting.name)
         if text is None:
             return setting.default
-        try:
-            return parse(text, setting.kind)  # type: ignore[no-any-return]
-        except ValueError:
-            self.problems.append(f"{setting.name} must be {WANTED[setting.kind]}, not {text!r}.")
-            return setting.default
+        with suppress(ValueError):
+            value = parse(text, type(setting.default))
+            if setting.is_within_bounds(value):
+                return value
+        self.problems.append(f"{setting.name} must be {setting.expected}, not {setting.display(text)}.")
+        return setting.default
 
     def database(self, url: str, folder: Path) -> dict[str, Any]:
-        """Return Django's settings for the database at the URL, or for a file in the folder without one."""
+        """Return Django's settings for the database at the URL, or for a SQLite file in the folder if it is empty."""
         fallback = {"ENGINE": SQLITE, "NAME": str(folder / "gateway.sqlite3"), **SQLITE_SETTINGS}
         if not url:
             return fallback
         try:
             with warnings.catch_warnings():
-                # they repeat the URL with its password
+                # the warnings contain the URL with its password
                 warnings.simplefilter("ignore")
                 database: dict[str, Any] = environ.Env.db_url_config(url)
-        except Exception:  # noqa: BLE001  the parser raises whatever the URL's parts make it raise
+        except Exception:  # noqa: BLE001  the parser lets exceptions of any type through
             database = {}
-        # of a scheme that it does not know, the parser makes an engine of the same name
+        # for an unknown scheme, the parser returns the scheme as the engine
         if "." not in database.get("ENGINE", ""):
-            self.problems.append("DATABASE_URL is not the URL of a database that Django knows.")
+            self.problems.append("DATABASE_URL is not the URL of a database that Django supports.")
             return fallback
         if database["ENGINE"] == SQLITE and database["NAME"] != ":memory:":
             self.folder(Path(database["NAME"]).parent)
             database = {**SQLITE_SETTINGS, **database}
             database["OPTIONS"] = {**SQLITE_OPTIONS, **database["OPTIONS"]}
-        # who sets how long connections are kept wants no pool, which Django does not have with that
+        # Django supports no pool together with CONN_MAX_AGE, which a URL may set
         if database["ENGINE"] == POSTGRESQL and not database.get("CONN_MAX_AGE"):
             database = {"CONN_HEALTH_CHECKS": True, **database}
             database["OPTIONS"] = {"pool": POOL, **database.get("OPTIONS", {})}
         return database
 
     def time_zone(self, name: str) -> str:
-        """Return the name of a time zone, or UTC where there is none of that name."""
+        """Return the name if it is that of a time zone, else UTC."""
         try:
             zoneinfo.ZoneInfo(name)
         except (KeyError, OSError, ValueError):
@@ -98,22 +98,22 @@ class Environment:
         return name
 
     def secret_key(self, given: str, folder: Path) -> str:
-        """Return the key that was given, or the one kept in the folder, which is made when it is missing."""
+        """Return the given key, or the one in the folder, which is generated if it is missing."""
         if given:
             return given
         path = folder / "secret-key"
         try:
             return _kept(path) or _keep(path, secrets.token_urlsafe(50))
         except OSError as error:
-            self.problems.append(f"DJANGO_SECRET_KEY is not set and none can be kept in {path} ({error.strerror}).")
+            self.problems.append(f"DJANGO_SECRET_KEY is not set, and {path} cannot be written ({error.strerror}).")
             return secrets.token_urlsafe(50)
 
     def folder(self, path: Path) -> Path:
-        """Return the folder, made when it is missing."""
+        """Return the folder, after creating it if it is missing."""
         try:
             path.mkdir(mode=0o700, parents=True, exist_ok=True)
         except OSError as error:
-            self.problems.append(f"The folder {path} can't be made ({error.strerror}).")
+            self.problems.append(f"The folder {path} cannot be created ({error.strerror}).")
         return path
 
     def _text(self, name: str) -> str | None:
@@ -122,28 +122,27 @@ class Environment:
         except KeyError:
             return None
         except (OSError, UnicodeDecodeError):
-            self.problems.append(f"{name}_FILE names a file that can't be read.")
+            self.problems.append(f"{name}_FILE names a file that cannot be read.")
             return None
-        # a secret's file usually ends in a line break that is not part of it
+        # such a file usually ends with a line break that is not part of the value
         return text.rstrip("\r\n") if f"{name}_FILE" in self._variables else text
 
 
-def parse(text: str, kind: Kind) -> Any:
-    """Return the value that a variable's text stands for. Raises ValueError."""
-    match kind:
-        case "number":
-            return float(text)
-        case "integer":
-            return int(text)
-        case "flag":
-            word = text.strip().lower()
-            if word not in TRUE | FALSE:
-                raise ValueError(text)
-            return word in TRUE
-        case "list":
-            return [item for part in text.split(",") if (item := part.strip())]
-        case _:
-            return text
+def parse(text: str, type_: type[T]) -> T:
+    """Return the value that a variable's text stands for, a list for a tuple. Raises ValueError."""
+    value: object = text
+    if type_ is bool:
+        word = text.strip().lower()
+        if word not in TRUE | FALSE:
+            raise ValueError(text)
+        value = word in TRUE
+    elif type_ is tuple:
+        value = [item for part in text.split(",") if (item := part.strip())]
+    elif type_ is float:
+        value = float(text)
+    elif type_ is int:
+        value = int(text)
+    return cast("T", value)
 
 
 def _kept(path: Path) -> str:
@@ -151,7 +150,7 @@ def _kept(path: Path) -> str:
 
 
 def _keep(path: Path, key: str) -> str:
-    # linked into place when complete: of several workers that start at once, one wins and all read its key
+    # linked into place once complete: of several workers that start together, one wins and all read its key
     with tempfile.NamedTemporaryFile("w", dir=path.parent, prefix=".secret-key-") as file:
         file.write(key)
         file.flush()

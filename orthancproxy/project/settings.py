@@ -1,8 +1,8 @@
-"""Django settings of the stand-alone deployment, all of them from the environment."""
+"""Django settings of the stand-alone deployment, read from the environment."""
 
 from pathlib import Path
 
-from orthancproxy import conf
+from orthancproxy.conf import SETTINGS, DeploymentVariables
 from orthancproxy.logs import logging_config
 from orthancproxy.project.environment import Environment
 from orthancproxy.project.static import cache_for_good
@@ -10,19 +10,19 @@ from orthancproxy.project.static import cache_for_good
 BASE_DIR = Path(__file__).resolve().parents[2]
 
 environment = Environment()
-_gateway = {setting.name: environment.read(setting) for setting in conf.SETTINGS}
-_deployment = {variable.name: environment.read(variable) for variable in conf.DEPLOYMENT_VARIABLES}
+read = environment.read
+_gateway = {setting.name: read(setting) for setting in SETTINGS}
 globals().update(_gateway)
 
-DATA_DIR = environment.folder(BASE_DIR / _deployment["DJANGO_DATA_DIR"])
-SECRET_KEY = environment.secret_key(_deployment["DJANGO_SECRET_KEY"], DATA_DIR)
-DEBUG = _deployment["DJANGO_DEBUG"]
-ALLOWED_HOSTS = list(_deployment["DJANGO_ALLOWED_HOSTS"])
-CSRF_TRUSTED_ORIGINS = list(_deployment["DJANGO_CSRF_TRUSTED_ORIGINS"])
+DATA_DIR = environment.folder(BASE_DIR / read(DeploymentVariables.DJANGO_DATA_DIR))
+SECRET_KEY = environment.secret_key(read(DeploymentVariables.DJANGO_SECRET_KEY), DATA_DIR)
+DEBUG = read(DeploymentVariables.DJANGO_DEBUG)
+ALLOWED_HOSTS = [*read(DeploymentVariables.DJANGO_ALLOWED_HOSTS)]
+CSRF_TRUSTED_ORIGINS = [*read(DeploymentVariables.DJANGO_CSRF_TRUSTED_ORIGINS)]
 CSRF_FAILURE_VIEW = "orthancproxy.http.error_responses.csrf_failure"
 
 INSTALLED_APPS = [
-    # before staticfiles, so that `runserver` leaves the files to its middleware as well
+    # before staticfiles, so that `runserver` leaves static files to the middleware
     "servestatic",
     "corsheaders",
     "django.contrib.admin",
@@ -40,7 +40,7 @@ INSTALLED_APPS = [
     "orthancproxy",
 ]
 
-# each of them runs on the event loop, so that no request waits for a thread before its view
+# all run on the event loop, so that no request waits for a thread before its view
 MIDDLEWARE = [
     "orthancproxy.http.request_log.observability_middleware",
     "orthancproxy.project.edge.middleware.Refusals",
@@ -73,10 +73,10 @@ TEMPLATES = [
     }
 ]
 
-DATABASES = {"default": environment.database(_deployment["DATABASE_URL"], DATA_DIR)}
+DATABASES = {"default": environment.database(read(DeploymentVariables.DATABASE_URL), DATA_DIR)}
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 USE_TZ = True
-TIME_ZONE = environment.time_zone(_deployment["TZ"])
+TIME_ZONE = environment.time_zone(read(DeploymentVariables.TZ))
 
 AUTHENTICATION_BACKENDS = ["axes.backends.AxesStandaloneBackend", "django.contrib.auth.backends.ModelBackend"]
 AUTH_PASSWORD_VALIDATORS = [
@@ -86,35 +86,35 @@ AUTH_PASSWORD_VALIDATORS = [
 LOGIN_URL = "login"
 LOGIN_REDIRECT_URL = "graphql"
 LOGOUT_REDIRECT_URL = "login"
-SESSION_COOKIE_AGE = round(_deployment["DJANGO_SESSION_HOURS"] * 3600)
-SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = _deployment["DJANGO_SECURE_COOKIES"]
-# what does not fit into a cookie would be saved to the session, which blocks
+SESSION_COOKIE_AGE = round(read(DeploymentVariables.DJANGO_SESSION_HOURS) * 3600)
+SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = read(DeploymentVariables.DJANGO_SECURE_COOKIES)
+# the default falls back to the session, which blocks
 MESSAGE_STORAGE = "django.contrib.messages.storage.cookie.CookieStorage"
-# by user and address, so that nobody can lock others out
+# by user and address, so that no attacker can lock other users out
 AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]
 AXES_FAILURE_LIMIT = 10
 AXES_COOLOFF_TIME = 0.25  # hours
 AXES_RESET_ON_SUCCESS = True
 AXES_LOCKOUT_CALLABLE = "orthancproxy.project.login.locked_out"
-AXES_DISABLE_ACCESS_LOG = True  # the audit has it
+AXES_DISABLE_ACCESS_LOG = True  # logins are in the audit
 AXES_VERBOSE = False
 
 STATIC_URL = "/static/"
 STATIC_ROOT = BASE_DIR / "static"
 STORAGES = {"staticfiles": {"BACKEND": "orthancproxy.project.static.StaticStorage"}}
-# what collectstatic made (a container image) goes first; without it, the apps' own folders serve
+# the output of collectstatic (in the image) if there is one, else the static folders of the apps
 SERVESTATIC_USE_STATIC_ROOT = STATIC_ROOT.is_dir()
 SERVESTATIC_USE_FINDERS = not SERVESTATIC_USE_STATIC_ROOT
 SERVESTATIC_ALLOW_ALL_ORIGINS = False
 SERVESTATIC_ADD_HEADERS_FUNCTION = cache_for_good
 
-# a proxy that is trusted here must set or remove each of these headers: a client could send them too
+# a trusted proxy must set or remove each of these headers, since clients can send them too
 USE_X_FORWARDED_HOST = _gateway["ORTHANC_TRUST_FORWARDED"]
 USE_X_FORWARDED_PORT = _gateway["ORTHANC_TRUST_FORWARDED"]
 SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if _gateway["ORTHANC_TRUST_FORWARDED"] else None
 SECURE_CONTENT_TYPE_NOSNIFF = True
 SECURE_REFERRER_POLICY = "same-origin"
-SECURE_HSTS_SECONDS = _deployment["DJANGO_SECURE_HSTS_SECONDS"]
+SECURE_HSTS_SECONDS = read(DeploymentVariables.DJANGO_SECURE_HSTS_SECONDS)
 X_FRAME_OPTIONS = "DENY"
 
 CORS_ALLOWED_ORIGINS = list(_gateway["ORTHANC_CORS_ORIGINS"])
@@ -154,12 +154,12 @@ LOGGING = logging_config(_gateway["ORTHANC_LOG_FORMAT"])
 
 ORTHANC_ENVIRONMENT_PROBLEMS = environment.problems
 SILENCED_SYSTEM_CHECKS = [
-    # the gateway's own checks say the same of ORTHANC_CORS_ORIGINS, by the name that the operator knows
+    # the gateway's checks report the same for ORTHANC_CORS_ORIGINS, the name that the administrator knows
     "corsheaders.E013",
     "corsheaders.E014",
-    # these middlewares are there, as subclasses that run on the event loop
+    # these middlewares are installed, as subclasses that run on the event loop
     "security.W001",
     "security.W002",
-    # the authenticator looks for forged requests, and the pages with forms do; a token can't be forged
+    # the authenticator and the pages with forms check for cross-site request forgery, which tokens are immune to
     "security.W003",
 ]

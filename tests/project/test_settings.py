@@ -1,4 +1,4 @@
-"""The settings: documented, read from the environment, and safe where the environment is wrong."""
+"""Settings are documented and read from the environment; invalid values are reported and leave the defaults."""
 
 import os
 import re
@@ -21,20 +21,6 @@ ALL = (*SETTINGS, *DEPLOYMENT_VARIABLES)
 BY_NAME = {setting.name: setting for setting in ALL}
 
 
-def documented_default(setting: Setting[Any]) -> str:
-    """A default as the README's table has it: as it would be written in the environment."""
-    default = setting.default
-    if isinstance(default, bool):
-        text = str(default).lower()
-    elif isinstance(default, float):
-        text = f"{default:g}"
-    elif isinstance(default, tuple):
-        text = ",".join(default)
-    else:
-        text = str(default)
-    return f"`{text}`" if text else "empty"
-
-
 def run(code: str, tmp_path: Path, **variables: str) -> subprocess.CompletedProcess[str]:
     own = {name: value for name, value in os.environ.items() if name.removesuffix("_FILE") not in BY_NAME}
     return subprocess.run(
@@ -48,21 +34,50 @@ def run(code: str, tmp_path: Path, **variables: str) -> subprocess.CompletedProc
     )
 
 
-@pytest.mark.parametrize("setting", ALL, ids=lambda setting: setting.name)
-def test_the_readme_has_each_setting_with_its_default_and_what_it_does(setting: Setting[Any]) -> None:
-    readme = (CHECKOUT / "README.md").read_text("utf-8")
-    row = f"| `{setting.name}` | {documented_default(setting)} | {setting.description} |"
-    assert row in readme.splitlines()
+class TestDocumentation:
+    def test_has_each_setting_and_no_other(self) -> None:
+        names = re.findall(r"^\| `(\w+)` \|", (CHECKOUT / "docs/settings.md").read_text("utf-8"), re.MULTILINE)
+        assert names == [setting.name for setting in ALL]
+
+    def test_is_generated_from_the_code(self, tmp_path: Path) -> None:
+        assert generate_docs("--check").stdout == ""
+        stale = tmp_path / "settings.md"
+        original = (CHECKOUT / "docs/settings.md").read_text("utf-8")
+        stale.write_text(original.replace("`http://localhost:8042`", "`http://elsewhere`"))
+        checked = generate_docs("--check", str(stale))
+        assert checked.returncode == 1
+        assert "+| `ORTHANC_BASE_URL`" in checked.stdout
+        assert generate_docs(str(stale)).returncode == 0
+        assert stale.read_text("utf-8") == original
 
 
-def test_the_readme_has_no_setting_that_does_not_exist() -> None:
-    readme = (CHECKOUT / "README.md").read_text("utf-8")
-    rows = re.findall(r"^\| `((?:ORTHANC|DJANGO|DATABASE)_[A-Z_]+)` \|", readme, re.MULTILINE)
-    assert set(rows) <= set(BY_NAME)
+def generate_docs(*arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "dev.generate_docs", *arguments]
+    return subprocess.run(command, cwd=CHECKOUT, capture_output=True, text=True, timeout=60, check=False)
+
+
+class TestSecrets:
+    def test_are_not_in_a_repr(self) -> None:
+        assert "hunter2" not in repr(Setting("hunter2", "", secret=True))
+
+    def test_are_not_in_a_message_about_an_invalid_value(self) -> None:
+        class Declared:
+            PIN = Setting(0, "", minimum=1000, secret=True)
+
+        environment = Environment({"PIN": "777"})
+        environment.read(Declared.PIN)
+        assert environment.problems == ["PIN must be a whole number of at least 1,000, not ********."]
+
+    def test_are_the_passwords_and_keys(self) -> None:
+        assert {setting.name for setting in ALL if setting.secret} == {
+            "ORTHANC_PASSWORD",
+            "DJANGO_SECRET_KEY",
+            "DATABASE_URL",
+        }
 
 
 @pytest.mark.parametrize("setting", SETTINGS, ids=lambda setting: setting.name)
-def test_a_project_that_knows_none_of_the_settings_has_the_defaults(setting: Setting[Any]) -> None:
+def test_a_project_that_defines_no_settings_gets_the_defaults(setting: Setting[Any]) -> None:
     with override_settings():
         from django.conf import settings
 
@@ -70,7 +85,7 @@ def test_a_project_that_knows_none_of_the_settings_has_the_defaults(setting: Set
         assert getattr(conf, setting.name) == setting.default
 
 
-def test_a_project_sets_what_it_wants() -> None:
+def test_a_project_overrides_a_setting() -> None:
     with override_settings(ORTHANC_BASE_URL="https://archive.example.org"):
         assert conf.ORTHANC_BASE_URL == "https://archive.example.org"
 
@@ -91,22 +106,22 @@ def test_a_project_sets_what_it_wants() -> None:
         ("ORTHANC_PASSWORD", "$HOME=a,b#c ", "$HOME=a,b#c "),
     ],
 )
-def test_a_variable_of_the_environment_is_the_setting(name: str, text: str, value: object) -> None:
+def test_a_setting_is_parsed_from_its_environment_variable(name: str, text: str, value: object) -> None:
     environment = Environment({name: text})
     assert environment.read(BY_NAME[name]) == value
     assert environment.problems == []
 
 
-def test_a_secret_can_come_from_a_file(tmp_path: Path) -> None:
+def test_a_secret_can_be_read_from_a_file(tmp_path: Path) -> None:
     (tmp_path / "password").write_text("s3cret\n")
     environment = Environment({"ORTHANC_PASSWORD_FILE": str(tmp_path / "password")})
     assert environment.read(BY_NAME["ORTHANC_PASSWORD"]) == "s3cret"
 
 
-def test_a_secret_whose_file_is_missing_is_a_problem(tmp_path: Path) -> None:
+def test_a_missing_secret_file_is_a_problem(tmp_path: Path) -> None:
     environment = Environment({"ORTHANC_PASSWORD_FILE": str(tmp_path / "none")})
     assert environment.read(BY_NAME["ORTHANC_PASSWORD"]) == ""
-    assert environment.problems == ["ORTHANC_PASSWORD_FILE names a file that can't be read."]
+    assert environment.problems == ["ORTHANC_PASSWORD_FILE names a file that cannot be read."]
 
 
 @pytest.mark.parametrize(
@@ -116,11 +131,16 @@ def test_a_secret_whose_file_is_missing_is_a_problem(tmp_path: Path) -> None:
         ("ORTHANC_READ_TIMEOUT", "10s"),
         ("ORTHANC_POOL_SIZE", "1.5"),
         ("ORTHANC_POOL_SIZE", ""),
+        ("ORTHANC_POOL_SIZE", "0"),
+        ("ORTHANC_READ_TIMEOUT", "nan"),
+        ("DJANGO_SESSION_HOURS", "nan"),
+        ("DJANGO_SESSION_HOURS", "inf"),
+        ("DJANGO_SECURE_HSTS_SECONDS", "-1"),
         ("ORTHANC_DEBUG_LOG", "yse"),
         ("DJANGO_DEBUG", "maybe"),
     ],
 )
-def test_a_value_that_is_none_is_a_problem_and_leaves_the_default(name: str, text: str) -> None:
+def test_an_invalid_value_is_a_problem_and_leaves_the_default(name: str, text: str) -> None:
     environment = Environment({name: text})
     assert environment.read(BY_NAME[name]) == BY_NAME[name].default
     [problem] = environment.problems
@@ -128,13 +148,13 @@ def test_a_value_that_is_none_is_a_problem_and_leaves_the_default(name: str, tex
     assert repr(text) in problem
 
 
-def test_without_a_database_url_the_database_is_a_file_in_the_data_folder(tmp_path: Path) -> None:
+def test_the_default_database_is_a_sqlite_file_in_the_data_folder(tmp_path: Path) -> None:
     database = Environment({}).database("", tmp_path)
     assert database["ENGINE"] == "django.db.backends.sqlite3"
     assert database["NAME"] == str(tmp_path / "gateway.sqlite3")
 
 
-def test_workers_that_write_to_sqlite_wait_for_each_other(tmp_path: Path) -> None:
+def test_sqlite_connections_wait_for_each_other_and_write_ahead(tmp_path: Path) -> None:
     for url in ("", f"sqlite:///{tmp_path}/own.sqlite3"):
         database = Environment({}).database(url, tmp_path)
         options = database["OPTIONS"]
@@ -143,7 +163,7 @@ def test_workers_that_write_to_sqlite_wait_for_each_other(tmp_path: Path) -> Non
         assert "journal_mode=WAL" in options["init_command"]
 
 
-def test_a_time_zone_is_one_that_exists() -> None:
+def test_an_unknown_time_zone_is_a_problem_and_leaves_utc() -> None:
     environment = Environment({})
     assert environment.time_zone("Asia/Seoul") == "Asia/Seoul"
     assert environment.problems == []
@@ -152,33 +172,33 @@ def test_a_time_zone_is_one_that_exists() -> None:
         assert "TZ" in environment.problems.pop()
 
 
-def test_a_database_url_names_the_database(tmp_path: Path) -> None:
+def test_a_database_url_is_parsed(tmp_path: Path) -> None:
     database = Environment({}).database("postgres://me:p%40ss@db:5433/gateway", tmp_path)
     assert database["ENGINE"] == "django.db.backends.postgresql"
     assert (database["USER"], database["PASSWORD"]) == ("me", "p@ss")
     assert (database["HOST"], database["PORT"], database["NAME"]) == ("db", 5433, "gateway")
 
 
-def test_connections_to_postgresql_are_shared_and_tried_before_they_are_used_again(tmp_path: Path) -> None:
+def test_postgresql_connections_are_pooled_and_health_checked(tmp_path: Path) -> None:
     database = Environment({}).database("postgres://me@db/gateway?sslmode=require", tmp_path)
     assert database["OPTIONS"]["pool"]["max_size"] >= 16
     assert database["OPTIONS"]["sslmode"] == "require"
     assert database["CONN_HEALTH_CHECKS"]
 
 
-def test_who_says_how_long_connections_to_postgresql_are_kept_gets_no_pool(tmp_path: Path) -> None:
+def test_postgresql_connections_with_conn_max_age_are_not_pooled(tmp_path: Path) -> None:
     database = Environment({}).database("postgres://me@db/gateway?conn_max_age=60", tmp_path)
     assert database["CONN_MAX_AGE"] == 60
     assert "pool" not in database.get("OPTIONS", {})
 
 
-def test_the_folder_of_a_sqlite_file_is_made(tmp_path: Path) -> None:
+def test_the_folder_of_the_sqlite_file_is_created(tmp_path: Path) -> None:
     Environment({}).database(f"sqlite:///{tmp_path}/new/one.sqlite3", tmp_path)
     assert (tmp_path / "new").is_dir()
 
 
 @pytest.mark.parametrize("url", ["foo://me:hunter2@db/x", "postgres://me:hunter2@db:port/x", "hunter2"])
-def test_a_database_url_that_is_none_is_a_problem_that_does_not_repeat_it(url: str, tmp_path: Path) -> None:
+def test_an_invalid_database_url_is_a_problem_that_does_not_show_the_url(url: str, tmp_path: Path) -> None:
     environment = Environment({})
     assert environment.database(url, tmp_path)["ENGINE"] == "django.db.backends.sqlite3"
     [problem] = environment.problems
@@ -186,7 +206,7 @@ def test_a_database_url_that_is_none_is_a_problem_that_does_not_repeat_it(url: s
     assert "hunter2" not in problem
 
 
-def test_the_secret_key_is_made_once_and_only_its_owner_may_read_it(tmp_path: Path) -> None:
+def test_the_secret_key_is_generated_once_and_readable_only_by_its_owner(tmp_path: Path) -> None:
     key = Environment({}).secret_key("", tmp_path)
     assert len(key) >= 50
     assert Environment({}).secret_key("", tmp_path) == key
@@ -194,18 +214,18 @@ def test_the_secret_key_is_made_once_and_only_its_owner_may_read_it(tmp_path: Pa
     assert [path.name for path in tmp_path.iterdir()] == ["secret-key"]
 
 
-def test_workers_that_start_at_once_have_one_secret_key(tmp_path: Path) -> None:
+def test_workers_that_start_together_share_one_secret_key(tmp_path: Path) -> None:
     with ThreadPoolExecutor(16) as workers:
         keys = set(workers.map(lambda _: Environment({}).secret_key("", tmp_path), range(64)))
     assert len(keys) == 1
 
 
-def test_a_secret_key_that_is_given_is_used_and_not_kept(tmp_path: Path) -> None:
+def test_a_given_secret_key_is_not_written_to_the_data_folder(tmp_path: Path) -> None:
     assert Environment({}).secret_key("given", tmp_path) == "given"
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_data_folder_that_can_not_be_made_is_a_problem(tmp_path: Path) -> None:
+def test_a_data_folder_that_cannot_be_created_is_a_problem(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     environment = Environment({})
     folder = environment.folder(tmp_path / "file" / "data")
@@ -221,16 +241,16 @@ print(settings.USE_X_FORWARDED_HOST, settings.USE_X_FORWARDED_PORT, settings.SEC
 """
 
 
-def test_djangos_settings_for_a_proxy_are_off_by_default(tmp_path: Path) -> None:
+def test_forwarded_headers_are_not_trusted_by_default(tmp_path: Path) -> None:
     assert run(SHOW, tmp_path).stdout == "False False None\n"
 
 
-def test_one_setting_turns_on_djangos_settings_for_a_proxy(tmp_path: Path) -> None:
+def test_trust_forwarded_turns_on_djangos_proxy_settings(tmp_path: Path) -> None:
     shown = run(SHOW, tmp_path, ORTHANC_TRUST_FORWARDED="true").stdout
     assert shown == "True True ('HTTP_X_FORWARDED_PROTO', 'https')\n"
 
 
-def test_files_named_by_their_content_may_be_kept_for_good_and_others_not() -> None:
+def test_only_static_files_with_a_content_hash_are_cached_forever() -> None:
     for url, kept in (
         ("/static/orthancproxy/graphiql/assets/editor.worker-DEFT_Yb2.js", True),
         ("/static/orthancproxy/graphiql/main.js", False),
@@ -241,14 +261,14 @@ def test_files_named_by_their_content_may_be_kept_for_good_and_others_not() -> N
         assert ("immutable" in headers.get("Cache-Control", "")) is kept
 
 
-def test_every_middleware_runs_on_the_event_loop() -> None:
+def test_every_middleware_is_async() -> None:
     from django.conf import settings
     from django.utils.module_loading import import_string
 
     assert [path for path in settings.MIDDLEWARE if not import_string(path).async_capable] == []
 
 
-def test_the_server_refuses_to_start_on_a_bad_configuration_with_a_line_for_each_problem(
+def test_the_server_does_not_start_with_invalid_settings_and_prints_each_problem(
     tmp_path: Path,
 ) -> None:
     refused = run(
@@ -276,8 +296,8 @@ runpy.run_path("manage.py", run_name="__main__")
 """
 
 
-def test_the_command_line_names_the_problems_too(tmp_path: Path) -> None:
+def test_manage_py_check_prints_the_problems(tmp_path: Path) -> None:
     refused = run(CHECK, tmp_path, ORTHANC_READ_TIMEOUT="abc")
     assert refused.returncode != 0
-    assert "ORTHANC_READ_TIMEOUT must be a number, not 'abc'." in refused.stderr
+    assert "ORTHANC_READ_TIMEOUT must be a number above 0 and at most 86,400, not 'abc'." in refused.stderr
     assert "Traceback" not in refused.stderr
