@@ -9,6 +9,7 @@ from django.utils.module_loading import import_string
 from orthancproxy.conf import DEPLOYMENT_VARIABLES, SETTINGS
 from orthancproxy.sandbox.gateway import CHECKOUT
 
+MAX_README_BYTES = 9 * 1024
 PAGES = [CHECKOUT / "README.md", CHECKOUT / "CONTRIBUTING.md", *sorted((CHECKOUT / "docs").rglob("*.md"))]
 # what only the tests, the benchmarks and Orthanc's own image read
 OTHER_VARIABLES = {"ORTHANC_BIN", "ORTHANC_ROOT"}
@@ -24,6 +25,10 @@ def anchors(page: Path) -> set[str]:
     """Return the anchors that GitHub gives the headings of a page."""
     headings = re.findall(r"^#+ (.+)$", page.read_text("utf-8"), re.MULTILINE)
     return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def test_the_readme_is_short() -> None:
+    assert (CHECKOUT / "README.md").stat().st_size <= MAX_README_BYTES
 
 
 def test_the_readme_links_to_every_page() -> None:
