@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 import strawberry
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest
 
 from orthancproxy.access.authentication import authenticate, author
 from orthancproxy.resolvers.context import RequestContext
@@ -16,7 +16,6 @@ class GraphQLContext:
     """One GraphQL request, as Django has it."""
 
     request: HttpRequest
-    response: HttpResponse
 
     @cached_property
     def gateway(self) -> RequestContext:

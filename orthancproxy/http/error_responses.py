@@ -4,7 +4,7 @@ A project uses them in its root URL configuration: `handler404 = "orthancproxy.h
 """
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from django.core.exceptions import (
     DisallowedHost,
@@ -15,11 +15,36 @@ from django.core.exceptions import (
 from django.http import HttpRequest, HttpResponse, JsonResponse
 
 from orthancproxy.database import as_gateway_error
-from orthancproxy.errors import GatewayUnavailable
+from orthancproxy.errors import (
+    ArchiveError,
+    ArchiveTimeout,
+    ArchiveUnavailable,
+    GatewayError,
+    GatewayUnavailable,
+    InvalidRequest,
+    LimitExceeded,
+    NotAuthenticated,
+    NotFound,
+    NotRenderable,
+    PermissionDenied,
+)
 
 CHALLENGE = 'Bearer realm="orthanc"'  # RFC 6750 section 3: what to send to be let in
 RETRY_AFTER = 5
 """Seconds that a caller should wait when something is not there: Orthanc starts in one to four."""
+STATUSES: Mapping[type[GatewayError], int] = {
+    NotAuthenticated: 401,
+    PermissionDenied: 403,
+    NotFound: 404,
+    InvalidRequest: 400,
+    NotRenderable: 415,
+    LimitExceeded: 413,
+    GatewayUnavailable: 503,
+    ArchiveError: 502,
+    ArchiveUnavailable: 503,
+    ArchiveTimeout: 504,
+}
+"""HTTP statuses of the gateway's errors. One that is not here has the status of its nearest base class."""
 
 
 def error_response(status: int, code: str, detail: str, **more: str) -> JsonResponse:

@@ -14,6 +14,7 @@ from orthancproxy import errors
 from orthancproxy.database import as_gateway_error
 from orthancproxy.http.error_responses import (
     RETRY_AFTER,
+    STATUSES,
     bad_request,
     error_response,
     not_found,
@@ -31,20 +32,6 @@ class Answer(NamedTuple):
     status: int
     code: str
 
-
-STATUSES: Mapping[type[errors.GatewayError], int] = {
-    errors.NotAuthenticated: 401,
-    errors.PermissionDenied: 403,
-    errors.NotFound: 404,
-    errors.InvalidRequest: 400,
-    errors.NotRenderable: 415,
-    errors.LimitExceeded: 413,
-    errors.GatewayUnavailable: 503,
-    errors.ArchiveError: 502,
-    errors.ArchiveUnavailable: 503,
-    errors.ArchiveTimeout: 504,
-}
-"""The statuses of the gateway's errors; one that is not here has that of the class above it."""
 
 FRAMEWORK_ANSWERS: Mapping[type[exceptions.APIException], Answer] = {
     exceptions.ValidationError: Answer(400, "BAD_USER_INPUT"),

@@ -13,8 +13,9 @@ from rest_framework import exceptions
 
 from orthancproxy import errors
 from orthancproxy.errors import ArchiveTimeout, ArchiveUnavailable
+from orthancproxy.http.error_responses import STATUSES
 from orthancproxy.resolvers import hierarchy
-from orthancproxy.rest.errors import FRAMEWORK_ANSWERS, STATUSES
+from orthancproxy.rest.errors import FRAMEWORK_ANSWERS
 from orthancproxy.sandbox.orthanc import LocalOrthanc, free_port
 from tests.conftest import UseOrthanc
 from tests.log_capture import logged

@@ -189,6 +189,6 @@ def _more(kind: type[Resource]) -> Resource:
 
 def context() -> GraphQLContext:
     """What resolvers get for a request of somebody who may do everything."""
-    made = GraphQLContext(RequestFactory().get("/graphql/"), None)  # type: ignore[arg-type]
+    made = GraphQLContext(RequestFactory().get("/graphql/"))
     made.__dict__["gateway"] = RequestContext(Caller(actions=frozenset(Action)), Author())
     return made

@@ -1,4 +1,4 @@
-"""An operation is carried out whole in one thread, and none of it on the event loop (ADR 0013)."""
+"""A GraphQL request is handled whole in one thread, and none of it on the event loop (ADR 0013)."""
 
 import threading
 from typing import Any
@@ -8,9 +8,12 @@ from django.test import Client
 
 from orthancproxy.schema import context, limits, view
 from orthancproxy.schema.execution import CompiledExecutor
+from orthancproxy.schema.view import GraphQLView
 
 
-def test_all_of_an_operation_is_done_in_one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_graphql_request_is_authenticated_executed_audited_and_encoded_in_one_thread(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     threads: dict[str, set[str]] = {}
 
     def watch(place: Any, name: str) -> None:
@@ -23,12 +26,20 @@ def test_all_of_an_operation_is_done_in_one_thread(monkeypatch: pytest.MonkeyPat
         monkeypatch.setattr(place, name, watched)
 
     watch(context, "authenticate")
-    watch(limits, "_checked")
     watch(limits, "_remembered")
     watch(CompiledExecutor, "execute_field")
-    watch(view, "conclude")
+    watch(view, "write_audit")
+    watch(GraphQLView, "parse_http_body")
+    watch(GraphQLView, "encode_json")
     query = '{ viewer { username } study(studyInstanceUID: "1.2") { description } }'
     Client().post("/graphql/", {"query": query}, content_type="application/json")
-    assert threads.keys() >= {"authenticate", "_remembered", "execute_field", "conclude"}
+    assert threads.keys() == {
+        "parse_http_body",
+        "authenticate",
+        "_remembered",
+        "execute_field",
+        "write_audit",
+        "encode_json",
+    }
     [thread] = set().union(*threads.values())
-    assert thread.startswith("resolver")
+    assert thread.startswith("graphql")
