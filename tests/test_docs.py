@@ -1,6 +1,7 @@
 """README.md, CONTRIBUTING.md and docs/ name only files, links, settings and commands that exist."""
 
 import re
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -86,3 +87,12 @@ def test_test_classes_named_in_security_md_exist() -> None:
     tests = "\n".join(path.read_text("utf-8") for path in (CHECKOUT / "tests").rglob("test_*.py"))
     named = set(re.findall(r"`(Test\w+)`", (CHECKOUT / "docs/security.md").read_text("utf-8")))
     assert {name for name in named if f"class {name}" not in tests} == set()
+
+
+def test_contributing_lists_the_layers_in_order() -> None:
+    contracts = tomllib.loads((CHECKOUT / "pyproject.toml").read_text("utf-8"))["tool"]["importlinter"]["contracts"]
+    [layers] = [contract["layers"] for contract in contracts if contract["type"] == "layers"]
+    contributing = (CHECKOUT / "CONTRIBUTING.md").read_text("utf-8")
+    [table] = re.findall(r"^## Layers\n(.*?)^## ", contributing, re.MULTILINE | re.DOTALL)
+    rows = [re.findall(r"`(\w+)`", cell) for cell in re.findall(r"^\| ([^|]+) \|", table, re.MULTILINE)[1:]]
+    assert [row for row in rows if row] == [layer.split(" | ") for layer in layers]
