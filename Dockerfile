@@ -1,9 +1,9 @@
-# The gateway, with its GraphiQL page, for a PostgreSQL database (DATABASE_URL) and an Orthanc (ORTHANC_BASE_URL).
+# The gateway with its GraphiQL page, for an Orthanc (ORTHANC_BASE_URL) and a PostgreSQL database (DATABASE_URL).
 
 FROM node:22-bookworm-slim AS web
 WORKDIR /build/web
 COPY orthancproxy/web/package.json orthancproxy/web/package-lock.json ./
-# a mirror of the npm registry, where there is no Internet
+# a mirror of the npm registry, for builds without Internet access
 ARG NPM_CONFIG_REGISTRY
 RUN npm ci --ignore-scripts --no-audit --no-fund
 COPY orthancproxy/web ./
@@ -13,7 +13,7 @@ RUN npm run build -- --logLevel warn
 FROM python:3.11-slim-bookworm AS app
 WORKDIR /srv/gateway
 COPY requirements.txt ./
-# a mirror of PyPI, where there is no Internet
+# a mirror of PyPI, for builds without Internet access
 ARG PIP_INDEX_URL
 RUN python -m venv --without-pip /opt/venv \
     && pip --python /opt/venv/bin/python --disable-pip-version-check \
@@ -21,11 +21,13 @@ RUN python -m venv --without-pip /opt/venv \
     && rm requirements.txt
 COPY manage.py LICENSE ./
 COPY docker/entrypoint docker/healthcheck docker/
+# orthancproxy/schema is a symbolic link to schema/, which COPY keeps and compileall does not follow
 COPY schema schema
 COPY orthancproxy orthancproxy
-RUN rm -r orthancproxy/web
+# front-end sources, and development tools that need numpy
+RUN rm -r orthancproxy/web orthancproxy/sandbox orthancproxy/management/commands/sandbox.py
 COPY --from=web /build/static orthancproxy/static
-# with a key given, none is made and kept in the image, where every deployment would share it
+# without a key, one would be generated and kept in the image, shared by all deployments
 RUN DJANGO_SECRET_KEY=unused-at-build-time /opt/venv/bin/python manage.py collectstatic --noinput \
     && /opt/venv/bin/python -m compileall -q --invalidation-mode unchecked-hash orthancproxy schema
 
@@ -42,11 +44,11 @@ RUN groupadd --gid 10001 gateway \
 COPY --from=app /opt/venv /opt/venv
 COPY --from=app /srv/gateway /srv/gateway
 WORKDIR /srv/gateway
-# written to only without DATABASE_URL or DJANGO_SECRET_KEY
+# written to only if DATABASE_URL or DJANGO_SECRET_KEY is unset
 RUN chown gateway:gateway .data && chmod 755 .data
-# uploads, while they are at work; a new volume that is mounted there gets this owner
+# the spool of uploads; a new volume that is mounted here gets this owner
 RUN install --directory --owner=gateway --group=gateway --mode=700 "$TMPDIR"
-# a number, by which Kubernetes can tell that it is not root
+# numeric, so that Kubernetes can verify that it is not root
 USER 10001:10001
 EXPOSE 8000
 HEALTHCHECK --interval=30s --timeout=5s --start-period=60s CMD ["docker/healthcheck"]

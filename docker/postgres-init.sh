@@ -1,6 +1,6 @@
 #!/bin/bash
-# Make a database, and its owner, for Orthanc's index and for the gateway: neither can reach the other's.
-# The image of PostgreSQL runs this once, when its volume is new.
+# Create a database and its owner for Orthanc's index, and for the gateway; neither has access to the other's.
+# PostgreSQL's image runs this once, for a new volume.
 set -euo pipefail
 
 make_database() {

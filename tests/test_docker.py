@@ -1,4 +1,4 @@
-"""The Docker files: they keep Orthanc private, and agree with the code. Nothing here needs an engine."""
+"""The Docker files keep Orthanc private and agree with the code. No test needs a Docker engine."""
 
 import json
 import os
@@ -28,7 +28,7 @@ REFERENCE = re.compile(r"\$\{(?P<name>[A-Z_]+)(?::(?P<kind>[-?])(?P<rest>[^}]*))
 
 
 def environment(service: str) -> dict[str, str]:
-    """A service's variables, those without a value left out; a reference is replaced by its default or by <NAME>."""
+    """Return the variables of a service that have a value; a reference becomes its default or <NAME>."""
     variables = {name: value for name, value in SERVICES[service]["environment"].items() if value is not None}
     return {
         name: REFERENCE.sub(lambda found: found["rest"] if found["kind"] == "-" else f"<{found['name']}>", value)
@@ -41,7 +41,7 @@ def images(name: str) -> list[str]:
 
 
 def spool_folder() -> str:
-    """Where the image has Python put temporary files, which uploads are."""
+    """Return the image's folder for temporary files, which uploads are."""
     [folder] = re.findall(r"\bTMPDIR=(\S+)", DOCKERFILE)
     assert isinstance(folder, str)
     return folder
@@ -60,12 +60,12 @@ class TestComposeFile:
         }
         assert not any("network_mode" in service for service in SERVICES.values())
 
-    def test_only_the_gateway_is_on_a_network_that_leads_out(self) -> None:
+    def test_only_the_gateway_has_an_external_network(self) -> None:
         networks = yaml.safe_load(COMPOSE_FILE)["networks"]
         inside = {name for name, options in networks.items() if options and options.get("internal")}
         assert {name for name, service in SERVICES.items() if set(service["networks"]) - inside} == {"gateway"}
 
-    def test_orthanc_asks_for_the_password_that_the_gateway_has(self) -> None:
+    def test_orthanc_requires_the_gateways_password(self) -> None:
         orthanc, gateway = environment("orthanc"), environment("gateway")
         assert orthanc["ORTHANC__AUTHENTICATION_ENABLED"] == "true"
         assert gateway["ORTHANC_PASSWORD"] == "<ORTHANC_PASSWORD>"
@@ -73,11 +73,11 @@ class TestComposeFile:
             gateway["ORTHANC_USERNAME"]: gateway["ORTHANC_PASSWORD"]
         }
 
-    def test_orthanc_indexes_what_the_gateway_shows_of_an_instance(self) -> None:
+    def test_orthanc_indexes_the_instance_tags_that_the_gateway_returns(self) -> None:
         tags = json.loads(environment("orthanc")["ORTHANC__EXTRA_MAIN_DICOM_TAGS"])
         assert tags == INDEXED_INSTANCE_TAGS["ExtraMainDicomTags"]
 
-    def test_orthanc_and_the_gateway_have_databases_of_their_own(self) -> None:
+    def test_orthanc_and_the_gateway_have_separate_databases(self) -> None:
         postgres = environment("postgres")
         orthanc = json.loads(environment("orthanc")["ORTHANC__POSTGRESQL"])
         made = re.findall(r'^make_database (\w+) "\$(\w+)"', read("docker/postgres-init.sh"), re.MULTILINE)
@@ -95,14 +95,14 @@ class TestComposeFile:
         assert {found["kind"] for found in REFERENCE.finditer(COMPOSE_FILE) if found["name"] in secrets} == {"?"}
 
     @pytest.mark.parametrize("name", SERVICES)
-    def test_each_service_is_watched_restarted_and_without_privileges(self, name: str) -> None:
+    def test_each_service_has_a_health_check_restarts_and_drops_privileges(self, name: str) -> None:
         service = SERVICES[name]
         assert service["healthcheck"]["test"][0] == "CMD"
         assert service["restart"] == "unless-stopped"
         assert service["cap_drop"] == ["ALL"]
         assert service["security_opt"] == ["no-new-privileges:true"]
 
-    def test_a_service_waits_for_what_it_needs(self) -> None:
+    def test_services_wait_for_their_dependencies(self) -> None:
         assert {name: service.get("depends_on", {}) for name, service in SERVICES.items()} == {
             "gateway": {
                 "orthanc": {"condition": "service_healthy"},
@@ -112,18 +112,18 @@ class TestComposeFile:
             "postgres": {},
         }
 
-    def test_gives_the_gateway_settings_that_it_knows(self) -> None:
+    def test_the_gateways_variables_are_settings(self) -> None:
         known = {setting.name for setting in (*SETTINGS, *DEPLOYMENT_VARIABLES)}
         entrypoint = set(re.findall(r"\$\{(\w+):-", read("docker/entrypoint")))
         assert set(SERVICES["gateway"]["environment"]) <= known | entrypoint
 
-    def test_lets_the_operator_set_what_uploads_may_be(self) -> None:
+    def test_upload_settings_are_passed_on(self) -> None:
         passed_on = SERVICES["gateway"]["environment"]
         settings = {setting.name for setting in SETTINGS if "UPLOAD" in setting.name or "STUDY" in setting.name}
         assert len(settings) == 4
         assert {name for name in (*settings, "TZ") if passed_on.get(name, "not passed on") is not None} == set()
 
-    def test_lets_the_operator_say_who_may_do_what_and_lets_nobody_in_by_itself(self) -> None:
+    def test_access_settings_are_passed_on_and_anonymous_callers_have_no_permissions_by_default(self) -> None:
         settings = {setting.name for setting in SETTINGS if re.search("_OIDC_|_ANONYMOUS_|_CORS_", setting.name)}
         assert len(settings) == 10
         passed_on = SERVICES["gateway"]["environment"]
@@ -132,44 +132,44 @@ class TestComposeFile:
         [anonymous] = [setting for setting in SETTINGS if "_ANONYMOUS_" in setting.name]
         assert not anonymous.default
 
-    def test_spools_uploads_on_a_disk_and_not_in_memory(self) -> None:
+    def test_uploads_are_spooled_on_disk(self) -> None:
         gateway = SERVICES["gateway"]
         volumes = dict(volume.split(":") for volume in gateway["volumes"])
         assert gateway["read_only"]
-        # a volume by its name, not a folder of the host, which would be root's
+        # a named volume: a folder of the host would belong to root
         assert set(volumes) <= set(yaml.safe_load(COMPOSE_FILE)["volumes"])
         assert list(volumes.values()) == [spool_folder()]
         assert not any(spool_folder().startswith(mounted.partition(":")[0]) for mounted in gateway["tmpfs"])
-        # set anew, it would lead elsewhere
+        # it would override the image's
         assert "TMPDIR" not in gateway["environment"]
 
-    def test_pins_images_to_a_version(self) -> None:
+    def test_images_are_pinned_to_a_version(self) -> None:
         foreign = [service["image"] for service in SERVICES.values() if "build" not in service]
         assert len(foreign) == 2
         assert all(re.search(r":\d[\w.-]*$", image) for image in foreign)
 
 
 class TestDockerfile:
-    def test_has_a_python_that_the_project_supports(self) -> None:
+    def test_python_version_is_supported_by_the_project(self) -> None:
         project = tomllib.loads(read("pyproject.toml"))["project"]
         versions = images("python")
         assert len(versions) == 2
         assert len(set(versions)) == 1
         assert versions[0] in SpecifierSet(project["requires-python"])
-        # what requirements.txt is locked for
+        # requirements.txt is locked for it
         assert f"--python-version {versions[0]}" in read("requirements.txt")
 
-    def test_has_a_node_that_the_front_end_supports(self) -> None:
+    def test_node_version_is_supported_by_the_front_end(self) -> None:
         engines = json.loads(read("orthancproxy/web/package.json"))["engines"]["node"]
         [node] = images("node")
-        # only its major version is pinned, and the image is the newest of that
+        # the image is the newest of the pinned major version
         assert version(node) >= version(engines.removeprefix(">="))[:1]
 
-    def test_runs_as_a_user_without_privileges(self) -> None:
+    def test_image_runs_as_an_unprivileged_user(self) -> None:
         final_stage = DOCKERFILE.rpartition("FROM ")[2]
         assert re.search(r"^USER [1-9]\d+:[1-9]\d+$", final_stage, re.MULTILINE)
 
-    def test_has_a_folder_for_uploads_that_its_user_can_write_to(self) -> None:
+    def test_image_has_a_spool_folder_that_its_user_can_write_to(self) -> None:
         final_stage = DOCKERFILE.rpartition("FROM ")[2]
         [(user, group)] = re.findall(r"^USER (\d+):(\d+)$", final_stage, re.MULTILINE)
         [made] = re.findall(r'^RUN install (.*) "\$TMPDIR"$', final_stage, re.MULTILINE)
@@ -177,15 +177,15 @@ class TestDockerfile:
         assert options == {"directory": "", "owner": "gateway", "group": "gateway", "mode": "700"}
         assert f"groupadd --gid {group} gateway" in final_stage
         assert f"useradd --uid {user} --gid gateway" in final_stage
-        # before the user that can't make it
+        # its user could not create it
         assert final_stage.index("$TMPDIR") < final_stage.index("USER ")
 
-    def test_keeps_no_key_in_the_image(self) -> None:
+    def test_image_contains_no_secret_key(self) -> None:
         commands = re.findall(r"^RUN (?:.*\\\n)*.*manage\.py.*", DOCKERFILE, re.MULTILINE)
         assert commands
         assert all(command.startswith("RUN DJANGO_SECRET_KEY=") for command in commands)
 
-    def test_copies_only_what_is_there_and_what_the_context_has(self) -> None:
+    def test_copied_files_exist_and_are_in_the_build_context(self) -> None:
         sent = {line.removeprefix("!") for line in read(".dockerignore").splitlines() if line.startswith("!")}
         copied = re.findall(r"^COPY (?!--)(.+) \S+$", DOCKERFILE, re.MULTILINE)
         for path in " ".join(copied).split():
@@ -193,9 +193,31 @@ class TestDockerfile:
             assert any(path == root or path.startswith(f"{root}/") for root in sent), path
         assert all((CHECKOUT / path).exists() for path in sent)
 
+    def test_image_has_all_that_the_gateway_imports(self, tmp_path: Path) -> None:
+        """Copy and remove the same files as the Dockerfile; COPY keeps symbolic links."""
+        [app] = re.findall(r"^FROM \S+ AS app\n(.*?)^FROM", DOCKERFILE, re.MULTILINE | re.DOTALL)
+        for sources, target in re.findall(r"^COPY (?!--)(.+) (\S+)$", app, re.MULTILINE):
+            for source in sources.split():
+                if (CHECKOUT / source).is_dir():
+                    left_out = shutil.ignore_patterns("__pycache__", "node_modules", "static")
+                    shutil.copytree(CHECKOUT / source, tmp_path / target, symlinks=True, ignore=left_out)
+                else:
+                    (tmp_path / target).mkdir(exist_ok=True)
+                    shutil.copy(CHECKOUT / source, tmp_path / target)
+        [removed] = re.findall(r"^RUN rm -r (.+)$", app, re.MULTILINE)
+        for name in removed.split():
+            path = tmp_path / name
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+        assert not list(tmp_path.rglob("sandbox*"))
+        subprocess.run([sys.executable, "-m", "compileall", "-q", "orthancproxy", "schema"], cwd=tmp_path, check=True)
+        # it imports the modules of all URLs
+        check = [sys.executable, "manage.py", "check"]
+        subprocess.run(check, cwd=tmp_path, env={"PATH": "/usr/bin:/bin"}, check=True, timeout=60)
+        assert list((tmp_path / "orthancproxy/schema/__pycache__").glob("view.*.pyc"))
+
 
 class TestScripts:
-    def test_make_env_fills_in_every_secret_once(self, tmp_path: Path) -> None:
+    def test_make_env_generates_every_secret_once(self, tmp_path: Path) -> None:
         (tmp_path / "docker").mkdir()
         shutil.copy(CHECKOUT / "docker/make-env", tmp_path / "docker")
         shutil.copy(CHECKOUT / ".env.example", tmp_path)
@@ -212,7 +234,7 @@ class TestScripts:
         assert again.returncode != 0
         assert dict(re.findall(r"^([A-Z_]+)=(.*)$", made.read_text(), re.MULTILINE)) == secrets
 
-    def test_entrypoint_refuses_a_bad_configuration_before_it_touches_the_database(self, tmp_path: Path) -> None:
+    def test_entrypoint_rejects_invalid_settings_before_it_migrates(self, tmp_path: Path) -> None:
         python = Path(sys.executable).parent
         result = subprocess.run(
             [CHECKOUT / "docker/entrypoint"],
@@ -239,11 +261,11 @@ class TestScripts:
             ("*", "localhost"),
         ],
     )
-    def test_health_check_asks_by_a_name_that_is_allowed(self, alive: "Alive", allowed: str, host: str) -> None:
+    def test_health_check_sends_an_allowed_host(self, alive: "Alive", allowed: str, host: str) -> None:
         assert health_check(alive, allowed).returncode == 0
         assert alive.requests == [("/livez", host)]
 
-    def test_health_check_fails_when_the_gateway_does(self, alive: "Alive") -> None:
+    def test_health_check_fails_with_the_gateway(self, alive: "Alive") -> None:
         alive.status = 503
         assert health_check(alive).returncode != 0
         alive.close()
@@ -251,7 +273,7 @@ class TestScripts:
 
 
 class Alive:
-    """A server that answers with a status, and remembers what it was asked."""
+    """A server that responds with a status and keeps the requests."""
 
     def __init__(self) -> None:
         self.status = 200
