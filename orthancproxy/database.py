@@ -1,4 +1,4 @@
-"""The gateway's own database: its failures as errors of the tree, and its connections in our threads."""
+"""The gateway's own database: its failures as gateway errors, and its connections in our threads."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -8,12 +8,12 @@ from django.db import InterfaceError, OperationalError, close_old_connections
 from orthancproxy.errors import GatewayError, GatewayUnavailable
 
 DATABASE_ERRORS = (OperationalError, InterfaceError)
-"""What Django raises where a database is locked, full, read-only, or not there: nothing is wrong with the request."""
-MESSAGE = "The gateway can't use its database just now."
+"""Django's errors for a database that is locked, full, read-only or unreachable; the request itself is valid."""
+MESSAGE = "The gateway's database is unavailable: try again later."
 
 
 def as_gateway_error(error: BaseException | None, message: str = MESSAGE) -> GatewayError | None:
-    """An error of the tree as it is, one of the database with this message, and None for what nobody foresaw."""
+    """Return a gateway error as it is, a database error with this message, and None for an unexpected error."""
     if isinstance(error, GatewayError):
         return error
     if isinstance(error, DATABASE_ERRORS):

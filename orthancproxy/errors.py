@@ -1,26 +1,26 @@
-"""Everything that can go wrong, as one tree. The transports map it once each; nothing here knows HTTP.
+"""All errors that the gateway raises on purpose. Each transport maps this tree once; nothing here depends on HTTP.
 
     GatewayError
-    ├── NotAuthenticated          who is asking is not known
-    ├── PermissionDenied          known, but may not do this
-    ├── NotFound                  there is no such thing, or the caller may not know of it
-    ├── InvalidRequest            the request itself is wrong: sending it again is useless
-    │   ├── InvalidDicom          a file or a value is not what DICOM allows
-    │   │   ├── EmptyFile         there is nothing in the file
-    │   │   ├── NotDicom          it is a file of another kind
-    │   │   ├── UnreadableDicom   it breaks off, or is malformed
-    │   │   └── UnsafeDicom       it is built to do harm, or looks as if
-    │   └── NotRenderable         the instance has no picture that Orthanc can make
-    ├── LimitExceeded             more than the gateway is set to do for one request
-    ├── GatewayUnavailable        the gateway's own database does not do its part: worth a retry
-    └── ArchiveError              Orthanc did not do its part
-        ├── ArchiveUnavailable    it can't be reached, or is busy: worth a retry
-        │   └── ArchiveTimeout    it did not answer in time
-        ├── ArchiveRejected       it answered, and refused
-        └── ArchiveProtocolError  what it answered is not what Orthanc answers
+    ├── NotAuthenticated          the caller is not authenticated
+    ├── PermissionDenied          the caller lacks a permission
+    ├── NotFound                  the resource does not exist, or is hidden from the caller
+    ├── InvalidRequest            the request is invalid; retrying is useless
+    │   ├── InvalidDicom          a file or a value violates the DICOM standard
+    │   │   ├── EmptyFile         the file has no content
+    │   │   ├── NotDicom          the file is not a DICOM file
+    │   │   ├── UnreadableDicom   the file is truncated or malformed
+    │   │   └── UnsafeDicom       the file looks like an attack
+    │   └── NotRenderable         Orthanc cannot render the instance
+    ├── LimitExceeded             the request exceeds a limit of the gateway
+    ├── GatewayUnavailable        the gateway's database is unavailable; retry later
+    └── ArchiveError              Orthanc failed
+        ├── ArchiveUnavailable    Orthanc is unreachable or busy; retry later
+        │   └── ArchiveTimeout    Orthanc did not answer in time
+        ├── ArchiveRejected       Orthanc rejected the request
+        └── ArchiveProtocolError  Orthanc's response is unexpected or malformed
 
-A message is written for the person who made the request: it never holds Orthanc's address, credentials or patient
-data that the caller did not send.
+Messages are written for the person who made the request: they contain neither Orthanc's address and credentials nor
+patient data that the caller did not send.
 """
 
 from collections.abc import Mapping
@@ -30,86 +30,86 @@ T = TypeVar("T")
 
 
 class GatewayError(Exception):
-    """Base of every error that the gateway raises on purpose. `code` is what programs tell them apart by."""
+    """Base class of all errors that the gateway raises on purpose. Programs tell them apart by `code`."""
 
     code: ClassVar[str]
 
     @property
     def message(self) -> str:
-        """The text for the caller, one sentence."""
+        """One sentence for the caller."""
         return str(self)
 
 
 class NotAuthenticated(GatewayError):
-    """Who is asking is not known."""
+    """The caller is not authenticated."""
 
     code = "UNAUTHENTICATED"
 
 
 class PermissionDenied(GatewayError):
-    """The caller is known, but may not do this."""
+    """The caller lacks a permission."""
 
     code = "FORBIDDEN"
 
 
 class NotFound(GatewayError):
-    """There is no such thing, or the caller may not know of it."""
+    """The resource does not exist, or is hidden from the caller."""
 
     code = "NOT_FOUND"
 
 
 class InvalidRequest(GatewayError):
-    """The request itself is wrong: sending it again is useless."""
+    """The request is invalid; retrying is useless."""
 
     code = "BAD_USER_INPUT"
 
 
 class InvalidDicom(InvalidRequest):
-    """A file or a value is not what DICOM allows."""
+    """A file or a value violates the DICOM standard."""
 
 
 class EmptyFile(InvalidDicom):
-    """There is nothing in the file."""
+    """The file has no content."""
 
 
 class NotDicom(InvalidDicom):
-    """The file is of another kind."""
+    """The file is not a DICOM file."""
 
 
 class UnreadableDicom(InvalidDicom):
-    """The file breaks off, or is malformed."""
+    """The file is truncated or malformed."""
 
 
 class UnsafeDicom(InvalidDicom):
-    """The file is built to do harm, or looks as if."""
+    """The file looks like an attack."""
 
 
 class NotRenderable(InvalidRequest):
-    """The instance has no picture that Orthanc can make."""
+    """Orthanc cannot render the instance."""
 
     code = "NOT_RENDERABLE"
 
 
 class LimitExceeded(GatewayError):
-    """More than the gateway is set to do for one request."""
+    """The request exceeds a limit of the gateway."""
 
     code = "LIMIT_EXCEEDED"
 
 
 class GatewayUnavailable(GatewayError):
-    """The gateway's own database does not do its part: worth a retry."""
+    """The gateway's database is unavailable; retry later."""
 
     code = "GATEWAY_UNAVAILABLE"
 
 
 class ArchiveError(GatewayError):
-    """Orthanc did not do its part."""
+    """Orthanc failed."""
 
     code = "ARCHIVE_ERROR"
 
 
 class ArchiveUnavailable(ArchiveError):
-    """Orthanc can't be reached, or is busy: worth a retry."""
+    """Orthanc is unreachable or busy; retry later."""
 
     code = "ARCHIVE_UNAVAILABLE"
 
@@ -119,11 +119,14 @@ class ArchiveTimeout(ArchiveUnavailable):
 
 
 class ArchiveRejected(ArchiveError):
-    """Orthanc answered, and refused."""
+    """Orthanc rejected the request."""
 
 
 class ArchiveProtocolError(ArchiveError):
-    """What Orthanc answered is not what Orthanc answers."""
+    """Orthanc's response is unexpected or malformed."""
+
+    def __init__(self, message: str = "Unexpected response from Orthanc.") -> None:
+        super().__init__(message)
 
 
 def nearest(mapping: Mapping[Any, T], error: BaseException) -> T | None:

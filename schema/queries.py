@@ -57,7 +57,7 @@ def _page(
     size = _page_size(first)
     plan = replace(plan, filter=filter_of(given), order=order_of(order), first=size, offset=offset)
     # each place that shows the page shows all of it
-    info.context.gateway.budget.expect(size * (len(names) + plan.objects))
+    info.context.gateway.budget.reserve(size * (len(names) + plan.objects))
     page = hierarchy.get_page(gateway(info), plan)
     return ListPage(page, offset, names)
 
@@ -66,7 +66,7 @@ def _one(info: Info, level: Level, orthanc_id: str | None, identifier: str | Non
     if (orthanc_id is None) == (identifier is None):
         raise InvalidRequest("Give exactly one argument.")
     plan = Selection(info).resource(level)
-    info.context.gateway.budget.expect(1 + plan.objects)
+    info.context.gateway.budget.reserve(1 + plan.objects)
     if orthanc_id is not None:
         return hierarchy.get_by_orthanc_id(gateway(info), plan, orthanc_id)
     return hierarchy.get_by_identifier(gateway(info), plan, identifier or "")
@@ -82,7 +82,7 @@ def _nodes(info: Info, ids: list[strawberry.ID]) -> list[Resource | None]:
         of_level = list(dict.fromkeys(orthanc_id for its_level, orthanc_id in wanted if its_level is level))
         if of_level:
             plan = selection.resource(level)
-            info.context.gateway.budget.expect(len(of_level) * (1 + plan.objects))
+            info.context.gateway.budget.reserve(len(of_level) * (1 + plan.objects))
             records = hierarchy.get_by_orthanc_ids(gateway(info), plan, of_level)
             found |= {(level, orthanc_id): record for orthanc_id, record in records.items()}
     return [found.get(key) for key in wanted]

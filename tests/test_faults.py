@@ -104,12 +104,6 @@ SLOW = {"GraphQL": Outcome(200, "ARCHIVE_UNAVAILABLE"), "REST": Outcome(504, "AR
 REFUSED = {"GraphQL": Outcome(200, "ARCHIVE_ERROR"), "REST": Outcome(502, "ARCHIVE_ERROR")}
 
 
-@pytest.fixture(autouse=True)
-def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Pause but briefly before a retry: there are many here."""
-    monkeypatch.setattr("orthancproxy.orthanc.client.RETRY_AFTER_SECONDS", 0.01)
-
-
 @pytest.fixture
 def proxy(archive: LocalOrthanc, settings: Settings) -> Iterator[RecordingProxy]:
     """Before the archive; the gateway knows no other address."""

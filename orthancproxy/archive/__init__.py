@@ -1,1 +1,1 @@
-"""The archive as the gateway sees it: levels, records, and plans that become records in a fixed number of calls."""
+"""Queries on Orthanc's content: plans of levels that become resources in a fixed number of calls."""

@@ -1,4 +1,4 @@
-"""Fetching from Orthanc 1.12.5 and newer, whose find sorts, pages and returns just what is asked for."""
+"""The fetcher for Orthanc 1.12.5 and newer, whose find sorts, pages and returns exactly the requested data."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
@@ -15,10 +15,10 @@ from orthancproxy.archive.object_budget import ObjectBudget
 from orthancproxy.archive.ordering import SORTED_HERE, slice_page, sort
 from orthancproxy.archive.plan import Fact, Filter, LevelPlan, Needs, Order
 from orthancproxy.archive.records import Page, Resource
-from orthancproxy.errors import ArchiveProtocolError, ArchiveRejected, NotFound
+from orthancproxy.errors import ArchiveRejected, NotFound
 from orthancproxy.orthanc import endpoints
 from orthancproxy.orthanc.client import OrthancClient
-from orthancproxy.orthanc.payloads import RESOURCE_DECODER, ResourcePayload
+from orthancproxy.orthanc.payloads import COUNT_DECODER, RESOURCE_DECODER, ResourcePayload
 
 _CONTENT = {
     Fact.CHANGES: ("Metadata", "IsStable"),
@@ -30,7 +30,7 @@ _ORDER_TYPES = {"text": "DicomTag", "integer": "DicomTagAsInt", "decimal": "Dico
 
 
 class ExtendedFind:
-    """One find for each list of resources: a page of a level, the children of many parents, the parents of many."""
+    """Fetches each list of resources with one find: a page, the children of many parents, the parents of many."""
 
     def __init__(self, client: OrthancClient, budget: ObjectBudget) -> None:
         self._client = client
@@ -39,13 +39,13 @@ class ExtendedFind:
         self._indexed = self._capabilities.indexed or {}
 
     def page(self, plan: LevelPlan) -> Page:
-        """One page of a root list. Orthanc sorts and cuts it where it can; else all that matches is fetched."""
+        """Return one page of a root list. If Orthanc cannot sort and page it, all matching resources are fetched."""
         if not self._can_page(plan):
             every = self.matching(plan.level, plan.filter, plan.needs)
             part = slice_page(sort(every, plan.full_order), plan)
             return Page(tuple(part), plan.offset + len(part) < len(every), len(every))
         body = self._body(plan.level, query(plan.level, plan.filter), plan.needs, plan.filter)
-        # one UID may be in the archive under two patients
+        # two patients may have studies, series or instances of one UID
         order = dict.fromkeys((*plan.full_order, Order(Level.PATIENT.identifier)))
         body["OrderBy"] = [self._order_by(key) for key in order]
         found = self._find_some(plan.level, body, plan.offset, plan.first)
@@ -53,16 +53,16 @@ class ExtendedFind:
         return Page(tuple(page), len(found) > len(page), self._count(plan) if plan.total else None)
 
     def matching(self, level: Level, criteria: Filter, needs: Needs) -> list[Resource]:
-        """All resources of a level that match, in no order."""
+        """Return all matching resources of a level, unordered."""
         return self._find(level, query(level, criteria), needs, criteria)
 
     def children(
         self, level: Level, parents: Sequence[Resource], criteria: Filter, needs: Needs, roots: Roots
     ) -> list[Resource]:
-        """The resources below these parents that match; also some of other parents, which the caller drops.
+        """Return the matching resources below these parents, possibly with those of others.
 
-        They are found by the roots: 10,000 instances in 3.5 s by the UIDs of 400 series, in 1.3 s by the PatientIDs of
-        20 patients, in 1.1 s as the whole archive (1.12.7).
+        They are found by the roots: 10,000 instances take 3.5 s by the UIDs of 400 series, 1.3 s by the PatientIDs of
+        20 patients, and 1.1 s as the whole archive (1.12.7).
         """
         found: list[Resource] = []
         for below, wanted in _below(roots, query(level, criteria)):
@@ -72,56 +72,56 @@ class ExtendedFind:
         return found
 
     def parents(self, level: Level, children: Sequence[Resource], needs: Needs) -> list[Resource]:
-        """The resources above these children."""
+        """Return the resources above these children."""
         identifiers = {child.parent_id or "": _identifier(child, level) for child in children}
-        # a series is found by its UID anyway, which its instances tell
+        # a series is found by its UID in any case, which its instances hold
         if len(identifiers) <= 1 and level is not Level.SERIES:
             return self.by_ids(level, list(identifiers), needs)
         return self._by_identifiers(level, identifiers, needs)
 
     def by_ids(self, level: Level, ids: Sequence[str], needs: Needs) -> list[Resource]:
-        """The resources with these Orthanc ids, as far as they exist at this level."""
+        """Return the resources of this level with these Orthanc ids; missing ones are left out."""
         if len(ids) == 1 and Fact.METADATA not in needs.facts:
             one = self._series_by_id if level is Level.SERIES else partial(self._get, level)
             return one(ids[0], needs)
-        answers = [
-            answer
+        payloads = [
+            payload
             for part in batched(ids)
-            for answer in bulk_content(self._client, part, with_metadata=Fact.METADATA in needs.facts)
+            for payload in bulk_content(self._client, part, with_metadata=Fact.METADATA in needs.facts)
         ]
-        found = to_resources(level, [answer for answer in answers if answer.type == level.value])
+        found = to_resources(level, [payload for payload in payloads if payload.type == level.value])
         if not found or not self._requested(level, needs):
             return found
-        # bulk-content has no RequestedTags: once more, by what it told
-        told = {record.orthanc_id: record.facts for record in found}
-        identifiers = {record.orthanc_id: _identifier(record, level) for record in found}
+        # bulk-content has no RequestedTags: fetch again by the identifiers it returned
+        facts = {resource.orthanc_id: resource.facts for resource in found}
+        identifiers = {resource.orthanc_id: _identifier(resource, level) for resource in found}
         return [
-            replace(record, facts={**told[record.orthanc_id], **record.facts})
-            for record in self._by_identifiers(level, identifiers, needs)
-            if record.orthanc_id in told
+            replace(resource, facts={**facts[resource.orthanc_id], **resource.facts})
+            for resource in self._by_identifiers(level, identifiers, needs)
+            if resource.orthanc_id in facts
         ]
 
     def complete(self, level: Level, found: Sequence[Resource], needs: Needs) -> list[Resource]:
-        """The same resources, in their order, with all that is needed: fetched once more."""
-        identifiers = {record.orthanc_id: _identifier(record, level) for record in found}
-        again = {record.orthanc_id: record for record in self._by_identifiers(level, identifiers, needs)}
+        """Return the same resources in the same order, fetched again with all data needed."""
+        identifiers = {resource.orthanc_id: _identifier(resource, level) for resource in found}
+        again = {resource.orthanc_id: resource for resource in self._by_identifiers(level, identifiers, needs)}
         return [again[orthanc_id] for orthanc_id in identifiers if orthanc_id in again]
 
     def _get(self, level: Level, orthanc_id: str, needs: Needs) -> list[Resource]:
         requested = ";".join(tag.replace(",", "-") for tag in self._requested(level, needs))
-        asked = f"short&requestedTags={requested}" if requested else "short"
+        query_string = f"short&requestedTags={requested}" if requested else "short"
         try:
-            answer = self._client.call(
-                endpoints.RESOURCE, query=asked, decoder=RESOURCE_DECODER, level=level.path, id=orthanc_id
+            payload = self._client.call(
+                endpoints.RESOURCE, query=query_string, decoder=RESOURCE_DECODER, level=level.path, id=orthanc_id
             )
-            return to_resources(level, [answer])
+            return to_resources(level, [payload])
         except NotFound:
             return []
 
     def _series_by_id(self, orthanc_id: str, needs: Needs) -> list[Resource]:
-        """Find a series by the UID that its instances tell.
+        """Find a series by the UID that its instances hold.
 
-        To get it by its id, Orthanc looks into all of its instances for how many are expected: 8 ms for 25 (1.12.7).
+        To get a series by id, Orthanc reads all of its instances to count the expected ones: 8 ms for 25 (1.12.7).
         """
         uid = Level.SERIES.identifier
         body = self._body(Level.INSTANCE, {}, Needs(frozenset({uid})), Filter()) | {
@@ -135,7 +135,7 @@ class ExtendedFind:
         return [series for series in found if series.orthanc_id == orthanc_id]
 
     def _by_identifiers(self, level: Level, identifiers: Mapping[str, str], needs: Needs) -> list[Resource]:
-        """Resources by their PatientIDs or UIDs, which are given by Orthanc id; also others that share one."""
+        """Find resources by PatientID or UID, given by Orthanc id; others that share one are included."""
         found: list[Resource] = []
         for orthanc_id, identifier in identifiers.items():
             if not can_be_listed(identifier):
@@ -158,22 +158,22 @@ class ExtendedFind:
         body = {**self._body(level, wanted, needs, criteria), **(restriction or {})}
         found = to_resources(level, self._find_all(level, body))
         if len(_label_constraints(criteria)) > 1:
-            return [record for record in found if has_labels(record.facts.get("Labels"), criteria.labels)]
+            return [resource for resource in found if has_labels(resource.facts.get("Labels"), criteria.labels)]
         return found
 
     def _check_index(self, level: Level, wanted: Iterable[str]) -> None:
-        """Refuse to match a tag that the index has for a part of the archive only: the rest would be missing."""
+        """Reject a filter by a tag that is indexed for a part of the archive only: the rest would be missing."""
         partly = frozenset[str]().union(
             *(self._capabilities.partly_indexed.get(one.value, frozenset()) for one in (*level.above, level))
         )
         if unknown := sorted(KEYWORDS[tag] for tag in partly.intersection(wanted)):
             raise ArchiveRejected(
-                f"The archive's index has {', '.join(unknown)} of a part of the files only, and must be reconstructed "
-                "before it can be searched by that: see server.advice."
+                f"Orthanc has indexed {', '.join(unknown)} for a part of its files only: reconstruct the others before "
+                "filtering by it (see server.advice)."
             )
 
     def _find_some(self, level: Level, body: Mapping[str, Any], offset: int, first: int | None) -> list[Resource]:
-        """A page and one more, so that it is known whether more follow."""
+        """Find a page and one more resource, which shows whether there is a next page."""
         if first is None:
             return to_resources(level, self._find_all(level, body, offset))
         found: list[Resource] = []
@@ -181,7 +181,7 @@ class ExtendedFind:
             part = {**body, "Since": offset + len(found), "Limit": first + 1 - len(found)}
             more = to_resources(level, find(self._client, part))
             found += more
-            if len(found) > first or not self._capabilities.find_limits.may_cut(level.value, len(more)):
+            if len(found) > first or not self._capabilities.find_limits.may_truncate(level.value, len(more)):
                 break
         return found
 
@@ -189,7 +189,7 @@ class ExtendedFind:
         """Carry out a find to its end, also where `LimitFindResults` cuts off each answer."""
         found = more = find(self._client, {**body, "Since": offset} if offset else body)
         most = body.get("Limit", inf)
-        while more and len(found) < most and self._capabilities.find_limits.may_cut(level.value, len(more)):
+        while more and len(found) < most and self._capabilities.find_limits.may_truncate(level.value, len(more)):
             more = find(self._client, {**body, "Since": offset + len(found)})
             found = found + more
         return found
@@ -210,7 +210,7 @@ class ExtendedFind:
         return body | {"ResponseContent": sorted(content)}
 
     def _requested(self, level: Level, needs: Needs) -> list[str]:
-        """Tags that do not come with the main tags of the level: those of parents, counted ones, and those in files."""
+        """Return tags that are not among the main tags of the level: of parents, counted, or in files only."""
         keywords = set(needs.tags)
         if needs.parent:
             keywords.add(level.parent.identifier)
@@ -220,10 +220,10 @@ class ExtendedFind:
         return sorted(tag_of(keyword) for keyword in keywords if tag_of(keyword) not in come_along or is_long(keyword))
 
     def _can_page(self, plan: LevelPlan) -> bool:
-        """Whether Orthanc alone sorts, cuts and counts it right.
+        """Whether Orthanc sorts, pages and counts the list correctly.
 
-        It ignores an OrderBy on tags outside its index. What it matches by a normalised value, or by wildcards, it cuts
-        and counts before it drops what does not really match.
+        It ignores an OrderBy on tags outside its index. Matches by normalised value or by wildcards are paged and
+        counted before false matches are dropped.
         """
         in_index = frozenset[str]().union(
             *(self._indexed.get(level.value, frozenset()) for level in (*plan.level.above, plan.level))
@@ -251,14 +251,11 @@ class ExtendedFind:
     def _count(self, plan: LevelPlan) -> int:
         body = self._body(plan.level, query(plan.level, plan.filter), Needs(), plan.filter)
         del body["ResponseContent"]
-        try:
-            return int(self._client.call(endpoints.COUNT_RESOURCES, body=body)["Count"])
-        except (KeyError, TypeError, ValueError) as error:
-            raise ArchiveProtocolError("The archive's answer is not what Orthanc answers.") from error
+        return int(self._client.call(endpoints.COUNT_RESOURCES, body=body, decoder=COUNT_DECODER).count)
 
 
 def _below(roots: Roots, wanted: Mapping[str, str]) -> list[tuple[dict[str, str], Mapping[str, str]]]:
-    """What restricts finds to the resources below these roots: for each call a parent by its id, and the query."""
+    """Return the finds for the resources below these roots: for each a parent by id, if any, and the query."""
     if roots is None:
         return [({}, wanted)]
     if not roots:
@@ -279,19 +276,19 @@ def _below(roots: Roots, wanted: Mapping[str, str]) -> list[tuple[dict[str, str]
 
 
 def _label_constraints(criteria: Filter) -> list[tuple[str, frozenset[str]]]:
-    """The label matches that Orthanc has to make; it takes one of them in a find."""
+    """Return the label constraints, of which Orthanc accepts one in a find."""
     labels = criteria.labels
     named = (("All", labels.all), ("Any", labels.any), ("None", labels.none))
     return [(constraint, wanted) for constraint, wanted in named if wanted]
 
 
 def _is_exact(keyword: str, value: str) -> bool:
-    """Whether Orthanc's index matches it to the letter: what is not text, and text without wildcards."""
+    """Whether Orthanc's index matches the value exactly: no normalised text and no wildcards."""
     if keyword.endswith("UID") or keyword in ("StudyDate", "PatientBirthDate"):
         return value.isascii()
     return keyword not in NORMALISED and "*" not in value and "?" not in value
 
 
-def _identifier(record: Resource, level: Level) -> str:
-    """A record's own or its parent's PatientID or UID; a patient without PatientID has an empty one."""
-    return record.tags.get(level.identifier, "")
+def _identifier(resource: Resource, level: Level) -> str:
+    """The PatientID or UID of a resource or of its parent; empty for a patient without PatientID."""
+    return resource.tags.get(level.identifier, "")

@@ -1,4 +1,4 @@
-"""How lists of records are fetched, whichever Orthanc there is and whoever asks."""
+"""The interface for fetching lists of resources, independent of Orthanc's version and of the caller's scope."""
 
 from collections.abc import Sequence
 from typing import Protocol
@@ -7,30 +7,30 @@ from orthancproxy.archive.levels import Level
 from orthancproxy.archive.plan import Filter, LevelPlan, Needs
 from orthancproxy.archive.records import Page, Resource
 
-# What resources were all found below: those of their level that Orthanc has below the roots are they, and no others.
-# The higher the roots, the less Orthanc has to look for. None is the whole archive.
+# The highest resources below which a list contains exactly the resources of its level; None is the whole archive.
+# The higher the roots, the faster Orthanc finds what is below them.
 Roots = Sequence[Resource] | None
 
 
 class Fetcher(Protocol):
-    """How one kind of Orthanc is asked. Records hold what `needs` says; the plan's related are not its business."""
+    """Fetches resources with the data that `needs` names. It ignores the related plans of a plan."""
 
     def page(self, plan: LevelPlan) -> Page:
-        """One page of a root list, sorted."""
+        """Return one sorted page of a root list."""
 
     def matching(self, level: Level, criteria: Filter, needs: Needs) -> list[Resource]:
-        """All resources of a level that match, in no order."""
+        """Return all matching resources of a level, unordered."""
 
     def children(
         self, level: Level, parents: Sequence[Resource], criteria: Filter, needs: Needs, roots: Roots
     ) -> list[Resource]:
-        """The resources of a level below these parents that match, and perhaps others, in no order."""
+        """Return the matching resources of a level below these parents, unordered, possibly with those of others."""
 
     def parents(self, level: Level, children: Sequence[Resource], needs: Needs) -> list[Resource]:
-        """The resources of a level above these children, and perhaps others."""
+        """Return the resources of a level above these children, possibly with others."""
 
     def by_ids(self, level: Level, ids: Sequence[str], needs: Needs) -> list[Resource]:
-        """The resources with these Orthanc ids, as far as they exist at this level."""
+        """Return the resources of this level with these Orthanc ids; missing ones are left out."""
 
     def complete(self, level: Level, found: Sequence[Resource], needs: Needs) -> list[Resource]:
-        """The same resources, in their order, with what was not needed when they were fetched."""
+        """Return the same resources in the same order, with the missing data added."""

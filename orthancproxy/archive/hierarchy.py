@@ -1,4 +1,4 @@
-"""Carrying out a plan: from the root of a query to its leaves, one fetch for each level that it selects."""
+"""Executes plans: from the root of a query to its leaves, with one fetch for each selected level."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
@@ -26,7 +26,7 @@ from orthancproxy.orthanc.endpoints import ORTHANC_ID, check_orthanc_id
 
 
 class Hierarchy:
-    """Plans in, records out: for one request, over one Orthanc. What is out of scope looks as if it did not exist."""
+    """Turns plans into resources, for one request. Resources out of scope look as if they did not exist."""
 
     def __init__(self, client: OrthancClient, scope: Scope = EVERYTHING, budget: ObjectBudget | None = None) -> None:
         capabilities = client.capabilities()
@@ -35,16 +35,16 @@ class Hierarchy:
         find = ExtendedFind if capabilities.has_extended_find else PlainFind
         fetcher: Fetcher = find(client, self._budget)
         if not self._has_labels:
-            # such an Orthanc would ignore them in a find, and answer with everything
+            # an Orthanc without labels ignores them in a find, and returns everything
             scope = replace(scope, labels=frozenset())
         self.is_restricted = scope.is_restricted
         self._fetcher = ScopedFetcher(fetcher, scope) if scope.is_restricted else fetcher
-        # what is hidden is not fetched ahead, and an older Orthanc finds children by their parents alone
+        # hidden resources are not prefetched, and older versions find children only by their parents
         self._can_prefetch = capabilities.has_extended_find and not scope.is_restricted
         self._prefetch = Prefetch()
 
     def page(self, plan: LevelPlan) -> Page:
-        """A root list: its page, with everything that the plan wants around each record."""
+        """Return a page of a root list, with the related resources of the plan. Raises InvalidRequest."""
         self._check(plan)
         page = self._fetcher.page(_fetchable(plan))
         is_everything = plan.filter == Filter() and not plan.offset and not page.has_next and not self.is_restricted
@@ -52,52 +52,52 @@ class Hierarchy:
         return replace(page, resources=tuple(self._linked(plan, page.resources, roots)))
 
     def by_ids(self, plan: LevelPlan, ids: Sequence[str]) -> list[Resource]:
-        """The resources with these Orthanc ids that exist at the plan's level, in no order.
+        """Return the resources of the plan's level with these Orthanc ids, unordered.
 
-        Raises InvalidRequest for a text that is not an Orthanc id.
+        Raises InvalidRequest for a malformed id.
         """
         for orthanc_id in ids:
             check_orthanc_id(orthanc_id)
         self._check(plan)
-        with self._begin(plan, ids) as self._prefetch:
+        with self._prefetch_below(plan, ids) as self._prefetch:
             found = self._fetcher.by_ids(plan.level, ids, _fetchable(plan).needs)
             return self._linked(plan, found, found)
 
     def by_identifier(self, plan: LevelPlan, value: str) -> Resource | None:
-        """The resource with this PatientID or UID. Raises InvalidRequest when there are several such."""
+        """Return the resource with this PatientID or UID. Raises InvalidRequest if there are several."""
         self._check(plan)
         needs = _fetchable(plan).needs | Needs(frozenset({plan.level.identifier}))
         found = [
-            record
-            for record in self._fetcher.matching(plan.level, identifier_filter(plan.level, value), needs)
-            if record.tags.get(plan.level.identifier) == value
+            resource
+            for resource in self._fetcher.matching(plan.level, identifier_filter(plan.level, value), needs)
+            if resource.tags.get(plan.level.identifier) == value
         ]
         if len(found) > 1:
-            raise InvalidRequest(f"{len(found)} {plan.level.path} have this {plan.level.identifier}: ask by orthancId.")
+            raise InvalidRequest(f"{len(found)} {plan.level.path} have this {plan.level.identifier}: use orthancId.")
         return next(iter(self._linked(plan, found, found)), None)
 
     def by_name(self, plan: LevelPlan, name: str) -> Resource | None:
-        """The resource with this Orthanc id, or else with this PatientID or UID. Raises like `by_identifier`."""
+        """Return the resource with this Orthanc id, PatientID or UID. Raises like `by_identifier`."""
         if ORTHANC_ID.fullmatch(name):
             return next(iter(self.by_ids(plan, [name])), None)
         return self.by_identifier(plan, name)
 
     def visible_studies(self, needs: Needs) -> list[Resource]:
-        """All studies in scope."""
+        """Return all studies in scope."""
         return list(self._fetcher.page(_fetchable(LevelPlan(level=Level.STUDY, needs=needs))).resources)
 
     def studies_of(self, patient_id: str, needs: Needs) -> list[Resource]:
-        """The studies in scope of the patient with this Orthanc id; none where there is no such patient."""
+        """Return the studies in scope of the patient with this Orthanc id; empty if there is no such patient."""
         plan = LevelPlan(level=Level.PATIENT, related={"studies": LevelPlan(level=Level.STUDY, needs=needs)})
         return [study for patient in self.by_ids(plan, [patient_id]) for study in patient.related["studies"]]
 
-    def _begin(self, plan: LevelPlan, ids: Sequence[str]) -> Prefetch:
-        """Fetch the lists below the resource with this id that need nothing but the id."""
+    def _prefetch_below(self, plan: LevelPlan, ids: Sequence[str]) -> Prefetch:
+        """Prefetch the lists below this resource that need only its id."""
         if len(ids) != 1 or not self._can_prefetch:
             return Prefetch()
         [root_id] = ids
         root = RESOURCE_TYPES[plan.level](root_id, None, {}, {})
-        # the lowest first: they take the longest
+        # the lowest levels first: they take the longest
         return Prefetch(
             {
                 (root_id, level, criteria, needs): partial(self._fetcher.children, level, [], criteria, needs, [root])
@@ -107,35 +107,35 @@ class Hierarchy:
 
     def _check(self, plan: LevelPlan) -> None:
         if plan.filter.labels and not self._has_labels:
-            raise InvalidRequest("This Orthanc has no labels to filter by (they came with 1.12.0).")
+            raise InvalidRequest("This Orthanc does not support labels (1.12.0 and newer do).")
         for related_plan in plan.related.values():
             self._check(related_plan)
 
     def _linked(self, plan: LevelPlan, found: Sequence[Resource], roots: Roots) -> list[Resource]:
-        """What a root field shows, which counts towards what the request may be given."""
-        records = self._link(plan, found, roots)
-        self._budget.spend(plan, records)
-        return records
+        """Return the resources of a root field with their related ones, and charge them to the budget."""
+        resources = self._link(plan, found, roots)
+        self._budget.spend(plan, resources)
+        return resources
 
     def _link(self, plan: LevelPlan, found: Sequence[Resource], roots: Roots) -> list[Resource]:
-        """Give each record what the plan wants around it; leave out those whose parent was deleted meanwhile."""
+        """Add the related resources of the plan; drop resources whose parent was deleted in the meantime."""
         if not plan.related or not found:
             return list(found)
-        related: dict[str, dict[str, Any]] = {record.orthanc_id: {} for record in found}
+        related: dict[str, dict[str, Any]] = {resource.orthanc_id: {} for resource in found}
         for names in _same_fetch(plan):
             for name, by_id in self._fetch_related(plan, names, found, roots).items():
                 for orthanc_id, value in by_id.items():
                     related[orthanc_id][name] = value
         return [
-            replace(record, related=related[record.orthanc_id])
-            for record in found
-            if len(related[record.orthanc_id]) == len(plan.related)
+            replace(resource, related=related[resource.orthanc_id])
+            for resource in found
+            if len(related[resource.orthanc_id]) == len(plan.related)
         ]
 
     def _fetch_related(
         self, plan: LevelPlan, names: Sequence[str], found: Sequence[Resource], roots: Roots
     ) -> dict[str, dict[str, Any]]:
-        """Fetch once what several names of the answer share; return it by name and by the id of the record."""
+        """Fetch once what several names share; return it by name and by resource id."""
         plans = [plan.related[name] for name in names]
         level, criteria, needs = _fetch_of(plans)
         if level.depth < plan.level.depth:
@@ -162,43 +162,43 @@ class Hierarchy:
         self, plan: LevelPlan, children: Iterable[Resource], parents: Iterable[Resource], roots: Roots
     ) -> dict[str, tuple[Resource, ...]]:
         families: dict[str, list[Resource]] = {parent.orthanc_id: [] for parent in parents}
-        # PatientIDs that Orthanc takes for the same give the same studies, in each call that names one of them
+        # PatientIDs that Orthanc normalises to the same value return the same studies
         for child in {child.orthanc_id: child for child in children}.values():
             if child.parent_id in families:
                 families[child.parent_id].append(child)
         wanted = list(
             chain.from_iterable(slice_page(sort(family, plan.full_order), plan) for family in families.values())
         )
-        if not _is_whole(plan) or (self.is_restricted and plan.level is Level.STUDY):
-            # of a confined caller's patients, other studies may be hidden
+        if not _is_complete(plan) or (self.is_restricted and plan.level is Level.STUDY):
+            # patients of a restricted caller may have hidden studies
             roots = wanted
         by_parent: dict[str, list[Resource]] = defaultdict(list)
-        for record in self._link(plan, wanted, roots):
-            by_parent[record.parent_id or ""].append(record)
+        for resource in self._link(plan, wanted, roots):
+            by_parent[resource.parent_id or ""].append(resource)
         return {parent_id: tuple(by_parent[parent_id]) for parent_id in families}
 
 
 def _independent(plan: LevelPlan) -> Iterator[tuple[Level, Filter, Needs]]:
-    """The lists below one resource that `_link` fetches by that alone."""
+    """The lists below one resource that `_link` fetches by its id only."""
     for names in _same_fetch(plan):
         plans = [plan.related[name] for name in names]
         if plans[0].level.depth > plan.level.depth:
             yield _fetch_of(plans)
-            yield from chain.from_iterable(_independent(one) for one in plans if _is_whole(one))
+            yield from chain.from_iterable(_independent(one) for one in plans if _is_complete(one))
 
 
 def _fetch_of(plans: Sequence[LevelPlan]) -> tuple[Level, Filter, Needs]:
-    """What one fetch for several plans asks for."""
+    """The arguments of one fetch for several plans."""
     return plans[0].level, plans[0].filter, reduce(or_, (_fetchable(plan).needs for plan in plans))
 
 
-def _is_whole(plan: LevelPlan) -> bool:
-    """Whether a list leaves nothing out."""
+def _is_complete(plan: LevelPlan) -> bool:
+    """Whether a list is complete."""
     return plan.filter == Filter() and plan.first is None and not plan.offset
 
 
 def _same_fetch(plan: LevelPlan) -> list[list[str]]:
-    """Names of related that one fetch can serve: those to the same level with the same filter."""
+    """Groups of names that one fetch can serve: of the same level with the same filter."""
     groups: dict[tuple[Level, Filter], list[str]] = defaultdict(list)
     for name, related_plan in plan.related.items():
         groups[related_plan.level, related_plan.filter].append(name)
@@ -206,7 +206,7 @@ def _same_fetch(plan: LevelPlan) -> list[list[str]]:
 
 
 def _fetchable(plan: LevelPlan) -> LevelPlan:
-    """The plan with all that is needed to sort its records and to follow its related."""
+    """The plan with the data needed to sort its resources and to find the related ones."""
     keys = frozenset(order.by for order in plan.full_order)
     needs = plan.needs | Needs(
         keys - {"LastUpdate"},

@@ -1,10 +1,10 @@
-"""The four levels of the DICOM hierarchy (PS3.3 section 7, PS3.4 section C.6) in Orthanc's words."""
+"""The four levels of the DICOM hierarchy (PS3.3 section 7, PS3.4 section C.6)."""
 
 from enum import Enum
 
 
 class Level(Enum):
-    """A level, with Orthanc's name for it as its value."""
+    """A level. Its value is Orthanc's name for it."""
 
     PATIENT = "Patient"
     STUDY = "Study"
@@ -28,22 +28,22 @@ class Level(Enum):
 
     @property
     def above(self) -> tuple["Level", ...]:
-        """The levels over this one, from the patient down."""
+        """The levels above, from the patient down."""
         return tuple(_DEPTHS)[: self.depth]
 
     @property
     def below(self) -> tuple["Level", ...]:
-        """The levels under this one, down to the instance."""
+        """The levels below, down to the instance."""
         return tuple(_DEPTHS)[self.depth + 1 :]
 
     @property
     def parent(self) -> "Level":
-        """The next level up. Raises IndexError for the patient, which has none."""
+        """The next level up. Raises IndexError for the patient."""
         return self.above[-1]
 
     @property
     def child(self) -> "Level":
-        """The next level down. Raises IndexError for the instance, which has none."""
+        """The next level down. Raises IndexError for the instance."""
         return self.below[0]
 
 

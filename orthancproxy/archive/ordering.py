@@ -1,4 +1,4 @@
-"""Sorting records in the gateway as Orthanc's `OrderBy` does on SQLite, where Orthanc is let do it."""
+"""Sorts resources as Orthanc's `OrderBy` does on SQLite, for lists that Orthanc cannot sort."""
 
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -9,7 +9,7 @@ from orthancproxy.archive.keywords import NORMALISED
 from orthancproxy.archive.plan import LevelPlan, Order
 from orthancproxy.archive.records import Resource
 
-# Names and descriptions are in people's scripts: Orthanc would sort all Korean ones alike.
+# Often not ASCII: Orthanc would sort all Korean names alike.
 SORTED_HERE = frozenset({"PatientName", "StudyDescription"})
 SORTED_NORMALISED = NORMALISED - SORTED_HERE
 
@@ -17,23 +17,23 @@ _LEADING_INTEGER = re.compile(r"\s*[+-]?\d+", re.ASCII)
 _LEADING_DECIMAL = re.compile(r"\s*[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 
 
-def sort(records: Iterable[Resource], order: Sequence[Order]) -> list[Resource]:
+def sort(resources: Iterable[Resource], order: Sequence[Order]) -> list[Resource]:
     """Sort by several keys, equal ones by Orthanc id. A missing value counts as the smallest."""
-    arranged = sorted(records, key=attrgetter("orthanc_id"))
+    result = sorted(resources, key=attrgetter("orthanc_id"))
     for key in reversed(order):
-        arranged.sort(key=_value(key), reverse=key.descending)
-    return arranged
+        result.sort(key=_value(key), reverse=key.descending)
+    return result
 
 
 def _value(order: Order) -> Callable[[Resource], tuple[bool, str | float]]:
-    """What SQL compares of a record: nothing before anything, text, or the number that CAST takes from its start."""
+    """The value that SQL compares: NULL first, then text, or the number that CAST reads from its start."""
     by = order.by
     compared = _COMPARED[order.kind]
     if by in SORTED_NORMALISED and order.kind == "text":
         compared = _normalised
     if by == "LastUpdate":
-        return lambda record: compared(record.facts.get(by))
-    return lambda record: compared(record.tags.get(by))
+        return lambda resource: compared(resource.facts.get(by))
+    return lambda resource: compared(resource.tags.get(by))
 
 
 def _text(text: str | None) -> tuple[bool, str]:
@@ -56,7 +56,7 @@ def _decimal(text: str | None) -> tuple[bool, float]:
 
 def _number(leading: re.Pattern[str], text: str | None) -> tuple[bool, float]:
     match = leading.match(text) if text is not None else None
-    # 0 for what does not begin with a number
+    # 0 without a leading number, like CAST
     return text is not None, float(match.group()) if match else 0.0
 
 
@@ -67,6 +67,6 @@ _COMPARED: Mapping[str, Callable[[str | None], tuple[bool, str | float]]] = {
 }
 
 
-def slice_page(records: Sequence[Resource], plan: LevelPlan) -> Sequence[Resource]:
-    """The part of an ordered list that a plan asks for."""
-    return records[plan.offset : None if plan.first is None else plan.offset + plan.first]
+def slice_page(resources: Sequence[Resource], plan: LevelPlan) -> Sequence[Resource]:
+    """Return the part of a sorted list that a plan asks for."""
+    return resources[plan.offset : None if plan.first is None else plan.offset + plan.first]

@@ -1,4 +1,4 @@
-"""DICOM values as text (PS3.5 section 6.2) to Python values. What the standard does not allow is None."""
+"""Parses DICOM values from text (PS3.5 section 6.2). Invalid values are None."""
 
 import re
 from dataclasses import dataclass
@@ -10,9 +10,9 @@ _DS = re.compile(r" *[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)? *", re.AS
 _DA = re.compile(r"[0-9]{8}", re.ASCII)
 _TM = re.compile(r"([0-9]{2})(?:([0-9]{2})(?:([0-9]{2})(?:\.([0-9]{1,6}))?)?)?", re.ASCII)
 _INT_RANGE = range(-(2**31), 2**31)
-# of numbers: the slices of a series have most of theirs in common
+# the slices of a series share most of their numbers
 _CACHED_VALUES = 4096
-# an IS has 12 characters, a DS 16; six of them are an orientation
+# an IS has at most 12 characters, a DS 16; an orientation is six DS
 _MAX_NUMBER_LENGTH = 64
 _MAX_CACHED_LIST_LENGTH = 128
 _LATIN = re.compile(r"[\u0000-\u024f]*")
@@ -20,7 +20,7 @@ _LATIN = re.compile(r"[\u0000-\u024f]*")
 
 @dataclass(frozen=True, slots=True)
 class PersonNameParts:
-    """A PN value taken apart (PS3.5 section 6.2.1): components of its alphabetic group, and the other two groups."""
+    """The components of a PN's alphabetic group (PS3.5 section 6.2.1), and its other two groups."""
 
     formatted: str
     family: str | None
@@ -33,22 +33,22 @@ class PersonNameParts:
 
 
 def text(value: str | None) -> str | None:
-    """The text as stored, without its padding; None for an empty value."""
+    """Return the text without its padding; None if it is empty."""
     return (value.strip(" \0") or None) if value else None
 
 
 def integer(value: str | None) -> int | None:
-    """An IS, or a US that Orthanc wrote as text; within 32 bits, as IS and GraphQL's Int are."""
+    """Parse an IS, or a US that Orthanc sends as text; within 32 bits, like IS and GraphQL's Int."""
     return _integer(value) if value and len(value) <= _MAX_NUMBER_LENGTH else None
 
 
 def decimal(value: str | None) -> float | None:
-    """A DS."""
+    """Parse a DS."""
     return _decimal(value) if value and len(value) <= _MAX_NUMBER_LENGTH else None
 
 
 def decimals(value: str | None) -> tuple[float, ...] | None:
-    """A DS with several values; None when one of them is wrong."""
+    """Parse a DS with several values; None if one of them is invalid."""
     if not value:
         return None
     return _decimals(value) if len(value) <= _MAX_CACHED_LIST_LENGTH else _decimals.__wrapped__(value)
@@ -74,12 +74,12 @@ def _decimals(value: str) -> tuple[float, ...] | None:
 
 
 def texts(value: str | None) -> list[str]:
-    """The values of a multi-valued text."""
+    """Split a multi-valued text."""
     return [part.strip() for part in value.split("\\") if part.strip()] if value else []
 
 
 def calendar_date(value: str | None) -> date | None:
-    """A DA: YYYYMMDD."""
+    """Parse a DA: YYYYMMDD."""
     value = value.strip(" \0") if value else ""
     try:
         return date(int(value[:4]), int(value[4:6]), int(value[6:])) if _DA.fullmatch(value) else None
@@ -88,7 +88,7 @@ def calendar_date(value: str | None) -> date | None:
 
 
 def time_of_day(value: str | None) -> time | None:
-    """A TM: HH, HHMM, HHMMSS or HHMMSS.FFFFFF. A leap second (60) can't be told in Python and is None."""
+    """Parse a TM: HH, HHMM, HHMMSS or HHMMSS.FFFFFF. A leap second (60) is None, since Python has none."""
     match = _TM.fullmatch(value.strip(" \0")) if value else None
     if match is None:
         return None
@@ -100,7 +100,7 @@ def time_of_day(value: str | None) -> time | None:
 
 
 def timestamp(value: str | None) -> datetime | None:
-    """Orthanc's own time stamp, in UTC: YYYYMMDDTHHMMSS."""
+    """Parse Orthanc's timestamp, in UTC: YYYYMMDDTHHMMSS."""
     try:
         return datetime.strptime(value, "%Y%m%dT%H%M%S").replace(tzinfo=UTC) if value else None
     except ValueError:
@@ -108,7 +108,7 @@ def timestamp(value: str | None) -> datetime | None:
 
 
 def person_name(value: str | None) -> PersonNameParts | None:
-    """A PN. `formatted` is `Family, Given Middle` in Latin script, and family name first without comma in others."""
+    """Parse a PN. `formatted` is `Family, Given Middle` in Latin script; other scripts have no comma."""
     if not (value := text(value)):
         return None
     alphabetic, ideographic, phonetic, *_ = [*value.split("="), "", ""]

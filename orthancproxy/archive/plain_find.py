@@ -1,7 +1,7 @@
-"""Fetching from Orthanc before 1.12.5, whose find neither sorts nor pages and whose bulk-content gives children.
+"""The fetcher for Orthanc before 1.12.5, whose find neither sorts nor pages; its bulk-content returns children.
 
-What such an Orthanc can't do is done here: sorting, paging, counting what is below, and reading tags that its index
-does not have from the files, with one call for each study.
+The gateway does the rest: it sorts, pages, counts children, and reads tags that are not indexed from the files, with
+one call for each study.
 """
 
 from collections.abc import Mapping, Sequence
@@ -21,7 +21,7 @@ from orthancproxy.errors import ArchiveRejected
 from orthancproxy.orthanc.client import OrthancClient
 from orthancproxy.orthanc.payloads import ResourcePayload
 
-# counts that an expanded answer tells by the children it lists
+# counted attributes for which an expanded resource lists the children
 _LISTED = {
     "NumberOfPatientRelatedStudies": "Studies",
     "NumberOfStudyRelatedSeries": "Series",
@@ -30,7 +30,7 @@ _LISTED = {
 
 
 class PlainFind:
-    """One find or bulk-content for each list of resources, and what it lacks fetched after it. For one request."""
+    """Fetches each list with one find or bulk-content, and then the missing data. For one request."""
 
     def __init__(self, client: OrthancClient, budget: ObjectBudget) -> None:
         self._client = client
@@ -40,7 +40,7 @@ class PlainFind:
         self._study_of: dict[str, str] = {}  # by series
 
     def page(self, plan: LevelPlan) -> Page:
-        """One page of a root list: all that matches is fetched and sorted, and what it lacks for this page only."""
+        """Return one page of a root list: all matching resources are sorted, and this page is completed."""
         sort_tags = Needs(frozenset(order.by for order in plan.full_order) & plan.needs.tags)
         every = self.matching(plan.level, plan.filter, sort_tags)
         part = slice_page(sort(every, plan.full_order), plan)
@@ -48,15 +48,15 @@ class PlainFind:
         return Page(tuple(self.complete(plan.level, part, plan.needs)), has_next, len(every))
 
     def matching(self, level: Level, criteria: Filter, needs: Needs) -> list[Resource]:
-        """All resources of a level that match, in no order."""
+        """Return all matching resources of a level, unordered."""
         return self._find(level, query(level, criteria), criteria, needs)
 
     def children(
         self, level: Level, parents: Sequence[Resource], criteria: Filter, needs: Needs, roots: Roots
     ) -> list[Resource]:
-        """The resources below these parents that match; also some of other parents, which the caller drops.
+        """Return the matching resources below these parents, possibly with those of others.
 
-        Such an Orthanc finds them no faster by what is higher up.
+        Roots are ignored: these versions find nothing faster by higher levels.
         """
         if criteria == Filter():
             return self.complete(level, self._below(level, parents, needs), needs)
@@ -73,34 +73,33 @@ class PlainFind:
         return found
 
     def parents(self, level: Level, children: Sequence[Resource], needs: Needs) -> list[Resource]:
-        """The resources above these children."""
+        """Return the resources above these children."""
         return self.by_ids(level, list(dict.fromkeys(child.parent_id or "" for child in children)), needs)
 
     def by_ids(self, level: Level, ids: Sequence[str], needs: Needs) -> list[Resource]:
-        """The resources with these Orthanc ids, as far as they exist at this level."""
+        """Return the resources of this level with these Orthanc ids; missing ones are left out."""
         with_metadata = Fact.METADATA in needs.facts
-        answers = [
-            answer for part in batched(ids) for answer in bulk_content(self._client, part, with_metadata=with_metadata)
-        ]
+        parts = batched(ids)
+        payloads = [one for part in parts for one in bulk_content(self._client, part, with_metadata=with_metadata)]
         return self.complete(
             level,
-            self._seen(level, [answer for answer in answers if answer.type == level.value]),
+            self._seen(level, [payload for payload in payloads if payload.type == level.value]),
             needs,
         )
 
     def complete(self, level: Level, found: Sequence[Resource], needs: Needs) -> list[Resource]:
-        """The same resources, in their order, with what is needed and did not come with them."""
+        """Return the same resources in the same order, with the missing data added."""
         found = list(found)
         if not found:
             return found
         if Fact.METADATA in needs.facts and "TransferSyntax" not in found[0].facts:
-            parts = batched(record.orthanc_id for record in found)
-            answers = [answer for part in parts for answer in bulk_content(self._client, part, with_metadata=True)]
-            facts = {record.orthanc_id: record.facts for record in to_resources(level, answers)}
+            parts = batched(resource.orthanc_id for resource in found)
+            payloads = [one for part in parts for one in bulk_content(self._client, part, with_metadata=True)]
+            facts = {resource.orthanc_id: resource.facts for resource in to_resources(level, payloads)}
             found = [
-                replace(record, facts={**record.facts, **facts[record.orthanc_id]})
-                for record in found
-                if record.orthanc_id in facts
+                replace(resource, facts={**resource.facts, **facts[resource.orthanc_id]})
+                for resource in found
+                if resource.orthanc_id in facts
             ]
         if counted := needs.tags & COMPUTED[level]:
             found = self._counted(level, found, counted)
@@ -116,26 +115,26 @@ class PlainFind:
         return found
 
     def _find(
-        self, level: Level, wanted: Mapping[str, str], criteria: Filter, needs: Needs, most: int = 0
+        self, level: Level, wanted: Mapping[str, str], criteria: Filter, needs: Needs, limit: int = 0
     ) -> list[Resource]:
-        """All that match, or `most` of them; 0 for all, as Orthanc has it."""
+        """Find at most `limit` matching resources; 0 means all, as in Orthanc."""
         if criteria.nothing:
             return []
-        body = {"Level": level.value, "Query": wanted, "Expand": True, "Short": True, "Limit": most}
-        answers = find(self._client, body)
-        if self._find_limits.may_cut(level.value, len(answers)):
-            # such an Orthanc applies Since to what it has cut off: the rest is out of reach
+        body = {"Level": level.value, "Query": wanted, "Expand": True, "Short": True, "Limit": limit}
+        payloads = find(self._client, body)
+        if self._find_limits.may_truncate(level.value, len(payloads)):
+            # these versions apply Since to the truncated result: the rest is out of reach
             raise ArchiveRejected(
-                "The archive cuts its answers off: its LimitFindResults and LimitFindInstances must be 0."
+                "Orthanc truncates its results: set LimitFindResults and LimitFindInstances to 0 in its configuration."
             )
-        found = self._seen(level, answers)
+        found = self._seen(level, payloads)
         if criteria.labels:
-            found = [record for record in found if has_labels(record.facts.get("Labels"), criteria.labels)]
+            found = [resource for resource in found if has_labels(resource.facts.get("Labels"), criteria.labels)]
         return self.complete(level, found, needs)
 
     def _below(self, level: Level, parents: Sequence[Resource], needs: Needs) -> list[Resource]:
-        """All children of these parents; the series of a study that were already seen are not fetched again."""
-        # an expanded answer lists the ids of what is below
+        """Return all children of these parents. Series of a study that were already fetched are reused."""
+        # an expanded resource lists the ids of its children
         self._budget.check_fetch(sum(len(parent.facts.get(level.path.capitalize(), ())) for parent in parents))
         if level is Level.SERIES and all(parent.orthanc_id in self._series_of for parent in parents):
             return [series for parent in parents for series in self._series_of[parent.orthanc_id]]
@@ -148,43 +147,43 @@ class PlainFind:
                 self._series_of[series.parent_id or ""].append(series)
         return found
 
-    def _seen(self, level: Level, answers: list[ResourcePayload]) -> list[Resource]:
-        found = to_resources(level, answers)
+    def _seen(self, level: Level, payloads: list[ResourcePayload]) -> list[Resource]:
+        found = to_resources(level, payloads)
         if level is Level.SERIES:
             self._study_of |= {series.orthanc_id: series.parent_id or "" for series in found}
         return found
 
     def _with_parents_tags(self, level: Level, found: Sequence[Resource], wanted: frozenset[str]) -> list[Resource]:
-        """Take tags from the index of the levels above, not from the files."""
+        """Add tags from the index of the levels above, not from the files."""
         parents = {parent.orthanc_id: parent.tags for parent in self.parents(level.parent, found, Needs(wanted))}
         return [
             replace(
-                record,
+                resource,
                 tags={
-                    **{tag: value for tag, value in parents.get(record.parent_id or "", {}).items() if tag in wanted},
-                    **record.tags,
+                    **{tag: value for tag, value in parents.get(resource.parent_id or "", {}).items() if tag in wanted},
+                    **resource.tags,
                 },
             )
-            for record in found
+            for resource in found
         ]
 
     def _counted(self, level: Level, found: Sequence[Resource], wanted: frozenset[str]) -> list[Resource]:
         series_of = {} if wanted.issubset(_LISTED) else self._series_by_resource(level, found)
         return [
-            replace(record, tags={**record.tags, **_counts(record, series_of.get(record.orthanc_id))})
-            for record in found
+            replace(resource, tags={**resource.tags, **_counts(resource, series_of.get(resource.orthanc_id))})
+            for resource in found
         ]
 
     def _series_by_resource(self, level: Level, found: Sequence[Resource]) -> Mapping[str, Sequence[Resource]]:
         if level is Level.STUDY:
             self._below(Level.SERIES, found, Needs())
             return self._series_of
-        studies = {study: record.orthanc_id for record in found for study in record.facts["Studies"]}
+        studies = {study: resource.orthanc_id for resource in found for study in resource.facts["Studies"]}
         series = self._seen(
             Level.SERIES, bulk_content(self._client, list(dict.fromkeys(studies.values())), Level.SERIES)
         )
         self._series_of |= {study: [] for study in studies}
-        by_patient: dict[str, list[Resource]] = {record.orthanc_id: [] for record in found}
+        by_patient: dict[str, list[Resource]] = {resource.orthanc_id: [] for resource in found}
         for one in series:
             self._series_of.setdefault(one.parent_id or "", []).append(one)
             if one.parent_id in studies:
@@ -192,16 +191,16 @@ class PlainFind:
         return by_patient
 
     def _with_file_tags(self, level: Level, found: Sequence[Resource], wanted: frozenset[str]) -> list[Resource]:
-        """Read tags from the files: for instances their own, above them those of one instance below."""
+        """Add tags from files: an instance's own, or those of one instance below."""
         studies = self._studies_of(found) if level is Level.INSTANCE else {}
         tags = read_tags(self._client, level, found, studies, frozenset(map(tag_of, wanted)))
-        return [replace(record, tags={**record.tags, **tags.get(record.orthanc_id, {})}) for record in found]
+        return [replace(resource, tags={**resource.tags, **tags.get(resource.orthanc_id, {})}) for resource in found]
 
     def _studies_of(self, instances: Sequence[Resource]) -> dict[str, str]:
-        """The study of each instance, which its answer does not tell; not of those whose series was just deleted."""
+        """Return the study of each instance, unless its series was just deleted. Instances do not hold it."""
         series = {instance.parent_id or "" for instance in instances}
         if len(series) == 1:
-            # no need to know: the series is asked, not the study
+            # not needed: tags are read by series, not by study
             return dict.fromkeys((instance.orthanc_id for instance in instances), "")
         for part in batched(series - self._study_of.keys()):
             self._seen(Level.SERIES, bulk_content(self._client, part))
@@ -212,17 +211,17 @@ class PlainFind:
         }
 
 
-def _counts(record: Resource, series: Sequence[Resource] | None) -> dict[str, str]:
-    """The counted attributes of a resource as text, as Orthanc 1.12 gives them (PS3.4 section C.6.1.1)."""
+def _counts(resource: Resource, series: Sequence[Resource] | None) -> dict[str, str]:
+    """Return the counted attributes (PS3.4 section C.6.1.1) as text, like Orthanc 1.12."""
     counts = {
-        keyword: str(len(record.facts[children]))
+        keyword: str(len(resource.facts[children]))
         for keyword, children in _LISTED.items()
-        if keyword in COMPUTED[record.level]
+        if keyword in COMPUTED[resource.level]
     }
     if series is not None:
-        related = f"NumberOf{record.level.value}Related"
+        related = f"NumberOf{resource.level.value}Related"
         counts[f"{related}Series"] = str(len(series))
         counts[f"{related}Instances"] = str(sum(len(one.facts["Instances"]) for one in series))
         modalities = {one.tags["Modality"] for one in series if one.tags.get("Modality")}
         counts["ModalitiesInStudy"] = "\\".join(sorted(modalities))
-    return {keyword: value for keyword, value in counts.items() if keyword in COMPUTED[record.level]}
+    return {keyword: value for keyword, value in counts.items() if keyword in COMPUTED[resource.level]}

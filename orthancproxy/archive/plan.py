@@ -1,4 +1,4 @@
-"""What to fetch, as data: a tree of level plans that a transport makes and `hierarchy` carries out."""
+"""What to fetch: a tree of level plans, which a transport builds and `hierarchy` executes."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -9,7 +9,7 @@ from orthancproxy.archive.levels import Level
 
 
 class Fact(Enum):
-    """What Orthanc knows of a resource besides its tags."""
+    """Data of a resource besides its tags."""
 
     CHANGES = auto()  # when it last changed, and whether it is stable
     LABELS = auto()
@@ -19,7 +19,7 @@ class Fact(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Needs:
-    """What records must hold: tags by keyword, facts, and whether their parents will be looked up from them."""
+    """The data that resources must hold: tags by keyword, facts, and the means to look up their parents."""
 
     tags: frozenset[str] = frozenset()
     facts: frozenset[Fact] = frozenset()
@@ -31,7 +31,7 @@ class Needs:
 
 @dataclass(frozen=True, slots=True)
 class LabelMatch:
-    """Labels that a resource must have: all of these, any of these, none of these. Orthanc 1.12.0."""
+    """Labels to match: all of these, any of these, none of these (Orthanc 1.12.0)."""
 
     all: frozenset[str] = frozenset()
     any: frozenset[str] = frozenset()
@@ -43,11 +43,11 @@ class LabelMatch:
 
 @dataclass(frozen=True, slots=True)
 class Filter:
-    """What a resource must match: DICOM matching (PS3.4 section C.2.2.2) by keyword, and labels."""
+    """Criteria: DICOM attribute matching (PS3.4 section C.2.2.2) by keyword, and labels."""
 
     tags: tuple[tuple[str, str], ...] = ()
     labels: LabelMatch = LabelMatch()
-    nothing: bool = False  # for a list of alternatives that is empty: no resource can match
+    nothing: bool = False  # matches no resource: an empty list of alternatives
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +59,7 @@ class Order:
     kind: Literal["text", "integer", "decimal"] = "text"
 
 
-# The REST contract's orders, which nested GraphQL lists share.
+# The orders of the REST contract, which nested GraphQL lists share.
 DEFAULT_ORDER = {
     Level.PATIENT: (Order("PatientID"),),
     Level.STUDY: (Order("StudyDate", descending=True), Order("StudyTime", descending=True)),
@@ -72,8 +72,8 @@ DEFAULT_ORDER = {
 class LevelPlan:
     """One level of a query.
 
-    `related` are plans for the neighbouring levels by the name under which the answer wants them: a child level gives
-    the list below each resource, the parent level the one resource above it. `first` and `offset` count per parent.
+    `related` are plans for the adjacent levels, by name: for a child level, the list below each resource; for the
+    parent level, the one resource above. `first` and `offset` apply to each parent.
     """
 
     level: Level
@@ -87,10 +87,10 @@ class LevelPlan:
 
     @property
     def objects(self) -> int:
-        """How many objects each resource of this level brings along at least, without itself.
+        """The minimum number of related objects of each resource of this level.
 
-        Orthanc keeps no resource without children, so that each list below has one or more, unless none is asked for.
-        A filter may leave fewer.
+        Orthanc keeps no resource without children, so that each list below has at least one, unless `first` is 0. A
+        filter may leave fewer.
         """
         return sum(1 + related_plan.objects for related_plan in self.related.values() if related_plan.first != 0)
 

@@ -1,7 +1,7 @@
-"""Patients, studies, series and instances as frozen records over what Orthanc answered.
+"""Patients, studies, series and instances as frozen records of Orthanc's responses.
 
-An attribute is a descriptor that says what it needs and how it is read, so that a plan can ask for just that, and only
-what a query selects is ever parsed: `Patient.birth_date.needs` is what to fetch, `patient.birth_date` the value.
+Attributes are descriptors that declare the data they need, so that plans fetch and queries parse only selected ones:
+`Patient.birth_date.needs` is the data to fetch, `patient.birth_date` the value.
 """
 
 from collections.abc import Callable, Mapping
@@ -16,9 +16,9 @@ T = TypeVar("T")
 
 
 class Attribute(property, Generic[T]):
-    """An attribute of a record: what it needs, and how to read it.
+    """An attribute of a resource: the data it needs, and how to read it.
 
-    A property, which Python reads without a call of a method of ours: an answer may have 150,000 of them.
+    A subclass of property, since Python reads those fastest: a response may have 150,000 of them.
     """
 
     def __init__(self, needs: Needs, read: Callable[[Any], T]) -> None:
@@ -28,36 +28,36 @@ class Attribute(property, Generic[T]):
     if TYPE_CHECKING:
 
         @overload
-        def __get__(self, record: None, owner: type | None = None) -> Self: ...
+        def __get__(self, resource: None, owner: type | None = None) -> Self: ...
         @overload
-        def __get__(self, record: object, owner: type | None = None) -> T: ...
-        def __get__(self, record: object | None, owner: type | None = None) -> Self | T: ...
+        def __get__(self, resource: object, owner: type | None = None) -> T: ...
+        def __get__(self, resource: object | None, owner: type | None = None) -> Self | T: ...
 
 
 def tag(keyword: str, convert: Callable[[str | None], T]) -> Attribute[T]:
-    """An attribute that is a DICOM tag."""
-    return Attribute(Needs(tags=frozenset({keyword})), lambda record: convert(record.tags.get(keyword)))
+    """Return an attribute for a DICOM tag."""
+    return Attribute(Needs(tags=frozenset({keyword})), lambda resource: convert(resource.tags.get(keyword)))
 
 
 def count(keyword: str) -> Attribute[int]:
-    """An attribute that the archive counts (PS3.4 section C.6.1.1)."""
+    """Return an attribute for a number that the archive computes (PS3.4 section C.6.1.1)."""
     return tag(keyword, lambda value: parsing.integer(value) or 0)
 
 
 def fact(which: Fact, name: str, convert: Callable[[Any], Any] | None = None) -> Attribute[Any]:
-    """An attribute that Orthanc knows besides the tags."""
+    """Return an attribute for data besides the tags."""
     needs = Needs(facts=frozenset({which}))
     if convert is None:
-        return Attribute(needs, lambda record: record.facts.get(name))
-    return Attribute(needs, lambda record: convert(record.facts.get(name)))
+        return Attribute(needs, lambda resource: resource.facts.get(name))
+    return Attribute(needs, lambda resource: convert(resource.facts.get(name)))
 
 
 @dataclass(frozen=True, slots=True)
 class Resource:
-    """What the four levels share.
+    """A resource of any level.
 
-    `tags` are as stored, by keyword; `facts` are what else Orthanc knows, as `archive.answers` reads it; `related` lead
-    to what the plan asked for around the record.
+    `tags` are as stored, by keyword; `facts` are other data, as decoded by `archive.decoding`; `related` are the
+    resources that the plan asked for, by name.
     """
 
     level: ClassVar[Level]
@@ -75,7 +75,7 @@ class Resource:
 
 @dataclass(frozen=True, slots=True)
 class Patient(Resource):
-    """A patient: all studies with one PatientID. Its tags are those of the first file that arrived."""
+    """A patient: all studies with one PatientID. Its tags are those of the first stored file."""
 
     level = Level.PATIENT
 
@@ -145,15 +145,17 @@ class Instance(Resource):
     image_orientation_patient = tag("ImageOrientationPatient", parsing.decimals)
     transfer_syntax_uid = fact(Fact.METADATA, "TransferSyntax")
     file_size = fact(Fact.FILE, "FileSize")  # bytes
-    file_uuid = fact(Fact.FILE, "FileUuid")  # another one whenever the file is replaced
+    file_uuid = fact(Fact.FILE, "FileUuid")  # changes when the file is replaced
 
 
-RESOURCE_TYPES: Mapping[Level, type[Resource]] = {record.level: record for record in (Patient, Study, Series, Instance)}
+RESOURCE_TYPES: Mapping[Level, type[Resource]] = {
+    resource.level: resource for resource in (Patient, Study, Series, Instance)
+}
 
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """A page of a list: its records, whether more follow, and how many there are in all when that was asked for."""
+    """A page of a list. `total` is the length of the whole list, if the plan asked for it."""
 
     resources: tuple[Resource, ...]
     has_next: bool

@@ -1,7 +1,7 @@
-"""Pictures of an instance's frames, as Orthanc draws them.
+"""Renders frames of an instance with Orthanc.
 
-Orthanc's `rendered` applies the window of the file (PS3.3 section C.11.2.1.2). Where a file has none it takes 0 to 256,
-so that most CT and MR images come out black: there, the window is the range of the frame's own values.
+Orthanc's `rendered` applies the window of the file (PS3.3 section C.11.2.1.2). If there is none it uses 0 to 256, which
+turns most CT and MR images black: the gateway then sets the window to the range of the frame's values.
 """
 
 import sys
@@ -35,7 +35,7 @@ NEEDS = Needs(
         ]
     )
 )
-"""What an instance must hold to be drawn."""
+"""The data that an instance must hold for rendering."""
 
 _PAM = "image/x-portable-arbitrarymap"
 _PAM_HEADER_END = b"ENDHDR\n"
@@ -43,7 +43,7 @@ _PAM_HEADER_END = b"ENDHDR\n"
 
 @dataclass(frozen=True, slots=True)
 class Rendering:
-    """How to draw: which frame, from 0, as what, and, where it should be smaller, the longest side in pixels."""
+    """The frame (from 0), the format and, to scale down, the longest side in pixels."""
 
     frame: int
     media_type: MediaType
@@ -51,7 +51,7 @@ class Rendering:
 
 
 def render(client: OrthancClient, instance: Instance, rendering: Rendering) -> bytes:
-    """Draw a frame. Raises NotRenderable when Orthanc can't."""
+    """Return the encoded picture of a frame. Raises NotRenderable, NotFound or ArchiveError."""
     options = [*_window(client, instance, rendering.frame), *_size(instance, rendering.longest_side)]
     body = client.open(
         endpoints.FRAME_RENDERED,
@@ -65,14 +65,14 @@ def render(client: OrthancClient, instance: Instance, rendering: Rendering) -> b
 
 
 def _size(instance: Instance, longest_side: int | None) -> list[str]:
-    """Options that make a picture smaller, never larger; Orthanc keeps the aspect ratio."""
+    """Options that scale down, never up; Orthanc keeps the aspect ratio."""
     if longest_side is None or max(instance.rows or 0, instance.columns or 0) <= longest_side:
         return []
     return [f"width={longest_side}", f"height={longest_side}", "smooth=1"]
 
 
 def _window(client: OrthancClient, instance: Instance, frame: int) -> list[str]:
-    """Options for a greyscale image of more than 8 bits without a window: one from its lowest value to its highest."""
+    """Options for a greyscale image of more than 8 bits without a window: the range of its values."""
     tags = instance.tags
     has_window = bool(parsing.text(tags.get("WindowCenter")) and parsing.text(tags.get("WindowWidth")))
     is_greyscale = tags.get("PhotometricInterpretation", "").startswith("MONOCHROME")
@@ -95,19 +95,19 @@ def _extremes(client: OrthancClient, instance: Instance, frame: int) -> tuple[in
         for samples in _samples(body, "h" if signed else "H"):
             low, high = min(low, min(samples)), max(high, max(samples))
     if low > high:
-        raise ArchiveProtocolError("The archive's picture has no pixels.")
+        raise ArchiveProtocolError("Orthanc returned an image without pixels.")
     return low, high
 
 
 def _samples(body: Iterator[bytes], kind: Literal["h", "H"]) -> Iterator["array[int]"]:
-    """The samples of a portable arbitrary map with two bytes each, the high one first."""
+    """The 16-bit big-endian samples of a portable arbitrary map."""
     _, found, data = next(body, b"").partition(_PAM_HEADER_END)
     if not found:
-        raise ArchiveProtocolError("The archive's picture is not a portable arbitrary map.")
+        raise ArchiveProtocolError("Orthanc returned no portable arbitrary map.")
     while data:
         even = len(data) // 2 * 2
         samples = array(kind, data[:even])
         if sys.byteorder == "little":
             samples.byteswap()
         yield samples
-        data = data[even:] + piece if (piece := next(body, b"")) else b""
+        data = data[even:] + chunk if (chunk := next(body, b"")) else b""

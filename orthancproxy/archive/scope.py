@@ -1,4 +1,4 @@
-"""What a caller may see of the archive: rules on studies, matched here, and as far as it goes by Orthanc before."""
+"""The studies that a caller can see. Orthanc preselects them as far as possible; the gateway decides."""
 
 import re
 from dataclasses import dataclass, replace
@@ -15,18 +15,18 @@ from orthancproxy.archive.records import Resource
 MAX_WILDCARD_SEARCHES = 20
 
 _PATIENT_ID = Level.PATIENT.identifier
-# wildcards, and what can't stand in a list of values or looks there like a path
+# wildcards, and characters that cannot be part of a list of values or look like a path
 _NOT_LISTED = re.compile(r"[*?\\%\0-\x1f\x7f-\x9f]|\.\.")
-# Orthanc's `?` is one byte, and it drops what is not ASCII, and spaces that are then at an end: sent as "any text"
+# sent as `*`: Orthanc's `?` is one byte, and it drops non-ASCII characters and then leading and trailing spaces
 _NOT_SENT = re.compile(r"[^0-9A-Za-z]+")
 
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """What a caller may see: patients whose PatientID matches one of the patterns, studies that have one of the labels.
+    """The studies that a caller can see: by patterns of their PatientID, or by one of the labels.
 
-    In a pattern `*` is any text and `?` one character; all else is meant to the letter, case included. The study is
-    the unit: one that either rule admits is visible, with all that is below it and the patient above it.
+    In a pattern, `*` is any text and `?` one character; all else is matched exactly, including case. A study that
+    either rule admits is visible, with its children and its patient.
     """
 
     patient_ids: tuple[str, ...] = ()
@@ -34,15 +34,15 @@ class Scope:
 
     @property
     def is_restricted(self) -> bool:
-        """Whether there may be something that the caller may not see."""
+        """Whether anything can be hidden from the caller."""
         return "*" not in self.patient_ids
 
     def admits_patient(self, patient_id: str) -> bool:
-        """Whether all studies of the patient with this PatientID are visible, padded or not (PS3.5 section 6.2)."""
-        return _either_pattern(self.patient_ids).match(parsing.text(patient_id) or "") is not None
+        """Whether all studies of a PatientID, padded or not (PS3.5 section 6.2), are visible."""
+        return _any_pattern(self.patient_ids).match(parsing.text(patient_id) or "") is not None
 
     def admits(self, study: Resource) -> bool:
-        """Whether a study is visible. Its record must hold PatientID and, where the scope has labels, its labels."""
+        """Whether a study is visible. It must hold its PatientID and, if the scope has labels, its labels."""
         labels = study.facts.get("Labels") or ()
         return not self.labels.isdisjoint(labels) or self.admits_patient(study.tags.get(_PATIENT_ID, ""))
 
@@ -51,10 +51,10 @@ EVERYTHING = Scope(patient_ids=("*",))
 
 
 def searches(scope: Scope, criteria: Filter) -> list[Filter]:
-    """Filters that, together, find every study that matches the criteria and that the scope admits, and others.
+    """Return filters that together find all matching studies in scope, possibly with others.
 
-    One is for the PatientIDs without wildcards, one for each with, one for the labels; it is the criteria alone where
-    they restrict the same, or there are too many.
+    There is one for the PatientIDs without wildcards, one for each with wildcards, and one for the labels; or only the
+    criteria, if they restrict the same attribute or there are too many patterns.
     """
     listed = [pattern for pattern in scope.patient_ids if pattern and not _NOT_LISTED.search(pattern)]
     wild = {_NOT_SENT.sub("*", pattern) for pattern in scope.patient_ids if pattern not in listed}
@@ -73,8 +73,8 @@ def searches(scope: Scope, criteria: Filter) -> list[Filter]:
 
 
 @lru_cache(maxsize=128)
-def _either_pattern(patterns: tuple[str, ...]) -> re.Pattern[str]:
-    """One expression for all patterns. What `translate` makes of many `*` does not backtrack from one to another."""
-    # a character class for fnmatch, a letter like any other here
+def _any_pattern(patterns: tuple[str, ...]) -> re.Pattern[str]:
+    """Compile all patterns into one. `translate` makes expressions whose `*` do not backtrack into each other."""
+    # starts a character class in fnmatch, but not here
     translated = [translate(pattern.replace("[", "[[]")) for pattern in patterns]
     return re.compile("|".join(translated) or r"(?!)")

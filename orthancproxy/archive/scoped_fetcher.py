@@ -1,7 +1,7 @@
-"""What is in a scope, fetched so that the rest looks as if it did not exist.
+"""A fetcher that restricts another one to a scope, as if hidden resources did not exist.
 
-Root lists start from the visible studies. Single resources are fetched first, and then the study that each is of.
-What a patient has from its studies (counts, changes, tags that only files have) it has from the visible ones.
+Root lists start from the visible studies. Single resources are fetched first, and then their studies. Data that a
+patient has from its studies (counts, changes, tags that only files have) is taken from the visible ones.
 """
 
 from collections import defaultdict
@@ -19,17 +19,17 @@ from orthancproxy.archive.records import Page, Resource
 from orthancproxy.archive.scope import Scope, searches
 from orthancproxy.errors import InvalidRequest
 
-# a patient's attributes that are sums over its studies
+# attributes of a patient that are sums over its studies
 _SUMS = {
     "NumberOfPatientRelatedSeries": "NumberOfStudyRelatedSeries",
     "NumberOfPatientRelatedInstances": "NumberOfStudyRelatedInstances",
 }
-# what comes with a record of itself
+# tags that come with each resource
 _IN_INDEX = {**MAIN_DICOM_TAGS, Level.STUDY: MAIN_DICOM_TAGS[Level.STUDY] | MAIN_DICOM_TAGS[Level.PATIENT]}
 
 
 class ScopedFetcher:
-    """A Fetcher that fetches with another one, and shows what the scope admits."""
+    """Fetches with another fetcher, and returns only resources in scope."""
 
     def __init__(self, fetcher: Fetcher, scope: Scope) -> None:
         self._fetcher = fetcher
@@ -38,7 +38,7 @@ class ScopedFetcher:
         self._proof = Needs(frozenset({Level.PATIENT.identifier}), labels)
 
     def page(self, plan: LevelPlan) -> Page:
-        """One page of a root list: all that is visible is fetched and sorted, and what it lacks for this page only."""
+        """Return one page of a root list: all visible resources are sorted, and this page is completed."""
         _check(plan.level, plan.filter)
         keys = frozenset(order.by for order in plan.full_order)
         changes = frozenset({Fact.CHANGES}) if "LastUpdate" in keys else frozenset[Fact]()
@@ -49,36 +49,36 @@ class ScopedFetcher:
         return Page(tuple(self.complete(plan.level, part, plan.needs)), has_next, len(every))
 
     def matching(self, level: Level, criteria: Filter, needs: Needs) -> list[Resource]:
-        """All visible resources of a level that match, in no order; for criteria that few resources match."""
+        """Return all visible matching resources of a level, unordered. Meant for criteria that match few."""
         return self._visible(level, self._fetcher.matching(level, criteria, self._to_check(level, needs)), needs)
 
     def children(
         self, level: Level, parents: Sequence[Resource], criteria: Filter, needs: Needs, roots: Roots
     ) -> list[Resource]:
-        """The visible resources below these parents, which are visible, that match, and perhaps others."""
+        """Return the visible matching resources below these visible parents, possibly with others."""
         if level is not Level.STUDY:
             return self._fetcher.children(level, parents, criteria, needs, roots)
         studies = self._fetcher.children(level, parents, criteria, self._to_check(level, needs), roots)
         return self.complete(level, self._admitted(studies), needs)
 
     def parents(self, level: Level, children: Sequence[Resource], needs: Needs) -> list[Resource]:
-        """The resources above these children, which are visible, so that they are, and perhaps others."""
+        """Return the resources above these visible children, which are visible too, possibly with others."""
         if level is not Level.PATIENT:
             return self._fetcher.parents(level, children, needs)
         return self.complete(level, self._fetcher.parents(level, children, _at_hand(level, needs)), needs)
 
     def by_ids(self, level: Level, ids: Sequence[str], needs: Needs) -> list[Resource]:
-        """The visible resources with these Orthanc ids, as far as they exist at this level."""
+        """Return the visible resources of this level with these Orthanc ids."""
         return self._visible(level, self._fetcher.by_ids(level, ids, self._to_check(level, needs)), needs)
 
     def complete(self, level: Level, found: Sequence[Resource], needs: Needs) -> list[Resource]:
-        """The same resources, which are visible, in their order, with what was not at hand when they were fetched."""
+        """Return the same visible resources in the same order, with the missing data added."""
         if needs == _at_hand(level, needs):
             return list(found)
         return self._of_studies(found, needs) if level is Level.PATIENT else self._fetcher.complete(level, found, needs)
 
     def _every(self, level: Level, criteria: Filter, needs: Needs) -> list[Resource]:
-        """All visible resources of a level that match, found from the visible studies, each once."""
+        """Return all visible matching resources of a level, found from the visible studies, without duplicates."""
         at_hand = _at_hand(level, needs)
         if level is Level.STUDY:
             return self._studies(criteria, at_hand)
@@ -96,7 +96,7 @@ class ScopedFetcher:
         return self._below(level, series, criteria, at_hand, studies)
 
     def _studies(self, criteria: Filter, needs: Needs) -> list[Resource]:
-        """All visible studies that match."""
+        """Return all visible matching studies."""
         return self._admitted(
             study
             for search in searches(self._scope, criteria)
@@ -106,39 +106,39 @@ class ScopedFetcher:
     def _below(
         self, level: Level, parents: Sequence[Resource], criteria: Filter, needs: Needs, roots: Roots
     ) -> list[Resource]:
-        """All resources below these parents that match, each once."""
+        """Return all matching resources below these parents, without duplicates."""
         ids = {parent.orthanc_id for parent in parents}
         found = self._fetcher.children(level, parents, criteria, needs, roots)
         return list({one.orthanc_id: one for one in found if one.parent_id in ids}.values())
 
     def _admitted(self, studies: Iterable[Resource]) -> list[Resource]:
-        """Those that are in scope, each once."""
+        """Return the studies in scope, without duplicates."""
         return list({study.orthanc_id: study for study in studies if self._scope.admits(study)}.values())
 
     def _to_check(self, level: Level, needs: Needs) -> Needs:
-        """What a record must hold to be checked, besides what is at hand anyway."""
+        """The data needed to check a resource, and the data at hand."""
         return _at_hand(level, needs) | self._way_up(level)
 
     def _way_up(self, level: Level) -> Needs:
-        """What leads from a record to its study, and tells whether that is in scope."""
+        """The data that leads from a resource to its study and shows whether that is in scope."""
         return self._proof if level is Level.STUDY else Needs(parent=level is not Level.PATIENT)
 
     def _visible(self, level: Level, found: Sequence[Resource], needs: Needs) -> list[Resource]:
-        """Those of these resources that are visible, with all that is needed."""
+        """Return the visible ones of these resources, with all data needed."""
         if level is Level.PATIENT:
             return self._of_studies(found, needs)
         return self.complete(level, self._climb(level, found), needs)
 
     def _climb(self, level: Level, found: Sequence[Resource]) -> list[Resource]:
-        """Those of these studies, series or instances whose study is in scope."""
+        """Return the studies, series or instances whose study is in scope."""
         if level is Level.STUDY:
             return self._admitted(found)
         above = self._fetcher.parents(level.parent, found, self._way_up(level.parent))
         visible = {parent.orthanc_id for parent in self._climb(level.parent, above)}
-        return [record for record in found if record.parent_id in visible]
+        return [resource for resource in found if resource.parent_id in visible]
 
     def _of_studies(self, patients: Sequence[Resource], needs: Needs) -> list[Resource]:
-        """Those of the patients that have a visible study, with what they have from such studies."""
+        """Return the patients with a visible study, with data from their visible studies only."""
         sums = {keyword: part for keyword, part in _SUMS.items() if keyword in needs.tags}
         to_sum = Needs(frozenset(sums.values()), needs.facts & {Fact.CHANGES})
         families: dict[str, list[Resource]] = defaultdict(list)
@@ -161,7 +161,7 @@ class ScopedFetcher:
         ]
 
     def _file_tags(self, studies: Mapping[str, Resource], needs: Needs) -> dict[str, dict[str, str]]:
-        """Tags that the index of the patients does not hold, by patient, each from one of the patient's studies."""
+        """Return tags that are not in the index of the patients, by patient, from one study of each."""
         wanted = needs.tags - MAIN_DICOM_TAGS[Level.PATIENT] - COMPUTED[Level.PATIENT]
         found = self._fetcher.complete(Level.STUDY, list(studies.values()), Needs(wanted)) if wanted else []
         return {
@@ -170,20 +170,20 @@ class ScopedFetcher:
 
 
 def _at_hand(level: Level, needs: Needs) -> Needs:
-    """What of these needs costs no reading of what may be hidden, or is not on the page."""
+    """The part of these needs that comes with each resource, without reading hidden ones or other pages."""
     facts = {Fact.LABELS} if level is Level.PATIENT else {Fact.CHANGES, Fact.LABELS, Fact.FILE}
     return Needs(needs.tags & _IN_INDEX[level], needs.facts & facts, needs.parent)
 
 
 def _check(level: Level, criteria: Filter) -> None:
-    """Refuse what can't be matched, also where nothing is visible, and what Orthanc would match in hidden files."""
+    """Reject an invalid filter even if nothing is visible, and one that Orthanc would match in hidden files."""
     for keyword in (KEYWORDS[tag] for tag in query(level, criteria)):
         if level is Level.PATIENT and keyword not in MAIN_DICOM_TAGS[level]:
-            raise InvalidRequest(f"{keyword} is not in the index of the patients: filter the studies by it.")
+            raise InvalidRequest(f"{keyword} is not indexed for patients: filter studies by it instead.")
 
 
 def _own_tags(study: Resource) -> dict[str, str]:
-    """A patient's tags as a visible study has them: the patient's own are of the first file, which may be hidden."""
+    """A patient's tags from a visible study: the patient's own are of the first file, which may be hidden."""
     return {tag: value for tag, value in study.tags.items() if tag in MAIN_DICOM_TAGS[Level.PATIENT]}
 
 
@@ -194,7 +194,7 @@ def _counts(studies: Sequence[Resource], sums: Mapping[str, str]) -> dict[str, s
 
 
 def _facts(patient: Resource, studies: Sequence[Resource], needs: Needs) -> dict[str, Any]:
-    """What Orthanc would have answered for a patient who has these studies alone, besides the tags."""
+    """The facts of a patient who had only these studies."""
     facts = {"Labels": patient.facts["Labels"]} if "Labels" in patient.facts else {}
     if Fact.CHANGES in needs.facts:
         updates = [update for study in studies if (update := study.facts.get("LastUpdate"))]

@@ -1,4 +1,4 @@
-"""The Orthanc behind the gateway: what it is and holds, and how it could be set up better."""
+"""Describes the Orthanc behind the gateway: version, statistics, and advice on its configuration."""
 
 from dataclasses import dataclass
 from typing import cast
@@ -8,18 +8,19 @@ from orthancproxy.archive.keywords import KEYWORDS, MAIN_DICOM_TAGS, tag_of
 from orthancproxy.archive.levels import Level
 from orthancproxy.archive.plan import Needs
 from orthancproxy.archive.records import Study
-from orthancproxy.errors import ArchiveProtocolError, NotFound
+from orthancproxy.errors import NotFound
 from orthancproxy.orthanc import endpoints
 from orthancproxy.orthanc.capabilities import Capabilities
 from orthancproxy.orthanc.client import OrthancClient
+from orthancproxy.orthanc.payloads import RESOURCE_STATISTICS_DECODER, STATISTICS_DECODER
 
-# what the contract's Instance has, and Orthanc indexes only when ExtraMainDicomTags says so
+# fields of the contract's Instance that Orthanc indexes only if ExtraMainDicomTags names them
 INSTANCE_TAGS = ("Rows", "Columns", "PixelSpacing", "SliceThickness", "SliceLocation")
 
 
 @dataclass(frozen=True, slots=True)
 class Holdings:
-    """What the caller can see of the archive: how much of what, and the files' size in bytes."""
+    """The number of resources that the caller can see, and the size of their files in bytes."""
 
     patients: int
     studies: int
@@ -30,7 +31,7 @@ class Holdings:
 
 @dataclass(frozen=True, slots=True)
 class ServerInfo:
-    """The Orthanc behind the gateway: what it is and holds, and how it could be set up better."""
+    """Describes the Orthanc behind the gateway: version, statistics, and advice on its configuration."""
 
     name: str
     version: str
@@ -45,7 +46,7 @@ class ServerInfo:
 
 
 def describe(client: OrthancClient, hierarchy: Hierarchy) -> ServerInfo:
-    """What Orthanc is, and how much of it `hierarchy` can see now."""
+    """Describe Orthanc, and count the resources in `hierarchy`. Raises ArchiveError."""
     capabilities = client.capabilities()
     holdings = _visible_holdings(client, hierarchy) if hierarchy.is_restricted else _holdings(client)
     return ServerInfo(
@@ -63,21 +64,18 @@ def describe(client: OrthancClient, hierarchy: Hierarchy) -> ServerInfo:
 
 
 def _holdings(client: OrthancClient) -> Holdings:
-    answer = client.call(endpoints.STATISTICS)
-    try:
-        return Holdings(
-            patients=int(answer["CountPatients"]),
-            studies=int(answer["CountStudies"]),
-            series=int(answer["CountSeries"]),
-            instances=int(answer["CountInstances"]),
-            disk_size=int(answer["TotalDiskSize"]),
-        )
-    except (KeyError, TypeError, ValueError) as error:
-        raise ArchiveProtocolError("The archive's answer is not what Orthanc answers.") from error
+    found = client.call(endpoints.STATISTICS, decoder=STATISTICS_DECODER)
+    return Holdings(
+        patients=found.count_patients,
+        studies=found.count_studies,
+        series=found.count_series,
+        instances=found.count_instances,
+        disk_size=found.total_disk_size,
+    )
 
 
 def _visible_holdings(client: OrthancClient, hierarchy: Hierarchy) -> Holdings:
-    """Orthanc counts the whole archive only: the studies in the scope are added up, with a call for each."""
+    """Add up the studies in scope, with a call for each: Orthanc counts the whole archive only."""
     needs = Needs(frozenset({"NumberOfStudyRelatedSeries", "NumberOfStudyRelatedInstances"}))
     studies = [cast("Study", study) for study in hierarchy.visible_studies(needs)]
     return Holdings(
@@ -91,20 +89,23 @@ def _visible_holdings(client: OrthancClient, hierarchy: Hierarchy) -> Holdings:
 
 def _disk_size(client: OrthancClient, study: Study) -> int:
     try:
-        answer = client.call(endpoints.RESOURCE_STATISTICS, level=Level.STUDY.path, id=study.orthanc_id)
-        return int(answer["DiskSize"])
+        found = client.call(
+            endpoints.RESOURCE_STATISTICS,
+            decoder=RESOURCE_STATISTICS_DECODER,
+            level=Level.STUDY.path,
+            id=study.orthanc_id,
+        )
     except NotFound:
-        return 0  # somebody deleted it just now
-    except (KeyError, TypeError, ValueError) as error:
-        raise ArchiveProtocolError("The archive's answer is not what Orthanc answers.") from error
+        return 0  # deleted in the meantime
+    return int(found.disk_size)
 
 
 def _advice(capabilities: Capabilities) -> list[str]:
     advice = []
     if not capabilities.has_extended_find:
         advice.append(
-            "Update Orthanc to 1.12.5 or newer, and the plugin of its database with it (PostgreSQL: 7.0): this one "
-            "can't sort, page or count, so that the gateway fetches whole lists to do it."
+            "Update Orthanc to 1.12.5 or newer, with the plugin of its database (PostgreSQL: 7.0): this version "
+            "cannot sort, page or count, so that the gateway fetches whole lists."
         )
     instance = Level.INSTANCE.value
     partly = {KEYWORDS[tag] for tags in capabilities.partly_indexed.values() for tag in tags}
@@ -113,16 +114,16 @@ def _advice(capabilities: Capabilities) -> list[str]:
     if capabilities.indexed is not None and (unindexed := [tag for tag in missing if tag not in partly]):
         advice.append(
             f'Add {", ".join(unindexed)} to "ExtraMainDicomTags" → "Instance" in Orthanc\'s configuration: '
-            "without it, Orthanc reads a file for every instance whose query selects them."
+            "otherwise, Orthanc reads a file for each instance when a query selects them."
         )
     if partly := partly - frozenset[str]().union(*MAIN_DICOM_TAGS.values()):
         advice.append(
-            f"Reconstruct what was stored before {', '.join(sorted(partly))} came into Orthanc's index (its "
-            "Housekeeper plugin does): until then, Orthanc reads these tags from the files."
+            f"Reconstruct the resources that were stored before {', '.join(sorted(partly))} came into Orthanc's index, "
+            "for example with its Housekeeper plugin: until then, Orthanc reads these tags from the files."
         )
     if capabilities.find_limits.found:
         advice.append(
-            'Set "LimitFindResults" and "LimitFindInstances" to 0 in Orthanc\'s configuration: they cut answers off, '
-            "so that the gateway asks again and again for the rest."
+            'Set "LimitFindResults" and "LimitFindInstances" to 0 in Orthanc\'s configuration: they truncate results, '
+            "so that the gateway needs further calls for the rest."
         )
     return advice

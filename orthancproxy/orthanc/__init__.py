@@ -1,1 +1,1 @@
-"""The only way to Orthanc: an HTTP client with an allowlist, and what this Orthanc can do."""
+"""The HTTP client for Orthanc: an allowlist of endpoints, and the capabilities of this Orthanc."""

@@ -1,8 +1,7 @@
-"""Which calls to Orthanc one piece of work made: how many, how long, and (for those who ask) which.
+"""The log of the calls to Orthanc that one request makes.
 
-The log of the current work is in a context variable. Copies of a context share the log, so that calls made in
-the threads of asgiref's `sync_to_async` and of `asyncio.to_thread` are counted too; a bare `threading.Thread`
-starts with an empty context, and its calls are not.
+The current log is a context variable. Copies of a context share it, so that calls made in the gateway's thread pools
+and in `sync_to_async` are counted; a bare `threading.Thread` starts with an empty context, and its calls are not.
 """
 
 import threading
@@ -16,8 +15,8 @@ from dataclasses import dataclass, field
 class Call:
     """One call to Orthanc, without patient data.
 
-    `template` is the path with its parts still in braces, `status` is 0 when no answer came, `seconds` is how
-    long it took and `size` is the answer's length in bytes.
+    `template` is the path with its placeholders, `status` is 0 if there was no response, and `size` is the length of
+    the response in bytes.
     """
 
     method: str
@@ -29,10 +28,9 @@ class Call:
 
 @dataclass(slots=True)
 class CallLog:
-    """The calls of one piece of work; safe to share between threads.
+    """The number and duration of calls, and the calls themselves if `keep` is true. Thread-safe.
 
-    `calls` stays empty unless `keep` is true, since a subscription may live for days. What is recorded here
-    is recorded in `parent` as well.
+    Calls are added to `parent` as well.
     """
 
     count: int = 0
@@ -43,7 +41,7 @@ class CallLog:
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False, compare=False)
 
     def add(self, call: Call) -> None:
-        """Count one call, here and in every log around this one."""
+        """Add a call to this log and its parents."""
         with self._lock:
             self.count += 1
             self.seconds += call.seconds
@@ -56,8 +54,8 @@ class CallLog:
 current_calls: ContextVar[CallLog | None] = ContextVar("current_calls", default=None)
 
 
-def record(call: Call) -> None:
-    """Count one call in the log of the current work, if there is one."""
+def log_call(call: Call) -> None:
+    """Add a call to the current log, if there is one."""
     log = current_calls.get()
     if log is not None:
         log.add(call)
@@ -65,7 +63,7 @@ def record(call: Call) -> None:
 
 @contextmanager
 def recording() -> Iterator[CallLog]:
-    """Keep every call made inside the block, also those that a request logs for itself."""
+    """Keep all calls made within the block, including those of nested logs."""
     log = CallLog(parent=current_calls.get())
     token = current_calls.set(log)
     try:

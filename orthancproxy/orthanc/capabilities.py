@@ -1,4 +1,4 @@
-"""What the Orthanc on the other side can do. Its version alone doesn't tell: plugins and configuration matter."""
+"""The capabilities of an Orthanc, which depend on its version, plugins and configuration."""
 
 import logging
 from collections.abc import Callable, Mapping
@@ -7,10 +7,11 @@ from dataclasses import dataclass, field
 from orthancproxy.errors import ArchiveProtocolError, ArchiveTimeout, NotFound
 from orthancproxy.orthanc.endpoints import COUNT_RESOURCES, SYSTEM
 from orthancproxy.orthanc.find_limits import CallOrthanc, FindLimits
+from orthancproxy.orthanc.payloads import COUNT_DECODER, SYSTEM_DECODER
 
 logger = logging.getLogger("orthancproxy.orthanc")
 
-# The "main DICOM tags" that every Orthanc since 1.10.1 keeps in its index, whatever its configuration.
+# The main DICOM tags that every Orthanc since 1.10.1 indexes, whatever its configuration.
 ALWAYS_INDEXED: Mapping[str, frozenset[str]] = {
     "Patient": frozenset("0010,0010 0010,0020 0010,0030 0010,0040 0010,1000".split()),
     "Study": frozenset(
@@ -30,58 +31,60 @@ ALWAYS_INDEXED: Mapping[str, frozenset[str]] = {
 
 @dataclass(frozen=True, slots=True)
 class Capabilities:
-    """What was learnt from Orthanc once, and holds until it can't be reached.
+    """The capabilities of an Orthanc, valid until it becomes unreachable.
 
-    `indexed` are the tags, as `gggg,eeee`, that the index of this Orthanc holds for **every** resource of a level
-    ("Patient" to "Instance"); None before 1.11.0, which doesn't tell.
+    `indexed` are the tags, as `gggg,eeee`, that Orthanc's index holds for **every** resource of a level ("Patient" to
+    "Instance"); None before 1.11.0, which does not list them. `partly_indexed` are those of newer resources only.
     """
 
     name: str
     version: str
     has_extended_find: bool  # OrderBy, Parent*, ResponseContent, count-resources: 1.12.5
-    has_labels: bool  # 1.12.0, and a database that has them
+    has_labels: bool  # 1.12.0, and a database that supports them
     indexed: Mapping[str, frozenset[str]] | None
     partly_indexed: Mapping[str, frozenset[str]]
     find_limits: FindLimits = field(compare=False)
 
 
 def discover(call: CallOrthanc, tolerate: Callable[[], None]) -> Capabilities:
-    """Ask Orthanc for what it can do; `tolerate` is called for each time-out that is no failure.
+    """Detect the capabilities of an Orthanc; `tolerate` is called for each timeout that is not a failure.
 
-    Raises ArchiveProtocolError when the answers are not Orthanc's.
+    Raises ArchiveError.
     """
     try:
-        system = call(SYSTEM)
-        extended = bool(system.get("Capabilities", {}).get("HasExtendedFind", False))
-        listed = {level: frozenset(tags.split(";")) for level, tags in system.get("MainDicomTags", {}).items()}
+        system = call(SYSTEM, decoder=SYSTEM_DECODER)
+        extended = system.capabilities.has_extended_find
+        listed = {level: frozenset(tags.split(";")) for level, tags in system.main_dicom_tags.items()}
         partly = {level: _partly_indexed(call, tolerate, level, tags) for level, tags in listed.items() if extended}
         return Capabilities(
-            name=str(system.get("Name", "")),
-            version=str(system["Version"]),
+            name=system.name,
+            version=system.version,
             has_extended_find=extended,
-            has_labels=bool(system.get("HasLabels", False)),
+            has_labels=system.has_labels,
             indexed={level: tags - partly.get(level, frozenset()) for level, tags in listed.items()} or None,
             partly_indexed=partly,
             find_limits=FindLimits(call),
         )
-    except (NotFound, AttributeError, KeyError, TypeError, ValueError) as error:
-        raise ArchiveProtocolError("The archive does not answer as Orthanc does.") from error
+    except NotFound as error:
+        # a server, but no Orthanc at this base path
+        raise ArchiveProtocolError from error
 
 
 def _partly_indexed(
     call: CallOrthanc, tolerate: Callable[[], None], level: str, tags: frozenset[str]
 ) -> frozenset[str]:
-    """Tags that came into the index of Orthanc by `ExtraMainDicomTags` after resources had been stored.
+    """Return the tags that were added to `ExtraMainDicomTags` after resources had been stored.
 
-    Orthanc keeps with each resource which tags were indexed when it was stored. A tag that the index does not have is
-    absent there, as if the file had none: such tags must be read from the files until Orthanc has reconstructed them.
+    Orthanc notes with each resource which tags were indexed when it was stored. Tags added later are missing from its
+    index, as if the file had none: they must be read from the files until Orthanc has reconstructed the resources.
     """
     extra = tags - ALWAYS_INDEXED[level]
     if not extra:
         return extra
 
     def count(**criteria: Mapping[str, str]) -> int:
-        return int(call(COUNT_RESOURCES, body={"Level": level, "Query": {}, **criteria})["Count"])
+        body = {"Level": level, "Query": {}, **criteria}
+        return int(call(COUNT_RESOURCES, body=body, decoder=COUNT_DECODER).count)
 
     def count_with(*indexed: str) -> int:
         return count(MetadataQuery={"MainDicomTagsSignature": "*" + "*".join(sorted(indexed)) + "*"})
@@ -92,7 +95,7 @@ def _partly_indexed(
             return frozenset()
         return frozenset(tag for tag in extra if count_with(tag) != everything)
     except ArchiveTimeout:
-        # an archive too large to be counted in time: to read a file too many is slow, to miss a value is wrong
+        # reading files needlessly is slow, missing values is wrong
         tolerate()
-        logger.warning("the archive is too large to tell which tags its whole index has", extra={"level": level})
+        logger.warning("timeout while detecting partly indexed tags", extra={"level": level})
         return extra

@@ -1,7 +1,7 @@
-"""The HTTP client for Orthanc: one pooled session, typed errors, one retry for what may be repeated.
+"""The HTTP client for Orthanc: pooled connections, typed errors, one retry of idempotent calls.
 
-Orthanc closes an idle connection after a second (`Keep-Alive: timeout=1`), so that a call now and then meets a
-connection that just died: calls that only read, or store what is stored once, are made once more (ADR 0003).
+Orthanc closes idle connections after a second (`Keep-Alive: timeout=1`), so that a call sometimes uses a connection
+that was just closed: calls that read, or store a file, are repeated once (ADR 0003).
 """
 
 import logging
@@ -13,7 +13,7 @@ from typing import Any, Protocol
 
 import orjson
 import requests
-from msgspec import DecodeError, ValidationError
+from msgspec import DecodeError
 from msgspec.json import Decoder
 from requests.adapters import HTTPAdapter
 from requests.auth import HTTPBasicAuth
@@ -28,26 +28,25 @@ from orthancproxy.errors import (
     NotFound,
     NotRenderable,
 )
-from orthancproxy.orthanc.calls import Call, record
+from orthancproxy.orthanc.calls import Call, log_call
 from orthancproxy.orthanc.capabilities import Capabilities, discover
 from orthancproxy.orthanc.deadline import clip_to_deadline
 from orthancproxy.orthanc.endpoints import SYSTEM, Endpoint
-from orthancproxy.orthanc.payloads import JSON_DECODER
+from orthancproxy.orthanc.payloads import JSON_DECODER, SYSTEM_DECODER
 from orthancproxy.orthanc.render_delete_lock import RenderDeleteLock
 from orthancproxy.orthanc.response_body import CHUNK_BYTES, ResponseBody, timed_out
 
 logger = logging.getLogger("orthancproxy.orthanc")
 
-RETRY_AFTER_SECONDS = 0.2
 BUSY = frozenset({502, 503, 504})
 TRANSIENT = frozenset({502, 503})
 STORAGE_FULL = 507
-# FileStorageCannotWrite: two files that Orthanc stores at once make the same folder, and one of them fails (1.10.1)
+# FileStorageCannotWrite, also when two files stored at once create the same folder (1.10.1)
 CANNOT_WRITE = 2001
 
 
 class RequestBody(Protocol):
-    """Bytes to send, of a known number, which can be iterated over again."""
+    """Bytes of known length, which can be iterated over repeatedly."""
 
     def __len__(self) -> int: ...
 
@@ -56,7 +55,7 @@ class RequestBody(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class ConnectionOptions:
-    """Where Orthanc is and how to talk to it. Timeouts are in seconds."""
+    """How to connect to Orthanc. Timeouts and delays are in seconds."""
 
     base_url: str
     username: str = ""
@@ -64,69 +63,65 @@ class ConnectionOptions:
     ca_bundle: str = ""
     connect_timeout: float = 10.0
     read_timeout: float = 30.0
+    retry_delay: float = 0.2
     pool_size: int = 32
     log_calls: bool = False
 
 
 class OrthancClient:
-    """Calls Orthanc. Safe to share between threads.
+    """Calls Orthanc. Thread-safe.
 
-    Raises NotFound for a missing resource, NotRenderable for what Orthanc can't draw, and ArchiveUnavailable,
-    ArchiveTimeout, ArchiveRejected or ArchiveProtocolError; no exception of requests leaves it.
+    Raises NotFound, NotRenderable, LimitExceeded at the deadline, and ArchiveError; no exceptions of requests.
     """
 
-    def __init__(self, connection: ConnectionOptions) -> None:
-        self._connection = connection
-        self._base_url = connection.base_url.rstrip("/")
-        # No Session: its cookies, hooks and redirects take as long as the call itself, and it heeds the environment.
-        # Neither a proxy, a .netrc nor a CA bundle of that may come between the gateway and Orthanc.
-        self._adapter = HTTPAdapter(pool_connections=1, pool_maxsize=connection.pool_size)
+    def __init__(self, options: ConnectionOptions) -> None:
+        self._options = options
+        self._base_url = options.base_url.rstrip("/")
+        # Not a Session: its cookies, hooks and redirects take as long as the call itself, and it reads proxies, .netrc
+        # and CA bundles from the environment, which must not come between the gateway and Orthanc.
+        self._adapter = HTTPAdapter(pool_connections=1, pool_maxsize=options.pool_size)
         # as bytes: requests would encode str as Latin-1
-        self._auth = (
-            HTTPBasicAuth(connection.username.encode(), connection.password.encode()) if connection.username else None
-        )
-        self._turns = RenderDeleteLock(self._base_url)
-        self._lock = threading.Lock()
+        self._auth = HTTPBasicAuth(options.username.encode(), options.password.encode()) if options.username else None
+        self._render_delete_lock = RenderDeleteLock(self._base_url)
+        self._failures_lock = threading.Lock()
         self._failures = 0
-        self._learnt: tuple[int, Capabilities] | None = None
-        self._learning = threading.Lock()
+        self._cached_capabilities: tuple[int, Capabilities] | None = None
+        self._discovery_lock = threading.Lock()
 
     def capabilities(self) -> Capabilities:
-        """What this Orthanc can do: learnt once, and again when it comes back after it could not be reached."""
-        learnt = self._learnt
-        if learnt is not None and learnt[0] == self._failures:
-            return learnt[1]
-        # one thread asks; the others wait, but not for one that waits for an Orthanc that is down
-        waited = self._learning.acquire(timeout=self._connection.connect_timeout)
+        """Return the capabilities of this Orthanc, cached until it becomes unreachable. Raises ArchiveError."""
+        cached = self._cached_capabilities
+        if cached is not None and cached[0] == self._failures:
+            return cached[1]
+        # one thread asks and the others wait, but not long: Orthanc may be down
+        locked = self._discovery_lock.acquire(timeout=self._options.connect_timeout)
         try:
-            return self._learn()
+            return self._discover()
         finally:
-            if waited:
-                self._learning.release()
+            if locked:
+                self._discovery_lock.release()
 
-    def _learn(self) -> Capabilities:
-        learnt = self._learnt
-        if learnt is not None and learnt[0] == self._failures:
-            return learnt[1]
-        before, tolerated = self._failures, 0
+    def _discover(self) -> Capabilities:
+        cached = self._cached_capabilities
+        if cached is not None and cached[0] == self._failures:
+            return cached[1]
+        failures, tolerated = self._failures, 0
 
         def tolerate() -> None:
             nonlocal tolerated
             tolerated += 1
 
         found = discover(self.call, tolerate)
-        self._learnt = (before + tolerated, found)
+        self._cached_capabilities = (failures + tolerated, found)
         return found
 
     def ping(self) -> None:
-        """Return when Orthanc answers as Orthanc does. Raises ArchiveError."""
+        """Return if Orthanc responds. Raises ArchiveError."""
         try:
-            system = self.call(SYSTEM)
-        except NotFound:
-            # there is a server, but no Orthanc at this base path
-            system = None
-        if not isinstance(system, dict) or "Version" not in system:
-            raise ArchiveProtocolError("The archive does not answer as Orthanc does.")
+            self.call(SYSTEM, decoder=SYSTEM_DECODER)
+        except NotFound as error:
+            # a server, but no Orthanc at this base path
+            raise ArchiveProtocolError from error
 
     def call(
         self,
@@ -138,20 +133,18 @@ class OrthancClient:
         decoder: Decoder[Any] = JSON_DECODER,
         **parts: str | int,
     ) -> Any:
-        """Return Orthanc's answer, from JSON, as what `answer` decodes it to.
+        """Return Orthanc's JSON response, decoded by `decoder`.
 
-        `content` is a DICOM file, `query` a query string, sent as it is.
+        `content` is a DICOM file, `query` an encoded query string, `parts` fill in the path template.
         """
         url = self._base_url + endpoint.path(**parts)
         data = content if body is None else orjson.dumps(body)
         response = self._send(endpoint, url, data, query, "application/json", stream=False)
-        # Orthanc sends JSON with no or a text Content-Type: the content decides
+        # whatever its Content-Type: Orthanc sends JSON with none, or as text
         try:
             return decoder.decode(response.content)
-        except ValidationError as error:
-            raise ArchiveProtocolError("The archive's answer is not what Orthanc answers.") from error
         except (DecodeError, RecursionError) as error:
-            raise ArchiveProtocolError("The archive's answer is not JSON.") from error
+            raise ArchiveProtocolError from error
 
     def open(
         self,
@@ -162,7 +155,7 @@ class OrthancClient:
         accept: str = "*/*",
         **parts: str | int,
     ) -> ResponseBody:
-        """Begin an answer of any size, and return its body, which is read piece by piece. The caller closes it."""
+        """Return the body of a response of any size, which the caller reads in chunks and closes."""
         url = self._base_url + endpoint.path(**parts)
         data = None if body is None else orjson.dumps(body)
         return ResponseBody(self._send(endpoint, url, data, query, accept, stream=True), self._translate)
@@ -180,21 +173,21 @@ class OrthancClient:
             started = time.perf_counter()
             response = None
             try:
-                with self._turns.hold(endpoint):
+                with self._render_delete_lock.hold(endpoint):
                     response = self._request(endpoint, url, data, query, accept, stream)
             except (requests.RequestException, HTTPError, OSError, ValueError) as error:
                 translated = self._translate(error)
-                # what was too slow once is not asked again
+                # timeouts are not retried
                 if last_try or type(translated) is not ArchiveUnavailable:
                     raise translated from error
             finally:
-                self._record(endpoint, response, time.perf_counter() - started, stream)
+                self._log(endpoint, response, time.perf_counter() - started, stream)
             if response is not None:
-                if last_try or not _is_passing(response):
+                if last_try or not _is_transient(response):
                     self._raise_for_status(response)
                     return response
                 response.close()
-            time.sleep(RETRY_AFTER_SECONDS)
+            time.sleep(self._options.retry_delay)
         raise AssertionError("unreachable")  # pragma: no cover
 
     def _request(
@@ -206,7 +199,7 @@ class OrthancClient:
             # gzip on one host costs more than it saves (1.10.1: 1.4 s against 1.2 s for 10,000 instances)
             headers={"Accept": accept, "Accept-Encoding": "identity"},
             data=data,
-            # as it is: Orthanc does not decode what requests would encode
+            # a string is sent as it is: Orthanc does not decode what requests would encode
             params=query,
             auth=self._auth,
         ).prepare()
@@ -214,13 +207,13 @@ class OrthancClient:
             request,
             stream=stream,
             timeout=(
-                clip_to_deadline(self._connection.connect_timeout),
-                clip_to_deadline(self._connection.read_timeout),
+                clip_to_deadline(self._options.connect_timeout),
+                clip_to_deadline(self._options.read_timeout),
             ),
-            verify=self._connection.ca_bundle or True,
+            verify=self._options.ca_bundle or True,
         )
         if not stream:
-            # where requests keeps what it has read
+            # where requests caches the content
             response._content = _read(response)
         return response
 
@@ -228,18 +221,18 @@ class OrthancClient:
         match error:
             case _ if timed_out(error):
                 self._count_failure()
-                return ArchiveTimeout("The archive did not answer in time.")
+                return ArchiveTimeout("Orthanc did not answer in time.")
             case requests.exceptions.SSLError():
                 self._count_failure()
-                return ArchiveUnavailable("The archive's certificate is not trusted.")
+                return ArchiveUnavailable("Orthanc's certificate is not trusted.")
             case requests.ConnectionError() | ProtocolError() | OSError():
                 self._count_failure()
-                return ArchiveUnavailable("The archive can't be reached.")
+                return ArchiveUnavailable("Orthanc cannot be reached.")
             case _:
-                return ArchiveProtocolError("The archive's answer can't be understood.")
+                return ArchiveProtocolError()
 
     def _count_failure(self) -> None:
-        with self._lock:
+        with self._failures_lock:
             self._failures += 1
 
     def _raise_for_status(self, response: requests.Response) -> None:
@@ -247,34 +240,34 @@ class OrthancClient:
         if 200 <= status < 300:
             return
         try:
-            answer = _error(response)
+            details = _error_details(response)
         finally:
             response.close()
         if status == 404:
-            raise NotFound("There is no such resource in the archive.")
+            raise NotFound("Orthanc has no such resource.")
         if status == 415:
-            raise NotRenderable("Orthanc can't draw this instance.")
+            raise NotRenderable("Orthanc cannot render this instance.")
         if status in BUSY:
             self._count_failure()
-            raise ArchiveUnavailable("The archive is busy or restarting.")
+            raise ArchiveUnavailable("Orthanc is busy or restarting.")
         if status == STORAGE_FULL:
-            raise ArchiveUnavailable("The archive has no room.")
-        if answer.get("OrthancStatus") == CANNOT_WRITE:
-            raise ArchiveUnavailable("The archive can't write to its storage.")
+            raise ArchiveUnavailable("Orthanc's storage is full.")
+        if details.get("OrthancStatus") == CANNOT_WRITE:
+            raise ArchiveUnavailable("Orthanc cannot write to its storage.")
         if status in (401, 403):
-            raise ArchiveRejected("The archive does not accept the gateway's credentials.")
+            raise ArchiveRejected("Orthanc rejects the gateway's credentials.")
         if 300 <= status < 400:
-            raise ArchiveProtocolError("The archive redirects, which Orthanc does not do.")
-        # Orthanc's own words, which hold no address and no patient data
-        message = answer.get("Message")
+            raise ArchiveProtocolError()
+        # Orthanc's own message contains neither addresses nor patient data
+        message = details.get("Message")
         reason = message if isinstance(message, str) and message else f"HTTP status {status}"
-        raise ArchiveRejected(f"The archive refused: {reason}.")
+        raise ArchiveRejected(f"Orthanc rejected the request: {reason}.")
 
-    def _record(self, endpoint: Endpoint, response: requests.Response | None, seconds: float, stream: bool) -> None:
+    def _log(self, endpoint: Endpoint, response: requests.Response | None, seconds: float, stream: bool) -> None:
         status = response.status_code if response is not None else 0
         size = len(response.content) if response is not None and not stream else 0
-        record(Call(endpoint.method, endpoint.template, status, seconds, size))
-        if self._connection.log_calls:
+        log_call(Call(endpoint.method, endpoint.template, status, seconds, size))
+        if self._options.log_calls:
             logger.info(
                 "orthanc call",
                 extra={
@@ -288,27 +281,27 @@ class OrthancClient:
 
 
 def _read(response: requests.Response) -> bytes:
-    """Read an answer as it comes: one that trickles in would go on for as long as each byte is in time."""
-    pieces = []
+    """Read a response as it arrives: read timeouts alone would never end one that trickles in."""
+    chunks = []
     try:
-        while piece := response.raw.read1(CHUNK_BYTES, decode_content=True):
+        while chunk := response.raw.read1(CHUNK_BYTES, decode_content=True):
             clip_to_deadline(0)
-            pieces.append(piece)
+            chunks.append(chunk)
     except Exception:
         response.close()
         raise
-    return b"".join(pieces)
+    return b"".join(chunks)
 
 
-def _is_passing(response: requests.Response) -> bool:
-    """Whether the same call may well succeed when it is made again at once."""
+def _is_transient(response: requests.Response) -> bool:
+    """Whether an immediate retry is likely to succeed."""
     if response.status_code in TRANSIENT:
         return True
-    return response.status_code == 500 and _error(response).get("OrthancStatus") == CANNOT_WRITE
+    return response.status_code == 500 and _error_details(response).get("OrthancStatus") == CANNOT_WRITE
 
 
-def _error(response: requests.Response) -> Mapping[str, Any]:
-    """What Orthanc says of an error (`Message`, `OrthancStatus`); nothing where it says nothing."""
+def _error_details(response: requests.Response) -> Mapping[str, Any]:
+    """Orthanc's description of an error (`Message`, `OrthancStatus`), empty if there is none."""
     try:
         answer = orjson.loads(response.content)
     except (orjson.JSONDecodeError, requests.RequestException):

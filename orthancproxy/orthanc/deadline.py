@@ -1,4 +1,4 @@
-"""How long one request may go on asking Orthanc: what it has not fetched by then is not fetched any more."""
+"""The deadline of a request, after which it makes no more calls to Orthanc."""
 
 import time
 from collections.abc import Iterator
@@ -9,22 +9,22 @@ from orthancproxy.errors import LimitExceeded
 
 
 class Deadline:
-    """A moment, so many seconds from now. Safe to share between threads."""
+    """A point in time a given number of seconds from now. Thread-safe."""
 
     def __init__(self, seconds: float) -> None:
         self._seconds = seconds
         self._at = time.monotonic() + seconds
 
     def bring_forward(self) -> None:
-        """Let it be now: nobody waits for the answer any more."""
+        """Expire now: the client has gone away."""
         self._at = 0.0
 
     def remaining(self) -> float:
-        """Return the seconds until then. Raises LimitExceeded when there are none."""
+        """Return the seconds left. Raises LimitExceeded if the deadline has passed."""
         remaining = self._at - time.monotonic()
         if remaining <= 0:
             raise LimitExceeded(
-                f"The request takes longer than {self._seconds:g} seconds (server.limits.maxSeconds): ask for less at "
+                f"The request takes longer than {self._seconds:g} seconds (server.limits.maxSeconds): request less at "
                 "once."
             )
         return remaining
@@ -35,7 +35,7 @@ _current: ContextVar[Deadline | None] = ContextVar("deadline", default=None)
 
 @contextmanager
 def deadline_scope(deadline: Deadline) -> Iterator[None]:
-    """Let the calls within the block, also those in copies of its context, be made before the deadline."""
+    """Apply the deadline to all calls within the block, including those in copies of its context."""
     token = _current.set(deadline)
     try:
         yield
@@ -44,6 +44,6 @@ def deadline_scope(deadline: Deadline) -> Iterator[None]:
 
 
 def clip_to_deadline(seconds: float) -> float:
-    """Return the seconds, or those until the deadline of the current work. Raises LimitExceeded when it has passed."""
+    """Return `seconds`, or fewer if the current deadline is nearer. Raises LimitExceeded if it has passed."""
     deadline = _current.get()
     return seconds if deadline is None else min(seconds, deadline.remaining())

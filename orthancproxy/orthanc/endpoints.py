@@ -1,6 +1,6 @@
-"""The allowlist: every Orthanc route that the gateway may call, as method and path template.
+"""The allowlist of Orthanc's routes, as methods and path templates. No other route can be called.
 
-Orthanc's REST API also shuts the server down, resets it and runs scripts. What is not declared here can't be called.
+Orthanc's REST API can also shut the server down, reset it and run scripts.
 """
 
 import re
@@ -14,7 +14,7 @@ LEVELS = frozenset({"patients", "studies", "series", "instances"})
 
 
 def check_orthanc_id(text: str) -> None:
-    """Raise InvalidRequest unless the text is an Orthanc id."""
+    """Raise InvalidRequest unless the text is a well-formed Orthanc id."""
     if not ORTHANC_ID.fullmatch(text):
         raise InvalidRequest("This is not a valid id of an Orthanc resource.")
 
@@ -23,8 +23,8 @@ def check_orthanc_id(text: str) -> None:
 class Endpoint:
     """A route of Orthanc's REST API.
 
-    `template` has `{level}`, `{id}` and `{frame}` in it, each checked before it is filled in. `repeatable` says that
-    the call may be made again when its answer is lost: it changes nothing, or nothing more the second time.
+    `template` contains `{level}`, `{id}` and `{frame}`, which are validated before they are filled in. `repeatable`:
+    the call is idempotent, so that it may be repeated if its response is lost.
     """
 
     method: str
@@ -32,7 +32,7 @@ class Endpoint:
     repeatable: bool = True
 
     def path(self, **parts: str | int) -> str:
-        """Fill in the template. Raises InvalidRequest for anything that is not an id, a level or a frame number."""
+        """Return the path. Raises InvalidRequest for an invalid id, level or frame number."""
         for name, value in parts.items():
             match name, value:
                 case "id", str() if ORTHANC_ID.fullmatch(value):

@@ -1,63 +1,63 @@
-"""LimitFindResults and LimitFindInstances of Orthanc's configuration, which cut answers off silently.
+"""Detection of LimitFindResults and LimitFindInstances in Orthanc's configuration, which truncate results silently.
 
-No route tells them. They are seen from a find for everything that returns fewer than are stored.
+No route returns them. They show when a find for everything returns fewer resources than are stored.
 """
 
 from collections.abc import Mapping
 from typing import Any, Protocol
 
-from orthancproxy.errors import ArchiveProtocolError
-from orthancproxy.orthanc.endpoints import FIND, STATISTICS, Endpoint
+from msgspec.json import Decoder
 
-FIRST_PROBE_RESOURCES = 1000  # resources
+from orthancproxy.orthanc.endpoints import FIND, STATISTICS, Endpoint
+from orthancproxy.orthanc.payloads import ID_LIST_DECODER, STATISTICS_DECODER
+
+FIRST_PROBE_RESOURCES = 1000
 PROBE_ATTEMPTS = 3
 
 
 class CallOrthanc(Protocol):
-    """How Orthanc is asked: `OrthancClient.call`."""
+    """The type of `OrthancClient.call`."""
 
-    def __call__(self, endpoint: Endpoint, *, body: Mapping[str, Any] | None = None) -> Any:
-        """Return Orthanc's answer, parsed from JSON."""
+    def __call__(self, endpoint: Endpoint, *, body: Mapping[str, Any] | None = None, decoder: Decoder[Any]) -> Any:
+        """Return Orthanc's decoded response."""
 
 
 class FindLimits:
-    """Tells whether an answer may have been cut off. It asks Orthanc when an answer is longer than any before."""
+    """Tells whether results may be truncated. It probes Orthanc when a result is longer than any before."""
 
     def __init__(self, call: CallOrthanc) -> None:
         self._call = call
-        self._whole: dict[str, int] = {}  # the longest answer that was whole
-        self._cut: dict[str, int] = {}  # where answers are cut off
+        self._longest: dict[str, int] = {}  # the longest complete result
+        self._limits: dict[str, int] = {}  # the length at which results are truncated
         for level in ("Series", "Instance"):
             self._probe(level, FIRST_PROBE_RESOURCES)
 
     @property
     def found(self) -> bool:
-        """Whether answers are cut off."""
-        return bool(self._cut)
+        """Whether there are limits."""
+        return bool(self._limits)
 
-    def may_cut(self, level: str, length: int) -> bool:
-        """Whether there may be more than the resources of an answer of this length."""
-        # one limit is for instances, the other for the levels above, of which there are the most series
+    def may_truncate(self, level: str, length: int) -> bool:
+        """Whether a result of this length may be truncated."""
+        # one limit applies to instances, the other to the levels above, of which series are the most numerous
         probe = "Instance" if level == "Instance" else "Series"
-        if probe not in self._cut and length > self._whole[probe]:
-            # more than needed, so that a growing archive is not asked each time
+        if probe not in self._limits and length > self._longest[probe]:
+            # more than needed, so that a growing archive is not probed each time
             self._probe(probe, 2 * length)
-        return length >= self._cut.get(probe, length + 1)
+        return length >= self._limits.get(probe, length + 1)
 
     def _probe(self, level: str, length: int) -> None:
-        count = "CountSeries" if level == "Series" else "CountInstances"
         lengths = []
         least = length
-        # a limit cuts off in the same place each time; fewer than are stored are also found while others store
+        # a limit truncates at the same length each time; a find during storing also returns fewer than are stored
         for _ in range(PROBE_ATTEMPTS):
-            found = self._call(FIND, body={"Level": level, "Query": {}, "Limit": length})
-            stored = self._call(STATISTICS)
-            if not isinstance(found, list) or not isinstance(stored, dict):
-                raise ArchiveProtocolError("The archive does not answer as Orthanc does.")
-            self._whole[level] = len(found)
-            if len(found) >= min(least, stored[count]):
+            found = self._call(FIND, body={"Level": level, "Query": {}, "Limit": length}, decoder=ID_LIST_DECODER)
+            statistics = self._call(STATISTICS, decoder=STATISTICS_DECODER)
+            stored = statistics.count_series if level == "Series" else statistics.count_instances
+            self._longest[level] = len(found)
+            if len(found) >= min(least, stored):
                 return
-            least = min(length, stored[count])
+            least = min(length, stored)
             lengths.append(len(found))
         if len(set(lengths)) == 1:
-            self._cut[level] = lengths[0]
+            self._limits[level] = lengths[0]

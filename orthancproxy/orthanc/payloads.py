@@ -1,16 +1,16 @@
-"""What Orthanc answers of a resource, decoded by type: the rest of an answer is never made an object of.
+"""Orthanc's responses as typed structures. Fields that are not declared here are never turned into objects.
 
-Of 10,000 instances with metadata and attachments, these take 9 MB and 30 ms, dictionaries of all 33 MB and 90 ms.
+For 10,000 instances with metadata and attachments, these take 9 MB and 30 ms; dictionaries take 33 MB and 90 ms.
 """
 
-from typing import Any
+from typing import Any, Literal
 
 from msgspec import Struct, field
 from msgspec.json import Decoder
 
 
 class Attachment(Struct, gc=False, rename="pascal"):
-    """A file of a resource; 1 is the content type of the DICOM file."""
+    """A file of a resource. `content_type` 1 is the DICOM file."""
 
     content_type: int
     uncompressed_size: int = 0  # bytes
@@ -18,7 +18,7 @@ class Attachment(Struct, gc=False, rename="pascal"):
 
 
 class Metadata(Struct, gc=False, rename="pascal"):
-    """What Orthanc notes of a resource when it arrives."""
+    """Metadata that Orthanc records when a resource arrives."""
 
     last_update: str | None = None
     sop_class_uid: str | None = None
@@ -26,9 +26,9 @@ class Metadata(Struct, gc=False, rename="pascal"):
 
 
 class ResourcePayload(Struct, gc=False, rename="pascal"):
-    """A resource of any level, expanded, or with the parts that `ResponseContent` names; None is what did not come.
+    """A resource of any level, expanded, or with the parts that `ResponseContent` names; absent parts are None.
 
-    Tags are by number (`Short`), and text, or null where they are binary, or a list where they are a sequence.
+    Tags are keyed by number (`Short`). Their values are text, null if binary, or a list if a sequence.
     """
 
     main_dicom_tags: dict[str, Any]
@@ -51,6 +51,76 @@ class ResourcePayload(Struct, gc=False, rename="pascal"):
     metadata: Metadata | None = None
 
 
+class SystemCapabilities(Struct, rename="pascal"):
+    """`Capabilities` of `GET /system` (1.12.5)."""
+
+    has_extended_find: bool = False
+
+
+class System(Struct, rename="pascal"):
+    """`GET /system`. `main_dicom_tags` are the indexed tags by level, separated by semicolons (1.11.0)."""
+
+    version: str
+    name: str = ""
+    has_labels: bool = False
+    capabilities: SystemCapabilities = field(default_factory=SystemCapabilities)
+    main_dicom_tags: dict[Literal["Patient", "Study", "Series", "Instance"], str] = field(default_factory=dict)
+
+
+class Statistics(Struct, rename="pascal"):
+    """`GET /statistics`; the size is in bytes."""
+
+    count_patients: int
+    count_studies: int
+    count_series: int
+    count_instances: int
+    total_disk_size: int
+
+
+class ResourceStatistics(Struct, rename="pascal"):
+    """`GET /{level}/{id}/statistics`; the size is in bytes."""
+
+    disk_size: int
+
+
+class ResourceCount(Struct, rename="pascal"):
+    """`POST /tools/count-resources`."""
+
+    count: int
+
+
+class StoreResult(Struct, rename="pascal"):
+    """`POST /instances`. The ids are empty if the file was not stored."""
+
+    status: str
+    id: str = field(name="ID", default="")
+    parent_series: str = ""
+    parent_study: str = ""
+
+
+class Ancestor(Struct, rename="pascal"):
+    """The nearest remaining parent of a deleted resource."""
+
+    id: str = field(name="ID")
+    type: Literal["Patient", "Study", "Series"]
+
+
+class DeleteResult(Struct, rename="pascal"):
+    """`DELETE /{level}/{id}`."""
+
+    remaining_ancestor: Ancestor | None
+
+
 JSON_DECODER = Decoder[Any]()
 RESOURCE_DECODER = Decoder(ResourcePayload)
 RESOURCE_LIST_DECODER = Decoder(list[ResourcePayload])
+ID_LIST_DECODER = Decoder(list[str])
+TAGS_DECODER = Decoder(dict[str, Any])
+TAGS_BY_INSTANCE_DECODER = Decoder(dict[str, dict[str, Any]])
+SYSTEM_DECODER = Decoder(System)
+# Orthanc sends sizes as text
+STATISTICS_DECODER = Decoder(Statistics, strict=False)
+RESOURCE_STATISTICS_DECODER = Decoder(ResourceStatistics, strict=False)
+COUNT_DECODER = Decoder(ResourceCount)
+STORE_DECODER = Decoder(StoreResult)
+DELETE_DECODER = Decoder(DeleteResult)

@@ -1,8 +1,8 @@
-"""Orthanc draws and deletes in turns, since 1.12.7 comes to a standstill when it does both at once.
+"""Mutual exclusion of rendering and deleting, which deadlock Orthanc 1.12.7 when they run at the same time.
 
-Two of its threads wait for each other then, the others for them, and it serves nobody until it is restarted: within
-seconds where six clients store and delete while six look at pictures (1.10.1 goes on). The turns are kept among all
-workers on this machine, by locks on files. What deletes past the gateway may still meet what it draws.
+Orthanc then serves nobody until it is restarted: within seconds where six clients store and delete while six view
+pictures (1.10.1 is not affected). Locks on files exclude all workers on this machine from each other. Clients that
+delete without the gateway can still cause the deadlock.
 """
 
 import os
@@ -18,14 +18,14 @@ from orthancproxy.orthanc.endpoints import DELETE, FRAME_INT16, FRAME_RENDERED, 
 fcntl: ModuleType | None
 try:
     import fcntl
-except ImportError:  # pragma: no cover - Windows, where there is one worker at the most, and no such locks
+except ImportError:  # pragma: no cover - Windows, which has one worker at most and no such locks
     fcntl = None
 
 RENDERING_ENDPOINTS = frozenset({FRAME_RENDERED, FRAME_INT16, FRAME_UINT16})
 
 
 class RenderDeleteLock:
-    """The turns of one Orthanc, which its address names."""
+    """A shared lock for rendering and an exclusive one for deleting, for the Orthanc with this URL."""
 
     def __init__(self, base_url: str) -> None:
         user = os.getuid() if hasattr(os, "getuid") else 0
@@ -34,25 +34,25 @@ class RenderDeleteLock:
 
     @contextmanager
     def hold(self, endpoint: Endpoint) -> Iterator[None]:
-        """Wait until a call can be made, and keep the others waiting that can't be made meanwhile."""
+        """Wait until the call is allowed, and exclude conflicting calls within the block."""
         if fcntl is None or (endpoint not in RENDERING_ENDPOINTS and endpoint != DELETE):
             yield
             return
-        how = fcntl.LOCK_EX if endpoint == DELETE else fcntl.LOCK_SH
+        mode = fcntl.LOCK_EX if endpoint == DELETE else fcntl.LOCK_SH
         with ExitStack() as work:
-            # whoever waits for its turn to delete keeps the queue, so that no more begin to draw
+            # a waiting delete holds the queue, so that no further rendering starts
             with ExitStack() as queue:
-                _lock(queue, self._queue, how)
-                _lock(work, self._work, how)
+                _lock(queue, self._queue, mode)
+                _lock(work, self._work, mode)
             yield
 
 
-def _lock(held: ExitStack, path: Path, how: int) -> None:
+def _lock(held: ExitStack, path: Path, mode: int) -> None:
     try:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     except OSError:
-        # where no file can be made, the other way to go on is not at all
+        # without lock files, the alternative is to serve nothing
         return
     held.callback(os.close, descriptor)
     assert fcntl is not None  # noqa: S101 - tells mypy
-    fcntl.flock(descriptor, how)
+    fcntl.flock(descriptor, mode)

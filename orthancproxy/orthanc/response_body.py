@@ -1,4 +1,4 @@
-"""The body of an answer, read piece by piece, so that a file of any size takes the same memory."""
+"""A streamed response body: a file of any size takes the same memory."""
 
 import threading
 from collections.abc import Callable, Iterator
@@ -9,20 +9,20 @@ from urllib3.exceptions import ReadTimeoutError
 
 from orthancproxy.errors import ArchiveError
 
-CHUNK_BYTES = 512 * 1024  # bytes
+CHUNK_BYTES = 512 * 1024
 
 
 class ResponseBody(Iterator[bytes]):
-    """An iterator over the pieces of a body, which ends Orthanc's side when it is closed early.
+    """An iterator over the chunks of a response body. Closing it early aborts the transfer.
 
-    `length` is in bytes, None where Orthanc does not tell it (a ZIP archive that it makes meanwhile). One thread reads;
-    any thread may close, also while another one waits for the next piece. Reading raises ArchiveError.
+    `length` is in bytes, None if Orthanc does not send it (ZIPs are created while they are sent). One thread reads; any
+    thread may close, even while another waits for the next chunk. Reading raises ArchiveError.
     """
 
     def __init__(self, response: requests.Response, translate: Callable[[Exception], ArchiveError]) -> None:
         self._response = response
         self._translate = translate
-        self._pieces: Iterator[bytes] = response.iter_content(CHUNK_BYTES)
+        self._chunks: Iterator[bytes] = response.iter_content(CHUNK_BYTES)
         self._reading = threading.Lock()
         self._closed = False
         length = response.headers.get("Content-Length", "")
@@ -33,9 +33,9 @@ class ResponseBody(Iterator[bytes]):
         with self._reading:
             try:
                 if not self._closed:
-                    return next(self._pieces)
+                    return next(self._chunks)
             except (requests.RequestException, OSError) as error:
-                # a reader that is woken up by close() sees a broken connection, which is none
+                # close() wakes the reader with a connection error, which is expected
                 if not self._closed:
                     self._finish()
                     raise self._translate(error) from error
@@ -44,10 +44,10 @@ class ResponseBody(Iterator[bytes]):
         raise StopIteration
 
     def close(self) -> None:
-        """End the transfer. What was not read is never read: the connection is closed with it."""
+        """Abort the transfer and close its connection."""
         self._closed = True
         with suppress(ValueError, RuntimeError, OSError):
-            # wakes up a thread that waits for the next piece
+            # wakes up a thread that waits for the next chunk
             self._response.raw.shutdown()
         with self._reading:
             self._response.close()
@@ -58,7 +58,7 @@ class ResponseBody(Iterator[bytes]):
 
 
 def timed_out(error: Exception) -> bool:
-    """Whether Orthanc was too slow: requests calls it a broken connection when that happens within a body."""
+    """Whether the error is a read timeout, which requests reports as a connection error within a body."""
     return isinstance(error, requests.Timeout | ReadTimeoutError) or (
         isinstance(error, requests.ConnectionError)
         and any(isinstance(reason, ReadTimeoutError) for reason in error.args)

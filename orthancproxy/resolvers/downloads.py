@@ -213,7 +213,7 @@ def _reason(context: RequestContext, instance: Instance) -> str:
     if instance.rows is None:
         return f"There is no picture in this instance ({kind})."
     syntax = UID(described.transfer_syntax_uid or "").name or "an unknown transfer syntax"
-    return f"This Orthanc can't draw this instance ({kind}, {syntax})."
+    return f"Orthanc cannot render this instance ({kind}, {syntax})."
 
 
 def _plan(needs: Needs) -> LevelPlan:
@@ -234,7 +234,7 @@ def _get(context: RequestContext, plan: LevelPlan, orthanc_id: str) -> Resource:
 def _etag(instance: Instance, *variant: str | int) -> str:
     """An entity tag (RFC 9110 section 8.8.3): another one when the file is replaced."""
     if instance.file_uuid is None:
-        raise ArchiveProtocolError("The archive does not say which file this instance has.")
+        raise ArchiveProtocolError
     name = "-".join(map(str, (instance.file_uuid, *variant)))
     return f'"{name}"'
 

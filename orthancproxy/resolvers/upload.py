@@ -215,7 +215,7 @@ class _Upload:
             return file
         try:
             if self._is_down.is_set():
-                raise ArchiveUnavailable("The archive can't be reached.")
+                raise ArchiveUnavailable("Orthanc cannot be reached.")
             rewritten = rewrite(file.file or file_format.read(file.entry.source), self._target(file.row))
             file.file = None
             file.stored = store(self._client, rewritten.payload)

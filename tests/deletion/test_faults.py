@@ -66,7 +66,7 @@ def test_the_connection_is_cut(
 
     assert answer.code == "ARCHIVE_UNAVAILABLE"
     assert answer.status == (200 if isinstance(transport, GraphQL) else 503)
-    assert answer.message == f"The archive can't be reached. {MAY_BE_GONE}"
+    assert answer.message == f"Orthanc cannot be reached. {MAY_BE_GONE}"
     assert proxy.deletes == [PATH]
     assert outcomes() == [INTENDED, ("FAILED", "ARCHIVE_UNAVAILABLE", {})]
     assert stored(orthanc) == resources(left)
@@ -84,7 +84,7 @@ def test_orthanc_is_slow(
     answer = transport(*NAME)
     assert answer.code == "ARCHIVE_UNAVAILABLE"
     assert answer.status == (200 if isinstance(transport, GraphQL) else 504)
-    assert answer.message == f"The archive did not answer in time. {MAY_BE_GONE}"
+    assert answer.message == f"Orthanc did not answer in time. {MAY_BE_GONE}"
     assert proxy.deletes == [PATH]
     assert outcomes() == [INTENDED, ("FAILED", "ARCHIVE_UNAVAILABLE", {})]
 

@@ -25,7 +25,7 @@ from structlog.contextvars import get_contextvars
 from structlog.stdlib import ProcessorFormatter
 
 from orthancproxy.logs import logging_config
-from orthancproxy.orthanc.calls import Call, CallLog, current_calls, record, recording
+from orthancproxy.orthanc.calls import Call, CallLog, current_calls, log_call, recording
 from orthancproxy.project.urls import handler400, handler403, handler404, handler500  # noqa: F401  resolved by name
 
 CALL = Call("GET", "/studies/{id}", 200, 0.25, 1000)
@@ -36,14 +36,14 @@ def work(request: HttpRequest) -> HttpResponse:
     logging.getLogger("orthancproxy.orthanc").info("orthanc call", extra={"orthanc_path": "/studies/{id}"})
     logging.getLogger("django.db.backends").info("query", extra={"sql": "SELECT 'Hong'", "params": ("Hong",)})
     logging.getLogger("uvicorn.error").info("server")
-    record(CALL)
-    record(CALL)
+    log_call(CALL)
+    log_call(CALL)
     return HttpResponse("done")
 
 
 async def work_in_a_thread(request: HttpRequest) -> HttpResponse:
     await sync_to_async(work)(request)
-    await asyncio.to_thread(record, CALL)
+    await asyncio.to_thread(log_call, CALL)
     return HttpResponse("done")
 
 
@@ -54,7 +54,7 @@ async def broken(request: HttpRequest) -> HttpResponse:
 async def stream(request: HttpRequest) -> StreamingHttpResponse:
     async def chunks() -> AsyncIterator[bytes]:
         yield b"one"
-        await sync_to_async(record)(CALL)
+        await sync_to_async(log_call)(CALL)
         if "fail" in request.GET:
             raise RuntimeError("broken in the middle")
         if "wait" in request.GET:
@@ -259,7 +259,7 @@ def test_calls_are_kept_for_those_who_record_them_but_not_for_the_request(browse
 
 
 def test_a_call_outside_of_any_work_is_not_counted() -> None:
-    record(CALL)
+    log_call(CALL)
     assert current_calls.get() is None
 
 
@@ -271,7 +271,7 @@ def test_calls_of_many_threads_are_all_counted() -> None:
 
     def record_many() -> None:
         for _ in range(200):
-            record(CALL)
+            log_call(CALL)
 
     assert asyncio.run(work()).count == 4000
 

@@ -25,7 +25,7 @@ from orthancproxy.errors import (
 )
 from orthancproxy.orthanc import endpoints
 from orthancproxy.orthanc.calls import Call, recording
-from orthancproxy.orthanc.client import RETRY_AFTER_SECONDS, ConnectionOptions, OrthancClient
+from orthancproxy.orthanc.client import ConnectionOptions, OrthancClient
 from orthancproxy.orthanc.endpoints import (
     BULK_CONTENT,
     COUNT_RESOURCES,
@@ -71,7 +71,8 @@ READING_CALLS: dict[str, Callable[[OrthancClient], object]] = {
 
 
 def client_of(server: RecordingProxy | LocalOrthanc, **options: Any) -> OrthancClient:
-    return OrthancClient(ConnectionOptions(**{"base_url": server.base_url, "read_timeout": 10.0, **options}))
+    defaults = {"base_url": server.base_url, "read_timeout": 10.0, "retry_delay": 0.01}
+    return OrthancClient(ConnectionOptions(**{**defaults, **options}))
 
 
 @pytest.fixture
@@ -96,12 +97,12 @@ class TestRetry:
     @pytest.mark.parametrize("call", READING_CALLS)
     @pytest.mark.parametrize("fault", TRANSIENT)
     def test_what_only_reads_is_sent_once_more_after_a_pause(
-        self, proxy: RecordingProxy, client: OrthancClient, call: str, fault: str
+        self, proxy: RecordingProxy, call: str, fault: str
     ) -> None:
         proxy.fail(TRANSIENT[fault])
         started = time.perf_counter()
-        READING_CALLS[call](client)
-        assert time.perf_counter() - started >= RETRY_AFTER_SECONDS
+        READING_CALLS[call](client_of(proxy, retry_delay=0.3))
+        assert time.perf_counter() - started >= 0.3
         first, second = proxy.requests
         assert (first.method, first.path, first.body) == (second.method, second.path, second.body)
 
@@ -218,7 +219,7 @@ class TestErrors:
             client = OrthancClient(ConnectionOptions(base_url=f"http://127.0.0.1:{port}"))
             with recording() as log, pytest.raises(ArchiveUnavailable) as caught:
                 client.call(SYSTEM)
-        assert caught.value.message == "The archive can't be reached."
+        assert caught.value.message == "Orthanc cannot be reached."
         assert [call.status for call in log.calls] == [0, 0]
 
     @pytest.mark.parametrize("base_url", ["http://127.0.0.1:99999", "ftp://orthanc", "http://[", "orthanc"])
@@ -228,7 +229,7 @@ class TestErrors:
         assert base_url not in caught.value.message
 
     def test_orthancs_own_reason_is_told(self, client: OrthancClient) -> None:
-        with pytest.raises(ArchiveRejected, match=r"^The archive refused: (?!HTTP status)[\w ].*\.$"):
+        with pytest.raises(ArchiveRejected, match=r"^Orthanc rejected the request: (?!HTTP status)[\w ].*\.$"):
             client.call(FIND, body={"Level": "Patient", "Query": {"NoSuchKeyword": "1"}})
 
     def test_an_answer_that_stalls_in_the_middle_is_a_timeout(self) -> None:
@@ -305,7 +306,7 @@ class TestCredentials:
     def test_wrong_ones_are_rejected_and_not_told(self, guarded: LocalOrthanc, given: dict[str, str]) -> None:
         with recording() as log, pytest.raises(ArchiveRejected) as caught:
             client_of(guarded, **given).call(SYSTEM)
-        assert caught.value.message == "The archive does not accept the gateway's credentials."
+        assert caught.value.message == "Orthanc rejects the gateway's credentials."
         assert [call.status for call in log.calls] == [401]
 
 
@@ -390,7 +391,7 @@ class TestHTTPS:
     ) -> None:
         for variable in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"):
             monkeypatch.setenv(variable, str(authority / "ca.pem"))
-        with pytest.raises(ArchiveUnavailable, match=r"^The archive's certificate is not trusted\.$"):
+        with pytest.raises(ArchiveUnavailable, match=r"^Orthanc's certificate is not trusted\.$"):
             client_of(https).call(SYSTEM)
         assert https.requests == []
 

@@ -54,7 +54,7 @@ def test_not_ready_when_the_archive_is_down_and_its_address_is_not_told(client: 
     answer = client.get("/readyz")
     assert answer.status_code == 503
     assert answer.json()["status"] == "unavailable"
-    assert answer.json()["checks"] == {"orthanc": "The archive can't be reached.", "database": "ok"}
+    assert answer.json()["checks"] == {"orthanc": "Orthanc cannot be reached.", "database": "ok"}
     assert "127.0.0.1" not in answer.text
 
 
@@ -65,7 +65,7 @@ def test_not_ready_when_something_else_answers_in_the_archives_place(client: Cli
         archive.get(f"{ARCHIVE}/system", status=404)
         answer = client.get("/readyz")
     assert answer.status_code == 503
-    assert answer.json()["checks"]["orthanc"] == "The archive does not answer as Orthanc does."
+    assert answer.json()["checks"]["orthanc"] == "Unexpected response from Orthanc."
 
 
 @pytest.mark.django_db

@@ -167,7 +167,7 @@ class TestCaching:
         get(gallery.address("CT_small", "preview"), headers={"If-None-Match": '"other"'})
 
 
-CANNOT = "This Orthanc can't draw this instance"
+CANNOT = "Orthanc cannot render this instance"
 
 
 class TestRefusal:

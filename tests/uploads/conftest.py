@@ -28,9 +28,8 @@ def orthanc(receiving_orthanc: LocalOrthanc, use_orthanc: UseOrthanc, transactio
 
 
 @pytest.fixture
-def proxy(orthanc: LocalOrthanc, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[RecordingProxy]:
-    """Before it; the gateway knows no other address, and pauses but briefly before a retry."""
-    monkeypatch.setattr("orthancproxy.orthanc.client.RETRY_AFTER_SECONDS", 0.01)
+def proxy(orthanc: LocalOrthanc, settings: Settings) -> Iterator[RecordingProxy]:
+    """A proxy before Orthanc, the only address that the gateway knows."""
     with RecordingProxy(orthanc.port) as running:
         settings.ORTHANC_BASE_URL = running.base_url
         yield running

@@ -34,8 +34,7 @@ class MortalProxy(RecordingProxy):
 
 
 @pytest.fixture
-def mortal_proxy(orthanc: LocalOrthanc, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[MortalProxy]:
-    monkeypatch.setattr("orthancproxy.orthanc.client.RETRY_AFTER_SECONDS", 0.01)
+def mortal_proxy(orthanc: LocalOrthanc, settings: Settings) -> Iterator[MortalProxy]:
     with MortalProxy(orthanc.port, files=20) as running:
         settings.ORTHANC_BASE_URL = running.base_url
         yield running
