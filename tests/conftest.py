@@ -1,8 +1,11 @@
 """What all tests share: real Orthancs with known archives in them, and clients of the gateway before them."""
 
+import os
+import shutil
+import tempfile
 from collections import Counter
 from collections.abc import Callable, Generator, Iterator
-from contextlib import ExitStack
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -18,8 +21,30 @@ from orthancproxy.orthanc.calls import CallLog, current_calls, recording
 from orthancproxy.resolvers.context import connect
 from orthancproxy.sandbox.orthanc import INDEXED_INSTANCE_TAGS, LocalOrthanc
 from tests.corpus import hierarchy, load
+from tests.orthancs import StartOrthanc, can_index_more_tags, running_orthancs
 
 UseOrthanc = Callable[[LocalOrthanc], LocalOrthanc]
+TEMPORARY_FOLDER = pytest.StashKey[Path]()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Give the session, its workers and all that they start a temporary folder of their own."""
+    if hasattr(config, "workerinput"):
+        return
+    # pytest keeps the folders of its last three sessions where they were
+    os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", tempfile.gettempdir())
+    folder = Path(tempfile.mkdtemp(prefix="orthanc-gateway-tests-"))
+    # PostgreSQL runs as a user of its own
+    folder.chmod(0o711)
+    config.stash[TEMPORARY_FOLDER] = folder
+    os.environ["TMPDIR"] = tempfile.tempdir = str(folder)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """Remove it."""
+    if folder := config.stash.get(TEMPORARY_FOLDER, None):
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 @pytest.hookimpl(wrapper=True)
@@ -33,7 +58,7 @@ def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.Tes
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with what takes minutes, for which one core would wait at the end; then with the modules of most tests."""
+    """Begin with the modules that are marked as long, for which one core would wait at the end; then by their size."""
     counts = Counter(item.path for item in items)
     items.sort(key=lambda item: (item.get_closest_marker("long") is None, -counts[item.path]))
 
@@ -48,34 +73,47 @@ def _no_call_log_left() -> Iterator[None]:
     assert left is None, "close the streaming answers of this test, or read them to their end"
 
 
-@pytest.fixture(scope="session")
-def start_orthanc() -> Iterator[Callable[..., LocalOrthanc]]:
-    """Start Orthancs that live until the end of the session; arguments are those of LocalOrthanc."""
-    with ExitStack() as stack:
-        yield lambda **options: stack.enter_context(LocalOrthanc(**options))
+@pytest.fixture(scope="module")
+def start_orthanc() -> Iterator[StartOrthanc]:
+    """Start Orthancs that live until the end of the module."""
+    with running_orthancs() as start:
+        yield start
 
 
 @pytest.fixture(scope="session")
-def archive(start_orthanc: Callable[..., LocalOrthanc]) -> LocalOrthanc:
+def start_session_orthanc() -> Iterator[StartOrthanc]:
+    """Start Orthancs that live until the end of the session."""
+    with running_orthancs() as start:
+        yield start
+
+
+@pytest.fixture(scope="session")
+def archive(start_session_orthanc: StartOrthanc) -> LocalOrthanc:
     """The archive of `tests.corpus.hierarchy`: read it, change nothing in it."""
-    orthanc = start_orthanc(configuration=INDEXED_INSTANCE_TAGS)
+    orthanc = start_session_orthanc(configuration=INDEXED_INSTANCE_TAGS)
     load(orthanc, hierarchy())
     return orthanc
 
 
 @pytest.fixture(scope="session")
-def unindexed_archive(start_orthanc: Callable[..., LocalOrthanc]) -> LocalOrthanc:
+def unindexed_archive(start_session_orthanc: StartOrthanc) -> LocalOrthanc:
     """The same archive in an Orthanc that has only its own main DICOM tags indexed."""
-    orthanc = start_orthanc()
+    orthanc = start_session_orthanc()
     load(orthanc, hierarchy())
     return orthanc
 
 
-@pytest.fixture(params=["indexed", "unindexed"])
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Run the tests of `any_archive` with both archives, or once where they are the same: before Orthanc 1.11."""
+    if "any_archive" in metafunc.fixturenames:
+        archives = ["archive", "unindexed_archive"] if can_index_more_tags() else ["archive"]
+        metafunc.parametrize("any_archive", archives, indirect=True)
+
+
+@pytest.fixture
 def any_archive(request: pytest.FixtureRequest) -> LocalOrthanc:
     """Either archive: the answers are the same."""
-    name = "archive" if request.param == "indexed" else "unindexed_archive"
-    orthanc: LocalOrthanc = request.getfixturevalue(name)
+    orthanc: LocalOrthanc = request.getfixturevalue(request.param)
     return orthanc
 
 

@@ -3,6 +3,7 @@
 import http.client
 import json
 from collections.abc import Iterable, Iterator
+from functools import cache
 from io import BytesIO
 from typing import Any
 
@@ -13,7 +14,9 @@ from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.tag import Tag
 from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian
 
+from orthancproxy.sandbox.datasets import encode
 from orthancproxy.sandbox.orthanc import LocalOrthanc
+from orthancproxy.sandbox.studies import instances
 
 ROOT = "1.2.826.0.1.3680043.8.498.1"
 
@@ -89,6 +92,12 @@ def _raw(keyword: str, value: str) -> RawDataElement:
     return RawDataElement(
         tag, dictionary_VR(tag), len(content), content, 0, is_implicit_VR=False, is_little_endian=True
     )
+
+
+@cache
+def sample_studies() -> tuple[bytes, ...]:
+    """Return the sample studies as DICOM files, rendered once in a session: that takes 9 s."""
+    return tuple(map(encode, instances()))
 
 
 def hierarchy(patients: int = 3, studies: int = 2, series: int = 2, instances: int = 3) -> Iterator[bytes]:

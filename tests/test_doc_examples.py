@@ -15,6 +15,7 @@ from orthancproxy.sandbox.gateway import CHECKOUT, serving
 from orthancproxy.sandbox.orthanc import INDEXED_INSTANCE_TAGS, LocalOrthanc
 from tests.corpus import ask, instance, load, stored_files
 from tests.doc_examples import example
+from tests.orthancs import StartOrthanc
 
 pytestmark = pytest.mark.live
 
@@ -23,9 +24,8 @@ UPLOADING = "docs/uploading.md"
 
 
 @pytest.fixture(scope="module")
-def shared_orthanc() -> Iterator[LocalOrthanc]:
-    with LocalOrthanc(configuration=INDEXED_INSTANCE_TAGS) as running:
-        yield running
+def shared_orthanc(start_orthanc: StartOrthanc) -> LocalOrthanc:
+    return start_orthanc(configuration=INDEXED_INSTANCE_TAGS)
 
 
 @pytest.fixture(scope="module")

@@ -81,6 +81,10 @@ class Installation:
         """How Orthanc itself calls a path."""
         return str(path) if self.root is None else f"/{path.relative_to(self.root)}"
 
+    def environment(self) -> dict[str, str]:
+        """The environment to run it in: below a `root` there is no folder that TMPDIR names."""
+        return {name: value for name, value in os.environ.items() if name != "TMPDIR" or self.root is None}
+
     def make_folder(self, wanted: Path | None) -> Path:
         """A folder that Orthanc can reach: `wanted`, a new one, or, with a `root`, one in it for `wanted`."""
         if self.root is None:
@@ -165,7 +169,9 @@ class LocalOrthanc:
         configuration = self.folder / "orthanc.json"
         configuration.write_text(json.dumps(self._settings(), indent=2))
         self._process = ChildProcess(
-            self._installation.command(configuration, verbose=self._verbose), log=self.log_file
+            self._installation.command(configuration, verbose=self._verbose),
+            log=self.log_file,
+            environment=self._installation.environment(),
         )
         try:
             self._version = self._wait_until_ready(time.monotonic() + timeout)

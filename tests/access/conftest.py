@@ -25,9 +25,9 @@ def _nobody_may_do_anything(_everybody_may_do_everything: None, settings: Settin
 
 
 @pytest.fixture(scope="package")
-def small_archive(start_orthanc: Callable[..., LocalOrthanc]) -> Archive:
+def small_archive(start_session_orthanc: Callable[..., LocalOrthanc]) -> Archive:
     # so that a study that becomes stable is no change that a test would see
-    return Archive(start_orthanc(configuration={**INDEXED_INSTANCE_TAGS, "StableAge": 3600}))
+    return Archive(start_session_orthanc(configuration={**INDEXED_INSTANCE_TAGS, "StableAge": 3600}))
 
 
 @pytest.fixture(scope="package")

@@ -5,16 +5,16 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from orthancproxy.sandbox.gateway import serving
-from orthancproxy.sandbox.loading import load
-from orthancproxy.sandbox.orthanc import INDEXED_INSTANCE_TAGS, LocalOrthanc
-from orthancproxy.sandbox.studies import INSTANCES_COUNT, instances
+from orthancproxy.sandbox.orthanc import INDEXED_INSTANCE_TAGS
+from tests.corpus import load, sample_studies
+from tests.orthancs import running_orthancs
 
 
 @contextmanager
 def serving_samples(data: Path, port: int | None = None) -> Iterator[str]:
     """Yield the address of a gateway over the sample studies; `data` is an empty folder for it."""
-    with LocalOrthanc(configuration=INDEXED_INSTANCE_TAGS) as orthanc:
-        stored = set(load(instances(), orthanc.base_url, orthanc.headers))
-        assert len(stored) == INSTANCES_COUNT
+    with running_orthancs() as start_orthanc:
+        orthanc = start_orthanc(configuration=INDEXED_INSTANCE_TAGS)
+        load(orthanc, sample_studies())
         with serving(orthanc.base_url, data, port=port) as gateway:
             yield gateway.address

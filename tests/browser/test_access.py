@@ -9,12 +9,11 @@ import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, expect
 
 from orthancproxy.sandbox.gateway import serving
-from orthancproxy.sandbox.loading import load
 from orthancproxy.sandbox.orthanc import INDEXED_INSTANCE_TAGS, LocalOrthanc
-from orthancproxy.sandbox.studies import instances
 from tests.browser.graphiql import GraphiQL, graphiql_page
 from tests.browser.users import PASSWORD, User, enter, make
-from tests.corpus import ask
+from tests.corpus import ask, load, sample_studies
+from tests.orthancs import StartOrthanc
 
 pytestmark = [pytest.mark.live, pytest.mark.once]
 
@@ -26,10 +25,10 @@ WHO = "query Who { viewer { username actions } }"
 
 
 @pytest.fixture(scope="module")
-def orthanc() -> Iterator[LocalOrthanc]:
-    with LocalOrthanc(configuration=INDEXED_INSTANCE_TAGS) as running:
-        assert list(load(instances(), running.base_url, running.headers))
-        yield running
+def orthanc(start_orthanc: StartOrthanc) -> LocalOrthanc:
+    orthanc = start_orthanc(configuration=INDEXED_INSTANCE_TAGS)
+    load(orthanc, sample_studies())
+    return orthanc
 
 
 @pytest.fixture(scope="module")

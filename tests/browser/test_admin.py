@@ -6,10 +6,11 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from orthancproxy.sandbox.gateway import serving
-from orthancproxy.sandbox.orthanc import INDEXED_INSTANCE_TAGS, LocalOrthanc
+from orthancproxy.sandbox.orthanc import INDEXED_INSTANCE_TAGS
 from tests.browser.graphiql import GraphiQL, graphiql_page
 from tests.browser.users import PASSWORD, User, make
 from tests.corpus import hierarchy, load
+from tests.orthancs import StartOrthanc
 
 pytestmark = [pytest.mark.live, pytest.mark.once]
 
@@ -20,14 +21,14 @@ SCOPES = "query Scopes { viewer { username actions scopes { kind value } } }"
 
 
 @pytest.fixture(scope="module")
-def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def gateway(start_orthanc: StartOrthanc, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The address of a gateway that asks everybody to log in, over patients P001 to P003."""
     folder = tmp_path_factory.mktemp("gateway")
-    with LocalOrthanc(configuration=INDEXED_INSTANCE_TAGS) as orthanc:
-        load(orthanc, hierarchy())
-        with serving(orthanc.base_url, folder, settings={"ORTHANC_ANONYMOUS_ACTIONS": ""}) as gateway:
-            make(folder, ADMINISTRATOR)
-            yield gateway.address
+    orthanc = start_orthanc(configuration=INDEXED_INSTANCE_TAGS)
+    load(orthanc, hierarchy())
+    with serving(orthanc.base_url, folder, settings={"ORTHANC_ANONYMOUS_ACTIONS": ""}) as gateway:
+        make(folder, ADMINISTRATOR)
+        yield gateway.address
 
 
 @pytest.fixture

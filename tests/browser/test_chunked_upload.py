@@ -14,6 +14,7 @@ from orthancproxy.sandbox.gateway import serving
 from orthancproxy.sandbox.orthanc import INDEXED_INSTANCE_TAGS, LocalOrthanc
 from tests.corpus import ask, instance
 from tests.doc_examples import example
+from tests.orthancs import StartOrthanc
 
 pytestmark = [pytest.mark.live, pytest.mark.once]
 
@@ -47,9 +48,8 @@ WATCH_PROGRESS = """() => {
 
 
 @pytest.fixture(scope="module")
-def orthanc() -> Iterator[LocalOrthanc]:
-    with LocalOrthanc(configuration=INDEXED_INSTANCE_TAGS) as running:
-        yield running
+def orthanc(start_orthanc: StartOrthanc) -> LocalOrthanc:
+    return start_orthanc(configuration=INDEXED_INSTANCE_TAGS)
 
 
 @pytest.fixture(scope="module")

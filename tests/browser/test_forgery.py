@@ -23,6 +23,7 @@ from orthancproxy.sandbox.orthanc import INDEXED_INSTANCE_TAGS, LocalOrthanc
 from tests.browser.graphiql import TIMEOUT
 from tests.browser.users import User, enter, make
 from tests.corpus import ask, hierarchy, instance, load
+from tests.orthancs import StartOrthanc
 
 pytestmark = [pytest.mark.live, pytest.mark.once]
 
@@ -186,10 +187,10 @@ def elsewhere() -> Iterator[int]:
 
 
 @pytest.fixture(scope="module")
-def orthanc() -> Iterator[LocalOrthanc]:
-    with LocalOrthanc(configuration=INDEXED_INSTANCE_TAGS) as running:
-        load(running, hierarchy(series=8, instances=1))
-        yield running
+def orthanc(start_orthanc: StartOrthanc) -> LocalOrthanc:
+    orthanc = start_orthanc(configuration=INDEXED_INSTANCE_TAGS)
+    load(orthanc, hierarchy(series=8, instances=1))
+    return orthanc
 
 
 @contextmanager

@@ -69,9 +69,9 @@ class Gallery:
 
 
 @pytest.fixture(scope="session")
-def gallery(start_orthanc: Callable[..., LocalOrthanc]) -> Gallery:
+def gallery(start_session_orthanc: Callable[..., LocalOrthanc]) -> Gallery:
     """CT without a window, MR with one, colour, several frames, and what Orthanc can't draw."""
-    orthanc = start_orthanc()
+    orthanc = start_session_orthanc()
     names = "CT_small MR_small examples_ybr_color SC_rgb_small_odd rtplan test-SR MR_small_jp2klossless rtdose".split()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")

@@ -17,6 +17,7 @@ import requests
 
 from orthancproxy.sandbox.orthanc import Installation, LocalOrthanc, free_port
 from orthancproxy.sandbox.studies import INSTANCES_COUNT
+from tests.corpus import instance, load
 
 REPOSITORY = Path(__file__).parents[2]
 TIMEOUT = 90  # seconds
@@ -107,8 +108,11 @@ def test_it_serves_samples_until_ctrl_c_and_leaves_no_port_open(data: Path) -> N
 
 
 @pytest.mark.live
-def test_an_orthanc_that_ends_by_itself_ends_it(data: Path) -> None:
+def test_the_sandbox_ends_when_its_orthanc_ends(data: Path) -> None:
     port = free_port()
+    with LocalOrthanc(data / "orthanc") as orthanc:
+        # where there is something, no samples are rendered
+        load(orthanc, [instance()])
     with sandbox(data, port) as (process, printed):
         where = re.search(r"Orthanc +(http://\S+)\n", printed)
         assert where

@@ -125,7 +125,7 @@ SHAPES = [
 ]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def archives(start_orthanc: Callable[..., LocalOrthanc]) -> dict[int, LocalOrthanc]:
     """Archives of one patient and of fifty, each with two studies of two series of two instances."""
     archives = {count: start_orthanc(configuration=INDEXED_INSTANCE_TAGS) for count in (1, 50)}

@@ -16,9 +16,9 @@ from tests.uploads.upload_client import TRANSPORTS, Transport
 
 
 @pytest.fixture(scope="session")
-def receiving_orthanc(start_orthanc: Callable[..., LocalOrthanc]) -> LocalOrthanc:
+def receiving_orthanc(start_session_orthanc: Callable[..., LocalOrthanc]) -> LocalOrthanc:
     """One for all tests that look at their own patients only."""
-    return start_orthanc()
+    return start_session_orthanc()
 
 
 @pytest.fixture

@@ -1,0 +1,33 @@
+"""Orthancs for the tests: started one by one, and ended together."""
+
+import subprocess
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from typing import Any
+
+from orthancproxy.sandbox.orthanc import Installation, LocalOrthanc
+
+StartOrthanc = Callable[..., LocalOrthanc]
+
+
+@contextmanager
+def running_orthancs() -> Iterator[StartOrthanc]:
+    """Yield a function that starts an Orthanc, with the arguments of LocalOrthanc; kill all of them at the end."""
+    with ExitStack() as stack:
+
+        def start(**options: Any) -> LocalOrthanc:
+            orthanc = stack.enter_context(LocalOrthanc(**options))
+            # a regular stop takes 1.4 s
+            stack.callback(orthanc.kill)
+            return orthanc
+
+        yield start
+
+
+def can_index_more_tags() -> bool:
+    """Return whether this Orthanc has `ExtraMainDicomTags`: 1.11 and newer."""
+    installation = Installation.find()
+    chroot = ["chroot", str(installation.root)] if installation.root else []
+    command = [*chroot, installation.executable, "--version"]
+    version = subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()[1]
+    return [int(number) for number in version.split(".")[:2]] >= [1, 11]
