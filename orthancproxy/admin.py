@@ -1,6 +1,5 @@
 """The admin site: the scopes of groups are edited there, the audit is only read, API tokens are only deleted."""
 
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -18,13 +17,18 @@ from django.http.response import HttpResponseBase
 from django.utils.html import format_html_join
 from knox.models import AuthToken
 
+from orthancproxy import errors
 from orthancproxy.access.actions import Action
-from orthancproxy.access.authentication import record
-from orthancproxy.access.callers import Authentication, Caller, caller_of_user
+from orthancproxy.access.authentication import author
+from orthancproxy.access.callers import caller_of_user
 from orthancproxy.access.models import AccessScope
-from orthancproxy.audit.dicom_messages import event_code
+from orthancproxy.audit.dicom_messages import dicom_event
+from orthancproxy.audit.kinds import Authentication
 from orthancproxy.audit.models import AuditEvent
 from orthancproxy.resolvers.audit import visible_events
+from orthancproxy.resolvers.context import RequestContext
+from orthancproxy.resolvers.guard import audited_read
+from orthancproxy.resolvers.operations import READ_AUDIT
 
 if TYPE_CHECKING:
     _Scopes = admin.TabularInline[AccessScope, Group]
@@ -87,7 +91,7 @@ class AuditEventAdmin(_Events):
     @admin.display(description="DICOM code")
     def code(self, event: AuditEvent) -> str:
         """The EventID, with its meaning."""
-        code = event_code(event)
+        code = dicom_event(event).id
         return f"{code.value} {code.meaning}"
 
     @admin.display(description=f"patients and studies (the first {SUBJECTS_SHOWN})")
@@ -125,7 +129,7 @@ class AuditEventAdmin(_Events):
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> Any:
         """List events."""
-        with _recorded(request):
+        with _audited(request):
             return _rendered(super().changelist_view(request, extra_context))
 
     def changeform_view(
@@ -136,25 +140,20 @@ class AuditEventAdmin(_Events):
         extra_context: dict[str, Any] | None = None,
     ) -> Any:
         """Show an event."""
-        with _recorded(request):
+        with _audited(request):
             return _rendered(super().changeform_view(request, object_id, form_url, extra_context))
 
 
 @contextmanager
-def _recorded(request: HttpRequest) -> Iterator[None]:
-    """Write down that the audit was read, or who was not let."""
-    started = time.perf_counter()
-
-    def write(outcome: AuditEvent.Outcome, error_code: str = "") -> None:
-        caller = Caller(request.user.get_username(), authentication=Authentication.SESSION)
-        record(request, caller, AuditEvent.Event.AUDIT_LOG_USED, outcome, error_code, time.perf_counter() - started)
-
+def _audited(request: HttpRequest) -> Iterator[None]:
+    """Audit access to the audit log, including denied attempts."""
+    caller = caller_of_user(request.user, Authentication.SESSION)
+    context = RequestContext(caller, author(request, caller), f"{request.method} {request.path}")
     try:
-        yield
-    except PermissionDenied:
-        write(AuditEvent.Outcome.DENIED, "FORBIDDEN")
-        raise
-    write(AuditEvent.Outcome.SUCCESS)
+        with context, audited_read(context, READ_AUDIT):
+            yield
+    except errors.PermissionDenied as error:
+        raise PermissionDenied from error
 
 
 def _rendered(response: HttpResponseBase) -> HttpResponseBase:

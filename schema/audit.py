@@ -15,7 +15,8 @@ from strawberry_django.optimizer import OptimizerConfig, optimize
 from strawberry_django.ordering import Ordering, apply_ordering
 from strawberry_django.pagination import OffsetPaginated, OffsetPaginationInput
 
-from orthancproxy.audit.dicom_messages import event_code
+from orthancproxy.audit.dicom_messages import dicom_event
+from orthancproxy.audit.kinds import AuditOutcome, Authentication, EventKind
 from orthancproxy.audit.models import AuditEvent as Event
 from orthancproxy.audit.models import AuditSubject as Subject
 from orthancproxy.errors import InvalidRequest
@@ -26,34 +27,25 @@ from orthancproxy.schema.descriptions import describe_enum, describe_filter
 # databases refuse to look for it
 UNSPEAKABLE = re.compile("[\x00\ud800-\udfff]")
 
-EVENTS = {
-    Event.Event.ACCESSED: "Records were read: DICOM Instances Accessed.",
-    Event.Event.TRANSFERRED: "Files, pictures or archives were sent: DICOM Instances Transferred.",
-    Event.Event.IMPORT: "Files were uploaded: Import.",
-    Event.Event.DELETION: "Something was deleted: DICOM Study Deleted, or Accessed where it was less than a study.",
-    Event.Event.LOGIN: "Somebody logged in, or tried to: User Authentication.",
-    Event.Event.LOGOUT: "Somebody logged out: User Authentication.",
-    Event.Event.AUDIT_LOG_USED: "The audit was read: Audit Log Used.",
-}
 OUTCOMES = {
-    Event.Outcome.INTENDED: "It was begun. An event of its own tells how it ended; if none does, nobody knows.",
-    Event.Outcome.SUCCESS: "It was done.",
-    Event.Outcome.DENIED: "The caller may not do this, or was not known.",
-    Event.Outcome.FAILED: "It could not be done.",
+    AuditOutcome.INTENDED: "It was begun. An event of its own tells how it ended; if none does, nobody knows.",
+    AuditOutcome.SUCCESS: "It was done.",
+    AuditOutcome.DENIED: "The caller may not do this, or was not known.",
+    AuditOutcome.FAILED: "It could not be done.",
 }
 AUTHENTICATIONS = {
-    Event.Authentication.NONE: "It was not known.",
-    Event.Authentication.SESSION: "By a log-in with a password.",
-    Event.Authentication.API_TOKEN: "By a token of the gateway's.",
-    Event.Authentication.OPENID_CONNECT: "By a token of an OpenID Connect provider's.",
+    Authentication.NONE: "It was not known.",
+    Authentication.SESSION: "By a log-in with a password.",
+    Authentication.API_TOKEN: "By a token of the gateway's.",
+    Authentication.OPENID_CONNECT: "By a token of an OpenID Connect provider's.",
 }
 describe_enum(
-    strawberry.enum(Event.Event, name="AuditEventKind", description="What was done, as DICOM PS3.15 A.5.3 has it."),
-    EVENTS,
+    strawberry.enum(EventKind, name="AuditEventKind", description="What was done, as DICOM PS3.15 A.5.3 has it."),
+    {kind: f"{kind.description} DICOM: {kind.dicom.id.meaning}." for kind in EventKind},
 )
-describe_enum(strawberry.enum(Event.Outcome, name="AuditOutcome", description="How it ended."), OUTCOMES)
+describe_enum(strawberry.enum(AuditOutcome, name="AuditOutcome", description="How it ended."), OUTCOMES)
 describe_enum(
-    strawberry.enum(Event.Authentication, name="AuditAuthentication", description="How it was known who asked."),
+    strawberry.enum(Authentication, name="AuditAuthentication", description="How it was known who asked."),
     AUTHENTICATIONS,
 )
 
@@ -84,10 +76,10 @@ class AuditEvent:
 
     id: strawberry.ID = strawberry_django.field(description="It grows with each event.")
     at: datetime.datetime = strawberry_django.field(description="When it was written down.")
-    event: Event.Event = strawberry_django.field(description="What was done.")
+    event: EventKind = strawberry_django.field(description="What was done.")
     operation: str = strawberry_django.field(description="Root fields of GraphQL, or the method and route of REST.")
-    outcome: Event.Outcome = strawberry_django.field(description="How it ended.")
-    authentication: Event.Authentication = strawberry_django.field(description="How it was known who asked.")
+    outcome: AuditOutcome = strawberry_django.field(description="How it ended.")
+    authentication: Authentication = strawberry_django.field(description="How it was known who asked.")
     address: str | None = strawberry_django.field(description="The IP address that the request came from.")
     duration_ms: float = strawberry_django.field(description="How long it took, in milliseconds.")
     counts: JSON = strawberry_django.field(description='How many there were of what, such as `{"studies": 2}`.')
@@ -96,7 +88,7 @@ class AuditEvent:
     @strawberry.field(description="EventID by PS3.15 A.5.3, such as `110105`.")
     def code(root: strawberry.Parent[Event]) -> str:  # noqa: N805
         """Look it up."""
-        return event_code(root).value
+        return dicom_event(root).id.value
 
     @strawberry.field(description="The code of the error, as the caller got it; null when there was none.")
     def error_code(root: strawberry.Parent[Event]) -> str | None:  # noqa: N805
@@ -128,7 +120,7 @@ class AuditEvent:
 class AuditEventFilter:
     """Matches events, all but `operation` to the letter."""
 
-    outcome: Event.Outcome | None = strawberry_django.filter_field(description="How it ended.")
+    outcome: AuditOutcome | None = strawberry_django.filter_field(description="How it ended.")
     username: str | None = strawberry_django.filter_field(description="Who asked; empty for nobody.")
     request_id: str | None = strawberry_django.filter_field(description="The request that it was part of.")
     target: str | None = strawberry_django.filter_field(description="What the caller named.")
@@ -144,7 +136,7 @@ class AuditEventFilter:
         return Q(**{f"{prefix}at__lt": _aware(value)})
 
     @strawberry_django.filter_field(description="What was done: one of these.")
-    def events(self, value: list[Event.Event], prefix: str) -> Q:
+    def events(self, value: list[EventKind], prefix: str) -> Q:
         """Compare with each."""
         return Q(**{f"{prefix}event__in": value})
 
@@ -174,7 +166,7 @@ class AuditEventFilter:
     @strawberry_django.filter_field(description="It was begun, and no event tells how it ended; or not so.")
     def is_unfinished(self, value: bool, prefix: str) -> Q:
         """Look for the outcome."""
-        unfinished = Q(**{f"{prefix}outcome": Event.Outcome.INTENDED, f"{prefix}conclusion__isnull": True})
+        unfinished = Q(**{f"{prefix}outcome": AuditOutcome.INTENDED, f"{prefix}conclusion__isnull": True})
         return unfinished if value else ~unfinished
 
 

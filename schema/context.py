@@ -21,7 +21,7 @@ class GraphQLContext:
     def gateway(self) -> RequestContext:
         """On whose behalf it is carried out; the database is asked. Raises NotAuthenticated and PermissionDenied."""
         caller = authenticate(self.request)
-        return RequestContext(caller, author(self.request, caller), operation="graphql")
+        return RequestContext(caller, author(self.request, caller), operation_name="graphql")
 
     def give_up(self) -> None:
         """Read no more from Orthanc. What changes the archive is carried out to its end."""
@@ -39,4 +39,4 @@ Info = strawberry.Info[GraphQLContext, None]
 
 def gateway(info: Info) -> RequestContext:
     """On whose behalf a field is resolved, and by what name the audit knows it."""
-    return replace(info.context.gateway, operation=info.field_name)
+    return replace(info.context.gateway, operation_name=info.field_name)

@@ -9,7 +9,8 @@ from django.urls import reverse
 from orthancproxy.access.actions import Action
 from orthancproxy.archive.records import Resource
 from orthancproxy.resolvers.context import RequestContext
-from orthancproxy.resolvers.operations import audited_read
+from orthancproxy.resolvers.guard import audited_read
+from orthancproxy.resolvers.operations import READ_URL
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +33,7 @@ class ResourceUrls:
     def check(self, field: str) -> None:
         """Raise NotAuthenticated or PermissionDenied where a field gives URLs that the caller could not follow."""
         if not self.can_be_followed:
-            with audited_read(replace(self.context, operation=field), Action.DOWNLOAD):
+            with audited_read(replace(self.context, operation_name=field), READ_URL):
                 pass
 
     def to(self, record: Resource, what: str) -> str:

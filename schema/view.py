@@ -27,7 +27,6 @@ from orthancproxy.http.error_responses import CHALLENGE, RETRY_AFTER, STATUSES, 
 from orthancproxy.http.multipart import receive
 from orthancproxy.http.negotiation import preferred
 from orthancproxy.logs import log_archive_failure
-from orthancproxy.resolvers.operations import write_audit
 from orthancproxy.resolvers.upload import require_upload_permission
 from orthancproxy.schema import schema
 from orthancproxy.schema.context import GraphQLContext
@@ -84,7 +83,7 @@ class GraphQLView(views.GraphQLView[GraphQLContext, None]):
 
         Raises PermissionDenied before the body is read where the caller may not upload.
         """
-        require_upload_permission(replace(self.context.gateway, operation="uploadPatient"))
+        require_upload_permission(replace(self.context.gateway, operation_name="uploadPatient"))
         form = receive(self.request)
         try:
             operations = orjson.loads(form.fields.get("operations", ""))
@@ -124,21 +123,24 @@ class GraphQLView(views.GraphQLView[GraphQLContext, None]):
         root_value: None,
         request_data: GraphQLRequestData,
     ) -> ExecutionResult:
-        """Authenticate the caller, execute the operation, and audit what it read before it is answered."""
-        gateway = context.gateway
-        result = super().execute_single(request, request_adapter, sub_response, context, root_value, request_data)
-        failures = {
-            str(error.path[0]): cause for error in result.errors or () if error.path and (cause := original(error))
-        }
-        has_read = bool(gateway.trail.readings)
-        if not failures and not has_read:
-            # changes of the archive are audited already, and the schema is public
-            return result
+        """Authenticate the caller, execute the operation, and audit what it read before it is answered.
+
+        What cannot be audited is not answered.
+        """
+        gateway, result = context.gateway, None
         try:
-            write_audit(gateway, failures)
-        except Exception as error:  # noqa: BLE001 - whatever the database raises: it is masked, and logged
-            if has_read:
-                return ExecutionResult(None, [GraphQLError(str(error), original_error=error)])
+            with gateway:
+                result = super().execute_single(
+                    request, request_adapter, sub_response, context, root_value, request_data
+                )
+                causes = {str(error.path[0]): original(error) for error in result.errors or () if error.path}
+                for field, cause in causes.items():
+                    if isinstance(cause, Exception):
+                        gateway.fail(cause, field)
+        except Exception as error:
+            if result is None:
+                raise
+            return ExecutionResult(None, [GraphQLError(str(error), original_error=error)])
         return result
 
     def process_result(self, request: HttpRequest, result: ExecutionResult) -> GraphQLHTTPResponse:

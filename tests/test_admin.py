@@ -12,12 +12,13 @@ from knox.models import AuthToken
 
 from orthancproxy.access.models import AccessScope
 from orthancproxy.audit.events import Subject
+from orthancproxy.audit.kinds import AuditOutcome, EventKind
 from orthancproxy.audit.models import AuditEvent
 from tests.audit.events import record
 
 EVENTS, TOKENS, GROUPS = "/admin/orthancproxy/auditevent/", "/admin/knox/authtoken/", "/admin/auth/group/"
 KIM, KIM_TOO = Subject("김-001", "1.2.3"), Subject("김-001", "1.2.5")
-Event, Outcome = AuditEvent.Event, AuditEvent.Outcome
+Event, Outcome = EventKind, AuditOutcome
 
 pytestmark = pytest.mark.django_db
 

@@ -1,33 +1,34 @@
-"""What callers may do: each action is a Django permission, `orthancproxy.view` and so on."""
+"""What callers can be permitted to do. Each action is a Django permission: `orthancproxy.view` and so on."""
 
-from collections.abc import Mapping
 from enum import Enum
 
 
 class Action(Enum):
-    """Something that a caller may be allowed to do."""
+    """An action that needs a permission: its codename, its description, and the groups that have it from the start."""
 
-    VIEW = "view"
-    DOWNLOAD = "download"
-    UPLOAD = "upload"
-    DELETE = "delete"
-    VIEW_AUDIT = "view_audit"
+    VIEW = ("view", "View patients, studies, series, instances and uploads", ("Viewer", "Uploader", "Manager"))
+    DOWNLOAD = ("download", "Download files, rendered images and ZIPs", ("Viewer", "Uploader", "Manager"))
+    UPLOAD = ("upload", "Upload files", ("Uploader", "Manager"))
+    DELETE = ("delete", "Delete patients, studies, series and instances", ("Manager",))
+    VIEW_AUDIT = ("view_audit", "View the audit log", ("Manager",))
 
-    @property
-    def description(self) -> str:
-        """What it allows."""
-        return _DESCRIPTIONS[self]
+    _value_: str
+    description: str
+    groups: tuple[str, ...]
+
+    def __new__(cls, codename: str, description: str, groups: tuple[str, ...]) -> "Action":
+        """Make the codename the value of the member."""
+        action = object.__new__(cls)
+        action._value_ = codename
+        action.description = description
+        action.groups = groups
+        return action
 
     @property
     def permission(self) -> str:
-        """Django's name for the permission."""
+        """Django's full name of the permission."""
         return f"orthancproxy.{self.value}"
 
 
-_DESCRIPTIONS: Mapping[Action, str] = {
-    Action.VIEW: "See patients, studies, series and instances, and what was uploaded",
-    Action.DOWNLOAD: "Get files, pictures and archives",
-    Action.UPLOAD: "Store files",
-    Action.DELETE: "Delete patients, studies, series and instances",
-    Action.VIEW_AUDIT: "See who did what",
-}
+PERMISSIONS: tuple[tuple[str, str], ...] = tuple((action.value, action.description) for action in Action)
+"""As a Django model's `Meta.permissions` lists them."""

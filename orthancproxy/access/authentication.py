@@ -10,9 +10,9 @@ from knox.crypto import hash_token
 from knox.models import get_token_model
 
 from orthancproxy.access import oidc
-from orthancproxy.access.callers import Authentication, Caller, anonymous, caller_of_identity, caller_of_user
+from orthancproxy.access.callers import Caller, anonymous, caller_of_identity, caller_of_user
 from orthancproxy.audit import events
-from orthancproxy.audit.models import AuditEvent
+from orthancproxy.audit.kinds import AuditOutcome, Authentication, EventKind
 from orthancproxy.conf import conf
 from orthancproxy.errors import GatewayError, NotAuthenticated, PermissionDenied
 
@@ -32,8 +32,8 @@ def authenticate(request: HttpRequest) -> Caller:
         _check_forgery(request, caller)
     except GatewayError as error:
         is_forged = isinstance(error, PermissionDenied)
-        outcome = AuditEvent.Outcome.DENIED if is_forged else AuditEvent.Outcome.FAILED
-        record(request, caller, AuditEvent.Event.LOGIN, outcome, error.code, time.perf_counter() - started)
+        outcome = AuditOutcome.DENIED if is_forged else AuditOutcome.FAILED
+        record(request, caller, EventKind.LOGIN, outcome, error.code, time.perf_counter() - started)
         raise
     return caller
 
@@ -41,8 +41,8 @@ def authenticate(request: HttpRequest) -> Caller:
 def record(
     request: HttpRequest,
     caller: Caller,
-    event: AuditEvent.Event,
-    outcome: AuditEvent.Outcome,
+    event: EventKind,
+    outcome: AuditOutcome,
     error_code: str = "",
     duration: float = 0.0,
 ) -> None:

@@ -10,12 +10,11 @@ from orthancproxy.access.actions import Action
 from orthancproxy.access.models import AccessScope
 from orthancproxy.access.oidc import Identity
 from orthancproxy.archive.scope import EVERYTHING, Scope
-from orthancproxy.audit.models import AuditEvent
+from orthancproxy.audit.kinds import Authentication
 from orthancproxy.conf import conf
 
-Authentication = AuditEvent.Authentication
-_ACTIONS = {action.permission: action for action in Action}
-_APP, _CODENAMES = "orthancproxy", [action.value for action in Action]
+_APP = "orthancproxy"
+_ACTIONS = {action.value: action for action in Action}
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,14 +29,15 @@ class Caller:
 
 def anonymous() -> Caller:
     """Somebody who is not logged in: may do what ORTHANC_ANONYMOUS_ACTIONS lists."""
-    return Caller(actions=frozenset(Action(name) for name in conf.ORTHANC_ANONYMOUS_ACTIONS))
+    return Caller(actions=frozenset(_ACTIONS[name] for name in conf.ORTHANC_ANONYMOUS_ACTIONS))
 
 
 def caller_of_user(user: Any, authentication: Authentication) -> Caller:
     """A user of Django's, with the permissions and the scopes of the user's groups."""
+    permissions = user.get_all_permissions()
     return Caller(
         username=user.get_username(),
-        actions=frozenset(_ACTIONS[name] for name in user.get_all_permissions() & _ACTIONS.keys()),
+        actions=frozenset(action for action in Action if action.permission in permissions),
         scope=_scope(AccessScope.objects.filter(group__user=user)),
         authentication=authentication,
     )
@@ -47,11 +47,11 @@ def caller_of_identity(identity: Identity) -> Caller:
     """Somebody whom the OpenID Connect provider knows, with the permissions and scopes of the groups it names."""
     groups = Group.objects.filter(name__in=identity.groups)
     permissions = Permission.objects.filter(
-        group__in=groups, content_type__app_label=_APP, content_type__model="archive", codename__in=_CODENAMES
+        group__in=groups, content_type__app_label=_APP, content_type__model="archive", codename__in=_ACTIONS
     )
     return Caller(
         username=identity.username,
-        actions=frozenset(map(Action, permissions.values_list("codename", flat=True))),
+        actions=frozenset(_ACTIONS[name] for name in permissions.values_list("codename", flat=True)),
         scope=_scope(AccessScope.objects.filter(group__in=groups)),
         authentication=Authentication.OPENID_CONNECT,
     )

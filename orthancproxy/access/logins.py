@@ -8,29 +8,29 @@ from django.dispatch import receiver
 from django.http import HttpRequest
 
 from orthancproxy.access.authentication import record
-from orthancproxy.access.callers import Authentication, Caller
-from orthancproxy.audit.models import AuditEvent
+from orthancproxy.access.callers import Caller
+from orthancproxy.audit.kinds import AuditOutcome, Authentication, EventKind
 from orthancproxy.errors import NotAuthenticated
 
 
 @receiver(user_logged_in)
 def _logged_in(request: HttpRequest | None, user: Any, **_: Any) -> None:
-    _write(request, AuditEvent.Event.LOGIN, AuditEvent.Outcome.SUCCESS, user.get_username())
+    _write(request, EventKind.LOGIN, AuditOutcome.SUCCESS, user.get_username())
 
 
 @receiver(user_logged_out)
 def _logged_out(request: HttpRequest | None, user: Any, **_: Any) -> None:
     if user is not None:
-        _write(request, AuditEvent.Event.LOGOUT, AuditEvent.Outcome.SUCCESS, user.get_username())
+        _write(request, EventKind.LOGOUT, AuditOutcome.SUCCESS, user.get_username())
 
 
 @receiver(user_login_failed)
 def _login_failed(credentials: Mapping[str, Any], request: HttpRequest | None = None, **_: Any) -> None:
-    _write(request, AuditEvent.Event.LOGIN, AuditEvent.Outcome.FAILED, str(credentials.get("username") or ""))
+    _write(request, EventKind.LOGIN, AuditOutcome.FAILED, str(credentials.get("username") or ""))
 
 
-def _write(request: HttpRequest | None, event: AuditEvent.Event, outcome: AuditEvent.Outcome, username: str) -> None:
+def _write(request: HttpRequest | None, event: EventKind, outcome: AuditOutcome, username: str) -> None:
     # without a request, nobody was let in from outside
     if request is not None:
-        code = NotAuthenticated.code if outcome is AuditEvent.Outcome.FAILED else ""
+        code = NotAuthenticated.code if outcome is AuditOutcome.FAILED else ""
         record(request, Caller(username, authentication=Authentication.SESSION), event, outcome, code)

@@ -6,7 +6,7 @@ from django.contrib.auth.models import Group
 from django.core.exceptions import ValidationError
 from django.db import models
 
-from orthancproxy.access.actions import Action
+from orthancproxy.access.actions import PERMISSIONS
 from orthancproxy.archive.matching import is_label, is_patient_id
 
 
@@ -18,7 +18,7 @@ class Archive(models.Model):  # noqa: DJ008 - there are none to show
 
         managed = False
         default_permissions = ()
-        permissions: ClassVar = [(action.value, action.description) for action in Action]
+        permissions: ClassVar = PERMISSIONS
 
 
 class AccessScope(models.Model):

@@ -1,4 +1,4 @@
-"""Writing down who did what: one `AuditEvent` for each operation, two where it changes the archive."""
+"""Writing audit events: one for each operation, two where it changes the archive."""
 
 import re
 from collections.abc import Iterable, Mapping
@@ -6,22 +6,23 @@ from dataclasses import dataclass
 
 from django.db import transaction
 
+from orthancproxy.audit.kinds import AuditOutcome, Authentication, EventKind
 from orthancproxy.audit.models import AuditEvent, AuditSubject
 from orthancproxy.audit.rate_limit import refusal_rate_limit
 from orthancproxy.errors import InvalidRequest, LimitExceeded, NotAuthenticated, PermissionDenied
 
-AT_ONCE = 500  # rows in one statement
-# the codes of what anybody may be told as often as they like
-REFUSALS = frozenset(one.code for one in (NotAuthenticated, PermissionDenied, InvalidRequest, LimitExceeded))
+ROWS_PER_STATEMENT = 500
+# codes that anyone can provoke as often as they like
+RATE_LIMITED_CODES = frozenset(one.code for one in (NotAuthenticated, PermissionDenied, InvalidRequest, LimitExceeded))
 _UNSTORABLE = re.compile(r"[\x00\ud800-\udfff]")
 
 
 @dataclass(frozen=True, slots=True)
 class Author:
-    """Who asks, how that is known, from which address, and the request's id in the log."""
+    """The caller of a request as the audit log has it, and the request's id in the request log."""
 
     username: str = ""
-    authentication: AuditEvent.Authentication = AuditEvent.Authentication.NONE
+    authentication: Authentication = Authentication.NONE
     address: str | None = None
     request_id: str = ""
 
@@ -36,9 +37,9 @@ class Subject:
 
 def write(
     author: Author,
-    event: AuditEvent.Event,
+    kind: EventKind,
     operation: str,
-    outcome: AuditEvent.Outcome,
+    outcome: AuditOutcome,
     *,
     error_code: str = "",
     duration: float = 0.0,
@@ -47,21 +48,22 @@ def write(
     counts: Mapping[str, int] | None = None,
     intention: AuditEvent | None = None,
 ) -> AuditEvent | None:
-    """Write one event, for good; `duration` is in seconds. Raises what the database raises: the caller stops then.
+    """Write one event, permanently; `duration` is in seconds.
 
-    None where it is one of too many refusals of strangers.
+    Return None where the rate limit of rejected anonymous requests leaves it out. Raises what the database raises:
+    an operation that is not audited must not be carried out.
     """
     counts = dict(counts or {})
-    if error_code in REFUSALS and (not author.username or event == AuditEvent.Event.LOGIN):
-        left_out = refusal_rate_limit.count(author.address or "")
-        if left_out is None:
+    if error_code in RATE_LIMITED_CODES and (not author.username or kind == EventKind.LOGIN):
+        suppressed = refusal_rate_limit.count(author.address or "")
+        if suppressed is None:
             return None
-        if left_out:
-            counts["refusalsLeftOut"] = left_out
-    # within a transaction that may be rolled back, it would not be for good
+        if suppressed:
+            counts["refusalsLeftOut"] = suppressed
+    # an outer transaction could roll it back
     with transaction.atomic(durable=True):
-        row = AuditEvent.objects.create(
-            event=event,
+        event = AuditEvent.objects.create(
+            event=kind,
             operation=_storable(operation, 200),
             outcome=outcome,
             error_code=error_code,
@@ -77,17 +79,17 @@ def write(
         AuditSubject.objects.bulk_create(
             [
                 AuditSubject(
-                    event=row,
+                    event=event,
                     patient_id=_storable(subject.patient_id, 324),
                     study_instance_uid=_storable(subject.study_instance_uid, 64),
                 )
                 for subject in subjects
             ],
-            batch_size=AT_ONCE,
+            batch_size=ROWS_PER_STATEMENT,
         )
-    return row
+    return event
 
 
-def _storable(text: str, most: int) -> str:
-    """A text that callers may have sent, as every database takes it: no null, and no half of a character."""
-    return _UNSTORABLE.sub("\N{REPLACEMENT CHARACTER}", text)[:most]
+def _storable(text: str, max_length: int) -> str:
+    """Return text of a caller without what databases reject: null characters and lone surrogates."""
+    return _UNSTORABLE.sub("\N{REPLACEMENT CHARACTER}", text)[:max_length]

@@ -1,4 +1,4 @@
-"""What a request has read, and of whom, gathered for the one record that its reading becomes."""
+"""What a request has read, gathered for its audit events."""
 
 import time
 from collections import Counter, defaultdict
@@ -6,105 +6,138 @@ from collections.abc import Iterable, Sequence
 
 from orthancproxy.archive.levels import Level
 from orthancproxy.archive.records import Resource
-from orthancproxy.audit.events import Subject
-from orthancproxy.audit.models import AuditEvent
+from orthancproxy.audit import events
+from orthancproxy.audit.events import Author, Subject
+from orthancproxy.audit.kinds import AuditOutcome, EventKind
 from orthancproxy.database import as_gateway_error
 from orthancproxy.errors import NotAuthenticated, PermissionDenied
 
-Outcome = AuditEvent.Outcome
 
+class ReadOperation:
+    """One operation that reads: the subjects and counts of what it read, and its outcome."""
 
-class ReadRecord:
-    """What one operation read: of whom, how much, and how it ended. `started` is by the performance counter."""
-
-    def __init__(self, event: AuditEvent.Event, operation: str) -> None:
-        self.event = event
-        self.operation = operation
+    def __init__(self, kind: EventKind, name: str) -> None:
+        self.kind = kind
+        self.name = name
         self.started = time.perf_counter()
         self.subjects: dict[Subject, None] = {}
         self.counts: Counter[str] = Counter()
-        self.outcome = Outcome.SUCCESS
+        self.outcome = AuditOutcome.SUCCESS
         self.error_code = ""
 
-    def add(self, records: Iterable[Resource]) -> None:
-        """Keep what these records show, and those that are related to them."""
-        found = Gathered()
-        found.gather(list(records), Subject(""))
+    def add(self, resources: Iterable[Resource]) -> None:
+        """Add resources, and those that are related to them."""
+        found = _Summary()
+        found.add(list(resources), Subject(""))
         self.subjects.update(found.subjects)
         self.counts.update(found.counts)
 
     def fail(self, error: BaseException) -> None:
-        """Keep how it failed."""
+        """Set the outcome and code of an error."""
         self.outcome, self.error_code = outcome_of(error), code_of(error)
 
 
 class Trail:
-    """What the operations of one request read, which may run at the same time."""
+    """The operations of one request that read, in one thread or several.
+
+    `audited_errors` are errors that an operation has in its event already.
+    """
 
     def __init__(self) -> None:
-        self.readings: list[ReadRecord] = []
-        self.failures: list[BaseException] = []  # of which it is known what they ended
+        self.is_open = False
+        self.audited_errors: list[BaseException] = []
+        self._reads: list[ReadOperation] = []
+        self._early_failures: list[ReadOperation] = []
 
-    def begin(self, event: AuditEvent.Event, operation: str) -> ReadRecord:
-        """An operation that reads."""
-        reading = ReadRecord(event, operation)
-        self.readings.append(reading)
-        return reading
+    def begin(self, kind: EventKind, name: str) -> ReadOperation:
+        """Begin an operation; `name` is that of the audit log. Raises RuntimeError where nothing would write it."""
+        if not self.is_open:
+            raise RuntimeError("Enter the RequestContext first: its exit writes the audit log.")
+        read = ReadOperation(kind, name)
+        self._reads.append(read)
+        return read
 
-    def by_outcome(self) -> Iterable[Sequence[ReadRecord]]:
-        """The readings that make one record: those under the same code that ended in the same way."""
-        groups: dict[tuple[str, ...], list[ReadRecord]] = defaultdict(list)
-        for reading in self.readings:
-            groups[reading.event, reading.outcome, reading.error_code].append(reading)
-        return groups.values()
+    def fail(self, read: ReadOperation, error: BaseException) -> None:
+        """End an operation with an error."""
+        read.fail(error)
+        self.audited_errors.append(error)
+
+    def fail_early(self, name: str, error: BaseException) -> None:
+        """Add an error that was raised before an operation began."""
+        read = ReadOperation(EventKind.ACCESSED, name)
+        read.fail(error)
+        self._early_failures.append(read)
+
+    @property
+    def has_reads(self) -> bool:
+        """Whether an operation has begun, so that the request must not be answered without its audit events."""
+        return bool(self._reads)
+
+    def write(self, author: Author) -> None:
+        """Write one event for all operations of the same kind and outcome. Raises what the database raises."""
+        groups: dict[tuple[str, ...], list[ReadOperation]] = defaultdict(list)
+        for read in (*self._reads, *self._early_failures):
+            groups[read.kind, read.outcome, read.error_code].append(read)
+        now = time.perf_counter()
+        for group in groups.values():
+            events.write(
+                author,
+                group[0].kind,
+                ", ".join(dict.fromkeys(read.name for read in group)),
+                group[0].outcome,
+                error_code=group[0].error_code,
+                duration=now - min(read.started for read in group),
+                subjects=dict.fromkeys(subject for read in group for subject in read.subjects),
+                counts=sum((read.counts for read in group), Counter[str]()),
+            )
 
 
-class Gathered:
-    """The patients and studies that records are of, and how many records there are of each level."""
+class _Summary:
+    """The patients and studies that resources belong to, and the number of resources by level."""
 
     def __init__(self) -> None:
         self.subjects: dict[Subject, None] = {}
         self.counts: Counter[str] = Counter()
 
-    def gather(self, records: Sequence[Resource], above: Subject) -> None:
-        """Look at records of one level and at what is related to them; `above` is what they are below of."""
-        if not records:
+    def add(self, resources: Sequence[Resource], above: Subject) -> None:
+        """Add resources of one level and what is related to them; `above` is the subject that they are below."""
+        if not resources:
             return
-        self.counts[records[0].level.path] += len(records)
-        if above.study_instance_uid and not records[0].related:
-            # ten thousand instances of a study: all is told
+        self.counts[resources[0].level.path] += len(resources)
+        if above.study_instance_uid and not resources[0].related:
+            # ten thousand instances of a study have no other subject
             return
-        for record in records:
-            subject = subject_of(record, above)
-            if not self._gather_below(record, subject):
+        for resource in resources:
+            subject = subject_of(resource, above)
+            if not self._add_related(resource, subject):
                 self.subjects[subject] = None
 
-    def _gather_below(self, record: Resource, subject: Subject) -> bool:
-        """Whether there are studies below that tell more than a patient does."""
-        studies = False
-        for near in record.related.values():
-            if isinstance(near, Resource):
-                self.gather([near], subject if near.level is not Level.PATIENT else Subject(""))
+    def _add_related(self, resource: Resource, subject: Subject) -> bool:
+        """Whether there are studies below, which say more than their patient does."""
+        has_studies = False
+        for related in resource.related.values():
+            if isinstance(related, Resource):
+                self.add([related], subject if related.level is not Level.PATIENT else Subject(""))
             else:
-                self.gather(near, subject)
-                studies |= record.level is Level.PATIENT and bool(near)
-        return studies
+                self.add(related, subject)
+                has_studies |= resource.level is Level.PATIENT and bool(related)
+        return has_studies
 
 
-def subject_of(record: Resource, above: Subject = Subject("")) -> Subject:  # noqa: B008 - it is frozen
-    """The patient or study that a record is of, as far as it or what is above tells."""
+def subject_of(resource: Resource, above: Subject = Subject("")) -> Subject:  # noqa: B008 - it is frozen
+    """Return the patient or study that a resource belongs to, from its own tags or those of its ancestors."""
     return Subject(
-        record.tags.get("PatientID", above.patient_id),
-        record.tags.get("StudyInstanceUID", above.study_instance_uid),
+        resource.tags.get("PatientID", above.patient_id),
+        resource.tags.get("StudyInstanceUID", above.study_instance_uid),
     )
 
 
-def outcome_of(error: BaseException) -> AuditEvent.Outcome:
-    """How the audit calls what an error ended."""
-    return Outcome.DENIED if isinstance(error, NotAuthenticated | PermissionDenied) else Outcome.FAILED
+def outcome_of(error: BaseException) -> AuditOutcome:
+    """Return the outcome of an operation that raised an error."""
+    return AuditOutcome.DENIED if isinstance(error, NotAuthenticated | PermissionDenied) else AuditOutcome.FAILED
 
 
 def code_of(error: BaseException) -> str:
-    """The code by which the caller is told of an error."""
+    """Return the code that the caller gets for an error."""
     expected = as_gateway_error(error)
     return expected.code if expected else "INTERNAL"

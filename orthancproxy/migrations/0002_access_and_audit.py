@@ -4,6 +4,9 @@ import django.db.models.deletion
 import django.utils.timezone
 from django.db import migrations, models
 
+from orthancproxy.access.actions import PERMISSIONS
+from orthancproxy.audit.kinds import EventKind
+
 
 class Migration(migrations.Migration):
 
@@ -19,7 +22,7 @@ class Migration(migrations.Migration):
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
             ],
             options={
-                'permissions': [('view', 'See patients, studies, series and instances, and what was uploaded'), ('download', 'Get files, pictures and archives'), ('upload', 'Store files'), ('delete', 'Delete patients, studies, series and instances'), ('view_audit', 'See who did what')],
+                'permissions': PERMISSIONS,
                 'managed': False,
                 'default_permissions': (),
             },
@@ -29,7 +32,7 @@ class Migration(migrations.Migration):
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
                 ('at', models.DateTimeField(db_index=True, default=django.utils.timezone.now)),
-                ('event', models.CharField(choices=[('ACCESSED', 'Accessed'), ('TRANSFERRED', 'Transferred'), ('IMPORT', 'Import'), ('DELETION', 'Deletion'), ('LOGIN', 'Login'), ('LOGOUT', 'Logout'), ('AUDIT_LOG_USED', 'Audit Log Used')], max_length=16)),
+                ('event', models.CharField(choices=EventKind.choices, max_length=16)),
                 ('operation', models.CharField(max_length=200)),
                 ('outcome', models.CharField(choices=[('INTENDED', 'Intended'), ('SUCCESS', 'Success'), ('DENIED', 'Denied'), ('FAILED', 'Failed')], max_length=16)),
                 ('error_code', models.CharField(blank=True, max_length=32)),

@@ -2,17 +2,11 @@
 
 from django.db import migrations
 
-PERMISSIONS = {
-    "view": "See patients, studies, series and instances, and what was uploaded",
-    "download": "Get files, pictures and archives",
-    "upload": "Store files",
-    "delete": "Delete patients, studies, series and instances",
-    "view_audit": "See who did what",
-}
+from orthancproxy.access.actions import PERMISSIONS, Action
+
 GROUPS = {
-    "Viewer": ("view", "download"),
-    "Uploader": ("view", "download", "upload"),
-    "Manager": tuple(PERMISSIONS),
+    group: [action.value for action in Action if group in action.groups]
+    for group in dict.fromkeys(group for action in Action for group in action.groups)
 }
 
 
@@ -25,7 +19,7 @@ def make_groups(apps, schema_editor):
     archive, _ = content_types.get_or_create(app_label="orthancproxy", model="archive")
     made = {
         codename: permissions.get_or_create(content_type=archive, codename=codename, defaults={"name": name})[0]
-        for codename, name in PERMISSIONS.items()
+        for codename, name in PERMISSIONS
     }
     for name, codenames in GROUPS.items():
         group, is_new = groups.get_or_create(name=name)

@@ -2,23 +2,23 @@
 
 from django.db.models import QuerySet
 
-from orthancproxy.access.actions import Action
 from orthancproxy.access.callers import Caller
 from orthancproxy.archive.scope import Scope
 from orthancproxy.audit.models import AuditEvent, AuditSubject
 from orthancproxy.resolvers.context import RequestContext
-from orthancproxy.resolvers.operations import Event, audited_read
+from orthancproxy.resolvers.guard import audited_read
+from orthancproxy.resolvers.operations import READ_AUDIT, READ_CALLER
 
 
 def get_viewer(context: RequestContext) -> Caller:
     """Who asks, and what they may do: everybody may know that of themselves."""
-    with audited_read(context, None):
+    with audited_read(context, READ_CALLER):
         return context.caller
 
 
 def get_audit_events(context: RequestContext) -> QuerySet[AuditEvent]:
     """What was written down, the latest first; to a caller with a scope, what is about nobody but its patients."""
-    with audited_read(context, Action.VIEW_AUDIT, Event.AUDIT_LOG_USED):
+    with audited_read(context, READ_AUDIT):
         return visible_events(context.caller.scope).order_by("-at", "-pk")
 
 

@@ -1,8 +1,10 @@
-"""On whose behalf a resolver works, and the archive that it works on."""
+"""The context of a request: its caller, and the archive as that caller sees it."""
 
+import logging
 from dataclasses import dataclass, field
 from functools import cache
-from typing import Any
+from types import TracebackType
+from typing import Any, Self
 
 from django.core.signals import setting_changed
 
@@ -12,13 +14,16 @@ from orthancproxy.archive.object_budget import ObjectBudget
 from orthancproxy.audit.events import Author
 from orthancproxy.audit.trail import Trail
 from orthancproxy.conf import conf
+from orthancproxy.database import DATABASE_ERRORS
 from orthancproxy.orthanc.client import ConnectionOptions, OrthancClient
 from orthancproxy.orthanc.deadline import Deadline
+
+logger = logging.getLogger(__name__)
 
 
 @cache
 def connect() -> OrthancClient:
-    """The client for the Orthanc of the settings: one for the process, shared between threads."""
+    """Return the client for the Orthanc of the settings: one for the process, shared between threads."""
     return OrthancClient(
         ConnectionOptions(
             base_url=conf.ORTHANC_BASE_URL,
@@ -35,24 +40,47 @@ def connect() -> OrthancClient:
 
 @dataclass(frozen=True, slots=True)
 class RequestContext:
-    """One request of a caller.
+    """One request of a caller. Its transport enters it as a context manager, whose exit writes the audit log.
 
-    `author` is who is written down for it, `operation` what is: a root field, or a method and route. `trail` is what
-    was read so far, and `budget` how much, of all operations of the request. What reads is to end before the
-    `deadline`.
+    `author` and `operation_name` (a root field, or a method and route) are what the audit log has of it. `trail` is
+    what all operations of the request have read, `budget` the number of objects that they may read, and `deadline`
+    when reading has to end. A context that is not entered reads nothing.
     """
 
     caller: Caller
     author: Author
-    operation: str = ""
+    operation_name: str = ""
     client: OrthancClient = field(default_factory=connect)
     trail: Trail = field(default_factory=Trail)
     budget: ObjectBudget = field(default_factory=lambda: ObjectBudget(conf.ORTHANC_MAX_OBJECTS))
     deadline: Deadline = field(default_factory=lambda: Deadline(conf.ORTHANC_MAX_SECONDS))
 
-    @property
-    def hierarchy(self) -> Hierarchy:
-        """The archive as far as the caller may see it."""
+    def __enter__(self) -> Self:
+        self.trail.is_open = True
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if isinstance(error, Exception):
+            self.fail(error)
+        self.trail.is_open = False
+        try:
+            self.trail.write(self.author)
+        except Exception:
+            if self.trail.has_reads:
+                raise
+            # nothing was read, and what changed the archive has events of its own
+            logger.exception("a failure can't be written to the audit")
+
+    def fail(self, error: Exception, operation_name: str = "") -> None:
+        """Audit an error of the request, unless the operation that raised it has done so."""
+        # a database that failed cannot store that it did: waiting for it twice would help nobody
+        if error not in self.trail.audited_errors and not isinstance(error, DATABASE_ERRORS):
+            self.trail.fail_early(operation_name or self.operation_name, error)
+
+    def open_hierarchy(self) -> Hierarchy:
+        """Return the archive as far as the caller may see it, with nothing remembered of earlier operations."""
         return Hierarchy(self.client, self.caller.scope, self.budget)
 
 

@@ -8,7 +8,6 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from orthancproxy.access.actions import Action
 from orthancproxy.archive import storage
 from orthancproxy.archive.levels import Level
 from orthancproxy.archive.parsing import integer
@@ -17,8 +16,9 @@ from orthancproxy.archive.records import Resource
 from orthancproxy.audit.trail import subject_of
 from orthancproxy.errors import ArchiveProtocolError, ArchiveUnavailable, NotFound
 from orthancproxy.resolvers.context import RequestContext
+from orthancproxy.resolvers.guard import PendingEvent, audited_read, audited_write
 from orthancproxy.resolvers.hierarchy import look_up
-from orthancproxy.resolvers.operations import Event, OperationRecord, audited_read, audited_write
+from orthancproxy.resolvers.operations import DELETE, PREVIEW_DELETION
 
 _PARENT, _STUDIES = "parent", "studies"
 
@@ -44,14 +44,14 @@ class Deletion:
 def delete(context: RequestContext, level: Level, orthanc_id: str, *, dry_run: bool = False) -> Deletion:
     """Delete a resource, or tell what that would do. Raises NotFound, also for a resource of another level."""
     if dry_run:
-        with audited_read(context, Action.DELETE) as read:
+        with audited_read(context, PREVIEW_DELETION) as read:
             line = _ancestry(context, level, orthanc_id)
             read([_study_or_patient(line)])
             return _result(line, _predict(line), _counts(line[0]), dry_run=True)
-    with audited_write(context, Action.DELETE, Event.DELETION, f"{level.path}/{orthanc_id}") as record:
+    with audited_write(context, DELETE[level], orthanc_id) as event:
         line = _ancestry(context, level, orthanc_id)
-        remaining = _carry_out(context, line, record)
-        return _result(line, remaining, record.counts, dry_run=False)
+        remaining = _carry_out(context, line, event)
+        return _result(line, remaining, event.counts, dry_run=False)
 
 
 def _ancestry(context: RequestContext, level: Level, orthanc_id: str) -> list[Resource]:
@@ -77,17 +77,17 @@ def _predict(line: Sequence[Resource]) -> ResourceRef | None:
     return None
 
 
-def _carry_out(context: RequestContext, line: Sequence[Resource], record: OperationRecord) -> ResourceRef | None:
+def _carry_out(context: RequestContext, line: Sequence[Resource], event: PendingEvent) -> ResourceRef | None:
     """Delete the resource; return the nearest parent that the caller can still see.
 
-    `record` is written with what is to go first; after that, its counts are of what is known to have gone.
+    `event` is written with what is to go first; after that, its counts are of what is known to have gone.
     """
     resource, is_restricted = line[0], context.caller.scope.is_restricted
     studies = resource.related.get(_STUDIES, ())
-    record.subjects = [subject_of(study) for study in studies] or [subject_of(_study_or_patient(line))]
-    record.counts = _counts(resource)
-    record.write_intent()
-    gone = record.counts = Counter[str]()
+    event.subjects = [subject_of(study) for study in studies] or [subject_of(_study_or_patient(line))]
+    event.counts = _counts(resource)
+    event.write_intent()
+    gone = event.counts = Counter[str]()
     remaining = None
     # never a patient as a whole, of whom some may be hidden
     for target in studies if is_restricted and resource.level is Level.PATIENT else [resource]:

@@ -8,19 +8,20 @@ from typing import cast
 from django.core.cache import cache
 from pydicom.uid import UID
 
-from orthancproxy.access.actions import Action
 from orthancproxy.archive.levels import Level
 from orthancproxy.archive.plan import Fact, LevelPlan, Needs
 from orthancproxy.archive.records import Instance, Resource
 from orthancproxy.archive.rendering import NEEDS, MediaType, Rendering, render
 from orthancproxy.archive.storage import Content, open_file, open_zip, open_zip_of
+from orthancproxy.audit.kinds import AuditOutcome
 from orthancproxy.audit.trail import code_of, subject_of
 from orthancproxy.conf import conf
 from orthancproxy.database import renewed_connections
 from orthancproxy.errors import ArchiveProtocolError, InvalidRequest, NotFound, NotRenderable
 from orthancproxy.resolvers.context import RequestContext
+from orthancproxy.resolvers.guard import PendingEvent, audited_write
 from orthancproxy.resolvers.hierarchy import look_up, with_audit_tags
-from orthancproxy.resolvers.operations import Event, OperationRecord, Outcome, audited_write
+from orthancproxy.resolvers.operations import DOWNLOAD
 
 MAX_FRAME = 2**31 - 1
 CACHED_SECONDS = 24 * 60 * 60
@@ -113,16 +114,16 @@ def _open_archive(context: RequestContext, level: Level, orthanc_id: str) -> Con
     if level is not Level.PATIENT or not context.caller.scope.is_restricted:
         return open_zip(context.client, level, orthanc_id)
     # not all of the patient's studies may be within the scope
-    studies = context.hierarchy.studies_of(orthanc_id, Needs())
+    studies = context.open_hierarchy().studies_of(orthanc_id, Needs())
     return open_zip_of(context.client, [study.orthanc_id for study in studies])
 
 
 class _Transfer:
     """What a caller gets of a resource."""
 
-    def __init__(self, resource: Resource, record: OperationRecord) -> None:
+    def __init__(self, resource: Resource, event: PendingEvent) -> None:
         self.resource = resource
-        self._record = record
+        self._event = event
         self._opened: Content | None = None
 
     def of(self, content: Content) -> Content:
@@ -140,7 +141,7 @@ class _Transfer:
             yield from content
         except Exception as error:
             with renewed_connections():
-                self._record.write(Outcome.FAILED, code_of(error))
+                self._event.write(AuditOutcome.FAILED, code_of(error))
             raise
 
 
@@ -149,11 +150,11 @@ def _transferring(context: RequestContext, plan: LevelPlan, orthanc_id: str) -> 
     """Authorize a caller, look a resource up, and write down that the caller gets of it. Raises NotFound."""
     transfer = None
     try:
-        with audited_write(context, Action.DOWNLOAD, Event.TRANSFERRED, f"{plan.level.path}/{orthanc_id}") as record:
+        with audited_write(context, DOWNLOAD[plan.level], orthanc_id) as event:
             resource = _get(context, with_audit_tags(plan), orthanc_id)
-            record.subjects = [subject_of(resource)]
-            record.counts = {plan.level.path: 1}
-            transfer = _Transfer(resource, record)
+            event.subjects = [subject_of(resource)]
+            event.counts = {plan.level.path: 1}
+            transfer = _Transfer(resource, event)
             yield transfer
     except BaseException:
         if transfer:

@@ -10,13 +10,13 @@ from orthancproxy.archive.records import Page, Resource
 from orthancproxy.archive.server import ServerInfo
 from orthancproxy.errors import NotFound
 from orthancproxy.resolvers.context import RequestContext
-from orthancproxy.resolvers.operations import audited_read, audited_separately
+from orthancproxy.resolvers.guard import audited_read, audited_separately
 
 
 def get_page(context: RequestContext, plan: LevelPlan) -> Page:
     """One page of all resources of a level. Raises InvalidRequest for a filter that can't be matched."""
     with audited_read(context) as read:
-        page = context.hierarchy.page(with_audit_tags(plan))
+        page = context.open_hierarchy().page(with_audit_tags(plan))
         read(page.resources)
         return page
 
@@ -43,7 +43,7 @@ def get_by_orthanc_ids(context: RequestContext, plan: LevelPlan, orthanc_ids: Se
 def get_by_identifier(context: RequestContext, plan: LevelPlan, identifier: str) -> Resource | None:
     """The resource with this PatientID or UID, or None. Raises InvalidRequest when there are several such."""
     with audited_read(context) as read:
-        record = context.hierarchy.by_identifier(with_audit_tags(plan), identifier)
+        record = context.open_hierarchy().by_identifier(with_audit_tags(plan), identifier)
         read([record] if record else [])
         return record
 
@@ -51,7 +51,7 @@ def get_by_identifier(context: RequestContext, plan: LevelPlan, identifier: str)
 def get_named(context: RequestContext, plan: LevelPlan, name: str) -> Resource:
     """The resource with this Orthanc id, or else with this PatientID or UID. Raises NotFound, and InvalidRequest."""
     with audited_read(context) as read:
-        found = context.hierarchy.by_name(with_audit_tags(plan), name)
+        found = context.open_hierarchy().by_name(with_audit_tags(plan), name)
         if found is None:
             raise NotFound(f"There is no such {plan.level.value.lower()}.")
         read([found])
@@ -60,7 +60,7 @@ def get_named(context: RequestContext, plan: LevelPlan, name: str) -> Resource:
 
 def look_up(context: RequestContext, plan: LevelPlan, orthanc_ids: Sequence[str]) -> list[Resource]:
     """Resources by their Orthanc ids, for an operation that authorizes and records by itself."""
-    return context.hierarchy.by_ids(plan, orthanc_ids)
+    return context.open_hierarchy().by_ids(plan, orthanc_ids)
 
 
 def with_audit_tags(plan: LevelPlan) -> LevelPlan:
@@ -73,4 +73,4 @@ def with_audit_tags(plan: LevelPlan) -> LevelPlan:
 def get_server(context: RequestContext) -> ServerInfo:
     """What Orthanc is, and holds now."""
     with audited_read(context):
-        return server.describe(context.client, context.hierarchy)
+        return server.describe(context.client, context.open_hierarchy())

@@ -23,6 +23,7 @@ from orthancproxy.archive.plan import LevelPlan, Needs
 from orthancproxy.archive.records import Resource
 from orthancproxy.archive.storage import store
 from orthancproxy.audit.events import Subject
+from orthancproxy.audit.kinds import AuditOutcome
 from orthancproxy.conf import conf
 from orthancproxy.database import DATABASE_ERRORS, MESSAGE
 from orthancproxy.dicom import file_format
@@ -33,7 +34,8 @@ from orthancproxy.errors import ArchiveUnavailable, GatewayError, GatewayUnavail
 from orthancproxy.logs import log_archive_failure
 from orthancproxy.orthanc.client import OrthancClient
 from orthancproxy.resolvers.context import RequestContext
-from orthancproxy.resolvers.operations import Event, OperationRecord, Outcome, audited_read, audited_write
+from orthancproxy.resolvers.guard import PendingEvent, audited_read, audited_write
+from orthancproxy.resolvers.operations import UPLOAD
 from orthancproxy.uploads import batches
 from orthancproxy.uploads.files import FailedFile, SentFile, UploadErrorCode, failed, unpack
 from orthancproxy.uploads.inspection import Scanned, scan
@@ -84,7 +86,7 @@ class UploadResult:
 def require_upload_permission(context: RequestContext) -> None:
     """Turn away who may not upload, before what they sent is read. Raises NotAuthenticated or PermissionDenied."""
     if Action.UPLOAD not in context.caller.actions:
-        with audited_write(context, Action.UPLOAD, Event.IMPORT):
+        with audited_write(context, UPLOAD):
             pass
 
 
@@ -100,10 +102,10 @@ def upload(context: RequestContext, request: UploadRequest) -> UploadResult:
     Raises InvalidRequest for a value that DICOM does not allow or a key that is in use otherwise, LimitExceeded, and
     ArchiveUnavailable where Orthanc is not there from the beginning; nothing is stored then.
     """
-    with audited_write(context, Action.UPLOAD, Event.IMPORT) as record:
+    with audited_write(context, UPLOAD) as record:
         result = _upload(context, request, record)
         if result.study_id is None:
-            record.outcome = Outcome.FAILED
+            record.outcome = AuditOutcome.FAILED
         logger.info(
             "upload",
             extra={
@@ -115,7 +117,7 @@ def upload(context: RequestContext, request: UploadRequest) -> UploadResult:
         return result
 
 
-def _upload(context: RequestContext, request: UploadRequest, record: OperationRecord) -> UploadResult:
+def _upload(context: RequestContext, request: UploadRequest, record: PendingEvent) -> UploadResult:
     if not request.files:
         raise InvalidRequest("There are no files in the upload.")
     patient_id = long_string(request.patient_id, "patient ID")
@@ -132,7 +134,7 @@ def _upload(context: RequestContext, request: UploadRequest, record: OperationRe
     uids = UploadUIDs(patient_id, _upload_key(request.upload_key))
     record.subjects = [Subject(patient_id, uids.study)]
     plan = LevelPlan(level=Level.PATIENT, needs=Needs(frozenset(DEMOGRAPHICS)))
-    known_patient = context.hierarchy.by_identifier(plan, patient_id)
+    known_patient = context.open_hierarchy().by_identifier(plan, patient_id)
     if Action.VIEW not in context.caller.actions:
         # the warnings would tell who is in the archive
         known_patient = None

@@ -5,10 +5,12 @@ They are synchronous, as Django REST framework is, and Django runs each in a thr
 
 import re
 from collections.abc import Callable, Iterable
+from contextlib import ExitStack
 from typing import Any, cast
 
 import orjson
 from django.db import close_old_connections, transaction
+from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 from drf_spectacular.openapi import AutoSchema
 from drf_spectacular.utils import extend_schema
@@ -26,7 +28,6 @@ from orthancproxy.archive.records import Resource, Series
 from orthancproxy.errors import InvalidRequest
 from orthancproxy.resolvers import hierarchy
 from orthancproxy.resolvers.context import RequestContext
-from orthancproxy.resolvers.operations import write_audit
 from orthancproxy.rest import openapi
 from orthancproxy.rest.errors import exception_handler
 from orthancproxy.rest.serializers import InstanceSerializer, PatientSerializer, SeriesSerializer, StudySerializer
@@ -75,11 +76,20 @@ class GatewayView(APIView):
         return transaction.non_atomic_requests(super().as_view(**initkwargs))
 
     context: RequestContext | None = None
-    failure: Exception | None = None
+    exits: ExitStack
+
+    def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+        """Answer within the request's context, whose exit writes the audit log."""
+        try:
+            with ExitStack() as self.exits:
+                return super().dispatch(request, *args, **kwargs)
+        finally:
+            # a download may take an hour, in which the database is not needed
+            close_old_connections()
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
-        """Find out who asks, before anything else is looked at."""
-        self.context = _context(request)
+        """Authenticate before anything else is looked at."""
+        self.context = self.exits.enter_context(_context(request))
         # of a pool of them, others need it while Orthanc is asked
         close_old_connections()
         super().initial(request, *args, **kwargs)
@@ -91,9 +101,9 @@ class GatewayView(APIView):
         return self.context
 
     def handle_exception(self, exc: Exception) -> Response:
-        """Answer an error, and remember it for the audit unless it was no request for anything."""
-        if not isinstance(exc, exceptions.APIException):
-            self.failure = exc
+        """Answer an error, and audit it unless the request was not one for an operation."""
+        if self.context and not isinstance(exc, exceptions.APIException):
+            self.context.fail(exc)
         return super().handle_exception(exc)
 
     def get_exception_handler(self) -> Callable[..., HttpResponseBase]:
@@ -103,11 +113,7 @@ class GatewayView(APIView):
     def finalize_response(  # type: ignore[override]  # it gives back what it is given
         self, request: Request, response: HttpResponseBase, *args: Any, **kwargs: Any
     ) -> HttpResponseBase:
-        """Write down what was read; keep patient data out of caches, where the answer does not say otherwise."""
-        if self.context:
-            write_audit(self.context, {self.context.operation: self.failure} if self.failure else {})
-        # a download may take an hour, in which the database is not needed
-        close_old_connections()
+        """Keep patient data out of caches, unless the response says otherwise."""
         final: HttpResponseBase = super().finalize_response(request, cast("Response", response), *args, **kwargs)
         final.headers.setdefault("Cache-Control", "private, no-store")
         return final
@@ -196,7 +202,7 @@ def _context(request: Request) -> RequestContext:
     caller = authenticate(received)
     assert received.resolver_match is not None  # noqa: S101 - tells mypy; Django sets it before it calls a view
     route = CONVERTED.sub(r"{\1}", received.resolver_match.route)
-    return RequestContext(caller, author(received, caller), operation=f"{received.method} /{route}")
+    return RequestContext(caller, author(received, caller), operation_name=f"{received.method} /{route}")
 
 
 def _get_named(context: RequestContext, request: Request, parameter: str, plan: LevelPlan) -> Resource:

@@ -18,11 +18,11 @@ from knox.models import get_token_model
 
 from orthancproxy.access.actions import Action
 from orthancproxy.access.models import AccessScope
+from orthancproxy.audit.kinds import Authentication
 from orthancproxy.audit.models import AuditEvent
 from tests.access.archive import LABEL
 from tests.identity.provider import IdentityProvider
 
-Authentication = AuditEvent.Authentication
 Kind = AccessScope.Kind
 
 PASSWORD = "as good as any"

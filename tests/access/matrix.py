@@ -1,5 +1,6 @@
 """One operation of one caller: what they get, what is written down of it, and whether the archive is touched."""
 
+from orthancproxy.audit.kinds import AuditOutcome, EventKind
 from orthancproxy.audit.models import AuditEvent
 from orthancproxy.uploads.models import UploadBatch
 from tests.access.archive import Archive
@@ -9,7 +10,7 @@ from tests.corpus import ROOT
 from tests.proxy import RecordingProxy
 from tests.uploads.upload_client import GRAPHQL_PATH
 
-Event, Outcome = AuditEvent.Event, AuditEvent.Outcome
+Event, Outcome = EventKind, AuditOutcome
 STATUSES = {"UNAUTHENTICATED": 401, "FORBIDDEN": 403, "NOT_FOUND": 404}
 
 
@@ -110,7 +111,7 @@ def assert_row(
     row: AuditEvent,
     operation: Operation,
     caller: Caller,
-    outcome: AuditEvent.Outcome,
+    outcome: AuditOutcome,
     *,
     error_code: str = "",
     subjects: Subjects = frozenset(),

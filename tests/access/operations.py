@@ -8,7 +8,7 @@ from graphql import GraphQLObjectType
 
 from orthancproxy import urls
 from orthancproxy.access.actions import Action
-from orthancproxy.audit.models import AuditEvent
+from orthancproxy.audit.kinds import EventKind
 from orthancproxy.dicom.uids import UploadUIDs
 from orthancproxy.schema import schema
 from tests.access.archive import Target
@@ -16,7 +16,7 @@ from tests.access.callers import Answer, Caller
 from tests.corpus import instance
 from tests.uploads.upload_client import CONTENT_TYPE, GRAPHQL_PATH, REST, File, GraphQL
 
-Event = AuditEvent.Event
+Event = EventKind
 Subjects = frozenset[tuple[str, str]]
 MOUNT = "/api/orthanc/"
 HERE = Target.at(1)
@@ -40,7 +40,7 @@ class Operation:
     """
 
     action: Action | None = Action.VIEW
-    event: AuditEvent.Event = Event.ACCESSED
+    event: EventKind = Event.ACCESSED
     subjects: Subjects = frozenset()
     counts: Mapping[str, int]
     levels: tuple[str, ...] = ()

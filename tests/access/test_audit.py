@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from orthancproxy.audit import events
+from orthancproxy.audit.kinds import AuditOutcome, EventKind
 from orthancproxy.audit.models import AuditEvent
 from tests.access.archive import Archive, Target
 from tests.access.callers import Caller
@@ -15,7 +16,7 @@ from tests.proxy import RecordingProxy
 
 pytestmark = pytest.mark.live
 
-Event, Outcome = AuditEvent.Event, AuditEvent.Outcome
+Event, Outcome = EventKind, AuditOutcome
 Fail = Callable[..., None]
 MAIN = {name: one for name, one in OPERATIONS.items() if not one.is_variant}
 

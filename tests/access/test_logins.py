@@ -13,6 +13,7 @@ from django.utils import timezone
 from knox.models import AuthToken
 
 from orthancproxy.access.actions import Action
+from orthancproxy.audit.kinds import AuditOutcome, EventKind
 from orthancproxy.audit.models import AuditEvent
 from tests.access.archive import Archive
 from tests.access.callers import ADDRESS, Caller, bearer, browser, log_in, make_user
@@ -21,7 +22,7 @@ from tests.proxy import RecordingProxy
 
 pytestmark = pytest.mark.live
 
-Event, Outcome = AuditEvent.Event, AuditEvent.Outcome
+Event, Outcome = EventKind, AuditOutcome
 VIEWER = "{ viewer { username actions } }"
 FAILURES = 10
 PAGES = ["/login/", "/admin/login/"]

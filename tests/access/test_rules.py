@@ -14,7 +14,7 @@ from pytest_django import Settings
 
 from orthancproxy.access import oidc
 from orthancproxy.access.actions import Action
-from orthancproxy.audit.models import AuditEvent
+from orthancproxy.audit.kinds import AuditOutcome, EventKind
 from orthancproxy.conf import Configuration
 from orthancproxy.schema import schema
 from tests.access.archive import LABEL, Archive
@@ -27,7 +27,7 @@ from tests.proxy import RecordingProxy
 pytestmark = pytest.mark.live
 
 CHECKOUT = Path(__file__).resolve().parents[2]
-Event, Outcome = AuditEvent.Event, AuditEvent.Outcome
+Event, Outcome = EventKind, AuditOutcome
 VIEWER = "{ viewer { username actions scopes { kind value } } }"
 MAIN = {name: one for name, one in OPERATIONS.items() if not one.is_variant}
 

@@ -12,7 +12,7 @@ from pydicom import dcmread
 
 from orthancproxy.access.actions import Action
 from orthancproxy.access.models import AccessScope
-from orthancproxy.audit.models import AuditEvent
+from orthancproxy.audit.kinds import AuditOutcome, EventKind
 from orthancproxy.uploads.models import UploadBatch
 from tests.access.archive import LABEL, LABELLED, NOWHERE, Archive, Target
 from tests.access.callers import Answer, Caller, make_user, with_api_token
@@ -21,7 +21,7 @@ from tests.proxy import RecordingProxy
 
 pytestmark = pytest.mark.live
 
-Event, Outcome = AuditEvent.Event, AuditEvent.Outcome
+Event, Outcome = EventKind, AuditOutcome
 Kind = AccessScope.Kind
 OF_ONE = {name: one for name, one in OPERATIONS.items() if (one.levels or one.uploads) and not one.is_variant}
 EVERYTHING = """{

@@ -6,14 +6,15 @@ from typing import Any
 from django.utils import timezone
 
 from orthancproxy.audit.events import Subject
+from orthancproxy.audit.kinds import AuditOutcome, Authentication, EventKind
 from orthancproxy.audit.models import AuditEvent, AuditSubject
 
 DEFAULTS = {
-    "event": AuditEvent.Event.ACCESSED,
-    "outcome": AuditEvent.Outcome.SUCCESS,
+    "event": EventKind.ACCESSED,
+    "outcome": AuditOutcome.SUCCESS,
     "operation": "patients",
     "username": "nurse",
-    "authentication": AuditEvent.Authentication.SESSION,
+    "authentication": Authentication.SESSION,
     "address": "192.0.2.7",
     "request_id": "a1b2c3",
     "duration_ms": 12.5,

@@ -7,12 +7,13 @@ from pathlib import Path
 import pytest
 from lxml import etree
 
-from orthancproxy.audit.dicom_messages import event_code, messages
+from orthancproxy.audit.dicom_messages import dicom_event, messages
 from orthancproxy.audit.events import Subject
+from orthancproxy.audit.kinds import AuditOutcome, EventKind
 from orthancproxy.audit.models import AuditEvent, AuditSubject
 from tests.audit.events import record
 
-Event, Outcome = AuditEvent.Event, AuditEvent.Outcome
+Event, Outcome = EventKind, AuditOutcome
 SCHEMA = etree.RelaxNG(etree.parse(Path(__file__).with_name("audit-message.rng")))
 KIM, YAMADA = Subject("김-001", "1.2.3"), Subject("山田", "1.2.4")
 HOSTILE = [
@@ -97,7 +98,7 @@ def test_the_schema_is_not_one_that_takes_anything() -> None:
 @pytest.mark.parametrize("kind", Event)
 @pytest.mark.parametrize("subjects", [(), (KIM,), (KIM, YAMADA), (Subject("김-001"),), (Subject("", "1.2.3"),)])
 def test_every_event_with_every_outcome_is_valid(
-    kind: AuditEvent.Event, outcome: AuditEvent.Outcome, subjects: tuple[Subject, ...]
+    kind: EventKind, outcome: AuditOutcome, subjects: tuple[Subject, ...]
 ) -> None:
     assert parsed(record(*subjects, event=kind, outcome=outcome, error_code="X", counts={"studies": 2}))
 
@@ -175,7 +176,7 @@ def test_what_is_in_no_field_of_the_standards_is_told_of_the_request() -> None:
 
 
 @pytest.mark.parametrize("kind", [Event.ACCESSED, Event.TRANSFERRED, Event.DELETION])
-def test_a_message_of_what_was_done_to_instances_is_about_one_patient(kind: AuditEvent.Event) -> None:
+def test_a_message_of_what_was_done_to_instances_is_about_one_patient(kind: EventKind) -> None:
     both = parsed(record(KIM, YAMADA, Subject("김-001", "1.2.9"), event=kind))
     assert [[one[3] for one in objects(message)] for message in both] == [
         ["1.2.3", "1.2.9", "김-001"],
@@ -224,11 +225,11 @@ def test_deleting_less_than_a_study_is_an_access_that_deletes(
     event = identification(only(row))
     assert code(event, "EventID") == expected
     assert event.get("EventActionCode") == "D"
-    assert event_code(row).value == expected.split()[0]
+    assert dicom_event(row).id.value == expected.split()[0]
 
 
 @pytest.mark.parametrize(("kind", "expected"), [(Event.LOGIN, "110122 DCM Login"), (Event.LOGOUT, "110123 DCM Logout")])
-def test_logging_in_and_out_is_user_authentication(kind: AuditEvent.Event, expected: str) -> None:
+def test_logging_in_and_out_is_user_authentication(kind: EventKind, expected: str) -> None:
     message = only(record(event=kind))
     event = identification(message)
     assert code(event, "EventID") == "110114 DCM User Authentication"
@@ -252,10 +253,10 @@ def test_reading_the_audit_names_the_audit() -> None:
         (Outcome.DENIED, "PERMISSION_DENIED", "4", "PERMISSION_DENIED"),
         (Outcome.DENIED, "", "4", "DENIED"),
         (Outcome.FAILED, "ARCHIVE_TIMEOUT", "8", "ARCHIVE_TIMEOUT"),
-        (Outcome.INTENDED, "", "12", "It was begun; how it ended is not known."),
+        (Outcome.INTENDED, "", "12", "It was started; its outcome is unknown."),
     ],
 )
-def test_how_it_ended(outcome: AuditEvent.Outcome, error_code: str, indicator: str, description: str | None) -> None:
+def test_how_it_ended(outcome: AuditOutcome, error_code: str, indicator: str, description: str | None) -> None:
     event = identification(only(record(outcome=outcome, error_code=error_code)))
     assert event.get("EventOutcomeIndicator") == indicator
     assert event.findtext("EventOutcomeDescription") == description

@@ -14,11 +14,11 @@ from django.utils import timezone
 from lxml import etree
 
 from orthancproxy.audit.events import Subject
-from orthancproxy.audit.models import AuditEvent
+from orthancproxy.audit.kinds import AuditOutcome, EventKind
 from orthancproxy.management.commands import export_audit
 from tests.audit.events import record
 
-Event, Outcome = AuditEvent.Event, AuditEvent.Outcome
+Event, Outcome = EventKind, AuditOutcome
 INTENT = {"event": Event.DELETION, "outcome": Outcome.INTENDED}
 
 pytestmark = pytest.mark.django_db
@@ -87,7 +87,7 @@ def test_an_intention_without_an_outcome_is_told() -> None:
     record(Subject("1", "1.2.3"), **INTENT, operation="intended")
     [message], _ = export()
     assert message[0].get("EventOutcomeIndicator") == "12"
-    assert message[0].findtext("EventOutcomeDescription") == "It was begun; how it ended is not known."
+    assert message[0].findtext("EventOutcomeDescription") == "It was started; its outcome is unknown."
 
 
 def test_what_just_happened_waits_for_the_next_run() -> None:

@@ -6,10 +6,11 @@ from pytest_django import Settings
 
 from orthancproxy.audit import events
 from orthancproxy.audit.events import Author, write
+from orthancproxy.audit.kinds import AuditOutcome, EventKind
 from orthancproxy.audit.models import AuditEvent
 from orthancproxy.audit.rate_limit import RefusalRateLimit
 
-Event, Outcome = AuditEvent.Event, AuditEvent.Outcome
+Event, Outcome = EventKind, AuditOutcome
 
 
 class Clock:
@@ -28,7 +29,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     return clock
 
 
-def refused(address: str = "192.0.2.7", username: str = "", event: AuditEvent.Event = Event.ACCESSED) -> bool:
+def refused(address: str = "192.0.2.7", username: str = "", event: EventKind = Event.ACCESSED) -> bool:
     """Be refused; return whether it was written down."""
     author = Author(username, address=address)
     return write(author, event, "patients", Outcome.DENIED, error_code="UNAUTHENTICATED") is not None

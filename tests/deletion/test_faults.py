@@ -6,6 +6,7 @@ from collections.abc import Mapping
 import pytest
 from pytest_django import Settings
 
+from orthancproxy.audit.kinds import EventKind
 from orthancproxy.audit.models import AuditEvent
 from orthancproxy.sandbox.orthanc import LocalOrthanc, free_port
 from tests.corpus import ask
@@ -33,7 +34,7 @@ MAY_BE_GONE = "It may have deleted it all the same."
 
 def outcomes() -> list[tuple[str, str, dict[str, int]]]:
     """What the audit says of deletions: the outcome, the code, the counts."""
-    rows = AuditEvent.objects.filter(event=AuditEvent.Event.DELETION).order_by("pk")
+    rows = AuditEvent.objects.filter(event=EventKind.DELETION).order_by("pk")
     return [(row.outcome, row.error_code, row.counts) for row in rows]
 
 

@@ -63,9 +63,9 @@ def confined(place: Place, scope: Scope, *, dry_run: bool = False) -> Answer:
 
 def confined_id(level: Level, orthanc_id: str, scope: Scope, *, dry_run: bool = False) -> Answer:
     caller = Caller("kim", frozenset(Action), scope)
-    context = RequestContext(caller, Author("kim"), operation="delete")
     try:
-        done = delete(context, level, orthanc_id, dry_run=dry_run)
+        with RequestContext(caller, Author("kim"), operation_name="delete") as context:
+            done = delete(context, level, orthanc_id, dry_run=dry_run)
     except GatewayError as error:
         return Answer(code=error.code, message=error.message)
     assert done.dry_run is dry_run

@@ -15,11 +15,12 @@ from django.utils import timezone
 from strawberry.extensions import SchemaExtension
 
 from orthancproxy.audit.events import Subject
+from orthancproxy.audit.kinds import AuditOutcome, EventKind
 from orthancproxy.audit.models import AuditEvent
 from orthancproxy.schema import schema
 from tests.audit.events import record
 
-Event, Outcome = AuditEvent.Event, AuditEvent.Outcome
+Event, Outcome = EventKind, AuditOutcome
 KIM, KIM_TOO, YAMADA = Subject("김-001", "1.2.3"), Subject("김-001", "1.2.5"), Subject("山田", "1.2.4")
 ALL = """
     id at event code operation outcome errorCode username authentication address requestId durationMs target counts

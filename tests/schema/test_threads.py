@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 from django.test import Client
 
-from orthancproxy.schema import context, limits, view
+from orthancproxy.resolvers.context import RequestContext
+from orthancproxy.schema import context, limits
 from orthancproxy.schema.execution import CompiledExecutor
 from orthancproxy.schema.view import GraphQLView
 
@@ -28,7 +29,7 @@ def test_a_graphql_request_is_authenticated_executed_audited_and_encoded_in_one_
     watch(context, "authenticate")
     watch(limits, "_remembered")
     watch(CompiledExecutor, "execute_field")
-    watch(view, "write_audit")
+    watch(RequestContext, "__exit__")
     watch(GraphQLView, "parse_http_body")
     watch(GraphQLView, "encode_json")
     query = '{ viewer { username } study(studyInstanceUID: "1.2") { description } }'
@@ -38,7 +39,7 @@ def test_a_graphql_request_is_authenticated_executed_audited_and_encoded_in_one_
         "authenticate",
         "_remembered",
         "execute_field",
-        "write_audit",
+        "__exit__",
         "encode_json",
     }
     [thread] = set().union(*threads.values())

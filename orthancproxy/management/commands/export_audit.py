@@ -17,6 +17,7 @@ from django.utils import timezone
 from django.utils.dateparse import parse_datetime
 
 from orthancproxy.audit.dicom_messages import messages
+from orthancproxy.audit.kinds import AuditOutcome
 from orthancproxy.audit.models import AuditEvent, AuditSubject
 
 AT_ONCE = 200  # events in memory
@@ -81,7 +82,7 @@ def _events(since: datetime | None, until: datetime | None, after_id: int) -> Qu
         events = events.filter(at__lt=until)
     elif unsettled := _first_unsettled():
         events = events.filter(pk__lt=unsettled.pk)
-    events = events.exclude(outcome=AuditEvent.Outcome.INTENDED, conclusion__isnull=False)
+    events = events.exclude(outcome=AuditOutcome.INTENDED, conclusion__isnull=False)
     return events.order_by("pk").prefetch_related(Prefetch("subjects", AuditSubject.objects.order_by("pk")))
 
 
@@ -89,7 +90,7 @@ def _first_unsettled() -> AuditEvent | None:
     """By id, since ids and times need not be in the same order; what a wrong clock dated to the future is no reason."""
     now = timezone.now()
     young = Q(at__gt=now - SETTLED)
-    at_work = Q(outcome=AuditEvent.Outcome.INTENDED, conclusion__isnull=True, at__gt=now - AT_WORK)
+    at_work = Q(outcome=AuditOutcome.INTENDED, conclusion__isnull=True, at__gt=now - AT_WORK)
     return AuditEvent.objects.filter(young | at_work, at__lte=now).order_by("pk").first()
 
 

@@ -1,0 +1,114 @@
+"""The values of an audit event. Each kind is declared once, with its DICOM audit message (PS3.15 section A.5.3)."""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from django.db import models
+
+
+class Code(NamedTuple):
+    """A coded value: code, coding scheme designator, and code meaning."""
+
+    value: str
+    scheme: str
+    meaning: str
+
+
+APPLICATION = Code("110150", "DCM", "Application")
+DESTINATION = Code("110152", "DCM", "Destination Role ID")
+SOURCE = Code("110153", "DCM", "Source Role ID")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DicomEvent:
+    """How a DICOM audit message describes an event.
+
+    `user_role` and `gateway_role` are RoleIDCodes of the caller and of the gateway. `has_one_patient` is set where the
+    standard allows one patient in a message, so that an event about several becomes several messages.
+    """
+
+    id: Code
+    action: str
+    type: Code | None = None
+    user_role: Code | None = None
+    gateway_role: Code = APPLICATION
+    has_one_patient: bool = False
+
+
+_USER_AUTHENTICATION = Code("110114", "DCM", "User Authentication")
+
+
+class EventKind(models.TextChoices):
+    """What was done: a description, and the DICOM event."""
+
+    ACCESSED = (
+        "ACCESSED",
+        "Resources were read.",
+        DicomEvent(id=Code("110103", "DCM", "DICOM Instances Accessed"), action="R", has_one_patient=True),
+    )
+    TRANSFERRED = (
+        "TRANSFERRED",
+        "Files, rendered images or ZIPs were downloaded.",
+        # A.5.3.7: R, since the gateway does not know what the receiver had before
+        DicomEvent(
+            id=Code("110104", "DCM", "DICOM Instances Transferred"),
+            action="R",
+            user_role=DESTINATION,
+            gateway_role=SOURCE,
+            has_one_patient=True,
+        ),
+    )
+    IMPORT = (
+        "IMPORT",
+        "Files were uploaded.",
+        DicomEvent(id=Code("110107", "DCM", "Import"), action="C", user_role=SOURCE, gateway_role=DESTINATION),
+    )
+    DELETION = (
+        "DELETION",
+        "Resources were deleted.",
+        DicomEvent(id=Code("110105", "DCM", "DICOM Study Deleted"), action="D", has_one_patient=True),
+    )
+    LOGIN = (
+        "LOGIN",
+        "A user logged in, or authentication failed.",
+        DicomEvent(id=_USER_AUTHENTICATION, action="E", type=Code("110122", "DCM", "Login")),
+    )
+    LOGOUT = (
+        "LOGOUT",
+        "A user logged out.",
+        DicomEvent(id=_USER_AUTHENTICATION, action="E", type=Code("110123", "DCM", "Logout")),
+    )
+    AUDIT_LOG_USED = (
+        "AUDIT_LOG_USED",
+        "The audit log was read.",
+        DicomEvent(id=Code("110101", "DCM", "Audit Log Used"), action="R"),
+    )
+
+    description: str
+    dicom: DicomEvent
+
+    def __new__(cls, value: str, description: str, dicom: DicomEvent) -> "EventKind":
+        """Keep what is declared beside the value."""
+        kind = str.__new__(cls, value)
+        kind._value_ = value
+        kind.description = description
+        kind.dicom = dicom
+        return kind
+
+
+class AuditOutcome(models.TextChoices):
+    """How an operation ended."""
+
+    INTENDED = "INTENDED"
+    SUCCESS = "SUCCESS"
+    DENIED = "DENIED"
+    FAILED = "FAILED"
+
+
+class Authentication(models.TextChoices):
+    """How a caller was authenticated."""
+
+    NONE = "NONE"
+    SESSION = "SESSION"
+    API_TOKEN = "API_TOKEN"  # noqa: S105
+    OPENID_CONNECT = "OPENID_CONNECT"

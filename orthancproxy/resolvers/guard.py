@@ -1,0 +1,121 @@
+"""What every operation runs inside: it authorizes the caller, and writes the audit log."""
+
+import logging
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
+
+from orthancproxy.access.policy import authorize
+from orthancproxy.archive.records import Resource
+from orthancproxy.audit import events
+from orthancproxy.audit.events import Subject
+from orthancproxy.audit.kinds import AuditOutcome
+from orthancproxy.audit.models import AuditEvent
+from orthancproxy.audit.trail import Trail, code_of, outcome_of
+from orthancproxy.conf import conf
+from orthancproxy.database import DATABASE_ERRORS
+from orthancproxy.orthanc.deadline import Deadline, deadline_scope
+from orthancproxy.resolvers.context import RequestContext
+from orthancproxy.resolvers.operations import READ, Operation
+
+logger = logging.getLogger(__name__)
+
+
+@contextmanager
+def audited_read(
+    context: RequestContext, operation: Operation = READ
+) -> Iterator[Callable[[Iterable[Resource]], None]]:
+    """Authorize a caller to read; yield a function that takes the resources that were read.
+
+    The request's exit writes them to the audit log: one event for all that it read in the same way.
+    """
+    read = context.trail.begin(operation.kind, context.operation_name)
+    try:
+        if operation.action is not None:
+            authorize(context.caller, operation.action)
+        with deadline_scope(context.deadline):
+            yield read.add
+    except Exception as error:
+        context.trail.fail(read, error)
+        raise
+
+
+class PendingEvent:
+    """The audit event of an operation that is being carried out.
+
+    `subjects` and `counts` are filled in by the operation; `outcome` is SUCCESS unless it says otherwise or raises.
+    """
+
+    def __init__(self, context: RequestContext, operation: Operation, target: str) -> None:
+        self.subjects: Iterable[Subject] = ()
+        self.counts: Mapping[str, int] = {}
+        self.outcome = AuditOutcome.SUCCESS
+        self.intention: AuditEvent | None = None
+        self._context = context
+        self._operation = operation
+        self._target = f"{operation.target_level.path}/{target}" if operation.target_level else ""
+        self._started = time.perf_counter()
+
+    def write_intent(self) -> None:
+        """Write what is about to be done. If this fails, the operation must not be carried out."""
+        self.intention = self.write(AuditOutcome.INTENDED)
+
+    def write(self, outcome: AuditOutcome, error_code: str = "") -> AuditEvent | None:
+        """Write an event with what is known so far."""
+        return events.write(
+            self._context.author,
+            self._operation.kind,
+            self._context.operation_name,
+            outcome,
+            error_code=error_code,
+            duration=time.perf_counter() - self._started,
+            target=self._target,
+            subjects=self.subjects,
+            counts=self.counts,
+            intention=self.intention,
+        )
+
+    def conclude(self, outcome: AuditOutcome, error_code: str = "") -> None:
+        """Write the outcome. If this fails after the intent was written, the intent stays without an outcome."""
+        try:
+            self.write(outcome, error_code)
+        except Exception:
+            if self.intention is None:
+                raise
+            # the operation may have been carried out, and the caller has to get its answer
+            logger.exception("the outcome can't be written to the audit", extra={"intention": self.intention.pk})
+
+
+@contextmanager
+def audited_write(context: RequestContext, operation: Operation, target: str = "") -> Iterator[PendingEvent]:
+    """Authorize a caller, and write an event of its own for the operation, also where it is denied or fails.
+
+    `target` is the Orthanc id of the resource that the caller names. An operation that changes the archive calls
+    `write_intent` before it does.
+    """
+    event = PendingEvent(context, operation, target)
+    try:
+        if operation.action is not None:
+            authorize(context.caller, operation.action)
+        yield event
+    except Exception as error:
+        context.trail.audited_errors.append(error)
+        if event.intention or not isinstance(error, DATABASE_ERRORS):
+            event.conclude(outcome_of(error), code_of(error))
+        raise
+    event.conclude(event.outcome)
+
+
+@contextmanager
+def audited_separately(context: RequestContext) -> Iterator[RequestContext]:
+    """Yield a context for what is read to answer a change: it is audited separately, and has a deadline of its own.
+
+    If the reading fails, the change is answered without it.
+    """
+    separate = replace(context, trail=Trail(), deadline=Deadline(conf.ORTHANC_MAX_SECONDS))
+    try:
+        with separate:
+            yield separate
+    finally:
+        context.trail.audited_errors += separate.trail.audited_errors
