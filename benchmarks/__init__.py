@@ -1,1 +1,1 @@
-"""Measures what the gateway costs, against Orthanc itself, in one run on one machine: `make bench`."""
+"""Compare the gateway with Orthanc itself, in one run on one machine: `make bench`."""

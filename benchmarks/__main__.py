@@ -1,4 +1,4 @@
-"""`make bench`: starts an Orthanc, and gateways before it, runs the benchmarks and prints their table."""
+"""`make bench`: start an Orthanc and gateways in front of it, run the benchmarks and print their table."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ PACKAGES = ("django", "strawberry-graphql", "pydicom", "uvicorn")
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Run what the arguments select, and return the exit status: 1 when any benchmark failed."""
+    """Run the selected benchmarks and return the exit status: 1 if any failed."""
     options = _parser().parse_args(arguments)
     with LocalOrthanc() as orthanc:
         how = Options(orthanc.version, options.rounds, options.memory_rounds, options.upload_threads)
@@ -47,7 +47,7 @@ def main(arguments: Sequence[str]) -> int:
     failed: list[str] = []
     for name in options.only:
         try:
-            # one by one: what was measured before a failure still counts
+            # one by one, so that a failure keeps the rows measured before it
             for row in BENCHMARKS[name](how):
                 rows.append(row)  # noqa: PERF402
         except (BenchmarkError, requests.RequestException) as error:
@@ -63,7 +63,7 @@ def main(arguments: Sequence[str]) -> int:
     if options.json:
         options.json.write_text(f"{json.dumps(result, indent=2, ensure_ascii=False)}\n")
     if options.plot and "growth" in options.only and "growth" not in failed:
-        # the clients' processes import this module too, and must not wait for matplotlib
+        # the clients' processes import this module too, without matplotlib's start-up time
         from benchmarks import plot
 
         plot.draw([result, *(json.loads(other.read_text()) for other in options.plot_with)], options.plot)
@@ -79,7 +79,7 @@ def _parser() -> argparse.ArgumentParser:
         type=_names,
         default=list(BENCHMARKS),
         metavar="NAMES",
-        help=f"which to run, separated by commas: {', '.join(BENCHMARKS)} (all)",
+        help=f"the benchmarks to run, separated by commas: {', '.join(BENCHMARKS)} (all)",
     )
     parser.add_argument("--rounds", type=_positive, default=5, help="rounds of every comparison (5)")
     parser.add_argument("--memory-rounds", type=_positive, default=1, help="rounds of every 2 GB upload (1)")
@@ -89,16 +89,16 @@ def _parser() -> argparse.ArgumentParser:
         default=4,
         help="ORTHANC_UPLOAD_THREADS of the gateway, and the threads that post to Orthanc directly (4)",
     )
-    parser.add_argument("--plot", type=Path, metavar="PNG", help="draw how the time grows, when growth is measured")
+    parser.add_argument("--plot", type=Path, metavar="PNG", help="plot how the time grows, if growth is measured")
     parser.add_argument(
         "--plot-with",
         type=Path,
         action="append",
         default=[],
         metavar="FILE",
-        help="the JSON of another run, such as one on another Orthanc, to draw beside it",
+        help="the JSON of another run, for example on another Orthanc, to plot beside it",
     )
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the same as JSON, with every round")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="also write the result as JSON, with every round")
     return parser
 
 
@@ -106,19 +106,19 @@ def _names(text: str) -> list[str]:
     names = [name.strip() for name in text.split(",")]
     unknown = [name for name in names if name not in BENCHMARKS]
     if unknown:
-        raise argparse.ArgumentTypeError(f"there is no {', '.join(unknown)}; there are {', '.join(BENCHMARKS)}")
+        raise argparse.ArgumentTypeError(f"unknown: {', '.join(unknown)}; choose from {', '.join(BENCHMARKS)}")
     return names
 
 
 def _positive(text: str) -> int:
     number = int(text)
     if number < 1:
-        raise argparse.ArgumentTypeError("it must be 1 or more")
+        raise argparse.ArgumentTypeError("must be at least 1")
     return number
 
 
 def _environment(options: Options) -> dict[str, str | int]:
-    """What a result depends on."""
+    """Return the versions and the machine that a result depends on."""
     return {
         "orthanc": options.version,
         "python": platform.python_version(),
@@ -129,7 +129,7 @@ def _environment(options: Options) -> dict[str, str | int]:
 
 
 if __name__ == "__main__":
-    # so that the servers are stopped and their folders removed
+    # so that servers are stopped and their folders removed
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         sys.exit(main(sys.argv[1:]))

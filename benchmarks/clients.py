@@ -1,4 +1,4 @@
-"""One study asked for by 8 clients at once, each a process of its own that asks again as soon as it is answered."""
+"""One study, requested by 8 concurrent clients: processes that send a request as soon as the last is answered."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _HEAD_START = 1.0  # seconds, to open the connections
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """What a round came to: requests a second, and how long they took in ms."""
+    """The result of a round: requests per second, and their durations in ms."""
 
     rate: float
     p50: float
@@ -32,7 +32,7 @@ class Load:
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """What a client asks: the gateway, or where there is none, Orthanc."""
+    """What a client calls: the gateway, or Orthanc if there is no gateway."""
 
     study: str
     orthanc: Orthanc
@@ -40,16 +40,16 @@ class Target:
 
     @property
     def name(self) -> str:
-        """What is asked."""
+        """The name of the server."""
         return "Orthanc" if self.gateway is None else "gateway"
 
     def repeat(self, start: float) -> list[tuple[float, float]]:
-        """When each request began and ended (monotonic seconds), from the start for `SECONDS`."""
+        """Return the start and end of each request (monotonic seconds), for `SECONDS` from the start."""
         with Reader(self.gateway or self.orthanc.address) as reader:
             answer = self._ask(reader)
             self._check(answer)
             time.sleep(max(0.0, start - time.monotonic()))
-            # in a process that is new, it may be past the start; that round is not counted
+            # a new process may miss the start; that round is not counted
             end = time.monotonic() + SECONDS
             times = []
             while (begin := time.monotonic()) < end:
@@ -71,7 +71,7 @@ class Target:
 
 
 def rows(options: Options) -> Iterator[Row]:
-    """The row on requests a second."""
+    """Return the row on requests per second."""
     name = f"one study, {CLIENTS} clients at once: requests a second / fewest calls"
     with (
         reading(WHOLE, options.version) as (orthanc, gateway),
@@ -80,7 +80,7 @@ def rows(options: Options) -> Iterator[Row]:
         study = orthanc.first("studies")
         targets = [Target(study, orthanc, gateway.address), Target(study, orthanc)]
         loads: dict[str, list[Load]] = {target.name: [] for target in targets}
-        # from number -1, which starts the processes and warms the servers up
+        # round -1 starts the processes and warms up the servers
         for number in range(-1, options.rounds):
             for target in targets[:: 1 if number % 2 == 0 else -1]:
                 load = _measure(pool, target)

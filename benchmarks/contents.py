@@ -1,4 +1,4 @@
-"""Seeded archives to read: patients × 5 studies × 4 series × 25 small instances, with all tags of the contract."""
+"""Seeded archives: patients × 5 studies × 4 series × 25 small instances, with all tags of the contract."""
 
 from __future__ import annotations
 
@@ -34,35 +34,35 @@ _PROTOCOLS = (("HEAD", "Brain"), ("CHEST", "Thorax"), ("ABDOMEN", "Abdomen"), ("
 
 @dataclass(frozen=True, slots=True)
 class Contents:
-    """An archive of so many patients."""
+    """An archive with a number of patients."""
 
     patients: int
 
     @property
     def studies(self) -> int:
-        """How many studies it holds."""
+        """The number of studies."""
         return self.patients * STUDIES
 
     @property
     def series(self) -> int:
-        """How many series it holds."""
+        """The number of series."""
         return self.studies * SERIES
 
     @property
     def instances(self) -> int:
-        """How many instances it holds."""
+        """The number of instances."""
         return self.series * INSTANCES
 
     @property
     def digest(self) -> str:
-        """Names what the generator makes: another one, when the generator has changed."""
+        """A digest of the generated data, which changes with the generator."""
         samples = [next(files(0)), next(files(len(_NAMES) - 1))]
         text = "".join(sample.to_json() for sample in samples)
         return hashlib.sha256(f"{self.patients} {STUDIES} {SERIES} {INSTANCES} {text}".encode()).hexdigest()[:12]
 
 
 def files(patient: int) -> Iterator[Dataset]:
-    """The data sets of the patient with this number, from 0."""
+    """Yield the data sets of the patient with this number, from 0."""
     random = np.random.default_rng((_SEED, patient))
     for study in range(STUDIES):
         for number in range(1, SERIES + 1):

@@ -12,11 +12,11 @@ from benchmarks.slices import multi_frames
 from orthancproxy.sandbox.orthanc import LocalOrthanc
 
 FRAMES = 95  # of 0.5 MB
-REPETITIONS = 5  # in each round, of which the median counts
+REPETITIONS = 5  # in each round; the median counts
 
 
 def rows(options: Options) -> Iterator[Row]:
-    """The row on a download."""
+    """Return the row on a download."""
     [file] = multi_frames(1, FRAMES)
     with LocalOrthanc() as orthanc, gateway_before(orthanc) as gateway:
         Archive(orthanc).post([b"".join(file.chunks())], threads=1)
@@ -24,7 +24,7 @@ def rows(options: Options) -> Iterator[Row]:
             [instance] = reader.get("/instances")
 
         def fetch(address: str, path: str) -> None:
-            # a connection each time: Orthanc may have closed an old one
+            # a new connection each time: Orthanc may have closed the old one
             with Reader(address) as reader:
                 if (size := reader.size(path)) != file.size:
                     raise BenchmarkError(f"{path} gave {size} bytes, not {file.size}.")

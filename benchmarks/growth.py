@@ -12,19 +12,19 @@ from benchmarks.memory import PeakMemory
 from benchmarks.options import Options, reading
 
 ARCHIVES = tuple(map(Contents, (2, 6, 20, 60)))
-_SMALL, _LARGE = 3_000, 30_000  # instances, between which the time of one should not grow
+_SMALL, _LARGE = 3_000, 30_000  # instances; the time per instance should not grow between them
 _MEGABYTE = 1_000_000
 
 
 def name_of(archive: Contents) -> str:
-    """How the row of an archive is called."""
+    """Return the name of an archive's row."""
     return f"growth, {archive.instances:,} instances / fewest calls"
 
 
 def rows(options: Options) -> Iterator[Row]:
-    """A row for every size, and one on the time of an instance in a small and in a large archive.
+    """Return a row for every size, and one on the time per instance in a small and a large archive.
 
-    The servers of all sizes run at once, so that all sizes are measured in every round.
+    The servers of all sizes run at the same time, so that every round measures all sizes.
     """
     with ExitStack() as stack:
         sides = []
@@ -57,12 +57,12 @@ def rows(options: Options) -> Iterator[Row]:
 
 
 def memory_rows(options: Options) -> Iterator[Row]:
-    """The row on the memory that the query over the largest archive adds to a process that has answered small ones."""
+    """Return the row on the memory that the query over the largest archive adds to a warmed-up process."""
     archive = ARCHIVES[-1]
     name = f"memory, whole archive of {archive.instances:,} instances"
     measured = []
     for _ in range(options.memory_rounds):
-        # a new gateway each time: memory that an earlier query left to the process would hide what this takes
+        # a new gateway each time: memory kept from an earlier query would hide the peak
         with reading(archive, options.version) as (orthanc, gateway):
             queries.check_study(queries.study(gateway.address, orthanc.first("studies")))
             with PeakMemory(gateway.pid) as memory:

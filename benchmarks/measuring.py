@@ -1,4 +1,4 @@
-"""What a benchmark gives: rows of ratios or amounts, with the spread over their rounds, and the table of them."""
+"""The result of a benchmark: rows of ratios or amounts with their spread over the rounds, and the table of rows."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ Side = Callable[[], float]
 
 
 class BenchmarkError(Exception):
-    """A measurement that would mean nothing, since something went wrong in it; the message is for the user."""
+    """A measurement is invalid; the message is for the user."""
 
 
 @dataclass(frozen=True, slots=True)
 class Quantity:
-    """One number in every round, in the unit that is named."""
+    """One number for each round, with its unit."""
 
     name: str
     unit: str
@@ -31,14 +31,14 @@ class Quantity:
 
     @property
     def spread(self) -> str:
-        """The least and the greatest value."""
+        """The minimum and the maximum."""
         return f"{_digits(min(self.values))}–{_digits(max(self.values))}"
 
     def __str__(self) -> str:
         return f"{_digits(self.median)} {self.unit}"
 
     def as_json(self) -> dict[str, object]:
-        """The same for a machine, with every round."""
+        """Return the quantity as JSON, with every round."""
         return {
             "name": self.name,
             "unit": self.unit,
@@ -51,29 +51,29 @@ class Quantity:
 
 @dataclass(frozen=True, slots=True)
 class Goal:
-    """What a result should be at most, or at least, in its unit."""
+    """The maximum or minimum for a result, in its unit."""
 
     limit: float
     is_minimum: bool = False
 
     def is_met(self, result: Quantity) -> bool:
-        """Whether the median keeps it."""
+        """Whether the median meets the goal."""
         return result.median >= self.limit if self.is_minimum else result.median <= self.limit
 
 
 def at_most(limit: float) -> Goal:
-    """The goal not to pass the limit."""
+    """Return the goal of a value up to the limit."""
     return Goal(limit)
 
 
 def at_least(limit: float) -> Goal:
-    """The goal to reach the limit."""
+    """Return the goal of a value from the limit up."""
     return Goal(limit, is_minimum=True)
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One line of the table: the result, what it was computed from, and its goal, if one is set."""
+    """A line of the table: the result, the amounts it was computed from, and its goal, if any."""
 
     name: str
     result: Quantity
@@ -82,7 +82,7 @@ class Row:
 
     @property
     def cells(self) -> tuple[str, ...]:
-        """The texts of its columns, as in `HEADINGS`."""
+        """Return the text of each column in `HEADINGS`."""
         return (
             self.name,
             str(self.result),
@@ -100,7 +100,7 @@ class Row:
         return f"{sign} {_digits(self.goal.limit)} {self.result.unit}{missed}"
 
     def as_json(self) -> dict[str, object]:
-        """The same for a machine."""
+        """Return the row as JSON."""
         return {
             "name": self.name,
             "goal": self.goal and {"at least" if self.goal.is_minimum else "at most": self.goal.limit},
@@ -114,17 +114,17 @@ HEADINGS = ("benchmark", "median", "min–max", "goal", "made of (medians)")
 
 
 def compare(name: str, one: tuple[str, Side], other: tuple[str, Side], rounds: int, goal: Goal | None = None) -> Row:
-    """How many times as long the one takes as the other; each comes with its name.
+    """Return the ratio of the durations of two named actions.
 
-    Both are measured in every round, one right after the other, so that what slows the machine for a while slows
-    both; and each goes first in every other round, so that neither always finds the caches as the other left them.
+    Every round measures both, one right after the other, so that a temporary slowdown affects both, and in alternating
+    order, so that neither always finds the caches as the other left them.
     """
     first, second = in_turn(name, (one, other), rounds)
     return Row(name, ratio(first, second), (duration(one[0], first), duration(other[0], second)), goal)
 
 
 def in_turn(name: str, sides: Sequence[tuple[str, Side]], rounds: int) -> tuple[tuple[float, ...], ...]:
-    """What each side measured in every round, all of them in each, in the opposite order in every other one."""
+    """Return the measurements of each side in every round; the order of the sides alternates."""
     measured: tuple[list[float], ...] = tuple([] for _ in sides)
     for number in range(rounds):
         for index in range(len(sides))[:: 1 if number % 2 == 0 else -1]:
@@ -135,31 +135,31 @@ def in_turn(name: str, sides: Sequence[tuple[str, Side]], rounds: int) -> tuple[
 
 
 def ratio(one: Sequence[float], other: Sequence[float]) -> Quantity:
-    """How many times the one is the other, in every round."""
+    """Return the ratio of two quantities in every round."""
     return Quantity("ratio", "×", tuple(above / below for above, below in zip(one, other, strict=True)))
 
 
 def duration(name: str, seconds: Sequence[float]) -> Quantity:
-    """Seconds as a quantity, in a unit that shows them well."""
+    """Return seconds as a quantity in a readable unit."""
     if max(seconds) < 1:
         return Quantity(name, "ms", tuple(value * 1000 for value in seconds))
     return Quantity(name, "s", tuple(seconds))
 
 
 def repeatedly(times: int, action: Callable[[], object]) -> float:
-    """How long the action takes when it is done so many times: the median, in seconds."""
+    """Return the median duration of an action that is repeated, in seconds."""
     return statistics.median(timed(action) for _ in range(times))
 
 
 def timed(action: Callable[[], object]) -> float:
-    """How long the action takes, in seconds."""
+    """Return the duration of an action, in seconds."""
     start = time.perf_counter()
     action()
     return time.perf_counter() - start
 
 
 def table(rows: Sequence[Row]) -> str:
-    """The rows under their headings, in Markdown."""
+    """Return the rows as a Markdown table."""
     lines = [HEADINGS, *(row.cells for row in rows)]
     widths = [max(len(cell) for cell in column) for column in zip(*lines, strict=True)]
     texts = [
@@ -170,7 +170,7 @@ def table(rows: Sequence[Row]) -> str:
 
 
 def tell(text: str) -> None:
-    """Say how far the run is, on the standard error: the standard output is the table's."""
+    """Report progress on standard error; standard output is for the table."""
     sys.stderr.write(f"{text}\n")
     sys.stderr.flush()
 

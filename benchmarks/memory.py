@@ -1,4 +1,4 @@
-"""How much memory the gateway's process takes for a large upload, above what it has when idle (Linux only)."""
+"""The memory that a large upload adds to the gateway's process, above the idle process (Linux only)."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _RESET_PEAK = "5"  # proc(5), /proc/PID/clear_refs
 
 
 def rows(options: Options) -> Iterator[Row]:
-    """The rows on the memory of uploads."""
+    """Return the rows on the memory of uploads."""
     uploads: dict[str, Callable[[], Sequence[DicomFile]]] = {
         f"memory, upload of {SLICES:,} slices of 0.5 MB": lambda: list(ct_slices(SLICES)),
         f"memory, upload of {MULTI_FRAMES} files of 512 MB": lambda: list(multi_frames(MULTI_FRAMES, FRAMES)),
@@ -43,9 +43,9 @@ def rows(options: Options) -> Iterator[Row]:
 def _measure(
     name: str, orthanc: LocalOrthanc, upload_threads: int, files: Sequence[DicomFile]
 ) -> tuple[float, float, float]:
-    """The memory above idle and the idle memory (MB), and how long the upload took (seconds).
+    """Return the memory above idle and the idle memory (MB), and the duration of the upload (seconds).
 
-    The gateway is a new one each time: memory that an earlier upload left to the process would hide what this takes.
+    The gateway is new each time: memory kept from an earlier upload would hide the peak.
     """
     archive = Archive(orthanc)
     archive.empty()
@@ -63,9 +63,9 @@ def _measure(
 
 
 class PeakMemory:
-    """The resident memory of a process when a `with` block begins, and the most within it, both in bytes.
+    """The resident memory of a process at the start of a `with` block, and its peak within the block, both in bytes.
 
-    The kernel keeps the peak, where it lets us begin a new one; elsewhere it is the greatest of many samples.
+    The peak is the kernel's if it can be reset, otherwise the maximum of many samples.
     """
 
     def __init__(self, pid: int) -> None:
@@ -103,7 +103,7 @@ class PeakMemory:
             try:
                 self.peak = max(self.peak, self._read("VmRSS"))
             except BenchmarkError:
-                # the process is gone, which its client will tell in better words
+                # the process has exited; its client reports that better
                 return
             time.sleep(_SAMPLING_INTERVAL)
 
@@ -118,4 +118,4 @@ class PeakMemory:
             name, _, value = line.partition(":")
             if name == field:
                 return int(value.removesuffix("kB")) * 1024
-        raise BenchmarkError(f"The kernel does not tell {field}.")
+        raise BenchmarkError(f"The kernel does not report {field}.")

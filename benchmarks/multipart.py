@@ -1,4 +1,4 @@
-"""An upload as a frontend sends it: one request of the GraphQL multipart request specification."""
+"""Uploads as a frontend sends them, by the GraphQL multipart request specification."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ mutation($input: UploadInput!) {
   uploadPatient(input: $input) { uploadKey uploaded alreadyStored failed { name code message } }
 }
 """
-TIMEOUT = 3_600.0  # seconds without a byte; the gateway answers once Orthanc has stored everything
+TIMEOUT = 3_600.0  # seconds without a byte; the gateway responds after Orthanc has stored everything
 _BOUNDARY = "a1c7e0f4b2d84c5f9e6d"
-_MESSAGE_LENGTH = 1_000  # characters of an unexpected answer that an error shows
+_MESSAGE_LENGTH = 1_000  # characters of an unexpected response in an error message
 
 
 @dataclass(frozen=True, slots=True)
 class UploadRequest:
-    """A request ready to be sent: the number of files in it, the bytes of its body, and how many these are."""
+    """A request that is ready to be sent: its number of files, its body, and the size of the body in bytes."""
 
     files: int
     size: int
@@ -34,26 +34,26 @@ class UploadRequest:
 
 
 def new_upload_key() -> str:
-    """A key that no upload has had."""
+    """Return an unused upload key."""
     return f"benchmark-{uuid.uuid4()}"
 
 
 def upload_request(files: Sequence[DicomFile], upload_key: str) -> UploadRequest:
-    """The request that uploads these files, whose bytes are only made while it is sent."""
+    """Return the request that uploads these files; their bytes are generated while it is sent."""
     parts = _Parts(files, upload_key)
     return UploadRequest(len(files), parts.size, parts)
 
 
 def in_memory(request: UploadRequest) -> UploadRequest:
-    """The same request with its body made now, so that making it costs nothing later."""
+    """Return the same request with its body generated now, outside the measured time."""
     return UploadRequest(request.files, request.size, [b"".join(request.body)])
 
 
 def send(gateway: LocalGateway, request: UploadRequest) -> None:
-    """Upload, and make sure that all was stored. Raises BenchmarkError."""
+    """Upload; raise BenchmarkError unless every file was stored."""
     connection = http.client.HTTPConnection("127.0.0.1", gateway.port, timeout=TIMEOUT)
     try:
-        # a server that refuses may answer and hang up before it has read everything
+        # a server that rejects may respond and disconnect before it has read everything
         with suppress(BrokenPipeError, ConnectionResetError):
             connection.request(
                 "POST",
@@ -68,13 +68,13 @@ def send(gateway: LocalGateway, request: UploadRequest) -> None:
         answer = connection.getresponse()
         _check(answer.status, answer.read(), request.files)
     except (OSError, http.client.HTTPException) as error:
-        raise BenchmarkError(f"The upload broke off: {error!r}\n{gateway.end_of_log()}") from error
+        raise BenchmarkError(f"The upload was interrupted: {error!r}\n{gateway.end_of_log()}") from error
     finally:
         connection.close()
 
 
 class _Parts:
-    """The body of a request, made as it is read; `size` is its bytes."""
+    """The body of a request, generated as it is read; `size` is in bytes."""
 
     def __init__(self, files: Sequence[DicomFile], upload_key: str) -> None:
         self._fields = b"".join(_fields(files, upload_key))
@@ -96,7 +96,7 @@ class _Parts:
 
 
 def _fields(files: Sequence[DicomFile], upload_key: str) -> Iterator[bytes]:
-    """The parts before the files: the operation, then which file stands for which variable."""
+    """Return the parts before the files: the operation, and the map of files to variables."""
     variables = {
         "input": {
             "files": [None] * len(files),

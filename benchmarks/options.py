@@ -1,4 +1,4 @@
-"""What a benchmark is told, and the two servers that most of them need."""
+"""The options of the benchmarks, and the two servers that most of them need."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ WHOLE = Contents(patients=20)
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """How much to measure, on which version of Orthanc."""
+    """The number of rounds, and the version of Orthanc."""
 
     version: str
     rounds: int = 5
@@ -27,6 +27,6 @@ class Options:
 
 @contextmanager
 def reading(archive: Contents, version: str, plugins: Sequence[str] = ()) -> Iterator[tuple[Orthanc, LocalGateway]]:
-    """Yield an Orthanc that holds the archive, and a new gateway before it."""
+    """Yield an Orthanc with the archive, and a new gateway in front of it."""
     with stored.holding(archive, version, plugins) as orthanc, gateway_before(orthanc) as gateway:
         yield baselines.orthanc_at(orthanc.base_url), gateway

@@ -1,4 +1,4 @@
-"""The plot of how the whole-archive query grows, from the JSON of one run or several."""
+"""Plot how the whole-archive query grows, from the JSON of one or more runs."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from matplotlib.ticker import LogLocator
 
 from benchmarks import growth
 
-COLOURS = ("tab:blue", "tab:orange", "tab:green")  # one for each run
+COLOURS = ("tab:blue", "tab:orange", "tab:green")  # one per run
 SIDES = {"gateway": ("-", "gateway before"), "Orthanc": ("--", "fewest calls of")}
 
 
 def draw(runs: Sequence[Mapping[str, Any]], target: Path) -> None:
-    """Write a PNG with the medians, and the least and greatest values, of the runs that have measured growth."""
+    """Write a PNG with median, minimum and maximum of the runs that measured growth."""
     figure = Figure(figsize=(7, 4.5), layout="constrained")
     axes = figure.add_subplot()
     for run, colour in zip(runs, COLOURS, strict=False):
@@ -50,7 +50,7 @@ def draw(runs: Sequence[Mapping[str, Any]], target: Path) -> None:
 
 
 def _points(run: Mapping[str, Any], side: str) -> tuple[list[int], list[dict[str, float]]]:
-    """The sizes that were measured, and the seconds of a side for each."""
+    """Return the measured sizes, and the seconds of one side for each."""
     rows = {row["name"]: row for row in run["rows"]}
     sizes, times = [], []
     for archive in growth.ARCHIVES:

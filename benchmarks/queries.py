@@ -1,4 +1,4 @@
-"""The GraphQL queries that are measured, and whether their answers are right."""
+"""The measured GraphQL queries, and checks of their responses."""
 
 from __future__ import annotations
 
@@ -26,33 +26,33 @@ _WHOLE_ARCHIVE = f"""{{
 }}"""
 _ONE_STUDY = f"query($id: ID!) {{ study(orthancId: $id) {{ {_STUDY} }} }}"
 _PATH = "/graphql/"
-_MESSAGE_LENGTH = 1_000  # characters of an unexpected answer that an error shows
+_MESSAGE_LENGTH = 1_000  # characters of an unexpected response in an error message
 
 
 def whole_archive(gateway: str) -> Any:
-    """Every patient, study, series and instance."""
+    """Fetch every patient, study, series and instance."""
     return orjson.loads(whole_archive_as_bytes(gateway))
 
 
 def whole_archive_as_bytes(gateway: str) -> bytes:
-    """The same as it was sent."""
+    """Fetch the same without parsing."""
     with Reader(gateway) as reader:
         return reader.post_for_bytes(_PATH, {"query": _WHOLE_ARCHIVE})
 
 
 def study(gateway: str, study: str) -> Any:
-    """A study with its series and their instances, by its Orthanc id."""
+    """Fetch a study with its series and their instances, by its Orthanc id."""
     with Reader(gateway) as reader:
         return study_over(reader, study)
 
 
 def study_over(gateway: Reader, study: str) -> Any:
-    """The same over a connection that is there."""
+    """Fetch the same over an open connection."""
     return gateway.post(_PATH, {"query": _ONE_STUDY, "variables": {"id": study}})
 
 
 def check_archive(answer: Any, archive: Contents) -> None:
-    """Make sure that it is the archive. Raises BenchmarkError."""
+    """Raise BenchmarkError unless a response is the whole archive."""
     patients = _data(answer)["patients"]["nodes"]
     names = {patient["patientId"]: patient["patientName"] for patient in patients}
     if names != {contents.patient_id(n): contents.patient_name(n) for n in range(archive.patients)}:
@@ -64,7 +64,7 @@ def check_archive(answer: Any, archive: Contents) -> None:
 
 
 def check_study(answer: Any) -> None:
-    """Make sure that it is a study of the archive. Raises BenchmarkError."""
+    """Raise BenchmarkError unless a response is a study of the archive."""
     _check_studies([_data(answer)["study"]])
 
 
@@ -92,7 +92,7 @@ def _check_studies(studies: list[Any]) -> None:
 
 
 def _is_right(instance: Any) -> bool:
-    """Whether an instance has the values that all have, and no field is empty."""
+    """Whether an instance has the values that all instances share, and no empty field."""
     return (
         (instance["rows"], instance["columns"], instance["numberOfFrames"]) == (contents.SIDE, contents.SIDE, 1)
         and instance["pixelSpacing"] == [contents.SPACING, contents.SPACING]

@@ -1,4 +1,4 @@
-"""Reading JSON from a server of this machine, over one connection, parsing included."""
+"""Fetch and parse JSON from a local server, over one connection."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from benchmarks.servers import ORTHANC_TIMEOUT, session
 
 
 class Reader:
-    """A client with a connection of its own, for the time of a `with` block."""
+    """A client with its own connection, for the duration of a `with` block."""
 
     def __init__(self, address: str) -> None:
         self._address = address
@@ -27,19 +27,19 @@ class Reader:
         self._session.close()
 
     def get(self, path: str) -> Any:
-        """The answer to a GET."""
+        """Return the parsed response to a GET."""
         return orjson.loads(self._content("GET", path))
 
     def post(self, path: str, body: object) -> Any:
-        """The answer to a POST that only reads."""
+        """Return the parsed response to a POST that only reads."""
         return orjson.loads(self.post_for_bytes(path, body))
 
     def post_for_bytes(self, path: str, body: object) -> bytes:
-        """The same as it was sent."""
+        """Return the same without parsing."""
         return self._content("POST", path, orjson.dumps(body))
 
     def size(self, path: str) -> int:
-        """How many bytes a GET is answered with, read piece by piece."""
+        """Return the size of the response to a GET in bytes, read in chunks."""
         with self._session.get(f"{self._address}{path}", stream=True, timeout=ORTHANC_TIMEOUT) as answer:
             answer.raise_for_status()
             return sum(len(piece) for piece in answer.iter_content(256 * 1024))
@@ -52,7 +52,7 @@ class Reader:
                     method, f"{self._address}{path}", data=data, headers=headers, timeout=ORTHANC_TIMEOUT
                 )
             except requests.ConnectionError:
-                # Orthanc closes a connection that was idle for a second, it may be just now
+                # Orthanc closes a connection after one idle second, which may be now
                 if last_try:
                     raise
             else:

@@ -1,4 +1,4 @@
-"""The two servers: an Orthanc that can be emptied and counted, and a gateway before it, run as users run it."""
+"""The two servers: an Orthanc that can be emptied and counted, and a gateway in front of it, as users run it."""
 
 from __future__ import annotations
 
@@ -21,30 +21,30 @@ ORTHANC_TIMEOUT = 600.0  # seconds; the disk may be slow
 
 
 class Archive:
-    """What a benchmark does to Orthanc itself, past the gateway."""
+    """Direct access to Orthanc, without the gateway."""
 
     def __init__(self, orthanc: LocalOrthanc) -> None:
         self._address = orthanc.base_url
 
     def empty(self) -> None:
-        """Delete every study, and wait until the disk has caught up: what is left to write would slow what follows."""
+        """Delete every study, and wait for pending disk writes, which would slow the next measurement."""
         for study in self._json("/studies"):
             self._call("DELETE", f"/studies/{study}")
         self.expect(0)
         os.sync()
 
     def expect(self, instances: int) -> None:
-        """Make sure that it holds so many instances. Raises BenchmarkError."""
+        """Raise BenchmarkError unless Orthanc holds this number of instances."""
         count = self._json("/statistics")["CountInstances"]
         if count != instances:
             raise BenchmarkError(f"Orthanc holds {count} instances, not {instances}.")
 
     def files(self) -> list[bytes]:
-        """Every file that it holds."""
+        """Yield every stored file."""
         return [self._call("GET", f"/instances/{instance}/file").content for instance in self._json("/instances")]
 
     def post(self, files: Sequence[bytes], threads: int) -> None:
-        """Send the files to POST /instances, in so many threads with a connection each."""
+        """Post the files to /instances, in a number of threads with one connection each."""
         with ExitStack() as stack:
             idle: queue.SimpleQueue[requests.Session] = queue.SimpleQueue()
             for _ in range(threads):
@@ -56,7 +56,7 @@ class Archive:
                     address = f"{self._address}/instances"
                     answer = connection.post(address, data=file, timeout=ORTHANC_TIMEOUT)
                     if answer.status_code == 500:
-                        # of two files that make the same folder of its storage at once, one fails
+                        # two files that create the same storage folder at the same time: one fails
                         answer = connection.post(address, data=file, timeout=ORTHANC_TIMEOUT)
                     answer.raise_for_status()
                 finally:
@@ -70,7 +70,7 @@ class Archive:
         return self._call("GET", path).json()
 
     def _call(self, method: str, path: str) -> requests.Response:
-        # a connection for each call: Orthanc drops those that are idle for a second, just when they are used again
+        # a connection for each call: Orthanc closes those that are idle for a second
         with session() as one:
             answer = one.request(method, f"{self._address}{path}", timeout=ORTHANC_TIMEOUT)
         answer.raise_for_status()
@@ -79,7 +79,7 @@ class Archive:
 
 @contextmanager
 def gateway_before(orthanc: LocalOrthanc, upload_threads: int | None = None) -> Iterator[LocalGateway]:
-    """Yield a new gateway before this Orthanc, with one worker and an empty database."""
+    """Yield a new gateway in front of this Orthanc, with one worker and an empty database."""
     settings = {"ORTHANC_UPLOAD_THREADS": str(upload_threads)} if upload_threads else None
     with (
         tempfile.TemporaryDirectory(prefix="gateway-") as folder,
@@ -89,9 +89,9 @@ def gateway_before(orthanc: LocalOrthanc, upload_threads: int | None = None) -> 
 
 
 def session() -> requests.Session:
-    """A session with a server on this machine, whose answers come as they are."""
+    """Return a session with a local server, without compression."""
     new = requests.Session()
-    # a proxy from the environment has no business between us and a port of this machine
+    # no proxy from the environment for a local port
     new.trust_env = False
     new.headers["Accept-Encoding"] = "identity"
     return new

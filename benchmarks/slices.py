@@ -1,7 +1,7 @@
-"""Seeded DICOM files to upload: CT slices with a header as scanners write it, and multi-frame files of any size.
+"""Seeded DICOM files to upload: CT slices with a realistic header, and multi-frame files of any size.
 
-A handful of files is made with pydicom; the others are copies of these, in which the SOPInstanceUID and the
-InstanceNumber are replaced by ones of the same length: a gigabyte of slices is made in a second or two, as it is sent.
+pydicom makes a few templates; all other files are copies with a SOPInstanceUID and an InstanceNumber of the same
+length: a gigabyte of slices takes a second or two, while it is sent.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ _SERIES = Series(
 
 @dataclass(frozen=True, slots=True)
 class DicomFile:
-    """A file to upload: its size is in bytes, and `chunks` gives its bytes, made anew at each call."""
+    """A file to upload: `size` is in bytes; `chunks` generates its bytes at each call."""
 
     name: str
     folder: str
@@ -60,21 +60,21 @@ class DicomFile:
 
 
 def ct_slices(count: int) -> Iterator[DicomFile]:
-    """CT slices of 512 × 512 × 16 bit with about 130 elements, as many as are asked for, up to 9,999."""
+    """Return up to 9,999 CT slices of 512 × 512 × 16 bit with about 130 elements."""
     for number in range(1, count + 1):
         template = _templates()[number % _TEMPLATES]
         yield DicomFile(f"IM{number:05d}.dcm", FOLDER, template.size, template.numbered(number))
 
 
 def multi_frames(count: int, frames: int) -> Iterator[DicomFile]:
-    """Files of so many frames of 0.5 MB each, whose pixels are only made while they are sent."""
+    """Return files with a number of frames of 0.5 MB, whose pixels are generated while they are sent."""
     for number in range(1, count + 1):
         head = _multi_frame_head(number, frames)
         yield DicomFile(f"MF{number:05d}.dcm", FOLDER, len(head) + frames * FRAME_BYTES, _with_frames(head, frames))
 
 
 class _Template:
-    """A file of which copies are made that differ in SOPInstanceUID and InstanceNumber."""
+    """A file whose copies differ in SOPInstanceUID and InstanceNumber."""
 
     def __init__(self, data: bytes) -> None:
         uid = _uid(0).encode()
@@ -87,7 +87,7 @@ class _Template:
         self.size = len(data)
 
     def numbered(self, number: int) -> Callable[[], Iterator[bytes]]:
-        """The chunks of the copy with this number."""
+        """Yield the chunks of the copy with this number."""
 
         def chunks() -> Iterator[bytes]:
             copy = bytearray(self._data)
@@ -101,13 +101,13 @@ class _Template:
 
 
 def _uid(number: int) -> str:
-    """A SOPInstanceUID, of the same length for every number."""
+    """Return a SOPInstanceUID of the same length for every number."""
     return f"{fixed_uid('benchmark')[:50]}.{1_000_000 + number}"
 
 
 @cache
 def _noise() -> tuple[np.ndarray[tuple[int, int], np.dtype[np.uint16]], ...]:
-    """Pixels around soft tissue in 12 bits, 512 × 512, an array for each template."""
+    """Return 512 × 512 pixels around soft tissue in 12 bits, for each template."""
     generator = np.random.default_rng(_SEED)
     return tuple(np.clip(generator.normal(1000, 200, (512, 512)), 0, 4095).astype("<u2") for _ in range(_TEMPLATES))
 
@@ -134,7 +134,7 @@ def _number(dataset: Dataset, uid: str, number: int) -> None:
 
 
 def _describe_scanner(dataset: Dataset) -> None:
-    """The CT Image Module (PS3.3 C.8.2.1), and what scanners write beside it."""
+    """Add the CT Image Module (PS3.3 C.8.2.1), and other elements that scanners write."""
     values = {
         "AcquisitionTime": "101010.250",
         "ContentTime": "101010.500",
@@ -197,7 +197,7 @@ def _add_private_elements(dataset: Dataset) -> None:
 
 
 def _multi_frame_head(number: int, frames: int) -> bytes:
-    """All of a file up to the value of PixelData."""
+    """Return a file up to the value of PixelData."""
     dataset = image(
         _SERIES, number, MultiFrameGrayscaleWordSecondaryCaptureImageStorage, ["DERIVED", "SECONDARY", "AXIAL"]
     )

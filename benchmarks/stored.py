@@ -1,4 +1,4 @@
-"""Archives that are kept between runs: each is loaded once for a version of Orthanc, and then only read."""
+"""Archives that are kept between runs: each is loaded once per version of Orthanc, then only read."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from orthancproxy.sandbox.datasets import encode
 from orthancproxy.sandbox.orthanc import INDEXED_INSTANCE_TAGS, LocalOrthanc
 
 LOADING_THREADS = 3
-_MARKER = "complete"  # a file that is made last: what has none is loaded anew
+_MARKER = "complete"  # written last: an archive without it is loaded again
 
 
 @contextmanager
 def holding(archive: Contents, version: str, plugins: Sequence[str] = ()) -> Iterator[LocalOrthanc]:
-    """Yield an Orthanc of this version that holds the archive, and was started after it had been loaded."""
+    """Yield an Orthanc of this version with the archive, started after loading."""
     wanted = _folder(archive, version)
     if not _is_complete(wanted):
         _load(archive, wanted)
@@ -46,7 +46,7 @@ def _is_complete(wanted: Path) -> bool:
 
 
 def _load(archive: Contents, wanted: Path) -> None:
-    # what an interrupted run has left
+    # left by an interrupted run
     shutil.rmtree(_orthanc(wanted).folder)
     with _orthanc(wanted) as orthanc:
         target = Archive(orthanc)

@@ -1,4 +1,4 @@
-"""One study of 4 series and 100 instances, and the list of one series' instances: what a viewer asks for."""
+"""One study of 4 series and 100 instances, and the list of a series' instances: the requests of a viewer."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from benchmarks.measuring import BenchmarkError, Quantity, Row, Side, at_most, d
 from benchmarks.options import WHOLE, Options, reading
 from benchmarks.reading import Reader
 
-REPETITIONS = 30  # in each round, of which the median counts
+REPETITIONS = 30  # in each round; the median counts
 
 
 def rows(options: Options) -> Iterator[Row]:
-    """The rows on one study: how many times as long as the fewest calls, and how much longer."""
+    """Return the rows on one study: the ratio to the fewest calls, and the difference."""
     with reading(WHOLE, options.version) as (orthanc, gateway):
         study = orthanc.first("studies")
         queries.check_study(queries.study(gateway.address, study))
@@ -32,7 +32,7 @@ def rows(options: Options) -> Iterator[Row]:
 
 
 def legacy_rows(options: Options) -> Iterator[Row]:
-    """The row on the REST list of a series' instances."""
+    """Return the row on the REST list of a series' instances."""
     with reading(WHOLE, options.version) as (orthanc, gateway):
         series = orthanc.first("series")
         paths = {
@@ -57,7 +57,7 @@ def legacy_rows(options: Options) -> Iterator[Row]:
 
 
 def _side(address: str, action: Callable[[Reader], object]) -> Side:
-    """The action many times over one connection, after a first time that opens it."""
+    """Repeat an action over one connection, after a first time that opens it."""
 
     def side() -> float:
         with Reader(address) as reader:

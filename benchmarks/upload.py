@@ -1,4 +1,4 @@
-"""How much longer an upload through the gateway takes than posting the same files to Orthanc directly."""
+"""Uploads through the gateway, compared with posting the same files directly to Orthanc."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ GOAL = at_most(1.25)  # times as long
 
 
 def rows(options: Options) -> Iterator[Row]:
-    """The rows on the speed of uploads."""
+    """Return the rows on the speed of uploads."""
     slices = list(ct_slices(FILES))
     with (
         LocalOrthanc(configuration=INDEXED_INSTANCE_TAGS) as orthanc,
@@ -58,7 +58,7 @@ def rows(options: Options) -> Iterator[Row]:
 
 
 def _bodies(slices: Sequence[DicomFile], requests: int) -> list[UploadRequest]:
-    """One upload in so many requests, with a key of its own: with an old one, nothing might be left to rewrite."""
+    """Return one upload as a number of requests, with a new key, so that every file has to be rewritten."""
     upload_key = new_upload_key()
     size = len(slices) // requests
     return [

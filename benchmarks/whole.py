@@ -17,16 +17,16 @@ from benchmarks.reading import Reader
 from orthancproxy.sandbox.gateway import LocalGateway
 from orthancproxy.sandbox.orthanc import Installation
 
-CPU_QUERIES = 3  # in each round: the kernel tells hundredths of a second
+CPU_QUERIES = 3  # in each round: the kernel counts hundredths of a second
 _PLUGIN_FOLDERS = ("usr/share/orthanc/plugins", "usr/local/share/orthanc/plugins", "usr/lib/orthanc/plugins")
 _PLUGIN = "libOrthancDicomWeb.so"
-# what QIDO-RS does not give by itself of the 15 fields, and of what is above them (PS3.18 table 10.6.3-5)
+# those of the 15 fields, and of their parents, that QIDO-RS omits by default (PS3.18 table 10.6.3-5)
 _INCLUDED = """PatientName PatientID PatientBirthDate PatientSex StudyDescription StudyDate SeriesDescription Modality
 SeriesNumber PixelSpacing SliceThickness SliceLocation ImagePositionPatient ImageOrientationPatient""".split()
 
 
 def rows(options: Options) -> Iterator[Row]:
-    """The row on the gateway against the fewest calls."""
+    """Return the row on the gateway and the fewest calls."""
     with reading(WHOLE, options.version) as (orthanc, gateway):
         ours = _warm_side(gateway)
         baselines.check_archive(orthanc.whole_archive(), WHOLE)
@@ -40,7 +40,7 @@ def rows(options: Options) -> Iterator[Row]:
 
 
 def walk_rows(options: Options) -> Iterator[Row]:
-    """The row on a GET for every resource, which is measured on one patient and scaled."""
+    """Return the row on a GET for every resource, measured on one patient and scaled."""
     with reading(WHOLE, options.version) as (orthanc, gateway):
         ours = _warm_side(gateway)
         patient = orthanc.first("patients")
@@ -55,7 +55,7 @@ def walk_rows(options: Options) -> Iterator[Row]:
 
 
 def qido_rows(options: Options) -> Iterator[Row]:
-    """The row on QIDO-RS; none where the DICOMweb plugin is not installed."""
+    """Return the row on QIDO-RS, if the DICOMweb plugin is installed."""
     plugin = _dicomweb_plugin()
     if plugin is None:
         tell(f"qido: skipped, {_PLUGIN} is not installed with this Orthanc")
@@ -63,7 +63,7 @@ def qido_rows(options: Options) -> Iterator[Row]:
     with reading(WHOLE, options.version, [plugin]) as (orthanc, gateway):
         ours = _warm_side(gateway)
         if _ask_qido(orthanc) != WHOLE.instances:
-            raise BenchmarkError("QIDO-RS did not answer all instances.")
+            raise BenchmarkError("QIDO-RS did not list all instances.")
         yield compare(
             "QIDO-RS /instances / whole archive",
             ("QIDO-RS", lambda: timed(lambda: _ask_qido(orthanc))),
@@ -74,7 +74,7 @@ def qido_rows(options: Options) -> Iterator[Row]:
 
 
 def cpu_rows(options: Options) -> Iterator[Row]:
-    """The row on CPU time, in which the speed of the machine cancels out."""
+    """Return the row on CPU time, in which the speed of the machine cancels out."""
     with reading(WHOLE, options.version) as (_, gateway):
         _warm_side(gateway)
         answer = queries.whole_archive_as_bytes(gateway.address)
@@ -100,19 +100,19 @@ def cpu_rows(options: Options) -> Iterator[Row]:
 
 
 def _warm_side(gateway: LocalGateway) -> Side:
-    """How long the gateway takes; its answer is looked at here, once, and its caches are warm then."""
+    """Return the action to measure, after one response was checked, which also warms the caches."""
     queries.check_archive(queries.whole_archive(gateway.address), WHOLE)
     return lambda: timed(lambda: queries.whole_archive(gateway.address))
 
 
 def _dicomweb_plugin() -> str | None:
-    """The path of the plugin as Orthanc sees it."""
+    """Return the path of the plugin as Orthanc sees it."""
     root = Installation.find().root or Path("/")
     return next((f"/{folder}/{_PLUGIN}" for folder in _PLUGIN_FOLDERS if (root / folder / _PLUGIN).is_file()), None)
 
 
 def _ask_qido(orthanc: Orthanc) -> int:
-    """How many instances QIDO-RS answers (PS3.18 section 10.6)."""
+    """Return the number of instances that QIDO-RS lists (PS3.18 section 10.6)."""
     with Reader(orthanc.address) as reader:
         included = urlencode([("includefield", keyword) for keyword in _INCLUDED])
         return len(reader.get(f"/dicom-web/instances?{included}"))

@@ -13,12 +13,12 @@ from benchmarks.soak.soaking import CLIENTS, SECONDS, SEED, soak
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Soak, and return the exit status: 1 when anything is wrong."""
+    """Soak and return the exit status: 1 if anything is wrong."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.soak", description="Soak the gateway.")
-    parser.add_argument("--seconds", type=float, default=SECONDS, help=f"how long ({SECONDS:.0f})")
-    parser.add_argument("--seed", type=int, default=SEED, help="what the clients do depends on it")
-    parser.add_argument("--clients", type=int, default=CLIENTS, help=f"how many at once ({CLIENTS})")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the same as JSON, with every sample")
+    parser.add_argument("--seconds", type=float, default=SECONDS, help=f"duration ({SECONDS:.0f})")
+    parser.add_argument("--seed", type=int, default=SEED, help="seed of the clients' random choices")
+    parser.add_argument("--clients", type=int, default=CLIENTS, help=f"concurrent clients ({CLIENTS})")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="also write the report as JSON, with every sample")
     options = parser.parse_args(arguments)
     with tempfile.TemporaryDirectory(prefix="soak-") as folder:
         report = soak(options.seconds, options.seed, Path(folder), options.clients)

@@ -1,4 +1,4 @@
-"""A client of the soak: it reads, uploads and deletes by turns, and knows what each answer should be."""
+"""A client of the soak: it reads, uploads and deletes, and knows every expected answer."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ mutation($id: ID!) { delete%s(orthancId: $id) { instancesCount deleted { level o
 
 
 class Client(Reading):
-    """One of the clients: nobody else changes what it owns, and everybody changes what is shared."""
+    """A client: only it changes its own patients; all clients change the shared ones."""
 
     def __init__(self, number: int, traffic: Traffic, seed: int, shared: Sequence[Study]) -> None:
         super().__init__(number, traffic, seed, shared)
@@ -40,12 +40,12 @@ class Client(Reading):
         }
 
     def step(self) -> None:
-        """Do one thing."""
+        """Do one random thing."""
         [operation] = self.rng.choices(list(self._operations), list(self._operations.values()))
         operation()
 
     def upload(self) -> None:
-        """A new study, chunk by chunk, and each now and then twice."""
+        """Upload a new study in chunks, some of them twice."""
         if len(self.owned.living()) >= model.MOST_STUDIES:
             self.delete()
             return
@@ -57,19 +57,19 @@ class Client(Reading):
         self.check_study(study)
 
     def upload_again(self) -> None:
-        """A chunk of an earlier study, of which all, some or nothing is there."""
+        """Upload a chunk of an earlier study that is stored completely, partly or not at all."""
         if self.owned.studies and len(self.owned.living()) <= model.MOST_STUDIES:
             study = self.rng.choice(self.owned.studies[-10:])
             self._upload_chunk("upload, again", study, self.rng.choice(study.chunks))
             self.check_study(study)
 
     def leave_upload(self) -> None:
-        """Hang up in the middle of an upload, of which nothing is stored."""
+        """Disconnect during an upload, which stores nothing."""
         study = self._new_study()
         self.traffic.break_off_upload("upload, left", study, study.files(study.chunks[0]))
 
     def delete(self) -> None:
-        """Something of any level that is there, or that was."""
+        """Delete a resource of any level that exists or existed."""
         study = self.some_study()
         if study is None or (self.deleted and self.rng.random() < 0.1):
             self._delete_again()
@@ -100,7 +100,7 @@ class Client(Reading):
         del self.deleted[:-50]
 
     def change_shared(self) -> None:
-        """Upload or delete what others upload and delete at the same time."""
+        """Upload or delete a study that others upload and delete at the same time."""
         study = self.rng.choice(self.shared)
         if self.rng.random() < 0.6:
             answer = self._send_chunk("upload, shared", study, self.rng.choice(study.chunks))

@@ -1,4 +1,4 @@
-"""What should be in the archive: the studies that each client of the soak has uploaded and not deleted."""
+"""The expected archive: the studies that each client of the soak has uploaded and not deleted."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from orthancproxy.sandbox import datasets
 
 SHARED_PATIENTS = 2
 OWN_PATIENTS = 2
-MOST_STUDIES = 4  # of each client: the archive is to stay as large as it is
+MOST_STUDIES = 4  # per client, so that the archive keeps its size
 _PLANE = datasets.Plane(spacing=0.5, position=(-100, -100, 0), thickness=1.0)
 
 Slot = tuple[int, int]
@@ -25,7 +25,7 @@ Contents = Mapping[tuple[str, Slot], str]
 
 @dataclass(frozen=True, slots=True)
 class File:
-    """A file to upload, and its pixels, which come back as they are."""
+    """A file to upload, and its pixels, which must not change."""
 
     slot: Slot
     content: bytes
@@ -33,13 +33,13 @@ class File:
 
     @property
     def folder(self) -> str:
-        """The folder of its series."""
+        """The folder of the series."""
         return f"series-{self.slot[0]}"
 
 
 @dataclass(slots=True)
 class Study:
-    """A study that is uploaded in chunks under one key; `stored` is what of it should be there."""
+    """A study that is uploaded in chunks under one key; `stored` is the part that should exist."""
 
     key: str
     patient_id: str
@@ -51,38 +51,38 @@ class Study:
     stored: set[Slot] = field(default_factory=set)
 
     def files(self, slots: Sequence[Slot]) -> list[File]:
-        """The files of these slots, the same at each call."""
+        """Return the files of these slots, the same at each call."""
         return [slice_file(self.key, slot, self.edge) for slot in slots]
 
     def series(self) -> list[int]:
-        """The series that should be there."""
+        """Return the series that should exist."""
         return sorted({series for series, _ in self.stored})
 
     def of_series(self, number: int) -> list[Slot]:
-        """What of a series should be there."""
+        """Return the slots of a series that should exist."""
         return sorted(slot for slot in self.stored if slot[0] == number)
 
 
 @dataclass(frozen=True, slots=True)
 class Owned:
-    """The patients that only one client changes."""
+    """The patients of one client, which no other changes."""
 
     studies: list[Study] = field(default_factory=list)
 
     def living(self) -> list[Study]:
-        """The studies of which something should be there."""
+        """Return the studies that should not be empty."""
         return [study for study in self.studies if study.stored]
 
     def of_patient(self, patient_id: str) -> list[Study]:
-        """Those of one patient."""
+        """Return those of one patient."""
         return [study for study in self.living() if study.patient_id == patient_id]
 
     def contents(self) -> dict[tuple[str, Slot], str]:
-        """All that should be there."""
+        """Return all instances that should exist."""
         return {(study.orthanc_id, slot): study.ids[slot] for study in self.living() for slot in study.stored}
 
     def forget(self, study: Study, slots: Sequence[Slot]) -> list[tuple[str, str]]:
-        """Take these slots out; the level and Orthanc id of each parent that is empty then."""
+        """Remove these slots; return level and Orthanc id of each parent that becomes empty."""
         gone = []
         study.stored.difference_update(slots)
         gone += [
@@ -98,7 +98,7 @@ class Owned:
 
 
 def new_study(key: str, patient_id: str, rng: random.Random) -> Study:
-    """A study of one to three series of one to five slices, in one to three chunks."""
+    """Return a study of one to three series of one to five slices, in one to three chunks."""
     slots = [
         (series, number) for series in range(1, rng.randint(1, 3) + 1) for number in range(1, rng.randint(1, 5) + 1)
     ]
@@ -109,24 +109,24 @@ def new_study(key: str, patient_id: str, rng: random.Random) -> Study:
 
 
 def shared_study(number: int, seed: int) -> Study:
-    """A study that all clients upload and delete."""
+    """Return a study that all clients upload and delete."""
     slots = [(series, one) for series in (1, 2) for one in (1, 2, 3)]
     return Study(f"soak-{seed}-shared-{number}", f"SOAK-SHARED-{number}", [slots[::2], slots[1::2]], edge=32)
 
 
 def patients_of(client: int) -> list[str]:
-    """The PatientIDs that only this client uses."""
+    """Return the PatientIDs that only this client uses."""
     return [f"SOAK-{client:02d}-{number}" for number in range(OWN_PATIENTS)]
 
 
 def patient_orthanc_id(patient_id: str) -> str:
-    """Orthanc's id of a patient: a SHA-1 in five groups."""
+    """Return Orthanc's id of a patient: a SHA-1 in five groups."""
     digest = hashlib.sha1(patient_id.encode(), usedforsecurity=False).hexdigest()
     return "-".join(digest[start : start + 8] for start in range(0, 40, 8))
 
 
 def slice_file(key: str, slot: Slot, edge: int) -> File:
-    """A CT slice whose pixels are noise, the same for the same arguments."""
+    """Return a CT slice of noise, the same for the same arguments."""
     number_of_series, number = slot
     seed = hashlib.sha256(f"{key} {slot}".encode()).digest()
     noise = np.random.default_rng(int.from_bytes(seed[:8])).integers(0, 4096, (edge, edge), dtype=np.uint16)
@@ -152,7 +152,7 @@ def slice_file(key: str, slot: Slot, edge: int) -> File:
 
 
 def differences(expected: Contents, found: Contents) -> Iterator[str]:
-    """A line for each instance that is not there, not known, or another."""
+    """Return a line for each instance that is missing, unexpected or different."""
     for place in sorted(expected.keys() - found.keys()):
         yield f"{place} should be there: {expected[place]}"
     for place in sorted(found.keys() - expected.keys()):

@@ -1,4 +1,4 @@
-"""What a process holds while it is soaked: memory, descriptors, threads and connections to Orthanc (Linux only)."""
+"""The resources of a process during the soak: memory, descriptors, threads and connections to Orthanc (Linux only)."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _ESTABLISHED = "01"  # Linux, include/net/tcp_states.h
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """What a process holds at a moment; memory in bytes, resident."""
+    """The resources of a process at one moment; memory is resident, in bytes."""
 
     at: float
     memory: int
@@ -29,12 +29,12 @@ class Held:
     connections: int
 
     def as_json(self) -> dict[str, float]:
-        """The same for a machine."""
+        """Return the sample as JSON."""
         return asdict(self)
 
 
 def held(pid: int, orthanc_port: int) -> Held:
-    """What a process holds now."""
+    """Return the current resources of a process."""
     process = Path("/proc", str(pid))
     pages = int((process / "statm").read_text().split()[1])
     return Held(
@@ -51,11 +51,11 @@ def _entries(folder: Path) -> int:
 
 
 def established(pid: int, port: int) -> set[str]:
-    """The inodes of a process' established connections to a port of this machine (proc(5), /proc/net/tcp)."""
+    """Return the inodes of a process's established connections to a local port (proc(5), /proc/net/tcp)."""
     process = Path("/proc", str(pid))
     sockets = set()
     for descriptor in (process / "fd").iterdir():
-        # it may be closed by now
+        # may be closed by now
         with suppress(OSError):
             sockets.add(str(descriptor.readlink()).removeprefix("socket:[").removesuffix("]"))
     lines = [line.split() for line in (process / "net/tcp").read_text().splitlines()[1:]]
@@ -64,7 +64,7 @@ def established(pid: int, port: int) -> set[str]:
 
 
 def settled(take: Callable[[], Held], most: float = 15.0) -> Held:
-    """What is held once it no longer changes, or after so many seconds."""
+    """Return the resources once they no longer change, or after a number of seconds."""
     deadline = time.monotonic() + most
     before = take()
     while True:
@@ -81,7 +81,7 @@ def settled(take: Callable[[], Held], most: float = 15.0) -> Held:
 
 
 class Sampler:
-    """Takes a sample each second while a `with` block runs."""
+    """Take a sample each second during a `with` block."""
 
     def __init__(self, take: Callable[[], Held]) -> None:
         self._take = take
@@ -101,13 +101,13 @@ class Sampler:
 
     def _run(self) -> None:
         while not self._is_over.wait(_INTERVAL):
-            # the process is gone, which its clients tell in better words
+            # the process has exited; its clients report that better
             with suppress(OSError):
                 self.samples.append(self._take())
 
 
 def growth(samples: Sequence[Held]) -> float:
-    """How much more memory a process has each minute, by a line through the samples; in bytes."""
+    """Return the growth of memory in bytes per minute, by a line through the samples."""
     if len(samples) < 3:
         return 0.0
     return statistics.linear_regression([one.at for one in samples], [one.memory for one in samples]).slope * 60

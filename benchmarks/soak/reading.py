@@ -1,4 +1,4 @@
-"""What a client of the soak reads, and what each answer should be."""
+"""The reads of a client of the soak, and their expected answers."""
 
 from __future__ import annotations
 
@@ -37,26 +37,26 @@ PATHS = {"PATIENT": "patients", "STUDY": "studies", "SERIES": "series", "INSTANC
 
 
 class Reading:
-    """Reads what it owns, which nobody else changes, and what is shared, which everybody does."""
+    """Reads of the client's own patients, which no other changes, and of the shared ones."""
 
     def __init__(self, number: int, traffic: Traffic, seed: int, shared: Sequence[Study]) -> None:
         self.number = number
         self.traffic = traffic
         self.key = f"soak-{seed}-{number:02d}"
-        self.rng = random.Random(self.key)  # noqa: S311 - to be repeated, not to be secret
+        self.rng = random.Random(self.key)  # noqa: S311 - repeatable, not secret
         self.shared = shared
         self.deleted: list[tuple[str, str]] = []
         self.owned = Owned()
 
     def read_tree(self) -> None:
-        """All that it owns, from the patients down to the instances."""
+        """Read all own patients down to the instances."""
         answer = self.traffic.graphql("tree", TREE, filter={"patientId": f"SOAK-{self.number:02d}-*"})
         if not answer.code:
             nodes = answer.data["patients"]["nodes"]
             self._compare("tree", {place: one for node in nodes for place, one in contents(node).items()})
 
     def read_everything(self) -> None:
-        """Every patient, while others come and go."""
+        """Read every patient, while others are added and deleted."""
         answer = self.traffic.graphql("everything", EVERYTHING)
         if not answer.code:
             mine = {study.patient_id for study in self.owned.living()}
@@ -65,7 +65,7 @@ class Reading:
                 self.traffic.problem(f"everything: {mine - found} are missing")
 
     def read_pages(self) -> None:
-        """Two pages of all instances, while they come and go."""
+        """Read two pages of all instances, while some are added and deleted."""
         after = None
         for _ in range(2):
             answer = self.traffic.graphql("page", PAGE, after=after)
@@ -74,7 +74,7 @@ class Reading:
             after = answer.data["instances"]["pageInfo"]["endCursor"]
 
     def read_study(self) -> None:
-        """A study that is there, or one that is not."""
+        """Read a study that exists, or one that does not."""
         gone = [orthanc_id for level, orthanc_id in self.deleted if level == "STUDY"]
         study = self.some_study()
         if gone and (study is None or self.rng.random() < 0.2):
@@ -87,7 +87,7 @@ class Reading:
             self.check_study(study)
 
     def read_lists(self) -> None:
-        """The lists of REST, on the way down to the instances of a series."""
+        """Read the lists of REST, down to the instances of a series."""
         study = self.some_study()
         if study is None:
             return
@@ -104,7 +104,7 @@ class Reading:
         self._same("list of instances", instances, {study.ids[slot] for slot in study.of_series(number)})
 
     def read_shared(self) -> None:
-        """Files, pictures and archives that others may delete meanwhile."""
+        """Download files, images and ZIP files that others may delete meanwhile."""
         study = self.rng.choice(self.shared)
         answer = self.traffic.graphql("tree, shared", TREE, filter={"patientId": study.patient_id})
         nodes = [] if answer.code else answer.data["patients"]["nodes"]
@@ -115,7 +115,7 @@ class Reading:
             self.traffic.rest("download, shared", path, MISSING)
 
     def download_file(self) -> None:
-        """A file, with the pixels that were sent; or one that was deleted."""
+        """Download a file with unchanged pixels, or one that was deleted."""
         gone = [orthanc_id for level, orthanc_id in self.deleted if level == "INSTANCE"]
         study = self.some_study()
         if gone and (study is None or self.rng.random() < 0.2):
@@ -130,7 +130,7 @@ class Reading:
                 self.traffic.problem(f"file: {study.ids[slot]} has other pixels")
 
     def download_preview(self) -> None:
-        """A picture of an instance or a series."""
+        """Download an image of an instance or a series."""
         study = self.some_study()
         if study is None:
             return
@@ -148,7 +148,7 @@ class Reading:
             self.traffic.problem(f"picture: {path} is none")
 
     def download_archive(self) -> None:
-        """A ZIP archive, with as many files as there should be."""
+        """Download a ZIP file with the expected number of files."""
         study = self.some_study()
         if study is None:
             return
@@ -168,7 +168,7 @@ class Reading:
                     self.traffic.problem(f"archive: {path} has {len(archive.namelist())} files, not {count}")
 
     def leave_download(self) -> None:
-        """Hang up in the middle of a file or an archive."""
+        """Disconnect during the download of a file or a ZIP file."""
         study = self.some_study()
         if study:
             slot = self.rng.choice(sorted(study.stored))
@@ -176,7 +176,7 @@ class Reading:
             self.traffic.break_off_download("download, left", path)
 
     def check_study(self, study: Study) -> None:
-        """Compare one study, and learn the ids of what is new in it."""
+        """Compare one study, and note the ids of its new resources."""
         answer = self.traffic.graphql("study", STUDY, id=study.orthanc_id)
         if answer.code or not study.orthanc_id:
             return
@@ -208,13 +208,13 @@ class Reading:
             self.traffic.problem(f"{kind}: {path} was deleted")
 
     def some_study(self) -> Study | None:
-        """One of its own that is there; None where it has none."""
+        """Return an own study that exists, None without one."""
         living = self.owned.living()
         return self.rng.choice(living) if living else None
 
 
 def of_study(study: Any) -> dict[tuple[str, Slot], str]:
-    """What a study holds, as the model has it."""
+    """Return the contents of a study, in the form of the model."""
     return {
         (study["orthancId"], (series["seriesNumber"], one["instanceNumber"])): one["orthancId"]
         for series in study["series"]
@@ -223,12 +223,12 @@ def of_study(study: Any) -> dict[tuple[str, Slot], str]:
 
 
 def contents(patient: Any) -> dict[tuple[str, Slot], str]:
-    """What a patient holds, as the model has it."""
+    """Return the contents of a patient, in the form of the model."""
     return {place: one for study in patient["studies"] for place, one in of_study(study).items()}
 
 
 def everything(patient: Any) -> list[tuple[str, str]]:
-    """A patient and all that is below, each by its level and Orthanc id."""
+    """Return a patient and everything below it, by level and Orthanc id."""
     found = [("PATIENT", patient["orthancId"])]
     for study in patient["studies"]:
         found.append(("STUDY", study["orthancId"]))

@@ -1,7 +1,7 @@
-"""`make soak`: clients that read, upload and delete for minutes, and a model of what must come of it.
+"""`make soak`: clients read, upload and delete for minutes, and the result is compared with a model.
 
-Every client owns patients, so that it knows what each answer should be; some patients are everybody's. At the end the
-archive, asked past the gateway, is compared with the model, and the audit with what was changed.
+Every client has patients of its own, for which it knows every expected answer; others are shared. At the end the
+archive, read directly from Orthanc, is compared with the model, and the audit with the changes.
 """
 
 from __future__ import annotations
@@ -28,19 +28,19 @@ from orthancproxy.sandbox.orthanc import INDEXED_INSTANCE_TAGS, LocalOrthanc
 CLIENTS = 16
 SECONDS = 600.0
 SEED = 20_260_101
-WARM_UP = 0.2  # of the time, and at most so many seconds
+WARM_UP = 0.2  # of the time, and the maximum in seconds
 LONGEST_WARM_UP = 60.0
-# what a process may hold more at its end than at its start, both when nobody asks it anything
+# how much a process may grow from start to end, measured when idle
 MORE_MEMORY = 50 * MEGABYTE
 MORE_MEMORY_A_MINUTE = 1.5 * MEGABYTE  # by a line through the second half of a soak of ten minutes
-MORE_DESCRIPTORS = 40  # threads that wait each keep the database open, and connections to Orthanc wait for another call
+MORE_DESCRIPTORS = 40  # each idle thread keeps the database open, and connections to Orthanc are kept for the next call
 MORE_THREADS = 40
 _SHOWN = 20  # problems
 
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What a soak has found."""
+    """The result of a soak."""
 
     orthanc: str
     seed: int
@@ -55,7 +55,7 @@ class Report:
 
     @property
     def failures(self) -> list[str]:
-        """What is wrong, a line for each thing."""
+        """Return a line for each failure."""
         grown = self.end.memory - self.start.memory
         late = growth(self.samples[len(self.samples) // 2 :])
         found = [*self.notes.problems, *self.differences]
@@ -70,7 +70,7 @@ class Report:
         return found
 
     def as_json(self) -> dict[str, object]:
-        """The same for a machine."""
+        """Return the report as JSON."""
         return {
             "orthanc": self.orthanc,
             "seed": self.seed,
@@ -90,7 +90,7 @@ class Report:
         }
 
     def lines(self) -> Iterator[str]:
-        """The same for people."""
+        """Return the report as text."""
         quantiles = self.notes.quantiles()
         total = sum(count for count, *_ in quantiles.values())
         yield f"Orthanc {self.orthanc}, seed {self.seed}: {total:,} requests in {self.seconds:.0f} s"
@@ -113,7 +113,7 @@ class Report:
 
 
 def soak(seconds: float, seed: int, folder: Path, clients: int = CLIENTS) -> Report:
-    """Run a new Orthanc and a new gateway, and the clients for so long after their warm-up."""
+    """Run a new Orthanc, a new gateway, and the clients for a number of seconds after their warm-up."""
     with (
         LocalOrthanc(configuration=INDEXED_INSTANCE_TAGS) as orthanc,
         serving(orthanc.base_url, folder) as gateway,
@@ -134,7 +134,7 @@ def soak(seconds: float, seed: int, folder: Path, clients: int = CLIENTS) -> Rep
             notes.add(client.traffic.notes)
         found = _archived(orthanc)
         differences = [*_misplaced(everyone, shared, found), *_unaudited(folder, notes.changes)]
-        # what is everybody's is whole again once it is uploaded undisturbed
+        # shared studies are complete again once they are uploaded undisturbed
         settling = Traffic(gateway, f"{seed}-settling")
         for study in shared:
             for chunk in study.chunks:
@@ -156,14 +156,14 @@ def soak(seconds: float, seed: int, folder: Path, clients: int = CLIENTS) -> Rep
 
 
 def _let_loose(clients: Sequence[Client], seconds: float) -> None:
-    """Let the clients do one thing after the other, all at once, until the time is over."""
+    """Run all clients concurrently until the time is over."""
     deadline = time.monotonic() + seconds
 
     def run(client: Client) -> None:
         while time.monotonic() < deadline:
             try:
                 client.step()
-            except Exception as error:  # noqa: BLE001 - an answer of another form is a finding too
+            except Exception as error:  # noqa: BLE001 - a malformed answer is a finding too
                 client.traffic.problem(f"{type(error).__name__} {error}")
 
     threads = [threading.Thread(target=run, args=(client,)) for client in clients]
@@ -176,7 +176,7 @@ def _let_loose(clients: Sequence[Client], seconds: float) -> None:
 
 
 def _archived(orthanc: LocalOrthanc) -> dict[str, str]:
-    """The PatientID of every instance that Orthanc itself says it has."""
+    """Return the PatientID of every instance in Orthanc."""
     with session() as one:
         answer = one.post(f"{orthanc.base_url}/tools/find", json={"Level": "Patient", "Query": {}, "Expand": True})
         patients: list[dict[str, Any]] = answer.json()
@@ -189,7 +189,7 @@ def _archived(orthanc: LocalOrthanc) -> dict[str, str]:
 
 
 def _misplaced(clients: Sequence[Client], shared: Sequence[model.Study], found: Mapping[str, str]) -> Iterator[str]:
-    """What is in the archive and not in the model, and the other way round."""
+    """Return the differences between the archive and the model."""
     expected = {
         study.ids[slot]: study.patient_id
         for client in clients
@@ -216,7 +216,7 @@ def _incomplete(shared: Sequence[model.Study], found: Mapping[str, str]) -> Iter
 
 
 def _unaudited(folder: Path, changes: Sequence[Change]) -> Iterator[str]:
-    """Changes that the audit has not, has twice, or has otherwise; and what it has that nobody did."""
+    """Return changes that the audit lacks, repeats or reports differently, and events without a change."""
     [database] = (folder / "data").glob("*.sqlite3")
     with closing(sqlite3.connect(f"file:{database}?mode=ro", uri=True)) as connection:
         rows = connection.execute(

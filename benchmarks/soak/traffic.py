@@ -1,4 +1,4 @@
-"""How the clients of the soak talk to the gateway, and what they write down of it."""
+"""The requests of the soak's clients, and their notes."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _REST = "/api/orthanc/"
 
 @dataclass(slots=True)
 class Answer:
-    """What the gateway answered: `code` is that of the error, empty where there is none."""
+    """A response of the gateway: `code` is the error's, empty without an error."""
 
     status: int
     code: str
@@ -39,16 +39,16 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """A change that the gateway said it has made."""
+    """A change reported by the gateway."""
 
     request_id: str
     event: str
-    instances: int | None  # None where others may have changed the same
+    instances: int | None  # None if other clients may have changed the same
 
 
 @dataclass(slots=True)
 class Notes:
-    """What clients have seen: seconds by kind of operation, errors by code, and what should not be."""
+    """The observations of clients: seconds by kind of operation, errors by code, and problems."""
 
     seconds: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
     errors: Counter[str] = field(default_factory=Counter)
@@ -57,7 +57,7 @@ class Notes:
     changes: list[Change] = field(default_factory=list)
 
     def add(self, other: Notes) -> None:
-        """Take in what another has seen."""
+        """Add the observations of another client."""
         for kind, seconds in other.seconds.items():
             self.seconds[kind] += seconds
         self.errors += other.errors
@@ -66,7 +66,7 @@ class Notes:
         self.changes += other.changes
 
     def quantiles(self) -> dict[str, tuple[int, float, float, float]]:
-        """How many there were of each kind, and their 50th, 95th and 99th percentile, in milliseconds."""
+        """Return the number of each kind, and the 50th, 95th and 99th percentile in milliseconds."""
         return {kind: (len(one), *_quantiles(one)) for kind, one in sorted(self.seconds.items())}
 
 
@@ -76,7 +76,7 @@ def _quantiles(seconds: Sequence[float]) -> tuple[float, float, float]:
 
 
 class Traffic:
-    """One client's requests. Each has an id of its own, by which the audit is compared."""
+    """The requests of one client. Each has an id, by which the audit is compared."""
 
     def __init__(self, gateway: LocalGateway, name: str) -> None:
         self._gateway = gateway
@@ -87,22 +87,22 @@ class Traffic:
         self.request_id = ""
 
     def close(self) -> None:
-        """End the connection."""
+        """Close the connection."""
         self._session.close()
 
     def graphql(self, kind: str, query: str, allowed: Collection[str] = (), **variables: Any) -> Answer:
-        """Ask a query; `allowed` are the codes that may come instead of an answer."""
+        """Send a query; `allowed` are the acceptable error codes."""
         body = {"query": query, "variables": variables}
         return self._send(kind, allowed, "POST", "/graphql/", json=body)
 
     def rest(
         self, kind: str, path: str, allowed: Collection[str] = (), method: str = "GET", **parameters: str
     ) -> Answer:
-        """Ask a route of the REST API."""
+        """Call a route of the REST API."""
         return self._send(kind, allowed, method, _REST + path, params=parameters)
 
     def upload_by_graphql(self, kind: str, study: Study, files: Sequence[File]) -> Answer:
-        """Upload files as GraphQL does."""
+        """Upload files over GraphQL."""
         given = {
             "files": [None] * len(files),
             "seriesPaths": [file.folder for file in files],
@@ -120,7 +120,7 @@ class Traffic:
         return answer
 
     def upload_by_rest(self, kind: str, study: Study, files: Sequence[File]) -> Answer:
-        """Upload files as the REST API does; the answer is in GraphQL's words."""
+        """Upload files over REST; the answer has GraphQL's names."""
         parts: list[tuple[str, Any]] = [("patient_id", (None, study.patient_id)), ("upload_key", (None, study.key))]
         for index, file in enumerate(files):
             parts += [("files", (f"{index}.dcm", file.content)), ("series_path", (None, file.folder))]
@@ -137,15 +137,15 @@ class Traffic:
         return answer
 
     def changed(self, event: str, instances: int | None) -> None:
-        """Write down that the last request changed the archive."""
+        """Note that the last request changed the archive."""
         self.notes.changes.append(Change(self.request_id, event, instances))
 
     def problem(self, text: str) -> None:
-        """Write down what should not be."""
+        """Note a problem."""
         self.notes.problems.append(f"{self.request_id}: {text}")
 
     def break_off_download(self, kind: str, path: str) -> None:
-        """Go away after the first bytes of an answer."""
+        """Disconnect after the first bytes of a response."""
         started = time.perf_counter()
         try:
             with self._session.get(f"{self._gateway.address}{_REST}{path}", stream=True, timeout=_TIMEOUT) as answer:
@@ -157,7 +157,7 @@ class Traffic:
         self.notes.seconds[kind].append(time.perf_counter() - started)
 
     def break_off_upload(self, kind: str, study: Study, files: Sequence[File]) -> None:
-        """Go away before the last bytes of an upload."""
+        """Disconnect before the last bytes of an upload."""
         started = time.perf_counter()
         parts = [("files", (f"{index}.dcm", file.content)) for index, file in enumerate(files)]
         address = f"{self._gateway.address}{_REST}upload-patient/"
@@ -165,7 +165,7 @@ class Traffic:
         fields = {"patient_id": study.patient_id, "upload_key": study.key}
         request = requests.Request("POST", address, headers=headers, data=fields, files=parts).prepare()
         body = request.body
-        assert isinstance(body, bytes)  # noqa: S101 - a form that is made in memory
+        assert isinstance(body, bytes)  # noqa: S101 - the form is in memory
         lines = [f"{name}: {value}" for name, value in request.headers.items()]
         head = "\r\n".join([f"POST {request.path_url} HTTP/1.1", "Host: localhost", *lines, "", ""])
         with socket.create_connection(("127.0.0.1", self._gateway.port), timeout=_TIMEOUT) as connection:
@@ -201,7 +201,7 @@ class Traffic:
 
 
 def _read(response: requests.Response) -> Answer:
-    """Tell an answer from an error."""
+    """Parse a response as an answer or an error."""
     status, content = response.status_code, response.content
     if "json" not in response.headers.get("Content-Type", ""):
         return Answer(status, "" if status == 200 else f"HTTP {status}", content)
