@@ -48,11 +48,31 @@ class RenderDeleteLock:
 
 
 def _lock(held: ExitStack, path: Path, mode: int) -> None:
-    try:
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-    except OSError:
-        # without lock files, the alternative is to serve nothing
-        return
-    held.callback(os.close, descriptor)
     assert fcntl is not None  # noqa: S101 - tells mypy
-    fcntl.flock(descriptor, mode)
+    while True:
+        try:
+            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+        except OSError:
+            # without lock files, the alternative is to serve nothing
+            return
+        fcntl.flock(descriptor, mode)
+        # 0 if a holder removed the file meanwhile: a lock on it excludes no one who opens the path now
+        if os.fstat(descriptor).st_nlink:
+            held.callback(_unlock, descriptor, path)
+            return
+        os.close(descriptor)
+
+
+def _unlock(descriptor: int, path: Path) -> None:
+    """Release a lock; the last holder removes the file."""
+    assert fcntl is not None  # noqa: S101 - tells mypy
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        # only an exclusive holder of the file at the path may remove it
+        if os.fstat(descriptor).st_nlink:
+            path.unlink()
+    except OSError:
+        # another call holds the lock, and removes the file
+        pass
+    finally:
+        os.close(descriptor)

@@ -1,8 +1,11 @@
 """Orthanc never draws while it deletes: 1.12.7 would serve nobody any more."""
 
+import tempfile
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable
+from pathlib import Path
 from typing import cast
 
 import pytest
@@ -71,6 +74,53 @@ class TestTurns:
         deleting.join()
         drawing.join()
         assert order == ["delete", "draw"]
+
+
+class TestLockFiles:
+    @pytest.fixture(autouse=True)
+    def _temporary_folder(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+
+    def test_are_removed_by_the_last_holder(self, tmp_path: Path) -> None:
+        lock = RenderDeleteLock("http://orthanc.test")
+        with lock.hold(FRAME_RENDERED):
+            with lock.hold(FRAME_RENDERED):
+                assert list(tmp_path.iterdir())
+            assert list(tmp_path.iterdir())
+        assert list(tmp_path.iterdir()) == []
+        with lock.hold(DELETE):
+            assert list(tmp_path.iterdir())
+        assert list(tmp_path.iterdir()) == []
+
+    def test_exclude_conflicting_calls_although_they_are_removed_and_created_again(self, tmp_path: Path) -> None:
+        calls = Counter[Endpoint]()
+        counting = threading.Lock()
+        conflicts: list[Counter[Endpoint]] = []
+        deletions = 0
+        stop = time.monotonic() + 1
+
+        def repeat(endpoint: Endpoint) -> None:
+            nonlocal deletions
+            lock = RenderDeleteLock("http://orthanc.test")
+            while time.monotonic() < stop:
+                with lock.hold(endpoint):
+                    with counting:
+                        calls[endpoint] += 1
+                        deletions += endpoint == DELETE
+                        if calls[DELETE] and calls.total() > 1:
+                            conflicts.append(calls.copy())
+                    time.sleep(0.0002)
+                    with counting:
+                        calls[endpoint] -= 1
+
+        threads = [threading.Thread(target=repeat, args=(endpoint,)) for endpoint in [FRAME_RENDERED, DELETE] * 4]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert conflicts == []
+        assert deletions > 10
+        assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.live
