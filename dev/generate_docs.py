@@ -20,7 +20,10 @@ import django
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "orthancproxy.project.settings")
 django.setup()
 
+from orthancproxy.access.actions import Action  # noqa: E402
+from orthancproxy.audit.kinds import EventKind  # noqa: E402
 from orthancproxy.conf import DEPLOYMENT_VARIABLES, SETTINGS, Setting  # noqa: E402
+from orthancproxy.resolvers.operations import OPERATIONS  # noqa: E402
 
 CHECKOUT = Path(__file__).resolve().parents[1]
 SECTION = re.compile(r"(<!-- begin (?P<name>[a-z-]+) -->\n).*?(<!-- end (?P=name) -->\n)", re.DOTALL)
@@ -62,7 +65,41 @@ def _default(setting: Setting[Any]) -> str:
     return f"`{text}`" if text else "empty"
 
 
+def groups_table() -> str:
+    """Return a table of the actions, and the groups that have each."""
+    groups = list(dict.fromkeys(group for action in Action for group in action.groups))
+    rows = (
+        (f"`{action.value}`", action.description, *("yes" if group in action.groups else "" for group in groups))
+        for action in Action
+    )
+    return table(("Action", "Description", *groups), rows)
+
+
+def operations_table() -> str:
+    """Return a table of the operations with what they need and how they are audited."""
+    rows = (
+        (
+            operation.description,
+            f"`{operation.action.value}`" if operation.action else "none",
+            f"`{operation.kind.value}`",
+            "before and after" if operation.changes else "once",
+        )
+        for operation in OPERATIONS
+    )
+    return table(("Operation", "Permission", "Audit event", "Audited"), rows)
+
+
+def events_table() -> str:
+    """Return a table of the kinds of audit events with their DICOM events."""
+    codes = ((kind, kind.dicom.type or kind.dicom.id) for kind in EventKind)
+    rows = ((f"`{kind.value}`", kind.description, f"{code.meaning} ({code.value})") for kind, code in codes)
+    return table(("Event", "Meaning", "DICOM code"), rows)
+
+
 SECTIONS: Mapping[str, Callable[[], str]] = {
+    "groups": groups_table,
+    "operations": operations_table,
+    "events": events_table,
     "settings": lambda: settings_table(SETTINGS),
     "deployment-variables": lambda: settings_table(DEPLOYMENT_VARIABLES),
 }
