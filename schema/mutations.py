@@ -1,19 +1,16 @@
 """The root fields that write."""
 
-from typing import Annotated, Any, cast
+from typing import Annotated, cast
 
 import strawberry
 
 from orthancproxy.archive.levels import Level
-from orthancproxy.errors import InvalidRequest
-from orthancproxy.http.multipart import ReceivedFile
 from orthancproxy.resolvers import upload
-from orthancproxy.resolvers.context import RequestContext
 from orthancproxy.resolvers.deletion import delete
 from orthancproxy.schema.context import Info, gateway
 from orthancproxy.schema.deletions import DeletePayload
 from orthancproxy.schema.uploads import UploadInput, UploadPayload
-from orthancproxy.uploads.files import SentFile
+from orthancproxy.uploads.files import with_series_paths
 
 OrthancId = Annotated[strawberry.ID, strawberry.argument(description="Orthanc's id.")]
 DryRun = Annotated[bool | None, strawberry.argument(description="Tell what would be deleted, and delete nothing.")]
@@ -27,18 +24,17 @@ class Mutation:
     def upload_patient(
         self,
         info: Info,
-        input: Annotated[UploadInput, strawberry.argument(description="What to store.")],  # noqa: A002 - the contract's
+        input: Annotated[UploadInput, strawberry.argument(description="The files and values.")],  # noqa: A002 - the contract's
     ) -> UploadPayload:
-        """Store it."""
+        """Store files."""
         request = upload.UploadRequest(
-            files=_files(input),
+            files=with_series_paths(input.files, input.series_paths or []),
             patient_id=input.patient_id,
             patient_name=input.patient_name,
             study_description=input.study_description,
             upload_key=input.upload_key,
         )
-        result = _upload(gateway(info), request)
-        return cast("UploadPayload", result)
+        return cast("UploadPayload", upload.upload(gateway(info), request))
 
     @strawberry.mutation(description="Delete a patient with all studies.")
     def delete_patient(self, info: Info, orthanc_id: OrthancId, dry_run: DryRun = False) -> DeletePayload:
@@ -64,22 +60,3 @@ class Mutation:
 def _delete(info: Info, level: Level, orthanc_id: str, dry_run: bool | None) -> DeletePayload:
     deletion = delete(gateway(info), level, orthanc_id, dry_run=bool(dry_run))
     return cast("DeletePayload", deletion)
-
-
-def _upload(context: RequestContext, request: upload.UploadRequest) -> upload.UploadResult:
-    try:
-        return upload.upload(context, request)
-    finally:
-        # here, since the request may have ended before
-        for file in request.files:
-            file.source.close()
-
-
-def _files(given: UploadInput) -> list[SentFile]:
-    files: list[Any] = list(given.files)
-    if not all(isinstance(file, ReceivedFile) for file in files):
-        raise InvalidRequest("The files are to be sent as a GraphQL multipart request.")
-    paths = given.series_paths or [""] * len(files)
-    if len(paths) != len(files):
-        raise InvalidRequest(f"There are {len(files)} files and {len(paths)} seriesPaths: give one for each file.")
-    return [SentFile(file.name, path, file.source) for file, path in zip(files, paths, strict=True)]

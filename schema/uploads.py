@@ -1,4 +1,4 @@
-"""The types of uploading: what is sent, what becomes of it, and the records of it."""
+"""The types of uploads: input, payload and batch."""
 
 import datetime
 from typing import cast
@@ -18,44 +18,45 @@ from orthancproxy.uploads.files import UploadErrorCode
 from orthancproxy.uploads.models import UploadBatch as Batch
 
 ERROR_CODES = {
-    UploadErrorCode.NOT_DICOM: "It is a file of another kind.",
-    UploadErrorCode.UNREADABLE: "It is damaged, or does not say what it is.",
-    UploadErrorCode.UNSAFE: "It is built to do harm, or looks as if.",
-    UploadErrorCode.TOO_LARGE: "It is more than the gateway takes: a header or a ZIP archive without measure.",
-    UploadErrorCode.EMPTY: "There is nothing in it.",
-    UploadErrorCode.REJECTED: "Orthanc refused it.",
-    UploadErrorCode.ARCHIVE_UNAVAILABLE: "Orthanc was not there: send it again, with the upload key.",
+    UploadErrorCode.NOT_DICOM: "The file is not DICOM.",
+    UploadErrorCode.UNREADABLE: "The file is damaged, or has no SOPClassUID.",
+    UploadErrorCode.UNSAFE: "The file appears to be built to cause harm.",
+    UploadErrorCode.TOO_LARGE: "The header of the file, or the ZIP, exceeds the limits of the gateway.",
+    UploadErrorCode.EMPTY: "The file or the ZIP is empty.",
+    UploadErrorCode.REJECTED: "Orthanc rejected the file.",
+    UploadErrorCode.ARCHIVE_UNAVAILABLE: "Orthanc was unavailable: send the file again with the upload key.",
 }
 STATES = {
-    Batch.State.UPLOADING: "A request is at work, or was broken off.",
-    Batch.State.COMPLETE: "All that was sent is stored, except for what can't be.",
-    Batch.State.INCOMPLETE: "Some files are to be sent again.",
+    Batch.State.UPLOADING: "A request is in progress, or was interrupted.",
+    Batch.State.COMPLETE: "All files are stored, except for those that failed permanently.",
+    Batch.State.INCOMPLETE: "Some files have to be sent again.",
 }
 describe_enum(strawberry.enum(UploadErrorCode, description="Why a file was not stored."), ERROR_CODES)
-describe_enum(strawberry.enum(Batch.State, name="UploadState", description="How far an upload is."), STATES)
+describe_enum(strawberry.enum(Batch.State, name="UploadState", description="The progress of an upload."), STATES)
 
 
-@strawberry.input(description="A folder of DICOM files, which becomes one study of one patient.")
+@strawberry.input(description="A folder of DICOM files to store as one study of one patient.")
 class UploadInput:
     """`orthancproxy.resolvers.upload.UploadRequest`."""
 
     files: list[Upload] = strawberry.field(
-        description="DICOM files, and ZIP archives of them, by the GraphQL multipart request specification."
+        description="DICOM files and ZIPs of them, sent as a GraphQL multipart request."
     )
     series_paths: list[str] | None = strawberry.field(
         default=None,
-        description="The folder of each file, in the order of the files; one folder becomes one series.",
+        description="The folder of each file, in the order of `files`. Each folder becomes one series.",
     )
-    patient_id: str = strawberry.field(description="PatientID, an LO: at most 64 characters.")
+    patient_id: str = strawberry.field(description="PatientID (LO, at most 64 characters).")
     patient_name: str | None = strawberry.field(
-        default=None, description="PatientName, a PN such as `Hong^Gildong=洪^吉洞=홍^길동`; patientId when left out."
+        default=None,
+        description="PatientName (PN), such as `Hong^Gildong=洪^吉洞=홍^길동`. The default is `patientId`.",
     )
     study_description: str | None = strawberry.field(
-        default=None, description="StudyDescription; the files' own when left out and they agree."
+        default=None, description="StudyDescription. The default is the files' own, if it is the same in all."
     )
     upload_key: strawberry.ID | None = strawberry.field(
         default=None,
-        description="Same key, same study and same UIDs: to send a folder in chunks, and any chunk again. A UUID, say.",
+        description="Files with the same key go into the same study, and each can be sent again. Use a UUID.",
     )
 
 
@@ -63,53 +64,52 @@ class UploadInput:
 class FailedFile:
     """`orthancproxy.uploads.files.FailedFile`."""
 
-    index: int = strawberry.field(description="Its position in `files`, or that of the ZIP archive that it was in.")
-    name: str = strawberry.field(description="Its name as it was sent, or its name in the ZIP archive.")
-    series_path: str | None = strawberry.field(description="The folder that it belongs to.")
-    code: UploadErrorCode = strawberry.field(description="Why, for a program.")
-    message: str = strawberry.field(description="Why, for a person.")
+    index: int = strawberry.field(description="The position in `files` of the file, or of its ZIP.")
+    name: str = strawberry.field(description="The file name as sent, or in the ZIP.")
+    series_path: str | None = strawberry.field(description="The folder of the file.")
+    code: UploadErrorCode = strawberry.field(description="The reason, for programs.")
+    message: str = strawberry.field(description="The reason, for people.")
 
 
-@strawberry.type(description="What became of the files: each is uploaded, already stored, or failed.")
+@strawberry.type(description="The outcome of an upload: each file is uploaded, already stored, or failed.")
 class UploadPayload:
     """`orthancproxy.resolvers.upload.UploadResult`."""
 
-    upload_key: strawberry.ID = strawberry.field(description="With it, the rest of the study can be sent.")
-    uploaded: int = strawberry.field(description="How many files were stored now.")
-    already_stored: int = strawberry.field(description="How many files were in the archive, from an earlier try.")
-    failed: list[FailedFile] = strawberry.field(description="The other files.")
-    series_ids: list[strawberry.ID] = strawberry.field(description="Orthanc's ids of the series of these files.")
-    warnings: list[str] = strawberry.field(description="What a person should look at, one sentence each.")
+    upload_key: strawberry.ID = strawberry.field(description="The key to send the rest of the study with.")
+    uploaded: int = strawberry.field(description="Number of files that this request stored.")
+    already_stored: int = strawberry.field(description="Number of files that an earlier request had stored.")
+    failed: list[FailedFile] = strawberry.field(description="The files that were not stored.")
+    series_ids: list[strawberry.ID] = strawberry.field(description="Orthanc ids of the series of the stored files.")
+    warnings: list[str] = strawberry.field(description="Warnings for the sender, one sentence each.")
 
-    @strawberry.field(description="The study; null when nothing is stored.")
+    @strawberry.field(description="The study; null if nothing is stored.")
     def study(root: strawberry.Parent[upload.UploadResult], info: Info) -> Study | None:  # noqa: N805
-        """Look it up in the archive."""
+        """Fetch the study."""
         if root.study_id is None:
             return None
         plan = Selection(info).resource(Level.STUDY)
-        found = get_after_change(gateway(info), plan, root.study_id)
-        return cast("Study | None", found)
+        return cast("Study | None", get_after_change(gateway(info), plan, root.study_id))
 
 
-@strawberry_django.type(Batch, name="UploadBatch", description="All that was sent with one upload key.")
+@strawberry_django.type(Batch, name="UploadBatch", description="Everything that was sent with one upload key.")
 class UploadBatch:
-    """`orthancproxy.models.UploadBatch`, as `batches.get_uploads` gives it."""
+    """`orthancproxy.models.UploadBatch`, as `resolvers.upload.get_uploads` returns it."""
 
-    upload_key: strawberry.ID = strawberry_django.field(description="The key.")
-    uploaded_by: str = strawberry_django.field(description="Who sent it first; empty for one who was not logged in.")
+    upload_key: strawberry.ID = strawberry_django.field(description="The upload key.")
+    uploaded_by: str = strawberry_django.field(description="The user who sent the first request; empty if anonymous.")
     patient_id: str = strawberry_django.field(description="PatientID of the study.")
     patient_name: str = strawberry_django.field(description="PatientName of the study.")
     study_instance_uid: strawberry.ID = strawberry_django.field(
         name="studyInstanceUID", description="StudyInstanceUID of the study."
     )
     study_description: str = strawberry_django.field(description="StudyDescription of the study.")
-    state: Batch.State = strawberry_django.field(description="Whether files are to be sent again.")
-    created_at: datetime.datetime = strawberry_django.field(description="When its first request came.")
-    updated_at: datetime.datetime = strawberry_django.field(description="When its last request began or ended.")
-    uploaded: int = strawberry.field(description="How many files are stored.")
-    failed: int = strawberry.field(description="How many files are not.")
+    state: Batch.State = strawberry_django.field(description="The progress of the upload.")
+    created_at: datetime.datetime = strawberry_django.field(description="Time of the first request.")
+    updated_at: datetime.datetime = strawberry_django.field(description="Time when the last request began or ended.")
+    uploaded: int = strawberry.field(description="Number of stored files.")
+    failed: int = strawberry.field(description="Number of files that are not stored.")
 
-    @strawberry.field(description="Orthanc's id of the study; null until something is stored.")
+    @strawberry.field(description="Orthanc id of the study; null until a file is stored.")
     def study_orthanc_id(root: strawberry.Parent[Batch]) -> strawberry.ID | None:  # noqa: N805
-        """Read what the batch has."""
+        """Return null for an empty id."""
         return strawberry.ID(root.study_orthanc_id) if root.study_orthanc_id else None

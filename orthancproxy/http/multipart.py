@@ -1,7 +1,7 @@
-"""Forms with files in them (RFC 7578): the files stay in the body, on disk where Django put it, until they are read.
+"""Forms with files (RFC 7578), whose files are ranges of the request body on disk.
 
-Django's own parser keeps files of less than 2.5 MB in memory, opens a file for each larger one, takes 100 of them, and
-needs five times as long.
+Django's own parser keeps files of less than 2.5 MB in memory, opens a file for each larger one, accepts 100 of them,
+and takes five times as long.
 """
 
 import os
@@ -18,85 +18,88 @@ from python_multipart.exceptions import MultipartParseError
 from python_multipart.multipart import MultipartParser
 
 from orthancproxy.conf import conf
-from orthancproxy.dicom.sources import FileRange, InMemory, Source, disk_full_as_limit
+from orthancproxy.dicom.sources import FileRange, InMemory, disk_full_as_limit
 from orthancproxy.errors import InvalidRequest, LimitExceeded
+from orthancproxy.uploads.files import SentFile
 
-PIECE = 1024**2  # bytes
-MAX_FIELDS = 8 * 1024**2  # bytes of all fields that are no files: 10,000 files with their folders need two
-FIELDS_BESIDES = 100  # fields, besides one or two for each file
-
-
-@dataclass(frozen=True, slots=True)
-class ReceivedFile:
-    """A file of a form: the name that the sender gave it, without folders, and its bytes."""
-
-    name: str
-    source: Source
-
-    def close(self) -> None:
-        """Free the disk that this and the other files of its form take."""
-        self.source.close()
+CHUNK_BYTES = 1024**2
+MAX_FIELD_BYTES = 8 * 1024**2  # of all fields without files: 10,000 files with their folders take two
+MAX_OTHER_FIELDS = 100  # besides one or two for each file
 
 
 @dataclass(frozen=True, slots=True)
 class Form:
-    """What was sent, by the names of the form's fields, in its order."""
+    """The fields and files of a form by field name, in the order they were sent. File names have no folders."""
 
     fields: MultiValueDict[str, str] = field(default_factory=MultiValueDict)
-    files: MultiValueDict[str, ReceivedFile] = field(default_factory=MultiValueDict)
+    files: MultiValueDict[str, SentFile] = field(default_factory=MultiValueDict)
 
 
-def receive(request: HttpRequest) -> Form:
-    """Read the body of a request. Raises InvalidRequest where it is no form, and LimitExceeded."""
+def receive(request: HttpRequest, chunk_bytes: int = CHUNK_BYTES) -> Form:
+    """Parse the body of a request. Raises InvalidRequest for a malformed form, and LimitExceeded."""
     boundary = (request.content_params or {}).get("boundary", "")
     if not boundary:
         raise InvalidRequest("The Content-Type has no boundary.")
     body = _body(request)
-    reading = _Reading(body)
+    builder = _FormBuilder(body)
     try:
-        parser = MultipartParser(boundary.encode("latin-1"), reading.callbacks())
-        while piece := os.pread(body.fileno(), PIECE, reading.offset + len(reading.piece)):
-            reading.offset += len(reading.piece)
-            reading.piece = piece
-            parser.write(piece)
+        parser = MultipartParser(boundary.encode("latin-1"), builder.callbacks())
+        while chunk := os.pread(body.fileno(), chunk_bytes, builder.offset + len(builder.chunk)):
+            builder.offset += len(builder.chunk)
+            builder.chunk = chunk
+            parser.write(chunk)
     except (MultipartParseError, UnicodeError, ValueError) as error:
-        raise InvalidRequest("The form can't be understood.") from error
-    if not reading.ended:
-        raise InvalidRequest("The form breaks off.")
-    return reading.form
+        raise InvalidRequest("The form is malformed.") from error
+    if not builder.ended:
+        raise InvalidRequest("The form is incomplete.")
+    return builder.form
 
 
 def _body(request: HttpRequest) -> IO[bytes]:
-    """The body of a request as a file of our own: that on disk which Django has under ASGI, else a copy."""
+    """Return the request body as a file: the one on disk that Django has under ASGI (`_stream`), else a copy."""
     stream = getattr(request, "_stream", None)
     with suppress(AttributeError, OSError):
         stream.flush()  # type: ignore[union-attr]
-        # Django closes its own when the client goes away, perhaps before the files are read
+        # Django closes its own when the client disconnects, which can be before the files are read
         return os.fdopen(os.dup(stream.fileno()), "rb", buffering=0)  # type: ignore[union-attr]
     spool = tempfile.TemporaryFile()  # noqa: SIM115  open as long as what is read from it
     with disk_full_as_limit():
-        while piece := request.read(PIECE):
-            spool.write(piece)
+        while chunk := request.read(CHUNK_BYTES):
+            spool.write(chunk)
         spool.flush()
     return spool
 
 
-class _Reading:
-    """What the parser calls. `piece` is what it has been given, which begins at `offset` of the body."""
+class _Limit:
+    """A number that is used up. Raises LimitExceeded."""
+
+    def __init__(self, maximum: int, message: str) -> None:
+        self._left = maximum
+        self._message = message
+
+    def use(self, amount: int = 1) -> None:
+        self._left -= amount
+        if self._left < 0:
+            raise LimitExceeded(self._message)
+
+
+class _FormBuilder:
+    """The callbacks of the parser. `chunk` is what it is parsing, which begins at `offset` of the body."""
 
     def __init__(self, body: IO[bytes]) -> None:
         self.form = Form()
         self.ended = False
-        self.piece = b""
+        self.chunk = b""
         self.offset = 0
         self._body = body
-        self._total = 0
+        max_files, max_bytes = conf.ORTHANC_MAX_UPLOAD_FILES, conf.ORTHANC_MAX_UPLOAD_BYTES
+        self._files = _Limit(max_files, f"At most {max_files} files can be uploaded at once.")
+        self._file_bytes = _Limit(max_bytes, f"At most {max_bytes} bytes can be uploaded at once.")
+        self._fields = _Limit(2 * max_files + MAX_OTHER_FIELDS, "The form has too many fields.")
+        self._field_bytes = _Limit(MAX_FIELD_BYTES, "The fields of the form are too long.")
         self._start: int | None = None  # of a file in the body
         self._size = 0
-        self._before = b""
-        self._files = 0
-        self._fields = 0
-        self._field_bytes = 0
+        self._held_back = b""
         self._header: list[bytes] = []
         self._value: list[bytes] = []
         self._headers: dict[str, str] = {}
@@ -106,8 +109,8 @@ class _Reading:
     def callbacks(self) -> Any:
         return {
             "on_part_begin": self._begin,
-            "on_header_field": _collecting(self._header),
-            "on_header_value": _collecting(self._value),
+            "on_header_field": _appending_to(self._header),
+            "on_header_value": _appending_to(self._value),
             "on_header_end": self._end_header,
             "on_headers_finished": self._end_headers,
             "on_part_data": self._data,
@@ -117,10 +120,10 @@ class _Reading:
 
     def _begin(self) -> None:
         self._headers.clear()
-        self._start, self._size, self._before = None, 0, b""
+        self._start, self._size, self._held_back = None, 0, b""
 
     def _end_header(self) -> None:
-        self._headers[_joined(self._header).lower()] = _joined(self._value)
+        self._headers[_take_text(self._header).lower()] = _take_text(self._value)
 
     def _end_headers(self) -> None:
         _, parameters = parse_header_parameters(self._headers.get("content-disposition", ""))
@@ -128,52 +131,41 @@ class _Reading:
             raise InvalidRequest("A part of the form has no name.")
         self._name = parameters["name"]
         self._filename = parameters.get("filename")
-        if self._filename is not None:
-            self._files += 1
-            if self._files > conf.ORTHANC_MAX_UPLOAD_FILES:
-                raise LimitExceeded(f"At most {conf.ORTHANC_MAX_UPLOAD_FILES} files can be sent at once.")
-        else:
-            self._fields += 1
-            if self._fields > 2 * conf.ORTHANC_MAX_UPLOAD_FILES + FIELDS_BESIDES:
-                raise LimitExceeded("The form has too many fields.")
+        (self._fields if self._filename is None else self._files).use()
 
     def _data(self, data: bytes, start: int, end: int) -> None:
         if self._filename is None:
-            self._field_bytes += end - start
-            if self._field_bytes > MAX_FIELDS:
-                raise LimitExceeded("The fields of the form are too long.")
+            self._field_bytes.use(end - start)
             self._value.append(data[start:end])
             return
-        self._total += end - start
-        if self._total > conf.ORTHANC_MAX_UPLOAD_BYTES:
-            raise LimitExceeded(f"At most {conf.ORTHANC_MAX_UPLOAD_BYTES} bytes can be sent at once.")
-        if self._start is None and data is self.piece:
+        self._file_bytes.use(end - start)
+        if self._start is None and data is self.chunk:
             self._start = self.offset + start - self._size
         elif self._start is None:
-            # the parser held it back, since it looked like the beginning of a boundary; it does not say where it was
-            self._before += data[start:end]
+            # the parser held it back because it looked like the start of a boundary; it does not say where it was
+            self._held_back += data[start:end]
         self._size += end - start
 
     def _end(self) -> None:
         if self._filename is None:
-            self.form.fields.appendlist(self._name, _joined(self._value))
+            self.form.fields.appendlist(self._name, _take_text(self._value))
             return
         name = self._filename.replace("\\", "/").rpartition("/")[2]
-        source = InMemory(self._before) if self._start is None else FileRange(self._body, self._start, self._size)
-        # a browser sends this for a field in which no file was chosen
+        source = InMemory(self._held_back) if self._start is None else FileRange(self._body, self._start, self._size)
+        # browsers send an empty file without a name for a field in which no file was chosen
         if name or source.size:
-            self.form.files.appendlist(self._name, ReceivedFile(name, source))
+            self.form.files.appendlist(self._name, SentFile(name, source))
 
     def _end_form(self) -> None:
         self.ended = True
 
 
-def _collecting(pieces: list[bytes]) -> Callable[[bytes, int, int], None]:
+def _appending_to(pieces: list[bytes]) -> Callable[[bytes, int, int], None]:
     return lambda data, start, end: pieces.append(data[start:end])
 
 
-def _joined(pieces: list[bytes]) -> str:
-    """The text in UTF-8 that was collected; begins anew."""
+def _take_text(pieces: list[bytes]) -> str:
+    """Return the collected text in UTF-8, and clear it."""
     text = b"".join(pieces).decode()
     pieces.clear()
     return text

@@ -1,6 +1,6 @@
-"""The upload of the REST contract."""
+"""`POST upload-patient/`."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import IO, Any, cast
 
 from django.http import HttpRequest, QueryDict
@@ -14,37 +14,37 @@ from orthancproxy.resolvers.upload import UploadRequest, require_upload_permissi
 from orthancproxy.rest import openapi
 from orthancproxy.rest.serializers import UploadSerializer
 from orthancproxy.rest.views import GatewayView
-from orthancproxy.uploads.files import SentFile
+from orthancproxy.uploads.files import with_series_paths
 
 TEXT_FIELDS = frozenset({"patient_id", "patient_name", "study_description", "upload_key", "series_path"})
 
 
 class FormParser(BaseParser):
-    """A form with any number of files, which stay on disk."""
+    """Parses forms with `http.multipart`: the files stay on disk."""
 
     media_type = "multipart/form-data"
 
     def parse(
         self, stream: IO[Any], media_type: str | None = None, parser_context: Mapping[str, Any] | None = None
     ) -> "DataAndFiles[Any, Any]":
-        """Return fields and files."""
+        """Parse the body."""
         form = receive(cast("HttpRequest", stream))
         return DataAndFiles(form.fields, form.files)
 
 
 class UploadView(GatewayView):
-    """Files of a folder, to be one study of one patient."""
+    """Stores the files of a folder as one study of one patient."""
 
     parser_classes = (FormParser,)
 
     def initialize_request(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Request:
-        """Let REST framework see that there is a body: one that comes in chunks tells no length."""
+        """Make REST framework parse a chunked body, which has no Content-Length."""
         if "Transfer-Encoding" in request.headers:
             request.META.setdefault("CONTENT_LENGTH", "1")
         return super().initialize_request(request, *args, **kwargs)
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
-        """Turn away who may not upload."""
+        """Reject callers without the upload permission before the body is parsed."""
         super().initial(request, *args, **kwargs)
         if request.method == "POST":
             require_upload_permission(self.asking)
@@ -52,20 +52,13 @@ class UploadView(GatewayView):
     @openapi.upload
     def post(self, request: Request) -> Response:
         """Store the files."""
-        try:
-            return self._store(request)
-        finally:
-            for file in request.FILES.values():
-                file.close()
-
-    def _store(self, request: Request) -> Response:
         form = request.POST
         for name in TEXT_FIELDS & request.FILES.keys():
-            raise InvalidRequest(f"The field {name} is text, and was sent as a file.")
+            raise InvalidRequest(f"The field {name} was sent as a file: send it as text.")
         result = upload(
             self.asking,
             UploadRequest(
-                files=_files(request),
+                files=with_series_paths(cast("Any", request.FILES).getlist("files"), form.getlist("series_path")),
                 patient_id=_required(form, "patient_id"),
                 patient_name=form.get("patient_name"),
                 study_description=form.get("study_description"),
@@ -80,13 +73,3 @@ def _required(form: QueryDict, name: str) -> str:
     if not value:
         raise InvalidRequest(f"The field {name} is missing.")
     return str(value)
-
-
-def _files(request: Request) -> Sequence[SentFile]:
-    files = cast("Any", request.FILES).getlist("files")
-    paths = request.POST.getlist("series_path") or [""] * len(files)
-    if len(paths) != len(files):
-        raise InvalidRequest(
-            f"There are {len(files)} files and {len(paths)} times series_path: give one for each file."
-        )
-    return [SentFile(file.name, path, file.source) for file, path in zip(files, paths, strict=True)]

@@ -1,4 +1,4 @@
-"""The records of uploads: what was sent with which key, so that the rest can be sent later, in any order and again."""
+"""The database rows of uploads, which let a client send the rest of a batch later, in any order and again."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import timedelta
@@ -10,21 +10,25 @@ from django.utils import timezone
 from orthancproxy.archive.scope import Scope
 from orthancproxy.dicom.uids import UploadUIDs
 from orthancproxy.errors import InvalidRequest
+from orthancproxy.uploads.files import FailedFile, InspectedFile, StoredFile, UploadErrorCode
+from orthancproxy.uploads.late_references import Claim, Resolution
 from orthancproxy.uploads.models import UploadBatch, UploadedFile
 
-AT_ONCE = 500  # rows in one statement
-# not by whom, nor for which patient
-IN_USE = "This upload key is in use for another upload."
-Outcome = UploadedFile.Outcome
+MAX_ROWS_PER_STATEMENT = 500
+# it names neither the other caller nor the other patient
+KEY_IN_USE = "This upload key is in use for another upload."
 SEPARATOR = "\\"
-# after which nobody is at work any more on what was taken: the gateway was killed
-BROKEN_OFF = timedelta(minutes=10)
+# no request takes so long to store one file again: the gateway was killed
+CLAIM_EXPIRES_AFTER = timedelta(minutes=10)
+Outcome = UploadedFile.Outcome
+# a later request that finds or fails the same file does not overwrite these
+PROTECTED_OUTCOMES = (Outcome.STORED, Outcome.MENDING)
 
 
 def visible_batches(scope: Scope) -> QuerySet[UploadBatch]:
-    """The uploads for patients in a scope, with how many files are stored (`uploaded`) and `failed`.
+    """Return the batches of patients in a scope, with their numbers of stored (`uploaded`) and `failed` files.
 
-    Which labels their studies have, only the archive knows.
+    Labels of a scope are not considered: only the archive knows them.
     """
     stored = Q(files__outcome=Outcome.STORED)
     not_stored = Q(files__outcome__in=(Outcome.FAILED, Outcome.UNAVAILABLE, Outcome.MENDING))
@@ -43,9 +47,9 @@ def open_batch(
     study_description: str | None,
     default_description: str,
 ) -> UploadBatch:
-    """Begin an upload, or go on with the one that has this key.
+    """Create the batch of an upload key, or return the existing one.
 
-    Raises InvalidRequest when the key is in use by somebody else, or with another patient, name or description.
+    Raises InvalidRequest when it belongs to another user or has another patient, patient name or study description.
     """
     batch, is_new = UploadBatch.objects.get_or_create(
         upload_key=uids.upload_key,
@@ -59,10 +63,9 @@ def open_batch(
     )
     if is_new:
         return batch
-    if batch.uploaded_by and batch.uploaded_by != uploaded_by:
-        raise InvalidRequest(IN_USE)
-    if batch.patient_id != uids.patient_id:
-        raise InvalidRequest(IN_USE)
+    is_foreign = bool(batch.uploaded_by) and batch.uploaded_by != uploaded_by
+    if is_foreign or batch.patient_id != uids.patient_id:
+        raise InvalidRequest(KEY_IN_USE)
     for what, known, given in (
         ("patient name", batch.patient_name, patient_name),
         ("study description", batch.study_description, study_description),
@@ -74,15 +77,16 @@ def open_batch(
     return batch
 
 
-def register(files: Sequence[UploadedFile]) -> None:
-    """Keep the UIDs of files, before any file is rewritten that may refer to them."""
-    UploadedFile.objects.bulk_create(_distinct(files), batch_size=AT_ONCE, ignore_conflicts=True)
+def register(batch: UploadBatch, files: Sequence[InspectedFile | FailedFile]) -> None:
+    """Insert the files that are new in a batch, before a file is rewritten that may refer to them."""
+    rows = _unique_rows(batch, files)
+    UploadedFile.objects.bulk_create(rows, batch_size=MAX_ROWS_PER_STATEMENT, ignore_conflicts=True)
 
 
 def known_uids(batch: UploadBatch) -> tuple[Mapping[str, str], frozenset[str]]:
-    """The new UIDs of all instances, series and studies that were sent with this key, by the old; and the old studies.
+    """Return the new UIDs of all instances, series and studies of a batch, by the old ones; and the old studies.
 
-    Of several that an old one became, it is always the same: the first by series and instance.
+    An old UID that became several new ones always maps to the first by series and instance.
     """
     instances: dict[str, str] = {}
     series: dict[str, str] = {}
@@ -99,60 +103,51 @@ def known_uids(batch: UploadBatch) -> tuple[Mapping[str, str], frozenset[str]]:
     return uids, frozenset(studies)
 
 
-def record_stored(files: Sequence[UploadedFile]) -> None:
-    """Keep that files were stored now."""
-    for file in files:
-        file.outcome = Outcome.STORED
-    UploadedFile.objects.bulk_create(
-        _distinct(files),
-        batch_size=AT_ONCE,
-        update_conflicts=True,
-        unique_fields=["batch", "identity"],
-        update_fields=["outcome", "unresolved", "orthanc_id"],
-    )
-
-
-def record_found(files: Sequence[UploadedFile]) -> None:
-    """Keep that files were stored already, of which a record may say more than these do."""
-    recorded: set[str] = set()
-    for rows in _rows(files):
-        known = rows.filter(outcome__in=(Outcome.STORED, Outcome.MENDING))
-        recorded.update(known.values_list("identity", flat=True))
-    record_stored([file for file in files if file.identity not in recorded])
-
-
-def record_failed(files: Sequence[UploadedFile]) -> None:
-    """Keep that files were not stored now; what was stored before stays so."""
-    register(files)
+def record(batch: UploadBatch, files: Sequence[StoredFile | FailedFile]) -> None:
+    """Write the outcomes of at most MAX_ROWS_PER_STATEMENT files. A file that was stored before stays stored."""
+    stored = [file for file in files if isinstance(file, StoredFile)]
+    _record_stored(batch, [file for file in stored if not file.location.already_stored])
+    # the row of a file that was stored before can know more of its references than this request does
+    found = [file for file in stored if file.location.already_stored]
+    rows = _rows(batch, [file.inspected.identity for file in found]).filter(outcome__in=PROTECTED_OUTCOMES)
+    recorded = set(rows.values_list("identity", flat=True))
+    _record_stored(batch, [file for file in found if file.inspected.identity not in recorded])
     for outcome in (Outcome.FAILED, Outcome.UNAVAILABLE):
-        for rows in _rows([file for file in files if file.outcome == outcome]):
-            rows.exclude(outcome__in=(Outcome.STORED, Outcome.MENDING)).update(outcome=outcome)
+        failed = [file.identity for file in files if isinstance(file, FailedFile) and _outcome(file) == outcome]
+        _rows(batch, failed).exclude(outcome__in=PROTECTED_OUTCOMES).update(outcome=outcome)
 
 
-def claim_resolvable(batch: UploadBatch, uids: Mapping[str, str]) -> Iterator[tuple[UploadedFile, str]]:
-    """Stored files that refer to what was unknown then and is known now, and what stays unresolved of each.
+def claim_resolvable(batch: UploadBatch, uids: Mapping[str, str]) -> Iterator[Claim]:
+    """Claim the stored files with unresolved references that `uids` resolves.
 
-    A file is given to one caller only, and counts as not stored until that one says otherwise.
+    Each file is claimed by one caller. It counts as not stored until `release`: also when the gateway is killed.
     """
     now = timezone.now()
-    untaken = Q(outcome=Outcome.STORED) | Q(outcome=Outcome.MENDING, taken_at__lt=now - BROKEN_OFF)
-    for file in batch.files.filter(untaken).exclude(unresolved=""):
-        references = file.unresolved.split(SEPARATOR)
-        left = [uid for uid in references if uid not in uids]
-        if len(left) == len(references):
+    unclaimed = Q(outcome=Outcome.STORED) | Q(outcome=Outcome.MENDING, taken_at__lt=now - CLAIM_EXPIRES_AFTER)
+    for file in batch.files.filter(unclaimed).exclude(unresolved=""):
+        references = frozenset(file.unresolved.split(SEPARATOR))
+        unresolved = references - uids.keys()
+        if unresolved == references:
             continue
         row = UploadedFile.objects.filter(pk=file.pk, outcome=file.outcome, taken_at=file.taken_at)
         if row.update(outcome=Outcome.MENDING, taken_at=now):
-            yield file, joined(left)
+            yield Claim(file, unresolved, is_interrupted=file.outcome == Outcome.MENDING)
 
 
-def joined(uids: Iterable[str]) -> str:
-    """UIDs as `UploadedFile.unresolved` has them."""
-    return SEPARATOR.join(sorted(uids))
+def release(claim: Claim, resolution: Resolution, unresolved: frozenset[str]) -> None:
+    """Write how a claim ended."""
+    row = UploadedFile.objects.filter(pk=claim.row.pk)
+    match resolution:
+        case Resolution.RESOLVED:
+            row.update(outcome=Outcome.STORED, unresolved=_joined(unresolved))
+        case Resolution.POSTPONED:
+            row.update(outcome=Outcome.STORED)
+        case Resolution.LOST:
+            row.update(outcome=Outcome.UNAVAILABLE)
 
 
 def close_batch(batch: UploadBatch, study_orthanc_id: str) -> None:
-    """Say how far the upload is when a request ends; other requests with its key may end at the same time."""
+    """Write the state of a batch when a request ends; other requests with its key can end at the same time."""
     with transaction.atomic():
         locked = UploadBatch.objects.select_for_update().get(pk=batch.pk)
         left = set(batch.files.exclude(outcome__in=(Outcome.STORED, Outcome.FAILED)).values_list("outcome", flat=True))
@@ -164,13 +159,49 @@ def close_batch(batch: UploadBatch, study_orthanc_id: str) -> None:
         locked.save(update_fields=["state", "study_orthanc_id", "updated_at"])
 
 
-def _distinct(files: Sequence[UploadedFile]) -> list[UploadedFile]:
-    """One of each file: a statement can't write a row twice."""
-    return list({file.identity: file for file in files}.values())
+def _record_stored(batch: UploadBatch, files: Sequence[StoredFile]) -> None:
+    UploadedFile.objects.bulk_create(
+        _unique_rows(batch, files),
+        update_conflicts=True,
+        unique_fields=["batch", "identity"],
+        update_fields=["outcome", "unresolved", "orthanc_id"],
+    )
 
 
-def _rows(files: Sequence[UploadedFile]) -> Iterator[QuerySet[UploadedFile]]:
-    """What the database has of these files, in parts that a statement can ask for."""
-    for start in range(0, len(files), AT_ONCE):
-        part = files[start : start + AT_ONCE]
-        yield UploadedFile.objects.filter(batch=part[0].batch, identity__in=[file.identity for file in part])
+def _unique_rows(
+    batch: UploadBatch, files: Sequence[InspectedFile | FailedFile] | Sequence[StoredFile]
+) -> list[UploadedFile]:
+    """Return one row for each file: a statement cannot write a row twice."""
+    return list({row.identity: row for row in (_row(batch, file) for file in files)}.values())
+
+
+def _row(batch: UploadBatch, file: InspectedFile | StoredFile | FailedFile) -> UploadedFile:
+    match file:
+        case FailedFile():
+            return UploadedFile(batch=batch, identity=file.identity, outcome=_outcome(file))
+        case StoredFile():
+            row = _row(batch, file.inspected)
+            row.outcome, row.unresolved = Outcome.STORED, _joined(file.unresolved)
+            row.orthanc_id = file.location.instance_id
+            return row
+    return UploadedFile(
+        batch=batch,
+        identity=file.identity,
+        old_study_uid=file.old_study_uid,
+        old_series_uid=file.old_series_uid,
+        old_sop_uid=file.old_sop_uid,
+        series_uid=file.series_uid,
+        sop_uid=file.sop_uid,
+    )
+
+
+def _outcome(file: FailedFile) -> UploadedFile.Outcome:
+    return Outcome.UNAVAILABLE if file.code is UploadErrorCode.ARCHIVE_UNAVAILABLE else Outcome.FAILED
+
+
+def _rows(batch: UploadBatch, identities: Sequence[str]) -> QuerySet[UploadedFile]:
+    return UploadedFile.objects.filter(batch=batch, identity__in=identities)
+
+
+def _joined(uids: Iterable[str]) -> str:
+    return SEPARATOR.join(sorted(uids))

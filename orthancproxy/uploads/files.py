@@ -1,14 +1,15 @@
-"""The files of an upload, those within ZIP archives among them, and how each can fail."""
+"""The stages of a file in an upload: sent, then inspected or failed, then stored or failed."""
 
 import unicodedata
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
+from typing import Any
 
 from orthancproxy import errors
-from orthancproxy.conf import conf
+from orthancproxy.archive.storage import Stored
+from orthancproxy.dicom.file_format import DicomFile
 from orthancproxy.dicom.sources import Source
-from orthancproxy.uploads import zips
 
 
 class UploadErrorCode(Enum):
@@ -35,31 +36,61 @@ CODES: Mapping[type[errors.GatewayError], UploadErrorCode] = {
 
 @dataclass(frozen=True, slots=True)
 class SentFile:
-    """A file as it was sent: its name, and the folder that it belongs to, which is only a label."""
+    """A file of a form, or of a ZIP in a form.
 
-    name: str
-    series_path: str
-    source: Source
-
-
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """A file to store, or what could not be taken out of a ZIP archive: `error` says why.
-
-    `index` is the position of what was sent: of the ZIP archive that it was in.
+    `index` is the position in the form of the file, or of its ZIP. `series_path` is only a label: no file is opened
+    by it.
     """
 
-    index: int
     name: str
-    series_path: str
     source: Source
-    error: errors.GatewayError | None = None
+    series_path: str = ""
+    index: int = 0
 
     @property
     def folder(self) -> str:
-        """The folder as it is compared: composed (macOS sends it decomposed), with slashes, none at its ends."""
+        """`series_path` for comparison: composed (macOS decomposes it), with slashes, none of them at its ends."""
         parts = unicodedata.normalize("NFC", self.series_path).replace("\\", "/").split("/")
         return "/".join(part for part in parts if part not in ("", "."))
+
+    def close(self) -> None:
+        """Free the disk space that all files of the form share."""
+        self.source.close()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InspectedFile:
+    """A DICOM file with its old UIDs (empty where invalid) and its new ones.
+
+    `identity` is the SHA-256 of folder and content: what is sent again has the same. `dicom` is None where there was
+    no memory to keep it.
+    """
+
+    file: SentFile
+    identity: str
+    old_study_uid: str
+    old_series_uid: str
+    old_sop_uid: str
+    series_uid: str
+    sop_uid: str
+    study_description: str
+    birth_date: str
+    sex: str
+    dicom: DicomFile | None
+
+
+@dataclass(frozen=True, slots=True)
+class StoredFile:
+    """A file that is in the archive, now or since an earlier request.
+
+    `unresolved` are the UIDs that it refers to and that no file of the upload had when it was stored.
+    """
+
+    inspected: InspectedFile
+    location: Stored
+    unresolved: frozenset[str]
+    text_kept: bool
+    was_signed: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,47 +102,20 @@ class FailedFile:
     series_path: str
     code: UploadErrorCode
     message: str
+    identity: str
 
 
-def failed(entry: Entry, error: errors.GatewayError) -> FailedFile:
-    """Say why a file was not stored."""
+def failed(file: SentFile, error: errors.GatewayError, identity: str) -> FailedFile:
+    """Return the failure of a file. Whatever else Orthanc answers is a rejection."""
     code = errors.nearest(CODES, error) or UploadErrorCode.REJECTED
-    return FailedFile(entry.index, entry.name, entry.series_path, code, error.message)
+    return FailedFile(file.index, file.name, file.series_path, code, error.message, identity)
 
 
-def unpack(files: Sequence[SentFile]) -> list[Entry]:
-    """The files to store, those within ZIP archives among them.
-
-    Raises LimitExceeded for more files or bytes than one request may upload.
-    """
-    entries: list[Entry] = []
-    room = conf.ORTHANC_MAX_UPLOAD_BYTES - sum(file.source.size for file in files)
-    for index, file in enumerate(files):
-        entry = Entry(index, file.name, file.series_path, file.source)
-        if not zips.is_zip(file.source):
-            entries.append(entry)
-            continue
-        try:
-            members = list(_members(entry, conf.ORTHANC_MAX_UPLOAD_FILES - len(entries), room))
-        except (errors.InvalidDicom, errors.LimitExceeded) as error:
-            members = [replace(entry, error=error)]
-        room -= sum(member.source.size for member in members if not member.error)
-        entries += members
-    if len(entries) > conf.ORTHANC_MAX_UPLOAD_FILES:
-        raise errors.LimitExceeded(f"At most {conf.ORTHANC_MAX_UPLOAD_FILES} files can be uploaded at once.")
-    if room < 0:
-        raise errors.LimitExceeded(f"At most {conf.ORTHANC_MAX_UPLOAD_BYTES} bytes can be uploaded at once.")
-    return entries
-
-
-def _members(entry: Entry, max_files: int, max_bytes: int) -> Iterator[Entry]:
-    members = list(zips.extract(entry.source, max_files, max_bytes))
-    if not members:
-        raise errors.EmptyFile("There are no files in the ZIP.")
-    for member in members:
-        folder, _, name = member.path.rpartition("/")
-        path = "/".join(part for part in (entry.series_path, folder) if part)
-        if isinstance(member.content, errors.UnreadableDicom):
-            yield Entry(entry.index, name, path, entry.source, member.content)
-        else:
-            yield Entry(entry.index, name, path, member.content)
+def with_series_paths(files: Sequence[Any], series_paths: Sequence[str]) -> list[SentFile]:
+    """Return the files of a form with their positions and folders. Raises InvalidRequest."""
+    if not all(isinstance(file, SentFile) for file in files):
+        raise errors.InvalidRequest("Send the files in a GraphQL multipart request.")
+    paths = series_paths or [""] * len(files)
+    if len(paths) != len(files):
+        raise errors.InvalidRequest(f"{len(files)} files have {len(paths)} series paths: send one for each file.")
+    return [replace(file, series_path=path, index=i) for i, (file, path) in enumerate(zip(files, paths, strict=True))]

@@ -1,86 +1,68 @@
-"""Looking at all files of an upload before the first of them is rewritten."""
+"""The first pass over the files of an upload: all are inspected before the first is rewritten."""
 
 import hashlib
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from functools import partial
 
-from orthancproxy.archive.storage import Stored
 from orthancproxy.dicom import file_format
-from orthancproxy.dicom.file_format import UID, DicomFile
+from orthancproxy.dicom.file_format import UID
 from orthancproxy.dicom.rewrite import STUDY_DESCRIPTION
 from orthancproxy.dicom.sources import load_if_small, pieces
+from orthancproxy.dicom.uids import UploadUIDs
 from orthancproxy.errors import GatewayError
-from orthancproxy.uploads.files import Entry, FailedFile, failed
-from orthancproxy.uploads.models import UploadedFile
+from orthancproxy.uploads.files import FailedFile, InspectedFile, SentFile, failed
 from orthancproxy.uploads.workers import in_parallel
 
-KEPT = 16 * 1024**2  # bytes
+MAX_KEPT_BYTES = 16 * 1024**2
 PATIENT_BIRTH_DATE = 0x00100030
 PATIENT_SEX = 0x00100040
 
 
-@dataclass(slots=True)
-class Scanned:
-    """A file whose identity is known, and what is to be known of all files before the first is rewritten.
-
-    `row` is its record, and `failure` says why it can't be stored. `file` is kept as long as there is room: it saves
-    reading the file once more.
-    """
-
-    entry: Entry
-    row: UploadedFile
-    description: str = ""
-    birth_date: str = ""
-    sex: str = ""
-    file: DicomFile | None = None
-    failure: FailedFile | None = None
-    stored: Stored | None = None
-    text_kept: bool = False
-    was_signed: bool = False
+def inspect(files: Sequence[SentFile | FailedFile], uids: UploadUIDs) -> Iterator[InspectedFile | FailedFile]:
+    """Inspect files. Parsed files are kept up to MAX_KEPT_BYTES, without pixels: the others are read once more."""
+    room = MAX_KEPT_BYTES
+    for file in in_parallel(partial(_inspect, uids), files):
+        if isinstance(file, FailedFile) or not file.dicom:
+            yield file
+            continue
+        room -= file.dicom.memory_bytes
+        yield file if room > 0 else replace(file, dicom=None)
 
 
-def scan(entries: Iterable[Entry]) -> Iterator[Scanned]:
-    """Tell what the files are; what was read of them is kept as long as that is little, and never their pixels."""
-    room = KEPT
-    for file in in_parallel(_scan, entries):
-        if file.file:
-            room -= file.file.memory_bytes
-            file.file = replace(file.file, source=file.entry.source) if room > 0 and not file.file.is_deflated else None
-        yield file
+def common_description(files: Sequence[InspectedFile | FailedFile]) -> str:
+    """Return the StudyDescription that all files have; empty without one."""
+    descriptions = {file.study_description for file in files if isinstance(file, InspectedFile)}
+    common = descriptions.pop() if len(descriptions) == 1 else ""
+    return "" if any(character < " " for character in common) else common
 
 
-def _scan(entry: Entry) -> Scanned:
-    """Tell what a file is."""
-    if entry.error:
-        return Scanned(entry, _failed_row(entry.folder, entry.name), failure=failed(entry, entry.error))
-    source = load_if_small(entry.source)
-    digest = hashlib.sha256(entry.folder.encode(errors="surrogatepass") + b"\0")
+def _inspect(uids: UploadUIDs, file: SentFile | FailedFile) -> InspectedFile | FailedFile:
+    if isinstance(file, FailedFile):
+        return file
+    source = load_if_small(file.source)
+    digest = hashlib.sha256(file.folder.encode(errors="surrogatepass") + b"\0")
     for piece in pieces(source):
         digest.update(piece)
-    row = UploadedFile(identity=digest.hexdigest())
+    identity = digest.hexdigest()
     try:
-        file = file_format.read(source)
+        dicom = file_format.read(source)
     except GatewayError as error:
-        row.outcome = UploadedFile.Outcome.FAILED
-        return Scanned(entry, row, failure=failed(entry, error))
-    row.old_study_uid = _uid(file.study_instance_uid)
-    row.old_series_uid = _uid(file.series_instance_uid)
-    row.old_sop_uid = _uid(file.sop_instance_uid)
-    return Scanned(
-        entry,
-        row,
+        return failed(file, error, identity)
+    return InspectedFile(
         file=file,
-        description=file.text(STUDY_DESCRIPTION),
-        birth_date=file.text(PATIENT_BIRTH_DATE),
-        sex=file.text(PATIENT_SEX),
+        identity=identity,
+        old_study_uid=_valid(dicom.study_instance_uid),
+        old_series_uid=_valid(dicom.series_instance_uid),
+        old_sop_uid=_valid(dicom.sop_instance_uid),
+        series_uid=uids.series(file.folder),
+        sop_uid=uids.instance(identity),
+        study_description=dicom.text(STUDY_DESCRIPTION),
+        birth_date=dicom.text(PATIENT_BIRTH_DATE),
+        sex=dicom.text(PATIENT_SEX),
+        dicom=None if dicom.is_deflated else replace(dicom, source=file.source),
     )
 
 
-def _failed_row(*identity: str) -> UploadedFile:
-    """The record of what can't be read at all, and so has no content that tells it."""
-    digest = hashlib.sha256("\0".join(identity).encode(errors="surrogatepass"))
-    return UploadedFile(identity=digest.hexdigest(), outcome=UploadedFile.Outcome.FAILED)
-
-
-def _uid(text: str) -> str:
-    return text if UID.fullmatch(text) else ""
+def _valid(uid: str) -> str:
+    return uid if UID.fullmatch(uid) else ""

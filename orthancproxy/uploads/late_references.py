@@ -1,7 +1,9 @@
-"""Files of an upload that refer to others which came after them: stored again, with the references followed."""
+"""Files that refer to files which were sent later: they are stored again, with the references updated."""
 
 import logging
 import tempfile
+from contextlib import closing
+from dataclasses import dataclass
 from enum import Enum, auto
 
 from orthancproxy.archive.levels import Level
@@ -11,54 +13,52 @@ from orthancproxy.dicom.rewrite import RewriteTarget, rewrite
 from orthancproxy.dicom.sources import FileRange, disk_full_as_limit
 from orthancproxy.errors import GatewayError, NotFound
 from orthancproxy.orthanc.client import OrthancClient
-from orthancproxy.uploads.batches import joined
 from orthancproxy.uploads.models import UploadedFile
 
 logger = logging.getLogger(__name__)
 
 
-class Resolution(Enum):
-    """Whether the references of a file are followed now."""
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A stored file that one request may store again, and the references that remain unresolved then.
 
-    YES = auto()
-    NO = auto()  # the next request with its key tries again
-    LOST = auto()  # it is to be sent once more
-
-
-def resolve_references(client: OrthancClient, file: UploadedFile, target: RewriteTarget, unresolved: str) -> Resolution:
-    """Store a file again that `batches.take_resolvable` gave, with what stays unresolved of it.
-
-    Orthanc keeps what it has under a UID, so that the file is deleted first. Until it is stored again, its record says
-    that it is to be sent once more: also when the gateway is killed meanwhile.
+    `is_interrupted` says that an earlier claim was not released: the gateway was killed.
     """
-    row = UploadedFile.objects.filter(pk=file.pk)
+
+    row: UploadedFile
+    unresolved: frozenset[str]
+    is_interrupted: bool
+
+
+class Resolution(Enum):
+    """How a claim ended."""
+
+    RESOLVED = auto()
+    POSTPONED = auto()  # the next request with the upload key tries again
+    LOST = auto()  # the file has to be sent again
+
+
+def resolve_references(client: OrthancClient, claim: Claim, target: RewriteTarget) -> tuple[Resolution, frozenset[str]]:
+    """Store a file again; return how that ended, and which references remain unresolved.
+
+    Orthanc does not replace a file, so that it is deleted first.
+    """
     deleted = False
     try:
         with disk_full_as_limit(), tempfile.TemporaryFile() as copy:
-            content = open_file(client, file.orthanc_id)
-            try:
+            with closing(open_file(client, claim.row.orthanc_id)) as content:
                 copy.writelines(content)
-            finally:
-                content.close()
             copy.flush()
             rewritten = rewrite(read(FileRange(copy, 0, copy.tell())), target)
-            delete(client, Level.INSTANCE, file.orthanc_id)
+            delete(client, Level.INSTANCE, claim.row.orthanc_id)
             deleted = True
             if store(client, rewritten.payload).already_stored:
-                # somebody sent it again just now, with what they knew: to be looked at once more
-                unresolved = joined(rewritten.references)
+                # another request just sent it again, with the UIDs known to it: the next pass checks all references
+                return Resolution.RESOLVED, rewritten.references
     except NotFound:
-        if file.outcome == UploadedFile.Outcome.MENDING:
-            # so it was left by a gateway that was killed
-            row.update(outcome=UploadedFile.Outcome.UNAVAILABLE)
-            return Resolution.LOST
-        # somebody deleted it, and does not want it back
+        # without an interrupted claim, a user deleted the file and does not want it back
+        return Resolution.LOST if claim.is_interrupted else Resolution.RESOLVED, claim.unresolved
     except GatewayError as error:
         logger.warning("references not followed", extra={"error": type(error).__name__, "lost": deleted})
-        if deleted:
-            row.update(outcome=UploadedFile.Outcome.UNAVAILABLE)
-            return Resolution.LOST
-        row.update(outcome=UploadedFile.Outcome.STORED)
-        return Resolution.NO
-    row.update(outcome=UploadedFile.Outcome.STORED, unresolved=unresolved)
-    return Resolution.YES
+        return Resolution.LOST if deleted else Resolution.POSTPONED, claim.unresolved
+    return Resolution.RESOLVED, claim.unresolved

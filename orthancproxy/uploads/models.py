@@ -1,29 +1,29 @@
-"""The tables of uploads: what was sent under which upload key, and the outcome of each file."""
+"""The tables of uploads: a batch for each upload key, and the files that were sent with it."""
 
 from typing import ClassVar
 
 from django.db import models
 
-MAX_KEY = 128  # characters
+MAX_KEY_CHARACTERS = 128
 
 
 class UploadBatch(models.Model):
-    """All that was sent with one upload key: one study of one patient."""
+    """Everything that was sent with one upload key: one study of one patient."""
 
     class State(models.TextChoices):
-        """How far an upload is."""
+        """The progress of an upload."""
 
         UPLOADING = "UPLOADING"
         COMPLETE = "COMPLETE"
         INCOMPLETE = "INCOMPLETE"
 
-    upload_key = models.CharField(max_length=MAX_KEY, unique=True)
+    upload_key = models.CharField(max_length=MAX_KEY_CHARACTERS, unique=True)
     uploaded_by = models.CharField(max_length=150, blank=True)
     patient_id = models.CharField(max_length=64)
     patient_name = models.CharField(max_length=324)
     study_instance_uid = models.CharField(max_length=64)
     study_description = models.TextField(blank=True)
-    # of Orthanc, once something is stored
+    # empty until a file is stored
     study_orthanc_id = models.CharField(max_length=44, blank=True)
     state = models.CharField(max_length=16, choices=State.choices, default=State.UPLOADING)
     created_at = models.DateTimeField(auto_now_add=True)
@@ -34,32 +34,32 @@ class UploadBatch(models.Model):
 
 
 class UploadedFile(models.Model):
-    """A file of an upload: what it was, what became of it. The same bytes in the same folder are the same file."""
+    """A file of a batch and its outcome. The same bytes in the same folder are the same file."""
 
     class Outcome(models.TextChoices):
-        """What became of a file."""
+        """The outcome of a file."""
 
         PENDING = "PENDING"
         STORED = "STORED"
-        FAILED = "FAILED"  # for good
-        UNAVAILABLE = "UNAVAILABLE"  # worth another try
-        MENDING = "MENDING"  # it is stored again just now; worth another try when that was broken off
+        FAILED = "FAILED"  # permanently
+        UNAVAILABLE = "UNAVAILABLE"  # worth a retry
+        MENDING = "MENDING"  # being stored again, with resolved references; worth a retry when interrupted
 
     batch = models.ForeignKey(UploadBatch, on_delete=models.CASCADE, related_name="files")
     # SHA-256 of folder and content
     identity = models.CharField(max_length=64)
     outcome = models.CharField(max_length=16, choices=Outcome.choices, default=Outcome.PENDING)
-    # empty where the file is no DICOM
+    # empty where the file is not DICOM
     old_study_uid = models.CharField(max_length=64, blank=True)
     old_series_uid = models.CharField(max_length=64, blank=True)
     old_sop_uid = models.CharField(max_length=64, blank=True)
     series_uid = models.CharField(max_length=64, blank=True)
     sop_uid = models.CharField(max_length=64, blank=True)
-    # UIDs that it refers to and nobody has sent yet, separated by backslashes
+    # UIDs that it refers to and that have not been sent yet, separated by backslashes
     unresolved = models.TextField(blank=True)
-    # when somebody began to store it again
+    # when a request began to store it again
     taken_at = models.DateTimeField(null=True)
-    # of Orthanc, once it is stored
+    # empty until it is stored
     orthanc_id = models.CharField(max_length=44, blank=True)
 
     class Meta:

@@ -1,7 +1,7 @@
-"""Work on many files at once, and on no more of them than the settings allow."""
+"""Parallel work on the files of an upload."""
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import Future, wait
 from itertools import islice
 from typing import TypeVar
@@ -13,8 +13,11 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 
-def in_parallel(function: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
-    """The results in the order of the items. At most ORTHANC_UPLOAD_THREADS of a worker process are in work."""
+def in_parallel(function: Callable[[Item], Result], items: Iterable[Item]) -> Generator[Result]:
+    """Yield results in the order of the items, which ORTHANC_UPLOAD_THREADS threads of the process compute.
+
+    When the generator is closed, no call is running any more.
+    """
     threads = conf.ORTHANC_UPLOAD_THREADS
     pool = upload_files(threads)
     rest = iter(items)
@@ -24,12 +27,11 @@ def in_parallel(function: Callable[[Item], Result], items: Iterable[Item]) -> It
         begun.extend(pool.submit(function, item) for item in islice(rest, count))
 
     try:
-        # as many again wait, so that no thread does
+        # as many again are queued, so that no thread waits for the next item
         begin(2 * threads)
         while begun:
             result = begun.popleft().result()
             begin(1)
             yield result
     finally:
-        # whoever stops early must not leave work behind that nobody knows of
         wait([future for future in begun if not future.cancel()])

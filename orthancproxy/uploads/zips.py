@@ -1,101 +1,123 @@
-"""ZIP archives of files: opened with limits, since a few bytes can stand for gigabytes."""
+"""Opening ZIPs of files, with limits: a few bytes can stand for gigabytes."""
 
+import hashlib
 import tempfile
 import zipfile
 import zlib
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import IO, Any, BinaryIO
 
+from orthancproxy.conf import conf
 from orthancproxy.dicom.sources import CHUNK_BYTES, FileRange, Source, disk_full_as_limit, open_source
-from orthancproxy.errors import LimitExceeded, UnreadableDicom
+from orthancproxy.errors import EmptyFile, InvalidDicom, LimitExceeded, UnreadableDicom
+from orthancproxy.uploads.files import FailedFile, SentFile, failed
 
-RATIO_FROM = 64 * 1024**2  # bytes; below, it does no harm
+MIN_BYTES_FOR_RATIO = 64 * 1024**2  # fewer inflated bytes do no harm
 MAX_RATIO = 200
 # zipfile inflates others without a limit
 METHODS = frozenset({zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED})
-# zipfile reads the directory at once, and makes an object of each entry, which takes 46 bytes and its path
-DIRECTORY_OF_A_FILE = 512  # bytes, with its path and the folders around it
-DIRECTORY_AT_LEAST = 1024**2
-# what macOS adds to each file
+# zipfile reads the directory at once and makes an object of each entry, which takes 46 bytes, its path and its folders
+MAX_DIRECTORY_BYTES_PER_FILE = 512
+MIN_DIRECTORY_LIMIT_BYTES = 1024**2
+# macOS adds one to each file
 RESOURCE_FORKS = "__MACOSX/"
-BROKEN = (
-    zipfile.BadZipFile,
-    zlib.error,
-    EOFError,
-    NotImplementedError,
-    OSError,
-    OverflowError,
-    RuntimeError,
-    ValueError,
-)
+MALFORMED = (zipfile.BadZipFile, zlib.error, EOFError, OSError, OverflowError, RuntimeError, ValueError)
 
 
-@dataclass(frozen=True, slots=True)
-class Member:
-    """A file of a ZIP archive: its path as it stands there, only a label, and its bytes, or why there are none."""
+def unpack(files: Sequence[SentFile]) -> list[SentFile | FailedFile]:
+    """Return the files and, in place of each ZIP, its members. ZIPs and members that cannot be read have failed.
 
-    path: str
-    content: Source | UnreadableDicom
+    Raises LimitExceeded for more files or bytes than one request may upload.
+    """
+    unpacked: list[SentFile | FailedFile] = []
+    room = conf.ORTHANC_MAX_UPLOAD_BYTES - sum(file.source.size for file in files)
+    for file in files:
+        if not _is_zip(file.source):
+            unpacked.append(file)
+            continue
+        try:
+            members = list(_members(file, conf.ORTHANC_MAX_UPLOAD_FILES - len(unpacked), room))
+        except (InvalidDicom, LimitExceeded) as error:
+            members = [_failed(file, error)]
+        room -= sum(member.source.size for member in members if isinstance(member, SentFile))
+        unpacked += members
+    if len(unpacked) > conf.ORTHANC_MAX_UPLOAD_FILES:
+        raise LimitExceeded(f"At most {conf.ORTHANC_MAX_UPLOAD_FILES} files can be uploaded at once.")
+    if room < 0:
+        raise LimitExceeded(f"At most {conf.ORTHANC_MAX_UPLOAD_BYTES} bytes can be uploaded at once.")
+    return unpacked
 
 
-def is_zip(source: Source) -> bool:
-    """Whether a file is a ZIP archive and not DICOM, which may have anything in front."""
+def _is_zip(source: Source) -> bool:
+    """Whether a file is a ZIP and not DICOM, whose preamble can be anything."""
     return source.read_at(0, 4) in (b"PK\x03\x04", b"PK\x05\x06") and source.read_at(128, 4) != b"DICM"
 
 
-def extract(source: Source, max_files: int, max_bytes: int) -> Iterator[Member]:
-    """The files of a ZIP archive, on disk. Raises UnreadableDicom, or LimitExceeded for too many files or bytes.
+def _members(file: SentFile, max_files: int, max_bytes: int) -> Iterator[SentFile | FailedFile]:
+    """Spool the files of a ZIP. Raises EmptyFile, UnreadableDicom, or LimitExceeded for too many files or bytes.
 
-    No member gives more bytes than it declares, so that the limits are for what is declared.
+    No member inflates to more bytes than it declares, so that the limits are checked on the declared sizes.
     """
     try:
-        longest = max(DIRECTORY_AT_LEAST, DIRECTORY_OF_A_FILE * max_files)
-        archive = zipfile.ZipFile(_ReadInParts(open_source(source), longest))
-        infos = [info for info in archive.infolist() if _is_file(info.filename)]
-    except BROKEN as error:
+        max_read = max(MIN_DIRECTORY_LIMIT_BYTES, MAX_DIRECTORY_BYTES_PER_FILE * max_files)
+        zip_file = zipfile.ZipFile(_BoundedReads(open_source(file.source), max_read))
+        entries = [info for info in zip_file.infolist() if not info.filename.startswith(RESOURCE_FORKS)]
+    except MALFORMED as error:
         raise UnreadableDicom("The ZIP is damaged.") from error
+    infos = [info for info in entries if not info.filename.endswith("/")]
+    if not infos:
+        raise EmptyFile("The ZIP contains no files.")
     if len(infos) > max_files:
-        raise LimitExceeded(f"There are {len(infos)} files in the ZIP, more than can be uploaded at once.")
+        raise LimitExceeded(f"The ZIP contains {len(infos)} files, more than can be uploaded at once.")
     total = sum(info.file_size for info in infos)
     if total > max_bytes:
-        raise LimitExceeded(f"There are {total} bytes of files in the ZIP, more than can be uploaded at once.")
-    if total > RATIO_FROM and total > MAX_RATIO * source.size:
+        raise LimitExceeded(f"The files in the ZIP have {total} bytes, more than can be uploaded at once.")
+    if total > MIN_BYTES_FOR_RATIO and total > MAX_RATIO * file.source.size:
         raise LimitExceeded(f"The ZIP is compressed more than {MAX_RATIO} times: send its files without it.")
     spool = tempfile.TemporaryFile(buffering=0)  # noqa: SIM115  open as long as what is read from it
     for info in infos:
-        yield Member(info.filename, _extracted(archive, info, spool))
+        folder, _, name = info.filename.rpartition("/")
+        path = "/".join(part for part in (file.series_path, folder) if part)
+        member = replace(file, name=name, series_path=path)
+        try:
+            extracted: SentFile | FailedFile = replace(member, source=_extract(zip_file, info, spool))
+        except UnreadableDicom as error:
+            extracted = _failed(member, error)
+        yield extracted
 
 
-class _ReadInParts:
-    """A file of which nobody can read so much at once. Raises LimitExceeded."""
+class _BoundedReads:
+    """A file whose single reads are limited. Raises LimitExceeded."""
 
-    def __init__(self, file: BinaryIO, most: int) -> None:
+    def __init__(self, file: BinaryIO, max_bytes: int) -> None:
         self._file = file
-        self._most = most
+        self._max_bytes = max_bytes
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._file, name)
 
     def read(self, size: int = -1) -> bytes:
-        if size > self._most:
+        if size > self._max_bytes:
             raise LimitExceeded("The directory of the ZIP is too large for the files that can be uploaded at once.")
         return self._file.read(size)
 
 
-def _is_file(path: str) -> bool:
-    return not path.endswith("/") and not path.startswith(RESOURCE_FORKS)
-
-
-def _extracted(archive: zipfile.ZipFile, info: zipfile.ZipInfo, spool: IO[bytes]) -> Source | UnreadableDicom:
+def _extract(zip_file: zipfile.ZipFile, info: zipfile.ZipInfo, spool: IO[bytes]) -> Source:
     start = spool.tell()
     if info.compress_type not in METHODS:
-        return UnreadableDicom("This file is compressed in a way that is not allowed in a ZIP: use deflate.")
+        raise UnreadableDicom("The compression method of this file in the ZIP is not supported: use deflate.")
     try:
-        with disk_full_as_limit(), archive.open(info) as member:
+        with disk_full_as_limit(), zip_file.open(info) as member:
             while piece := member.read(CHUNK_BYTES):
                 spool.write(piece)
-    except BROKEN:
+    except MALFORMED as error:
         spool.seek(start)
-        return UnreadableDicom("This file can't be taken out of its ZIP: it is damaged or encrypted.")
+        raise UnreadableDicom("This file in the ZIP is damaged or encrypted.") from error
     return FileRange(spool, start, spool.tell() - start)
+
+
+def _failed(file: SentFile, error: InvalidDicom | LimitExceeded) -> FailedFile:
+    """Return the failure of a file without readable content: its name stands for it."""
+    identity = hashlib.sha256(f"{file.folder}\0{file.name}".encode(errors="surrogatepass"))
+    return failed(file, error, identity.hexdigest())

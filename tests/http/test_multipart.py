@@ -1,4 +1,4 @@
-"""Where the files of a form are in its body, whatever they look like."""
+"""The ranges of the files of a form in its body, whatever the files contain."""
 
 import random
 import tempfile
@@ -7,16 +7,15 @@ from typing import IO, Any
 import pytest
 
 from orthancproxy.dicom.sources import pieces
-from orthancproxy.http import multipart
 from orthancproxy.http.multipart import receive
 
 BOUNDARY = "a-boundary"
-# what is easily taken for the end of a part
+# easily mistaken for the end of a part
 HARD = (b"\r", b"\n", b"\r\n", b"\r\n-", b"\r\n--", b"\r\n--a", b"\r\n--a-boundar", b"--a-boundary", b"x", b"\0" * 40)
 
 
 class Request:
-    """What `receive` takes of Django's."""
+    """The part of Django's request that `receive` uses."""
 
     def __init__(self, body: bytes, *, is_file: bool) -> None:
         self.content_params = {"boundary": BOUNDARY}
@@ -34,7 +33,7 @@ class Request:
 
 
 def content(dice: random.Random) -> bytes:
-    """A file that looks much like boundaries, and has none in it."""
+    """A file that is full of near-boundaries, and contains none."""
     while True:
         found = b"".join(dice.choices(HARD, k=dice.randrange(9)))
         if b"\r\n--a-boundary" not in b"\r\n" + found:
@@ -48,13 +47,12 @@ def form(files: list[bytes]) -> bytes:
 
 @pytest.mark.parametrize("is_file", [True, False], ids=["of ASGI", "of WSGI"])
 @pytest.mark.parametrize("size", [1, 2, 3, 7, 16, 31, 64, 200, 4096, 2**20])
-def test_files_are_found_in_pieces_of_any_size(monkeypatch: pytest.MonkeyPatch, size: int, is_file: bool) -> None:
-    monkeypatch.setattr(multipart, "PIECE", size)
+def test_a_form_parsed_in_chunks_of_any_size_has_the_same_files(size: int, is_file: bool) -> None:
     dice = random.Random(size)
     for _ in range(40):
         files = [content(dice) for _ in range(dice.randrange(1, 6))]
         request: Any = Request(form(files), is_file=is_file)
-        found = receive(request).files.getlist("files")
+        found = receive(request, size).files.getlist("files")
         # Django closes its own file when the client goes away
         request.close()
         assert [file.name for file in found] == [str(number) for number in range(len(files))]

@@ -1,0 +1,108 @@
+"""The second pass over the files of an upload: they are rewritten and stored in Orthanc."""
+
+import threading
+from collections import Counter
+from collections.abc import Sequence
+from contextlib import closing
+from dataclasses import replace
+from functools import partial
+from itertools import islice
+
+from django.utils import timezone
+
+from orthancproxy.archive.storage import store
+from orthancproxy.dicom import file_format
+from orthancproxy.dicom.rewrite import RewriteTarget, rewrite
+from orthancproxy.errors import ArchiveUnavailable, GatewayError
+from orthancproxy.logs import log_archive_failure
+from orthancproxy.orthanc.client import OrthancClient
+from orthancproxy.uploads import batches
+from orthancproxy.uploads.files import FailedFile, InspectedFile, StoredFile, UploadErrorCode, failed
+from orthancproxy.uploads.late_references import Resolution, resolve_references
+from orthancproxy.uploads.models import UploadBatch
+from orthancproxy.uploads.workers import in_parallel
+
+FILES_PER_WRITE = 200
+
+
+class BatchUpload:
+    """The part of one request in the upload of a batch.
+
+    `outcomes` are those of its files so far. `lost` is the number of files of earlier requests that could not be
+    stored again with their references.
+    """
+
+    def __init__(self, client: OrthancClient, batch: UploadBatch) -> None:
+        self.outcomes: list[StoredFile | FailedFile] = []
+        self.lost = 0
+        self._client = client
+        self._batch = batch
+        # set when Orthanc does not answer, so that the remaining files do not wait for it one by one
+        self._is_down = threading.Event()
+
+    def run(self, files: Sequence[InspectedFile | FailedFile]) -> None:
+        """Store files, resolve references between all files of the batch, and write the outcomes."""
+        batches.register(self._batch, files)
+        # closed before the files are: no thread reads them afterwards
+        with closing(in_parallel(partial(self._store, self._target()), files)) as outcomes:
+            while part := list(islice(outcomes, FILES_PER_WRITE)):
+                self.outcomes += part
+                batches.record(self._batch, part)
+        self._resolve_references()
+        stored = (file.location.study_id for file in self.outcomes if isinstance(file, StoredFile))
+        batches.close_batch(self._batch, next(stored, ""))
+
+    def _store(self, target: RewriteTarget, file: InspectedFile | FailedFile) -> StoredFile | FailedFile:
+        """Rewrite a file and send it to Orthanc."""
+        if isinstance(file, FailedFile):
+            return file
+        try:
+            if self._is_down.is_set():
+                raise ArchiveUnavailable("Orthanc cannot be reached.")
+            target = replace(target, series_instance_uid=file.series_uid, sop_instance_uid=file.sop_uid)
+            rewritten = rewrite(file.dicom or file_format.read(file.file.source), target)
+            location = store(self._client, rewritten.payload)
+        except GatewayError as error:
+            if isinstance(error, ArchiveUnavailable) and not self._is_down.is_set():
+                self._check_whether_it_is_down(error)
+            return failed(file.file, error, file.identity)
+        # which references of a file were resolved when it was stored before, only its row can tell
+        unresolved = rewritten.references if location.already_stored else rewritten.unresolved
+        return StoredFile(file, location, unresolved, rewritten.text_kept, rewritten.was_signed)
+
+    def _resolve_references(self) -> None:
+        """Store the files again that refer to files which were sent later."""
+        # until nothing is left: concurrent requests skip the files that this one has claimed
+        while True:
+            study = self._target()
+            results = Counter[Resolution]()
+            for claim in batches.claim_resolvable(self._batch, study.uids):
+                target = replace(study, series_instance_uid=claim.row.series_uid, sop_instance_uid=claim.row.sop_uid)
+                resolution, unresolved = resolve_references(self._client, claim, target)
+                batches.release(claim, resolution, unresolved)
+                results[resolution] += 1
+            self.lost += results[Resolution.LOST]
+            if not results[Resolution.RESOLVED] or results[Resolution.POSTPONED]:
+                return
+
+    def _check_whether_it_is_down(self, error: ArchiveUnavailable) -> None:
+        try:
+            self._client.ping()
+        except GatewayError:
+            self._is_down.set()
+            log_archive_failure(error, UploadErrorCode.ARCHIVE_UNAVAILABLE.value)
+
+    def _target(self) -> RewriteTarget:
+        """Return what all files of the batch become, except for the UIDs of series and instance."""
+        uids, old_study_uids = batches.known_uids(self._batch)
+        return RewriteTarget(
+            patient_id=self._batch.patient_id,
+            patient_name=self._batch.patient_name,
+            study_instance_uid=self._batch.study_instance_uid,
+            series_instance_uid="",
+            sop_instance_uid="",
+            study_description=self._batch.study_description,
+            moment=timezone.localtime(self._batch.created_at),
+            uids=uids,
+            old_study_uids=old_study_uids,
+        )

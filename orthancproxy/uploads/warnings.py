@@ -1,0 +1,47 @@
+"""Warnings to the sender of an upload."""
+
+import unicodedata
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from itertools import islice
+
+from orthancproxy.archive.records import Resource
+from orthancproxy.uploads.files import StoredFile
+from orthancproxy.uploads.models import UploadBatch
+
+MAX_FOLDER_WARNINGS = 10
+DEMOGRAPHICS = {"PatientName": "name", "PatientBirthDate": "birth date", "PatientSex": "sex"}
+
+
+def warnings(known: Resource | None, batch: UploadBatch, files: Sequence[StoredFile], lost: int) -> Iterator[str]:
+    """Yield warnings, without values from the archive. `known` is the patient as it was before the upload."""
+    if known is not None:
+        sent = {
+            "PatientName": {batch.patient_name},
+            "PatientBirthDate": {file.inspected.birth_date for file in files},
+            "PatientSex": {file.inspected.sex for file in files},
+        }
+        for keyword, what in DEMOGRAPHICS.items():
+            value = _comparable(known.tags.get(keyword, ""))
+            if value and any(other and _comparable(other) != value for other in sent[keyword]):
+                yield f"This patient ID is already in the archive under another {what}."
+    folders: dict[str, set[str]] = defaultdict(set)
+    for file in files:
+        folders[file.inspected.file.folder].add(file.inspected.old_series_uid)
+    mixed = ((folder, len(uids)) for folder, uids in folders.items() if len(uids) > 1)
+    for folder, count in islice(mixed, MAX_FOLDER_WARNINGS):
+        yield f"The folder “{folder}” contains files of {count} series, which became one."
+    if kept := sum(file.text_kept for file in files):
+        yield f"{kept} files have text that is invalid in their SpecificCharacterSet: it was decoded as Latin-1."
+    if signed := sum(file.was_signed for file in files):
+        yield f"{signed} files had digital signatures, which were removed: they do not apply to the stored files."
+    if lost:
+        yield (
+            f"{lost} files that were stored before could not be stored again with their references: "
+            "send them again with this key."
+        )
+
+
+def _comparable(value: str) -> str:
+    """A value without padding and without delimiters of empty components at its end (PS3.5 section 6.2)."""
+    return unicodedata.normalize("NFC", value).strip(" \0").rstrip("^= ")
