@@ -1,4 +1,4 @@
-# The commands of the project; `make` lists them. What is longer than a line or two is a script in dev/.
+# The commands of the project; `make` lists them. Longer ones are scripts in dev/.
 
 MAKEFLAGS += --no-print-directory
 PYTHON := .venv/bin/python
@@ -7,7 +7,7 @@ ORTHANC := 1.13.0
 # on all cores; a module's tests stay together, since they share their servers
 PYTEST := $(PYTHON) -m pytest --numprocesses auto --dist loadfile --no-loadscope-reorder
 WEB := orthancproxy/static/orthancproxy/.graphiql-built
-# what the tests use besides Orthanc: a command, and the Debian packages that bring it
+# what the tests use besides Orthanc: a command, and the Debian packages that provide it
 TEST_TOOLS := /usr/bin/chromium=chromium,fonts-noto-cjk dcmftest=dcmtk dciodvfy=dicom3tools
 # Playwright's Node needs this library, whose folder is named for the machine
 ifeq ($(wildcard /usr/lib/*/libatomic.so.1 /usr/lib/libatomic.so.1 /usr/lib64/libatomic.so.1),)
@@ -17,7 +17,7 @@ endif
 ifeq ($(wildcard /usr/lib/postgresql/*/bin/initdb),)
 TEST_TOOLS += /no-initdb=postgresql
 endif
-# what tests run on Node: an identity provider, and the audits of GraphQL over HTTP
+# tests that run on Node: an identity provider, and the audits of GraphQL over HTTP
 NODE_TESTS := tests/identity tests/schema/audits
 WEB_SOURCES := $(shell find orthancproxy/web -name node_modules -prune -o -type f -print)
 
@@ -46,7 +46,7 @@ bench: .venv/.synced ## Measure the gateway against Orthanc itself (ARGS: see do
 	@dev/install-orthanc
 	$(PYTHON) -m benchmarks --plot docs/growth.png $(ARGS)
 
-soak: .venv/.synced ## Read, upload and delete with 16 clients for ten minutes, and look what came of it (ARGS=--help)
+soak: .venv/.synced ## Read, upload and delete with 16 clients for ten minutes, and check the result (ARGS=--help)
 	@dev/install-orthanc
 	$(PYTHON) -m benchmarks.soak $(ARGS)
 
@@ -67,16 +67,16 @@ sdl: .venv/.synced ## Write schema/schema.graphql from the code
 docs: .venv/.synced ## Write the generated sections of docs/, such as the tables of settings
 	$(PYTHON) -m dev.generate_docs
 
-web: $(WEB) ## Build the GraphiQL page, with Node from PyPI where there is none or an old one
+web: $(WEB) ## Build the GraphiQL page, with Node from PyPI if there is none or an old one
 
-# the environment first: its uv brings Node where none is
+# the environment first: its uv installs Node if there is none
 $(WEB): $(WEB_SOURCES) | .venv/.synced
 	@dev/build-web
 
-lock: .venv/.synced ## Bring the lock files up to date with pyproject.toml (ARGS=--upgrade: and with PyPI)
+lock: .venv/.synced ## Update the lock files from pyproject.toml (ARGS=--upgrade: and from PyPI)
 	dev/lock $(ARGS)
 
-clean: ## Remove what the other commands have made, the sample data too
+clean: ## Remove everything that the other commands made, including the sample data
 	rm -rf .venv .uv .node .data .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
 	rm -rf orthancproxy/web/node_modules orthancproxy/static $(NODE_TESTS:=/node_modules)
 
