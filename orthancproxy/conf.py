@@ -107,7 +107,7 @@ class Configuration:
     ORTHANC_MAX_DOWNLOADS = Setting(
         20,
         "Maximum number of concurrent downloads (files and ZIPs) per worker process; each occupies one of Orthanc's "
-        "HTTP threads (`HttpThreadsCount`, 50). Further downloads wait, and disconnect clients that read too slowly.",
+        "HTTP threads (`HttpThreadsCount`, 50). Further downloads wait for up to 30 seconds.",
         minimum=1,
         maximum=1000,
     )

@@ -1,18 +1,35 @@
 """The REST routes; a project mounts them with `path("api/orthanc/", include("orthancproxy.urls"))`."""
 
-from collections.abc import Iterator
+from typing import Any
 
 from django.urls import URLPattern, path, re_path
 
-from orthancproxy.rest import deletion, documentation, downloads, upload, views
+from orthancproxy.archive.levels import Level
+from orthancproxy.rest import documentation, views
+from orthancproxy.rest.deletion import ResourceView
+from orthancproxy.rest.downloads import InstanceFileView, PreviewView, SeriesThumbnailView, ThumbnailView, ZipView
+from orthancproxy.rest.upload import UploadView
 
 app_name = "orthanc"
 
 
-def route(address: str, view: type[views.GatewayView], name: str) -> Iterator[URLPattern]:
-    """Answer an address with and without a slash at its end; the one with it is documented and linked to."""
-    yield path(f"{address}/", view.as_view(), name=name)
-    yield path(address, view.as_view(schema=None))
+def route(
+    url: str,
+    view: type[views.GatewayView],
+    name: str,
+    *,
+    is_upload: bool = False,
+    is_download: bool = False,
+    **initkwargs: Any,
+) -> tuple[URLPattern, URLPattern]:
+    """Return the patterns of a URL with and without a trailing slash; the one with it is documented and linked to.
+
+    Routes with `is_upload` accept forms of ORTHANC_MAX_UPLOAD_BYTES; those with `is_download` take a download slot.
+    """
+    with_slash, without_slash = view.as_view(**initkwargs), view.as_view(**initkwargs, schema=None)
+    for function in (with_slash, without_slash):
+        function.is_upload, function.is_download = is_upload, is_download
+    return path(f"{url}/", with_slash, name=name), path(url, without_slash)
 
 
 urlpatterns = [
@@ -20,18 +37,18 @@ urlpatterns = [
     *route("studies", views.StudiesView, "studies"),
     *route("series", views.SeriesView, "series"),
     *route("instances", views.InstancesView, "instances"),
-    *route("instances/<str:orthanc_id>/file", downloads.InstanceFileView, "instance-file"),
-    *route("instances/<str:orthanc_id>/preview", downloads.PreviewView, "instance-preview"),
-    *route("instances/<str:orthanc_id>/thumbnail", downloads.ThumbnailView, "instance-thumbnail"),
-    *route("series/<str:orthanc_id>/thumbnail", downloads.SeriesThumbnailView, "series-thumbnail"),
-    *route("patients/<str:orthanc_id>/archive", downloads.PatientArchiveView, "patient-archive"),
-    *route("studies/<str:orthanc_id>/archive", downloads.StudyArchiveView, "study-archive"),
-    *route("series/<str:orthanc_id>/archive", downloads.SeriesArchiveView, "series-archive"),
-    *route("patients/<str:orthanc_id>", deletion.PatientView, "patient"),
-    *route("studies/<str:orthanc_id>", deletion.StudyView, "study"),
-    *route("series/<str:orthanc_id>", deletion.OneSeriesView, "one-series"),
-    *route("instances/<str:orthanc_id>", deletion.InstanceView, "instance"),
-    *route("upload-patient", upload.UploadView, "upload-patient"),
+    *route("instances/<str:orthanc_id>/file", InstanceFileView, "instance-file", is_download=True),
+    *route("instances/<str:orthanc_id>/preview", PreviewView, "instance-preview"),
+    *route("instances/<str:orthanc_id>/thumbnail", ThumbnailView, "instance-thumbnail"),
+    *route("series/<str:orthanc_id>/thumbnail", SeriesThumbnailView, "series-thumbnail"),
+    *route("patients/<str:orthanc_id>/archive", ZipView, "patient-archive", is_download=True, level=Level.PATIENT),
+    *route("studies/<str:orthanc_id>/archive", ZipView, "study-archive", is_download=True, level=Level.STUDY),
+    *route("series/<str:orthanc_id>/archive", ZipView, "series-archive", is_download=True, level=Level.SERIES),
+    *route("patients/<str:orthanc_id>", ResourceView, "patient", level=Level.PATIENT),
+    *route("studies/<str:orthanc_id>", ResourceView, "study", level=Level.STUDY),
+    *route("series/<str:orthanc_id>", ResourceView, "one-series", level=Level.SERIES),
+    *route("instances/<str:orthanc_id>", ResourceView, "instance", level=Level.INSTANCE),
+    *route("upload-patient", UploadView, "upload-patient", is_upload=True),
     path("schema/", documentation.SchemaView.as_view(), name="schema"),
     path("docs/", documentation.SwaggerView.as_view(url_name=f"{app_name}:schema"), name="docs"),
     re_path("", views.UnknownAddressView.as_view(schema=None)),

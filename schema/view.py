@@ -59,7 +59,7 @@ class GraphQLView(views.GraphQLView[GraphQLContext, None]):
         try:
             return self.run(self.request)
         except HTTPException as error:
-            response = refusal(self.request, error.status_code, "BAD_USER_INPUT", error.reason)
+            response = render_error(self.request, error.status_code, "BAD_USER_INPUT", error.reason)
             if error.status_code == 405:
                 response["Allow"] = "GET, POST"
             return response
@@ -69,7 +69,7 @@ class GraphQLView(views.GraphQLView[GraphQLContext, None]):
         except (GatewayError, *DATABASE_ERRORS) as error:
             failure = cast("GatewayError", as_gateway_error(error))
             log_archive_failure(failure, failure.code)
-            response = refusal(self.request, nearest(STATUSES, failure) or 500, failure.code, failure.message)
+            response = render_error(self.request, nearest(STATUSES, failure) or 500, failure.code, failure.message)
             if response.status_code == 503:
                 response["Retry-After"] = str(RETRY_AFTER)
             return response
@@ -174,7 +174,7 @@ class GraphQLView(views.GraphQLView[GraphQLContext, None]):
         return page(request)
 
 
-def refusal(request: HttpRequest, status: int, code: str, message: str) -> HttpResponse:
+def render_error(request: HttpRequest, status: int, code: str, message: str) -> HttpResponse:
     """Return the response to a request that is not GraphQL over HTTP."""
     request_id = _request_id(request)
     # a project without our middleware has no request ids
@@ -217,6 +217,7 @@ async def _respond(request: HttpRequest, *_args: Any, **_kwargs: Any) -> HttpRes
 def graphql_view() -> Any:
     """Return the view for a URL pattern. The authenticator looks for forged requests, whatever their form."""
     view: Any = csrf_exempt(_respond)
-    view.refusal = refusal
+    view.render_error = render_error
+    view.is_upload = True
     # a project may want its users to be logged in, which a token is not, or every request to be a transaction
     return login_not_required(transaction.non_atomic_requests(view))

@@ -1,7 +1,6 @@
-"""What the gateway tells its operator: a request id on every line of the log, and one line for each request.
+"""A log line for each request, and the request id on every line.
 
-No line holds a query parameter, a header or a body, since patient data may be in them. Our modules log with
-the standard library (`logger.info("event", extra={...})`), so that the app fits into any project's logging.
+No line has a query parameter, a header or a body, since they may hold patient data.
 """
 
 import asyncio
@@ -26,40 +25,40 @@ logger = logging.getLogger(__name__)
 PROBES = frozenset({"/livez", "/readyz"})
 REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 CLIENT_CLOSED_REQUEST = 499
-"""The status of the log (as nginx has it) for a client that went away before it was answered."""
+"""The logged status, as in nginx, of a request whose client disconnected before the response."""
 
 
 @sync_and_async_middleware
-def observability_middleware(
+def request_log_middleware(
     get_response: Callable[[HttpRequest], Any],
 ) -> Callable[[HttpRequest], HttpResponseBase | Awaitable[HttpResponseBase]]:
-    """Give each request an id, count its calls to Orthanc, and log one line when it ends.
+    """Give each request an id, count its calls to Orthanc, and log one line at its end.
 
-    The id is X-Request-ID's where that is sane. It is `request.request_id`, in every line of the log until
-    the request ends, and in the answer's X-Request-ID.
+    The id is the value of X-Request-ID if that matches REQUEST_ID, else a new one. It is `request.request_id`, in every
+    log line until the request ends, and in X-Request-ID of the response.
     """
     if iscoroutinefunction(get_response):
 
-        async def observe_async(request: HttpRequest) -> HttpResponseBase:
-            observed = _ObservedRequest(request)
+        async def log_async(request: HttpRequest) -> HttpResponseBase:
+            logged = _LoggedRequest(request)
             try:
                 response = await get_response(request)
             except asyncio.CancelledError:
-                observed.end(CLIENT_CLOSED_REQUEST)
+                logged.end(CLIENT_CLOSED_REQUEST)
                 raise
-            return observed.answered(response)
+            return logged.answered(response)
 
-        return observe_async
+        return log_async
 
-    def observe(request: HttpRequest) -> HttpResponseBase:
-        return _ObservedRequest(request).answered(get_response(request))
+    def log(request: HttpRequest) -> HttpResponseBase:
+        return _LoggedRequest(request).answered(get_response(request))
 
-    return observe
+    return log
 
 
 @dataclass(slots=True)
-class _ObservedRequest:
-    """One request from its arrival to the last byte of its answer."""
+class _LoggedRequest:
+    """A request, from its arrival to the last byte of its response."""
 
     request: HttpRequest
     request_id: str = ""
@@ -76,12 +75,12 @@ class _ObservedRequest:
         current_calls.set(self.calls)
 
     def answered(self, response: HttpResponseBase) -> HttpResponseBase:
-        """Return the response with its id; the request ends now, or with the last byte of a stream."""
+        """Return the response with the request id. The request ends now, or with the last byte of a stream."""
         response["X-Request-ID"] = self.request_id
         if not response.streaming:
             self.end(response.status_code)
             return response
-        # Django closes a response that was sent or abandoned, but not one whose stream failed
+        # Django closes responses after the last byte and on a disconnect, but not if the stream failed
         response._resource_closers.append(lambda: self.end(response.status_code))  # type: ignore[attr-defined]
         stream = cast("StreamingHttpResponse", response)
         if stream.is_async:
@@ -98,11 +97,11 @@ class _ObservedRequest:
             raise
 
     def end(self, status: int) -> None:
-        """Log the request's line, once."""
+        """Log the request, once."""
         if self.ended:
             return
         self.ended = True
-        # an orchestrator asks every few seconds: only what is wrong is worth a line
+        # an orchestrator probes every few seconds: only failures are worth a line
         healthy = self.request.path in PROBES and status == 200
         logger.log(
             logging.DEBUG if healthy else logging.INFO,

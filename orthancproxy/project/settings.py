@@ -42,8 +42,8 @@ INSTALLED_APPS = [
 
 # all run on the event loop, so that no request waits for a thread before its view
 MIDDLEWARE = [
-    "orthancproxy.http.request_log.observability_middleware",
-    "orthancproxy.project.edge.middleware.Refusals",
+    "orthancproxy.http.request_log.request_log_middleware",
+    "orthancproxy.project.edge.middleware.RejectedRequests",
     "orthancproxy.http.forwarded.forwarded_middleware",
     "orthancproxy.project.edge.middleware.SecurityHeaders",
     "orthancproxy.project.edge.middleware.FrameOptions",

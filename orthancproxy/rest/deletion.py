@@ -1,8 +1,7 @@
-"""Deleting by the REST contract."""
+"""Deletes a resource, as the REST contract has it."""
 
 from typing import Any
 
-from drf_spectacular.utils import extend_schema_view
 from rest_framework.request import Request
 from rest_framework.response import Response
 
@@ -14,38 +13,12 @@ from orthancproxy.rest.views import GatewayView
 
 
 class ResourceView(GatewayView):
-    """A resource of one level, which can be deleted."""
-
-    level: Level
-
-    def delete(self, request: Request, orthanc_id: str, **_: Any) -> Response:
-        """Delete it."""
-        return Response(DeletionSerializer(delete(self.asking, self.level, orthanc_id)).data)
-
-
-@extend_schema_view(delete=openapi.deletes("deletePatient", "patient"))
-class PatientView(ResourceView):
-    """A patient."""
+    """A resource of the level given to `as_view`, which can be deleted."""
 
     level = Level.PATIENT
+    schema = openapi.LevelSchema()
 
-
-@extend_schema_view(delete=openapi.deletes("deleteStudy", "study"))
-class StudyView(ResourceView):
-    """A study."""
-
-    level = Level.STUDY
-
-
-@extend_schema_view(delete=openapi.deletes("deleteSeries", "series"))
-class OneSeriesView(ResourceView):
-    """A series."""
-
-    level = Level.SERIES
-
-
-@extend_schema_view(delete=openapi.deletes("deleteInstance", "instance"))
-class InstanceView(ResourceView):
-    """An instance."""
-
-    level = Level.INSTANCE
+    @openapi.deletes
+    def delete(self, request: Request, orthanc_id: str, **_: Any) -> Response:
+        """Delete the resource, all below it, and the parents that become empty."""
+        return Response(DeletionSerializer(delete(self.asking, self.level, orthanc_id)).data)

@@ -1,4 +1,4 @@
-"""Files, pictures and archives: what the REST routes give besides JSON."""
+"""The REST routes for DICOM files, pictures and ZIP files."""
 
 from collections.abc import Collection, Sequence
 from typing import Any
@@ -6,7 +6,6 @@ from typing import Any
 from django.http.response import HttpResponseBase
 from django.utils.cache import patch_vary_headers
 from django.utils.http import parse_etags
-from drf_spectacular.utils import extend_schema_view
 from rest_framework.request import Request
 
 from orthancproxy.archive.levels import Level
@@ -21,11 +20,11 @@ MEDIA_TYPES: Sequence[MediaType] = ("image/png", "image/jpeg")
 
 
 class DownloadView(GatewayView):
-    """A route whose answer is streamed from Orthanc."""
+    """A response that is streamed from Orthanc."""
 
     @classmethod
     def as_view(cls, **initkwargs: Any) -> Any:
-        """Return the view, which ends Orthanc's side when the client goes away before it is answered."""
+        """Return the view, which closes the response of Orthanc if the client disconnects before its own begins."""
         return streaming.abandonable(super().as_view(**initkwargs))
 
 
@@ -50,7 +49,7 @@ class InstanceFileView(DownloadView):
 
 
 class PreviewView(GatewayView):
-    """A frame of an instance, in its full size."""
+    """A frame of an instance in full size."""
 
     @openapi.downloads(
         "previewInstance",
@@ -61,7 +60,7 @@ class PreviewView(GatewayView):
         errors=(415,),
     )
     def get(self, request: Request, orthanc_id: str) -> HttpResponseBase:
-        """Answer with the picture."""
+        """Return the picture."""
         preview = downloads.get_preview(
             self.asking,
             orthanc_id,
@@ -73,7 +72,7 @@ class PreviewView(GatewayView):
 
 
 class ThumbnailView(GatewayView):
-    """An instance, small."""
+    """The thumbnail of an instance."""
 
     @openapi.downloads(
         "thumbnailInstance",
@@ -83,7 +82,7 @@ class ThumbnailView(GatewayView):
         errors=(415,),
     )
     def get(self, request: Request, orthanc_id: str) -> HttpResponseBase:
-        """Answer with the picture."""
+        """Return the picture."""
         thumbnail = downloads.get_thumbnail(
             self.asking,
             orthanc_id,
@@ -94,7 +93,7 @@ class ThumbnailView(GatewayView):
 
 
 class SeriesThumbnailView(GatewayView):
-    """A series, small."""
+    """The thumbnail of a series."""
 
     @openapi.downloads(
         "thumbnailSeries",
@@ -104,7 +103,7 @@ class SeriesThumbnailView(GatewayView):
         errors=(415,),
     )
     def get(self, request: Request, orthanc_id: str) -> HttpResponseBase:
-        """Answer with the picture."""
+        """Return the picture."""
         thumbnail = downloads.get_series_thumbnail(
             self.asking,
             orthanc_id,
@@ -114,48 +113,33 @@ class SeriesThumbnailView(GatewayView):
         return _varied(streaming.show(thumbnail))
 
 
-class ArchiveView(DownloadView):
-    """All files below a resource of one level."""
+class ZipView(DownloadView):
+    """All files below a resource of the level given to `as_view`."""
 
-    level: Level
+    level = Level.PATIENT
+    schema = openapi.LevelSchema()
 
+    @openapi.downloads(
+        "download",
+        ("application/zip",),
+        "A ZIP file of all DICOM files of the resource, made while it is sent.",
+    )
     def get(self, request: Request, orthanc_id: str) -> HttpResponseBase:
-        """Stream the ZIP archive."""
+        """Stream the ZIP file."""
         headers_only = request.method == "HEAD"
         download = downloads.get_archive(self.asking, self.level, orthanc_id, headers_only=headers_only)
         return streaming.stream(request._request, download)
 
 
-@extend_schema_view(get=openapi.archives("downloadPatient", "patient"))
-class PatientArchiveView(ArchiveView):
-    """All files of a patient."""
-
-    level = Level.PATIENT
-
-
-@extend_schema_view(get=openapi.archives("downloadStudy", "study"))
-class StudyArchiveView(ArchiveView):
-    """All files of a study."""
-
-    level = Level.STUDY
-
-
-@extend_schema_view(get=openapi.archives("downloadSeries", "series"))
-class SeriesArchiveView(ArchiveView):
-    """All files of a series."""
-
-    level = Level.SERIES
-
-
 def _frame(request: Request) -> int:
     value = request.query_params.get("frame", "0")
     if not (value.isascii() and value.isdigit() and len(value) <= 10):
-        raise InvalidRequest("The parameter frame is a number from 0.")
+        raise InvalidRequest("The parameter frame must be a number from 0.")
     return int(value)
 
 
 def _preferred(request: Request) -> MediaType:
-    """PNG, unless Accept prefers JPEG; also where it wants neither, as pages do that fetch a picture as JSON."""
+    """Return PNG, unless Accept prefers JPEG: pages that fetch a picture as JSON accept neither."""
     return preferred(request._request, MEDIA_TYPES)
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable
 from typing import Any, TypeVar
 
+from drf_spectacular.openapi import AutoSchema
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, PolymorphicProxySerializer, extend_schema
 from rest_framework import serializers
@@ -10,6 +11,18 @@ from rest_framework import serializers
 from orthancproxy.rest.serializers import DeletionSerializer, ErrorSerializer, FailureSerializer, UploadSerializer
 
 View = TypeVar("View", bound=Callable[..., Any])
+
+
+class LevelSchema(AutoSchema):
+    """Adds the level of a view to the id of its operation: `deletePatient`."""
+
+    def get_operation(self, *args: Any, **kwargs: Any) -> Any:
+        """Return the operation."""
+        operation: Any = super().get_operation(*args, **kwargs)
+        view: Any = self.view
+        operation["operationId"] += view.level.value
+        return operation
+
 
 _ORTHANC_ID = "[0-9a-f]{8}(-[0-9a-f]{8}){4}"
 _PATTERNS = {
@@ -147,22 +160,17 @@ def downloads(
     )
 
 
-def archives(operation_id: str, below: str) -> Callable[[View], View]:
-    """Describe a route that answers a ZIP archive."""
-    summary = f"A ZIP archive of all DICOM files of a {below}, made while it is sent."
-    return downloads(operation_id, ("application/zip",), summary)
-
-
-def deletes(operation_id: str, what: str) -> Callable[[View], View]:
-    """Describe a route that deletes."""
-    return extend_schema(
-        operation_id=operation_id,
-        summary=f"Delete a {what} with all below it, and the parents that become empty.",
-        description="What somebody else has just deleted is NOT_FOUND.",
+def deletes(view: View) -> View:
+    """Describe a route that deletes a resource."""
+    described: Callable[[View], View] = extend_schema(
+        operation_id="delete",
+        summary="Delete the resource, all below it, and the parents that become empty.",
+        description="A resource that another request has just deleted is NOT_FOUND.",
         tags=["deletion"],
         parameters=[ORTHANC_ID, *_ANSWERED],
         responses={200: DeletionSerializer, **_errors((400, 404))},
     )
+    return described(view)
 
 
 def upload(view: View) -> View:

@@ -280,7 +280,7 @@ def test_the_server_does_not_start_with_invalid_settings_and_prints_each_problem
     )
     assert refused.returncode == 1
     first, *problems = refused.stderr.strip().splitlines()
-    assert first == "The gateway can't start:"
+    assert first == "The gateway cannot start:"
     assert [problem.split(" ")[0] for problem in problems] == [
         "orthancproxy.E001:",
         "orthancproxy.E001:",

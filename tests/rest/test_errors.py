@@ -79,7 +79,7 @@ class TestMapping:
         response = Client().get("/api/orthanc/patients/", headers={"X-Request-ID": "abc"})
         assert response.status_code == 500
         assert response.json() == {
-            "detail": "The gateway failed. Its log says why.",
+            "detail": "The gateway failed. Its log has the details.",
             "code": "INTERNAL",
             "requestId": "abc",
         }

@@ -1,7 +1,7 @@
-"""Django's middlewares that only look at headers, run on the event loop.
+"""Django's middleware that only reads and sets headers, run on the event loop.
 
-Django's own async mode sends each of their hooks to a thread, five times a request, for microseconds of work:
-one to three milliseconds of every request.
+Django's own async mode calls each hook in a thread, five times a request, for microseconds of work: one to three
+milliseconds of every request. This overrides `MiddlewareMixin.__acall__`, which is private: checked with Django 5.2.19.
 """
 
 import logging
@@ -23,7 +23,7 @@ from django.utils.deprecation import MiddlewareMixin
 from orthancproxy.http.content_security import NOTHING, policy
 from orthancproxy.http.error_responses import bad_request
 from orthancproxy.http.request_log import PROBES
-from orthancproxy.project.edge.rejections import reason_of
+from orthancproxy.project.edge.rejections import rejection_of
 
 if TYPE_CHECKING:
     _Mixed = MiddlewareMixin
@@ -33,12 +33,12 @@ else:
 
 logger = logging.getLogger(__name__)
 
-# Django's pages run scripts and styles from files only
+# Django's pages load scripts and styles from files only
 ADMIN_POLICY = policy("script-src 'self'", "style-src 'self'", "img-src 'self' data:", "form-action 'self'")
 
 
 class _OnTheEventLoop(_Mixed):
-    """Calls `process_request` and `process_response` where the request is. Not for hooks that block."""
+    """Calls `process_request` and `process_response` on the event loop. Not for hooks that block."""
 
     get_response: Callable[[HttpRequest], Any]
 
@@ -54,30 +54,30 @@ class _OnTheEventLoop(_Mixed):
         return after(request, response) if after else response
 
 
-class Refusals(_OnTheEventLoop, MiddlewareMixin):
-    """Answers in place of the view where a request was refused before it was read."""
+class RejectedRequests(_OnTheEventLoop, MiddlewareMixin):
+    """Answers requests that were rejected before they were read, instead of their view."""
 
     async def process_view(self, request: HttpRequest, *_: Any) -> HttpResponse | None:
-        """Tell the reason. Asynchronous, since Django would send it to a thread otherwise."""
-        reason = reason_of(request)
+        """Answer with the error. Asynchronous, so that Django does not call it in a thread."""
+        reason = rejection_of(request)
         return bad_request(request, reason) if reason else None
 
     def process_response(self, request: HttpRequest, response: HttpResponseBase) -> HttpResponseBase:
-        """Have the connection closed: the client is not to send the rest."""
-        if reason_of(request):
+        """Close the connection, so that the client does not send the rest of the body."""
+        if rejection_of(request):
             response["Connection"] = "close"
         return response
 
 
 class SecurityHeaders(_OnTheEventLoop, SecurityMiddleware):
-    """What browsers are told about every answer, unless its view knows better: to run, keep and share nothing.
+    """Forbids browsers to run, cache and share responses, unless the view has set these headers.
 
-    Besides Django's X-Content-Type-Options, Referrer-Policy, Cross-Origin-Opener-Policy and, over HTTPS,
+    In addition to Django's X-Content-Type-Options, Referrer-Policy, Cross-Origin-Opener-Policy and, over HTTPS,
     Strict-Transport-Security.
     """
 
     def process_response(self, request: HttpRequest, response: HttpResponse) -> HttpResponse:
-        """Add the headers that are not there."""
+        """Set the missing headers."""
         response = super().process_response(request, response)
         is_admin = request.resolver_match is not None and request.resolver_match.app_name == "admin"
         response.headers.setdefault("Content-Security-Policy", ADMIN_POLICY if is_admin else NOTHING)
@@ -87,12 +87,12 @@ class SecurityHeaders(_OnTheEventLoop, SecurityMiddleware):
 
 
 class HostAndLength(_OnTheEventLoop, CommonMiddleware):
-    """Refuses a host that is not allowed, and sets Content-Length."""
+    """Rejects hosts that are not in ALLOWED_HOSTS, and sets Content-Length."""
 
     def process_request(  # type: ignore[override]  # Django's redirects only
         self, request: HttpRequest
     ) -> HttpResponse | None:
-        """Refuse other hosts, but not to probes: orchestrators ask an address, and nothing is told of the host."""
+        """Reject other hosts, except for probes: orchestrators use IP addresses, and the response has no URLs."""
         try:
             return None if request.path_info in PROBES else super().process_request(request)
         except DisallowedHost as error:
@@ -106,7 +106,7 @@ class FrameOptions(_OnTheEventLoop, XFrameOptionsMiddleware):
 
 
 class Sessions(_OnTheEventLoop, SessionMiddleware):
-    """The session, which is read when somebody looks at it; to write it takes a thread."""
+    """The session, which is loaded when it is first used; it is saved in a thread."""
 
     async def __acall__(self, request: HttpRequest) -> HttpResponseBase:
         self.process_request(request)
@@ -118,8 +118,8 @@ class Sessions(_OnTheEventLoop, SessionMiddleware):
 
 
 class Users(_OnTheEventLoop, AuthenticationMiddleware):
-    """The session's user, who is looked up when somebody asks."""
+    """The user of the session, loaded when it is first used."""
 
 
 class Messages(_OnTheEventLoop, MessageMiddleware):
-    """What the admin site tells after a redirect, in a cookie."""
+    """The messages of the admin site, kept in a cookie over a redirect."""

@@ -1,45 +1,119 @@
-"""HTTP on the wire: uvicorn's, with a limit on what comes before a body, and with errors in JSON.
+"""HTTP/1.1 of uvicorn, with a limit on request heads, time limits for clients, and errors in JSON.
 
 uvicorn --http orthancproxy.project.edge.protocol:Protocol …
+
+It uses private attributes of uvicorn's httptools protocol (`flow`, `cycle`, `timeout_keep_alive_task`), and was checked
+with uvicorn 0.54.0. Without time limits, each slow client would hold a descriptor, and memory, for as long as
+it likes: uvicorn's own is for connections between two requests.
 """
 
+import asyncio
+
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
+
+from orthancproxy.conf import conf
 from orthancproxy.http.content_security import NOTHING
 from orthancproxy.http.error_responses import error_response
-from orthancproxy.project.edge.slow_clients import TimedProtocol
 
-MOST = 64 * 1024  # bytes of a request line and headers; uvicorn's httptools has no limit, its h11 this one
+MAX_HEAD_BYTES = 64 * 1024  # of a request line and headers; uvicorn's httptools has no limit, its h11 this one
+MIN_BYTES_PER_SECOND = 500  # that a client sends of a body, or reads of a response (as Apache's RequestReadTimeout)
+CHECKS_PER_TIMEOUT = 4
 
 
-class Protocol(TimedProtocol):
-    """One connection."""
+class Protocol(HttpToolsProtocol):
+    """A connection, which is closed if its client is too slow.
 
-    # bytes of a head that is not complete; none are counted within a body
-    _head = 0.0
+    A request head must be complete within ORTHANC_CLIENT_TIMEOUT seconds. Of a body or a response, that many seconds'
+    worth of MIN_BYTES_PER_SECOND must pass in that time. The time that the gateway itself takes does not count.
+    """
+
+    _head_bytes = 0.0  # of an incomplete head; -inf within a body, where none are counted
+    _check: asyncio.TimerHandle | None = None
+    _phase: tuple[str, int] | None = None
+    _since = 0.0
+    _mark = 0  # bytes, when this phase began, or when enough of them had passed
+    _body_bytes = 0
+    _heads = 0
+    _pauses = 0
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Begin the checks."""
+        super().connection_made(transport)
+        self._check_later()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """End the checks."""
+        if self._check:
+            self._check.cancel()
+        super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        """Read on, unless a head never ends."""
-        self._head += len(data)
+        """Parse the data, unless the head is too long."""
+        self._head_bytes += len(data)
         super().data_received(data)
-        if self._head > MOST and not self.transport.is_closing():
-            self._refuse(431, "The request's address and headers are longer than the gateway accepts.")
+        if self._head_bytes > MAX_HEAD_BYTES and not self.transport.is_closing():
+            self._reject(431, "The URL and headers of the request are longer than the gateway accepts.")
 
     def on_headers_complete(self) -> None:
-        """Count no more."""
-        self._head = float("-inf")
+        """Go on to the body."""
+        self._head_bytes = float("-inf")
+        self._heads += 1
         super().on_headers_complete()
 
+    def on_body(self, body: bytes) -> None:
+        """Count the bytes."""
+        self._body_bytes += len(body)
+        super().on_body(body)
+
     def on_message_complete(self) -> None:
-        """Count anew: clients send several requests over a connection."""
-        self._head = 0
+        """Expect another head: clients send several requests over a connection."""
+        self._head_bytes = 0
         super().on_message_complete()
 
-    def send_400_response(self, msg: str) -> None:
-        """Answer what is not HTTP."""
-        self._refuse(400, "The request can't be understood.")
+    def pause_writing(self) -> None:
+        """Wait until the client has read what was written."""
+        self._pauses += 1
+        super().pause_writing()
 
-    def _refuse(self, status: int, detail: str) -> None:
-        # the rest of it, if more comes, is no request either
-        self._head = float("-inf")
+    def send_400_response(self, msg: str) -> None:
+        """Answer malformed HTTP."""
+        self._reject(400, "The request is malformed.")
+
+    def _check_later(self) -> None:
+        self._check = self.loop.call_later(conf.ORTHANC_CLIENT_TIMEOUT / CHECKS_PER_TIMEOUT, self._check_now)
+
+    def _check_now(self) -> None:
+        timeout, now = conf.ORTHANC_CLIENT_TIMEOUT, self.loop.time()
+        phase, passed = self._progress()
+        if phase is None or phase != self._phase or passed - self._mark >= MIN_BYTES_PER_SECOND * timeout:
+            self._phase, self._since, self._mark = phase, now, passed
+        elif now - self._since >= timeout:
+            self._time_out(phase[0])
+            return
+        self._check_later()
+
+    def _progress(self) -> tuple[tuple[str, int] | None, int]:
+        """Return what the gateway expects of the client, None if nothing, and the bytes of it that have passed."""
+        if self.flow.write_paused:
+            # nothing is written meanwhile: what is no longer in the buffer was read
+            return ("response", self._pauses), -self.transport.get_write_buffer_size()
+        if self.timeout_keep_alive_task is not None or self.flow.read_paused:
+            return None, 0
+        cycle: RequestResponseCycle | None = self.cycle
+        if cycle is None or cycle.response_complete:
+            return ("head", self._heads), 0
+        return (("body", self._heads), self._body_bytes) if cycle.more_body else (None, 0)
+
+    def _time_out(self, expected: str) -> None:
+        if expected == "head" or (expected == "body" and not self.cycle.response_started):
+            self._reject(408, "The request did not arrive in time.")
+        else:
+            # close() would wait until the client has read the rest
+            self.transport.abort()
+
+    def _reject(self, status: int, detail: str) -> None:
+        # further data is no request either
+        self._head_bytes = float("-inf")
         response = error_response(status, "BAD_USER_INPUT" if status == 400 else "LIMIT_EXCEEDED", detail)
         response["Content-Length"] = str(len(response.content))
         response["Content-Security-Policy"] = NOTHING

@@ -1,19 +1,19 @@
-"""Requests that are refused before Django reads them, and yet answered, and logged, as all others are."""
+"""Requests that are rejected before Django reads them, but answered and logged like all others."""
 
 from collections.abc import Mapping
 from typing import Any
 
 from django.http import HttpRequest
 
-REFUSAL = "orthancproxy.refusal"
+REJECTION = "orthancproxy.rejection"
 
 
-def refused(scope: Mapping[str, Any], reason: Exception) -> dict[str, Any]:
-    """Return the ASGI scope of a request that no view is to see: `middleware.Refusals` answers it."""
-    return {**scope, REFUSAL: reason}
+def rejected(scope: Mapping[str, Any], reason: Exception) -> dict[str, Any]:
+    """Return the ASGI scope for a request that `middleware.RejectedRequests` answers instead of the view."""
+    return {**scope, REJECTION: reason}
 
 
-def reason_of(request: HttpRequest) -> Exception | None:
-    """Why a request is refused, if it is."""
+def rejection_of(request: HttpRequest) -> Exception | None:
+    """Return the reason for which a request is rejected, if it is."""
     scope: Mapping[str, Any] = getattr(request, "scope", {})
-    return scope.get(REFUSAL)
+    return scope.get(REJECTION)

@@ -1,4 +1,4 @@
-"""Bodies that are too long are refused before Django writes them to disk."""
+"""Bodies that are too long are rejected before Django writes them to disk."""
 
 import asyncio
 import errno
@@ -9,16 +9,15 @@ import pytest
 from django.core.exceptions import RequestDataTooBig
 from pytest_django import Settings
 
-from orthancproxy.project.edge import body_limit
 from orthancproxy.project.edge.body_limit import limit_bodies
-from orthancproxy.project.edge.rejections import REFUSAL
+from orthancproxy.project.edge.rejections import REJECTION
 
 FORM = {b"content-type": b"multipart/form-data; boundary=b"}
 
 
 async def application(scope: Mapping[str, Any], receive: Any, send: Any) -> None:
-    """Read as Django does: the whole body, or nothing after a client that went away. What is refused is a 413."""
-    status = 413 if isinstance(scope.get(REFUSAL), RequestDataTooBig) else 200
+    """Read as Django does: the whole body, or nothing after a client that went away. A rejected request is a 413."""
+    status = 413 if isinstance(scope.get(REJECTION), RequestDataTooBig) else 200
     size = 0
     while True:
         message = await receive()
@@ -46,7 +45,7 @@ def answer(pieces: list[bytes], headers: Mapping[bytes, bytes], path: str = "/gr
         sent.append(message)
 
     scope = {"type": "http", "path": path, "headers": list(headers.items())}
-    run(limit_bodies(application)(scope, receive, send))
+    run(limit_bodies(application, max_field_bytes=10)(scope, receive, send))
     start, body = sent
     return start["status"], body["body"], read
 
@@ -59,39 +58,48 @@ def run(work: Awaitable[None]) -> None:
 
 
 @pytest.fixture(autouse=True)
-def _small(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+def _small_limits(settings: Settings) -> None:
     settings.ORTHANC_MAX_UPLOAD_BYTES = 100
     settings.DATA_UPLOAD_MAX_MEMORY_SIZE = 20
-    monkeypatch.setattr(body_limit, "FIELDS", 10)
 
 
 @pytest.mark.parametrize(("headers", "most"), [(FORM, 110), ({b"content-type": b"application/json"}, 20), ({}, 20)])
-class TestABody:
+class TestBody:
     def test_within_its_limit_is_read(self, headers: Mapping[bytes, bytes], most: int) -> None:
         assert answer([b"x" * most], headers) == (200, str(most).encode(), 1)
 
-    def test_that_declares_to_be_longer_is_not_read_at_all(self, headers: Mapping[bytes, bytes], most: int) -> None:
+    def test_with_a_content_length_over_its_limit_is_not_read(self, headers: Mapping[bytes, bytes], most: int) -> None:
         status, body, read = answer([b"x" * most] * 2, {**headers, b"content-length": str(most + 1).encode()})
         assert (status, body, read) == (413, b"0", 0)
 
-    def test_that_turns_out_longer_is_not_read_to_its_end(self, headers: Mapping[bytes, bytes], most: int) -> None:
+    def test_without_a_content_length_is_not_read_past_its_limit(
+        self, headers: Mapping[bytes, bytes], most: int
+    ) -> None:
         status, body, read = answer([b"x" * most, b"x", b"x" * 1000], headers)
         assert (status, body, read) == (413, b"0", 2)
 
 
 @pytest.mark.parametrize(
     ("path", "status"),
-    [("/graphql", 200), ("/api/orthanc/upload-patient/", 200), ("/login/", 413), ("/admin/auth/user/add/", 413)],
+    [
+        ("/graphql", 200),
+        ("/graphql/", 200),
+        ("/api/orthanc/upload-patient", 200),
+        ("/api/orthanc/upload-patient/", 200),
+        ("/login/", 413),
+        ("/admin/auth/user/add/", 413),
+        ("/no/such/graphql", 413),
+    ],
 )
-def test_forms_are_long_only_where_files_are_sent(path: str, status: int) -> None:
+def test_only_upload_routes_take_long_forms(path: str, status: int) -> None:
     assert answer([b"x" * 100], FORM, path)[0] == status
 
 
-def test_a_full_disk_is_a_body_that_is_too_long() -> None:
+def test_a_body_that_does_not_fit_on_the_disk_is_rejected_as_too_long() -> None:
     sent: list[Mapping[str, Any]] = []
 
     async def spooling(scope: dict[str, Any], receive: Any, send: Any) -> None:
-        if REFUSAL not in scope:
+        if REJECTION not in scope:
             raise OSError(errno.ENOSPC, "No space left on device")
         await application(scope, receive, send)
 
@@ -102,7 +110,7 @@ def test_a_full_disk_is_a_body_that_is_too_long() -> None:
     assert sent[0]["status"] == 413
 
 
-def test_another_failure_of_the_disk_is_none() -> None:
+def test_another_failure_of_the_disk_is_raised() -> None:
     async def failing(*_: Any) -> None:
         raise OSError(errno.EIO, "Input/output error")
 
@@ -110,7 +118,7 @@ def test_another_failure_of_the_disk_is_none() -> None:
         run(limit_bodies(failing)({"type": "http", "headers": []}, None, None))  # type: ignore[arg-type]
 
 
-def test_other_protocols_pass() -> None:
+def test_lifespan_events_pass() -> None:
     seen: list[str] = []
 
     async def lifespan(scope: Mapping[str, Any], *_: Any) -> None:

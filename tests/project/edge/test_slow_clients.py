@@ -14,7 +14,6 @@ import pytest
 
 from benchmarks.soak.process import Held, held
 from orthancproxy.conf import conf
-from orthancproxy.project.edge.download_slots import PATIENCE
 from orthancproxy.sandbox.gateway import LocalGateway, serving
 from orthancproxy.sandbox.orthanc import LocalOrthanc
 from tests.corpus import instance, load
@@ -80,6 +79,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
             # what the first requests of a process load
             ask(gateway, "POST", "/graphql/", QUERY)
             check_others(ready, gateway, f"warm-up {gateway.port}")
+            check_download(ready, gateway)
         yield ready
 
 
@@ -129,11 +129,14 @@ def ask(gateway: LocalGateway, method: str, path: str, body: bytes | None = None
 
 
 def check_others(served: Served, gateway: LocalGateway, patient_id: str) -> None:
-    """A query, an upload and a download go on as ever."""
+    """A query and an upload go on as ever."""
     assert seconds_of(lambda: ask(gateway, "POST", "/graphql/", QUERY)) < PROMPTLY
     outcome = REST(over_http(gateway.port))(slices(2), patientId=patient_id)
     assert outcome.counts == (2, 0, 0)
     assert is_stored(served.orthanc, patient_id)
+
+
+def check_download(served: Served, gateway: LocalGateway) -> None:
     assert len(ask(gateway, "GET", served.file)) > FILE
 
 
@@ -165,6 +168,7 @@ class TestSilentClients:
         assert meanwhile.connections == 0
         assert meanwhile.memory - before.memory < 30 * MEGABYTE
         check_others(served, served.gateway, "silent")
+        check_download(served, served.gateway)
         close(clients)
         # what each of a request's threads keeps open stays
         assert wait_until(lambda: served.holds(served.gateway).descriptors - before.descriptors < 150, 5)
@@ -257,9 +261,16 @@ class TestSlowReaders:
         assert wait_until(lambda: served.holds(gateway).connections == 0, 5)
         assert served.holds(gateway).memory - before.memory < 100 * MEGABYTE
 
-    def test_are_not_disturbed_where_nobody_waits(self, served: Served) -> None:
+    def test_give_their_slots_back_after_the_time_limit(self, served: Served) -> None:
+        gateway = served.strict
+        clients = [connect(gateway, head("GET", served.file), narrow=True) for _ in range(SLOTS)]
+        assert wait_until(lambda: served.holds(gateway).connections == SLOTS, TIMEOUT / 2)
+        assert seconds_of(lambda: check_download(served, gateway)) < 2 * TIMEOUT
+        close(clients)
+
+    def test_may_pause_within_the_time_limit(self, served: Served) -> None:
         with connect(served.gateway, head("GET", served.file), narrow=True) as client:
-            time.sleep(PATIENCE + 2)
+            time.sleep(4)
             assert read_slowly(client, 0) > FILE
 
     def test_that_go_away_leave_nothing_behind(self, served: Served) -> None:
