@@ -121,6 +121,7 @@ SYSTEM = (
     b' "MainDicomTags": {"Patient": "0010,0020", "Study": "0020,000d", "Series": "0020,000e",'
     b' "Instance": "0008,0018;0028,0008"}}'
 )
+STATISTICS = b'{"CountPatients": 0, "CountStudies": 0, "CountSeries": 0, "CountInstances": 0, "TotalDiskSize": "0"}'
 INSTANCE_ANSWER = (
     f'{{"ID": "{INSTANCE}", "ParentSeries": "{SERIES}", "Type": "Instance", "FileUuid": "a-uuid",'
     ' "FileSize": 5, "MainDicomTags": {"0008,0018": "1.2.3"}, "RequestedTags": {"0020,000e": "1.2"}}'
@@ -147,7 +148,7 @@ def run_false_orthanc() -> Iterator[FalseOrthanc]:
     state = FalseOrthanc(
         {
             "/system": lambda handler: send(handler, SYSTEM),
-            "/statistics": lambda handler: send(handler, b'{"CountSeries": 0, "CountInstances": 0}'),
+            "/statistics": lambda handler: send(handler, STATISTICS),
             "/tools/count-resources": lambda handler: send(handler, b'{"Count": 0}'),
             "/tools/find": _find,
             f"/instances/{INSTANCE}": lambda handler: send(handler, INSTANCE_ANSWER),
