@@ -1,1 +1,1 @@
-"""DICOM files of strangers: read with suspicion, and rewritten to be of one study."""
+"""Parses untrusted DICOM files and rewrites them into one study."""

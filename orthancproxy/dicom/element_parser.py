@@ -1,7 +1,6 @@
-"""From a file to its data elements (PS3.5 section 7).
+"""Parses the data elements of a file (PS3.5 section 7).
 
-pydicom would follow the nesting of sequences by recursion to any depth, take values that are cut off, and take anything
-for an item (ADR 0008).
+pydicom would recurse into sequences to any depth, and accept truncated values and anything as an item (ADR 0008).
 """
 
 from typing import BinaryIO
@@ -22,42 +21,43 @@ from orthancproxy.dicom.elements import (
     Encoding,
     known_vr,
 )
+from orthancproxy.dicom.sources import CHUNK_BYTES
 from orthancproxy.errors import LimitExceeded, UnreadableDicom, UnsafeDicom
 
-MAX_DEPTH = 20  # of sequences; Orthanc 1.10.1 crashes at about 50
+MAX_DEPTH = 20  # nested sequences; Orthanc 1.10.1 crashes at about 50
 MAX_ELEMENTS = 200_000
-MAX_FRAGMENTS = 1_000_000  # of the pixels of all frames
-MAX_ELEMENTS_PER_DATA_SET = 10_000  # elements of one data set or item: Orthanc's time grows with their square
-MAX_LOADED_VALUE_BYTES = 4 * 1024  # bytes; longer values stay where they are
-MAX_LOADED_BYTES = 32 * 1024**2  # bytes of all other values together
+MAX_FRAGMENTS = 1_000_000  # of pixel data, all frames together
+MAX_ELEMENTS_PER_DATA_SET = 10_000  # or per item: Orthanc's time grows with their square
+MAX_LOADED_VALUE_BYTES = 4 * 1024  # longer values stay in the source
+MAX_LOADED_BYTES = 32 * 1024**2  # all loaded values together
 PLAIN_VRS = KNOWN_VRS - {"SQ", "UN"}
 _VRS = {vr.encode(): vr for vr in KNOWN_VRS}
 
 
 class ElementParser:
-    """Reads the elements of a file from where it stands.
+    """Parses the elements of a file from its current position.
 
-    Raises UnreadableDicom where something is cut off or is not where it has to be, UnsafeDicom for sequences nested too
-    deeply, and LimitExceeded for too many elements.
+    Raises UnreadableDicom for truncated or malformed elements, UnsafeDicom for sequences nested too deeply, and
+    LimitExceeded for too many elements.
     """
 
     def __init__(self, file: BinaryIO, size: int) -> None:
         self.file = file
         self._size = size
-        self._count = 0
-        self._short = 0
+        self._elements = 0
+        self._loaded_bytes = 0
         self._fragments = 0
 
-    def read(self, encoding: Encoding) -> Elements:
-        """The elements up to the end of the file, without padding behind them."""
+    def parse(self, encoding: Encoding) -> Elements:
+        """Return the elements up to the end of the file, without trailing padding."""
         elements = self._read(encoding, self._size, 0, delimited=False)
         lowest = min(elements, default=0) >> 16
         if lowest < 0x0008:
-            raise UnreadableDicom("There are elements of no data set in the file (PS3.10 section 7.1).")
+            raise UnreadableDicom("The file contains elements that do not belong to a data set (PS3.10 section 7.1).")
         return elements
 
     def _read(self, encoding: Encoding, end: int, depth: int, *, delimited: bool) -> Elements:
-        """The elements up to an offset, or to the delimiter of their item."""
+        """Parse the elements up to an offset, or to the delimiter of their item."""
         file = self.file
         elements: Elements = {}
         has_delimiter = False
@@ -68,18 +68,18 @@ class ElementParser:
                 has_delimiter = file.tell() - position == 8
                 break
             if not tag and not depth:
-                # padding, as far as it is zero
+                # zero padding
                 break
             start = file.tell()
             if length > end - start and length != UNDEFINED:
-                raise UnreadableDicom("The file breaks off within a data element, or one is longer than what it is in.")
+                raise UnreadableDicom("The file is truncated within an element, or an element is longer than its item.")
             if tag == SPECIFIC_CHARACTER_SET and length > MAX_LOADED_VALUE_BYTES:
-                raise UnreadableDicom("The SpecificCharacterSet is too long.")
+                raise UnreadableDicom("The value of SpecificCharacterSet is too long.")
             if length == UNDEFINED or (vr not in PLAIN_VRS and self._has_items(tag, vr, encoding)):
                 elements[tag] = self._read_structured(tag, vr, length, encoding, end, depth)
                 position = file.tell()
                 continue
-            self.count(length)
+            self._count_element(length)
             position = start + length
             if length > MAX_LOADED_VALUE_BYTES:
                 elements[tag] = Element(tag, vr, ByteRange(start, length))
@@ -87,54 +87,54 @@ class ElementParser:
             else:
                 elements[tag] = Element(tag, vr, file.read(length))
         if len(elements) > MAX_ELEMENTS_PER_DATA_SET:
-            raise LimitExceeded(f"A data set or sequence item has more than {MAX_ELEMENTS_PER_DATA_SET} data elements.")
+            raise LimitExceeded(f"A data set or item has more than {MAX_ELEMENTS_PER_DATA_SET} elements.")
         if delimited != has_delimiter or not (delimited or self._is_at_end(position, end, depth)):
-            raise UnreadableDicom("The file breaks off within a data element, or an item does not end where it has to.")
+            raise UnreadableDicom("The file is truncated within a data element, or an item has a wrong length.")
         return elements
 
     def _has_items(self, tag: int, vr: str | None, encoding: Encoding) -> bool:
-        """Whether an element of no plain VR is a sequence; one whose VR was lost (UN) must have items too."""
+        """Whether the element is a sequence, by its VR or, if that is UN, by the dictionary and its value."""
         if vr not in (None, "UN"):
             return vr == "SQ"
         if vr is None or known_vr(tag) != "SQ":
             return known_vr(tag) == "SQ"
         start = self.file.read(4)
         self.file.seek(-len(start), 1)
-        return start == HEADERS[encoding.little].plain.pack(ITEM >> 16, ITEM & 0xFFFF, 0)[:4]
+        return start == HEADERS[encoding.little].implicit.pack(ITEM >> 16, ITEM & 0xFFFF, 0)[:4]
 
     @property
     def memory_bytes(self) -> int:
-        """About how many bytes of memory what was read takes."""
-        return self._short + 300 * self._count
+        """The approximate memory that the parsed elements occupy."""
+        return self._loaded_bytes + 300 * self._elements
 
-    def count(self, length: int) -> None:
-        """Count an element or an item, and the memory for its value."""
-        self._count += 1
+    def _count_element(self, length: int) -> None:
+        """Count an element or item and its loaded value. Raises LimitExceeded."""
+        self._elements += 1
         if length <= MAX_LOADED_VALUE_BYTES:
-            self._short += length
-        if self._count > MAX_ELEMENTS or self._short > MAX_LOADED_BYTES:
-            raise LimitExceeded("There are too many data elements in the file.")
+            self._loaded_bytes += length
+        if self._elements > MAX_ELEMENTS or self._loaded_bytes > MAX_LOADED_BYTES:
+            raise LimitExceeded("The file contains too many data elements.")
 
     def _is_at_end(self, position: int, end: int, depth: int) -> bool:
-        """Whether elements end where they have to; behind those of the file, there may be zeros."""
+        """Whether elements end at the expected offset; the file's own may be followed by zeros."""
         if position == end or depth:
             return position == end
         self.file.seek(position)
-        while piece := self.file.read(64 * MAX_LOADED_VALUE_BYTES):
-            if piece.strip(b"\0"):
+        while chunk := self.file.read(CHUNK_BYTES):
+            if chunk.strip(b"\0"):
                 return False
         return True
 
     def _read_structured(
         self, tag: int, vr: str | None, length: int, encoding: Encoding, end: int, depth: int
     ) -> Element:
-        """Read the items of a sequence, or go over fragments."""
-        self.count(0)
+        """Parse the items of a sequence, or skip fragments."""
+        self._count_element(0)
         start = self.file.tell()
         undefined = length == UNDEFINED
         if vr in SEQUENCE_VRS or (vr is None and self._is_sequence(tag, encoding)):
             if depth == MAX_DEPTH:
-                raise UnsafeDicom(f"Sequences are nested more than {MAX_DEPTH} deep.")
+                raise UnsafeDicom(f"Sequences are nested more than {MAX_DEPTH} levels deep.")
             items_end = end if undefined else start + length
             return Element(tag, vr, self._read_items(encoding, items_end, depth + 1, delimited=undefined), undefined)
         self._skip_fragments(encoding, end)
@@ -144,7 +144,7 @@ class ElementParser:
         vr = known_vr(tag)
         if vr in ("SQ", "OB", "OW"):
             return vr == "SQ"
-        # private: a sequence when it consists of items
+        # unknown tags are sequences if they start with an item
         first, _ = self._item_header(encoding)
         self.file.seek(-8, 1)
         return first == ITEM
@@ -156,23 +156,23 @@ class ElementParser:
             if tag == SEQUENCE_END and delimited:
                 break
             if tag != ITEM:
-                raise UnreadableDicom("There is something else than an item in a sequence.")
-            self.count(0)
+                raise UnreadableDicom("A sequence contains something other than items.")
+            self._count_element(0)
             start = self.file.tell()
             if length != UNDEFINED and length > end - start:
-                raise UnreadableDicom("The file breaks off within an item, or one is longer than its sequence.")
+                raise UnreadableDicom("The file is truncated within an item, or an item is longer than its sequence.")
             item_end = end if length == UNDEFINED else start + length
             found = self._encoding_of_item(encoding)
             items.append(self._read(found, item_end, depth, delimited=length == UNDEFINED))
         return items
 
     def _encoding_of_item(self, encoding: Encoding) -> Encoding:
-        """Some write items in implicit VR within a data set that is not (PS3.5 section 6.2.2)."""
+        """Detect items in implicit VR within an explicit VR data set (PS3.5 section 6.2.2)."""
         if encoding.implicit:
             return encoding
         start = self.file.read(6)
         self.file.seek(-len(start), 1)
-        # an item that has nothing in it has the next header here, which tells nothing
+        # an empty item is followed by the next item header
         return Encoding(not is_vr(start[4:6]) and start[:2] not in (b"\xfe\xff", b"\xff\xfe"), encoding.little)
 
     def _skip_fragments(self, encoding: Encoding, end: int) -> None:
@@ -181,44 +181,44 @@ class ElementParser:
             if tag == SEQUENCE_END:
                 return
             if tag != ITEM or length > end - self.file.tell():
-                raise UnreadableDicom("The file breaks off within fragments, or they are none (PS3.5 section A.4).")
+                raise UnreadableDicom("The fragments are truncated or malformed (PS3.5 section A.4).")
             self._fragments += 1
             if self._fragments > MAX_FRAGMENTS:
-                raise LimitExceeded("There are too many fragments in the file.")
+                raise LimitExceeded("The file contains too many fragments.")
             self.file.seek(length, 1)
 
     def _item_header(self, encoding: Encoding) -> tuple[int, int]:
         header = self.file.read(8)
         if len(header) < 8:
-            raise UnreadableDicom("The file breaks off within a sequence or fragments.")
-        group, number, length = HEADERS[encoding.little].plain.unpack(header)
+            raise UnreadableDicom("The file is truncated within a sequence or fragments.")
+        group, number, length = HEADERS[encoding.little].implicit.unpack(header)
         return group << 16 | number, length
 
 
 def read_header(file: BinaryIO, encoding: Encoding) -> tuple[int, str | None, int] | None:
-    """Read an element's header: tag, VR, and the length of its value; None where there is none any more.
+    """Read the header of an element: tag, VR and length of the value; None at the end of the file.
 
-    Of an unknown VR, the length is of two bytes. Where there can't be any, the header is one of implicit VR, to which
-    some change within a file.
+    An unknown VR has a length of two bytes. Without a plausible VR, the header is read as implicit VR, to which some
+    files change in the middle.
     """
     head = file.read(8)
     if len(head) < 8:
         return None
     headers = HEADERS[encoding.little]
     if encoding.implicit:
-        group, number, length = headers.plain.unpack(head)
+        group, number, length = headers.implicit.unpack(head)
         return group << 16 | number, None, length
     group, number, code, length = headers.short.unpack(head)
     vr = _VRS.get(code)
     if vr is None:
         if not b"AA" <= code <= b"ZZ":
-            group, number, length = headers.plain.unpack(head)
+            group, number, length = headers.implicit.unpack(head)
             return group << 16 | number, None, length
         vr = code.decode("latin-1")
     elif vr in LONG_VRS:
         rest = file.read(4)
         if len(rest) < 4:
-            raise UnreadableDicom("The file breaks off within a data element.")
+            raise UnreadableDicom("The file is truncated within a data element.")
         length = int.from_bytes(rest, "little" if encoding.little else "big")
     return group << 16 | number, vr, length
 

@@ -1,4 +1,4 @@
-"""From data elements to their bytes."""
+"""Encodes data elements (PS3.5 section 7)."""
 
 from collections.abc import Sequence
 
@@ -10,24 +10,24 @@ from orthancproxy.dicom.elements import (
     SEQUENCE_END,
     UNDEFINED,
     ByteRange,
+    Chunks,
     Element,
     Elements,
     Encoding,
     Headers,
-    Pieces,
     known_vr,
 )
 from orthancproxy.errors import UnreadableDicom
 
 
-def write(elements: Elements, encoding: Encoding) -> tuple[Pieces, int]:
-    """Encode elements in the order of their tags; return the pieces, and their length in bytes.
+def write(elements: Elements, encoding: Encoding) -> tuple[Chunks, int]:
+    """Encode elements in the order of their tags. Return chunks of bytes, and their total length.
 
-    Group lengths (gggg,0000) are left out: they are retired, and no longer true. Raises UnreadableDicom for a value
+    Group lengths (gggg,0000) are omitted: they are retired, and no longer correct. Raises UnreadableDicom for a value
     that is too long for its VR.
     """
     headers = HEADERS[encoding.little]
-    pieces: Pieces = []
+    chunks: Chunks = []
     total = 0
     for tag in sorted(elements):
         if not tag & 0xFFFF:
@@ -42,16 +42,16 @@ def write(elements: Elements, encoding: Encoding) -> tuple[Pieces, int]:
                 value, length = [element.value], len(element.value)
         stated = UNDEFINED if element.undefined and element.vr != "SQ" else length
         header = _header(headers, encoding, element, stated)
-        pieces.append(header)
-        pieces += value
+        chunks.append(header)
+        chunks += value
         total += len(header) + length
-    return pieces, total
+    return chunks, total
 
 
 def _header(headers: Headers, encoding: Encoding, element: Element, length: int) -> bytes:
     group, number = element.tag >> 16, element.tag & 0xFFFF
     if encoding.implicit:
-        return headers.plain.pack(group, number, length)
+        return headers.implicit.pack(group, number, length)
     vr = element.vr or ("SQ" if isinstance(element.value, list) else known_vr(element.tag))
     if vr not in KNOWN_VRS:
         vr = "UN"
@@ -62,18 +62,18 @@ def _header(headers: Headers, encoding: Encoding, element: Element, length: int)
     return headers.short.pack(group, number, vr.encode(), length)
 
 
-def _write_items(element: Element, encoding: Encoding) -> tuple[Pieces, int]:
-    """The items of a sequence, with their lengths; in implicit VR and with a delimiter where the element is UN."""
+def _write_items(element: Element, encoding: Encoding) -> tuple[Chunks, int]:
+    """Encode items with defined lengths; in implicit VR and with a delimiter if the element is UN."""
     items: Sequence[Elements] = element.value  # type: ignore[assignment]
-    header = HEADERS[encoding.little].plain
+    header = HEADERS[encoding.little].implicit
     inner = Encoding(encoding.implicit or element.vr == "UN", encoding.little)
-    pieces: Pieces = []
+    chunks: Chunks = []
     total = 0
     for item in items:
         written, length = write(item, inner)
-        pieces += [header.pack(ITEM >> 16, ITEM & 0xFFFF, length), *written]
+        chunks += [header.pack(ITEM >> 16, ITEM & 0xFFFF, length), *written]
         total += 8 + length
     if element.undefined and element.vr != "SQ":
-        pieces.append(header.pack(SEQUENCE_END >> 16, SEQUENCE_END & 0xFFFF, 0))
+        chunks.append(header.pack(SEQUENCE_END >> 16, SEQUENCE_END & 0xFFFF, 0))
         total += 8
-    return pieces, total
+    return chunks, total

@@ -1,4 +1,4 @@
-"""Data elements (PS3.5 section 7) with no value taken apart, and how they are encoded."""
+"""Data elements (PS3.5 section 7) with unparsed values, and their encodings."""
 
 from dataclasses import dataclass
 from functools import cache
@@ -17,7 +17,7 @@ KNOWN_VRS = frozenset(str(vr) for vr in STANDARD_VR)
 
 @dataclass(frozen=True, slots=True)
 class ByteRange:
-    """A value that was left where it is: `length` bytes of the file that was read."""
+    """A value left in the source: `length` bytes from `offset`."""
 
     offset: int
     length: int
@@ -25,11 +25,10 @@ class ByteRange:
 
 @dataclass(slots=True)
 class Element:
-    """One data element: its value is bytes as they stand in the file, or the items of a sequence.
+    """A data element, with its raw value or the items of a sequence.
 
-    `vr` is None where the file does not tell it (implicit VR). `undefined` says that the value had no length: it is
-    fragments with the delimiter at their end (PS3.5 section A.4), or items; those are in implicit VR where `vr` is UN
-    (section 6.2.2).
+    `vr` is None in implicit VR. `undefined`: the length is undefined, so that the value is fragments with their
+    delimiter (PS3.5 section A.4) or items, which are in implicit VR if `vr` is UN (section 6.2.2).
     """
 
     tag: int
@@ -39,12 +38,12 @@ class Element:
 
 
 Elements = dict[int, Element]
-Pieces = list[bytes | ByteRange]
+Chunks = list[bytes | ByteRange]
 
 
 @dataclass(frozen=True, slots=True)
 class Encoding:
-    """How elements are written (PS3.5 sections 7.1 and 7.3)."""
+    """The encoding of elements (PS3.5 sections 7.1 and 7.3)."""
 
     implicit: bool
     little: bool
@@ -52,9 +51,9 @@ class Encoding:
 
 @dataclass(frozen=True, slots=True)
 class Headers:
-    """The structures before a value: with a length of four bytes, and in explicit VR with one of two or of four."""
+    """The headers: of items and in implicit VR, and in explicit VR with a length of two or four bytes."""
 
-    plain: Struct
+    implicit: Struct
     short: Struct
     long: Struct
 
@@ -67,7 +66,7 @@ HEADERS = {
 
 @cache
 def known_vr(tag: int) -> str:
-    """The VR of the DICOM dictionary (PS3.6), UN for a tag that it does not have or that may have several."""
+    """Return the VR of the DICOM dictionary (PS3.6); UN for unknown tags, and one for tags with several VRs."""
     try:
         vr = str(dictionary_VR(tag))
     except KeyError:

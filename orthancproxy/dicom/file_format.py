@@ -1,4 +1,4 @@
-"""From the bytes that somebody sent to a DICOM file (PS3.10 section 7) that was understood."""
+"""Parses DICOM files (PS3.10 section 7)."""
 
 import re
 import tempfile
@@ -12,18 +12,18 @@ from pydicom.uid import ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRL
 
 from orthancproxy.dicom.element_parser import ElementParser, is_vr, read_header
 from orthancproxy.dicom.elements import Element, Elements, Encoding
-from orthancproxy.dicom.sources import FileRange, Source, disk_full_as_limit, load_if_small, open_source, pieces
+from orthancproxy.dicom.sources import FileRange, Source, chunks, disk_full_as_limit, load_if_small, open_source
 from orthancproxy.dicom.text import Encodings, decode, encodings_of
 from orthancproxy.errors import EmptyFile, GatewayError, LimitExceeded, NotDicom, UnreadableDicom, UnsafeDicom
 
-ALWAYS_INFLATABLE_BYTES = 64 * 1024**2  # bytes
-MAX_INFLATION_RATIO = 100  # times the deflated size
+ALWAYS_INFLATABLE_BYTES = 64 * 1024**2  # whatever the ratio
+MAX_INFLATION_RATIO = 100
 EXPLICIT_LITTLE = Encoding(implicit=False, little=True)
-INFLATE_CHUNK_BYTES = 64 * 1024  # bytes
-MAX_META_VALUE_BYTES = 4 * 1024  # bytes of one value
+INFLATE_CHUNK_BYTES = 64 * 1024
+MAX_META_VALUE_BYTES = 4 * 1024
 MAX_META_ELEMENTS = 100
-PREAMBLE_AND_PREFIX_BYTES = 132  # bytes of preamble and prefix
-DICOMDIR = "This is a DICOMDIR: a list of files, which are to be sent themselves."
+PREAMBLE_AND_PREFIX_BYTES = 132
+DICOMDIR = "This is a DICOMDIR, a list of files: upload the files instead."
 MEDIA_STORAGE_DIRECTORY = "1.2.840.10008.1.3.10"
 STANDARD_UID_PREFIX = "1.2.840.10008."
 # Deflated Explicit VR, JPIP Referenced Deflate, JPIP HTJ2K Referenced Deflate (PS3.5 sections A.5, A.7, A.11)
@@ -55,12 +55,12 @@ class DicomFile:
     memory_bytes: int
 
     def text(self, tag: int) -> str:
-        """The value of an element as text, without padding; empty where there is none."""
+        """Return the value of an element as text without padding; empty if it is missing."""
         return text_of(self.elements, tag, self.encodings)
 
     @property
     def is_deflated(self) -> bool:
-        """Whether `source` is something else than the file itself."""
+        """Whether the transfer syntax is deflated, so that `source` is not the file itself."""
         return self.transfer_syntax_uid in DEFLATED
 
     @property
@@ -70,33 +70,33 @@ class DicomFile:
 
     @property
     def sop_instance_uid(self) -> str:
-        """SOPInstanceUID (0008,0018); empty where there is none."""
+        """SOPInstanceUID (0008,0018); empty if it is missing."""
         return self.text(SOP_INSTANCE_UID)
 
     @property
     def study_instance_uid(self) -> str:
-        """StudyInstanceUID (0020,000D); empty where there is none."""
+        """StudyInstanceUID (0020,000D); empty if it is missing."""
         return self.text(STUDY_INSTANCE_UID)
 
     @property
     def series_instance_uid(self) -> str:
-        """SeriesInstanceUID (0020,000E); empty where there is none."""
+        """SeriesInstanceUID (0020,000E); empty if it is missing."""
         return self.text(SERIES_INSTANCE_UID)
 
 
 def read(source: Source) -> DicomFile:
-    """Understand a file. Raises EmptyFile, NotDicom, UnreadableDicom, UnsafeDicom or LimitExceeded, nothing else."""
+    """Parse a file. Raises InvalidDicom or LimitExceeded, and nothing else."""
     if not source.size:
         raise EmptyFile("The file is empty.")
     if source.read_at(PREAMBLE_AND_PREFIX_BYTES - 4, 4) != b"DICM":
-        raise NotDicom("This is no DICOM file: there is no DICM at byte 128 (PS3.10 section 7.1).")
+        raise NotDicom("This is not a DICOM file: DICM is missing at byte 128 (PS3.10 section 7.1).")
     with malformed_as_error():
         return _read(source)
 
 
 @contextmanager
 def malformed_as_error() -> Iterator[None]:
-    """Turn whatever a malformed file makes pydicom raise into UnreadableDicom."""
+    """Raise UnreadableDicom, UnsafeDicom or LimitExceeded for any exception that a malformed file causes."""
     try:
         with disk_full_as_limit():
             yield
@@ -105,13 +105,13 @@ def malformed_as_error() -> Iterator[None]:
     except RecursionError as error:
         raise UnsafeDicom("The file is nested too deeply.") from error
     except MemoryError as error:
-        raise LimitExceeded("The file is too large to be understood.") from error
+        raise LimitExceeded("The file is too large to be parsed.") from error
     except Exception as error:
         raise UnreadableDicom("The file is malformed.") from error
 
 
 def text_of(elements: Elements, tag: int, encodings: Encodings) -> str:
-    """The value of an element as text, without padding; empty where there is none."""
+    """Return the value of an element as text without padding; empty if it is missing."""
     element = elements.get(tag)
     if element is None or not isinstance(element.value, bytes):
         return ""
@@ -132,18 +132,18 @@ def _read(source: Source) -> DicomFile:
         file = open_source(source)
     transfer_syntax_uid, encoding = _transfer_syntax(declared, file)
     parser = ElementParser(file, source.size)
-    elements = parser.read(encoding)
+    elements = parser.parse(encoding)
     encodings = encodings_of(elements)
     result = DicomFile(source, meta, elements, encoding, transfer_syntax_uid, encodings, parser.memory_bytes)
     if result.sop_class_uid == MEDIA_STORAGE_DIRECTORY:
         raise NotDicom(DICOMDIR)
     if not UID.fullmatch(result.sop_class_uid):
-        raise UnreadableDicom("The file has no SOPClassUID: it does not say what it is.")
+        raise UnreadableDicom("The file has no valid SOPClassUID.")
     return result
 
 
 def _read_meta(file: BinaryIO, size: int) -> Elements:
-    """Read the file meta information, which is always in explicit VR little endian; stop at the data set."""
+    """Parse the file meta information, in explicit VR little endian, up to the data set."""
     meta: Elements = {}
     count = 0
     start = file.tell()
@@ -153,7 +153,7 @@ def _read_meta(file: BinaryIO, size: int) -> Elements:
             break
         count += 1
         if count > MAX_META_ELEMENTS:
-            raise LimitExceeded("There are too many data elements in the file meta information.")
+            raise LimitExceeded("The file meta information contains too many data elements.")
         if vr is None or length > min(MAX_META_VALUE_BYTES, size - file.tell()):
             raise UnreadableDicom("The file meta information is malformed (PS3.10 section 7.1).")
         meta[tag] = Element(tag, vr, file.read(length))
@@ -163,7 +163,7 @@ def _read_meta(file: BinaryIO, size: int) -> Elements:
 
 
 def _transfer_syntax(declared: str, file: BinaryIO) -> tuple[str, Encoding]:
-    """The transfer syntax and its encoding; the one that is there, where a simple one is mislabelled or missing."""
+    """Return the transfer syntax and its encoding; the actual one if a basic one is mislabelled or missing."""
     start = file.read(6)
     file.seek(-len(start), 1)
     explicit = is_vr(start[4:6])
@@ -171,26 +171,26 @@ def _transfer_syntax(declared: str, file: BinaryIO) -> tuple[str, Encoding]:
         found = ExplicitVRLittleEndian if explicit else ImplicitVRLittleEndian
         return str(found), Encoding(implicit=not explicit, little=True)
     if not UID.fullmatch(declared):
-        raise UnreadableDicom("The file's TransferSyntaxUID is none.")
+        raise UnreadableDicom("The file has no valid TransferSyntaxUID.")
     if not explicit and declared.startswith(STANDARD_UID_PREFIX):
-        raise UnreadableDicom("The file is not in the transfer syntax that it declares.")
+        raise UnreadableDicom("The data set does not match the declared transfer syntax.")
     return declared, Encoding(implicit=not explicit, little=declared != ExplicitVRBigEndian)
 
 
 def _inflated(source: Source, offset: int) -> Source:
-    """The inflated rest of a file (PS3.5 section A.5), on disk where it is large. Raises LimitExceeded."""
-    most = max(ALWAYS_INFLATABLE_BYTES, MAX_INFLATION_RATIO * source.size)
+    """Inflate the rest of a file (PS3.5 section A.5) to disk. Raises LimitExceeded or UnreadableDicom."""
+    max_bytes = max(ALWAYS_INFLATABLE_BYTES, MAX_INFLATION_RATIO * source.size)
     inflater = zlib.decompressobj(-zlib.MAX_WBITS)
-    spool = tempfile.TemporaryFile()  # noqa: SIM115  open as long as what is read from it
+    spool = tempfile.TemporaryFile()  # noqa: SIM115  stays open with the source
     size = 0
-    for piece in pieces(source, offset):
-        while piece and not inflater.eof:
-            size += spool.write(inflater.decompress(piece, INFLATE_CHUNK_BYTES))
-            piece = inflater.unconsumed_tail
-            if size > most:
-                raise LimitExceeded("The data set inflates to too many bytes.")
+    for chunk in chunks(source, offset):
+        while chunk and not inflater.eof:
+            size += spool.write(inflater.decompress(chunk, INFLATE_CHUNK_BYTES))
+            chunk = inflater.unconsumed_tail
+            if size > max_bytes:
+                raise LimitExceeded("The inflated data set is too large.")
     size += spool.write(inflater.flush())
     if not inflater.eof:
-        raise UnreadableDicom("The file breaks off within its deflated data set.")
+        raise UnreadableDicom("The file is truncated within its deflated data set.")
     spool.flush()
     return FileRange(spool, 0, size)

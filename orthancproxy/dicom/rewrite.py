@@ -1,4 +1,4 @@
-"""What the gateway changes in a file that somebody sends, so that it becomes part of their patient's new study."""
+"""Rewrites an uploaded file, so that it becomes part of the new study of its patient."""
 
 import tempfile
 import zlib
@@ -8,7 +8,7 @@ from datetime import datetime
 from struct import pack
 
 from orthancproxy.dicom.element_writer import write
-from orthancproxy.dicom.elements import SPECIFIC_CHARACTER_SET, ByteRange, Element, Elements, Pieces, known_vr
+from orthancproxy.dicom.elements import SPECIFIC_CHARACTER_SET, ByteRange, Chunks, Element, Elements, known_vr
 from orthancproxy.dicom.file_format import (
     EXPLICIT_LITTLE,
     MEDIA_STORAGE_SOP_CLASS_UID,
@@ -22,23 +22,23 @@ from orthancproxy.dicom.file_format import (
     malformed_as_error,
     text_of,
 )
-from orthancproxy.dicom.sources import FileRange, Source, pieces
+from orthancproxy.dicom.sources import FileRange, Source, chunks
 from orthancproxy.dicom.text import TEXT_VRS, UTF_8, Encodings, decode, encode, encodings_of, vr_of
 from orthancproxy.errors import LimitExceeded, UnreadableDicom
 
 IMPLEMENTATION_CLASS_UID = "2.25.317408936259428715637486024915872063"
 IMPLEMENTATION_VERSION_NAME = "ORTHANC_GATEWAY"
-# all of one file
-MAX_TEXT_BYTES = 16 * 1024**2  # bytes of text that is converted, and of UIDs
+# limits for one file
+MAX_TEXT_BYTES = 16 * 1024**2  # converted text and UIDs
 MAX_UIDS = 500_000
-MAX_ESCAPES = 30_000  # each part between two is decoded by itself
-MAX_ESCAPED_BYTES = 4 * 1024**2  # bytes
-MAX_CHARACTER_SETS = 100  # different values of SpecificCharacterSet
-LENGTH_TO_END = 0x00080001  # retired, and no longer true
-# SOPInstanceUIDOfConcatenationSource; all others are within sequences
+MAX_ESCAPES = 30_000  # each part between two is decoded separately
+MAX_ESCAPED_BYTES = 4 * 1024**2
+MAX_CHARACTER_SETS = 100  # distinct values of SpecificCharacterSet
+LENGTH_TO_END = 0x00080001  # retired, and no longer correct
+# SOPInstanceUIDOfConcatenationSource; all other references are within sequences
 TOP_LEVEL_REFERENCES = frozenset({0x00200242})
-# (Referenced, Related, Synchronization) FrameOfReferenceUID, DimensionOrganizationUID: these name no study, series or
-# instance, though some devices take the UID of one
+# (Referenced, Related, Synchronization) FrameOfReferenceUID, DimensionOrganizationUID: no references to a study, series
+# or instance, though some devices reuse the UID of one
 UNMAPPED = frozenset({0x00200052, 0x00200200, 0x00209164, 0x30060024, 0x300600C2})
 
 # MACParametersSequence and DigitalSignaturesSequence (PS3.3 section C.12.1.1.3)
@@ -57,10 +57,10 @@ IMPLEMENTATION_VERSION = 0x00020013
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RewriteTarget:
-    """What a file becomes.
+    """The new identity of a file.
 
-    `uids` are the new UIDs of the upload's instances, series and studies, by the old; `old_study_uids` are those of
-    studies, which tell what a reference to a study names where a series had the same.
+    `uids` maps old UIDs of the upload's instances, series and studies to new ones. `old_study_uids` are the old UIDs of
+    studies, which resolve references to a study if a series had the same UID.
     """
 
     patient_id: str
@@ -75,10 +75,10 @@ class RewriteTarget:
 
 
 class Payload:
-    """The bytes of a rewritten file, piece by piece, as often as one iterates over it; `len` tells their number."""
+    """The bytes of a rewritten file in chunks, which can be iterated over repeatedly. Its `len` is their number."""
 
-    def __init__(self, written: Pieces, source: Source, length: int) -> None:
-        self._pieces = _joined(written)
+    def __init__(self, written: Chunks, source: Source, length: int) -> None:
+        self._chunks = _joined(written)
         self._source = source
         self._length = length
 
@@ -86,11 +86,11 @@ class Payload:
         return self._length
 
     def __iter__(self) -> Iterator[bytes | memoryview]:
-        for piece in self._pieces:
-            if isinstance(piece, ByteRange):
-                yield from pieces(self._source, piece.offset, piece.length)
+        for chunk in self._chunks:
+            if isinstance(chunk, ByteRange):
+                yield from chunks(self._source, chunk.offset, chunk.length)
             else:
-                yield piece
+                yield chunk
 
     def __bytes__(self) -> bytes:
         return b"".join(self)
@@ -113,7 +113,7 @@ class Rewritten:
 
 
 def rewrite(file: DicomFile, target: RewriteTarget) -> Rewritten:
-    """Make a file what it is to become; the file itself stays as it is. Raises UnreadableDicom or LimitExceeded."""
+    """Return the rewritten file; `file` is not changed. Raises UnreadableDicom, UnsafeDicom or LimitExceeded."""
     with malformed_as_error():
         rewriting = _Rewriting(file, target)
         elements = rewriting.convert(file.elements, file.encodings, nested=False)
@@ -148,7 +148,7 @@ class _Rewriting:
         self._escaped = 0
 
     def convert(self, elements: Elements, encodings: Encodings, *, nested: bool) -> Elements:
-        """The elements with their text in UTF-8 and, within sequences, with their references followed."""
+        """Return the elements with text in UTF-8 and, within sequences, with updated references."""
         converted: Elements = {}
         for tag, element in elements.items():
             value = element.value
@@ -158,11 +158,11 @@ class _Rewriting:
                 items = [self.convert(item, self._encodings(item, encodings), nested=True) for item in value]
                 converted[tag] = Element(tag, element.vr, items, element.undefined)
             elif nested and tag in self._patient:
-                converted[tag] = self._followed_patient(element, elements, encodings)
+                converted[tag] = self._updated_patient(element, elements, encodings)
             elif nested and tag == SPECIFIC_CHARACTER_SET:
                 converted[tag] = _text(tag, UTF_8)
             elif (nested or tag in TOP_LEVEL_REFERENCES) and tag not in UNMAPPED and vr_of(element, elements) == "UI":
-                converted[tag] = self._followed(element)
+                converted[tag] = self._updated_reference(element)
             elif isinstance(value, bytes) and value.isascii() and b"\x1b" not in value:
                 converted[tag] = element
             elif not element.undefined and vr_of(element, elements) in TEXT_VRS:
@@ -172,7 +172,7 @@ class _Rewriting:
         return converted
 
     def retarget(self, elements: Elements) -> None:
-        """Set what makes the file a part of the new study."""
+        """Set the attributes of the new study."""
         target = self._target
         values = {
             SPECIFIC_CHARACTER_SET: UTF_8,
@@ -189,29 +189,29 @@ class _Rewriting:
             values[STUDY_TIME] = target.moment.strftime("%H%M%S")
         elements |= {tag: _text(tag, value) for tag, value in values.items()}
 
-    def _followed(self, element: Element) -> Element:
-        """A UID, or several, that the upload gave new values to."""
+    def _updated_reference(self, element: Element) -> Element:
+        """Map one or more UIDs to the new ones of the upload."""
         value = self._bytes(element)
         self._uids += 1 + value.count(b"\\")
         if self._uids > MAX_UIDS:
-            raise LimitExceeded("There are too many UIDs in the file.")
+            raise LimitExceeded("The file contains too many UIDs.")
         old = value.decode("latin-1").split("\\")
         new = []
         for uid in (one.strip("\0 ") for one in old):
-            new.append(self._new(element.tag, uid))
+            new.append(self._new_uid(element.tag, uid))
             if UID.fullmatch(uid) and not uid.startswith(STANDARD_UID_PREFIX):
                 self.references.add(uid)
         text = "\\".join(new)
         return element if text == value.decode("latin-1").rstrip("\0 ") else _text(element.tag, text, element.vr)
 
-    def _new(self, tag: int, uid: str) -> str:
-        # some devices give a study and a series one UID
+    def _new_uid(self, tag: int, uid: str) -> str:
+        # some devices give a study and a series the same UID
         if tag == STUDY_INSTANCE_UID and uid in self._target.old_study_uids:
             return self._target.study_instance_uid
         return self._target.uids.get(uid, uid)
 
-    def _followed_patient(self, element: Element, elements: Elements, encodings: Encodings) -> Element:
-        """PatientID or PatientName where an item repeats the file's own."""
+    def _updated_patient(self, element: Element, elements: Elements, encodings: Encodings) -> Element:
+        """Update a PatientID or PatientName in an item if it equals the file's own."""
         old, new = self._patient[element.tag]
         if old and text_of(elements, element.tag, encodings) == old:
             return _text(element.tag, new, element.vr)
@@ -227,47 +227,47 @@ class _Rewriting:
         return Element(element.tag, element.vr, encode(text))
 
     def _encodings(self, item: Elements, above: Encodings) -> Encodings:
-        """Those of an item. Items repeat them, and it takes a while to find what they mean. Raises LimitExceeded."""
+        """Return the encodings of an item, cached because resolving them is slow. Raises LimitExceeded."""
         element = item.get(SPECIFIC_CHARACTER_SET)
         if element is None or not isinstance(element.value, bytes):
             return above
         if element.value not in self._character_sets:
             if len(self._character_sets) == MAX_CHARACTER_SETS:
-                raise LimitExceeded("There are too many character sets in the file.")
+                raise LimitExceeded("The file contains too many character sets.")
             self._character_sets[element.value] = encodings_of(item)
         return self._character_sets[element.value]
 
     def _count_escapes(self, value: bytes) -> None:
-        """Bound what code extensions cost (PS3.5 section 6.1.2.5). Raises LimitExceeded."""
+        """Limit the cost of code extensions (PS3.5 section 6.1.2.5). Raises LimitExceeded."""
         if escapes := value.count(b"\x1b"):
             self._escapes += escapes
             self._escaped += len(value)
             if self._escapes > MAX_ESCAPES or self._escaped > MAX_ESCAPED_BYTES:
-                raise LimitExceeded("There are too many escape sequences in the text of the file.")
+                raise LimitExceeded("The text of the file contains too many escape sequences.")
 
     def _bytes(self, element: Element) -> bytes:
-        """A value of text or UIDs, which may be long. Raises LimitExceeded."""
+        """Return a value of text or UIDs, loading long ones. Raises LimitExceeded."""
         value = element.value
         if isinstance(value, list):
-            raise UnreadableDicom("There are items where text or a UID has to be.")
+            raise UnreadableDicom("The file contains a sequence instead of text or a UID.")
         self._text += value.length if isinstance(value, ByteRange) else len(value)
         if self._text > MAX_TEXT_BYTES:
-            raise LimitExceeded("There is too much text in the file.")
+            raise LimitExceeded("The file contains too much text.")
         return self._file.source.read_at(value.offset, value.length) if isinstance(value, ByteRange) else value
 
 
-def _joined(written: Pieces) -> Pieces:
-    """The same pieces, those in memory joined to as few as possible: each is sent by a call of its own."""
-    joined: Pieces = []
+def _joined(written: Chunks) -> Chunks:
+    """Join adjacent chunks in memory, since each chunk is sent by a separate call."""
+    joined: Chunks = []
     in_memory: list[bytes] = []
-    for piece in (*written, None):
-        if isinstance(piece, bytes):
-            in_memory.append(piece)
+    for chunk in (*written, None):
+        if isinstance(chunk, bytes):
+            in_memory.append(chunk)
             continue
         joined.append(b"".join(in_memory))
         in_memory.clear()
-        if piece is not None:
-            joined.append(piece)
+        if chunk is not None:
+            joined.append(chunk)
     return joined
 
 
@@ -292,15 +292,15 @@ def _encoded(file: DicomFile, target: RewriteTarget, elements: Elements) -> Payl
         IMPLEMENTATION_VERSION: _text(IMPLEMENTATION_VERSION, IMPLEMENTATION_VERSION_NAME),
     }
     head, head_length = write(meta, EXPLICIT_LITTLE)
-    # the preamble is zero: what others put there may be a program (CVE-2019-11687)
+    # the preamble is zeroed: it could contain an executable (CVE-2019-11687)
     start = bytes(128) + b"DICM" + pack("<HH2sHL", 0x0002, 0x0000, b"UL", 4, head_length)
     return Payload([start, *head, *written], source, len(start) + head_length + length)
 
 
 def _deflated(payload: Payload) -> Source:
     deflater = zlib.compressobj(wbits=-zlib.MAX_WBITS)
-    spool = tempfile.TemporaryFile()  # noqa: SIM115  open as long as what is read from it
-    size = sum(spool.write(deflater.compress(piece)) for piece in payload)
+    spool = tempfile.TemporaryFile()  # noqa: SIM115  stays open with the source
+    size = sum(spool.write(deflater.compress(chunk)) for chunk in payload)
     size += spool.write(deflater.flush())
     if size % 2:
         # PS3.5 section A.5: padded to an even length

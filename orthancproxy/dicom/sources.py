@@ -1,4 +1,4 @@
-"""Where the bytes of a file are, to be read from any place and by several threads."""
+"""Sources of bytes with random access from several threads."""
 
 import errno
 import io
@@ -9,22 +9,22 @@ from typing import IO, BinaryIO, Protocol, cast
 
 from orthancproxy.errors import LimitExceeded
 
-CHUNK_BYTES = 512 * 1024  # bytes
-MAX_IN_MEMORY_BYTES = 4 * 1024**2  # bytes
+CHUNK_BYTES = 512 * 1024
+MAX_IN_MEMORY_BYTES = 4 * 1024**2
 
 
 class Source(Protocol):
-    """Bytes of a known number."""
+    """A fixed number of bytes."""
 
     @property
     def size(self) -> int:
-        """How many."""
+        """The number of bytes."""
 
     def read_at(self, offset: int, length: int) -> bytes:
-        """The bytes from an offset on; fewer where they end."""
+        """Return `length` bytes from `offset`, fewer at the end."""
 
     def close(self) -> None:
-        """Free what they take. Nobody reads any more."""
+        """Release the resources. The source is not read any more."""
 
 
 class InMemory:
@@ -35,15 +35,15 @@ class InMemory:
         self.size = len(data)
 
     def read_at(self, offset: int, length: int) -> bytes:
-        """The bytes from an offset on; fewer where they end."""
+        """Return `length` bytes from `offset`, fewer at the end."""
         return self.data[offset : offset + length]
 
     def close(self) -> None:
-        """Do nothing: memory frees itself."""
+        """Do nothing."""
 
 
 class FileRange:
-    """A part of an open file of the operating system. It keeps the file open."""
+    """A part of an open file, which it keeps open."""
 
     def __init__(self, file: IO[bytes], offset: int, size: int) -> None:
         self._file = file
@@ -52,47 +52,47 @@ class FileRange:
         self.size = size
 
     def close(self) -> None:
-        """Close the file, and so every range of it. The threads that read from it have ended then."""
+        """Close the file, for all of its ranges. No thread reads from it any more."""
         self._file.close()
 
     def read_at(self, offset: int, length: int) -> bytes:
-        """The bytes from an offset on; fewer where they end."""
+        """Return `length` bytes from `offset`, fewer at the end."""
         length = max(min(length, self.size - offset), 0)
         return os.pread(self._descriptor, length, self._offset + offset)
 
 
 def load_if_small(source: Source) -> Source:
-    """The source itself where it is large, else its bytes in memory, which are read several times."""
+    """Return a small source as bytes in memory, since it is read several times, and a large one as it is."""
     return InMemory(source.read_at(0, source.size)) if source.size <= MAX_IN_MEMORY_BYTES else source
 
 
 def open_source(source: Source) -> BinaryIO:
-    """The bytes as a file that is read from its beginning."""
+    """Return a file object at the start of the source."""
     if isinstance(source, InMemory):
         return io.BytesIO(source.data)
     return cast("BinaryIO", io.BufferedReader(_Raw(source), 64 * 1024))
 
 
-def pieces(source: Source, offset: int = 0, length: int | None = None) -> Iterator[bytes | memoryview]:
-    """The bytes of a source, or of a part of it, piece by piece."""
+def chunks(source: Source, offset: int = 0, length: int | None = None) -> Iterator[bytes | memoryview]:
+    """Iterate over a source, or a part of it, in chunks."""
     end = source.size if length is None else offset + length
     if isinstance(source, InMemory):
         yield memoryview(source.data)[offset:end]
         return
-    while offset < end and (piece := source.read_at(offset, min(CHUNK_BYTES, end - offset))):
-        offset += len(piece)
-        yield piece
+    while offset < end and (chunk := source.read_at(offset, min(CHUNK_BYTES, end - offset))):
+        offset += len(chunk)
+        yield chunk
 
 
 @contextmanager
 def disk_full_as_limit() -> Iterator[None]:
-    """Say that there is no room where a disk is full. Raises LimitExceeded."""
+    """Raise LimitExceeded if the disk is full."""
     try:
         yield
     except OSError as error:
         if error.errno != errno.ENOSPC:
             raise
-        raise LimitExceeded("The gateway has no room for this upload now.") from error
+        raise LimitExceeded("The gateway has no disk space left for this upload: try again later.") from error
 
 
 class _Raw(io.RawIOBase):

@@ -1,4 +1,4 @@
-"""Text in any character set of DICOM (PS3.3 section C.12.1.1.2) to UTF-8, without loss."""
+"""Converts text from any DICOM character set (PS3.3 section C.12.1.1.2) to UTF-8, without loss."""
 
 import re
 import warnings
@@ -14,52 +14,52 @@ from orthancproxy.dicom.elements import SPECIFIC_CHARACTER_SET, Element, Element
 UTF_8 = "ISO_IR 192"
 TEXT_VRS = frozenset(str(vr) for vr in CUSTOMIZABLE_CHARSET_VR)
 DEFAULT_CODEC = "iso8859"
-# which has no escape sequences: what was rewritten once stays as it is
+# has no escape sequences, so that rewritten files remain unchanged when rewritten again
 UTF_8_CODEC = python_encoding[UTF_8]
-# of ISO 2022 IR 58; pydicom takes it for one that Python knows
+# of ISO 2022 IR 58, which pydicom leaves in the decoded text
 UNDECODED_ESCAPE = "\x1b$)A"
 
 Encodings = Sequence[str]
 
-# they quote what stands in a file
+# they quote file contents
 warnings.filterwarnings("ignore", category=UserWarning, module=r"pydicom\.charset")
 
 
 def encodings_of(elements: Elements, above: Encodings = (DEFAULT_CODEC,)) -> Encodings:
-    """Python's names for the character sets of a data set or an item; those of what it is in, where it has none."""
+    """Return Python's codecs for the character sets of a data set or item; `above` if it declares none."""
     element = elements.get(SPECIFIC_CHARACTER_SET)
     if element is None or not isinstance(element.value, bytes):
         return above
     names = [name.strip() for name in element.value.decode("latin-1").rstrip("\0 ").split("\\")]
     known = [_known(name) for name in names]
     if names[0] and not known[0]:
-        # so that text which is more than ASCII is told
+        # so that decoding of non-ASCII text fails and is reported
         return ("ascii",)
     return cast("Encodings", convert_encodings(known))
 
 
 def _known(name: str) -> str:
-    """The name of a character set as it is meant; empty, for the default one, where nobody knows."""
+    """Return the defined term for a misspelt character set; empty if it is unknown."""
     code_extension = re.sub(r"^ISO.?2022.?IR.?", "ISO 2022 IR ", name)
     single = re.sub(r"^ISO.?IR.?", "ISO_IR ", name)
     return next((known for known in (name, single, code_extension) if known in python_encoding), "")
 
 
 def vr_of(element: Element, elements: Elements) -> str:
-    """The VR of an element among others; that of the dictionary where the file does not tell it, or lost it (UN)."""
+    """Return the VR of an element, from the dictionary if the file has none or UN."""
     if element.vr not in (None, "UN"):
         return str(element.vr)
     return _private_vr(element.tag, elements) if element.tag & 0x10000 else known_vr(element.tag)
 
 
 def decode(value: bytes, encodings: Encodings) -> tuple[str, bool]:
-    """The text, and whether it could be decoded; where it can't, each byte is a character of Latin-1."""
+    """Return the text, and whether it was valid; invalid text is decoded as Latin-1."""
     if value.isascii() and b"\x1b" not in value:
         return value.decode("ascii"), True
     try:
         if b"\x1b" not in value or encodings[0] == UTF_8_CODEC:
             return value.decode(encodings[0]), True
-        # pydicom knows the escape sequences; what it can't decode it replaces
+        # pydicom handles the escape sequences, and replaces undecodable bytes
         text = decode_bytes(value, encodings, TEXT_VR_DELIMS).replace(UNDECODED_ESCAPE, "")
     except (UnicodeError, LookupError):
         text = "\ufffd"
@@ -69,13 +69,13 @@ def decode(value: bytes, encodings: Encodings) -> tuple[str, bool]:
 
 
 def encode(text: str, padding: bytes = b" ") -> bytes:
-    """The text in UTF-8, padded to an even length."""
+    """Return the text in UTF-8, padded to an even length."""
     value = text.encode()
     return value + padding if len(value) % 2 else value
 
 
 def _private_vr(tag: int, elements: Elements) -> str:
-    """The VR of a private element, as far as pydicom knows those of its creator (PS3.5 section 7.8)."""
+    """Return the VR of a private element (PS3.5 section 7.8); UN if pydicom does not know its creator."""
     number = tag & 0xFFFF
     if 0x10 <= number <= 0xFF:
         return "LO"

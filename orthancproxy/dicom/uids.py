@@ -1,4 +1,4 @@
-"""The UIDs of an upload: derived from its key, so that the same file gets the same one whenever it is sent."""
+"""Derives UIDs from the upload key, so that a file gets the same UID however often it is sent."""
 
 import json
 from dataclasses import dataclass
@@ -10,9 +10,9 @@ _NAMESPACE = UUID("b2b1ec6b-6b0c-4c5d-9a55-7a3ab3f4f4f1")
 
 @dataclass(frozen=True)
 class UploadUIDs:
-    """UIDs of the form 2.25 (PS3.5 section B.2) for what is uploaded for a patient with a key.
+    """UIDs of the form 2.25 (PS3.5 section B.2) for one upload key of a patient.
 
-    The PatientID is a part of them, so that a key that two archives happen to use gives each its own UIDs.
+    They depend on the PatientID too, so that two archives that use the same key get different UIDs.
     """
 
     patient_id: str

@@ -1,41 +1,41 @@
-"""Values that people give, checked as values of DICOM (PS3.5 section 6.2)."""
+"""Validates user input as DICOM values (PS3.5 section 6.2)."""
 
 import unicodedata
 
 from orthancproxy.errors import InvalidRequest
 
-MAX_CHARACTERS = 64  # of an LO, and of each group of a PN
-# control characters, halves of surrogate pairs, unassigned ones, separators of lines and paragraphs
-NOT_ALLOWED = frozenset({"Cc", "Cs", "Cn", "Zl", "Zp"})
-# zero width, and what changes the direction of writing: two texts that look alike would be two patients
+MAX_CHARACTERS = 64  # of an LO, or of each group of a PN
+# control characters, surrogates, unassigned characters, line and paragraph separators
+FORBIDDEN_CATEGORIES = frozenset({"Cc", "Cs", "Cn", "Zl", "Zp"})
+# zero-width and bidirectional formatting characters: two texts that look alike would be two patients
 INVISIBLE = frozenset("\u200b\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2060\u2066\u2067\u2068\u2069\ufeff")
 MAX_GROUPS = 3
 MAX_COMPONENTS = 5
 
 
-def long_string(value: str, what: str) -> str:
-    """The text as an LO: composed (NFC) and without blanks around it. Raises InvalidRequest."""
+def long_string(value: str, label: str) -> str:
+    """Return the text as an LO, in NFC and stripped. Raises InvalidRequest, with `label` in its message."""
     text = unicodedata.normalize("NFC", value).strip()
     if len(text) > MAX_CHARACTERS:
-        raise InvalidRequest(f"The {what} has more than {MAX_CHARACTERS} characters.")
-    _check_characters(text, what)
+        raise InvalidRequest(f"The {label} has more than {MAX_CHARACTERS} characters.")
+    _check_characters(text, label)
     return text
 
 
-def person_name(value: str, what: str) -> str:
-    """The text as a PN, without empty groups and components at its end. Raises InvalidRequest."""
+def person_name(value: str, label: str) -> str:
+    """Return the text as a PN, in NFC and without trailing empty parts. Raises InvalidRequest like `long_string`."""
     text = unicodedata.normalize("NFC", value).strip().rstrip("^= ")
-    _check_characters(text, what)
+    _check_characters(text, label)
     groups = text.split("=")
     if len(groups) > MAX_GROUPS or any(group.count("^") >= MAX_COMPONENTS for group in groups):
-        raise InvalidRequest(f"The {what} has too many parts: three groups (=) of five components (^) are allowed.")
+        raise InvalidRequest(f"The {label} has too many parts: at most three groups (=) of five components (^).")
     if any(len(group) > MAX_CHARACTERS for group in groups):
-        raise InvalidRequest(f"The {what} has a group of more than {MAX_CHARACTERS} characters.")
+        raise InvalidRequest(f"The {label} has a group of more than {MAX_CHARACTERS} characters.")
     return text
 
 
-def _check_characters(text: str, what: str) -> None:
+def _check_characters(text: str, label: str) -> None:
     if "\\" in text:
-        raise InvalidRequest(f"The {what} has a backslash in it, which separates values in DICOM.")
-    if any(unicodedata.category(character) in NOT_ALLOWED or character in INVISIBLE for character in text):
-        raise InvalidRequest(f"The {what} has control characters or invisible ones in it.")
+        raise InvalidRequest(f"The {label} contains a backslash, which separates values in DICOM.")
+    if any(unicodedata.category(character) in FORBIDDEN_CATEGORIES or character in INVISIBLE for character in text):
+        raise InvalidRequest(f"The {label} contains control characters or invisible characters.")

@@ -8,7 +8,7 @@ from functools import partial
 from orthancproxy.dicom import file_format
 from orthancproxy.dicom.file_format import UID
 from orthancproxy.dicom.rewrite import STUDY_DESCRIPTION
-from orthancproxy.dicom.sources import load_if_small, pieces
+from orthancproxy.dicom.sources import chunks, load_if_small
 from orthancproxy.dicom.uids import UploadUIDs
 from orthancproxy.errors import GatewayError
 from orthancproxy.uploads.files import FailedFile, InspectedFile, SentFile, failed
@@ -42,8 +42,8 @@ def _inspect(uids: UploadUIDs, file: SentFile | FailedFile) -> InspectedFile | F
         return file
     source = load_if_small(file.source)
     digest = hashlib.sha256(file.folder.encode(errors="surrogatepass") + b"\0")
-    for piece in pieces(source):
-        digest.update(piece)
+    for chunk in chunks(source):
+        digest.update(chunk)
     identity = digest.hexdigest()
     try:
         dicom = file_format.read(source)

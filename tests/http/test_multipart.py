@@ -6,7 +6,7 @@ from typing import IO, Any
 
 import pytest
 
-from orthancproxy.dicom.sources import pieces
+from orthancproxy.dicom.sources import chunks
 from orthancproxy.http.multipart import receive
 
 BOUNDARY = "a-boundary"
@@ -56,7 +56,7 @@ def test_a_form_parsed_in_chunks_of_any_size_has_the_same_files(size: int, is_fi
         # Django closes its own file when the client goes away
         request.close()
         assert [file.name for file in found] == [str(number) for number in range(len(files))]
-        assert [b"".join(pieces(file.source)) for file in found] == files
+        assert [b"".join(chunks(file.source)) for file in found] == files
         assert [file.source.size for file in found] == [len(file) for file in files]
         for file in found:
             file.close()
