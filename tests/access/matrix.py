@@ -5,7 +5,7 @@ from orthancproxy.audit.models import AuditEvent
 from orthancproxy.uploads.models import UploadBatch
 from tests.access.archive import Archive
 from tests.access.callers import ADDRESS, Answer, Caller
-from tests.access.operations import HERE, MOUNT, Operation, Route, Subjects
+from tests.access.cases import HERE, MOUNT, Case, Route, Subjects
 from tests.corpus import ROOT
 from tests.proxy import RecordingProxy
 from tests.uploads.upload_client import GRAPHQL_PATH
@@ -14,31 +14,31 @@ Event, Outcome = EventKind, AuditOutcome
 STATUSES = {"UNAUTHENTICATED": 401, "FORBIDDEN": 403, "NOT_FOUND": 404}
 
 
-def assert_cell(operation: Operation, caller: Caller, stored: Archive, proxy: RecordingProxy, before: object) -> None:
+def assert_cell(case: Case, caller: Caller, stored: Archive, proxy: RecordingProxy, before: object) -> None:
     """Let somebody do something, and look at all that comes of it; `before` is the state of the archive."""
     proxy.requests.clear()
     written, batches = AuditEvent.objects.count(), UploadBatch.objects.count()
-    answer = operation.send(caller)
+    answer = case.send(caller)
     rows = answer.rows
     assert AuditEvent.objects.count() == written + len(rows), "there are rows without the id of the request"
     asked = proxy.lines()
-    may = operation.action is None or operation.action in caller.actions
+    may = case.is_permitted(caller)
     if caller.refusal:
         assert_refused(answer, caller.refusal)
-        assert_logged_failure(answer, operation)
+        assert_logged_failure(answer, case)
     elif not may:
         code = "UNAUTHENTICATED" if not caller.username else "FORBIDDEN"
-        assert_denied(answer, operation, code)
+        assert_denied(answer, case, code)
         [row] = rows
-        assert_row(row, operation, caller, Outcome.DENIED, error_code=code)
+        assert_row(row, case, caller, Outcome.DENIED, error_code=code)
     else:
-        assert_done(answer, operation)
-        assert_recorded(answer, operation, caller)
+        assert_done(answer, case)
+        assert_recorded(answer, case, caller)
     if not may:
         assert asked == []
     is_changed = stored.state() != before
-    assert is_changed == (may and operation.changes)
-    assert UploadBatch.objects.count() - batches == (may and operation.uploads)
+    assert is_changed == (may and case.operation.changes)
+    assert UploadBatch.objects.count() - batches == (may and case.uploads)
 
 
 def assert_refused(answer: Answer, reason: str) -> None:
@@ -57,27 +57,27 @@ def assert_refused(answer: Answer, reason: str) -> None:
         assert answer.json == {"detail": reason, "code": "UNAUTHENTICATED"}
 
 
-def assert_logged_failure(answer: Answer, operation: Operation) -> None:
+def assert_logged_failure(answer: Answer, case: Case) -> None:
     """What is written down of a token that is not accepted: that somebody failed to log in, and no name."""
     [row] = answer.rows
     assert (row.event, row.outcome, row.error_code) == (Event.LOGIN, Outcome.FAILED, "UNAUTHENTICATED")
     assert (row.username, row.authentication, row.address) == ("", "NONE", ADDRESS)
     assert (row.target, row.counts, list(row.subjects.all()), row.intention) == ("", {}, [], None)
     method, path = row.operation.split(" ")
-    if isinstance(operation, Route):
-        address = operation.address.format_map(HERE.variables).partition("?")[0]
-        assert (method, path) == (operation.method, f"{MOUNT}{address}")
+    if isinstance(case, Route):
+        address = case.address.format_map(HERE.variables).partition("?")[0]
+        assert (method, path) == (case.method, f"{MOUNT}{address}")
     else:
         assert (method, path) == ("POST", GRAPHQL_PATH)
 
 
-def assert_denied(answer: Answer, operation: Operation, code: str) -> None:
+def assert_denied(answer: Answer, case: Case, code: str) -> None:
     """The error in the form of the transport, and nothing of the archive."""
     assert b"P00" not in answer.content
     assert ROOT.encode() not in answer.content
-    if operation.is_graphql:
+    if case.is_graphql:
         # a form is refused before it is read
-        assert (answer.status, answer.codes) == (STATUSES[code] if operation.uploads else 200, [code])
+        assert (answer.status, answer.codes) == (STATUSES[code] if case.uploads else 200, [code])
         assert not any((answer.json.get("data") or {}).values())
         return
     assert answer.status == STATUSES[code]
@@ -87,29 +87,29 @@ def assert_denied(answer: Answer, operation: Operation, code: str) -> None:
         assert answer.json["code"] == code
 
 
-def assert_done(answer: Answer, operation: Operation) -> None:
+def assert_done(answer: Answer, case: Case) -> None:
     assert answer.status == 200, answer.content
-    if operation.is_graphql:
+    if case.is_graphql:
         assert all(answer.data.values())
 
 
-def assert_recorded(answer: Answer, operation: Operation, caller: Caller) -> None:
+def assert_recorded(answer: Answer, case: Case, caller: Caller) -> None:
     """One row for what was read; for what was changed, one before and one after."""
-    subjects, counts = operation.audited_subjects(caller), operation.counts
-    if not operation.changes:
+    subjects, counts = case.audited_subjects(caller), case.counts
+    if not case.operation.changes:
         [row] = answer.rows
-        assert_row(row, operation, caller, Outcome.SUCCESS, subjects=subjects, counts=counts)
+        assert_row(row, case, caller, Outcome.SUCCESS, subjects=subjects, counts=counts)
         return
     intended, done = answer.rows
     # how many files of an upload can be stored is not known before
-    announced = {} if operation.uploads else counts
-    assert_row(intended, operation, caller, Outcome.INTENDED, subjects=subjects, counts=announced)
-    assert_row(done, operation, caller, Outcome.SUCCESS, subjects=subjects, counts=counts, intention=intended)
+    announced = {} if case.uploads else counts
+    assert_row(intended, case, caller, Outcome.INTENDED, subjects=subjects, counts=announced)
+    assert_row(done, case, caller, Outcome.SUCCESS, subjects=subjects, counts=counts, intention=intended)
 
 
 def assert_row(
     row: AuditEvent,
-    operation: Operation,
+    case: Case,
     caller: Caller,
     outcome: AuditOutcome,
     *,
@@ -119,9 +119,9 @@ def assert_row(
     intention: AuditEvent | None = None,
 ) -> None:
     assert (row.username, row.authentication, row.address) == caller.authorship
-    assert (row.event, row.operation) == (operation.event, operation.audited_name(HERE))
+    assert (row.event, row.operation) == (case.operation.kind, case.audited_name(HERE))
     assert (row.outcome, row.error_code) == (outcome, error_code)
-    assert row.target == operation.audited_target(HERE)
+    assert row.target == case.audited_target(HERE)
     assert row.counts == (counts or {})
     found = list(row.subjects.values_list("patient_id", "study_instance_uid"))
     assert (len(found), frozenset(found)) == (len(subjects), subjects)

@@ -10,7 +10,7 @@ from orthancproxy.audit.kinds import AuditOutcome, EventKind
 from orthancproxy.audit.models import AuditEvent
 from tests.access.archive import Archive, Target
 from tests.access.callers import Caller
-from tests.access.operations import HERE, OPERATIONS
+from tests.access.cases import CASES, HERE
 from tests.corpus import ROOT
 from tests.proxy import RecordingProxy
 
@@ -18,7 +18,7 @@ pytestmark = pytest.mark.live
 
 Event, Outcome = EventKind, AuditOutcome
 Fail = Callable[..., None]
-MAIN = {name: one for name, one in OPERATIONS.items() if not one.is_variant}
+MAIN = {name: one for name, one in CASES.items() if not one.is_variant}
 
 
 class TestUnwritableAudit:
@@ -44,10 +44,10 @@ class TestUnwritableAudit:
         before = stored.state()
         rows = AuditEvent.objects.count()
         failing()
-        operations = {name: one for name, one in MAIN.items() if one.is_graphql == (way == "GraphQL")}
-        for name, operation in operations.items():
-            answer = operation.send(callers["Manager (session)"])
-            assert (answer.status, answer.code) == (200 if operation.is_graphql else 500, "INTERNAL"), name
+        cases = {name: one for name, one in MAIN.items() if one.is_graphql == (way == "GraphQL")}
+        for name, case in cases.items():
+            answer = case.send(callers["Manager (session)"])
+            assert (answer.status, answer.code) == (200 if case.is_graphql else 500, "INTERNAL"), name
             assert b"P00" not in answer.content, name
             assert ROOT.encode() not in answer.content, name
             assert b"disk" not in answer.content, name
@@ -55,7 +55,7 @@ class TestUnwritableAudit:
         assert not any(request.method == "DELETE" or request.path == "/instances" for request in proxy.requests)
         assert AuditEvent.objects.count() == rows
 
-    @pytest.mark.parametrize("name", [name for name, one in MAIN.items() if one.changes])
+    @pytest.mark.parametrize("name", [name for name, one in MAIN.items() if one.operation.changes])
     def test_what_is_done_is_told_also_when_its_end_cannot_be_written(
         self, name: str, failing: Fail, callers: dict[str, Caller], stored: Archive
     ) -> None:

@@ -4,8 +4,8 @@ import pytest
 
 from tests.access.archive import Archive
 from tests.access.callers import ANONYMOUS, Caller
+from tests.access.cases import CASES, OPEN, all_fields, all_routes
 from tests.access.matrix import assert_cell
-from tests.access.operations import OPEN, OPERATIONS, all_fields, all_routes
 from tests.proxy import RecordingProxy
 
 pytestmark = pytest.mark.live
@@ -15,21 +15,21 @@ FEW = (ANONYMOUS, "no group (API token)", "foreign issuer", "Manager (access tok
 
 
 def test_the_table_has_every_field_and_route() -> None:
-    fields = {name.split(" ")[0] for name in OPERATIONS if "." in name.split(" ")[0]}
-    routes = {name for name in OPERATIONS if "." not in name.split(" ")[0]}
+    fields = {name.split(" ")[0] for name in CASES if "." in name.split(" ")[0]}
+    routes = {name for name in CASES if "." not in name.split(" ")[0]}
     assert fields == all_fields()
     assert routes | OPEN.keys() == all_routes()
 
 
-@pytest.mark.parametrize("name", OPERATIONS)
+@pytest.mark.parametrize("name", CASES)
 def test_everybody_gets_what_they_may_and_no_more(
     name: str, callers: dict[str, Caller], stored: Archive, proxy: RecordingProxy
 ) -> None:
-    operation = OPERATIONS[name]
+    case = CASES[name]
     before = stored.state()
-    for caller in [callers[one] for one in FEW] if operation.is_variant else callers.values():
+    for caller in [callers[one] for one in FEW] if case.is_variant else callers.values():
         try:
-            assert_cell(operation, caller, stored, proxy, before)
+            assert_cell(case, caller, stored, proxy, before)
         except AssertionError as error:
             error.add_note(f"the caller: {caller.name}")
             raise

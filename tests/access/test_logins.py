@@ -17,7 +17,7 @@ from orthancproxy.audit.kinds import AuditOutcome, EventKind
 from orthancproxy.audit.models import AuditEvent
 from tests.access.archive import Archive
 from tests.access.callers import ADDRESS, Caller, bearer, browser, log_in, make_user
-from tests.access.operations import HERE
+from tests.access.cases import HERE
 from tests.proxy import RecordingProxy
 
 pytestmark = pytest.mark.live

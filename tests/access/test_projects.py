@@ -14,7 +14,7 @@ from pytest_django import Settings
 from orthancproxy.audit.models import AuditEvent
 from tests.access.archive import Archive
 from tests.access.callers import Caller
-from tests.access.operations import HERE, MOUNT
+from tests.access.cases import HERE, MOUNT
 
 pytestmark = pytest.mark.live
 ARCHIVE = f"{MOUNT}studies/{HERE.ids['studies']}/archive/"

@@ -19,8 +19,8 @@ from orthancproxy.conf import Configuration
 from orthancproxy.schema import schema
 from tests.access.archive import LABEL, Archive
 from tests.access.callers import GROUPS, ROLES, Caller, bearer, make_user, with_api_token
+from tests.access.cases import CASES
 from tests.access.matrix import assert_cell
-from tests.access.operations import OPERATIONS
 from tests.identity.provider import IdentityProvider
 from tests.proxy import RecordingProxy
 
@@ -29,7 +29,7 @@ pytestmark = pytest.mark.live
 CHECKOUT = Path(__file__).resolve().parents[2]
 Event, Outcome = EventKind, AuditOutcome
 VIEWER = "{ viewer { username actions scopes { kind value } } }"
-MAIN = {name: one for name, one in OPERATIONS.items() if not one.is_variant}
+MAIN = {name: one for name, one in CASES.items() if not one.is_variant}
 
 
 def test_a_new_database_has_the_groups(tmp_path: Path) -> None:
@@ -88,9 +88,9 @@ class TestAnonymousActions:
         settings.ORTHANC_ANONYMOUS_ACTIONS = [action.value]
         caller = Caller(f"anonymous {action.value}", actions=frozenset({action}))
         before = stored.state()
-        for name, operation in MAIN.items():
+        for name, case in MAIN.items():
             try:
-                assert_cell(operation, caller, stored, proxy, before)
+                assert_cell(case, caller, stored, proxy, before)
             except AssertionError as error:
                 error.add_note(name)
                 raise

@@ -16,14 +16,14 @@ from orthancproxy.audit.kinds import AuditOutcome, EventKind
 from orthancproxy.uploads.models import UploadBatch
 from tests.access.archive import LABEL, LABELLED, NOWHERE, Archive, Target
 from tests.access.callers import Answer, Caller, make_user, with_api_token
-from tests.access.operations import HERE, NEW_PATIENT, OF_STUDY, OPERATIONS, Operation
+from tests.access.cases import CASES, HERE, NEW_PATIENT, OF_STUDY, Case
 from tests.proxy import RecordingProxy
 
 pytestmark = pytest.mark.live
 
 Event, Outcome = EventKind, AuditOutcome
 Kind = AccessScope.Kind
-OF_ONE = {name: one for name, one in OPERATIONS.items() if (one.levels or one.uploads) and not one.is_variant}
+OF_ONE = {name: one for name, one in CASES.items() if (one.levels or one.uploads) and not one.is_variant}
 EVERYTHING = """{
   patients { totalCount nodes { patientId studiesCount instancesCount studies { studyInstanceUID seriesCount } } }
   studies { totalCount nodes { studyInstanceUID instancesCount patient { patientId studiesCount instancesCount } } }
@@ -46,16 +46,16 @@ def visible_studies(group: str, stored: Archive) -> set[tuple[int, int]]:
     return set(LABELLED) if stored.has_labels else set()
 
 
-def hidden_targets(group: str, operation: Operation, stored: Archive) -> Iterator[Target]:
+def hidden_targets(group: str, case: Case, stored: Archive) -> Iterator[Target]:
     """Of each kind of what a group may not see one."""
     yield Target.at(3)
-    if operation.uploads:
+    if case.uploads:
         yield Target.at(1) if group == "Labelled" else Target.at(2)
         return
     visible = visible_studies(group, stored)
     if (1, 1) not in visible:
         yield HERE
-    if (1, 2) not in visible and ("patients" not in operation.levels or not visible):
+    if (1, 2) not in visible and ("patients" not in case.levels or not visible):
         yield Target.at(1, 2)
 
 
@@ -76,31 +76,31 @@ def written(answer: Answer) -> list[tuple[Any, ...]]:
 def test_what_is_hidden_looks_as_if_it_did_not_exist(
     name: str, confined: dict[str, Caller], stored: Archive, proxy: RecordingProxy
 ) -> None:
-    operation = OF_ONE[name]
+    case = OF_ONE[name]
     before = stored.state()
     for caller in confined.values():
         group = caller.name.split(" ")[0]
-        made_up = operation.send(caller, NOWHERE)
-        for target in hidden_targets(group, operation, stored):
-            hidden = operation.send(caller, target)
+        made_up = case.send(caller, NOWHERE)
+        for target in hidden_targets(group, case, stored):
+            hidden = case.send(caller, target)
             assert shape(hidden) == shape(made_up), caller.name
-            if not operation.uploads:
+            if not case.uploads:
                 assert written(hidden) == written(made_up), caller.name
             for row in hidden.rows:
                 assert (row.username, row.authentication) == caller.authorship[:2]
-                assert row.target == operation.audited_target(target)
+                assert row.target == case.audited_target(target)
         assert stored.state() == before, caller.name
-        assert_missing(operation, made_up)
+        assert_missing(case, made_up)
     assert not any(request.method == "DELETE" or request.path.endswith("/file") for request in proxy.requests)
 
 
-def assert_missing(operation: Operation, answer: Answer) -> None:
-    code = "FORBIDDEN" if operation.uploads else "NOT_FOUND"
+def assert_missing(case: Case, answer: Answer) -> None:
+    code = "FORBIDDEN" if case.uploads else "NOT_FOUND"
     [row] = answer.rows
-    assert (row.event, row.counts) == (operation.event, {})
-    if not operation.is_graphql:
+    assert (row.event, row.counts) == (case.operation.kind, {})
+    if not case.is_graphql:
         assert (answer.status, answer.json["code"]) == ({"FORBIDDEN": 403, "NOT_FOUND": 404}[code], code)
-    elif operation.action is Action.VIEW:
+    elif case.operation.action is Action.VIEW:
         [value] = answer.data.values()
         assert value in (None, [None, None])
         assert (row.outcome, row.error_code) == (Outcome.SUCCESS, "")
@@ -116,40 +116,40 @@ def content_of(answer: Answer) -> Any:
     return files_in(answer) if answer.headers["Content-Type"] == "application/zip" else answer.anonymised
 
 
-@pytest.mark.parametrize("name", [name for name, one in OF_ONE.items() if not one.changes])
+@pytest.mark.parametrize("name", [name for name, one in OF_ONE.items() if not one.operation.changes])
 def test_what_is_visible_looks_as_to_everybody(
     name: str, callers: dict[str, Caller], confined: dict[str, Caller], stored: Archive
 ) -> None:
-    operation = OF_ONE[name]
-    seen = operation.send(callers["Manager (API token)"])
+    case = OF_ONE[name]
+    seen = case.send(callers["Manager (API token)"])
     for caller in confined.values():
         is_labelled = caller.name.startswith("Labelled")
         # of whose patient there is more than they see
-        if is_labelled and ("patients" in operation.levels or not stored.has_labels or "dry run" in name):
+        if is_labelled and ("patients" in case.levels or not stored.has_labels or "dry run" in name):
             continue
-        answer = operation.send(caller)
+        answer = case.send(caller)
         assert (answer.status, content_of(answer)) == (seen.status, content_of(seen)), caller.name
         [row] = answer.rows
         assert row.outcome == Outcome.SUCCESS
-        assert row.counts == operation.counts
+        assert row.counts == case.counts
 
 
-@pytest.mark.parametrize("name", [name for name, one in OF_ONE.items() if one.changes])
+@pytest.mark.parametrize("name", [name for name, one in OF_ONE.items() if one.operation.changes])
 def test_what_is_visible_can_be_changed(name: str, confined: dict[str, Caller], stored: Archive) -> None:
-    operation = OF_ONE[name]
+    case = OF_ONE[name]
     before = stored.state()
     for caller in confined.values():
-        sees_part = operation.uploads or not stored.has_labels or "patients" in operation.levels
+        sees_part = case.uploads or not stored.has_labels or "patients" in case.levels
         if caller.name.startswith("Labelled") and sees_part:
             continue
-        answer = operation.send(caller)
+        answer = case.send(caller)
         assert answer.status == 200
-        assert not answer.codes if operation.is_graphql else True
+        assert not answer.codes if case.is_graphql else True
         intended, done = answer.rows
         assert (intended.outcome, done.outcome, done.intention) == (Outcome.INTENDED, Outcome.SUCCESS, intended)
-        assert done.counts == operation.counts
+        assert done.counts == case.counts
         subjects = set(done.subjects.values_list("patient_id", "study_instance_uid"))
-        assert subjects == operation.audited_subjects(caller)
+        assert subjects == case.audited_subjects(caller)
         assert stored.state() != before
         stored.refill()
 
@@ -342,7 +342,7 @@ def test_nothing_is_uploaded_for_a_patient_out_of_scope_by_any_name(
     before = stored.state()
     for patient_id in ("P002", "p001", "P001x", f"x{NEW_PATIENT}", "P001\\P002", "*", "P00?"):
         for name in ("Mutation.uploadPatient", "POST upload-patient/"):
-            answer = OPERATIONS[name].send(confined["Ward (session)"], Target(patient_id, "1", "1", "1"))
+            answer = CASES[name].send(confined["Ward (session)"], Target(patient_id, "1", "1", "1"))
             assert answer.code in ("FORBIDDEN", "BAD_USER_INPUT"), patient_id
     assert stored.state() == before
     assert not any(request.path == "/instances" for request in proxy.requests)

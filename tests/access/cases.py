@@ -1,4 +1,4 @@
-"""Every operation of both transports: what it takes, what it is called in the audit, and what the audit has of it."""
+"""The rows of the access matrix: every root field and every route, with its declared operation and expected audit."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -7,17 +7,26 @@ from typing import Any
 from graphql import GraphQLObjectType
 
 from orthancproxy import urls
-from orthancproxy.access.actions import Action
-from orthancproxy.audit.kinds import EventKind
+from orthancproxy.archive.levels import Level
 from orthancproxy.dicom.uids import UploadUIDs
+from orthancproxy.resolvers.operations import (
+    DELETE,
+    DOWNLOAD,
+    PREVIEW_DELETION,
+    READ,
+    READ_AUDIT,
+    READ_CALLER,
+    UPLOAD,
+    Operation,
+)
 from orthancproxy.schema import schema
 from tests.access.archive import Target
 from tests.access.callers import Answer, Caller
 from tests.corpus import instance
 from tests.uploads.upload_client import CONTENT_TYPE, GRAPHQL_PATH, REST, File, GraphQL
 
-Event = EventKind
 Subjects = frozenset[tuple[str, str]]
+LEVELS = {level.path: level for level in Level}
 MOUNT = "/api/orthanc/"
 HERE = Target.at(1)
 NEW_PATIENT = "W7-new"  # the archive has no such patient
@@ -32,36 +41,37 @@ OF_ALL_STUDIES: Subjects = frozenset(
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Operation:
-    """One operation, as those may do it who have `action`; without one, everybody may.
+class Case:
+    """A root field or a route, called by somebody with the permission that its operation needs.
 
-    `subjects` and `counts` are what the audit has of it for somebody who sees all, with the target HERE. `levels` are
-    those of the resources that it names. What `changes` the archive is written down twice.
+    `subjects` and `counts` are those of its audit event for a caller without a scope, with the target HERE. `levels`
+    are those of the resources that it names. A variant runs the same code as another case.
     """
 
-    action: Action | None = Action.VIEW
-    event: EventKind = Event.ACCESSED
+    operation: Operation = READ
     subjects: Subjects = frozenset()
     counts: Mapping[str, int]
     levels: tuple[str, ...] = ()
-    changes: bool = False
-    target: str = ""  # the level under which the audit names what the caller named
-    is_variant: bool = False  # of another one, carried out by the same code
+    is_variant: bool = False
 
     @property
     def uploads(self) -> bool:
-        return self.action is Action.UPLOAD
+        return self.operation is UPLOAD
+
+    def is_permitted(self, caller: Caller) -> bool:
+        return self.operation.action is None or self.operation.action in caller.actions
 
     def send(self, caller: Caller, target: Target = HERE) -> Answer:
-        """Let somebody do it."""
+        """Send it as a caller."""
         raise NotImplementedError
 
     def audited_name(self, target: Target) -> str:
-        """As the audit has it."""
+        """The `operation` of its audit event."""
         raise NotImplementedError
 
     def audited_target(self, target: Target) -> str:
-        return f"{self.target}/{target.ids[self.target]}" if self.target else ""
+        level = self.operation.target_level
+        return f"{level.path}/{target.ids[level.path]}" if level else ""
 
     def audited_subjects(self, caller: Caller) -> Subjects:
         if self.uploads:
@@ -77,7 +87,7 @@ class Operation:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Field(Operation):
+class Field(Case):
     """A root field of GraphQL: its name, and a query."""
 
     name: str
@@ -94,7 +104,7 @@ class Field(Operation):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Route(Operation):
+class Route(Case):
     """A route of the REST API with a method; in `address`, `{}` are names of a target's variables."""
 
     method: str
@@ -125,8 +135,8 @@ def send_upload(caller: Caller, address: str, patient_id: str, key: str) -> Answ
     return caller.send("POST", address, body, CONTENT_TYPE)
 
 
-def _fields() -> Iterator[tuple[str, Operation]]:
-    def field(name: str, query: str, counts: Mapping[str, int], **more: Any) -> tuple[str, Operation]:
+def _fields() -> Iterator[tuple[str, Case]]:
+    def field(name: str, query: str, counts: Mapping[str, int], **more: Any) -> tuple[str, Case]:
         return f"Query.{name}", Field(name=name, query=query, counts=counts, **more)
 
     yield field(
@@ -168,20 +178,17 @@ def _fields() -> Iterator[tuple[str, Operation]]:
         "auditEvents",
         "{ auditEvents { totalCount results { id operation } } }",
         {},
-        action=Action.VIEW_AUDIT,
-        event=Event.AUDIT_LOG_USED,
+        operation=READ_AUDIT,
     )
-    yield field("viewer", "{ viewer { username actions scopes { kind value } } }", {}, action=None)
+    yield field("viewer", "{ viewer { username actions scopes { kind value } } }", {}, operation=READ_CALLER)
     yield field("server", "{ server { version patientsCount } }", {})
     yield (
         "Mutation.uploadPatient",
         Field(
             name="uploadPatient",
             query="",
-            action=Action.UPLOAD,
-            event=Event.IMPORT,
+            operation=UPLOAD,
             counts={"instances": 1, "alreadyStored": 0, "failed": 0},
-            changes=True,
         ),
     )
     for name, level, subjects, counts in DELETIONS:
@@ -194,13 +201,10 @@ def _fields() -> Iterator[tuple[str, Operation]]:
             deletion = Field(
                 name=f"delete{name.title()}",
                 query=query,
-                action=Action.DELETE,
-                event=Event.ACCESSED if dry_run else Event.DELETION,
+                operation=PREVIEW_DELETION if dry_run else DELETE[LEVELS[level]],
                 subjects=subjects | OF_PATIENT if dry_run and name != "patient" else subjects,
                 counts=read if dry_run else counts,
                 levels=(level,),
-                changes=not dry_run,
-                target="" if dry_run else level,
             )
             yield f"Mutation.{deletion.name}{' as a dry run' if dry_run else ''}", deletion
 
@@ -213,7 +217,7 @@ DELETIONS: tuple[tuple[str, str, Subjects, Mapping[str, int]], ...] = (
 )
 
 
-def _routes() -> Iterator[tuple[str, Operation]]:
+def _routes() -> Iterator[tuple[str, Case]]:
     def route(method: str, name: str, address: str, counts: Mapping[str, int], **more: Any) -> Iterator[Any]:
         for slash in ("/", ""):
             path, _, query = address.partition("?")
@@ -270,11 +274,9 @@ def _routes() -> Iterator[tuple[str, Operation]]:
                 f"{level}/<str:orthanc_id>/{what}",
                 f"{level}/{{{variable(level)}}}/{what}",
                 {level: 1},
-                action=Action.DOWNLOAD,
-                event=Event.TRANSFERRED,
+                operation=DOWNLOAD[LEVELS[level]],
                 subjects=subjects,
                 levels=(level,),
-                target=level,
             )
     for name, level, subjects, counts in DELETIONS:
         yield from route(
@@ -282,21 +284,16 @@ def _routes() -> Iterator[tuple[str, Operation]]:
             f"{level}/<str:orthanc_id>",
             f"{level}/{{{name}}}",
             counts,
-            action=Action.DELETE,
-            event=Event.DELETION,
+            operation=DELETE[LEVELS[level]],
             subjects=subjects,
             levels=(level,),
-            target=level,
-            changes=True,
         )
     yield from route(
         "POST",
         "upload-patient",
         "upload-patient",
         {"instances": 1, "alreadyStored": 0, "failed": 0},
-        action=Action.UPLOAD,
-        event=Event.IMPORT,
-        changes=True,
+        operation=UPLOAD,
     )
 
 
@@ -304,7 +301,7 @@ def variable(level: str) -> str:
     return {"patients": "patient", "studies": "study", "series": "series", "instances": "instance"}[level]
 
 
-OPERATIONS: Mapping[str, Operation] = {**dict(_fields()), **dict(_routes())}
+CASES: Mapping[str, Case] = {**dict(_fields()), **dict(_routes())}
 OPEN = {"GET schema/": 200, "HEAD schema/": 200, "GET docs/": 200, "HEAD docs/": 200, "* ": 404}
 """What tells nothing of the archive: everybody gets the same, and nothing is written down of it."""
 
