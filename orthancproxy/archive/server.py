@@ -12,21 +12,10 @@ from orthancproxy.errors import NotFound
 from orthancproxy.orthanc import endpoints
 from orthancproxy.orthanc.capabilities import Capabilities
 from orthancproxy.orthanc.client import OrthancClient
-from orthancproxy.orthanc.payloads import RESOURCE_STATISTICS_DECODER, STATISTICS_DECODER
+from orthancproxy.orthanc.payloads import RESOURCE_STATISTICS_DECODER, STATISTICS_DECODER, Statistics
 
 # fields of the contract's Instance that Orthanc indexes only if ExtraMainDicomTags names them
 INSTANCE_TAGS = ("Rows", "Columns", "PixelSpacing", "SliceThickness", "SliceLocation")
-
-
-@dataclass(frozen=True, slots=True)
-class Holdings:
-    """The number of resources that the caller can see, and the size of their files in bytes."""
-
-    patients: int
-    studies: int
-    series: int
-    instances: int
-    disk_size: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,42 +37,34 @@ class ServerInfo:
 def describe(client: OrthancClient, hierarchy: Hierarchy) -> ServerInfo:
     """Describe Orthanc, and count the resources in `hierarchy`. Raises ArchiveError."""
     capabilities = client.capabilities()
-    holdings = _visible_holdings(client, hierarchy) if hierarchy.is_restricted else _holdings(client)
+    if hierarchy.is_restricted:
+        statistics = _visible_statistics(client, hierarchy)
+    else:
+        statistics = client.call(endpoints.STATISTICS, decoder=STATISTICS_DECODER)
     return ServerInfo(
         name=capabilities.name,
         version=capabilities.version,
         has_extended_find=capabilities.has_extended_find,
         has_labels=capabilities.has_labels,
-        patients_count=holdings.patients,
-        studies_count=holdings.studies,
-        series_count=holdings.series,
-        instances_count=holdings.instances,
-        disk_size=holdings.disk_size,
+        patients_count=statistics.count_patients,
+        studies_count=statistics.count_studies,
+        series_count=statistics.count_series,
+        instances_count=statistics.count_instances,
+        disk_size=statistics.total_disk_size,
         advice=tuple(_advice(capabilities)),
     )
 
 
-def _holdings(client: OrthancClient) -> Holdings:
-    found = client.call(endpoints.STATISTICS, decoder=STATISTICS_DECODER)
-    return Holdings(
-        patients=found.count_patients,
-        studies=found.count_studies,
-        series=found.count_series,
-        instances=found.count_instances,
-        disk_size=found.total_disk_size,
-    )
-
-
-def _visible_holdings(client: OrthancClient, hierarchy: Hierarchy) -> Holdings:
+def _visible_statistics(client: OrthancClient, hierarchy: Hierarchy) -> Statistics:
     """Add up the studies in scope, with a call for each: Orthanc counts the whole archive only."""
     needs = Needs(frozenset({"NumberOfStudyRelatedSeries", "NumberOfStudyRelatedInstances"}))
     studies = [cast("Study", study) for study in hierarchy.visible_studies(needs)]
-    return Holdings(
-        patients=len({study.parent_id for study in studies}),
-        studies=len(studies),
-        series=sum(study.series_count for study in studies),
-        instances=sum(study.instances_count for study in studies),
-        disk_size=sum(_disk_size(client, study) for study in studies),
+    return Statistics(
+        count_patients=len({study.parent_id for study in studies}),
+        count_studies=len(studies),
+        count_series=sum(study.series_count for study in studies),
+        count_instances=sum(study.instances_count for study in studies),
+        total_disk_size=sum(_disk_size(client, study) for study in studies),
     )
 
 

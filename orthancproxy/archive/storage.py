@@ -8,7 +8,7 @@ from orthancproxy.archive.levels import Level
 from orthancproxy.errors import ArchiveProtocolError, ArchiveRejected, ArchiveUnavailable, NotFound, NotRenderable
 from orthancproxy.orthanc import endpoints
 from orthancproxy.orthanc.client import OrthancClient, RequestBody
-from orthancproxy.orthanc.payloads import DELETE_DECODER, STORE_DECODER
+from orthancproxy.orthanc.payloads import DELETE_DECODER, STORE_DECODER, StoreResult
 from orthancproxy.orthanc.response_body import ResponseBody
 
 # end of central directory record (APPNOTE.TXT 4.3.16): its last two bytes are the length of the comment that follows
@@ -62,29 +62,18 @@ def open_zip_of(client: OrthancClient, orthanc_ids: Sequence[str]) -> Content:
     return Content(_complete_zip(body), "application/zip", body.length, body.close)
 
 
-@dataclass(frozen=True, slots=True)
-class Stored:
-    """The Orthanc ids of a stored file. `already_stored`: an earlier upload stored it."""
-
-    instance_id: str
-    series_id: str
-    study_id: str
-    already_stored: bool
-
-
-def store(client: OrthancClient, file: RequestBody) -> Stored:
+def store(client: OrthancClient, file: RequestBody) -> StoreResult:
     """Store a DICOM file; a file that is already stored is left as it is. Raises ArchiveError."""
     try:
-        result = client.call(endpoints.STORE, content=file, decoder=STORE_DECODER)
+        stored: StoreResult = client.call(endpoints.STORE, content=file, decoder=STORE_DECODER)
     except (NotFound, NotRenderable) as error:
         # Orthanc answers 404 for a file without one of the UIDs, and a proxy before it may answer 415
         raise ArchiveRejected("Orthanc rejected the file.") from error
-    if result.status not in ("Success", "AlreadyStored"):
-        raise ArchiveRejected(f"Orthanc did not store the file: {result.status}.")
-    if not (result.id and result.parent_series and result.parent_study):
+    if stored.status not in ("Success", "AlreadyStored"):
+        raise ArchiveRejected(f"Orthanc did not store the file: {stored.status}.")
+    if not (stored.instance_id and stored.series_id and stored.study_id):
         raise ArchiveProtocolError
-    already_stored = result.status == "AlreadyStored"
-    return Stored(result.id, result.parent_series, result.parent_study, already_stored)
+    return stored
 
 
 def delete(client: OrthancClient, level: Level, orthanc_id: str) -> tuple[Level, str] | None:

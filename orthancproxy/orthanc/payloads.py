@@ -89,13 +89,18 @@ class ResourceCount(Struct, rename="pascal"):
     count: int
 
 
-class StoreResult(Struct, rename="pascal"):
-    """`POST /instances`. The ids are empty if the file was not stored."""
+class StoreResult(Struct, frozen=True):
+    """`POST /instances`. The Orthanc ids are empty if the file was not stored."""
 
-    status: str
-    id: str = field(name="ID", default="")
-    parent_series: str = ""
-    parent_study: str = ""
+    status: str = field(name="Status")
+    instance_id: str = field(name="ID", default="")
+    series_id: str = field(name="ParentSeries", default="")
+    study_id: str = field(name="ParentStudy", default="")
+
+    @property
+    def already_stored(self) -> bool:
+        """Whether an earlier upload stored the file."""
+        return self.status == "AlreadyStored"
 
 
 class Ancestor(Struct, rename="pascal"):

@@ -7,9 +7,9 @@ from enum import Enum
 from typing import Any
 
 from orthancproxy import errors
-from orthancproxy.archive.storage import Stored
 from orthancproxy.dicom.file_format import DicomFile
 from orthancproxy.dicom.sources import Source
+from orthancproxy.orthanc.payloads import StoreResult
 
 
 class UploadErrorCode(Enum):
@@ -87,7 +87,7 @@ class StoredFile:
     """
 
     inspected: InspectedFile
-    location: Stored
+    location: StoreResult
     unresolved: frozenset[str]
     text_kept: bool
     was_signed: bool

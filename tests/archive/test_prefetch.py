@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 
-from orthancproxy.archive.extended_find import ExtendedFind
 from orthancproxy.archive.hierarchy import Hierarchy
 from orthancproxy.archive.levels import Level
 from orthancproxy.archive.plan import LevelPlan
@@ -20,6 +19,7 @@ from orthancproxy.orthanc.client import ConnectionOptions, OrthancClient
 from orthancproxy.sandbox.orthanc import LocalOrthanc
 from orthancproxy.threads import Pool
 from tests.corpus import hierarchy, load
+from tests.proxy import Fault, RecordingProxy, Request
 
 ONE = Study("1", None, {}, {})
 PATIENCE = 10  # seconds
@@ -92,12 +92,27 @@ PLAN = LevelPlan(
 )
 
 
+class MeetingProxy(RecordingProxy):
+    """Answers no request before as many have arrived as its barrier has parties."""
+
+    barrier = threading.Barrier(1)
+
+    def received(self, request: Request) -> Fault:
+        fault = super().received(request)
+        self.barrier.wait()
+        return fault
+
+
 @pytest.mark.live
 class TestHierarchy:
     @pytest.fixture
-    def client(self, start_orthanc: Callable[..., LocalOrthanc]) -> OrthancClient:
+    def orthanc(self, start_orthanc: Callable[..., LocalOrthanc]) -> LocalOrthanc:
         orthanc = start_orthanc()
         load(orthanc, hierarchy(patients=2, studies=2, series=2, instances=2))
+        return orthanc
+
+    @pytest.fixture
+    def client(self, orthanc: LocalOrthanc) -> OrthancClient:
         return OrthancClient(ConnectionOptions(orthanc.base_url))
 
     @staticmethod
@@ -106,23 +121,16 @@ class TestHierarchy:
 
     @pytest.mark.parametrize("scope", [EVERYTHING, Scope(("P*",))], ids=["everything", "confined"])
     def test_the_study_its_series_and_their_instances(
-        self, client: OrthancClient, monkeypatch: pytest.MonkeyPatch, scope: Scope
+        self, client: OrthancClient, orthanc: LocalOrthanc, scope: Scope
     ) -> None:
-        """All three calls are made before any is answered, where Orthanc can tell them apart and nothing is hidden."""
-        at_once = client.capabilities().has_extended_find and scope is EVERYTHING
+        """All three calls are made before any is answered, if Orthanc has ExtendedFind and nothing is hidden."""
         study = Hierarchy(client).page(LevelPlan(level=Level.STUDY)).resources[0]
-        meeting = threading.Barrier(3 if at_once else 1, timeout=PATIENCE)
-
-        def meet(fetch: Callable[..., Any]) -> Callable[..., Any]:
-            def fetch_together(*arguments: Any) -> Any:
-                meeting.wait()
-                return fetch(*arguments)
-
-            return fetch_together
-
-        monkeypatch.setattr(ExtendedFind, "by_ids", meet(ExtendedFind.by_ids))
-        monkeypatch.setattr(ExtendedFind, "children", meet(ExtendedFind.children))
-        [found] = Hierarchy(client, scope).by_ids(PLAN, [study.orthanc_id])
+        with MeetingProxy(orthanc.port) as proxy:
+            client = OrthancClient(ConnectionOptions(proxy.base_url))
+            archive = Hierarchy(client, scope)
+            if client.capabilities().has_extended_find and scope is EVERYTHING:
+                proxy.barrier = threading.Barrier(3, timeout=PATIENCE)
+            [found] = archive.by_ids(PLAN, [study.orthanc_id])
         assert self.shape(found) == [2, 2]
 
     def test_what_is_not_there_is_not_found(self, client: OrthancClient) -> None:

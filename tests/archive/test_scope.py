@@ -15,6 +15,7 @@ from orthancproxy.archive.records import Patient, Resource
 from orthancproxy.archive.scope import Scope
 from orthancproxy.errors import InvalidRequest
 from orthancproxy.orthanc.calls import recording
+from orthancproxy.orthanc.capabilities import Capabilities
 from orthancproxy.orthanc.client import ConnectionOptions, OrthancClient
 from orthancproxy.sandbox.orthanc import INDEXED_INSTANCE_TAGS, LocalOrthanc
 from tests import corpus
@@ -465,12 +466,17 @@ def test_no_hidden_file_is_read(archive: Archive) -> None:
             assert not [orthanc_id for orthanc_id in hidden if f"{orthanc_id}/" in request.path]
 
 
-def test_an_orthanc_without_labels_is_never_asked_for_them(archive: Archive, monkeypatch: pytest.MonkeyPatch) -> None:
+class ClientWithoutLabels(OrthancClient):
+    """The client of an Orthanc without labels, such as a new one whose database does not support them."""
+
+    def capabilities(self) -> Capabilities:
+        return replace(super().capabilities(), has_labels=False)
+
+
+def test_an_orthanc_without_labels_is_never_asked_for_them(archive: Archive) -> None:
     with RecordingProxy(archive.orthanc.port) as proxy:
-        client = OrthancClient(ConnectionOptions(proxy.base_url))
-        # a new Orthanc whose database has none is such a one, too
-        capabilities = replace(client.capabilities(), has_labels=False)
-        monkeypatch.setattr(client, "capabilities", lambda: capabilities)
+        client = ClientWithoutLabels(ConnectionOptions(proxy.base_url))
+        client.capabilities()
         proxy.requests.clear()
         for level in Level:
             assert Hierarchy(client, SCOPES["labels"]).page(_upward(level)).resources == ()
