@@ -66,7 +66,7 @@ class InspectedFile:
     no memory to keep it.
     """
 
-    file: SentFile
+    sent: SentFile
     identity: str
     old_study_uid: str
     old_series_uid: str

@@ -50,7 +50,7 @@ def _inspect(uids: UploadUIDs, file: SentFile | FailedFile) -> InspectedFile | F
     except GatewayError as error:
         return failed(file, error, identity)
     return InspectedFile(
-        file=file,
+        sent=file,
         identity=identity,
         old_study_uid=_valid(dicom.study_instance_uid),
         old_series_uid=_valid(dicom.series_instance_uid),

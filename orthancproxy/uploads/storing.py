@@ -60,12 +60,12 @@ class BatchUpload:
             if self._is_down.is_set():
                 raise ArchiveUnavailable("Orthanc cannot be reached.")
             target = replace(target, series_instance_uid=file.series_uid, sop_instance_uid=file.sop_uid)
-            rewritten = rewrite(file.dicom or file_format.read(file.file.source), target)
+            rewritten = rewrite(file.dicom or file_format.read(file.sent.source), target)
             location = store(self._client, rewritten.payload)
         except GatewayError as error:
             if isinstance(error, ArchiveUnavailable) and not self._is_down.is_set():
                 self._check_whether_it_is_down(error)
-            return failed(file.file, error, file.identity)
+            return failed(file.sent, error, file.identity)
         # which references of a file were resolved when it was stored before, only its row can tell
         unresolved = rewritten.references if location.already_stored else rewritten.unresolved
         return StoredFile(file, location, unresolved, rewritten.text_kept, rewritten.was_signed)

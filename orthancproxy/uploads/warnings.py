@@ -27,7 +27,7 @@ def warnings(known: Resource | None, batch: UploadBatch, files: Sequence[StoredF
                 yield f"This patient ID is already in the archive under another {what}."
     folders: dict[str, set[str]] = defaultdict(set)
     for file in files:
-        folders[file.inspected.file.folder].add(file.inspected.old_series_uid)
+        folders[file.inspected.sent.folder].add(file.inspected.old_series_uid)
     mixed = ((folder, len(uids)) for folder, uids in folders.items() if len(uids) > 1)
     for folder, count in islice(mixed, MAX_FOLDER_WARNINGS):
         yield f"The folder “{folder}” contains files of {count} series, which became one."

@@ -1,4 +1,4 @@
-"""An Orthanc to upload to, and gateways as they are deployed, with a database of their own."""
+"""An Orthanc to upload to, and deployed gateways with their own databases."""
 
 import hashlib
 from collections.abc import Callable, Iterator

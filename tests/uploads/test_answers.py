@@ -1,4 +1,4 @@
-"""What an upload answers, and what is in the archive then, over both transports."""
+"""Responses to uploads over both transports, and the resulting content of the archive."""
 
 import datetime
 import json
@@ -37,7 +37,7 @@ KOREAN_DESCRIPTION = "뇌 MRI 검사"
 
 
 class TestREST:
-    def test_the_answer_has_the_contracts_keys(self, orthanc: LocalOrthanc, patient_id: str) -> None:
+    def test_the_response_has_the_keys_of_the_contract(self, orthanc: LocalOrthanc, patient_id: str) -> None:
         files = [*slices(2, "뇌/T1"), File(b"text", "뇌/T2", "설명.txt")]
         outcome = REST()(files, patientId=patient_id, studyDescription="Brain MRI Scan")
         [study] = [one for one in asked(orthanc, "/studies?expand") if one["ID"] == outcome.study_id]
@@ -58,21 +58,21 @@ class TestREST:
         assert isinstance(message, str)
         assert outcome.headers["Cache-Control"] == "private, no-store"
 
-    def test_the_status_is_400_where_no_file_could_be_stored(self, orthanc: LocalOrthanc, patient_id: str) -> None:
+    def test_the_status_is_400_if_no_file_is_stored(self, orthanc: LocalOrthanc, patient_id: str) -> None:
         outcome = REST()([File(b"text"), File(b"")], patientId=patient_id)
         assert outcome.status == 400
         assert outcome.codes == ["NOT_DICOM", "EMPTY"]
         assert (outcome.body["uploaded"], outcome.body["studyId"], outcome.body["orthancSeriesIds"]) == (0, None, [])
         assert not is_stored(orthanc, patient_id)
 
-    def test_the_status_is_200_where_all_files_are_stored_already(self, orthanc: LocalOrthanc, patient_id: str) -> None:
+    def test_the_status_is_200_if_all_files_were_stored_before(self, orthanc: LocalOrthanc, patient_id: str) -> None:
         for counts in ((2, 0, 0), (0, 2, 0)):
             outcome = REST()(slices(2), patientId=patient_id, uploadKey=patient_id)
             assert (outcome.status, outcome.counts) == (200, counts)
 
 
 class TestGraphQL:
-    def test_the_study_is_read_as_any_other(self, orthanc: LocalOrthanc, patient_id: str) -> None:
+    def test_the_study_of_the_payload_has_all_fields(self, orthanc: LocalOrthanc, patient_id: str) -> None:
         outcome = GraphQL()(slices(3), patientId=patient_id, patientName=KOREAN_NAME, studyDescription="Scan")
         payload = outcome.body["data"]["uploadPatient"]
         assert outcome.status == 200
@@ -85,7 +85,7 @@ class TestGraphQL:
             "patient": {"patientId": patient_id, "patientName": KOREAN_NAME},
         }
 
-    def test_the_study_is_null_where_no_file_could_be_stored(self, orthanc: LocalOrthanc, patient_id: str) -> None:
+    def test_the_study_is_null_if_no_file_is_stored(self, orthanc: LocalOrthanc, patient_id: str) -> None:
         outcome = GraphQL()([File(b"text")], patientId=patient_id)
         assert outcome.body["data"]["uploadPatient"]["study"] is None
         assert outcome.status == 200
@@ -107,7 +107,7 @@ def test_folders_become_the_series_of_one_study(orthanc: LocalOrthanc, transport
     assert sorted(outcome.series_ids) == sorted(study["Series"])
 
 
-def test_korean_texts_arrive_as_they_are(orthanc: LocalOrthanc, transport: Transport, patient_id: str) -> None:
+def test_korean_text_is_stored_unchanged(orthanc: LocalOrthanc, transport: Transport, patient_id: str) -> None:
     korean_id = f"{KOREAN_ID}-{transport.name}"
     files = [*slices(1, "복부/조영제 후"), File(b"", "폴더", "빈 파일.dcm")]
     outcome = transport(files, patientId=korean_id, patientName=KOREAN_NAME, studyDescription=KOREAN_DESCRIPTION)
@@ -119,7 +119,7 @@ def test_korean_texts_arrive_as_they_are(orthanc: LocalOrthanc, transport: Trans
     assert (failure.name, failure.folder, failure.code) == ("빈 파일.dcm", "폴더", "EMPTY")
 
 
-def test_decomposed_hangul_is_the_same_patient(orthanc: LocalOrthanc, transport: Transport, patient_id: str) -> None:
+def test_decomposed_hangul_names_the_same_patient(orthanc: LocalOrthanc, transport: Transport, patient_id: str) -> None:
     """As the file systems of macOS write it."""
     outcomes = [
         transport(slices(1), patientId=f"{patient_id}{name}", uploadKey=patient_id)
@@ -141,7 +141,7 @@ def test_decomposed_hangul_is_the_same_patient(orthanc: LocalOrthanc, transport:
         ("  ", ["Own", "Own"], "Own"),
     ],
 )
-def test_the_description_is_that_asked_for_or_the_files_own_or_the_settings(
+def test_the_study_description_is_the_given_one_or_the_files_own_or_the_default(
     orthanc: LocalOrthanc,
     settings: Settings,
     transport: Transport,
@@ -157,7 +157,7 @@ def test_the_description_is_that_asked_for_or_the_files_own_or_the_settings(
     assert {file.StudyDescription for file in stored_files(orthanc, outcome.study_id)} == {expected}
 
 
-def test_date_and_time_are_now_where_files_have_none(
+def test_files_without_date_and_time_get_the_time_of_the_upload(
     orthanc: LocalOrthanc, settings: Settings, transport: Transport, patient_id: str
 ) -> None:
     settings.TIME_ZONE = "Pacific/Kiritimati"
@@ -180,14 +180,14 @@ def test_date_and_time_are_now_where_files_have_none(
     ]
 
 
-def test_without_folders_all_files_are_one_series(orthanc: LocalOrthanc, transport: Transport, patient_id: str) -> None:
+def test_files_without_folders_become_one_series(orthanc: LocalOrthanc, transport: Transport, patient_id: str) -> None:
     outcome = transport(slices(3), with_folders=False, patientId=patient_id)
     assert outcome.counts == (3, 0, 0)
     assert len(outcome.series_ids) == 1
 
 
 @pytest.mark.parametrize("count", [1, 3])
-def test_folders_are_given_for_each_file_or_for_none(orthanc: LocalOrthanc, patient_id: str, count: int) -> None:
+def test_folders_for_some_files_only_are_rejected(orthanc: LocalOrthanc, patient_id: str, count: int) -> None:
     parts = [Part("patient_id", patient_id.encode()), *(Part("series_path", b"a") for _ in range(count))]
     parts += [Part("files", file.content, file.name) for file in slices(2)]
     answer = Client().post(REST_PATH, form(parts), content_type=CONTENT_TYPE)
@@ -200,7 +200,7 @@ def test_folders_are_given_for_each_file_or_for_none(orthanc: LocalOrthanc, pati
     assert not is_stored(orthanc, patient_id)
 
 
-def test_folders_and_files_are_matched_by_their_order_alone(orthanc: LocalOrthanc, patient_id: str) -> None:
+def test_folders_and_files_are_matched_by_order(orthanc: LocalOrthanc, patient_id: str) -> None:
     """Whether a client sends them in turn or one after the other."""
     files = [*slices(2, "a"), *slices(2, "b", series=2)]
     parts = [Part("files", file.content, file.name) for file in files]
@@ -211,17 +211,17 @@ def test_folders_and_files_are_matched_by_their_order_alone(orthanc: LocalOrthan
     assert REST()(files, patientId=patient_id, uploadKey=patient_id).counts == (0, 4, 0)
 
 
-def test_a_patient_id_is_required(orthanc: LocalOrthanc, transport: Transport) -> None:
+def test_an_upload_without_a_patient_id_is_rejected(orthanc: LocalOrthanc, transport: Transport) -> None:
     outcome = transport(slices(1))
     assert outcome.code == "BAD_USER_INPUT"
     assert outcome.status == (400 if transport.name == "REST" else 200)
 
 
-def test_an_upload_has_files(orthanc: LocalOrthanc, transport: Transport, patient_id: str) -> None:
+def test_an_upload_without_files_is_rejected(orthanc: LocalOrthanc, transport: Transport, patient_id: str) -> None:
     assert transport([], patientId=patient_id).code == "BAD_USER_INPUT"
 
 
-def test_more_than_a_hundred_files_come_in_one_request(
+def test_one_request_can_have_more_than_a_hundred_files(
     orthanc: LocalOrthanc, transport: Transport, patient_id: str
 ) -> None:
     outcome = transport(slices(150), patientId=patient_id)
@@ -229,7 +229,7 @@ def test_more_than_a_hundred_files_come_in_one_request(
     assert [file.InstanceNumber for file in stored_files(orthanc, outcome.study_id)] == list(range(1, 151))
 
 
-def test_without_a_key_each_upload_is_a_study_of_its_own(
+def test_uploads_without_a_key_create_separate_studies(
     orthanc: LocalOrthanc, transport: Transport, patient_id: str
 ) -> None:
     outcomes = [transport(slices(2), patientId=patient_id) for _ in range(2)]
@@ -238,7 +238,7 @@ def test_without_a_key_each_upload_is_a_study_of_its_own(
     assert len({outcome.key for outcome in outcomes}) == 2
 
 
-def test_the_key_of_an_answer_continues_the_upload(
+def test_the_upload_key_of_a_response_continues_the_upload(
     orthanc: LocalOrthanc, transport: Transport, patient_id: str
 ) -> None:
     files = slices(3)
@@ -247,7 +247,7 @@ def test_the_key_of_an_answer_continues_the_upload(
     assert (second.counts, second.study_id, second.key) == ((2, 1, 0), first.study_id, first.key)
 
 
-def test_both_transports_continue_each_others_uploads(orthanc: LocalOrthanc, patient_id: str) -> None:
+def test_an_upload_can_continue_over_the_other_transport(orthanc: LocalOrthanc, patient_id: str) -> None:
     first = REST()(slices(2), patientId=patient_id, uploadKey=patient_id)
     second = GraphQL()(slices(3), patientId=patient_id, uploadKey=patient_id)
     assert (first.counts, second.counts, second.study_id) == ((2, 0, 0), (1, 2, 0), first.study_id)

@@ -1,4 +1,4 @@
-"""Broken files that are uploaded: each has one result, Orthanc stays alive, and what is stored comes back."""
+"""Uploads of broken files: each file has one outcome, Orthanc keeps running, and stored files can be read."""
 
 import hashlib
 import logging
@@ -61,7 +61,7 @@ def upload(files: Sequence[Broken], patient_id: str) -> Outcome:
 
 
 @pytest.mark.django_db(transaction=True)
-def test_each_file_has_one_result_and_what_is_stored_comes_back(
+def test_each_broken_file_has_one_outcome_and_stored_files_can_be_read(
     start_orthanc: Callable[..., LocalOrthanc],
     use_orthanc: UseOrthanc,
     patient_id: str,

@@ -1,4 +1,4 @@
-"""One key: chunks in any order make the same study as one request, for one patient only."""
+"""Uploads in chunks: in any order, they make the same study as one request, for one patient only."""
 
 import random
 from collections.abc import Sequence
@@ -75,7 +75,7 @@ def test_chunks_in_another_order_make_the_same_study(
 
 
 @pytest.mark.parametrize("files", [*ONE_FIRST, *SHUFFLED])
-def test_references_are_followed_whatever_comes_first(
+def test_references_are_updated_in_any_order_of_chunks(
     orthanc: LocalOrthanc, patient_id: str, files: Sequence[File]
 ) -> None:
     study_id = send_in_turn(orthanc, REST(), patient_id, files)
@@ -86,14 +86,12 @@ def test_references_are_followed_whatever_comes_first(
     assert bytes_of(orthanc, study_id) == in_chunks
 
 
-def test_references_are_followed_over_both_transports(
-    orthanc: LocalOrthanc, transport: Transport, patient_id: str
-) -> None:
+def test_references_are_updated_across_transports(orthanc: LocalOrthanc, transport: Transport, patient_id: str) -> None:
     check_references(orthanc, send_in_turn(orthanc, transport, patient_id, LINKED[::-1]))
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_references_are_followed_when_the_whole_is_sent_after_a_part(
+def test_references_are_updated_when_the_whole_folder_follows_a_part(
     orthanc: LocalOrthanc, transport: Transport, patient_id: str, kind: str
 ) -> None:
     """As a client does that does not know how far it came."""
@@ -104,7 +102,7 @@ def test_references_are_followed_when_the_whole_is_sent_after_a_part(
     check_references(orthanc, outcome.study_id)
 
 
-def test_references_are_followed_when_the_answer_to_a_part_was_lost(
+def test_references_are_updated_when_the_response_to_a_part_was_lost(
     proxy: RecordingProxy, orthanc: LocalOrthanc, transport: Transport, patient_id: str
 ) -> None:
     """Orthanc stored the file, and the gateway does not know."""
@@ -121,7 +119,7 @@ def test_references_are_followed_when_the_answer_to_a_part_was_lost(
 
 
 @pytest.mark.parametrize("on", ["GET", "DELETE", "POST"])
-def test_references_that_an_outage_left_are_followed_by_the_next_request(
+def test_references_left_by_an_outage_are_updated_by_the_next_request(
     orthanc: LocalOrthanc, proxy: RecordingProxy, patient_id: str, monkeypatch: pytest.MonkeyPatch, on: str
 ) -> None:
     """An outage while a file is stored again: when it is read, taken out, or put back."""
@@ -152,7 +150,7 @@ def test_references_that_an_outage_left_are_followed_by_the_next_request(
     assert UploadBatch.objects.get().state == "COMPLETE"
 
 
-def test_a_file_that_somebody_deleted_stays_deleted(
+def test_a_deleted_file_is_not_stored_again_for_its_references(
     orthanc: LocalOrthanc, transport: Transport, patient_id: str
 ) -> None:
     """Though the file that it refers to comes now."""
@@ -165,9 +163,7 @@ def test_a_file_that_somebody_deleted_stays_deleted(
     assert len(stored_files(orthanc, second.study_id)) == len(rest)
 
 
-def test_a_study_that_somebody_deleted_can_be_sent_again(
-    orthanc: LocalOrthanc, transport: Transport, patient_id: str
-) -> None:
+def test_a_deleted_study_can_be_sent_again(orthanc: LocalOrthanc, transport: Transport, patient_id: str) -> None:
     first = transport(slices(3), patientId=patient_id, uploadKey=patient_id)
     delete_study(orthanc, first.study_id)
     second = transport(slices(3), patientId=patient_id, uploadKey=patient_id)
@@ -179,7 +175,7 @@ def test_a_study_that_somebody_deleted_can_be_sent_again(
     [{"patientId": "another"}, {"patientName": "Lee^Another"}, {"studyDescription": "Another"}],
     ids=lambda other: next(iter(other)),
 )
-def test_a_key_is_for_one_patient_with_one_name_and_one_description(
+def test_an_upload_key_with_another_patient_name_or_description_is_rejected(
     orthanc: LocalOrthanc, transport: Transport, patient_id: str, other: dict[str, str]
 ) -> None:
     values: dict[str, Any] = {
@@ -198,7 +194,9 @@ def test_a_key_is_for_one_patient_with_one_name_and_one_description(
     assert transport(slices(2), patientId=patient_id, uploadKey=patient_id).counts == (0, 2, 0)
 
 
-def test_a_blank_name_is_none_for_each_chunk(orthanc: LocalOrthanc, transport: Transport, patient_id: str) -> None:
+def test_a_blank_patient_name_counts_as_none_in_each_chunk(
+    orthanc: LocalOrthanc, transport: Transport, patient_id: str
+) -> None:
     for counts in ((1, 0, 0), (0, 1, 0)):
         outcome = transport(slices(1), patientId=patient_id, patientName=" ", uploadKey=patient_id)
         assert (outcome.code, outcome.counts) == (None, counts)

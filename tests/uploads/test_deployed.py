@@ -1,4 +1,4 @@
-"""Chunks of one upload in parallel, and an Orthanc that is killed, with the gateway as it is deployed."""
+"""Uploads to a deployed gateway: parallel chunks, and an Orthanc that is killed."""
 
 import http.client
 import json
@@ -68,7 +68,7 @@ def send_at_once(send: Callable[[Sequence[File]], Outcome], parts: Sequence[Sequ
 
 
 @pytest.mark.parametrize("name", TRANSPORTS)
-def test_chunks_in_parallel_become_what_one_request_makes(
+def test_parallel_chunks_make_the_same_study_as_one_request(
     deployed: LocalGateway, receiving_orthanc: LocalOrthanc, patient_id: str, name: str
 ) -> None:
     transport: Transport = TRANSPORTS[name](over_http(deployed.port))
@@ -94,7 +94,7 @@ def test_chunks_in_parallel_become_what_one_request_makes(
     assert batch_of(deployed, patient_id) == batch
 
 
-def test_the_same_chunk_sent_several_times_at_once_is_stored_once(
+def test_a_chunk_sent_concurrently_several_times_is_stored_once(
     deployed: LocalGateway, receiving_orthanc: LocalOrthanc, patient_id: str
 ) -> None:
     files = slices(10)
@@ -110,7 +110,7 @@ def test_the_same_chunk_sent_several_times_at_once_is_stored_once(
 
 
 @pytest.mark.parametrize("round_", range(3))
-def test_references_are_followed_across_chunks_in_parallel(
+def test_references_are_updated_across_parallel_chunks(
     deployed: LocalGateway, receiving_orthanc: LocalOrthanc, patient_id: str, round_: int
 ) -> None:
     """Each file in a request of its own, several times over, since it depends on who comes first."""
@@ -127,7 +127,7 @@ def test_references_are_followed_across_chunks_in_parallel(
     assert batch_of(deployed, patient_id)["state"] == "COMPLETE"
 
 
-def test_references_are_followed_whatever_comes_first(
+def test_references_are_updated_in_any_order_of_chunks(
     deployed: LocalGateway, receiving_orthanc: LocalOrthanc, patient_id: str
 ) -> None:
     files = [File(content, series_of(name), name) for name, content in linked_upload().items()]
@@ -148,7 +148,7 @@ def check_references(orthanc: LocalOrthanc, study_id: str | None) -> None:
     assert references >= {str(file.SOPInstanceUID) for file in stored if file.Modality == "CT" and "Rows" in file}
 
 
-def test_a_body_without_a_length_is_read_all_the_same(
+def test_a_chunked_body_without_content_length_is_accepted(
     deployed: LocalGateway, receiving_orthanc: LocalOrthanc, patient_id: str
 ) -> None:
     """As a client sends it that does not know how much there will be."""
@@ -198,7 +198,7 @@ def test_the_log_of_a_deployed_gateway_holds_no_patient_data(deployed: LocalGate
     assert patient_id not in written
 
 
-def test_an_upload_that_a_crash_of_orthanc_breaks_off_is_completed_by_sending_it_again(
+def test_an_upload_interrupted_by_a_crash_of_orthanc_is_completed_by_a_retry(
     start_orthanc: Callable[..., LocalOrthanc], tmp_path: Path, patient_id: str
 ) -> None:
     orthanc = start_orthanc()
@@ -234,7 +234,7 @@ def test_an_upload_that_a_crash_of_orthanc_breaks_off_is_completed_by_sending_it
     assert numbers == list(range(1, 201))
 
 
-def test_nothing_of_an_upload_stays_open(deployed: LocalGateway, patient_id: str) -> None:
+def test_an_upload_leaves_no_file_open(deployed: LocalGateway, patient_id: str) -> None:
     """The disk that a file takes is free only when nobody has it open."""
     transport = REST(over_http(deployed.port))
     for sent in (slices(5), [File(b"text")], [*slices(2), File(b"")]):

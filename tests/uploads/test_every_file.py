@@ -1,4 +1,4 @@
-"""A mixed folder of everything ends in counts that agree with Orthanc's own."""
+"""Upload of a folder with every kind of file."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -29,7 +29,7 @@ def mixed_folder() -> list[File]:
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_mixed_folder_ends_in_counts_that_agree_with_orthancs(
+def test_the_counts_of_a_mixed_folder_agree_with_orthanc(
     start_orthanc: Callable[..., LocalOrthanc], use_orthanc: UseOrthanc, patient_id: str
 ) -> None:
     orthanc = use_orthanc(start_orthanc())

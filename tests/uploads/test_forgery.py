@@ -1,4 +1,4 @@
-"""A request from somebody else's page is refused, whether a session's cookie says who is asking or nobody is known."""
+"""Cross-site request forgery: requests from other origins are rejected, with and without a session."""
 
 import json
 from typing import Any
@@ -63,7 +63,7 @@ def with_field(body: bytes, token: str) -> bytes:
 
 
 @pytest.mark.parametrize("sent", ["no token", "another header", "a field", "another field", "an origin elsewhere"])
-def test_a_form_that_may_be_forged_is_refused(
+def test_a_form_that_may_be_forged_is_rejected(
     orthanc: LocalOrthanc, browser: Client, transport: Transport, patient_id: str, sent: str
 ) -> None:
     body = transport.body(slices(1), patientId=patient_id)
@@ -82,7 +82,7 @@ def test_a_form_that_may_be_forged_is_refused(
     assert not is_stored(orthanc, patient_id)
 
 
-def test_a_form_with_the_token_is_an_upload_of_its_user(browser: Client, transport: Transport, patient_id: str) -> None:
+def test_a_form_with_the_csrf_token_uploads_as_its_user(browser: Client, transport: Transport, patient_id: str) -> None:
     body = transport.body(slices(1), patientId=patient_id)
     assert send(browser, transport, body, **{"X-CSRFToken": TOKEN}) == (200, None)
     assert uploaders(browser) == ["김민수"]
@@ -102,7 +102,7 @@ def uploaders(client: Client) -> list[str]:
 @pytest.mark.parametrize(
     "cookies", [{}, {"csrftoken": TOKEN}, {"sessionid": "of nobody"}], ids=["none", "token", "stale"]
 )
-def test_without_a_session_no_token_is_asked_for(
+def test_a_form_without_a_session_needs_no_csrf_token(
     orthanc: LocalOrthanc, transport: Transport, patient_id: str, cookies: dict[str, str]
 ) -> None:
     client = Client(enforce_csrf_checks=True, raise_request_exception=False)
@@ -112,13 +112,13 @@ def test_without_a_session_no_token_is_asked_for(
     assert uploaders(client) == [""]
 
 
-def test_a_refused_form_is_told_so_although_it_is_malformed(browser: Client, transport: Transport) -> None:
+def test_a_malformed_form_that_may_be_forged_is_rejected_as_forged(browser: Client, transport: Transport) -> None:
     status, code = send(browser, transport, form([Part("operations", b"5"), Part("map", b"{}")]))
     assert (status, code) == (403, "FORBIDDEN")
 
 
 @pytest.mark.parametrize("origin", ["http://testserver", "https://viewer.example.org", "https://trusted.example.org"])
-def test_somebody_without_a_session_may_send_a_form_from_a_page_of_ours(
+def test_an_anonymous_form_from_a_trusted_origin_is_accepted(
     orthanc: LocalOrthanc, transport: Transport, patient_id: str, origin: str, settings: Settings
 ) -> None:
     settings.ORTHANC_CORS_ORIGINS = ["https://viewer.example.org"]
@@ -130,7 +130,7 @@ def test_somebody_without_a_session_may_send_a_form_from_a_page_of_ours(
 @pytest.mark.parametrize(
     "origin", [ELSEWHERE, "null", "https://testserver", "http://testserver:8000", "testserver", ""]
 )
-def test_somebody_without_a_session_may_not_from_a_page_elsewhere(
+def test_an_anonymous_form_from_another_origin_is_rejected(
     orthanc: LocalOrthanc, transport: Transport, patient_id: str, origin: str
 ) -> None:
     """A browser in the gateway's own network reaches it from any page."""
@@ -141,7 +141,7 @@ def test_somebody_without_a_session_may_not_from_a_page_elsewhere(
 
 
 @pytest.mark.parametrize("scheme", ["Bearer", "bearer", "BEARER"])
-def test_who_sends_an_api_token_needs_none_against_forgery(
+def test_a_form_with_an_api_token_needs_no_csrf_token(
     browser: Client, transport: Transport, patient_id: str, scheme: str
 ) -> None:
     """No page can make a browser send it; it wins over the session."""
@@ -155,7 +155,7 @@ def test_who_sends_an_api_token_needs_none_against_forgery(
 @pytest.mark.parametrize(
     "header", ["Bearer x", "Bearer", "Bearer ", "Basic x", "Token x", "x", ""], ids=lambda header: header or "nothing"
 )
-def test_a_token_that_is_not_known_is_refused_whoever_else_it_could_be(
+def test_a_form_with_an_unknown_api_token_is_rejected_despite_a_session(
     orthanc: LocalOrthanc, browser: Client, transport: Transport, patient_id: str, header: str
 ) -> None:
     body = transport.body(slices(1), patientId=patient_id)
@@ -177,7 +177,7 @@ DELETION = f'mutation {{ deletePatient(orthancId: "{SOME_ID}") {{ dryRun }} }}'
 @pytest.mark.parametrize("content_type", ["application/json", "text/plain", "application/x-www-form-urlencoded"])
 @pytest.mark.parametrize("query", [QUERY, DELETION])
 @pytest.mark.parametrize("headers", [{}, {"X-CSRFToken": OTHER_TOKEN}, {"X-CSRFToken": TOKEN, "Origin": ELSEWHERE}])
-def test_no_other_post_can_be_forged_either(
+def test_other_posts_that_may_be_forged_are_rejected(
     browser: Client, content_type: str, query: str, headers: dict[str, str]
 ) -> None:
     answer = browser.post(GRAPHQL_PATH, json.dumps({"query": query}), content_type=content_type, headers=headers)
@@ -187,7 +187,7 @@ def test_no_other_post_can_be_forged_either(
     assert (answer.status_code, error["extensions"]["code"]) == refused
 
 
-def test_a_post_with_the_token_is_the_users(browser: Client) -> None:
+def test_a_post_with_the_csrf_token_is_made_by_its_user(browser: Client) -> None:
     answers = [
         browser.post(GRAPHQL_PATH, {"query": query}, content_type="application/json", headers={"X-CSRFToken": TOKEN})
         for query in (QUERY, DELETION)
@@ -196,13 +196,13 @@ def test_a_post_with_the_token_is_the_users(browser: Client) -> None:
     assert [error["extensions"]["code"] for error in answers[1].json()["errors"]] == ["NOT_FOUND"]
 
 
-def test_a_get_reads_without_the_token_and_changes_nothing(browser: Client) -> None:
+def test_a_get_without_the_csrf_token_reads_and_changes_nothing(browser: Client) -> None:
     assert browser.get(GRAPHQL_PATH, {"query": QUERY}).json()["data"] == {"viewer": {"username": "김민수"}}
     assert browser.get(GRAPHQL_PATH, {"query": DELETION}).status_code in (400, 405)
 
 
 @pytest.mark.parametrize("level", ["patients", "studies", "series", "instances"])
-def test_a_deletion_that_may_be_forged_is_refused(browser: Client, level: str) -> None:
+def test_a_deletion_that_may_be_forged_is_rejected(browser: Client, level: str) -> None:
     address = f"/api/orthanc/{level}/{SOME_ID}/"
     for headers in ({}, {"X-CSRFToken": OTHER_TOKEN}, {"X-CSRFToken": TOKEN, "Origin": ELSEWHERE}):
         answer = browser.delete(address, headers=headers)
@@ -211,7 +211,7 @@ def test_a_deletion_that_may_be_forged_is_refused(browser: Client, level: str) -
     assert (answer.status_code, answer.json()["code"]) == (404, "NOT_FOUND")
 
 
-def test_nobody_adds_to_what_somebody_else_uploads(browser: Client, transport: Transport, patient_id: str) -> None:
+def test_an_upload_of_another_user_cannot_be_continued(browser: Client, transport: Transport, patient_id: str) -> None:
     body = transport.body(slices(1), patientId=patient_id, uploadKey=patient_id)
     assert send(browser, transport, body, **{"X-CSRFToken": TOKEN}) == (200, None)
     other = Client(raise_request_exception=False)

@@ -1,4 +1,4 @@
-"""Forms that are malformed, or not what they look like: told as such, and never a failure of the gateway."""
+"""Malformed forms are rejected, and never make the gateway fail."""
 
 import json
 
@@ -67,7 +67,7 @@ BODIES = {
 
 
 @pytest.mark.parametrize("body", BODIES.values(), ids=BODIES.keys())
-def test_a_malformed_form_is_the_senders_mistake(orthanc: LocalOrthanc, path: str, body: bytes) -> None:
+def test_a_malformed_form_is_rejected(orthanc: LocalOrthanc, path: str, body: bytes) -> None:
     status, headers, content = in_process(path, body)
     assert (status, code_of(path, content)) == (400, "BAD_USER_INPUT")
     assert headers["Content-Type"] == "application/json"
@@ -85,7 +85,9 @@ CONTENT_TYPES = {
 
 
 @pytest.mark.parametrize("content_type", CONTENT_TYPES.values(), ids=CONTENT_TYPES.keys())
-def test_a_form_has_a_boundary(orthanc: LocalOrthanc, transport: Transport, patient_id: str, content_type: str) -> None:
+def test_a_form_without_a_boundary_is_rejected(
+    orthanc: LocalOrthanc, transport: Transport, patient_id: str, content_type: str
+) -> None:
     path = REST_PATH if transport.name == "REST" else GRAPHQL_PATH
     body = transport.body(slices(1), patientId=patient_id)
     answer = Client(raise_request_exception=False).generic("POST", path, body, content_type)
@@ -95,7 +97,7 @@ def test_a_form_has_a_boundary(orthanc: LocalOrthanc, transport: Transport, pati
 
 
 @pytest.mark.parametrize("kept", [0.05, 0.3, 0.7, 0.99])
-def test_a_form_that_breaks_off_stores_nothing(
+def test_an_incomplete_form_stores_nothing(
     orthanc: LocalOrthanc, transport: Transport, patient_id: str, kept: float
 ) -> None:
     path = REST_PATH if transport.name == "REST" else GRAPHQL_PATH
@@ -114,7 +116,7 @@ OPERATIONS = [
 
 @pytest.mark.parametrize("places", [b"{}", b'{"0": ["variables.a"]}'], ids=["to nowhere", "to a variable"])
 @pytest.mark.parametrize("operations", OPERATIONS, ids=lambda operations: repr(operations[:40]))
-def test_operations_are_a_graphql_request_in_json(orthanc: LocalOrthanc, operations: bytes, places: bytes) -> None:
+def test_malformed_operations_are_rejected(orthanc: LocalOrthanc, operations: bytes, places: bytes) -> None:
     body = form([Part("operations", operations), Part("map", places), Part("0", b"x", "a")])
     status, _, content = in_process(GRAPHQL_PATH, body)
     assert (status, code_of(GRAPHQL_PATH, content)) == (400, "BAD_USER_INPUT")
@@ -130,7 +132,7 @@ MAPS = [
 
 
 @pytest.mark.parametrize("places", MAPS, ids=lambda places: repr(places[:40]))
-def test_the_map_leads_from_files_to_variables(orthanc: LocalOrthanc, places: bytes) -> None:
+def test_a_malformed_map_is_rejected(orthanc: LocalOrthanc, places: bytes) -> None:
     body = form([Part("operations", TYPENAME), Part("map", places), Part("0", b"x", "a")])
     status, _, content = in_process(GRAPHQL_PATH, body)
     assert (status, code_of(GRAPHQL_PATH, content)) == (400, "BAD_USER_INPUT")
@@ -138,14 +140,16 @@ def test_the_map_leads_from_files_to_variables(orthanc: LocalOrthanc, places: by
 
 
 @pytest.mark.parametrize("missing", ["operations", "map"])
-def test_a_graphql_form_has_operations_and_a_map(orthanc: LocalOrthanc, patient_id: str, missing: str) -> None:
+def test_a_graphql_form_without_operations_or_map_is_rejected(
+    orthanc: LocalOrthanc, patient_id: str, missing: str
+) -> None:
     parts = [Part("operations", TYPENAME), Part("map", b"{}"), Part("0", b"x", "a")]
     status, _, content = in_process(GRAPHQL_PATH, form([one for one in parts if one.name != missing]))
     assert (status, code_of(GRAPHQL_PATH, content)) == (400, "BAD_USER_INPUT")
 
 
 @pytest.mark.parametrize("name", ["operations", "map"])
-def test_operations_and_map_are_no_files(orthanc: LocalOrthanc, name: str) -> None:
+def test_operations_and_map_sent_as_files_are_rejected(orthanc: LocalOrthanc, name: str) -> None:
     parts = [Part("operations", TYPENAME), Part("map", b"{}")]
     sent = [Part(one.name, one.content, "a.json" if one.name == name else None) for one in parts]
     status, _, content = in_process(GRAPHQL_PATH, form(sent))
@@ -153,7 +157,7 @@ def test_operations_and_map_are_no_files(orthanc: LocalOrthanc, name: str) -> No
 
 
 @pytest.mark.parametrize("files", [[None], [None, None], None, "text", [5], ["text"], [[None]], {}])
-def test_files_that_are_not_sent_are_missed(orthanc: LocalOrthanc, patient_id: str, files: object) -> None:
+def test_missing_files_are_rejected(orthanc: LocalOrthanc, patient_id: str, files: object) -> None:
     """By a form and by JSON alike."""
     operations = {"query": MUTATION, "variables": {"input": {"files": files, "patientId": patient_id}}}
     sent = json.dumps(operations).encode()
@@ -164,7 +168,7 @@ def test_files_that_are_not_sent_are_missed(orthanc: LocalOrthanc, patient_id: s
     assert not UploadBatch.objects.exists()
 
 
-def test_a_file_that_the_map_leads_to_a_text_is_refused(orthanc: LocalOrthanc, patient_id: str) -> None:
+def test_a_file_mapped_to_a_text_variable_is_rejected(orthanc: LocalOrthanc, patient_id: str) -> None:
     operations = {"query": MUTATION, "variables": {"input": {"files": [None], "patientId": None}}}
     places = {"0": ["variables.input.files.0"], "1": ["variables.input.patientId"]}
     parts = [Part("operations", json.dumps(operations).encode()), Part("map", json.dumps(places).encode())]
@@ -173,7 +177,7 @@ def test_a_file_that_the_map_leads_to_a_text_is_refused(orthanc: LocalOrthanc, p
     assert (status, code_of(GRAPHQL_PATH, content)) == (200, "BAD_USER_INPUT")
 
 
-def test_one_file_may_be_in_several_places(orthanc: LocalOrthanc, patient_id: str) -> None:
+def test_one_file_can_be_mapped_to_several_variables(orthanc: LocalOrthanc, patient_id: str) -> None:
     operations = {"query": MUTATION, "variables": {"input": {"files": [None, None], "patientId": patient_id}}}
     places = {"0": ["variables.input.files.0", "variables.input.files.1"]}
     parts = [Part("operations", json.dumps(operations).encode()), Part("map", json.dumps(places).encode())]
@@ -182,7 +186,7 @@ def test_one_file_may_be_in_several_places(orthanc: LocalOrthanc, patient_id: st
     assert (payload["uploaded"], payload["alreadyStored"]) == (1, 1)
 
 
-def test_the_files_of_a_graphql_form_may_come_in_any_order(orthanc: LocalOrthanc, patient_id: str) -> None:
+def test_the_files_of_a_graphql_form_can_have_any_order(orthanc: LocalOrthanc, patient_id: str) -> None:
     body = GraphQL().body(slices(12), patientId=patient_id)
     parts = body.split(f"--{BOUNDARY}\r\n".encode())[1:]
     last, end = parts[-1].split(f"--{BOUNDARY}--".encode())
@@ -193,7 +197,7 @@ def test_the_files_of_a_graphql_form_may_come_in_any_order(orthanc: LocalOrthanc
 
 
 @pytest.mark.parametrize("name", ["patient_id", "patient_name", "study_description", "series_path", "upload_key"])
-def test_a_field_of_text_that_is_sent_as_a_file_is_refused(orthanc: LocalOrthanc, patient_id: str, name: str) -> None:
+def test_a_text_field_sent_as_a_file_is_rejected(orthanc: LocalOrthanc, patient_id: str, name: str) -> None:
     parts = [Part("patient_id", patient_id.encode())] if name != "patient_id" else []
     body = form([*parts, Part("files", instance(), "1.dcm"), Part(name, b"text", "a")])
     status, _, content = in_process(REST_PATH, body)
@@ -202,13 +206,13 @@ def test_a_field_of_text_that_is_sent_as_a_file_is_refused(orthanc: LocalOrthanc
     assert not UploadBatch.objects.exists()
 
 
-def test_files_that_are_sent_as_text_are_missed(orthanc: LocalOrthanc, patient_id: str) -> None:
+def test_files_sent_as_text_are_rejected(orthanc: LocalOrthanc, patient_id: str) -> None:
     body = form([Part("patient_id", patient_id.encode()), Part("files", b"text")])
     status, _, content = in_process(REST_PATH, body)
     assert (status, code_of(REST_PATH, content)) == (400, "BAD_USER_INPUT")
 
 
-def test_a_field_in_which_no_file_was_chosen_is_none(orthanc: LocalOrthanc, patient_id: str) -> None:
+def test_a_file_field_without_a_chosen_file_is_ignored(orthanc: LocalOrthanc, patient_id: str) -> None:
     """A browser sends it with an empty name and no bytes."""
     empty = Part("files", b"", "")
     patient = Part("patient_id", patient_id.encode())
@@ -223,7 +227,7 @@ def test_an_empty_file_with_a_name_is_a_file(orthanc: LocalOrthanc, transport: T
     assert outcome.codes == ["EMPTY"]
 
 
-def test_other_fields_are_no_matter(orthanc: LocalOrthanc, patient_id: str) -> None:
+def test_unknown_fields_are_ignored(orthanc: LocalOrthanc, patient_id: str) -> None:
     parts = [Part("patient_id", patient_id.encode()), Part("files", instance(), "1.dcm"), Part("other", b"x")]
     body = form([*parts, Part("another", b"x" * 1000, "file"), Part("", b"x")])
     status, _, content = in_process(REST_PATH, body)
@@ -231,7 +235,9 @@ def test_other_fields_are_no_matter(orthanc: LocalOrthanc, patient_id: str) -> N
 
 
 @pytest.mark.parametrize("content_type", ["application/json", "application/x-www-form-urlencoded", "text/plain", ""])
-def test_only_a_form_with_files_is_an_upload(orthanc: LocalOrthanc, patient_id: str, content_type: str) -> None:
+def test_an_upload_with_another_content_type_is_rejected(
+    orthanc: LocalOrthanc, patient_id: str, content_type: str
+) -> None:
     answer = Client(raise_request_exception=False).generic(
         "POST", REST_PATH, f'{{"patient_id": "{patient_id}"}}', content_type
     )
@@ -239,6 +245,6 @@ def test_only_a_form_with_files_is_an_upload(orthanc: LocalOrthanc, patient_id: 
     assert set(answer.json()) == {"detail", "code"}
 
 
-def test_a_body_that_is_empty_is_the_senders_mistake(orthanc: LocalOrthanc) -> None:
+def test_an_empty_body_is_rejected(orthanc: LocalOrthanc) -> None:
     answer = Client(raise_request_exception=False).post(REST_PATH, b"", content_type=CONTENT_TYPE)
     assert (answer.status_code, answer.json()["code"]) == (400, "BAD_USER_INPUT")

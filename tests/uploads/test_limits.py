@@ -1,4 +1,4 @@
-"""More than one request may upload is refused as a whole."""
+"""Requests beyond the limits of an upload are rejected as a whole."""
 
 import pytest
 from pytest_django import Settings
@@ -10,7 +10,7 @@ from tests.uploads.upload_client import Transport, is_stored, slices
 pytestmark = pytest.mark.live
 
 
-def test_too_many_files_are_refused(
+def test_too_many_files_are_rejected(
     orthanc: LocalOrthanc, settings: Settings, transport: Transport, patient_id: str
 ) -> None:
     settings.ORTHANC_MAX_UPLOAD_FILES = 3
@@ -21,7 +21,7 @@ def test_too_many_files_are_refused(
     assert transport(slices(3), patientId=patient_id).counts == (3, 0, 0)
 
 
-def test_too_many_bytes_are_refused(
+def test_too_many_bytes_are_rejected(
     orthanc: LocalOrthanc, settings: Settings, transport: Transport, patient_id: str
 ) -> None:
     size = sum(len(file.content) for file in slices(3))
@@ -34,7 +34,7 @@ def test_too_many_bytes_are_refused(
     assert transport(slices(3), patientId=patient_id).counts == (3, 0, 0)
 
 
-def test_djangos_own_limits_do_not_bite(
+def test_djangos_own_limits_do_not_apply(
     orthanc: LocalOrthanc, settings: Settings, transport: Transport, patient_id: str
 ) -> None:
     settings.DATA_UPLOAD_MAX_NUMBER_FILES = 1

@@ -1,4 +1,4 @@
-"""The log of an upload tells its counts, and nothing of patients or files."""
+"""The log of an upload: counts, and no data of patients or files."""
 
 import json
 import warnings
@@ -45,7 +45,7 @@ def check(transport: Transport, capfd: pytest.CaptureFixture[str], patient_id: s
     return log
 
 
-def test_the_log_tells_counts_and_no_patient_data(
+def test_the_log_has_counts_and_no_patient_data(
     orthanc: LocalOrthanc, transport: Transport, capfd: pytest.CaptureFixture[str], patient_id: str
 ) -> None:
     log = check(transport, capfd, patient_id, len(FILES) + 1)
@@ -62,7 +62,7 @@ def test_the_log_of_an_outage_holds_no_patient_data(
     assert "Traceback" not in log
 
 
-def test_a_refused_value_is_not_in_the_log(
+def test_a_rejected_value_is_not_in_the_log(
     orthanc: LocalOrthanc, transport: Transport, capfd: pytest.CaptureFixture[str], patient_id: str
 ) -> None:
     with logged() as lines:

@@ -1,4 +1,4 @@
-"""Orthanc fails, goes away or answers nonsense meanwhile: each file has its reason, and none is there twice."""
+"""Failures of Orthanc during an upload: each file fails with a reason, and none is stored twice."""
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -77,7 +77,7 @@ def test_one_fault_is_hidden_by_a_retry(
 
 
 @pytest.mark.parametrize("fault", PASSING.values(), ids=PASSING)
-def test_a_fault_that_stays_fails_its_file_alone(
+def test_a_persistent_fault_fails_only_its_file(
     orthanc: LocalOrthanc,
     proxy: RecordingProxy,
     settings: Settings,
@@ -97,7 +97,7 @@ def test_a_fault_that_stays_fails_its_file_alone(
     check_retry(orthanc, transport, patient_id, files)
 
 
-def test_an_answer_that_is_lost_makes_no_file_twice(
+def test_a_lost_response_stores_no_file_twice(
     orthanc: LocalOrthanc, proxy: RecordingProxy, transport: Transport, patient_id: str
 ) -> None:
     """Orthanc has stored the file when its answer breaks off."""
@@ -125,7 +125,7 @@ def test_orthanc_going_away_fails_the_rest_without_waiting_file_by_file(
     check_retry(orthanc, transport, patient_id, files)
 
 
-def test_orthanc_going_away_leaves_what_graphql_answers_of_the_files(
+def test_orthanc_going_away_leaves_the_graphql_outcomes_of_the_files(
     orthanc: LocalOrthanc, mortal_proxy: MortalProxy, patient_id: str
 ) -> None:
     """The study can't be looked up then, and is the only thing that is missing."""
@@ -155,7 +155,7 @@ def test_orthanc_going_away_leaves_what_graphql_answers_of_the_files(
         (answering(507), "ARCHIVE_UNAVAILABLE"),
     ],
 )
-def test_a_refusal_is_said_of_its_file(
+def test_a_rejection_by_orthanc_fails_its_file(
     orthanc: LocalOrthanc,
     proxy: RecordingProxy,
     settings: Settings,
@@ -173,7 +173,7 @@ def test_a_refusal_is_said_of_its_file(
     check_retry(orthanc, REST(), patient_id, files)
 
 
-def test_json_of_another_shape_is_said_of_its_file(
+def test_unexpected_json_from_orthanc_fails_its_file(
     orthanc: LocalOrthanc, proxy: RecordingProxy, settings: Settings, transport: Transport, patient_id: str
 ) -> None:
     settings.ORTHANC_UPLOAD_THREADS = 1
@@ -186,7 +186,9 @@ def test_json_of_another_shape_is_said_of_its_file(
 
 
 @pytest.mark.parametrize("fault", GARBAGE)
-def test_garbage_is_said_of_its_file(orthanc: LocalOrthanc, proxy: RecordingProxy, patient_id: str, fault: str) -> None:
+def test_garbage_from_orthanc_fails_its_file(
+    orthanc: LocalOrthanc, proxy: RecordingProxy, patient_id: str, fault: str
+) -> None:
     files = slices(3)
     proxy.keep_failing(GARBAGE[fault], on=STORE)
     outcome = REST()(files, patientId=patient_id, uploadKey=patient_id)
@@ -196,7 +198,7 @@ def test_garbage_is_said_of_its_file(orthanc: LocalOrthanc, proxy: RecordingProx
     check_retry(orthanc, REST(), patient_id, files)
 
 
-def test_orthanc_that_is_slow_to_store_is_said_of_the_file(
+def test_a_slow_orthanc_fails_the_file(
     orthanc: LocalOrthanc, proxy: RecordingProxy, settings: Settings, transport: Transport, patient_id: str
 ) -> None:
     settings.ORTHANC_READ_TIMEOUT = 0.5
@@ -209,7 +211,7 @@ def test_orthanc_that_is_slow_to_store_is_said_of_the_file(
     check_retry(orthanc, transport, patient_id, files)
 
 
-def test_orthanc_down_from_the_beginning_refuses_the_upload(
+def test_an_upload_is_rejected_if_orthanc_is_down_at_the_start(
     orthanc: LocalOrthanc, settings: Settings, transport: Transport, patient_id: str
 ) -> None:
     settings.ORTHANC_BASE_URL = f"http://127.0.0.1:{free_port()}"

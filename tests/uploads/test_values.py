@@ -1,4 +1,4 @@
-"""Values that DICOM does not allow are refused before anything reaches Orthanc; folders and names are labels."""
+"""Values that DICOM does not allow are rejected before Orthanc gets a file; folders and names are only labels."""
 
 import unicodedata
 from typing import Any
@@ -52,7 +52,7 @@ BAD = {
 
 
 @pytest.mark.parametrize("values", BAD.values(), ids=BAD.keys())
-def test_a_value_that_is_not_allowed_is_refused_before_orthanc_gets_a_file(
+def test_an_invalid_value_is_rejected_before_orthanc_gets_a_file(
     proxy: RecordingProxy, transport: Transport, patient_id: str, values: dict[str, Any]
 ) -> None:
     outcome = transport(slices(1), **{"patientId": patient_id, **values})
@@ -76,7 +76,7 @@ def test_a_value_that_is_not_allowed_is_refused_before_orthanc_gets_a_file(
         {"uploadKey": "../열쇠 \\ ' \" %"},
     ],
 )
-def test_a_value_that_is_allowed_is_stored_as_it_is(
+def test_a_valid_value_is_stored_unchanged(
     orthanc: LocalOrthanc, transport: Transport, patient_id: str, values: dict[str, Any]
 ) -> None:
     sent = {"patientId": patient_id, **values}
@@ -108,14 +108,16 @@ def test_a_folder_is_only_a_label(orthanc: LocalOrthanc, transport: Transport, p
         ("폴더/5.dcm", "5.dcm"),
     ],
 )
-def test_a_file_name_is_cut_to_its_last_part(
+def test_a_file_name_loses_its_folders(
     orthanc: LocalOrthanc, transport: Transport, patient_id: str, sent: str, told: str
 ) -> None:
     outcome = transport([File(b"text", "a", sent)], patientId=patient_id)
     assert [failure.name for failure in outcome.failed] == [told]
 
 
-def test_a_folder_is_the_same_however_it_is_spelt(orthanc: LocalOrthanc, transport: Transport, patient_id: str) -> None:
+def test_spellings_of_a_folder_are_the_same_folder(
+    orthanc: LocalOrthanc, transport: Transport, patient_id: str
+) -> None:
     """macOS sends names decomposed, Windows separates by backslashes."""
     spellings = ["두부/é", "두부/é/", "두부\\é", unicodedata.normalize("NFD", "두부/é"), "./두부//é"]
     files = [File(instance(number=number), spelling) for number, spelling in enumerate(spellings, 1)]

@@ -1,4 +1,4 @@
-"""What the sender is to look at, and nothing of what is in the archive."""
+"""Warnings to the sender, without values from the archive."""
 
 from typing import Any
 
@@ -36,7 +36,7 @@ def know(orthanc: LocalOrthanc, patient_id: str, **tags: Any) -> None:
         ("Secret^Person=祕密=비밀", {"PatientBirthDate": None, "PatientSex": None}, []),
     ],
 )
-def test_a_known_patient_under_other_data_is_worth_a_warning(
+def test_other_demographics_of_a_known_patient_give_a_warning(
     orthanc: LocalOrthanc,
     transport: Transport,
     patient_id: str,
@@ -51,7 +51,7 @@ def test_a_known_patient_under_other_data_is_worth_a_warning(
     assert outcome.counts == (2, 0, 0)
 
 
-def test_a_warning_shows_nothing_of_the_archive(orthanc: LocalOrthanc, transport: Transport, patient_id: str) -> None:
+def test_a_warning_has_no_values_from_the_archive(orthanc: LocalOrthanc, transport: Transport, patient_id: str) -> None:
     know(orthanc, patient_id, **KNOWN)
     outcome = transport(slices(1), patientId=patient_id, patientName="Lee^Other")
     assert len(outcome.warnings) == 3
@@ -59,7 +59,7 @@ def test_a_warning_shows_nothing_of_the_archive(orthanc: LocalOrthanc, transport
     assert [value for value in ("Secret", "祕密", "비밀", "19310203") if value in shown] == []
 
 
-def test_who_may_not_look_into_the_archive_is_not_told_who_is_there(
+def test_a_caller_without_the_view_permission_gets_no_warning_of_known_patients(
     orthanc: LocalOrthanc, transport: Transport, patient_id: str, settings: Settings
 ) -> None:
     know(orthanc, patient_id, **KNOWN)
@@ -68,7 +68,7 @@ def test_who_may_not_look_into_the_archive_is_not_told_who_is_there(
     assert list(outcome.warnings) == []
 
 
-def test_a_patient_that_is_known_without_data_gives_no_warning(
+def test_a_known_patient_without_demographics_gives_no_warning(
     orthanc: LocalOrthanc, transport: Transport, patient_id: str
 ) -> None:
     know(orthanc, patient_id, PatientName="", PatientBirthDate="", PatientSex="")
@@ -89,7 +89,7 @@ def test_chunks_of_one_upload_do_not_warn_of_each_other(
         assert outcome.warnings == ()
 
 
-def test_several_series_in_one_folder_are_worth_a_warning(
+def test_several_series_in_one_folder_give_a_warning(
     orthanc: LocalOrthanc, transport: Transport, patient_id: str
 ) -> None:
     files = [*slices(2, "mixed", series=1), *slices(2, "mixed", series=2), *slices(2, "pure", series=3)]
@@ -98,14 +98,14 @@ def test_several_series_in_one_folder_are_worth_a_warning(
     assert "2 series" in warning
 
 
-def test_many_mixed_folders_are_worth_few_warnings(
+def test_many_mixed_folders_give_at_most_ten_warnings(
     orthanc: LocalOrthanc, transport: Transport, patient_id: str
 ) -> None:
     files = [file for folder in range(15) for series in (1, 2) for file in slices(1, str(folder), series=series)]
     assert len(transport(files, patientId=patient_id).warnings) == 10
 
 
-def test_text_outside_its_character_set_is_worth_a_warning(
+def test_text_outside_its_character_set_gives_a_warning(
     orthanc: LocalOrthanc, transport: Transport, patient_id: str
 ) -> None:
     good = instance(InstitutionName="서울병원")

@@ -1,4 +1,4 @@
-"""ZIP archives: their members are files of the upload, and what is wrong with one is said of it alone."""
+"""ZIPs: their members are files of the upload, and a broken one fails alone."""
 
 import struct
 import zipfile
@@ -49,7 +49,7 @@ def test_a_member_is_the_same_file_as_one_that_is_sent_from_the_same_folder(
 
 
 @pytest.mark.parametrize("compression", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED])
-def test_what_is_stored_or_deflated_is_opened(
+def test_stored_and_deflated_members_are_opened(
     orthanc: LocalOrthanc, transport: Transport, patient_id: str, compression: int
 ) -> None:
     archive = zipped({"a/1.dcm": ONE, "a/2.dcm": TWO}, compression)
@@ -57,7 +57,7 @@ def test_what_is_stored_or_deflated_is_opened(
 
 
 @pytest.mark.parametrize("compression", [zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
-def test_what_is_compressed_otherwise_is_refused(
+def test_members_with_other_compression_are_rejected(
     orthanc: LocalOrthanc, transport: Transport, patient_id: str, compression: int
 ) -> None:
     """zipfile inflates these without a limit: 414 bytes can become gigabytes in memory."""
@@ -65,7 +65,7 @@ def test_what_is_compressed_otherwise_is_refused(
     assert (outcome.counts, outcome.codes) == ((1, 0, 1), ["UNREADABLE"])
 
 
-def test_what_macos_adds_is_left_out(orthanc: LocalOrthanc, transport: Transport, patient_id: str) -> None:
+def test_resource_forks_of_macos_are_skipped(orthanc: LocalOrthanc, transport: Transport, patient_id: str) -> None:
     archive = zipped({"a/1.dcm": ONE, "__MACOSX/a/._1.dcm": b"resource fork"})
     assert transport([File(archive)], patientId=patient_id).counts == (1, 0, 0)
 
@@ -118,7 +118,7 @@ BROKEN = {
 
 
 @pytest.mark.parametrize("archive", BROKEN.values(), ids=BROKEN.keys())
-def test_a_broken_archive_is_one_failure(
+def test_a_broken_zip_is_one_failed_file(
     orthanc: LocalOrthanc, transport: Transport, patient_id: str, archive: bytes
 ) -> None:
     outcome = transport([File(archive, "a", "b.zip"), *slices(1)], patientId=patient_id)
@@ -133,7 +133,7 @@ def test_a_member_without_a_name_does_no_harm(orthanc: LocalOrthanc, transport: 
     assert outcome.uploaded >= 1
 
 
-def test_an_encrypted_archive_fails_file_by_file(orthanc: LocalOrthanc, transport: Transport, patient_id: str) -> None:
+def test_an_encrypted_zip_fails_file_by_file(orthanc: LocalOrthanc, transport: Transport, patient_id: str) -> None:
     outcome = transport([File(with_flag(SMALL, 1), "x"), *slices(1)], patientId=patient_id)
     assert outcome.counts == (1, 0, 2)
     assert [(one.name, one.folder, one.code) for one in outcome.failed] == [
@@ -143,7 +143,7 @@ def test_an_encrypted_archive_fails_file_by_file(orthanc: LocalOrthanc, transpor
 
 
 @pytest.mark.parametrize("members", [{}, {"a/": b"", "a/b/": b""}], ids=["nothing", "directories"])
-def test_an_archive_without_files_is_an_empty_file(
+def test_a_zip_without_files_is_an_empty_file(
     orthanc: LocalOrthanc, transport: Transport, patient_id: str, members: dict[str, bytes]
 ) -> None:
     outcome = transport([File(zipped(members), "a", "b.zip"), *slices(1)], patientId=patient_id)
@@ -151,13 +151,13 @@ def test_an_archive_without_files_is_an_empty_file(
     assert [(one.index, one.name, one.code) for one in outcome.failed] == [(0, "b.zip", "EMPTY")]
 
 
-def test_directories_are_no_files(orthanc: LocalOrthanc, transport: Transport, patient_id: str) -> None:
+def test_directories_in_a_zip_are_skipped(orthanc: LocalOrthanc, transport: Transport, patient_id: str) -> None:
     archive = zipped({"a/": b"", "a/b/": b"", "a/b/1.dcm": ONE})
     assert transport([File(archive)], patientId=patient_id).counts == (1, 0, 0)
 
 
 @pytest.mark.parametrize("path", ["../../x.dcm", "/etc/x.dcm", "a/../../../x.dcm", "C:/windows/x.dcm", "//host/x.dcm"])
-def test_a_path_that_leads_out_is_only_a_label(
+def test_a_path_out_of_the_zip_is_only_a_label(
     orthanc: LocalOrthanc, transport: Transport, patient_id: str, path: str
 ) -> None:
     outcome = transport([File(zipped({path: ONE, path + ".txt": b"text"}), "f")], patientId=patient_id)
@@ -168,13 +168,13 @@ def test_a_path_that_leads_out_is_only_a_label(
     assert failure.folder.startswith("f/")
 
 
-def test_names_need_not_be_ascii(orthanc: LocalOrthanc, transport: Transport, patient_id: str) -> None:
+def test_names_in_a_zip_can_be_korean(orthanc: LocalOrthanc, transport: Transport, patient_id: str) -> None:
     outcome = transport([File(zipped({"영상/첫째.dcm": ONE, "영상/설명.txt": b"text"}), "폴더")], patientId=patient_id)
     assert outcome.counts == (1, 0, 1)
     assert [(one.name, one.folder) for one in outcome.failed] == [("설명.txt", "폴더/영상")]
 
 
-def test_a_dicom_file_may_begin_as_a_zip_does(orthanc: LocalOrthanc, transport: Transport, patient_id: str) -> None:
+def test_a_dicom_file_can_begin_like_a_zip(orthanc: LocalOrthanc, transport: Transport, patient_id: str) -> None:
     """The preamble is anything; in the archive it is zero."""
     outcome = transport([File(b"PK\x03\x04" + ONE[4:])], patientId=patient_id)
     assert outcome.counts == (1, 0, 0)
@@ -182,7 +182,7 @@ def test_a_dicom_file_may_begin_as_a_zip_does(orthanc: LocalOrthanc, transport: 
     assert file.preamble == bytes(128)
 
 
-def test_a_zip_within_a_zip_is_no_dicom(orthanc: LocalOrthanc, transport: Transport, patient_id: str) -> None:
+def test_a_zip_in_a_zip_is_not_dicom(orthanc: LocalOrthanc, transport: Transport, patient_id: str) -> None:
     outcome = transport([File(zipped({"a/inner.zip": SMALL, "1.dcm": ONE}))], patientId=patient_id)
     assert outcome.counts == (1, 0, 1)
     assert [(one.name, one.folder, one.code) for one in outcome.failed] == [("inner.zip", "a", "NOT_DICOM")]
@@ -205,7 +205,7 @@ def declaring(archive: bytes, size: int) -> bytes:
     return bytes(changed)
 
 
-def test_an_archive_that_is_compressed_without_measure_is_too_large(
+def test_a_zip_with_an_extreme_compression_ratio_is_too_large(
     orthanc: LocalOrthanc, transport: Transport, patient_id: str
 ) -> None:
     outcome = transport([File(bomb(80 * 1024**2), "a", "bomb.zip"), *slices(1)], patientId=patient_id)
@@ -214,7 +214,7 @@ def test_an_archive_that_is_compressed_without_measure_is_too_large(
 
 
 @pytest.mark.parametrize("size", [GIGABYTE, 4 * GIGABYTE - 2])
-def test_an_archive_that_declares_too_much_is_too_large(
+def test_a_zip_that_declares_too_many_bytes_is_too_large(
     orthanc: LocalOrthanc, settings: Settings, transport: Transport, patient_id: str, size: int
 ) -> None:
     settings.ORTHANC_MAX_UPLOAD_BYTES = GIGABYTE // 2
@@ -223,7 +223,7 @@ def test_an_archive_that_declares_too_much_is_too_large(
     assert outcome.codes == ["TOO_LARGE"]
 
 
-def test_a_member_gives_no_more_than_it_declares(
+def test_a_member_inflates_to_no_more_than_it_declares(
     orthanc: LocalOrthanc, settings: Settings, transport: Transport, patient_id: str
 ) -> None:
     settings.ORTHANC_MAX_UPLOAD_BYTES = 1024**2
@@ -232,7 +232,7 @@ def test_a_member_gives_no_more_than_it_declares(
     assert outcome.codes == ["UNREADABLE"]
 
 
-def test_an_archive_with_too_many_files_is_too_large(
+def test_a_zip_with_too_many_files_is_too_large(
     orthanc: LocalOrthanc, settings: Settings, transport: Transport, patient_id: str
 ) -> None:
     settings.ORTHANC_MAX_UPLOAD_FILES = 5
@@ -252,10 +252,8 @@ def with_entries(archive: bytes, entries: int) -> bytes:
     return archive[:start] + directory + tail
 
 
-def test_an_archive_that_is_all_directory_is_too_large(
-    orthanc: LocalOrthanc, transport: Transport, patient_id: str
-) -> None:
-    """It is refused before an object is made of each of its entries."""
+def test_a_zip_with_a_huge_directory_is_too_large(orthanc: LocalOrthanc, transport: Transport, patient_id: str) -> None:
+    """It is rejected before an object is made of each of its entries."""
     archive = with_entries(SMALL, 1_000_000)
     outcome = transport([File(archive, "a", "many.zip"), *slices(1)], patientId=patient_id)
     assert [(one.index, one.name, one.code) for one in outcome.failed] == [(0, "many.zip", "TOO_LARGE")]
@@ -263,10 +261,10 @@ def test_an_archive_that_is_all_directory_is_too_large(
     assert "directory" in outcome.messages[0]
 
 
-def test_members_that_are_the_same_bytes_are_so_many_files(
+def test_overlapping_members_count_as_files_and_bytes_each(
     orthanc: LocalOrthanc, settings: Settings, transport: Transport, patient_id: str
 ) -> None:
-    """Entries of a directory may overlap, and so give many times what is in the archive."""
+    """Entries of a directory can overlap, and so inflate to many times the content of the ZIP."""
     archive = File(with_entries(SMALL, 20), "a", "b.zip")
     settings.ORTHANC_MAX_UPLOAD_BYTES = len(archive.content) + 19 * len(ONE)
     assert [one.code for one in transport([archive, *slices(1)], patientId=patient_id).failed] == ["TOO_LARGE"]
@@ -277,13 +275,15 @@ def test_members_that_are_the_same_bytes_are_so_many_files(
 @pytest.mark.parametrize(
     "name", ["a\u202egnp.txt", "\x1b[31m\x07.txt", "<img src=x>\r\nSet-Cookie: x.txt", "한\u2066글.txt"]
 )
-def test_a_name_is_told_as_it_is(orthanc: LocalOrthanc, transport: Transport, patient_id: str, name: str) -> None:
+def test_a_member_name_is_reported_unchanged(
+    orthanc: LocalOrthanc, transport: Transport, patient_id: str, name: str
+) -> None:
     outcome = transport([File(zipped({f"s/{name}": b"text", "s/1.dcm": ONE}), "f")], patientId=patient_id)
     assert outcome.counts == (1, 0, 1)
     assert [(one.name, one.folder, one.code) for one in outcome.failed] == [(name, "f/s", "NOT_DICOM")]
 
 
-def test_archives_share_the_limits_of_a_request(
+def test_zips_share_the_limits_of_a_request(
     orthanc: LocalOrthanc, settings: Settings, transport: Transport, patient_id: str
 ) -> None:
     archives = [
@@ -299,7 +299,7 @@ def test_archives_share_the_limits_of_a_request(
     assert (outcome.uploaded, [(one.name, one.code) for one in outcome.failed]) == (3, [("b.zip", "TOO_LARGE")])
 
 
-def test_an_archive_of_nothing_good_leaves_nothing_behind(
+def test_a_zip_without_dicom_files_leaves_nothing_behind(
     orthanc: LocalOrthanc, transport: Transport, patient_id: str
 ) -> None:
     outcome = transport([File(BROKEN["cut off"], "a", "b.zip")], patientId=patient_id)

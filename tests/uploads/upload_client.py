@@ -1,4 +1,4 @@
-"""Uploads over both transports: what is sent, and what became of it in one form for both."""
+"""A client that uploads over both transports, and returns the outcome in one form for both."""
 
 import http.client
 import json
@@ -41,7 +41,7 @@ class File:
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """A part of a form: a file where it has a file name."""
+    """A part of a form: a file if it has a file name."""
 
     name: str
     content: bytes
@@ -60,7 +60,7 @@ class Failed:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What became of an upload; `code` is that of the error where there was no upload at all."""
+    """The outcome of an upload; `code` is that of the error if the request was rejected as a whole."""
 
     status: int
     body: Any
@@ -97,18 +97,18 @@ class Poster(Protocol):
 
 
 def in_process(path: str, body: bytes, headers: Mapping[str, str] | None = None) -> Answer:
-    """Send it to the gateway of this process."""
+    """Send a body to the gateway in this process."""
     return posted(Client(raise_request_exception=False), path, body, headers or {})
 
 
 def posted(client: Client, path: str, body: bytes, headers: Mapping[str, str]) -> Answer:
-    """Send it with a client that may have cookies."""
+    """Send a body with a client, which can have cookies."""
     answer = client.post(path, body, content_type=CONTENT_TYPE, headers=dict(headers))
     return answer.status_code, dict(answer.headers), answer.content
 
 
 def over_http(port: int) -> Poster:
-    """Send it to a gateway that runs on a port of this machine."""
+    """Return a function that sends a body to a gateway on a port of this machine."""
 
     def post(path: str, body: bytes, headers: Mapping[str, str] | None = None) -> Answer:
         connection = http.client.HTTPConnection("127.0.0.1", port, timeout=120)
@@ -123,7 +123,7 @@ def over_http(port: int) -> Poster:
 
 
 def form(parts: Sequence[Part]) -> bytes:
-    """The body of a form (RFC 7578)."""
+    """Return the body of a form (RFC 7578)."""
     body = BytesIO()
     for part in parts:
         body.write(f'--{BOUNDARY}\r\nContent-Disposition: form-data; name="{part.name}"'.encode())
@@ -165,7 +165,7 @@ class REST:
         )
 
     def body(self, files: Sequence[File], *, with_folders: bool = True, **values: Any) -> bytes:
-        """The form, folders and files in turn."""
+        """Return the form: text fields, then each file and its folder."""
         names = {"patientId": "patient_id", "patientName": "patient_name", "studyDescription": "study_description"}
         fields = {names.get(name, "upload_key"): value for name, value in values.items()}
         parts = [
@@ -211,7 +211,7 @@ class GraphQL:
         )
 
     def body(self, files: Sequence[File], *, with_folders: bool = True, **values: Any) -> bytes:
-        """The form: operations, map, then the files."""
+        """Return the form: operations, map, then the files."""
         given: dict[str, Any] = {name: value for name, value in values.items() if value is not None}
         given["files"] = [None] * len(files)
         if with_folders:
@@ -237,7 +237,7 @@ def slices(count: int, folder: str = "ct", **tags: Any) -> list[File]:
 
 
 def zipped(members: Mapping[str, bytes], compression: int = ZIP_DEFLATED) -> bytes:
-    """A ZIP archive; a path that ends in a slash is a directory."""
+    """Return a ZIP; a path that ends in a slash is a directory."""
     file = BytesIO()
     with ZipFile(file, "w", compression) as archive:
         for path, content in members.items():
@@ -246,7 +246,7 @@ def zipped(members: Mapping[str, bytes], compression: int = ZIP_DEFLATED) -> byt
 
 
 def asked(orthanc: LocalOrthanc, path: str) -> Any:
-    """What Orthanc itself answers."""
+    """Return the response of Orthanc to a GET request."""
     connection = http.client.HTTPConnection("127.0.0.1", orthanc.port, timeout=60)
     try:
         connection.request("GET", path)
@@ -259,7 +259,7 @@ def asked(orthanc: LocalOrthanc, path: str) -> Any:
 
 
 def found(orthanc: LocalOrthanc, level: str, **query: str) -> list[dict[str, Any]]:
-    """What Orthanc finds."""
+    """Return the resources that Orthanc finds."""
     connection = http.client.HTTPConnection("127.0.0.1", orthanc.port, timeout=60)
     connection.request("POST", "/tools/find", json.dumps({"Level": level, "Query": query, "Expand": True}))
     answer: list[dict[str, Any]] = json.loads(connection.getresponse().read())
@@ -268,12 +268,12 @@ def found(orthanc: LocalOrthanc, level: str, **query: str) -> list[dict[str, Any
 
 
 def count_instances(orthanc: LocalOrthanc) -> int:
-    """How many instances there are in an Orthanc, by its own statistics."""
+    """Return the number of instances in an Orthanc, by its own statistics."""
     return int(asked(orthanc, "/statistics")["CountInstances"])
 
 
 def stored_files(orthanc: LocalOrthanc, study_id: str | None) -> list[FileDataset]:
-    """The files of a study as they are in Orthanc, by InstanceNumber."""
+    """Return the files of a study as Orthanc stores them, by InstanceNumber."""
     assert study_id
     connection = http.client.HTTPConnection("127.0.0.1", orthanc.port, timeout=60)
     files = []
@@ -285,7 +285,7 @@ def stored_files(orthanc: LocalOrthanc, study_id: str | None) -> list[FileDatase
 
 
 def uids_of(orthanc: LocalOrthanc, study_id: str | None) -> set[tuple[str, str, str]]:
-    """Study, series and instance UID of each file of a study."""
+    """Return the study, series and instance UID of each file of a study."""
     return {
         (str(file.StudyInstanceUID), str(file.SeriesInstanceUID), str(file.SOPInstanceUID))
         for file in stored_files(orthanc, study_id)
@@ -293,7 +293,7 @@ def uids_of(orthanc: LocalOrthanc, study_id: str | None) -> set[tuple[str, str, 
 
 
 def delete_study(orthanc: LocalOrthanc, study_id: str | None) -> None:
-    """Take a study out of an Orthanc."""
+    """Delete a study from an Orthanc."""
     connection = http.client.HTTPConnection("127.0.0.1", orthanc.port, timeout=60)
     connection.request("DELETE", f"/studies/{study_id}")
     assert connection.getresponse().status == 200
