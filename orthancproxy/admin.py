@@ -1,10 +1,10 @@
-"""The admin site: the scopes of groups are edited there, the audit is only read, API tokens are only deleted."""
+"""The admin site: groups with their scopes, the read-only audit log, and API tokens, which can only be deleted."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-import knox.admin  # noqa: F401 - it registers what is replaced here
+import knox.admin  # noqa: F401 - it registers the admin that is replaced here
 from django.contrib import admin
 from django.contrib.auth import get_user_model
 from django.contrib.auth.admin import GroupAdmin as DjangoGroupAdmin
@@ -44,7 +44,7 @@ SUBJECTS_SHOWN = 200
 
 
 class AccessScopeForms(_Forms):
-    """Forms that all have to be filled in: what looks like a scope in the page must not be left out of the group."""
+    """Forms of which none may be left empty: an empty row would look like a scope that the group has."""
 
     def _construct_form(self, i: int, **options: Any) -> Any:
         form = super()._construct_form(i, **options)  # type: ignore[misc]  # the stubs don't know it
@@ -53,7 +53,7 @@ class AccessScopeForms(_Forms):
 
 
 class AccessScopes(_Scopes):
-    """What the members of a group may see."""
+    """The access scope of a group."""
 
     model = AccessScope
     formset = AccessScopeForms
@@ -61,13 +61,13 @@ class AccessScopes(_Scopes):
 
 
 class GroupAdmin(DjangoGroupAdmin):
-    """Django's, with the scopes."""
+    """Django's group admin, with the access scope."""
 
     inlines = (AccessScopes,)
 
 
 class AuditEventAdmin(_Events):
-    """The audit. Who looks at it is written down in it, and nobody can change it here."""
+    """The audit log, read-only. Reading it is audited."""
 
     actions = None
     date_hierarchy = "at"
@@ -78,57 +78,57 @@ class AuditEventAdmin(_Events):
     list_display = ("at", "event", "operation", "outcome", "error_code", "username", "address")
     list_filter = ("event", "outcome", "authentication")
     ordering = ("-at", "-pk")
-    # words that have no index are looked for in all rows
+    # exact, since a search without an index reads all rows
     search_fields = (
         "username__exact",
         "request_id__exact",
         "subjects__patient_id__exact",
         "subjects__study_instance_uid__exact",
     )
-    search_help_text = "A user, a request id, a PatientID or a StudyInstanceUID, to the letter; in quotes with spaces."
+    search_help_text = "Exact match of a user, request id, PatientID or StudyInstanceUID; quote values with spaces."
     show_full_result_count = False
 
     @admin.display(description="DICOM code")
     def code(self, event: AuditEvent) -> str:
-        """The EventID, with its meaning."""
+        """Return the EventID with its meaning."""
         code = dicom_event(event).id
         return f"{code.value} {code.meaning}"
 
     @admin.display(description=f"patients and studies (the first {SUBJECTS_SHOWN})")
     def subjects(self, event: AuditEvent) -> str:
-        """A line for each: a list of the archive may be about thousands."""
+        """Return a line for each of the first subjects: a list may be about thousands."""
         subjects = event.subjects.order_by("pk")[:SUBJECTS_SHOWN]
         return format_html_join("", "<div>{} {}</div>", ((one.patient_id, one.study_instance_uid) for one in subjects))
 
-    @admin.display(description="how it ended")
+    @admin.display(description="outcome event")
     def conclusion(self, event: AuditEvent) -> AuditEvent | None:
-        """Of an intention: the event that tells its outcome."""
+        """Return the event with the outcome of an intended operation."""
         return AuditEvent.objects.filter(intention=event).first()
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[AuditEvent]:
-        """What the user's scope shows."""
+        """Return the events that the user's scope shows."""
         return visible_events(caller_of_user(request.user, Authentication.SESSION).scope)
 
     def has_view_permission(self, request: HttpRequest, obj: AuditEvent | None = None) -> bool:
-        """Whoever may read the audit by the API may do so here."""
+        """Require the permission that the API requires."""
         return request.user.has_perm(Action.VIEW_AUDIT.permission)
 
     has_module_permission = has_view_permission
 
     def has_add_permission(self, request: HttpRequest) -> bool:
-        """Nobody."""
+        """Forbid it."""
         return False
 
     def has_change_permission(self, request: HttpRequest, obj: AuditEvent | None = None) -> bool:
-        """Nobody."""
+        """Forbid it."""
         return False
 
     def has_delete_permission(self, request: HttpRequest, obj: AuditEvent | None = None) -> bool:
-        """Nobody."""
+        """Forbid it."""
         return False
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> Any:
-        """List events."""
+        """Audit the list of events."""
         with _audited(request):
             return _rendered(super().changelist_view(request, extra_context))
 
@@ -139,7 +139,7 @@ class AuditEventAdmin(_Events):
         form_url: str = "",
         extra_context: dict[str, Any] | None = None,
     ) -> Any:
-        """Show an event."""
+        """Audit the page of an event."""
         with _audited(request):
             return _rendered(super().changeform_view(request, object_id, form_url, extra_context))
 
@@ -157,13 +157,13 @@ def _audited(request: HttpRequest) -> Iterator[None]:
 
 
 def _rendered(response: HttpResponseBase) -> HttpResponseBase:
-    """The page as it is: what is rendered later is not yet read, and may still fail."""
+    """Return the page rendered: rendering it reads the events, and may fail."""
     render = getattr(response, "render", None)
     return render() if render else response
 
 
 class AuthTokenAdmin(_Tokens):
-    """API tokens: when they were made and end. `create_api_token` makes them."""
+    """API tokens with their dates. `manage.py create_api_token` creates them."""
 
     fields = ("user", "created", "expiry")
     list_display = ("user", "created", "expiry")
@@ -173,16 +173,16 @@ class AuthTokenAdmin(_Tokens):
     search_fields = (f"user__{get_user_model().USERNAME_FIELD}",)
 
     def has_add_permission(self, request: HttpRequest) -> bool:
-        """Nobody: the token would be shown in a message, and kept in a cookie with it."""
+        """Forbid it: the new token would be shown in a message, which is kept in a cookie."""
         return False
 
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        """Nobody."""
+        """Forbid it."""
         return False
 
 
 for _replaced, _admin in ((Group, GroupAdmin), (AuthToken, AuthTokenAdmin)):
-    # a project may have its own, or none
+    # a project may have an admin of its own, or none
     if admin.site.is_registered(_replaced):
         admin.site.unregister(_replaced)
         admin.site.register(_replaced, _admin)

@@ -1,4 +1,4 @@
-"""One authenticator for both transports: a session of Django's, an access token, or an API token."""
+"""Authentication for all transports: a Django session, an OpenID Connect access token, or an API token."""
 
 import time
 
@@ -20,10 +20,10 @@ SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
 
 
 def authenticate(request: HttpRequest) -> Caller:
-    """Tell who sends a request; it may ask the database.
+    """Return the caller of a request; it may query the database.
 
-    Raises NotAuthenticated for a token that is not accepted, and PermissionDenied where a page of somebody else may
-    have forged the request. Both are written to the audit.
+    Raises NotAuthenticated for an invalid token, and PermissionDenied for a request that another site may have forged.
+    Both are audited.
     """
     started = time.perf_counter()
     caller = Caller()
@@ -46,17 +46,17 @@ def record(
     error_code: str = "",
     duration: float = 0.0,
 ) -> None:
-    """Write down what a request did that is no operation of the gateway's; `duration` is in seconds."""
+    """Write an audit event for a request that is not an operation, such as a login; `duration` is in seconds."""
     operation = f"{request.method} {request.path}"
     events.write(author(request, caller), event, operation, outcome, error_code=error_code, duration=duration)
 
 
 def author(request: HttpRequest, caller: Caller) -> events.Author:
-    """Who is to be written down for what a request does."""
+    """Return the author of the request's audit events."""
     return events.Author(
         username=caller.username,
         authentication=caller.authentication,
-        # a server on a Unix socket tells no address; PostgreSQL takes none with a zone
+        # empty on a Unix socket; PostgreSQL accepts no zone
         address=request.META.get("REMOTE_ADDR", "").partition("%")[0] or None,
         request_id=getattr(request, "request_id", ""),
     )
@@ -67,7 +67,7 @@ def _caller(request: HttpRequest) -> Caller:
     if header is not None:
         scheme, _, token = header.partition(" ")
         if scheme.lower() != "bearer" or not token:
-            raise NotAuthenticated("Only tokens are accepted in Authorization, as “Bearer …”.")
+            raise NotAuthenticated("Only tokens are accepted in Authorization: “Bearer …”.")
         return _bearer(token.strip())
     user = getattr(request, "user", None)
     if user is not None and user.is_authenticated:
@@ -76,16 +76,16 @@ def _caller(request: HttpRequest) -> Caller:
 
 
 def _bearer(token: str) -> Caller:
-    """The caller whose token it is: an access token has three parts (RFC 7519), an API token one."""
+    """Return the caller of a token: an access token has three parts (RFC 7519), an API token one."""
     if "." in token:
         if not oidc.is_configured():
-            raise NotAuthenticated("This gateway takes no tokens of an OpenID Connect provider.")
+            raise NotAuthenticated("This gateway accepts no tokens of an OpenID Connect provider.")
         return caller_of_identity(oidc.verify(token))
-    # knox looks tokens up by their first characters, and deletes one that has expired when it meets it
+    # knox would look the token up by its first characters, and delete an expired one
     tokens = get_token_model().objects.select_related("user")
     known = tokens.filter(digest=hash_token(token)).first()
     if known is None:
-        raise NotAuthenticated("The token is not known.")
+        raise NotAuthenticated("The token is unknown.")
     if known.expiry is not None and known.expiry <= timezone.now():
         raise NotAuthenticated("The token has expired.")
     if not known.user.is_active:
@@ -94,7 +94,7 @@ def _bearer(token: str) -> Caller:
 
 
 def _check_forgery(request: HttpRequest, caller: Caller) -> None:
-    """Raise PermissionDenied for what a page of somebody else may have made a browser send; it sends no tokens."""
+    """Raise PermissionDenied for a request that another site may have made a browser send; none carries a token."""
     if request.method in SAFE_METHODS:
         return
     if caller.authentication == Authentication.SESSION:
@@ -104,23 +104,23 @@ def _check_forgery(request: HttpRequest, caller: Caller) -> None:
 
 
 def _check_csrf_token(request: HttpRequest) -> None:
-    """Raise PermissionDenied unless a request with a session has its token in `X-CSRFToken`.
+    """Raise PermissionDenied unless a request with a session has its CSRF token in `X-CSRFToken`.
 
-    It is not looked for in the form, which may be gigabytes long.
+    The form is not searched for it: it may be gigabytes long.
     """
     request.POST = QueryDict()
     check = CsrfViewMiddleware(lambda _: HttpResponse())
     check.process_request(request)
-    refusal = check.process_view(request, lambda _: HttpResponse(), (), {})
+    rejection = check.process_view(request, lambda _: HttpResponse(), (), {})
     del request._post  # type: ignore[attr-defined]
-    if refusal is not None:
+    if rejection is not None:
         raise PermissionDenied("The request lacks a valid CSRF token.")
 
 
 def _check_origin(request: HttpRequest) -> None:
-    """Raise PermissionDenied for a request of a page from elsewhere, which can reach what its own server can't.
+    """Raise PermissionDenied for a request from a page of another origin, which may reach hosts that its server cannot.
 
-    Every browser tells the origin (RFC 6454) with a request that may change something; programs need not.
+    Browsers send the origin (RFC 6454) with every request that may change something; programs need not.
     """
     origin = request.headers.get("Origin")
     if origin is None:
@@ -128,4 +128,4 @@ def _check_origin(request: HttpRequest) -> None:
     own = f"{request.scheme}://{request.get_host()}"
     trusted = {own, *conf.ORTHANC_CORS_ORIGINS, *settings.CSRF_TRUSTED_ORIGINS}
     if origin not in trusted:
-        raise PermissionDenied("Pages of another origin may not do this.")
+        raise PermissionDenied("Pages of other origins may not do this.")

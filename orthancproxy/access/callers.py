@@ -1,4 +1,4 @@
-"""Who asks, and what they may do and see."""
+"""Callers, with their permissions and their access scope."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ _ACTIONS = {action.value: action for action in Action}
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Who asks. Somebody who is not logged in has no username."""
+    """The caller of a request. An anonymous caller has an empty username."""
 
     username: str = ""
     actions: frozenset[Action] = frozenset()
@@ -28,12 +28,12 @@ class Caller:
 
 
 def anonymous() -> Caller:
-    """Somebody who is not logged in: may do what ORTHANC_ANONYMOUS_ACTIONS lists."""
+    """Return the anonymous caller, with the actions of ORTHANC_ANONYMOUS_ACTIONS."""
     return Caller(actions=frozenset(_ACTIONS[name] for name in conf.ORTHANC_ANONYMOUS_ACTIONS))
 
 
 def caller_of_user(user: Any, authentication: Authentication) -> Caller:
-    """A user of Django's, with the permissions and the scopes of the user's groups."""
+    """Return the caller for a Django user, with the user's permissions and the scopes of their groups."""
     permissions = user.get_all_permissions()
     return Caller(
         username=user.get_username(),
@@ -44,7 +44,7 @@ def caller_of_user(user: Any, authentication: Authentication) -> Caller:
 
 
 def caller_of_identity(identity: Identity) -> Caller:
-    """Somebody whom the OpenID Connect provider knows, with the permissions and scopes of the groups it names."""
+    """Return the caller for an OpenID Connect identity, with the permissions and scopes of its groups."""
     groups = Group.objects.filter(name__in=identity.groups)
     permissions = Permission.objects.filter(
         group__in=groups, content_type__app_label=_APP, content_type__model="archive", codename__in=_ACTIONS
@@ -58,7 +58,7 @@ def caller_of_identity(identity: Identity) -> Caller:
 
 
 def _scope(rules: Iterable[AccessScope]) -> Scope:
-    """What any of the rules shows; everything where there is none."""
+    """Return the union of the rules; everything if there are none."""
     rules = list(rules)
     if not rules:
         return EVERYTHING

@@ -1,4 +1,4 @@
-"""What the audit gets of logins: what Django's signals tell."""
+"""Audits logins and logouts, which Django announces as signals."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -30,7 +30,7 @@ def _login_failed(credentials: Mapping[str, Any], request: HttpRequest | None = 
 
 
 def _write(request: HttpRequest | None, event: EventKind, outcome: AuditOutcome, username: str) -> None:
-    # without a request, nobody was let in from outside
+    # a login without a request is not one of a client
     if request is not None:
         code = NotAuthenticated.code if outcome is AuditOutcome.FAILED else ""
         record(request, Caller(username, authentication=Authentication.SESSION), event, outcome, code)

@@ -10,11 +10,11 @@ from orthancproxy.access.actions import PERMISSIONS
 from orthancproxy.archive.matching import is_label, is_patient_id
 
 
-class Archive(models.Model):  # noqa: DJ008 - there are none to show
-    """The archive as something to have permissions on. It has no table."""
+class Archive(models.Model):  # noqa: DJ008 - it has no rows
+    """Holds the permissions, which Django attaches to models. It has no table."""
 
     class Meta:
-        """The actions."""
+        """The permission of each action."""
 
         managed = False
         default_permissions = ()
@@ -22,18 +22,18 @@ class Archive(models.Model):  # noqa: DJ008 - there are none to show
 
 
 class AccessScope(models.Model):
-    """What the members of a group may see. Who is in several groups sees what any of their scopes shows.
+    """One rule of a group's access scope. A member of several groups sees what any of their rules admits.
 
-    Members of groups without a scope see everything, unless another of their groups has one.
+    A caller none of whose groups has a rule sees everything.
     """
 
     class Kind(models.TextChoices):
-        """What the value is compared with."""
+        """The attribute that the value is compared with."""
 
         PATIENT_ID = "PATIENT_ID", "patients whose PatientID is like"
         STUDY_LABEL = "STUDY_LABEL", "studies that have the label"
 
-    # with the group, what confines its members would go unnoticed
+    # deleting the group would silently remove the restriction of its members
     group = models.ForeignKey(Group, on_delete=models.PROTECT, related_name="access_scopes")
     kind = models.CharField(max_length=16, choices=Kind.choices, default=Kind.PATIENT_ID)
     value = models.CharField(
@@ -41,7 +41,7 @@ class AccessScope(models.Model):
     )
 
     class Meta:
-        """One row for each rule."""
+        """Each rule has one row."""
 
         constraints: ClassVar = [
             models.UniqueConstraint(fields=["group", "kind", "value"], name="one_row_for_each_rule")
@@ -51,8 +51,10 @@ class AccessScope(models.Model):
         return f"{self.get_kind_display()} {self.value}"
 
     def clean(self) -> None:
-        """Refuse what no PatientID and no label is like."""
+        """Raise ValidationError for a value that cannot match a PatientID or a label."""
         if self.kind == self.Kind.STUDY_LABEL and not is_label(self.value):
-            raise ValidationError({"value": "A label of Orthanc's has letters, digits, _ and - only."})
+            raise ValidationError({"value": "A label consists of letters, digits, _ and -."})
         if self.kind == self.Kind.PATIENT_ID and not is_patient_id(self.value):
-            raise ValidationError({"value": "A PatientID has no backslash, no control characters and no path in it."})
+            raise ValidationError(
+                {"value": "A PatientID contains no backslash and no control characters, and is not a path."}
+            )

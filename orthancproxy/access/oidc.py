@@ -1,8 +1,8 @@
 """Access tokens of an OpenID Connect provider, such as Keycloak (RFC 9068, RFC 8725; OpenID Connect Discovery 1.0).
 
-A token names the key that signed it. The provider's keys are kept for five minutes, so that one that it withdraws
-works no longer than that; a token with a key that is not among them has them fetched again, but not more often than
-every few seconds, since anyone can send tokens that name keys of his own making.
+A token names the key that signed it. The provider's keys are cached for five minutes, so that a withdrawn
+key works no longer than that. A token with an unknown key has the keys fetched again, but only once every few seconds:
+anyone can send tokens with made-up keys.
 """
 
 import logging
@@ -23,40 +23,40 @@ from orthancproxy.errors import NotAuthenticated
 
 logger = logging.getLogger(__name__)
 
-LEEWAY = 30.0  # seconds by which the provider's clock may differ
-KEYS_LIFETIME = 300.0  # seconds
-FETCH_INTERVAL = 5.0  # seconds
-FETCH_TIMEOUT = 5.0  # seconds
-WAIT = 2.0  # seconds that a thread waits for the fetch of another
-SEATS = 8  # threads at once that ask for a key that is not among the known ones
-MAX_TOKEN_LENGTH = 16_384  # characters; a server takes hardly more in one header
-MAX_USERNAME_LENGTH = 150  # characters, as Django's user has them
+LEEWAY_SECONDS = 30.0  # for the difference between the clocks
+KEYS_LIFETIME_SECONDS = 300.0
+FETCH_INTERVAL_SECONDS = 5.0
+FETCH_TIMEOUT_SECONDS = 5.0
+FETCH_WAIT_SECONDS = 2.0  # that a thread waits for the fetch of another
+MAX_WAITING_THREADS = 8  # that have an unknown key looked up at once
+MAX_TOKEN_CHARACTERS = 16_384  # servers accept hardly more in one header
+MAX_USERNAME_CHARACTERS = 150  # as in Django's User
 
 TOKEN_TYPES = frozenset({"jwt", "at+jwt"})
-"""Types (header) that an access token has, where it has one."""
+"""The types (`typ` of the header) that an access token may have."""
 OTHER_TOKENS = ("ID", "Refresh", "Offline", "Logout")
-"""Types (payload) of Keycloak's tokens that are no access tokens."""
+"""The types (`typ` of the payload) of Keycloak's other tokens."""
 ID_TOKEN_CLAIMS = frozenset({"at_hash", "c_hash"})
 """Claims that only an ID token has (OpenID Connect Core 1.0, 3.3.2.11)."""
 
 REASONS: tuple[tuple[type[jwt.PyJWTError], str], ...] = (
     (jwt.ExpiredSignatureError, "The access token has expired."),
     (jwt.ImmatureSignatureError, "The access token is not valid yet."),
-    (jwt.InvalidIssuerError, "The access token is of another issuer."),
+    (jwt.InvalidIssuerError, "The access token was issued by another provider."),
     (jwt.InvalidAudienceError, "The access token is for another audience."),
     (jwt.MissingRequiredClaimError, "The access token lacks one of the claims exp, iss, aud and sub."),
-    (jwt.InvalidAlgorithmError, "The access token is signed with an algorithm that is not allowed."),
-    (jwt.InvalidSignatureError, "The access token is not signed rightly."),
+    (jwt.InvalidAlgorithmError, "The access token is signed with a disallowed algorithm."),
+    (jwt.InvalidSignatureError, "The access token has an invalid signature."),
     (jwt.InvalidKeyError, "The access token is signed with a key that is too short."),
     (jwt.PyJWTError, "The access token is malformed."),
 )
 UNKNOWN_KEY = "The access token is signed by an unknown key."
-NO_ACCESS_TOKEN = "This is a token of another kind, not an access token."  # noqa: S105  not one
-UNREACHABLE = "The identity provider can't be reached."
-NO_KEYS = "The identity provider gives no keys that can be used."
+NO_ACCESS_TOKEN = "This is not an access token."  # noqa: S105  not one
+UNREACHABLE = "The identity provider cannot be reached."
+NO_KEYS = "The identity provider has no usable keys."
 
 _CLAIMS: Options = {"require": ["exp", "iss", "aud", "sub"], "enforce_minimum_key_length": True}
-# what PyJWT would otherwise leave out along with the signature
+# PyJWT would otherwise skip these checks along with the signature
 _CLAIMS_ONLY: Options = {
     **_CLAIMS,
     "verify_signature": False,
@@ -71,25 +71,25 @@ _CLAIMS_ONLY: Options = {
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """Whom a token is for. `groups` are names of Django's groups, each once."""
+    """The user of a token. `groups` are names of Django groups, each once."""
 
     username: str
     groups: tuple[str, ...]
 
 
 def is_configured() -> bool:
-    """Whether the settings name a provider."""
+    """Return whether a provider is configured."""
     return bool(conf.ORTHANC_OIDC_ISSUER)
 
 
 def verify(token: str) -> Identity:
-    """Return whom an access token is for. NotAuthenticated tells why it is refused, and quotes nothing of it."""
+    """Return the identity of an access token. Raises NotAuthenticated with the reason, without quoting the token."""
     if not is_configured():
         raise NotAuthenticated("No identity provider is configured.")
     try:
         claims = _verified_claims(token)
     except jwt.PyJWTError as error:
-        # not chained: PyJWT's messages quote what is in the token
+        # not chained: PyJWT's messages quote the token
         reason = next(reason for kind, reason in REASONS if isinstance(error, kind))
         raise NotAuthenticated(reason) from None
     if claims.get("typ") in OTHER_TOKENS or ID_TOKEN_CLAIMS & claims.keys():
@@ -98,11 +98,11 @@ def verify(token: str) -> Identity:
 
 
 def _verified_claims(token: str) -> dict[str, Any]:
-    if len(token) > MAX_TOKEN_LENGTH:
+    if len(token) > MAX_TOKEN_CHARACTERS:
         raise NotAuthenticated("The access token is too long.")
     if not token.isascii():
         raise jwt.DecodeError
-    # Unverified yet: what is no good anyway has no keys fetched, and its reason is not that the key is unknown.
+    # checked first without the signature: an invalid token has no keys fetched, and is rejected for its real reason
     header = _decode(token, None, _CLAIMS_ONLY)["header"]
     if header.get("alg") not in conf.ORTHANC_OIDC_ALGORITHMS:
         raise jwt.InvalidAlgorithmError
@@ -120,7 +120,7 @@ def _decode(token: str, key: jwt.PyJWK | None, options: Options) -> dict[str, An
         algorithms=list(conf.ORTHANC_OIDC_ALGORITHMS),
         issuer=conf.ORTHANC_OIDC_ISSUER,
         audience=conf.ORTHANC_OIDC_AUDIENCE,
-        leeway=LEEWAY,
+        leeway=LEEWAY_SECONDS,
         options=options,
     )
 
@@ -131,16 +131,16 @@ def _username(claims: Mapping[str, Any]) -> str:
         name = claims["sub"]
     if not isinstance(name, str) or not name.strip():
         raise NotAuthenticated("The access token has no user name.")
-    # also no spaces around it, nor characters that can't be seen: both would pass for another user's
-    if len(name) > MAX_USERNAME_LENGTH or not name.isprintable() or name != name.strip():
-        raise NotAuthenticated("The access token has a user name that can't be one here.")
+    # surrounding spaces and invisible characters could pass for another user
+    if len(name) > MAX_USERNAME_CHARACTERS or not name.isprintable() or name != name.strip():
+        raise NotAuthenticated("The access token has an invalid user name.")
     return name
 
 
 def _groups(claims: Mapping[str, Any]) -> Iterator[str]:
     found = _claim(claims, conf.ORTHANC_OIDC_ROLES_CLAIM)
     named = found if isinstance(found, list) else [found]
-    # a database may choke on a surrogate or a NUL, and no group is named so
+    # databases reject surrogates and NUL, and no group has such a name
     roles = [role for role in named if isinstance(role, str) and role.isprintable()]
     if not conf.ORTHANC_OIDC_ROLE_GROUPS:
         yield from roles
@@ -151,7 +151,7 @@ def _groups(claims: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _claim(claims: object, path: str) -> object:
-    """Return what is at a path of names with dots between; of names that have dots themselves, the longest counts."""
+    """Return the value at a dotted path; of names that contain dots, the longest matches."""
     if not isinstance(claims, dict):
         return None
     name, rest = path, ""
@@ -163,33 +163,35 @@ def _claim(claims: object, path: str) -> object:
 
 @dataclass(slots=True)
 class _Keys:
-    """The provider's public keys by their ids, shared between threads."""
+    """The cache of the provider's public keys by id. Thread-safe."""
 
     _keys: Mapping[str, jwt.PyJWK] = field(default_factory=dict)
     _expire: float = 0.0
     _next_fetch: float = 0.0
     _failure: str = ""
     _fetching: threading.Lock = field(default_factory=threading.Lock)
-    _seats: threading.BoundedSemaphore = field(default_factory=lambda: threading.BoundedSemaphore(SEATS))
+    _waiting: threading.BoundedSemaphore = field(
+        default_factory=lambda: threading.BoundedSemaphore(MAX_WAITING_THREADS)
+    )
 
     def find(self, kid: str) -> jwt.PyJWK:
-        """Return the key with that id. NotAuthenticated: there is none, or the provider does not say."""
-        # who knows his key never waits for the fetch that another's key needs
+        """Return the key with an id. Raises NotAuthenticated if it is unknown or the provider does not answer."""
+        # a caller with a known key never waits for the fetch of another key
         key = self._known(kid)
         if key is None:
-            key = self._found_by_asking(kid)
+            key = self._fetched(kid)
         if key is None:
             raise NotAuthenticated(self._failure or UNKNOWN_KEY)
         return key
 
-    def _found_by_asking(self, kid: str) -> jwt.PyJWK | None:
-        """The key, once the provider was asked, by this thread or by another that is at it."""
-        # strangers whose keys nobody knows must not take all threads; while no key is known, it may be anybody's
-        seats = self._seats if monotonic() < self._expire else None
-        if seats and not seats.acquire(blocking=False):
+    def _fetched(self, kid: str) -> jwt.PyJWK | None:
+        """Return the key after a fetch, by this thread or by another that is fetching already."""
+        # untrusted callers with made-up keys must not occupy all threads; before the first fetch, every key is unknown
+        waiting = self._waiting if monotonic() < self._expire else None
+        if waiting and not waiting.acquire(blocking=False):
             return None
         try:
-            if not self._fetching.acquire(timeout=WAIT):
+            if not self._fetching.acquire(timeout=FETCH_WAIT_SECONDS):
                 raise NotAuthenticated(UNREACHABLE)
             try:
                 key = self._known(kid)
@@ -200,11 +202,11 @@ class _Keys:
             finally:
                 self._fetching.release()
         finally:
-            if seats:
-                seats.release()
+            if waiting:
+                waiting.release()
 
     def forget(self) -> None:
-        """Let the next token have the keys fetched."""
+        """Have the keys fetched for the next token."""
         with self._fetching:
             self._expire = self._next_fetch = 0.0
 
@@ -216,16 +218,16 @@ class _Keys:
             return
         try:
             keys = _fetch_keys()
-        # PyJWT leaves what breaks while it reads, and what is no JSON
+        # PyJWT does not catch errors of reading and parsing
         except (jwt.PyJWTError, OSError, ValueError, RecursionError) as error:
             unreachable = isinstance(error, jwt.PyJWKClientConnectionError | OSError)
             self._failure = UNREACHABLE if unreachable else NO_KEYS
             logger.warning("no keys of the identity provider", extra={"error": str(error)})
         else:
-            # in this order: another thread that sees the later time has the new keys
+            # in this order, so that a thread that sees the new expiry sees the new keys
             self._keys, self._failure = keys, ""
-            self._expire = monotonic() + KEYS_LIFETIME
-        self._next_fetch = monotonic() + FETCH_INTERVAL
+            self._expire = monotonic() + KEYS_LIFETIME_SECONDS
+        self._next_fetch = monotonic() + FETCH_INTERVAL_SECONDS
 
 
 def _fetch_keys() -> dict[str, jwt.PyJWK]:
@@ -244,12 +246,12 @@ def _discovered_url(issuer: str) -> str:
 
 
 def _client(url: str) -> jwt.PyJWKClient:
-    """PyJWT's client, which follows no redirect and knows only http and https; it is to keep nothing itself."""
+    """Return PyJWT's client, which follows no redirects and supports http and https only; it caches nothing."""
     return jwt.PyJWKClient(
         url,
         cache_jwk_set=False,
         headers={"Accept": "application/json", "User-Agent": "orthanc-graphql-gateway"},
-        timeout=FETCH_TIMEOUT,
+        timeout=FETCH_TIMEOUT_SECONDS,
         ssl_context=ssl.create_default_context(cafile=conf.ORTHANC_OIDC_CA_BUNDLE or None),
     )
 

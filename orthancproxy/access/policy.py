@@ -1,4 +1,4 @@
-"""Whether a caller may do something."""
+"""Authorization: the permission for an action, and the patient of an upload."""
 
 from orthancproxy.access.actions import Action
 from orthancproxy.access.callers import Caller
@@ -6,14 +6,14 @@ from orthancproxy.errors import NotAuthenticated, PermissionDenied
 
 
 def authorize(caller: Caller, action: Action, patient_id: str | None = None) -> None:
-    """Let a caller go on who may do this; what is to be stored names the patient whom it is to be stored for.
+    """Raise unless the caller may perform the action, and, for an upload, may do so for this PatientID.
 
-    What is in the archive already, a caller meets within their scope only, so that there is no need to name it here.
-    Raises NotAuthenticated for somebody who might after logging in, else PermissionDenied.
+    Resources of the archive need no check here: a caller only ever sees those in scope. Raises NotAuthenticated for an
+    anonymous caller, else PermissionDenied.
     """
     if action not in caller.actions:
         if not caller.username:
-            raise NotAuthenticated("Log in, or send a token, to do this.")
-        raise PermissionDenied("You may not do this.")
+            raise NotAuthenticated("Log in or send a token to do this.")
+        raise PermissionDenied("You do not have permission to do this.")
     if patient_id is not None and not caller.scope.admits_patient(patient_id):
-        raise PermissionDenied("You may not do this for this patient.")
+        raise PermissionDenied("You do not have permission to do this for this patient.")

@@ -1,4 +1,4 @@
-"""Who asks, and what was written down of everybody."""
+"""Reading the caller and the audit log."""
 
 from django.db.models import QuerySet
 
@@ -11,19 +11,19 @@ from orthancproxy.resolvers.operations import READ_AUDIT, READ_CALLER
 
 
 def get_viewer(context: RequestContext) -> Caller:
-    """Who asks, and what they may do: everybody may know that of themselves."""
+    """Return the caller, which needs no permission."""
     with audited_read(context, READ_CALLER):
         return context.caller
 
 
 def get_audit_events(context: RequestContext) -> QuerySet[AuditEvent]:
-    """What was written down, the latest first; to a caller with a scope, what is about nobody but its patients."""
+    """Return the audit events, the latest first; for a caller with a scope, those about its patients only."""
     with audited_read(context, READ_AUDIT):
         return visible_events(context.caller.scope).order_by("-at", "-pk")
 
 
 def visible_events(scope: Scope) -> QuerySet[AuditEvent]:
-    """What a scope shows of the audit, in no order: which labels a study had, only the archive knew."""
+    """Return the audit events that a scope shows, unordered. Only PatientIDs count: the log has no labels."""
     events = AuditEvent.objects.all()
     if not scope.is_restricted:
         return events

@@ -1,7 +1,7 @@
-"""Deleting a resource with all below it. Orthanc removes the parents that become empty by itself.
+"""Deleting a resource with everything below it. Orthanc removes the ancestors that become empty.
 
-To a caller with a scope, the archive is what the scope shows: a patient with hidden studies is deleted study by study,
-and is gone for the caller when none is left to be seen.
+For a caller with a scope, the archive is what the scope shows: a patient with hidden studies is deleted study by
+study, and counts as deleted once no visible study is left.
 """
 
 from collections import Counter
@@ -25,7 +25,7 @@ _PARENT, _STUDIES = "parent", "studies"
 
 @dataclass(frozen=True, slots=True)
 class ResourceRef:
-    """A resource that is gone, or one that is left: where it is, and its Orthanc id."""
+    """A deleted or remaining resource: its level and Orthanc id."""
 
     level: Level
     orthanc_id: str
@@ -33,7 +33,7 @@ class ResourceRef:
 
 @dataclass(frozen=True, slots=True)
 class Deletion:
-    """What went, the resource first and then the parents that it left empty; and the nearest parent that is left."""
+    """The deleted resources (the one that was named, then ancestors left empty), and the nearest remaining ancestor."""
 
     dry_run: bool
     deleted: tuple[ResourceRef, ...]
@@ -42,7 +42,7 @@ class Deletion:
 
 
 def delete(context: RequestContext, level: Level, orthanc_id: str, *, dry_run: bool = False) -> Deletion:
-    """Delete a resource, or tell what that would do. Raises NotFound, also for a resource of another level."""
+    """Delete a resource, or predict what that would delete. Raises NotFound, also for a resource of another level."""
     if dry_run:
         with audited_read(context, PREVIEW_DELETION) as read:
             line = _ancestry(context, level, orthanc_id)
@@ -55,7 +55,7 @@ def delete(context: RequestContext, level: Level, orthanc_id: str, *, dry_run: b
 
 
 def _ancestry(context: RequestContext, level: Level, orthanc_id: str) -> list[Resource]:
-    """The resource, its parent, and so up to the patient, each with what `_counts` reads. Raises NotFound."""
+    """Return the resource, its parent, and so on up to the patient, each with what `_counts` reads. Raises NotFound."""
     plan = _counted(Level.PATIENT)
     if level is Level.PATIENT:
         plan = _counted(level, **{_STUDIES: _counted(Level.STUDY)})
@@ -70,7 +70,7 @@ def _ancestry(context: RequestContext, level: Level, orthanc_id: str) -> list[Re
 
 
 def _predict(line: Sequence[Resource]) -> ResourceRef | None:
-    """The nearest parent that has other children."""
+    """Return the nearest ancestor that has other children."""
     for above in line[1:]:
         if _counts(above)[above.level.child.path] != 1:
             return ResourceRef(above.level, above.orthanc_id)
@@ -78,26 +78,26 @@ def _predict(line: Sequence[Resource]) -> ResourceRef | None:
 
 
 def _carry_out(context: RequestContext, line: Sequence[Resource], event: PendingEvent) -> ResourceRef | None:
-    """Delete the resource; return the nearest parent that the caller can still see.
+    """Delete the resource; return the nearest ancestor that the caller can still see.
 
-    `event` is written with what is to go first; after that, its counts are of what is known to have gone.
+    `event` is written first with what is about to be deleted; afterwards its counts are of what was deleted.
     """
     resource, is_restricted = line[0], context.caller.scope.is_restricted
     studies = resource.related.get(_STUDIES, ())
     event.subjects = [subject_of(study) for study in studies] or [subject_of(_study_or_patient(line))]
     event.counts = _counts(resource)
     event.write_intent()
-    gone = event.counts = Counter[str]()
+    deleted = event.counts = Counter[str]()
     remaining = None
-    # never a patient as a whole, of whom some may be hidden
+    # a patient as a whole may have hidden studies
     for target in studies if is_restricted and resource.level is Level.PATIENT else [resource]:
         try:
             remaining = _delete(context, target)
         except NotFound:
-            continue  # somebody else deleted it just now
-        gone.update(_counts(target))
-        gone.update(above.path for above in target.level.above if above.depth > _depth(remaining))
-    if not gone:
+            continue  # deleted concurrently
+        deleted.update(_counts(target))
+        deleted.update(above.path for above in target.level.above if above.depth > _depth(remaining))
+    if not deleted:
         raise _not_found(resource.level)
     if remaining is None or resource.level is Level.PATIENT:
         return None
@@ -106,11 +106,11 @@ def _carry_out(context: RequestContext, line: Sequence[Resource], event: Pending
 
 
 def _delete(context: RequestContext, resource: Resource) -> ResourceRef | None:
-    """Delete a resource, once; return the nearest parent that is left."""
+    """Delete a resource, without a retry; return the nearest remaining ancestor."""
     try:
         remaining = storage.delete(context.client, resource.level, resource.orthanc_id)
     except (ArchiveUnavailable, ArchiveProtocolError) as error:
-        raise type(error)(f"{error.message} It may have deleted it all the same.") from error
+        raise type(error)(f"{error.message} The resource may have been deleted nevertheless.") from error
     return ResourceRef(*remaining) if remaining else None
 
 
@@ -119,24 +119,24 @@ def _is_visible(context: RequestContext, patient: str) -> bool:
 
 
 def _study_or_patient(line: Sequence[Resource]) -> Resource:
-    """What tells whose data it is."""
+    """Return the nearest resource that identifies the audit subject."""
     return next(one for one in line if one.level in (Level.STUDY, Level.PATIENT))
 
 
 def _counted(level: Level, **related: LevelPlan) -> LevelPlan:
-    """A plan with how much there is below."""
+    """Return a plan with the number of resources below."""
     return LevelPlan(
         level=level, needs=Needs(frozenset(_count_of(level, below) for below in level.below)), related=related
     )
 
 
 def _count_of(level: Level, below: Level) -> str:
-    """The keyword of how many of a lower level there are below a resource (PS3.4 section C.6.1.1)."""
+    """Return the keyword for the number of resources of a lower level (PS3.4 section C.6.1.1)."""
     return f"NumberOf{level.value}Related{below.path.capitalize()}"
 
 
 def _counts(resource: Resource) -> Mapping[str, int]:
-    """How many there are of which level, with the resource itself."""
+    """Return the number of resources by level, including the resource itself."""
     below = {one.path: integer(resource.tags.get(_count_of(resource.level, one))) or 0 for one in resource.level.below}
     return {resource.level.path: 1, **below}
 

@@ -1,4 +1,4 @@
-"""Files and pictures: what a caller downloads of an instance, and archives of everything below a resource."""
+"""Downloads: the file and rendered images of an instance, and ZIPs of the files below a resource."""
 
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
@@ -25,15 +25,15 @@ from orthancproxy.resolvers.operations import DOWNLOAD
 
 MAX_FRAME = 2**31 - 1
 CACHED_SECONDS = 24 * 60 * 60
-# Django's cache in memory counts its entries (300), not their bytes: this bounds it to 150 MB
-CACHED_BYTES = 512 * 1024
-PICTURE = Instance.file_uuid.needs | Instance.number_of_frames.needs
+# Django's in-memory cache is limited by entries (300), not bytes: this bounds it to 150 MB
+MAX_CACHED_BYTES = 512 * 1024
+IMAGE_NEEDS = Instance.file_uuid.needs | Instance.number_of_frames.needs
 FILE_EXTENSIONS: dict[MediaType, str] = {"image/png": "png", "image/jpeg": "jpg"}
 
 
 @dataclass(frozen=True, slots=True)
 class Download:
-    """What a caller gets. `content` is None where the caller has what `etag` names; its taker closes it."""
+    """A file to send. `content` is None if the caller already has the version of `etag`; whoever takes it closes it."""
 
     filename: str
     etag: str | None
@@ -47,16 +47,16 @@ def get_file(
     if_none_match: Collection[str] = (),
     headers_only: bool = False,
 ) -> Download:
-    """The DICOM file of an instance as it is stored. Raises NotFound."""
-    with _transferring(context, _plan(Instance.file_uuid.needs), orthanc_id) as transfer:
-        instance = cast("Instance", transfer.resource)
+    """Return the DICOM file of an instance as stored. Raises NotFound."""
+    with _authorized(context, _plan(Instance.file_uuid.needs), orthanc_id) as pending:
+        instance = cast("Instance", pending.resource)
         etag = _etag(instance)
         filename = f"{orthanc_id}.dcm"
         if _matches(etag, if_none_match):
             return Download(filename, etag, None)
         if headers_only:
             return Download(filename, etag, Content.headers("application/dicom", instance.file_size))
-        return Download(filename, etag, transfer.of(open_file(context.client, orthanc_id)))
+        return Download(filename, etag, pending.of(open_file(context.client, orthanc_id)))
 
 
 def get_preview(
@@ -67,10 +67,10 @@ def get_preview(
     media_type: MediaType = "image/png",
     if_none_match: Collection[str] = (),
 ) -> Download:
-    """A frame, counted from 0, in its full size. Raises NotFound, NotRenderable, or InvalidRequest below 0."""
-    with _transferring(context, _plan(PICTURE), orthanc_id) as transfer:
-        instance = cast("Instance", transfer.resource)
-        return _get_picture(context, instance, "preview", Rendering(frame, media_type), if_none_match)
+    """Return a frame, counted from 0, in full size. Raises NotFound, NotRenderable, or InvalidRequest below 0."""
+    with _authorized(context, _plan(IMAGE_NEEDS), orthanc_id) as pending:
+        instance = cast("Instance", pending.resource)
+        return _get_image(context, instance, "preview", Rendering(frame, media_type), if_none_match)
 
 
 def get_thumbnail(
@@ -80,9 +80,9 @@ def get_thumbnail(
     media_type: MediaType = "image/png",
     if_none_match: Collection[str] = (),
 ) -> Download:
-    """The first frame, its longer side at most ORTHANC_THUMBNAIL_SIZE pixels. Raises NotFound or NotRenderable."""
-    with _transferring(context, _plan(PICTURE), orthanc_id) as transfer:
-        return _get_thumbnail(context, cast("Instance", transfer.resource), media_type, if_none_match)
+    """Return the first frame, its longer side at most ORTHANC_THUMBNAIL_SIZE pixels. Raises like `get_preview`."""
+    with _authorized(context, _plan(IMAGE_NEEDS), orthanc_id) as pending:
+        return _get_thumbnail(context, cast("Instance", pending.resource), media_type, if_none_match)
 
 
 def get_series_thumbnail(
@@ -92,34 +92,34 @@ def get_series_thumbnail(
     media_type: MediaType = "image/png",
     if_none_match: Collection[str] = (),
 ) -> Download:
-    """The thumbnail of the middle one of a series' instances by number. Raises NotFound or NotRenderable."""
-    plan = LevelPlan(level=Level.SERIES, related={"instances": _plan(PICTURE)})
-    with _transferring(context, plan, orthanc_id) as transfer:
-        instances = transfer.resource.related["instances"]
+    """Return the thumbnail of the middle instance of a series, by number. Raises NotFound or NotRenderable."""
+    plan = LevelPlan(level=Level.SERIES, related={"instances": _plan(IMAGE_NEEDS)})
+    with _authorized(context, plan, orthanc_id) as pending:
+        instances = pending.resource.related["instances"]
         if not instances:
             raise NotFound("There is no instance in this series.")
         return _get_thumbnail(context, instances[len(instances) // 2], media_type, if_none_match)
 
 
-def get_archive(context: RequestContext, level: Level, orthanc_id: str, *, headers_only: bool = False) -> Download:
-    """A ZIP archive of all DICOM files below a resource. Raises NotFound."""
-    with _transferring(context, LevelPlan(level=level), orthanc_id) as transfer:
+def get_zip(context: RequestContext, level: Level, orthanc_id: str, *, headers_only: bool = False) -> Download:
+    """Return a ZIP of all DICOM files below a resource. Raises NotFound."""
+    with _authorized(context, LevelPlan(level=level), orthanc_id) as pending:
         filename = f"{level.value.lower()}-{orthanc_id}.zip"
         if headers_only:
             return Download(filename, None, Content.headers("application/zip", None))
-        return Download(filename, None, transfer.of(_open_archive(context, level, orthanc_id)))
+        return Download(filename, None, pending.of(_open_zip(context, level, orthanc_id)))
 
 
-def _open_archive(context: RequestContext, level: Level, orthanc_id: str) -> Content:
+def _open_zip(context: RequestContext, level: Level, orthanc_id: str) -> Content:
     if level is not Level.PATIENT or not context.caller.scope.is_restricted:
         return open_zip(context.client, level, orthanc_id)
-    # not all of the patient's studies may be within the scope
+    # some of the patient's studies may be out of scope
     studies = context.open_hierarchy().studies_of(orthanc_id, Needs())
     return open_zip_of(context.client, [study.orthanc_id for study in studies])
 
 
-class _Transfer:
-    """What a caller gets of a resource."""
+class _PendingDownload:
+    """A download that is being authorized and opened."""
 
     def __init__(self, resource: Resource, event: PendingEvent) -> None:
         self.resource = resource
@@ -127,12 +127,12 @@ class _Transfer:
         self._opened: Content | None = None
 
     def of(self, content: Content) -> Content:
-        """The content, of which it is written down when it breaks off."""
+        """Return the content; if it breaks off, that is audited."""
         self._opened = content
         return replace(content, chunks=self._watched(content))
 
     def close(self) -> None:
-        """Give up what was opened."""
+        """Close the content, if it was opened."""
         if self._opened:
             self._opened.close()
 
@@ -146,19 +146,19 @@ class _Transfer:
 
 
 @contextmanager
-def _transferring(context: RequestContext, plan: LevelPlan, orthanc_id: str) -> Iterator[_Transfer]:
-    """Authorize a caller, look a resource up, and write down that the caller gets of it. Raises NotFound."""
-    transfer = None
+def _authorized(context: RequestContext, plan: LevelPlan, orthanc_id: str) -> Iterator[_PendingDownload]:
+    """Authorize the caller, look the resource up, and audit the download. Raises NotFound."""
+    pending = None
     try:
         with audited_write(context, DOWNLOAD[plan.level], orthanc_id) as event:
             resource = _get(context, with_audit_tags(plan), orthanc_id)
             event.subjects = [subject_of(resource)]
             event.counts = {plan.level.path: 1}
-            transfer = _Transfer(resource, event)
-            yield transfer
+            pending = _PendingDownload(resource, event)
+            yield pending
     except BaseException:
-        if transfer:
-            transfer.close()
+        if pending:
+            pending.close()
         raise
 
 
@@ -166,10 +166,10 @@ def _get_thumbnail(
     context: RequestContext, instance: Instance, media_type: MediaType, if_none_match: Collection[str]
 ) -> Download:
     rendering = Rendering(0, media_type, conf.ORTHANC_THUMBNAIL_SIZE)
-    return _get_picture(context, instance, "thumbnail", rendering, if_none_match)
+    return _get_image(context, instance, "thumbnail", rendering, if_none_match)
 
 
-def _get_picture(
+def _get_image(
     context: RequestContext,
     instance: Instance,
     kind: str,
@@ -177,7 +177,7 @@ def _get_picture(
     if_none_match: Collection[str],
 ) -> Download:
     if not 0 <= rendering.frame <= MAX_FRAME:
-        raise InvalidRequest("A frame is a number from 0.")
+        raise InvalidRequest("Frames are numbered from 0.")
     frames = max(instance.number_of_frames or 1, 1)
     if rendering.frame >= frames:
         raise NotFound(f"There is no frame {rendering.frame}: the last one of this instance is {frames - 1}.")
@@ -187,33 +187,33 @@ def _get_picture(
     if _matches(etag, if_none_match):
         return Download(filename, etag, None)
     return Download(
-        filename, etag, Content.of(_draw(context, etag, instance.orthanc_id, rendering), rendering.media_type)
+        filename, etag, Content.of(_render(context, etag, instance.orthanc_id, rendering), rendering.media_type)
     )
 
 
-def _draw(context: RequestContext, etag: str, orthanc_id: str, rendering: Rendering) -> bytes:
-    """Draw what an entity tag names, or remember it: the tag changes with the file and with how it is drawn."""
+def _render(context: RequestContext, etag: str, orthanc_id: str, rendering: Rendering) -> bytes:
+    """Render an image, or return it from the cache: `etag` changes with the file and with the rendering."""
     key = "orthancproxy:" + etag.strip('"')
-    picture: bytes | None = cache.get(key)
-    if picture is None:
+    image: bytes | None = cache.get(key)
+    if image is None:
         instance = _get_instance(context, orthanc_id, NEEDS)
         try:
-            picture = render(context.client, instance, rendering)
+            image = render(context.client, instance, rendering)
         except NotRenderable as error:
             raise NotRenderable(_reason(context, instance)) from error
-        if len(picture) <= CACHED_BYTES:
-            cache.set(key, picture, CACHED_SECONDS)
-    return picture
+        if len(image) <= MAX_CACHED_BYTES:
+            cache.set(key, image, CACHED_SECONDS)
+    return image
 
 
 def _reason(context: RequestContext, instance: Instance) -> str:
-    """Why Orthanc does not draw an instance, which its answer does not say."""
+    """Return why Orthanc cannot render an instance, which its answer does not say."""
     needs = Needs(facts=frozenset({Fact.METADATA}))
     described = _get_instance(context, instance.orthanc_id, needs)
     kind = UID(described.sop_class_uid or "").name or "unknown SOP class"
     if instance.rows is None:
-        return f"There is no picture in this instance ({kind})."
-    syntax = UID(described.transfer_syntax_uid or "").name or "an unknown transfer syntax"
+        return f"This instance has no image ({kind})."
+    syntax = UID(described.transfer_syntax_uid or "").name or "an unknown pending syntax"
     return f"Orthanc cannot render this instance ({kind}, {syntax})."
 
 
@@ -233,7 +233,7 @@ def _get(context: RequestContext, plan: LevelPlan, orthanc_id: str) -> Resource:
 
 
 def _etag(instance: Instance, *variant: str | int) -> str:
-    """An entity tag (RFC 9110 section 8.8.3): another one when the file is replaced."""
+    """Return an entity tag (RFC 9110 section 8.8.3), which changes when the file is replaced."""
     if instance.file_uuid is None:
         raise ArchiveProtocolError
     name = "-".join(map(str, (instance.file_uuid, *variant)))
@@ -241,5 +241,5 @@ def _etag(instance: Instance, *variant: str | int) -> str:
 
 
 def _matches(etag: str, if_none_match: Collection[str]) -> bool:
-    """Weak comparison (RFC 9110 section 13.1.2)."""
+    """Compare weakly (RFC 9110 section 13.1.2)."""
     return "*" in if_none_match or any(known.removeprefix("W/") == etag for known in if_none_match)

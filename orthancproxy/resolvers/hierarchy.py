@@ -14,7 +14,7 @@ from orthancproxy.resolvers.guard import audited_read, audited_separately
 
 
 def get_page(context: RequestContext, plan: LevelPlan) -> Page:
-    """One page of all resources of a level. Raises InvalidRequest for a filter that can't be matched."""
+    """Return a page of all resources of a level. Raises InvalidRequest for an invalid filter."""
     with audited_read(context) as read:
         page = context.open_hierarchy().page(with_audit_tags(plan))
         read(page.resources)
@@ -22,18 +22,18 @@ def get_page(context: RequestContext, plan: LevelPlan) -> Page:
 
 
 def get_by_orthanc_id(context: RequestContext, plan: LevelPlan, orthanc_id: str) -> Resource | None:
-    """The resource with this Orthanc id, or None. Raises InvalidRequest for what is no Orthanc id."""
+    """Return the resource with an Orthanc id, or None. Raises InvalidRequest for an invalid id."""
     return get_by_orthanc_ids(context, plan, [orthanc_id]).get(orthanc_id)
 
 
 def get_after_change(context: RequestContext, plan: LevelPlan, orthanc_id: str) -> Resource | None:
-    """The same, to be told beside what was changed, which is told also where this fails."""
+    """Return the resource to answer a change with; if this raises, the change is answered without it."""
     with audited_separately(context) as beside:
         return get_by_orthanc_id(beside, plan, orthanc_id)
 
 
 def get_by_orthanc_ids(context: RequestContext, plan: LevelPlan, orthanc_ids: Sequence[str]) -> Mapping[str, Resource]:
-    """Those of the resources that exist at the plan's level, by their Orthanc ids."""
+    """Return the resources that exist at the plan's level, by their Orthanc ids."""
     with audited_read(context) as read:
         found = look_up(context, with_audit_tags(plan), orthanc_ids)
         read(found)
@@ -41,7 +41,7 @@ def get_by_orthanc_ids(context: RequestContext, plan: LevelPlan, orthanc_ids: Se
 
 
 def get_by_identifier(context: RequestContext, plan: LevelPlan, identifier: str) -> Resource | None:
-    """The resource with this PatientID or UID, or None. Raises InvalidRequest when there are several such."""
+    """Return the resource with a PatientID or UID, or None. Raises InvalidRequest if there are several."""
     with audited_read(context) as read:
         record = context.open_hierarchy().by_identifier(with_audit_tags(plan), identifier)
         read([record] if record else [])
@@ -49,7 +49,7 @@ def get_by_identifier(context: RequestContext, plan: LevelPlan, identifier: str)
 
 
 def get_named(context: RequestContext, plan: LevelPlan, name: str) -> Resource:
-    """The resource with this Orthanc id, or else with this PatientID or UID. Raises NotFound, and InvalidRequest."""
+    """Return the resource with an Orthanc id, or else with that PatientID or UID. Raises NotFound or InvalidRequest."""
     with audited_read(context) as read:
         found = context.open_hierarchy().by_name(with_audit_tags(plan), name)
         if found is None:
@@ -59,18 +59,18 @@ def get_named(context: RequestContext, plan: LevelPlan, name: str) -> Resource:
 
 
 def look_up(context: RequestContext, plan: LevelPlan, orthanc_ids: Sequence[str]) -> list[Resource]:
-    """Resources by their Orthanc ids, for an operation that authorizes and records by itself."""
+    """Return resources by their Orthanc ids, for an operation that authorizes and audits itself."""
     return context.open_hierarchy().by_ids(plan, orthanc_ids)
 
 
 def with_audit_tags(plan: LevelPlan) -> LevelPlan:
-    """The plan with what tells the patient and the study, which the audit names; patients and studies always do."""
+    """Return the plan with the tags of audit subjects; patients and studies have them anyway."""
     if plan.level in (Level.PATIENT, Level.STUDY):
         return plan
     return replace(plan, needs=plan.needs | Needs(frozenset({"PatientID", "StudyInstanceUID"})))
 
 
 def get_server(context: RequestContext) -> ServerInfo:
-    """What Orthanc is, and holds now."""
+    """Return a description of Orthanc and the size of its content."""
     with audited_read(context):
         return server.describe(context.client, context.open_hierarchy())

@@ -127,7 +127,7 @@ class ZipView(DownloadView):
     def get(self, request: Request, orthanc_id: str) -> HttpResponseBase:
         """Stream the ZIP file."""
         headers_only = request.method == "HEAD"
-        download = downloads.get_archive(self.asking, self.level, orthanc_id, headers_only=headers_only)
+        download = downloads.get_zip(self.asking, self.level, orthanc_id, headers_only=headers_only)
         return streaming.stream(request._request, download)
 
 

@@ -214,16 +214,16 @@ def make_refused(provider: IdentityProvider, foreign: IdentityProvider) -> Itera
             bearer(provider.token("eve", roles, lifetime=-60)),
             "The access token has expired.",
         ),
-        "foreign issuer": (bearer(foreign.token("eve", roles)), "The access token is of another issuer."),
+        "foreign issuer": (bearer(foreign.token("eve", roles)), "The access token was issued by another provider."),
         "forged issuer": (bearer(forged), "The access token is signed by an unknown key."),
-        "unknown API token": (bearer("0123456789abcdef" * 4), "The token is not known."),
+        "unknown API token": (bearer("0123456789abcdef" * 4), "The token is unknown."),
         "no token": (
             {"Authorization": "Bearer"},
-            "Only tokens are accepted in Authorization, as “Bearer …”.",
+            "Only tokens are accepted in Authorization: “Bearer …”.",
         ),
         "another scheme": (
             {"Authorization": "Basic cmVmdXNlZDphcyBnb29kIGFzIGFueQ=="},
-            "Only tokens are accepted in Authorization, as “Bearer …”.",
+            "Only tokens are accepted in Authorization: “Bearer …”.",
         ),
         "inactive user": (bearer(api_token(inactive)), "The user of this token is not active."),
     }
@@ -232,7 +232,7 @@ def make_refused(provider: IdentityProvider, foreign: IdentityProvider) -> Itera
     # a session does not help a token that is not accepted
     session = with_session("session and unknown token", user, frozenset())
     sent = {**session.headers, **bearer("0123456789abcdef" * 4)}
-    yield Caller(session.name, headers=sent, refusal="The token is not known.", client=session.client)
+    yield Caller(session.name, headers=sent, refusal="The token is unknown.", client=session.client)
 
 
 def make_confined(provider: IdentityProvider) -> Iterator[Caller]:

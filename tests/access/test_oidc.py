@@ -33,20 +33,20 @@ from tests.identity.provider import AUDIENCE, DISCOVERY, JWKS, IdentityProvider
 
 EXPIRED = "The access token has expired."
 EARLY = "The access token is not valid yet."
-OTHER_ISSUER = "The access token is of another issuer."
+OTHER_ISSUER = "The access token was issued by another provider."
 OTHER_AUDIENCE = "The access token is for another audience."
 LACKING = "The access token lacks one of the claims exp, iss, aud and sub."
-OTHER_ALGORITHM = "The access token is signed with an algorithm that is not allowed."
-WRONG_SIGNATURE = "The access token is not signed rightly."
+OTHER_ALGORITHM = "The access token is signed with a disallowed algorithm."
+WRONG_SIGNATURE = "The access token has an invalid signature."
 WEAK_KEY = "The access token is signed with a key that is too short."
 MALFORMED = "The access token is malformed."
 TOO_LONG = "The access token is too long."
 UNKNOWN_KEY = "The access token is signed by an unknown key."
-OTHER_KIND = "This is a token of another kind, not an access token."
+OTHER_KIND = "This is not an access token."
 NO_NAME = "The access token has no user name."
-BAD_NAME = "The access token has a user name that can't be one here."
-UNREACHABLE = "The identity provider can't be reached."
-NO_KEYS = "The identity provider gives no keys that can be used."
+BAD_NAME = "The access token has an invalid user name."
+UNREACHABLE = "The identity provider cannot be reached."
+NO_KEYS = "The identity provider has no usable keys."
 NOT_CONFIGURED = "No identity provider is configured."
 
 
@@ -537,7 +537,7 @@ class TestOutages:
     def test_a_provider_that_hangs_holds_up_nobody_whose_key_is_known(
         self, settings: Settings, clock: Clock, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(oidc, "FETCH_TIMEOUT", 2.0)
+        monkeypatch.setattr(oidc, "FETCH_TIMEOUT_SECONDS", 2.0)
         with IdentityProvider() as provider:
             use(settings, provider)
             token = provider.token()
@@ -561,8 +561,8 @@ class TestOutages:
     def test_a_provider_that_hangs_takes_few_threads_for_keys_that_nobody_knows(
         self, settings: Settings, clock: Clock, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(oidc, "FETCH_TIMEOUT", 3.0)
-        monkeypatch.setattr(oidc, "WAIT", 0.5)
+        monkeypatch.setattr(oidc, "FETCH_TIMEOUT_SECONDS", 3.0)
+        monkeypatch.setattr(oidc, "FETCH_WAIT_SECONDS", 0.5)
         with IdentityProvider() as provider:
             use(settings, provider)
             token = provider.token()
@@ -586,7 +586,7 @@ class TestOutages:
             finally:
                 os.kill(provider.pid, signal.SIGCONT)
         # all but those that have a seat are turned away at once
-        assert sum(one > 0.4 for one in waited) <= oidc.SEATS
+        assert sum(one > 0.4 for one in waited) <= oidc.MAX_WAITING_THREADS
         # one fetches, and the others do not wait for it to its end
         assert [one for one in together[:-1] if one > 2] == []
 

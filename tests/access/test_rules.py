@@ -196,16 +196,16 @@ class TestKeys:
         assert answers(first) == (200, 200)
         # both are published for a while
         provider.rotate(withdraw=False)
-        clock.now += oidc.FETCH_INTERVAL + 1
+        clock.now += oidc.FETCH_INTERVAL_SECONDS + 1
         second = provider.token("anna", [ROLES["Viewer"]])
         assert answers(second) == (200, 200)
         assert answers(first) == (200, 200)
         # withdrawn: not until somebody comes with a new one, or they are fetched again
         provider.rotate("ES256")
-        clock.now += oidc.FETCH_INTERVAL + 1
+        clock.now += oidc.FETCH_INTERVAL_SECONDS + 1
         third = provider.token("anna", [ROLES["Viewer"]])
         assert answers(third) == (200, 200)
-        clock.now += oidc.KEYS_LIFETIME + 1
+        clock.now += oidc.KEYS_LIFETIME_SECONDS + 1
         assert answers(first) == (401, 401)
         assert answers(second) == (401, 401)
         assert answers(third) == (200, 200)
@@ -217,7 +217,7 @@ class TestKeys:
         settings.ORTHANC_OIDC_ISSUER = ""
         answer = Caller("", headers=bearer(token)).rest("patients/")
         assert answer.status == 401
-        assert answer.json["detail"] == "This gateway takes no tokens of an OpenID Connect provider."
+        assert answer.json["detail"] == "This gateway accepts no tokens of an OpenID Connect provider."
 
     def test_roles_are_groups_where_no_others_are_named(self, provider: IdentityProvider, settings: Settings) -> None:
         def actions(*roles: str) -> list[str]:

@@ -67,13 +67,13 @@ def test_since_is_included_and_until_is_not() -> None:
 @pytest.mark.parametrize("option", ["--since", "--until"])
 @pytest.mark.parametrize("value", ["", "yesterday", "2026-13-01", "2026-01-01T25:00", "1767225600000000000"])
 def test_what_is_no_date_is_refused(option: str, value: str) -> None:
-    with pytest.raises(CommandError, match="is no date and time such as 2026-01-31"):
+    with pytest.raises(CommandError, match="is not a date and time such as 2026-01-31"):
         export(option, value)
 
 
 @pytest.mark.parametrize("value", ["x", "-1", "1.5", "１"])
 def test_what_is_no_id_is_refused(value: str) -> None:
-    with pytest.raises(CommandError, match="is no id"):
+    with pytest.raises(CommandError, match="is not an event id"):
         export(f"--after-id={value}")
 
 
@@ -108,7 +108,7 @@ def test_an_event_of_the_future_holds_nothing_up() -> None:
 
 
 def test_the_number_of_queries_grows_with_the_chunks_only(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(export_audit, "AT_ONCE", 10)
+    monkeypatch.setattr(export_audit, "EVENTS_IN_MEMORY", 10)
     for _ in range(40):
         record(Subject("1", "1.2.3"), Subject("1", "1.2.4"))
     with CaptureQueriesContext(

@@ -29,7 +29,7 @@ pytestmark = pytest.mark.live
 PLACE = (1, 1)
 NAME = (one(PLACE).level, one(PLACE).orthanc_id)
 PATH = "/{}/{}".format(*NAME)
-MAY_BE_GONE = "It may have deleted it all the same."
+MAY_BE_GONE = "The resource may have been deleted nevertheless."
 
 
 def outcomes() -> list[tuple[str, str, dict[str, int]]]:

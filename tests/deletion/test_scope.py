@@ -197,7 +197,7 @@ class TestStudyByStudy:
         proxy.on_delete = second
         answer = confined((1,), P1)
         assert answer.code == "ARCHIVE_UNAVAILABLE"
-        assert answer.message.endswith("It may have deleted it all the same.")
+        assert answer.message.endswith("The resource may have been deleted nevertheless.")
         assert len(proxy.deletes) == 2
         row = AuditEvent.objects.filter(event="DELETION").latest("pk")
         assert (row.outcome, row.error_code, row.counts["studies"]) == ("FAILED", "ARCHIVE_UNAVAILABLE", 1)

@@ -20,7 +20,7 @@ const resourceIndicators = {
     scope: "",
     audience: resource,
     accessTokenFormat: "jwt",
-    accessTokenTTL: 300,
+    accessTokenTTL: 3600,
     jwt: { sign: { alg: keys[0].alg } },
   }),
 };
@@ -30,7 +30,7 @@ const absentWhereNull = (object) =>
   Object.fromEntries(Object.entries(object).map(([name, value]) => [name, value ?? undefined]));
 
 const customize = (ctx, token, jwt) => {
-  const { lifetime = 300, claims = {}, header = {} } = JSON.parse(ctx.oidc.body.token ?? "{}");
+  const { lifetime = 3600, claims = {}, header = {} } = JSON.parse(ctx.oidc.body.token ?? "{}");
   jwt.header = absentWhereNull(header);
   Object.assign(jwt.payload, { exp: jwt.payload.iat + lifetime }, absentWhereNull(claims));
 };

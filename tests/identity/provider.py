@@ -110,7 +110,7 @@ class IdentityProvider:
         username: str = "anna",
         roles: Iterable[str] = (),
         *,
-        lifetime: int = 300,
+        lifetime: int = 3600,
         audience: str = AUDIENCE,
         claims: Mapping[str, Any] | None = None,
         header: Mapping[str, Any] | None = None,

@@ -175,8 +175,8 @@ class TestRefusal:
     @pytest.mark.parametrize(
         ("name", "reason"),
         [
-            ("rtplan", "There is no picture in this instance (RT Plan Storage)."),
-            ("test-SR", "There is no picture in this instance (Comprehensive SR Storage)."),
+            ("rtplan", "This instance has no image (RT Plan Storage)."),
+            ("test-SR", "This instance has no image (Comprehensive SR Storage)."),
             ("MR_small_jp2klossless", f"{CANNOT} (MR Image Storage, JPEG 2000 Image Compression (Lossless Only))."),
             ("rtdose", f"{CANNOT} (RT Dose Storage, Implicit VR Little Endian)."),
         ],

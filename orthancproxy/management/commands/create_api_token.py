@@ -1,4 +1,4 @@
-"""`manage.py create_api_token`: a token for a script or a program of a user's."""
+"""`manage.py create_api_token`: create a token for a user's script or program."""
 
 from argparse import ArgumentParser
 from datetime import timedelta
@@ -12,19 +12,19 @@ MAX_DAYS = 3650
 
 
 class Command(BaseCommand):
-    """Prints a new token once: the database keeps only a hash of it. The admin site lists tokens and deletes them."""
+    """Prints a new token, once: the database keeps only its hash. The admin site lists and deletes tokens."""
 
-    help = "Make an API token, which may do what its user may: Authorization: Bearer <token>."
+    help = "Create an API token with the permissions of its user, to send as Authorization: Bearer <token>."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         """Declare the arguments."""
-        parser.add_argument("username", metavar="USER", help="whose token it is")
-        parser.add_argument("--days", type=int, default=365, help="how long it can be used (default: 365)")
+        parser.add_argument("username", metavar="USER", help="the user of the token")
+        parser.add_argument("--days", type=int, default=365, help="days until it expires (default: 365)")
 
     def handle(self, *args: Any, username: str, days: int, **options: Any) -> None:
-        """Make it."""
+        """Create and print the token."""
         if not 1 <= days <= MAX_DAYS:
-            raise CommandError(f"--days is a number from 1 to {MAX_DAYS}.")
+            raise CommandError(f"--days must be from 1 to {MAX_DAYS}.")
         try:
             user = get_user_model().objects.get_by_natural_key(username)
         except get_user_model().DoesNotExist:
@@ -32,5 +32,5 @@ class Command(BaseCommand):
         if not user.is_active:
             raise CommandError(f"The user {username} is not active.")
         known, token = get_token_model().objects.create(user, expiry=timedelta(days=days))
-        self.stderr.write(f"It can be used until {known.expiry:%Y-%m-%d}, and is shown only now:")
+        self.stderr.write(f"The token expires on {known.expiry:%Y-%m-%d}. It is shown only once:")
         self.stdout.write(token)

@@ -1,4 +1,4 @@
-"""`manage.py export_audit`: what was done, as DICOM audit messages for a SIEM."""
+"""`manage.py export_audit`: export the audit log as DICOM audit messages for a SIEM."""
 
 from __future__ import annotations
 
@@ -20,32 +20,36 @@ from orthancproxy.audit.dicom_messages import messages
 from orthancproxy.audit.kinds import AuditOutcome
 from orthancproxy.audit.models import AuditEvent, AuditSubject
 
-AT_ONCE = 200  # events in memory
-# a younger event may be committed after one with a higher id
-SETTLED = timedelta(minutes=1)
-# what was begun and has not ended for so long will not
-AT_WORK = timedelta(hours=1)
+EVENTS_IN_MEMORY = 200
+# an event may be committed after one with a higher id, but not much later
+SETTLED_AFTER = timedelta(minutes=1)
+# an operation without an outcome after this time has none
+MAX_OPERATION_TIME = timedelta(hours=1)
 
 
 class Command(BaseCommand):
-    """Writes what is in the audit, oldest first: messages of PS3.15 section A.5, each a line of UTF-8.
+    """Writes the events, oldest first, as messages of PS3.15 section A.5: one a line, in UTF-8.
 
-    The last line on standard error is the id of the last event: `--after-id` of the next run.
+    The last line of standard error is the id of the last event, for `--after-id` of the next run.
     """
 
-    help = "Write the audit as DICOM audit messages (PS3.15 A.5), one per line."
+    help = "Write the audit log as DICOM audit messages (PS3.15 A.5), one a line."
 
     def add_arguments(self, parser: CommandParser) -> None:
-        """Say what can be asked for."""
-        parser.add_argument("--since", type=_date_time, metavar="ISO", help="Events from then on.")
-        parser.add_argument("--until", type=_date_time, metavar="ISO", help="Events before then; a minute ago if none.")
-        parser.add_argument("--after-id", type=_id, metavar="ID", default=0, help="Where an earlier run ended.")
-        parser.add_argument("--output", type=Path, metavar="FILE", help="A file to append to, not standard output.")
+        """Declare the arguments."""
+        parser.add_argument("--since", type=_date_time, metavar="ISO", help="Only events at or after this time.")
+        parser.add_argument(
+            "--until", type=_date_time, metavar="ISO", help="Only events before this time (default: a minute ago)."
+        )
+        parser.add_argument("--after-id", type=_id, metavar="ID", default=0, help="Only events after this id.")
+        parser.add_argument(
+            "--output", type=Path, metavar="FILE", help="A file to append to, instead of standard output."
+        )
         parser.add_argument(
             "--source",
             default=socket.gethostname(),
             metavar="NAME",
-            help="AuditSourceID: what this gateway is called. The name of this machine if none.",
+            help="AuditSourceID, the name of this gateway (default: the host name).",
         )
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -54,14 +58,16 @@ class Command(BaseCommand):
         with ExitStack() as stack:
             try:
                 write = self._writer(stack, options["output"])
-                for event in _events(options["since"], options["until"], options["after_id"]).iterator(AT_ONCE):
+                for event in _events(options["since"], options["until"], options["after_id"]).iterator(
+                    EVENTS_IN_MEMORY
+                ):
                     for message in messages(event, options["source"]):
                         write(f"{message}\n")
                     last = event.pk
-                # what is not yet written can't be said to be
+                # flushed before the id says that they are written
                 stack.close()
             except OSError as error:
-                raise CommandError(f"The messages can't be written: {error}") from error
+                raise CommandError(f"Writing the messages failed: {error}") from error
         self.stderr.write(str(last))
 
     def _writer(self, stack: ExitStack, output: Path | None) -> Any:
@@ -74,7 +80,7 @@ class Command(BaseCommand):
 
 
 def _events(since: datetime | None, until: datetime | None, after_id: int) -> QuerySet[AuditEvent]:
-    """All events but the intentions whose outcome is an event of its own."""
+    """Return the events, without intended ones that have an outcome."""
     events = AuditEvent.objects.filter(pk__gt=after_id)
     if since:
         events = events.filter(at__gte=since)
@@ -87,25 +93,25 @@ def _events(since: datetime | None, until: datetime | None, after_id: int) -> Qu
 
 
 def _first_unsettled() -> AuditEvent | None:
-    """By id, since ids and times need not be in the same order; what a wrong clock dated to the future is no reason."""
+    """Return the first event, by id, that may still change. Events dated in the future do not count."""
     now = timezone.now()
-    young = Q(at__gt=now - SETTLED)
-    at_work = Q(outcome=AuditOutcome.INTENDED, conclusion__isnull=True, at__gt=now - AT_WORK)
+    young = Q(at__gt=now - SETTLED_AFTER)
+    at_work = Q(outcome=AuditOutcome.INTENDED, conclusion__isnull=True, at__gt=now - MAX_OPERATION_TIME)
     return AuditEvent.objects.filter(young | at_work, at__lte=now).order_by("pk").first()
 
 
 def _date_time(given: str) -> datetime:
-    """Read a date, or a date and time; without a zone it is one of the server's."""
+    """Parse a date, or a date and time; the default time zone is the server's."""
     try:
         read = parse_datetime(given)
     except ValueError:
         read = None
     if read is None:
-        raise argparse.ArgumentTypeError(f"{given!r} is no date and time such as 2026-01-31T13:00:00+09:00.")
+        raise argparse.ArgumentTypeError(f"{given!r} is not a date and time such as 2026-01-31T13:00:00+09:00.")
     return timezone.make_aware(read) if timezone.is_naive(read) else read
 
 
 def _id(given: str) -> int:
     if not given.isascii() or not given.isdigit():
-        raise argparse.ArgumentTypeError(f"{given!r} is no id: the last line of an earlier run is one.")
+        raise argparse.ArgumentTypeError(f"{given!r} is not an event id, as the last line of an earlier run is.")
     return int(given)
