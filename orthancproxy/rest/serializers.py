@@ -1,174 +1,144 @@
 # ruff: noqa: N815  the field names are the contract's, and frozen
-"""From records to the JSON of the contract.
+"""The JSON of the REST contract.
 
-The fields describe the answers in the OpenAPI schema. The dictionaries are made by hand: a list may have thousands of
-items, and Django REST framework takes longer for one field than this takes for an item. A test compares the two.
+The fields are for the OpenAPI schema only: Django REST framework takes longer for one field than `Table.read` takes for
+a resource, and a list may have thousands. A test compares the two.
 """
 
-from typing import Any, ClassVar
+from collections.abc import Callable, Mapping
+from functools import reduce
+from operator import or_
+from typing import Any, ClassVar, TypeVar, cast
 
 from rest_framework import serializers
 
 from orthancproxy.archive import parsing
 from orthancproxy.archive.levels import Level
 from orthancproxy.archive.plan import Needs
-from orthancproxy.archive.records import Instance, Patient, Resource, Series, Study
+from orthancproxy.archive.records import Attribute, Instance, Patient, Resource, Series, Study
 from orthancproxy.resolvers.deletion import Deletion, ResourceRef
 from orthancproxy.resolvers.upload import UploadResult
 from orthancproxy.uploads.files import FailedFile, UploadErrorCode
 
-
-def orthanc_id() -> serializers.CharField:
-    """The field that every resource has."""
-    return serializers.CharField(help_text="Orthanc's id: five groups of eight hex digits.")
+R = TypeVar("R", bound=Resource)
 
 
-def stored(keyword: str) -> serializers.CharField:
-    """A DICOM value as it is stored."""
-    return serializers.CharField(
-        allow_null=True, help_text=f"{keyword} as stored; several values are joined by a backslash."
-    )
+class Table:
+    """The fields of a level: the keywords of DICOM values as stored, and numbers, by the names of the fields."""
+
+    def __init__(self, keywords: Mapping[str, str], **numbers: Attribute[Any]) -> None:
+        self.needs = reduce(or_, (number.needs for number in numbers.values()), Needs(frozenset(keywords.values())))
+        self._keywords = tuple(keywords.items())
+        self._numbers = [(name, cast("Callable[[Any], Any]", number.fget)) for name, number in numbers.items()]
+
+    def read(self, resource: Resource, **values: Any) -> dict[str, Any]:
+        """Return the values given and those of the fields: text without padding, None if it is absent or empty."""
+        text, tag = parsing.text, resource.tags.get
+        for name, keyword in self._keywords:
+            values[name] = text(tag(keyword))
+        for name, number in self._numbers:
+            values[name] = number(resource)
+        return values
+
+    def fields(self) -> dict[str, serializers.Field[Any, Any, Any, Any]]:
+        """Return the fields for the OpenAPI schema."""
+        stored = {
+            name: serializers.CharField(
+                allow_null=True, help_text=f"{keyword} as stored; multiple values are joined by a backslash."
+            )
+            for name, keyword in self._keywords
+        }
+        return {**stored, **{name: serializers.IntegerField(min_value=0) for name, _ in self._numbers}}
 
 
-def count() -> serializers.IntegerField:
-    """How many there are below a resource."""
-    return serializers.IntegerField(min_value=0)
+class LevelSerializer(serializers.Serializer[R]):
+    """Resources of one level, whose fields stand in a table."""
+
+    table: ClassVar[Table]
+
+    def get_fields(self) -> dict[str, Any]:
+        """Return the fields of the table; those that a class declares take their place."""
+        orthanc_id = serializers.CharField(help_text="Orthanc's id: five groups of eight hex digits.")
+        return {"orthancId": orthanc_id, **self.table.fields(), **super().get_fields()}
+
+    def to_representation(self, instance: R) -> dict[str, Any]:
+        """Return the contract's JSON."""
+        return self.table.read(instance, orthancId=instance.orthanc_id)
 
 
-def text(record: Resource, keyword: str) -> str | None:
-    """A DICOM value as it is stored, without padding; None where it is absent or empty."""
-    return parsing.text(record.tags.get(keyword))
-
-
-class PatientSerializer(serializers.Serializer[Patient]):
+class PatientSerializer(LevelSerializer[Patient]):
     """A patient."""
 
-    orthancId = orthanc_id()
-    patientId = stored("PatientID")
-    patientName = stored("PatientName")
-    studiesCount = count()
-
-    needs: ClassVar = Needs(frozenset({"PatientID", "PatientName"})) | Patient.studies_count.needs
-
-    def to_representation(self, instance: Patient) -> dict[str, Any]:
-        """Return the contract's JSON."""
-        return {
-            "orthancId": instance.orthanc_id,
-            "patientId": text(instance, "PatientID"),
-            "patientName": text(instance, "PatientName"),
-            "studiesCount": instance.studies_count,
-        }
+    table = Table({"patientId": "PatientID", "patientName": "PatientName"}, studiesCount=Patient.studies_count)
 
 
-class StudySerializer(serializers.Serializer[Study]):
+class StudySerializer(LevelSerializer[Study]):
     """A study."""
 
-    orthancId = orthanc_id()
-    studyInstanceUID = stored("StudyInstanceUID")
-    description = stored("StudyDescription")
-    studyDate = stored("StudyDate")
-    seriesCount = count()
-
-    needs: ClassVar = Needs(frozenset({"StudyInstanceUID", "StudyDescription", "StudyDate"})) | Study.series_count.needs
-
-    def to_representation(self, instance: Study) -> dict[str, Any]:
-        """Return the contract's JSON."""
-        return {
-            "orthancId": instance.orthanc_id,
-            "studyInstanceUID": text(instance, "StudyInstanceUID"),
-            "description": text(instance, "StudyDescription"),
-            "studyDate": text(instance, "StudyDate"),
-            "seriesCount": instance.series_count,
-        }
+    table = Table(
+        {
+            "studyInstanceUID": "StudyInstanceUID",
+            "description": "StudyDescription",
+            "studyDate": "StudyDate",
+        },
+        seriesCount=Study.series_count,
+    )
 
 
-class SeriesSerializer(serializers.Serializer[Series]):
+class SeriesSerializer(LevelSerializer[Series]):
     """A series."""
 
-    orthancId = orthanc_id()
-    seriesInstanceUID = stored("SeriesInstanceUID")
-    description = stored("SeriesDescription")
-    modality = stored("Modality")
-    seriesNumber = stored("SeriesNumber")
-    instancesCount = count()
-
-    needs: ClassVar = (
-        Needs(frozenset({"SeriesInstanceUID", "SeriesDescription", "Modality", "SeriesNumber"}))
-        | Series.instances_count.needs
+    table = Table(
+        {
+            "seriesInstanceUID": "SeriesInstanceUID",
+            "description": "SeriesDescription",
+            "modality": "Modality",
+            "seriesNumber": "SeriesNumber",
+        },
+        instancesCount=Series.instances_count,
     )
 
-    def to_representation(self, instance: Series) -> dict[str, Any]:
-        """Return the contract's JSON."""
-        return {
-            "orthancId": instance.orthanc_id,
-            "seriesInstanceUID": text(instance, "SeriesInstanceUID"),
-            "description": text(instance, "SeriesDescription"),
-            "modality": text(instance, "Modality"),
-            "seriesNumber": text(instance, "SeriesNumber"),
-            "instancesCount": instance.instances_count,
-        }
 
+class InstanceSerializer(LevelSerializer[Instance]):
+    """An instance. The values of its parents are its context, `series_table.read(series)`."""
 
-class InstanceSerializer(serializers.Serializer[Instance]):
-    """An instance. What is above it comes from the context: `above(series)`."""
-
-    orthancId = orthanc_id()
-    instanceNumber = stored("InstanceNumber")
     instanceNumberInt = serializers.IntegerField(
-        allow_null=True, help_text="InstanceNumber as a number, null where it is none."
-    )
-    sopInstanceUID = stored("SOPInstanceUID")
-    rows = stored("Rows")
-    columns = stored("Columns")
-    pixelSpacing = stored("PixelSpacing")
-    sliceThickness = stored("SliceThickness")
-    sliceLocation = stored("SliceLocation")
-    imagePositionPatient = stored("ImagePositionPatient")
-    patientId = stored("PatientID")
-    patientName = stored("PatientName")
-    studyInstanceUID = stored("StudyInstanceUID")
-    seriesInstanceUID = stored("SeriesInstanceUID")
-    seriesNumber = stored("SeriesNumber")
-
-    needs: ClassVar = Needs(
-        frozenset(
-            """InstanceNumber SOPInstanceUID Rows Columns PixelSpacing SliceThickness SliceLocation
-            ImagePositionPatient""".split()
-        )
-    )
-    # Orthanc knows of a series what is above it, too
-    series_needs: ClassVar = Needs(
-        frozenset("SeriesInstanceUID SeriesNumber StudyInstanceUID PatientID PatientName".split())
+        allow_null=True, help_text="InstanceNumber as a number, null if it is not one."
     )
 
-    @staticmethod
-    def above(series: Series) -> dict[str, Any]:
-        """Return the context: what the instances of a series tell of the series, its study and its patient."""
-        return {
-            "above": {
-                "patientId": text(series, "PatientID"),
-                "patientName": text(series, "PatientName"),
-                "studyInstanceUID": text(series, "StudyInstanceUID"),
-                "seriesInstanceUID": text(series, "SeriesInstanceUID"),
-                "seriesNumber": text(series, "SeriesNumber"),
-            }
+    table = Table(
+        {
+            "instanceNumber": "InstanceNumber",
+            "sopInstanceUID": "SOPInstanceUID",
+            "rows": "Rows",
+            "columns": "Columns",
+            "pixelSpacing": "PixelSpacing",
+            "sliceThickness": "SliceThickness",
+            "sliceLocation": "SliceLocation",
+            "imagePositionPatient": "ImagePositionPatient",
+        },
+        instanceNumberInt=Instance.instance_number,
+    )
+    # Orthanc reads the parents' tags of a series, too
+    series_table = Table(
+        {
+            "patientId": "PatientID",
+            "patientName": "PatientName",
+            "studyInstanceUID": "StudyInstanceUID",
+            "seriesInstanceUID": "SeriesInstanceUID",
+            "seriesNumber": "SeriesNumber",
         }
+    )
+
+    def get_fields(self) -> dict[str, Any]:
+        """Return the fields of both tables."""
+        return {**super().get_fields(), **self.series_table.fields()}
 
     def to_representation(self, instance: Instance) -> dict[str, Any]:
         """Return the contract's JSON."""
-        return {
-            "orthancId": instance.orthanc_id,
-            "instanceNumber": text(instance, "InstanceNumber"),
-            "instanceNumberInt": instance.instance_number,
-            "sopInstanceUID": text(instance, "SOPInstanceUID"),
-            "rows": text(instance, "Rows"),
-            "columns": text(instance, "Columns"),
-            "pixelSpacing": text(instance, "PixelSpacing"),
-            "sliceThickness": text(instance, "SliceThickness"),
-            "sliceLocation": text(instance, "SliceLocation"),
-            "imagePositionPatient": text(instance, "ImagePositionPatient"),
-            **self.context["above"],
-        }
+        values = super().to_representation(instance)
+        values.update(self.context)
+        return values
 
 
 class FailedFileSerializer(serializers.Serializer[FailedFile]):

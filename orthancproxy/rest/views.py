@@ -24,7 +24,7 @@ from rest_framework.views import APIView
 from orthancproxy.access.authentication import authenticate, author
 from orthancproxy.archive.levels import Level
 from orthancproxy.archive.plan import LevelPlan
-from orthancproxy.archive.records import Resource, Series
+from orthancproxy.archive.records import Resource
 from orthancproxy.errors import InvalidRequest
 from orthancproxy.resolvers import hierarchy
 from orthancproxy.resolvers.context import RequestContext
@@ -134,7 +134,7 @@ class PatientsView(GatewayView):
     @openapi.lists("listPatients", PatientSerializer, "All patients, by PatientID.")
     def get(self, request: Request) -> Response:
         """Answer the list."""
-        page = hierarchy.get_page(self.asking, LevelPlan(level=Level.PATIENT, needs=PatientSerializer.needs))
+        page = hierarchy.get_page(self.asking, LevelPlan(level=Level.PATIENT, needs=PatientSerializer.table.needs))
         return Response(PatientSerializer(cast("Any", page.resources), many=True).data)
 
 
@@ -151,7 +151,7 @@ class StudiesView(GatewayView):
         """Answer the list."""
         plan = LevelPlan(
             level=Level.PATIENT,
-            related={"studies": LevelPlan(level=Level.STUDY, needs=StudySerializer.needs)},
+            related={"studies": LevelPlan(level=Level.STUDY, needs=StudySerializer.table.needs)},
         )
         patient = _get_named(self.asking, request, "patient_id", plan)
         return Response(StudySerializer(patient.related["studies"], many=True).data)
@@ -170,7 +170,7 @@ class SeriesView(GatewayView):
         """Answer the list."""
         plan = LevelPlan(
             level=Level.STUDY,
-            related={"series": LevelPlan(level=Level.SERIES, needs=SeriesSerializer.needs)},
+            related={"series": LevelPlan(level=Level.SERIES, needs=SeriesSerializer.table.needs)},
         )
         study = _get_named(self.asking, request, "study_id", plan)
         return Response(SeriesSerializer(study.related["series"], many=True).data)
@@ -189,11 +189,11 @@ class InstancesView(GatewayView):
         """Answer the list."""
         plan = LevelPlan(
             level=Level.SERIES,
-            needs=InstanceSerializer.series_needs,
-            related={"instances": LevelPlan(level=Level.INSTANCE, needs=InstanceSerializer.needs)},
+            needs=InstanceSerializer.series_table.needs,
+            related={"instances": LevelPlan(level=Level.INSTANCE, needs=InstanceSerializer.table.needs)},
         )
         series = _get_named(self.asking, request, "series_id", plan)
-        above = InstanceSerializer.above(cast("Series", series))
+        above = InstanceSerializer.series_table.read(series)
         return Response(InstanceSerializer(series.related["instances"], many=True, context=above).data)
 
 
