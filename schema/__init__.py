@@ -3,7 +3,7 @@
 from typing import Any
 
 import strawberry
-from graphql import GraphQLError
+from graphql import GraphQLError, Undefined
 from strawberry.schema.config import StrawberryConfig
 from strawberry.types import ExecutionContext
 
@@ -15,13 +15,22 @@ from orthancproxy.schema.types import Instance, Patient, Series, Study
 
 
 class GatewaySchema(strawberry.Schema):
-    """Strawberry's schema, which logs no query: there are patients' names in the filters."""
+    """Strawberry's schema, without defaults of null, which logs no query: filters contain patients' names."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        # an optional argument is one whose resolver has the default None; to clients, that is no default
+        for kind in self._schema.type_map.values():
+            for place in (kind, *getattr(kind, "fields", {}).values()):
+                for value in (*getattr(place, "args", {}).values(), place):
+                    if getattr(value, "default_value", Undefined) is None:
+                        value.default_value = Undefined
 
     def process_errors(self, errors: list[GraphQLError], execution_context: ExecutionContext | None = None) -> None:
-        """Leave the log to the view, which knows what was unexpected."""
+        """Leave logging to the view, which knows which errors are unexpected."""
 
     def _get_custom_context_kwargs(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
-        """Suggest no names of the schema in what is wrong with variables, where the schema is not for all eyes."""
+        """Suggest no names of the schema in errors about variables where introspection is off."""
         return {**super()._get_custom_context_kwargs(*args, **kwargs), "hide_suggestions": not has_introspection()}
 
 

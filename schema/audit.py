@@ -1,31 +1,26 @@
 """The types of the audit: who did what, as it was written down."""
 
 import datetime
-import re
-from collections.abc import Iterator
+from enum import Enum
 from ipaddress import ip_address
-from typing import Any, cast
+from typing import cast
 
 import strawberry
 import strawberry_django
-from django.db.models import Q, QuerySet
-from django.utils.timezone import is_naive, make_aware
+from django.db.models import Prefetch, Q
 from strawberry.scalars import JSON
-from strawberry_django.optimizer import OptimizerConfig, optimize
-from strawberry_django.ordering import Ordering, apply_ordering
-from strawberry_django.pagination import OffsetPaginated, OffsetPaginationInput
 
 from orthancproxy.audit.dicom_messages import dicom_event
 from orthancproxy.audit.kinds import AuditOutcome, Authentication, EventKind
 from orthancproxy.audit.models import AuditEvent as Event
 from orthancproxy.audit.models import AuditSubject as Subject
 from orthancproxy.errors import InvalidRequest
-from orthancproxy.resolvers.audit import get_audit_events
-from orthancproxy.schema.context import Info, gateway
 from orthancproxy.schema.descriptions import describe_enum, describe_filter
+from orthancproxy.schema.inputs import OrderKey
+from orthancproxy.schema.tables import aware
 
-# databases refuse to look for it
-UNSPEAKABLE = re.compile("[\x00\ud800-\udfff]")
+RELATED = {"subjects": Prefetch("subjects", Subject.objects.order_by("pk"))}
+"""What a page of events fetches of other tables where it is selected."""
 
 OUTCOMES = {
     AuditOutcome.INTENDED: "It was begun. An event of its own tells how it ended; if none does, nobody knows.",
@@ -55,19 +50,12 @@ class AuditSubject:
     """`orthancproxy.models.AuditSubject`."""
 
     @strawberry.field(description="PatientID; null where it has none.")
-    def patient_id(root: strawberry.Parent[Subject]) -> str | None:  # noqa: N805
-        """Read it."""
+    def patient_id(root: strawberry.Parent[Subject]) -> str | None:
         return root.patient_id or None
 
     @strawberry.field(name="studyInstanceUID", description="StudyInstanceUID; null where it is about the patient.")
-    def study_instance_uid(root: strawberry.Parent[Subject]) -> strawberry.ID | None:  # noqa: N805
-        """Read it."""
+    def study_instance_uid(root: strawberry.Parent[Subject]) -> strawberry.ID | None:
         return strawberry.ID(root.study_instance_uid) if root.study_instance_uid else None
-
-    @classmethod
-    def get_queryset(cls, queryset: QuerySet[Subject], info: Info) -> QuerySet[Subject]:
-        """Put them in the order that they were written in."""
-        return queryset.order_by("pk")
 
 
 @strawberry_django.type(Event, name="AuditEvent", description="What somebody did, or tried to do.")
@@ -83,36 +71,33 @@ class AuditEvent:
     address: str | None = strawberry_django.field(description="The IP address that the request came from.")
     duration_ms: float = strawberry_django.field(description="How long it took, in milliseconds.")
     counts: JSON = strawberry_django.field(description='How many there were of what, such as `{"studies": 2}`.')
-    subjects: list[AuditSubject] = strawberry_django.field(description="Whom and what it was about.")
+
+    @strawberry.field(description="The patients and studies that it is about.")
+    def subjects(root: strawberry.Parent[Event]) -> list[AuditSubject]:
+        return cast("list[AuditSubject]", list(root.subjects.all()))
 
     @strawberry.field(description="EventID by PS3.15 A.5.3, such as `110105`.")
-    def code(root: strawberry.Parent[Event]) -> str:  # noqa: N805
-        """Look it up."""
+    def code(root: strawberry.Parent[Event]) -> str:
         return dicom_event(root).id.value
 
     @strawberry.field(description="The code of the error, as the caller got it; null when there was none.")
-    def error_code(root: strawberry.Parent[Event]) -> str | None:  # noqa: N805
-        """Read it."""
+    def error_code(root: strawberry.Parent[Event]) -> str | None:
         return root.error_code or None
 
     @strawberry.field(description="Who asked; null for nobody, and where a token was not accepted.")
-    def username(root: strawberry.Parent[Event]) -> str | None:  # noqa: N805
-        """Read it."""
+    def username(root: strawberry.Parent[Event]) -> str | None:
         return root.username or None
 
     @strawberry.field(description="It finds the request in the log.")
-    def request_id(root: strawberry.Parent[Event]) -> str | None:  # noqa: N805
-        """Read it."""
+    def request_id(root: strawberry.Parent[Event]) -> str | None:
         return root.request_id or None
 
     @strawberry.field(description="What the caller named, such as `series/<Orthanc id>`; null when it was nothing.")
-    def target(root: strawberry.Parent[Event]) -> str | None:  # noqa: N805
-        """Read it."""
+    def target(root: strawberry.Parent[Event]) -> str | None:
         return root.target or None
 
     @strawberry.field(description="Of an outcome: the id of the event that announced it.")
-    def intention_id(root: strawberry.Parent[Event]) -> strawberry.ID | None:  # noqa: N805
-        """Read it."""
+    def intention_id(root: strawberry.Parent[Event]) -> strawberry.ID | None:
         return strawberry.ID(str(root.intention_id)) if root.intention_id else None
 
 
@@ -127,27 +112,22 @@ class AuditEventFilter:
 
     @strawberry_django.filter_field(description="From then on.")
     def since(self, value: datetime.datetime, prefix: str) -> Q:
-        """Compare times."""
-        return Q(**{f"{prefix}at__gte": _aware(value)})
+        return Q(**{f"{prefix}at__gte": aware(value)})
 
     @strawberry_django.filter_field(description="Before then.")
     def until(self, value: datetime.datetime, prefix: str) -> Q:
-        """Compare times."""
-        return Q(**{f"{prefix}at__lt": _aware(value)})
+        return Q(**{f"{prefix}at__lt": aware(value)})
 
     @strawberry_django.filter_field(description="What was done: one of these.")
     def events(self, value: list[EventKind], prefix: str) -> Q:
-        """Compare with each."""
         return Q(**{f"{prefix}event__in": value})
 
     @strawberry_django.filter_field(description="A part of it, such as `deleteStudy`; case is ignored.")
     def operation(self, value: str, prefix: str) -> Q:
-        """Look for it."""
         return Q(**{f"{prefix}operation__icontains": value})
 
     @strawberry_django.filter_field(description="An IP address.")
     def address(self, value: str, prefix: str) -> Q:
-        """Compare addresses; raises InvalidRequest for what is none."""
         try:
             return Q(**{f"{prefix}address": str(ip_address(value))})
         except ValueError as error:
@@ -155,63 +135,31 @@ class AuditEventFilter:
 
     @strawberry_django.filter_field(description="It was about this patient, or a study of theirs.")
     def patient_id(self, value: str, prefix: str) -> Q:
-        """Look among the subjects; a join would find an event once for each study."""
+        # a join would return an event once for each of the patient's studies
         return Q(**{f"{prefix}pk__in": Subject.objects.filter(patient_id=value).values("event")})
 
     @strawberry_django.filter_field(name="studyInstanceUID", description="It was about this study.")
     def study_instance_uid(self, value: strawberry.ID, prefix: str) -> Q:
-        """Look among the subjects."""
         return Q(**{f"{prefix}pk__in": Subject.objects.filter(study_instance_uid=value).values("event")})
 
     @strawberry_django.filter_field(description="It was begun, and no event tells how it ended; or not so.")
     def is_unfinished(self, value: bool, prefix: str) -> Q:
-        """Look for the outcome."""
         unfinished = Q(**{f"{prefix}outcome": AuditOutcome.INTENDED, f"{prefix}conclusion__isnull": True})
         return unfinished if value else ~unfinished
-
-
-@strawberry_django.order_type(Event, name="AuditEventOrder", description="What to order by: one field.")
-class AuditEventOrder:
-    """Orders events."""
-
-    at: Ordering = strawberry_django.order_field(description="When it was.")
-    username: Ordering = strawberry_django.order_field(description="Who asked.")
-    duration_ms: Ordering = strawberry_django.order_field(description="How long it took.")
 
 
 describe_filter(AuditEventFilter)
 
 
-def find_events(
-    info: Info,
-    filters: AuditEventFilter | None,
-    ordering: list[AuditEventOrder] | None,
-    pagination: OffsetPaginationInput | None,
-) -> OffsetPaginated[AuditEvent]:
-    """The events of a page, the newest first unless ordered otherwise.
+@strawberry.enum(description="What to order events by.")
+class AuditEventOrderField(Enum):
+    """What to order events by: columns."""
 
-    The optimizer is called here and is no extension of the schema: as one it would be asked about every field of
-    every instance that the archive lists.
-    """
-    events = get_audit_events(gateway(info))
-    if any(UNSPEAKABLE.search(text) for text in _texts(filters)):
-        raise InvalidRequest("No text of the audit has such a character in it.")
-    events = strawberry_django.filters.apply(filters, events, info)
-    events = apply_ordering(cast("Any", AuditEventOrder), cast("Any", ordering), info, events.order_by("-at"))
-    # pages need an order in which no two are equal
-    events = events.order_by(*events.query.order_by, "-pk")
-    # the resolvers above read columns that it does not know of
-    events = optimize(events, info, config=OptimizerConfig(enable_only=False))
-    return OffsetPaginated.resolve_paginated(events, info=info, pagination=pagination)
+    AT = strawberry.enum_value("at", description="When the event was written.")
+    USERNAME = strawberry.enum_value("username", description="The caller.")
+    DURATION_MS = strawberry.enum_value("duration_ms", description="How long the operation took.")
 
 
-def _texts(filters: AuditEventFilter | None) -> Iterator[str]:
-    for value in vars(filters).values() if filters else ():
-        if isinstance(value, str):
-            yield value
-        elif isinstance(value, AuditEventFilter):
-            yield from _texts(value)
-
-
-def _aware(given: datetime.datetime) -> datetime.datetime:
-    return make_aware(given) if is_naive(given) else given
+@strawberry.input(description="One key of an order.")
+class AuditEventOrder(OrderKey[AuditEventOrderField]):
+    """Orders events."""

@@ -1,90 +1,119 @@
-"""Relay connections: a page of a list of records, with cursors."""
+"""Relay connections: a page of a list, with cursors."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from typing import Generic, TypeVar, cast
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Generic, TypeVar, cast
 
 import strawberry
-from strawberry.relay import PageInfo, to_base64
+from strawberry.relay import PageInfo, from_base64, to_base64
 
-from orthancproxy.archive import records
+from orthancproxy.conf import conf
+from orthancproxy.errors import InvalidRequest, LimitExceeded
 from orthancproxy.schema.context import Info
+
+DEFAULT_PAGE_SIZE = 50
+MAX_OFFSET = 2**31 - 1
 
 NodeType = TypeVar("NodeType")
 
 
 @dataclass(frozen=True, slots=True)
 class ListPage:
-    """What a connection is made of: a page of records, where it starts, and what each place of the answer shows."""
+    """What a connection is made of: the items of a page, their offset in the whole list, and its length if selected.
 
-    page: records.Page
+    `names` has the related resources of each place of the answer (`Selection.connection`).
+    """
+
+    items: Sequence[Any]
+    has_next: bool
+    total: int | None
     offset: int
-    names: Mapping[str, Mapping[str, str]]
+    names: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
 
     def cursor(self, index: int) -> str:
-        """The cursor of a record of this page: its position in the whole list."""
+        """Return the cursor of an item of this page: its position in the whole list."""
         return to_base64("offset", self.offset + index)
+
+    def shown(self, index: int, place: str) -> Any:
+        """Return an item as one place of the answer shows it: with its own related resources, under its own names."""
+        item = self.items[index]
+        if not (names := self.names.get(place)):
+            return item
+        return replace(item, related={name: item.related[planned] for name, planned in names.items()})
 
 
 @dataclass(frozen=True, slots=True)
 class ListItem:
-    """One record of a page."""
+    """One item of a page."""
 
     listed: ListPage
     index: int
 
 
-@strawberry.type(description="A node of a list, and where it stands.")
+@strawberry.type(description="A node of a list, with its cursor.")
 class Edge(Generic[NodeType]):
     """A Relay edge over a `ListItem`."""
 
-    @strawberry.field(description="What `after` takes to go on behind this node.")
-    def cursor(root: strawberry.Parent[ListItem]) -> str:  # noqa: N805
-        """Make the cursor."""
+    @strawberry.field(description="The value of `after` for the page that begins behind this node.")
+    def cursor(root: strawberry.Parent[ListItem]) -> str:
         return root.listed.cursor(root.index)
 
-    @strawberry.field(description="The resource.")
-    def node(root: strawberry.Parent[ListItem], info: Info) -> NodeType:  # noqa: N805
-        """Show the record as this place of the answer wants it."""
+    @strawberry.field(description="The node.")
+    def node(root: strawberry.Parent[ListItem], info: Info) -> NodeType:
         edges = info.path.prev.prev if info.path.prev else None
-        names = root.listed.names[f"{edges.key if edges else ''}.{info.path.key}"]
-        return cast("NodeType", shown(root.listed.page.resources[root.index], names))
+        place = f"{edges.key if edges else ''}.{info.path.key}"
+        return cast("NodeType", root.listed.shown(root.index, place))
 
 
 @strawberry.type(description="A page of a list.")
 class Connection(Generic[NodeType]):
     """A Relay connection over a `ListPage`."""
 
-    @strawberry.field(description="The nodes of this page, without edges around them.")
-    def nodes(root: strawberry.Parent[ListPage], info: Info) -> list[NodeType]:  # noqa: N805
-        """Show the records as this place of the answer wants them."""
-        names = root.names[str(info.path.key)]
-        return cast("list[NodeType]", [shown(record, names) for record in root.page.resources])
+    @strawberry.field(description="The nodes of this page, without edges.")
+    def nodes(root: strawberry.Parent[ListPage], info: Info) -> list[NodeType]:
+        place = str(info.path.key)
+        return cast("list[NodeType]", [root.shown(index, place) for index in range(len(root.items))])
 
     @strawberry.field(description="The nodes of this page, each with its cursor.")
-    def edges(root: strawberry.Parent[ListPage]) -> list[Edge[NodeType]]:  # noqa: N805
-        """Show the records as edges."""
-        return cast("list[Edge[NodeType]]", [ListItem(root, index) for index in range(len(root.page.resources))])
+    def edges(root: strawberry.Parent[ListPage]) -> list[Edge[NodeType]]:
+        return cast("list[Edge[NodeType]]", [ListItem(root, index) for index in range(len(root.items))])
 
-    @strawberry.field(description="Where this page is in the list.")
-    def page_info(root: strawberry.Parent[ListPage]) -> PageInfo:  # noqa: N805
-        """Tell where this page is in the list."""
-        last = len(root.page.resources) - 1
+    @strawberry.field(description="The position of this page in the list.")
+    def page_info(root: strawberry.Parent[ListPage]) -> PageInfo:
+        last = len(root.items) - 1
         return PageInfo(
-            has_next_page=root.page.has_next,
+            has_next_page=root.has_next,
             has_previous_page=root.offset > 0,
             start_cursor=root.cursor(0) if last >= 0 else None,
             end_cursor=root.cursor(last) if last >= 0 else None,
         )
 
-    @strawberry.field(description="How many match in all; costs a call to Orthanc where selected.")
-    def total_count(root: strawberry.Parent[ListPage]) -> int:  # noqa: N805
-        """Read what the plan counted."""
-        return cast("int", root.page.total)
+    @strawberry.field(description="Number of nodes on all pages. Selecting it costs one more call to Orthanc.")
+    def total_count(root: strawberry.Parent[ListPage]) -> int:
+        return cast("int", root.total)
 
 
-def shown(record: records.Resource, names: Mapping[str, str]) -> records.Resource:
-    """A record of a page as one place of the answer shows it: with its own related, under its own names."""
-    if not names:
-        return record
-    return replace(record, related={name: record.related[planned] for name, planned in names.items()})
+def page_size(first: int | None) -> int:
+    """Return the number of nodes of a page. Raises InvalidRequest, and LimitExceeded above ORTHANC_MAX_PAGE_SIZE."""
+    limit = conf.ORTHANC_MAX_PAGE_SIZE
+    if first is None:
+        return min(DEFAULT_PAGE_SIZE, limit)
+    if first < 0:
+        raise InvalidRequest("`first` cannot be negative.")
+    if first > limit:
+        raise LimitExceeded(f"A page can have at most {limit} items.")
+    return first
+
+
+def offset_after(cursor: str | None) -> int:
+    """Return the number of nodes before the page. Raises InvalidRequest for an invalid cursor."""
+    if cursor is None:
+        return 0
+    try:
+        kind, position = from_base64(cursor)
+        offset = int(position) + 1 if position.isascii() and position.isdigit() else 0
+    except ValueError as error:
+        raise InvalidRequest("`after` is not a valid cursor.") from error
+    if kind != "offset" or not 0 < offset <= MAX_OFFSET:
+        raise InvalidRequest("`after` is not a valid cursor.")
+    return offset

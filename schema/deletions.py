@@ -41,13 +41,11 @@ class DeletePayload:
     instances_count: int = strawberry.field(description="How many instances that is.")
 
     @strawberry.field(description="The global ids of the same, to be dropped from a cache.")
-    def deleted_ids(root: strawberry.Parent[deletion.Deletion]) -> list[strawberry.ID]:  # noqa: N805
-        """Make them."""
+    def deleted_ids(root: strawberry.Parent[deletion.Deletion]) -> list[strawberry.ID]:
         return [strawberry.ID(to_base64(one.level.value, one.orthanc_id)) for one in root.deleted]
 
     @strawberry.field(description="The nearest parent that is still there; null when the patient went too.")
-    def remaining_ancestor(root: strawberry.Parent[deletion.Deletion], info: Info) -> Node | None:  # noqa: N805
-        """Look it up in the archive."""
+    def remaining_ancestor(root: strawberry.Parent[deletion.Deletion], info: Info) -> Node | None:
         remaining = root.remaining_ancestor
         if remaining is None:
             return None

@@ -1,8 +1,10 @@
 """Filters and orders as a frontend writes them, and how they become the plan's."""
 
+import dataclasses
 import datetime
+from collections.abc import Sequence
 from enum import Enum
-from typing import Literal, Protocol
+from typing import Any, Generic, Literal, TypeVar
 
 import strawberry
 
@@ -10,12 +12,18 @@ from orthancproxy.archive.matching import any_of
 from orthancproxy.archive.plan import Filter, LabelMatch, Order
 from orthancproxy.errors import InvalidRequest
 
-KEY = "What to order by."
-DIRECTION = "Up or down."
 TEXT = "DICOM matching: `*` and `?` are wildcards, case is ignored."
+ANY_OF = "Any of these."
+
+FieldType = TypeVar("FieldType")
 
 
-@strawberry.input(description="From and to, both included; either may be left out.")
+def matches(keyword: str, description: str = TEXT, name: str | None = None) -> Any:
+    """Return a filter's field that matches the attribute with this DICOM keyword."""
+    return strawberry.field(name=name, default=None, description=description, metadata={"keyword": keyword})
+
+
+@strawberry.input(description="A range of days, both ends included. Either end can be omitted.")
 class DateRange:
     """A DICOM date range (PS3.4 section C.2.2.2.5)."""
 
@@ -23,7 +31,7 @@ class DateRange:
     to: datetime.date | None = strawberry.field(default=None, description="The last day.")
 
     def matching(self) -> str:
-        """As DICOM range matching writes it; raises InvalidRequest for an empty range."""
+        """Return the range as DICOM matching has it. Raises InvalidRequest where it ends before it begins."""
         if self.from_ and self.to and self.from_ > self.to:
             raise InvalidRequest("A date range ends before it begins.")
         if not self.from_ and not self.to:
@@ -31,231 +39,177 @@ class DateRange:
         return "-".join(day.strftime("%Y%m%d") if day else "" for day in (self.from_, self.to))
 
 
-@strawberry.input(description="Labels that must, may or must not be there. Needs Orthanc 1.12.")
+@strawberry.input(description="Labels that a resource must have or must not have. Needs Orthanc 1.12.")
 class LabelFilter:
     """`orthancproxy.archive.plan.LabelMatch`."""
 
-    all: list[str] | None = strawberry.field(default=None, description="It has all of these.")
-    any: list[str] | None = strawberry.field(default=None, description="It has at least one of these.")
-    none: list[str] | None = strawberry.field(default=None, description="It has none of these.")
+    all: list[str] | None = strawberry.field(default=None, description="All of these.")
+    any: list[str] | None = strawberry.field(default=None, description="At least one of these.")
+    none: list[str] | None = strawberry.field(default=None, description="None of these.")
 
     def match(self) -> LabelMatch:
-        """As the plan has it."""
+        """Return the labels as the plan has them."""
         return LabelMatch(*(frozenset(labels or ()) for labels in (self.all, self.any, self.none)))
 
 
-@strawberry.input(description="Any tag of the DICOM dictionary. Tags that Orthanc does not index are read from files.")
+@strawberry.input(description="A tag of the DICOM dictionary. Orthanc reads files for tags that it does not index.")
 class TagMatch:
-    """One more tag to match."""
+    """A tag to match."""
 
     keyword: str = strawberry.field(description="A keyword of the DICOM dictionary (PS3.6), e.g. `PatientAge`.")
     value: str = strawberry.field(description=TEXT)
-
-
-class LevelFilter(Protocol):
-    """What the four filters share."""
-
-    labels: LabelFilter | None
-    tags: list[TagMatch] | None
-
-    def criteria(self) -> dict[str, str | DateRange | list[str] | list[strawberry.ID] | None]:
-        """The values of the filter's own fields, by keyword."""
-
-
-def filter_of(given: LevelFilter | None) -> Filter:
-    """Make the plan's filter. An empty list of alternatives matches nothing; an empty text matches everything."""
-    if given is None:
-        return Filter()
-    matches: list[tuple[str, str]] = []
-    nothing = False
-    for keyword, value in given.criteria().items():
-        match value:
-            case None | "":
-                continue
-            case str():
-                matches.append((keyword, value))
-            case DateRange():
-                matches.append((keyword, value.matching()))
-            case []:
-                nothing = True
-            case list():
-                matches.append((keyword, any_of([str(one) for one in value])))
-    matches += [(tag.keyword, tag.value) for tag in given.tags or ()]
-    return Filter(tuple(matches), given.labels.match() if given.labels else LabelMatch(), nothing)
 
 
 @strawberry.input(description="Every given field must match.")
 class PatientFilter:
     """Matches patients."""
 
-    patient_id: str | None = strawberry.field(default=None, description=TEXT)
-    patient_name: str | None = strawberry.field(default=None, description=TEXT)
-    birth_date: DateRange | None = strawberry.field(default=None, description="PatientBirthDate.")
-    sex: str | None = strawberry.field(default=None, description="PatientSex: M, F or O.")
-    labels: LabelFilter | None = strawberry.field(default=None, description="Orthanc's labels.")
+    patient_id: str | None = matches("PatientID")
+    patient_name: str | None = matches("PatientName")
+    birth_date: DateRange | None = matches("PatientBirthDate", "PatientBirthDate.")
+    sex: str | None = matches("PatientSex", "PatientSex: M, F or O.")
+    labels: LabelFilter | None = strawberry.field(default=None, description="Labels in Orthanc.")
     tags: list[TagMatch] | None = strawberry.field(default=None, description="Any other tags.")
-
-    def criteria(self) -> dict[str, str | DateRange | list[str] | list[strawberry.ID] | None]:
-        """The values of the filter's own fields, by keyword."""
-        return {
-            "PatientID": self.patient_id,
-            "PatientName": self.patient_name,
-            "PatientBirthDate": self.birth_date,
-            "PatientSex": self.sex,
-        }
 
 
 @strawberry.input(description="Every given field must match.")
 class StudyFilter:
     """Matches studies."""
 
-    patient_id: str | None = strawberry.field(default=None, description=TEXT)
-    patient_name: str | None = strawberry.field(default=None, description=TEXT)
-    study_instance_uids: list[strawberry.ID] | None = strawberry.field(
-        name="studyInstanceUIDs", default=None, description="One of these."
-    )
-    accession_number: str | None = strawberry.field(default=None, description=TEXT)
-    description: str | None = strawberry.field(default=None, description=TEXT)
-    study_date: DateRange | None = strawberry.field(default=None, description="StudyDate.")
-    modalities: list[str] | None = strawberry.field(default=None, description="At least one series has one of these.")
-    referring_physician_name: str | None = strawberry.field(default=None, description=TEXT)
-    labels: LabelFilter | None = strawberry.field(default=None, description="Orthanc's labels.")
+    patient_id: str | None = matches("PatientID")
+    patient_name: str | None = matches("PatientName")
+    study_instance_uids: list[strawberry.ID] | None = matches("StudyInstanceUID", ANY_OF, "studyInstanceUIDs")
+    accession_number: str | None = matches("AccessionNumber")
+    description: str | None = matches("StudyDescription")
+    study_date: DateRange | None = matches("StudyDate", "StudyDate.")
+    modalities: list[str] | None = matches("ModalitiesInStudy", "At least one series has one of these.")
+    referring_physician_name: str | None = matches("ReferringPhysicianName")
+    labels: LabelFilter | None = strawberry.field(default=None, description="Labels in Orthanc.")
     tags: list[TagMatch] | None = strawberry.field(default=None, description="Any other tags.")
-
-    def criteria(self) -> dict[str, str | DateRange | list[str] | list[strawberry.ID] | None]:
-        """The values of the filter's own fields, by keyword."""
-        return {
-            "PatientID": self.patient_id,
-            "PatientName": self.patient_name,
-            "StudyInstanceUID": self.study_instance_uids,
-            "AccessionNumber": self.accession_number,
-            "StudyDescription": self.description,
-            "StudyDate": self.study_date,
-            "ModalitiesInStudy": self.modalities,
-            "ReferringPhysicianName": self.referring_physician_name,
-        }
 
 
 @strawberry.input(description="Every given field must match.")
 class SeriesFilter:
     """Matches series."""
 
-    series_instance_uids: list[strawberry.ID] | None = strawberry.field(
-        name="seriesInstanceUIDs", default=None, description="One of these."
-    )
-    modality: str | None = strawberry.field(default=None, description=TEXT)
-    description: str | None = strawberry.field(default=None, description=TEXT)
-    body_part_examined: str | None = strawberry.field(default=None, description=TEXT)
-    labels: LabelFilter | None = strawberry.field(default=None, description="Orthanc's labels.")
+    series_instance_uids: list[strawberry.ID] | None = matches("SeriesInstanceUID", ANY_OF, "seriesInstanceUIDs")
+    modality: str | None = matches("Modality")
+    description: str | None = matches("SeriesDescription")
+    body_part_examined: str | None = matches("BodyPartExamined")
+    labels: LabelFilter | None = strawberry.field(default=None, description="Labels in Orthanc.")
     tags: list[TagMatch] | None = strawberry.field(default=None, description="Any other tags.")
-
-    def criteria(self) -> dict[str, str | DateRange | list[str] | list[strawberry.ID] | None]:
-        """The values of the filter's own fields, by keyword."""
-        return {
-            "SeriesInstanceUID": self.series_instance_uids,
-            "Modality": self.modality,
-            "SeriesDescription": self.description,
-            "BodyPartExamined": self.body_part_examined,
-        }
 
 
 @strawberry.input(description="Every given field must match.")
 class InstanceFilter:
     """Matches instances."""
 
-    sop_instance_uids: list[strawberry.ID] | None = strawberry.field(
-        name="sopInstanceUIDs", default=None, description="One of these."
-    )
-    sop_class_uids: list[strawberry.ID] | None = strawberry.field(
-        name="sopClassUIDs", default=None, description="One of these."
-    )
-    labels: LabelFilter | None = strawberry.field(default=None, description="Orthanc's labels.")
+    sop_instance_uids: list[strawberry.ID] | None = matches("SOPInstanceUID", ANY_OF, "sopInstanceUIDs")
+    sop_class_uids: list[strawberry.ID] | None = matches("SOPClassUID", ANY_OF, "sopClassUIDs")
+    labels: LabelFilter | None = strawberry.field(default=None, description="Labels in Orthanc.")
     tags: list[TagMatch] | None = strawberry.field(default=None, description="Any other tags.")
 
-    def criteria(self) -> dict[str, str | DateRange | list[str] | list[strawberry.ID] | None]:
-        """The values of the filter's own fields, by keyword."""
-        return {"SOPInstanceUID": self.sop_instance_uids, "SOPClassUID": self.sop_class_uids}
+
+LevelFilter = PatientFilter | StudyFilter | SeriesFilter | InstanceFilter
 
 
-@strawberry.enum(description="Up or down. What has no value comes first going up, last going down.")
+def filter_of(given: LevelFilter | None) -> Filter:
+    """Return the plan's filter. An empty list of alternatives matches nothing, an empty text everything."""
+    if given is None:
+        return Filter()
+    matched: list[tuple[str, str]] = []
+    nothing = False
+    for field in dataclasses.fields(given):
+        match field.metadata.get("keyword"), getattr(given, field.name):
+            case (None, _) | (_, None) | (_, ""):
+                continue
+            case keyword, str(text):
+                matched.append((keyword, text))
+            case keyword, DateRange() as days:
+                matched.append((keyword, days.matching()))
+            case _, []:
+                nothing = True
+            case keyword, alternatives:
+                matched.append((keyword, any_of([str(one) for one in alternatives])))
+    matched += [(tag.keyword, tag.value) for tag in given.tags or ()]
+    return Filter(tuple(matched), given.labels.match() if given.labels else LabelMatch(), nothing)
+
+
+@strawberry.enum(description="Ascending or descending. Missing values come first when ascending, last when descending.")
 class Direction(Enum):
     """The direction of an order."""
 
-    ASC = strawberry.enum_value("ASC", description="The smallest first.")
-    DESC = strawberry.enum_value("DESC", description="The largest first.")
+    ASC = strawberry.enum_value("ASC", description="Smallest first.")
+    DESC = strawberry.enum_value("DESC", description="Largest first.")
 
 
-@strawberry.enum(description="What patients are ordered by.")
+@strawberry.enum(description="What to order patients by.")
 class PatientOrderField(Enum):
-    """What patients are ordered by."""
+    """What to order patients by."""
 
-    PATIENT_ID = strawberry.enum_value("PatientID", description="By PatientID.")
-    PATIENT_NAME = strawberry.enum_value("PatientName", description="By PatientName as stored.")
-    BIRTH_DATE = strawberry.enum_value("PatientBirthDate", description="By PatientBirthDate.")
-    LAST_UPDATE = strawberry.enum_value("LastUpdate", description="By when an instance last arrived.")
+    PATIENT_ID = strawberry.enum_value("PatientID", description="PatientID.")
+    PATIENT_NAME = strawberry.enum_value("PatientName", description="PatientName as stored.")
+    BIRTH_DATE = strawberry.enum_value("PatientBirthDate", description="PatientBirthDate.")
+    LAST_UPDATE = strawberry.enum_value("LastUpdate", description="When the last instance was received.")
 
 
-@strawberry.enum(description="What studies are ordered by.")
+@strawberry.enum(description="What to order studies by.")
 class StudyOrderField(Enum):
-    """What studies are ordered by."""
+    """What to order studies by."""
 
-    STUDY_DATE = strawberry.enum_value("StudyDate", description="By StudyDate.")
-    DESCRIPTION = strawberry.enum_value("StudyDescription", description="By description.")
-    PATIENT_NAME = strawberry.enum_value("PatientName", description="By PatientName as stored.")
-    PATIENT_ID = strawberry.enum_value("PatientID", description="By PatientID.")
-    ACCESSION_NUMBER = strawberry.enum_value("AccessionNumber", description="By AccessionNumber.")
-    LAST_UPDATE = strawberry.enum_value("LastUpdate", description="By when an instance last arrived.")
+    STUDY_DATE = strawberry.enum_value("StudyDate", description="StudyDate.")
+    DESCRIPTION = strawberry.enum_value("StudyDescription", description="The description.")
+    PATIENT_NAME = strawberry.enum_value("PatientName", description="PatientName as stored.")
+    PATIENT_ID = strawberry.enum_value("PatientID", description="PatientID.")
+    ACCESSION_NUMBER = strawberry.enum_value("AccessionNumber", description="AccessionNumber.")
+    LAST_UPDATE = strawberry.enum_value("LastUpdate", description="When the last instance was received.")
 
 
-@strawberry.enum(description="What series are ordered by.")
+@strawberry.enum(description="What to order series by.")
 class SeriesOrderField(Enum):
-    """What series are ordered by."""
+    """What to order series by."""
 
-    SERIES_NUMBER = strawberry.enum_value("SeriesNumber", description="By SeriesNumber, as a number.")
-    MODALITY = strawberry.enum_value("Modality", description="By Modality.")
-    DESCRIPTION = strawberry.enum_value("SeriesDescription", description="By description.")
-    LAST_UPDATE = strawberry.enum_value("LastUpdate", description="By when an instance last arrived.")
+    SERIES_NUMBER = strawberry.enum_value("SeriesNumber", description="SeriesNumber, as a number.")
+    MODALITY = strawberry.enum_value("Modality", description="Modality.")
+    DESCRIPTION = strawberry.enum_value("SeriesDescription", description="The description.")
+    LAST_UPDATE = strawberry.enum_value("LastUpdate", description="When the last instance was received.")
 
 
-@strawberry.enum(description="What instances are ordered by.")
+@strawberry.enum(description="What to order instances by.")
 class InstanceOrderField(Enum):
-    """What instances are ordered by."""
+    """What to order instances by."""
 
-    INSTANCE_NUMBER = strawberry.enum_value("InstanceNumber", description="By InstanceNumber, as a number.")
-    SLICE_LOCATION = strawberry.enum_value("SliceLocation", description="By SliceLocation, as a number.")
-    SOP_INSTANCE_UID = strawberry.enum_value("SOPInstanceUID", description="By SOPInstanceUID.")
-
-
-@strawberry.input(description="One key of an order.")
-class PatientOrder:
-    """One key of an order."""
-
-    field: PatientOrderField = strawberry.field(description=KEY)
-    direction: Direction = strawberry.field(default=Direction.ASC, description=DIRECTION)
+    INSTANCE_NUMBER = strawberry.enum_value("InstanceNumber", description="InstanceNumber, as a number.")
+    SLICE_LOCATION = strawberry.enum_value("SliceLocation", description="SliceLocation, as a number.")
+    SOP_INSTANCE_UID = strawberry.enum_value("SOPInstanceUID", description="SOPInstanceUID.")
 
 
-@strawberry.input(description="One key of an order.")
-class StudyOrder:
-    """One key of an order."""
+@strawberry.input
+class OrderKey(Generic[FieldType]):
+    """One key of an order. A list gives the most important key first."""
 
-    field: StudyOrderField = strawberry.field(description=KEY)
-    direction: Direction = strawberry.field(default=Direction.ASC, description=DIRECTION)
+    field: FieldType = strawberry.field(description="What to order by.")
+    direction: Direction = strawberry.field(default=Direction.ASC, description="Ascending or descending.")
 
 
 @strawberry.input(description="One key of an order.")
-class SeriesOrder:
-    """One key of an order."""
-
-    field: SeriesOrderField = strawberry.field(description=KEY)
-    direction: Direction = strawberry.field(default=Direction.ASC, description=DIRECTION)
+class PatientOrder(OrderKey[PatientOrderField]):
+    """Orders patients."""
 
 
 @strawberry.input(description="One key of an order.")
-class InstanceOrder:
-    """One key of an order."""
+class StudyOrder(OrderKey[StudyOrderField]):
+    """Orders studies."""
 
-    field: InstanceOrderField = strawberry.field(description=KEY)
-    direction: Direction = strawberry.field(default=Direction.ASC, description=DIRECTION)
+
+@strawberry.input(description="One key of an order.")
+class SeriesOrder(OrderKey[SeriesOrderField]):
+    """Orders series."""
+
+
+@strawberry.input(description="One key of an order.")
+class InstanceOrder(OrderKey[InstanceOrderField]):
+    """Orders instances."""
 
 
 _KINDS: dict[str, Literal["integer", "decimal"]] = {
@@ -265,10 +219,8 @@ _KINDS: dict[str, Literal["integer", "decimal"]] = {
 }
 
 
-def order_of(
-    given: list[PatientOrder] | list[StudyOrder] | list[SeriesOrder] | list[InstanceOrder] | None,
-) -> tuple[Order, ...]:
-    """Make the plan's order; a key that is given twice counts where it stands first."""
+def order_of(given: Sequence[OrderKey[Any]] | None) -> tuple[Order, ...]:
+    """Return the plan's order. Of a key that is given twice, the first counts."""
     keys: dict[str, Order] = {}
     for key in given or ():
         by = key.field.value

@@ -24,9 +24,8 @@ class Mutation:
     def upload_patient(
         self,
         info: Info,
-        input: Annotated[UploadInput, strawberry.argument(description="The files and values.")],  # noqa: A002 - the contract's
+        input: Annotated[UploadInput, strawberry.argument(description="The files and values.")],
     ) -> UploadPayload:
-        """Store files."""
         request = upload.UploadRequest(
             files=with_series_paths(input.files, input.series_paths or []),
             patient_id=input.patient_id,
@@ -38,22 +37,18 @@ class Mutation:
 
     @strawberry.mutation(description="Delete a patient with all studies.")
     def delete_patient(self, info: Info, orthanc_id: OrthancId, dry_run: DryRun = False) -> DeletePayload:
-        """Delete it."""
         return _delete(info, Level.PATIENT, orthanc_id, dry_run)
 
     @strawberry.mutation(description="Delete a study, and its patient with the last one.")
     def delete_study(self, info: Info, orthanc_id: OrthancId, dry_run: DryRun = False) -> DeletePayload:
-        """Delete it."""
         return _delete(info, Level.STUDY, orthanc_id, dry_run)
 
     @strawberry.mutation(description="Delete a series, and its study with the last one, and so on.")
     def delete_series(self, info: Info, orthanc_id: OrthancId, dry_run: DryRun = False) -> DeletePayload:
-        """Delete it."""
         return _delete(info, Level.SERIES, orthanc_id, dry_run)
 
     @strawberry.mutation(description="Delete an instance, and its series with the last one, and so on.")
     def delete_instance(self, info: Info, orthanc_id: OrthancId, dry_run: DryRun = False) -> DeletePayload:
-        """Delete it."""
         return _delete(info, Level.INSTANCE, orthanc_id, dry_run)
 
 

@@ -1,42 +1,36 @@
 """The root fields that read. Each makes a plan of all that is selected below it, and carries it out."""
 
-from dataclasses import replace
-from typing import Annotated, Any, cast
+from typing import Annotated, cast
 
 import strawberry
 from strawberry.relay import from_base64
-from strawberry_django.pagination import OffsetPaginated, OffsetPaginationInput
 
 from orthancproxy.archive.levels import Level
 from orthancproxy.archive.records import Resource
 from orthancproxy.conf import conf
 from orthancproxy.errors import InvalidRequest, LimitExceeded
 from orthancproxy.resolvers import hierarchy
-from orthancproxy.resolvers.audit import get_viewer
+from orthancproxy.resolvers.audit import get_audit_events, get_viewer
 from orthancproxy.resolvers.upload import get_uploads
-from orthancproxy.schema.audit import AuditEvent, AuditEventFilter, AuditEventOrder, find_events
+from orthancproxy.schema.audit import RELATED, AuditEvent, AuditEventFilter, AuditEventOrder
+from orthancproxy.schema.batches import UploadBatch, UploadBatchFilter, UploadBatchOrder
 from orthancproxy.schema.connections import Connection, ListPage
 from orthancproxy.schema.context import Info, gateway
 from orthancproxy.schema.inputs import (
     InstanceFilter,
     InstanceOrder,
-    LevelFilter,
     PatientFilter,
     PatientOrder,
     SeriesFilter,
     SeriesOrder,
     StudyFilter,
     StudyOrder,
-    filter_of,
-    order_of,
 )
-from orthancproxy.schema.selection import MAX_OFFSET, Selection
+from orthancproxy.schema.selection import Selection
 from orthancproxy.schema.server import Server
+from orthancproxy.schema.tables import page_of
 from orthancproxy.schema.types import FILTER, ORDER, Instance, Node, Patient, Series, Study
-from orthancproxy.schema.uploads import UploadBatch
 from orthancproxy.schema.viewer import Viewer
-
-DEFAULT_PAGE_SIZE = 50
 
 First = Annotated[
     int | None,
@@ -46,20 +40,14 @@ After = Annotated[str | None, strawberry.argument(description="The cursor of the
 GlobalId = Annotated[strawberry.ID, strawberry.argument(description="The `id` of the resource.")]
 GlobalIds = Annotated[list[strawberry.ID], strawberry.argument(description="The `id`s of the resources.")]
 OrthancId = Annotated[strawberry.ID | None, strawberry.argument(description="Orthanc's id.")]
-Pagination = Annotated[OffsetPaginationInput | None, strawberry.argument(description="Which part of it.")]
 
 
-def _page(
-    info: Info, level: Level, given: LevelFilter | None, order: Any, first: int | None, after: str | None
-) -> ListPage:
-    offset = _position(after)
+def _page(info: Info, level: Level) -> ListPage:
     plan, names = Selection(info).connection(level)
-    size = _page_size(first)
-    plan = replace(plan, filter=filter_of(given), order=order_of(order), first=size, offset=offset)
     # each place that shows the page shows all of it
-    info.context.gateway.budget.reserve(size * (len(names) + plan.objects))
+    info.context.gateway.budget.reserve((plan.first or 0) * (len(names) + plan.objects))
     page = hierarchy.get_page(gateway(info), plan)
-    return ListPage(page, offset, names)
+    return ListPage(page.resources, page.has_next, page.total, plan.offset, names)
 
 
 def _one(info: Info, level: Level, orthanc_id: str | None, identifier: str | None) -> Resource | None:
@@ -88,36 +76,6 @@ def _nodes(info: Info, ids: list[strawberry.ID]) -> list[Resource | None]:
     return [found.get(key) for key in wanted]
 
 
-def _page_size(first: int | None) -> int:
-    limit = conf.ORTHANC_MAX_PAGE_SIZE
-    if first is None:
-        return min(DEFAULT_PAGE_SIZE, limit)
-    if first < 0:
-        raise InvalidRequest("`first` can't be negative.")
-    if first > limit:
-        raise LimitExceeded(f"A page can have at most {limit} items.")
-    return first
-
-
-def _check_page(pagination: OffsetPaginationInput | None) -> None:
-    if pagination and (pagination.offset < 0 or (pagination.limit or 0) < 0):
-        raise InvalidRequest("Neither `offset` nor `limit` can be negative.")
-
-
-def _position(after: str | None) -> int:
-    """How many nodes come before the page. Raises InvalidRequest for what is no cursor of ours."""
-    if after is None:
-        return 0
-    try:
-        kind, position = from_base64(after)
-        offset = int(position) + 1 if position.isascii() and position.isdigit() else 0
-    except ValueError as error:
-        raise InvalidRequest("This is not a cursor.") from error
-    if kind != "offset" or not 0 < offset <= MAX_OFFSET:
-        raise InvalidRequest("This is not a cursor.")
-    return offset
-
-
 def _global_id(given: str) -> tuple[Level, str]:
     """The level and Orthanc id behind a global id."""
     try:
@@ -132,66 +90,56 @@ class Query:
     """What can be read."""
 
     @strawberry.field(description="The resource with a Relay global id.")
-    def node(self, info: Info, id: GlobalId) -> Node | None:  # noqa: A002 - Relay's name
-        """Look one up."""
+    def node(self, info: Info, id: GlobalId) -> Node | None:
         return cast("Node | None", _nodes(info, [id])[0])
 
     @strawberry.field(description="The resources with these Relay global ids, null for those that do not exist.")
     def nodes(self, info: Info, ids: GlobalIds) -> list[Node | None]:
-        """Look many up."""
         return cast("list[Node | None]", _nodes(info, ids))
 
     @strawberry.field(description="All patients, by PatientID unless ordered otherwise.")
     def patients(
         self,
         info: Info,
-        filter: Annotated[PatientFilter | None, FILTER] = None,  # noqa: A002 - the contract's name
+        filter: Annotated[PatientFilter | None, FILTER] = None,
         order_by: Annotated[list[PatientOrder] | None, ORDER] = None,
         first: First = None,
         after: After = None,
     ) -> Connection[Patient]:
-        """List them."""
-        page = _page(info, Level.PATIENT, filter, order_by, first, after)
-        return cast("Connection[Patient]", page)
+        return cast("Connection[Patient]", _page(info, Level.PATIENT))
 
     @strawberry.field(description="All studies, the newest first unless ordered otherwise.")
     def studies(
         self,
         info: Info,
-        filter: Annotated[StudyFilter | None, FILTER] = None,  # noqa: A002
+        filter: Annotated[StudyFilter | None, FILTER] = None,
         order_by: Annotated[list[StudyOrder] | None, ORDER] = None,
         first: First = None,
         after: After = None,
     ) -> Connection[Study]:
-        """List them."""
-        page = _page(info, Level.STUDY, filter, order_by, first, after)
-        return cast("Connection[Study]", page)
+        return cast("Connection[Study]", _page(info, Level.STUDY))
 
     @strawberry.field(description="All series, by SeriesNumber unless ordered otherwise.")
     def series_list(
         self,
         info: Info,
-        filter: Annotated[SeriesFilter | None, FILTER] = None,  # noqa: A002
+        filter: Annotated[SeriesFilter | None, FILTER] = None,
         order_by: Annotated[list[SeriesOrder] | None, ORDER] = None,
         first: First = None,
         after: After = None,
     ) -> Connection[Series]:
-        """List them."""
-        page = _page(info, Level.SERIES, filter, order_by, first, after)
-        return cast("Connection[Series]", page)
+        return cast("Connection[Series]", _page(info, Level.SERIES))
 
     @strawberry.field(description="All instances, by InstanceNumber unless ordered otherwise.")
     def instances(
         self,
         info: Info,
-        filter: Annotated[InstanceFilter | None, FILTER] = None,  # noqa: A002
+        filter: Annotated[InstanceFilter | None, FILTER] = None,
         order_by: Annotated[list[InstanceOrder] | None, ORDER] = None,
         first: First = None,
         after: After = None,
     ) -> Connection[Instance]:
-        """List them."""
-        page = _page(info, Level.INSTANCE, filter, order_by, first, after)
-        return cast("Connection[Instance]", page)
+        return cast("Connection[Instance]", _page(info, Level.INSTANCE))
 
     @strawberry.field(description="One patient, by exactly one of its ids.")
     def patient(
@@ -200,7 +148,6 @@ class Query:
         orthanc_id: OrthancId = None,
         patient_id: Annotated[str | None, strawberry.argument(description="Its PatientID, to the letter.")] = None,
     ) -> Patient | None:
-        """Look one up."""
         return cast("Patient | None", _one(info, Level.PATIENT, orthanc_id, patient_id))
 
     @strawberry.field(description="One study, by exactly one of its ids.")
@@ -212,7 +159,6 @@ class Query:
             strawberry.ID | None, strawberry.argument(name="studyInstanceUID", description="Its StudyInstanceUID.")
         ] = None,
     ) -> Study | None:
-        """Look one up."""
         return cast("Study | None", _one(info, Level.STUDY, orthanc_id, study_instance_uid))
 
     @strawberry.field(description="One series, by exactly one of its ids.")
@@ -224,7 +170,6 @@ class Query:
             strawberry.ID | None, strawberry.argument(name="seriesInstanceUID", description="Its SeriesInstanceUID.")
         ] = None,
     ) -> Series | None:
-        """Look one up."""
         return cast("Series | None", _one(info, Level.SERIES, orthanc_id, series_instance_uid))
 
     @strawberry.field(description="One instance, by exactly one of its ids.")
@@ -236,38 +181,36 @@ class Query:
             strawberry.ID | None, strawberry.argument(name="sopInstanceUID", description="Its SOPInstanceUID.")
         ] = None,
     ) -> Instance | None:
-        """Look one up."""
         return cast("Instance | None", _one(info, Level.INSTANCE, orthanc_id, sop_instance_uid))
 
-    @strawberry.field(description="What was uploaded, the newest first.")
+    @strawberry.field(description="Uploads, newest first unless ordered otherwise.")
     def uploads(
         self,
         info: Info,
-        pagination: Pagination = None,
-    ) -> OffsetPaginated[UploadBatch]:
-        """List them."""
-        _check_page(pagination)
-        uploads = get_uploads(gateway(info))
-        return OffsetPaginated.resolve_paginated(uploads, info=info, pagination=pagination)
+        filter: Annotated[UploadBatchFilter | None, FILTER] = None,
+        order_by: Annotated[list[UploadBatchOrder] | None, ORDER] = None,
+        first: First = None,
+        after: After = None,
+    ) -> Connection[UploadBatch]:
+        page = page_of(info, get_uploads(gateway(info)), filter, order_by, first, after)
+        return cast("Connection[UploadBatch]", page)
 
-    @strawberry.field(description="Who did what, the newest first unless ordered otherwise. Reading it is recorded.")
+    @strawberry.field(description="Events of the audit, newest first unless ordered otherwise. Reading it is audited.")
     def audit_events(
         self,
         info: Info,
-        filters: Annotated[AuditEventFilter | None, FILTER] = None,
-        ordering: Annotated[list[AuditEventOrder] | None, ORDER] = None,
-        pagination: Pagination = None,
-    ) -> OffsetPaginated[AuditEvent]:
-        """List them."""
-        _check_page(pagination)
-        return find_events(info, filters, ordering, pagination)
+        filter: Annotated[AuditEventFilter | None, FILTER] = None,
+        order_by: Annotated[list[AuditEventOrder] | None, ORDER] = None,
+        first: First = None,
+        after: After = None,
+    ) -> Connection[AuditEvent]:
+        page = page_of(info, get_audit_events(gateway(info)), filter, order_by, first, after, RELATED)
+        return cast("Connection[AuditEvent]", page)
 
     @strawberry.field(description="Who is asking, and what they may do.")
     def viewer(self, info: Info) -> Viewer:
-        """Tell what is known of the caller."""
         return cast("Viewer", get_viewer(gateway(info)))
 
     @strawberry.field(description="The Orthanc behind the gateway.")
     def server(self, info: Info) -> Server:
-        """Tell what is known of it."""
         return cast("Server", hierarchy.get_server(gateway(info)))

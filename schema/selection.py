@@ -1,6 +1,6 @@
 """From a query to a plan: what is selected below a root field, with fragments, directives and variables applied.
 
-graphql-core's own field collection does the work, so that a plan never differs from what is executed later.
+It uses graphql-core's own field collection, so that a plan never differs from what is executed.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -20,13 +20,12 @@ from orthancproxy.archive.levels import Level
 from orthancproxy.archive.plan import LevelPlan, Needs
 from orthancproxy.archive.records import RESOURCE_TYPES, Attribute
 from orthancproxy.errors import InvalidRequest
+from orthancproxy.schema.connections import MAX_OFFSET, offset_after, page_size
 from orthancproxy.schema.context import Info
 from orthancproxy.schema.inputs import filter_of, order_of
 
-MAX_OFFSET = 2**31 - 1
-
 _LEVELS = {level.value: level for level in Level}
-_LINKS = {
+_RELATED = {
     "studies": Level.STUDY,
     "instances": Level.INSTANCE,
     "patient": Level.PATIENT,
@@ -35,9 +34,9 @@ _LINKS = {
 
 
 class Selection:
-    """What a root field selects. For the execution of one field.
+    """What a root field selects, for one execution of it.
 
-    Raises NotAuthenticated or PermissionDenied where that gives URLs of files to a caller who may not download.
+    Raises NotAuthenticated or PermissionDenied where URLs of files are selected without permission to download.
     """
 
     def __init__(self, info: Info) -> None:
@@ -45,40 +44,26 @@ class Selection:
         schema = info.schema
         assert isinstance(schema, Schema)  # noqa: S101 - tells mypy, and nothing else is ever built
         self._strawberry = schema
-        self._urls = info.context.urls
+        self._context = info.context
         self._raw = raw
         self._fragments = {name: FragmentDetails(fragment) for name, fragment in raw.fragments.items()}
-        # coerced already; where a value came from matters only for defaults of fragment variables
+        # coerced already; the source of a value matters only for defaults of fragment variables
         self._variables = VariableValues({}, info.variable_values)
         self._root = [FieldDetails(node, None) for node in raw.field_nodes]
 
     def resource(self, level: Level) -> LevelPlan:
-        """The plan for a root field that gives one resource, or for those of `nodes` that are of this level."""
+        """Return the plan of a root field that gives one resource, or of `nodes` for the resources of this level."""
         return self._level_plan(level, self._root)
 
     def connection(self, level: Level) -> tuple[LevelPlan, Mapping[str, Mapping[str, str]]]:
-        """The plan for a root field that gives a connection; and for each place in it that shows records, its related.
+        """Return the plan of a root field that gives a connection, and the related resources of each place in it.
 
-        A query may show the page's records in several places (`nodes`, `edges { node }`, aliases of them), each with
-        selections of its own. The plan has the related of all, under names of their own; the second value says, by the
-        path of the place, which name of the answer is which name of the plan.
+        A query may show the page's resources in several places (`nodes`, `edges { node }`, aliases of them), each with
+        selections of its own. The plan has the related resources of all, under names of their own; the second value
+        maps, by the path of the place, names in the answer to names in the plan.
         """
-        connection = get_named_type(self._raw.return_type)
-        places: dict[str, list[FieldDetails]] = {}
-        total = False
-        for name, field, details in self._fields(connection, self._root):
-            if field.python_name == "nodes":
-                places[name] = details
-            elif field.python_name == "edges":
-                edge = get_named_type(self._raw_field(connection, details).type)
-                places |= {
-                    f"{name}.{inner}": inner_details
-                    for inner, inner_field, inner_details in self._fields(edge, details)
-                    if inner_field.python_name == "node"
-                }
-            elif field.python_name == "total_count":
-                total = True
-        plans = {place: self._level_plan(level, details) for place, details in places.items()}
+        selected, places = self._places()
+        plans = {place: self._level_plan(level, details) for place, (_, details) in places.items()}
         names = {place: {name: f"{place}:{name}" for name in plan.related} for place, plan in plans.items()}
         related = {
             names[place][name]: related_plan
@@ -86,7 +71,44 @@ class Selection:
             for name, related_plan in plan.related.items()
         }
         needs = reduce(or_, (plan.needs for plan in plans.values()), Needs())
-        return LevelPlan(level=level, needs=needs, total=total, related=related), names
+        arguments = self._arguments(self._raw.parent_type, self._root)
+        plan = LevelPlan(
+            level=level,
+            needs=needs,
+            filter=filter_of(arguments.get("filter")),
+            order=order_of(arguments.get("order_by")),
+            first=page_size(arguments.get("first")),
+            offset=offset_after(arguments.get("after")),
+            total="total_count" in selected,
+            related=related,
+        )
+        return plan, names
+
+    def names(self) -> tuple[frozenset[str], frozenset[str]]:
+        """Return the Python names of the selected fields of a connection, and of those of its nodes."""
+        selected, places = self._places()
+        of_nodes = {
+            field.python_name for node, details in places.values() for _, field, _ in self._fields(node, details)
+        }
+        return selected, frozenset(of_nodes)
+
+    def _places(self) -> tuple[frozenset[str], Mapping[str, tuple[Any, list[FieldDetails]]]]:
+        """The names of a connection's selected fields, and by their paths the types and selections of its nodes."""
+        connection = get_named_type(self._raw.return_type)
+        selected = set()
+        places: dict[str, tuple[Any, list[FieldDetails]]] = {}
+        for name, field, details in self._fields(connection, self._root):
+            selected.add(field.python_name)
+            named = get_named_type(self._raw_field(connection, details).type)
+            if field.python_name == "nodes":
+                places[name] = named, details
+            elif field.python_name == "edges":
+                places |= {
+                    f"{name}.{inner}": (get_named_type(self._raw_field(named, inner_details).type), inner_details)
+                    for inner, inner_field, inner_details in self._fields(named, details)
+                    if inner_field.python_name == "node"
+                }
+        return frozenset(selected), places
 
     def _level_plan(
         self, level: Level, details: Sequence[FieldDetails], arguments: Mapping[str, Any] | None = None
@@ -98,13 +120,13 @@ class Selection:
         object_type = self._raw.schema.type_map[level.value]
         for name, field, inner in self._fields(object_type, details):
             if field.python_name.endswith("_url"):
-                self._urls.check(f"{level.value}.{inner[0].node.name.value}")
+                self._context.urls.check(f"{level.value}.{inner[0].node.name.value}")
             attribute = getattr(record, field.python_name, None)
             if isinstance(attribute, Attribute):
                 needs |= attribute.needs
             elif field.python_name in ("tag", "tags"):
                 needs |= Needs(tags=_keywords(level, self._arguments(object_type, inner)))
-            elif related_plan := _linked_level(level, field.python_name):
+            elif related_plan := _related_level(level, field.python_name):
                 related[name] = self._level_plan(related_plan, inner, self._arguments(object_type, inner))
         return LevelPlan(
             level=level,
@@ -119,7 +141,7 @@ class Selection:
     def _fields(
         self, parent: Any, details: Sequence[FieldDetails]
     ) -> Iterator[tuple[str, StrawberryField, list[FieldDetails]]]:
-        """The fields below, by their names in the answer."""
+        """The selected fields, by their names in the answer."""
         assert isinstance(parent, GraphQLObjectType)  # noqa: S101
         collected = collect_subfields(
             self._raw.schema,
@@ -137,7 +159,7 @@ class Selection:
         return parent.fields[details[0].node.name.value]
 
     def _arguments(self, parent: Any, details: Sequence[FieldDetails]) -> Mapping[str, Any]:
-        """A field's arguments as its resolver will get them."""
+        """The arguments of a field as its resolver gets them."""
         raw_field = self._raw_field(parent, details)
         field: StrawberryField = raw_field.extensions["strawberry-definition"]
         return convert_arguments(
@@ -148,11 +170,11 @@ class Selection:
         )
 
 
-def _linked_level(level: Level, name: str) -> Level | None:
-    """The level that a field leads to: the child by its plural, the parent by its name; `series` is both."""
+def _related_level(level: Level, name: str) -> Level | None:
+    """The level of a field of related resources: children in the plural, a parent in the singular; `series` is both."""
     if name == "series":
         return Level.SERIES if level in (Level.STUDY, Level.INSTANCE) else None
-    return _LINKS.get(name)
+    return _RELATED.get(name)
 
 
 def _keywords(level: Level, arguments: Mapping[str, Any]) -> frozenset[str]:
@@ -162,11 +184,11 @@ def _keywords(level: Level, arguments: Mapping[str, Any]) -> frozenset[str]:
         if keyword in ALL_COMPUTED - COMPUTED[level]:
             raise InvalidRequest(f"{keyword} is not an attribute of the {level.value.lower()} level.")
         if owner := owner_below(keyword, level):
-            raise InvalidRequest(f"{keyword} is an attribute of the {owner.value.lower()} level: ask for it there.")
+            raise InvalidRequest(f"{keyword} is an attribute of the {owner.value.lower()} level: select it there.")
     return frozenset(filter(is_text, keywords))
 
 
 def _not_negative(name: str, value: int | None) -> int | None:
     if value is not None and not 0 <= value <= MAX_OFFSET:
-        raise InvalidRequest(f"`{name}` can't be negative.")
+        raise InvalidRequest(f"`{name}` cannot be negative.")
     return value

@@ -128,12 +128,11 @@ class Patient(Node):
     def studies(
         self,
         info: Info,
-        filter: Annotated[StudyFilter | None, FILTER] = None,  # noqa: A002 - the contract's name
+        filter: Annotated[StudyFilter | None, FILTER] = None,
         order_by: Annotated[list[StudyOrder] | None, ORDER] = None,
         first: First = None,
         offset: Offset = None,
     ) -> list["Study"]:
-        """Read what the plan fetched."""
         return cast("list[Study]", _linked(self, info))
 
     @classmethod
@@ -174,12 +173,11 @@ class Study(Node):
     def series(
         self,
         info: Info,
-        filter: Annotated[SeriesFilter | None, FILTER] = None,  # noqa: A002
+        filter: Annotated[SeriesFilter | None, FILTER] = None,
         order_by: Annotated[list[SeriesOrder] | None, ORDER] = None,
         first: First = None,
         offset: Offset = None,
     ) -> list["Series"]:
-        """Read what the plan fetched."""
         return cast("list[Series]", _linked(self, info))
 
     @classmethod
@@ -220,17 +218,15 @@ class Series(Node):
     def instances(
         self,
         info: Info,
-        filter: Annotated[InstanceFilter | None, FILTER] = None,  # noqa: A002
+        filter: Annotated[InstanceFilter | None, FILTER] = None,
         order_by: Annotated[list[InstanceOrder] | None, ORDER] = None,
         first: First = None,
         offset: Offset = None,
     ) -> list["Instance"]:
-        """Read what the plan fetched."""
         return cast("list[Instance]", _linked(self, info))
 
     @strawberry.field(description="A small picture of its middle instance.", metadata=PLAIN)
-    def thumbnail_url(root: strawberry.Parent[records.Series], info: Info) -> str:  # noqa: N805
-        """Make the URL; the route finds the middle instance."""
+    def thumbnail_url(root: strawberry.Parent[records.Series], info: Info) -> str:
         return info.context.urls.to(root, "thumbnail")
 
     @classmethod
@@ -273,22 +269,19 @@ class Instance(Node):
     tags: JSON = strawberry.field(resolver=_tags, metadata=PLAIN, description=TAGS)
 
     @strawberry.field(description="The DICOM file (PS3.10); also what a `wadouri:` image loader takes.", metadata=PLAIN)
-    def file_url(root: strawberry.Parent[records.Instance], info: Info) -> str:  # noqa: N805
-        """Make the URL."""
+    def file_url(root: strawberry.Parent[records.Instance], info: Info) -> str:
         return info.context.urls.to(root, "file")
 
     @strawberry.field(description="One frame as PNG, with the file's own windowing.", metadata=PLAIN)
     def preview_url(
-        root: strawberry.Parent[records.Instance],  # noqa: N805
+        root: strawberry.Parent[records.Instance],
         info: Info,
         frame: Annotated[int | None, strawberry.argument(description="Counted from 0.")] = 0,
     ) -> str:
-        """Make the URL."""
         return info.context.urls.to(root, "preview") + (f"?frame={frame}" if frame else "")
 
     @strawberry.field(description="A small picture of the first frame.", metadata=PLAIN)
-    def thumbnail_url(root: strawberry.Parent[records.Instance], info: Info) -> str:  # noqa: N805
-        """Make the URL."""
+    def thumbnail_url(root: strawberry.Parent[records.Instance], info: Info) -> str:
         return info.context.urls.to(root, "thumbnail")
 
     @classmethod

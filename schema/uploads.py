@@ -1,10 +1,8 @@
-"""The types of uploads: input, payload and batch."""
+"""The types of uploads: input and payload."""
 
-import datetime
 from typing import cast
 
 import strawberry
-import strawberry_django
 from strawberry.file_uploads import Upload
 
 from orthancproxy.archive.levels import Level
@@ -15,7 +13,6 @@ from orthancproxy.schema.descriptions import describe_enum
 from orthancproxy.schema.selection import Selection
 from orthancproxy.schema.types import Study
 from orthancproxy.uploads.files import UploadErrorCode
-from orthancproxy.uploads.models import UploadBatch as Batch
 
 ERROR_CODES = {
     UploadErrorCode.NOT_DICOM: "The file is not DICOM.",
@@ -26,13 +23,7 @@ ERROR_CODES = {
     UploadErrorCode.REJECTED: "Orthanc rejected the file.",
     UploadErrorCode.ARCHIVE_UNAVAILABLE: "Orthanc was unavailable: send the file again with the upload key.",
 }
-STATES = {
-    Batch.State.UPLOADING: "A request is in progress, or was interrupted.",
-    Batch.State.COMPLETE: "All files are stored, except for those that failed permanently.",
-    Batch.State.INCOMPLETE: "Some files have to be sent again.",
-}
 describe_enum(strawberry.enum(UploadErrorCode, description="Why a file was not stored."), ERROR_CODES)
-describe_enum(strawberry.enum(Batch.State, name="UploadState", description="The progress of an upload."), STATES)
 
 
 @strawberry.input(description="A folder of DICOM files to store as one study of one patient.")
@@ -83,33 +74,8 @@ class UploadPayload:
     warnings: list[str] = strawberry.field(description="Warnings for the sender, one sentence each.")
 
     @strawberry.field(description="The study; null if nothing is stored.")
-    def study(root: strawberry.Parent[upload.UploadResult], info: Info) -> Study | None:  # noqa: N805
-        """Fetch the study."""
+    def study(root: strawberry.Parent[upload.UploadResult], info: Info) -> Study | None:
         if root.study_id is None:
             return None
         plan = Selection(info).resource(Level.STUDY)
         return cast("Study | None", get_after_change(gateway(info), plan, root.study_id))
-
-
-@strawberry_django.type(Batch, name="UploadBatch", description="Everything that was sent with one upload key.")
-class UploadBatch:
-    """`orthancproxy.models.UploadBatch`, as `resolvers.upload.get_uploads` returns it."""
-
-    upload_key: strawberry.ID = strawberry_django.field(description="The upload key.")
-    uploaded_by: str = strawberry_django.field(description="The user who sent the first request; empty if anonymous.")
-    patient_id: str = strawberry_django.field(description="PatientID of the study.")
-    patient_name: str = strawberry_django.field(description="PatientName of the study.")
-    study_instance_uid: strawberry.ID = strawberry_django.field(
-        name="studyInstanceUID", description="StudyInstanceUID of the study."
-    )
-    study_description: str = strawberry_django.field(description="StudyDescription of the study.")
-    state: Batch.State = strawberry_django.field(description="The progress of the upload.")
-    created_at: datetime.datetime = strawberry_django.field(description="Time of the first request.")
-    updated_at: datetime.datetime = strawberry_django.field(description="Time when the last request began or ended.")
-    uploaded: int = strawberry.field(description="Number of stored files.")
-    failed: int = strawberry.field(description="Number of files that are not stored.")
-
-    @strawberry.field(description="Orthanc id of the study; null until a file is stored.")
-    def study_orthanc_id(root: strawberry.Parent[Batch]) -> strawberry.ID | None:  # noqa: N805
-        """Return null for an empty id."""
-        return strawberry.ID(root.study_orthanc_id) if root.study_orthanc_id else None

@@ -33,18 +33,15 @@ class Viewer:
     """`orthancproxy.access.callers.Caller`."""
 
     @strawberry.field(description="Null for somebody who is not logged in.")
-    def username(root: strawberry.Parent[Caller]) -> str | None:  # noqa: N805
-        """Read it."""
+    def username(root: strawberry.Parent[Caller]) -> str | None:
         return root.username or None
 
     @strawberry.field(description="What the viewer may do; what is missing is answered with FORBIDDEN.")
-    def actions(root: strawberry.Parent[Caller]) -> list[Action]:  # noqa: N805
-        """List them in their order."""
+    def actions(root: strawberry.Parent[Caller]) -> list[Action]:
         return [action for action in Action if action in root.actions]
 
     @strawberry.field(description="What of the archive the viewer may see: what any of these shows. Empty: everything.")
-    def scopes(root: strawberry.Parent[Caller]) -> list[AccessScope]:  # noqa: N805
-        """List them."""
+    def scopes(root: strawberry.Parent[Caller]) -> list[AccessScope]:
         return list(_scopes(root))
 
 

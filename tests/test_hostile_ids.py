@@ -42,6 +42,8 @@ ARGUMENTS = {
     "Query.studies(after)": "studies(after: $it) { nodes { id } }",
     "Query.seriesList(after)": "seriesList(after: $it) { nodes { id } }",
     "Query.instances(after)": "instances(after: $it) { nodes { id } }",
+    "Query.uploads(after)": "uploads(after: $it) { nodes { id: uploadKey } }",
+    "Query.auditEvents(after)": "auditEvents(after: $it) { nodes { id } }",
     "Query.patients(filter.patientId)": "patients(filter: {patientId: $it}) { nodes { id } }",
     "Query.patients(filter.tags.value)": (
         'patients(filter: {tags: [{keyword: "PatientID", value: $it}]}) { nodes { id } }'
@@ -79,9 +81,10 @@ ARGUMENTS = {
     "Series.instances(filter.sopClassUIDs)": (
         "seriesList { nodes { instances(filter: {sopClassUIDs: [$it]}) { id } } }"
     ),
-    "Query.auditEvents(filters.patientId)": "auditEvents(filters: {patientId: $it}) { results { id } }",
-    "Query.auditEvents(filters.studyInstanceUID)": "auditEvents(filters: {studyInstanceUID: $it}) { results { id } }",
-    "Query.auditEvents(filters.requestId)": "auditEvents(filters: {requestId: $it}) { results { id } }",
+    "Query.auditEvents(filter.patientId)": "auditEvents(filter: {patientId: $it}) { nodes { id } }",
+    "Query.auditEvents(filter.studyInstanceUID)": "auditEvents(filter: {studyInstanceUID: $it}) { nodes { id } }",
+    "Query.auditEvents(filter.requestId)": "auditEvents(filter: {requestId: $it}) { nodes { id } }",
+    "Query.uploads(filter.patientId)": "uploads(filter: {patientId: $it}) { nodes { id: uploadKey } }",
     # any payload is one too many
     "Mutation.deletePatient(orthancId)": "deletePatient(orthancId: $it) { id: deletedIds }",
     "Mutation.deleteStudy(orthancId)": "deleteStudy(orthancId: $it) { id: deletedIds }",

@@ -173,10 +173,10 @@ def _fields() -> Iterator[tuple[str, Case]]:
         more: dict[str, Any] = {"subjects": subjects, "levels": (level,)}
         yield field(name, by_id, {level: 1}, **more)
         yield f"Query.{name} by {argument}", Field(name=name, query=by_uid, counts={level: 1}, **more)
-    yield field("uploads", "{ uploads { totalCount results { uploadKey patientId } } }", {})
+    yield field("uploads", "{ uploads { totalCount nodes { uploadKey patientId } } }", {})
     yield field(
         "auditEvents",
-        "{ auditEvents { totalCount results { id operation } } }",
+        "{ auditEvents { totalCount nodes { id operation } } }",
         {},
         operation=READ_AUDIT,
     )

@@ -143,14 +143,14 @@ class TestRows:
 
     def test_a_manager_reads_them(self, callers: dict[str, Caller], stored: Archive) -> None:
         done = callers["Viewer (access token)"].rest(f"instances/{HERE.ids['instances']}/file/")
-        query = """query($id: String!) { auditEvents(filters: {requestId: $id}) { totalCount results {
+        query = """query($id: String!) { auditEvents(filter: {requestId: $id}) { totalCount nodes {
             event operation outcome username authentication address requestId target counts
             subjects { patientId studyInstanceUID } } } }"""
         for way in ("session", "API token", "access token"):
             answer = callers[f"Manager ({way})"].graphql(query, {"id": done.request_id})
             assert answer.data["auditEvents"] == {
                 "totalCount": 1,
-                "results": [
+                "nodes": [
                     {
                         "event": "TRANSFERRED",
                         "operation": "GET /api/orthanc/instances/{orthanc_id}/file/",

@@ -272,12 +272,12 @@ def test_uploads_are_those_for_visible_patients(
 ) -> None:
     for patient_id in ("P001", "W7-9", "P0011", "W8-1"):
         UploadBatch.objects.create(upload_key=str(uuid.uuid4()), patient_id=patient_id, patient_name="x")
-    query = "{ uploads { totalCount results { patientId } } }"
+    query = "{ uploads { totalCount nodes { patientId } } }"
     for caller in (callers["Manager (session)"], *confined.values()):
         found = caller.graphql(query).data["uploads"]
         visible = {"Manager": ["W8-1", "P0011", "W7-9", "P001"], "Ward": ["W7-9", "P001"], "Labelled": []}
         expected = visible[caller.name.split(" ")[0]]
-        assert [one["patientId"] for one in found["results"]] == expected
+        assert [one["patientId"] for one in found["nodes"]] == expected
         assert found["totalCount"] == len(expected)
 
 

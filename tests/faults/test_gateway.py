@@ -22,8 +22,8 @@ from tests.uploads.upload_client import REST, TRANSPORTS, File, found, slices
 
 pytestmark = [pytest.mark.live, pytest.mark.long]
 
-UNFINISHED = "{ auditEvents(filters: {isUnfinished: true}) { results { requestId event counts } } }"
-STATE = "{ uploads { results { uploadKey state uploaded } } }"
+UNFINISHED = "{ auditEvents(filter: {isUnfinished: true}) { nodes { requestId event counts } } }"
+STATE = "{ uploads { nodes { uploadKey state uploaded } } }"
 
 
 @contextmanager
@@ -35,13 +35,13 @@ def started(base_url: str, orthanc: LocalOrthanc, folder: Path, disk: Path) -> I
 def unfinished(scene: Scene) -> list[str]:
     """The requests of which the audit does not know how they ended."""
     return [
-        event["requestId"] for event in graphql(scene.gateway.port, UNFINISHED).json["data"]["auditEvents"]["results"]
+        event["requestId"] for event in graphql(scene.gateway.port, UNFINISHED).json["data"]["auditEvents"]["nodes"]
     ]
 
 
 def states(scene: Scene) -> dict[str, tuple[str, int]]:
     """How far uploads are, by their keys."""
-    results = graphql(scene.gateway.port, STATE).json["data"]["uploads"]["results"]
+    results = graphql(scene.gateway.port, STATE).json["data"]["uploads"]["nodes"]
     return {one["uploadKey"]: (one["state"], one["uploaded"]) for one in results}
 
 

@@ -1,5 +1,6 @@
 """The audit by GraphQL: filters, order, pages, one query for the subjects of a page, and who may read it."""
 
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
@@ -12,12 +13,10 @@ from django.db.backends.utils import CursorWrapper
 from django.db.models import QuerySet
 from django.test import Client
 from django.utils import timezone
-from strawberry.extensions import SchemaExtension
 
 from orthancproxy.audit.events import Subject
 from orthancproxy.audit.kinds import AuditOutcome, EventKind
 from orthancproxy.audit.models import AuditEvent
-from orthancproxy.schema import schema
 from tests.audit.events import record
 
 Event, Outcome = EventKind, AuditOutcome
@@ -67,20 +66,20 @@ class Auditor:
 
     def __call__(self, arguments: str = "", fields: str = ALL) -> list[dict[str, Any]]:
         """The events."""
-        query = f"{{ auditEvents{f'({arguments})' if arguments else ''} {{ results {{ {fields} }} }} }}"
+        query = f"{{ auditEvents{f'({arguments})' if arguments else ''} {{ nodes {{ {fields} }} }} }}"
         answer = self.answer(query)
         assert "errors" not in answer, answer["errors"]
-        results: list[dict[str, Any]] = answer["data"]["auditEvents"]["results"]
-        return results
+        nodes: list[dict[str, Any]] = answer["data"]["auditEvents"]["nodes"]
+        return nodes
 
     def operations(self, arguments: str = "") -> list[str]:
         return [event["operation"] for event in self(arguments, "operation")]
 
     def filtered(self, filters: str) -> set[str]:
-        return set(self.operations(f"filters: {{ {filters} }}"))
+        return set(self.operations(f"filter: {{ {filters} }}"))
 
     def error(self, arguments: str) -> tuple[str, str]:
-        [error] = self.answer(f"{{ auditEvents({arguments}) {{ results {{ id }} }} }}")["errors"]
+        [error] = self.answer(f"{{ auditEvents({arguments}) {{ nodes {{ id }} }} }}")["errors"]
         return error["extensions"]["code"], error["message"]
 
 
@@ -146,18 +145,26 @@ def test_the_subjects_of_a_page_are_one_query(auditor: Auditor, rows: int) -> No
     assert len(auditor.sql) == 2
 
 
-def test_nothing_is_fetched_that_is_not_asked_for(auditor: Auditor) -> None:
+def test_only_selected_fields_are_fetched(auditor: Auditor) -> None:
     record(KIM)
     auditor(fields="id username code")
     assert len(auditor.sql) == 1
-    answer = auditor.answer("{ auditEvents { totalCount pageInfo { limit offset } } }")
-    assert answer["data"]["auditEvents"] == {"totalCount": 2, "pageInfo": {"limit": 50, "offset": 0}}
+    answer = auditor.answer("{ auditEvents { totalCount } }")
+    assert answer["data"]["auditEvents"] == {"totalCount": 2}
     assert len(auditor.sql) == 1
+    answer = auditor.answer("{ auditEvents(first: 2) { totalCount pageInfo { hasNextPage } edges { cursor } } }")
+    assert answer["data"]["auditEvents"]["totalCount"] == 3
+    assert answer["data"]["auditEvents"]["pageInfo"] == {"hasNextPage": True}
+    assert len(auditor.sql) == 2
 
 
-def test_the_optimizer_is_asked_about_no_other_field() -> None:
-    """An extension with a hook for fields would be called for each field of each instance."""
-    assert all(type(one).resolve is SchemaExtension.resolve for one in schema.get_extensions())
+def test_subjects_in_several_places_are_one_query(auditor: Auditor) -> None:
+    record(KIM)
+    answer = auditor.answer("""{ auditEvents {
+        nodes { subjects { patientId } } edges { node { subjects { studyInstanceUID } } } again: nodes { id } } }""")
+    assert answer["data"]["auditEvents"]["nodes"] == [{"subjects": [{"patientId": "김-001"}]}]
+    assert answer["data"]["auditEvents"]["edges"] == [{"node": {"subjects": [{"studyInstanceUID": "1.2.3"}]}}]
+    assert len(auditor.sql) == 2
 
 
 @pytest.fixture
@@ -205,7 +212,7 @@ def test_filters(auditor: Auditor, different: dict[str, AuditEvent], filters: st
 
 def test_since_is_included_and_until_is_not(auditor: Auditor, different: dict[str, AuditEvent]) -> None:
     since, until = different["archive"].at.isoformat(), different["uploadPatient"].at.isoformat()
-    assert auditor.operations(f'filters: {{ since: "{since}", until: "{until}" }}') == ["deleteStudy", "archive"]
+    assert auditor.operations(f'filter: {{ since: "{since}", until: "{until}" }}') == ["deleteStudy", "archive"]
 
 
 def test_what_was_begun_and_never_ended_is_found(auditor: Auditor) -> None:
@@ -219,52 +226,60 @@ def test_what_was_begun_and_never_ended_is_found(auditor: Auditor) -> None:
 def test_an_event_about_many_studies_of_a_patient_is_found_once(
     auditor: Auditor, different: dict[str, AuditEvent]
 ) -> None:
-    assert auditor.operations('filters: { patientId: "김-001" }') == ["archive", "patients"]
+    assert auditor.operations('filter: { patientId: "김-001" }') == ["archive", "patients"]
 
 
 @pytest.mark.parametrize(
     ("ordering", "expected"),
     [
         ("", ["uploadPatient", "deleteStudy", "archive", "patients"]),
-        ("{ at: ASC }", ["patients", "archive", "deleteStudy", "uploadPatient"]),
-        ("{ durationMs: ASC }", ["uploadPatient", "deleteStudy", "archive", "patients"]),
-        ("{ username: DESC }, { at: ASC }", ["patients", "archive", "deleteStudy", "uploadPatient"]),
+        ("{ field: AT }", ["patients", "archive", "deleteStudy", "uploadPatient"]),
+        ("{ field: DURATION_MS }", ["uploadPatient", "deleteStudy", "archive", "patients"]),
+        (
+            "{ field: USERNAME, direction: DESC }, { field: AT, direction: ASC }",
+            ["patients", "archive", "deleteStudy", "uploadPatient"],
+        ),
         # equals: the latest first
-        ("{ username: DESC }", ["archive", "patients", "deleteStudy", "uploadPatient"]),
+        ("{ field: USERNAME, direction: DESC }", ["archive", "patients", "deleteStudy", "uploadPatient"]),
     ],
 )
 def test_ordering(auditor: Auditor, different: dict[str, AuditEvent], ordering: str, expected: list[str]) -> None:
-    assert auditor.operations(f"ordering: [{ordering}]") == expected
+    assert auditor.operations(f"orderBy: [{ordering}]") == expected
 
 
 def test_pages(auditor: Auditor) -> None:
     at = timezone.now()
     for number in range(5):
         record(operation=str(number), at=at)
-    pages = [
-        auditor.operations(
-            f"pagination: {{ offset: {offset}, limit: 2 }}, filters: {{ NOT: {{ events: [AUDIT_LOG_USED] }} }}"
-        )
-        for offset in (0, 2, 4, 6)
-    ]
+    pages = []
+    after = "null"
+    for _ in range(4):
+        query = f"""{{ auditEvents(first: 2, after: {after}, filter: {{ NOT: {{ events: [AUDIT_LOG_USED] }} }}) {{
+            nodes {{ operation }} edges {{ cursor }} pageInfo {{ hasNextPage endCursor }} }} }}"""
+        page = auditor.answer(query)["data"]["auditEvents"]
+        pages.append([event["operation"] for event in page["nodes"]])
+        assert page["pageInfo"]["hasNextPage"] is (len(pages) < 3)
+        if page["edges"]:
+            assert page["pageInfo"]["endCursor"] == page["edges"][-1]["cursor"]
+            after = json.dumps(page["pageInfo"]["endCursor"])
     assert pages == [["4", "3"], ["2", "1"], ["0"], []]
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ("pagination: { offset: -1 }", "Neither `offset` nor `limit` can be negative."),
-        ("pagination: { limit: -1 }", "Neither `offset` nor `limit` can be negative."),
-        ('filters: { address: "here" }', "This is not an IP address."),
+        ('after: "here"', "`after` is not a valid cursor."),
+        ("first: -1", "`first` cannot be negative."),
+        ('filter: { address: "here" }', "This is not an IP address."),
     ],
 )
-def test_what_makes_no_sense_is_refused(auditor: Auditor, arguments: str, message: str) -> None:
+def test_invalid_arguments_are_rejected(auditor: Auditor, arguments: str, message: str) -> None:
     assert auditor.error(arguments) == ("BAD_USER_INPUT", message)
 
 
 @pytest.mark.parametrize("filters", [{"username": "a\x00"}, {"NOT": {"patientId": "\ud800"}}, {"operation": "\udfff"}])
-def test_text_that_no_database_takes_is_refused(auditor: Auditor, filters: dict[str, Any]) -> None:
-    query = "query ($filters: AuditEventFilter) { auditEvents(filters: $filters) { results { id } } }"
+def test_text_that_databases_reject_is_rejected(auditor: Auditor, filters: dict[str, Any]) -> None:
+    query = "query ($filters: AuditEventFilter) { auditEvents(filter: $filters) { nodes { id } } }"
     [error] = auditor.answer(query, filters=filters)["errors"]
     assert error["extensions"]["code"] == "BAD_USER_INPUT"
 
@@ -284,7 +299,7 @@ def test_reading_the_audit_is_in_the_audit(auditor: Auditor) -> None:
 def test_nobody_else_reads_it() -> None:
     somebody = Auditor("view", "download", "upload", "delete")
     record(KIM)
-    assert somebody.error('filters: { username: "nurse" }')[0] == "FORBIDDEN"
+    assert somebody.error('filter: { username: "nurse" }')[0] == "FORBIDDEN"
     assert somebody.sql == []
     [denied] = AuditEvent.objects.exclude(operation="patients")
     assert (denied.event, denied.outcome, denied.username) == (Event.AUDIT_LOG_USED, Outcome.DENIED, "auditor")

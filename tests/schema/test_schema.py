@@ -30,7 +30,7 @@ CONTRACT = Path(__file__).with_name("contract.graphql")
 
 def generated_sdl() -> str:
     output = StringIO()
-    call_command("export_schema", "schema", stdout=output)
+    call_command("export_schema", "orthancproxy.schema", stdout=output)
     return output.getvalue()
 
 
@@ -67,7 +67,7 @@ def _input(value: GraphQLArgument | GraphQLInputField) -> str:
 
 def test_the_committed_schema_is_the_generated_one() -> None:
     assert COMMITTED.read_text() == generated_sdl(), (
-        "regenerate it: .venv/bin/python manage.py export_schema schema > schema/schema.graphql"
+        "regenerate it: .venv/bin/python manage.py export_schema orthancproxy.schema > schema/schema.graphql"
     )
 
 

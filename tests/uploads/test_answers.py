@@ -267,13 +267,13 @@ def test_uploads_are_listed_the_newest_first(orthanc: LocalOrthanc, transport: T
         transport([*slices(2), File(b"text")], patientId=f"{patient_id}a", patientName="Kim^A", studyDescription="A"),
         transport([File(b"text")], patientId=f"{patient_id}b"),
     ]
-    query = """{ uploads { totalCount results {
+    query = """{ uploads { totalCount nodes {
         uploadKey uploadedBy patientId patientName studyInstanceUID studyDescription studyOrthancId
         state uploaded failed
     } } }"""
     uploads = Querying()(query)["uploads"]
     assert uploads["totalCount"] == 2
-    newest, oldest = uploads["results"]
+    newest, oldest = uploads["nodes"]
     assert oldest == {
         "uploadKey": sent[0].key,
         "uploadedBy": "",
@@ -291,13 +291,41 @@ def test_uploads_are_listed_the_newest_first(orthanc: LocalOrthanc, transport: T
 
 def test_uploads_come_in_pages(orthanc: LocalOrthanc, patient_id: str) -> None:
     keys = [REST()([File(b"text")], patientId=patient_id, uploadKey=f"{patient_id}{index}").key for index in range(3)]
-    page = Querying()("{ uploads(pagination: {offset: 1, limit: 1}) { totalCount results { uploadKey } } }")["uploads"]
-    assert page == {"totalCount": 3, "results": [{"uploadKey": keys[1]}]}
+    query = """query($after: String) { uploads(first: 1, after: $after) {
+        totalCount nodes { uploadKey } pageInfo { hasNextPage endCursor } } }"""
+    after, seen = None, []
+    for _ in keys:
+        page = Querying()(query, after=after)["uploads"]
+        assert page["totalCount"] == 3
+        seen += [one["uploadKey"] for one in page["nodes"]]
+        after = page["pageInfo"]["endCursor"]
+    assert seen == keys[::-1]
+    assert not page["pageInfo"]["hasNextPage"]
 
 
-@pytest.mark.parametrize("pagination", [{"offset": -1}, {"limit": -1}, {"offset": -1, "limit": 5}])
-def test_a_page_of_uploads_does_not_begin_before_the_first(graphql: GraphQLClient, pagination: dict[str, int]) -> None:
-    error = graphql.error(
-        "query($it: OffsetPaginationInput) { uploads(pagination: $it) { totalCount } }", it=pagination
-    )
+def test_uploads_are_filtered_and_ordered(orthanc: LocalOrthanc, patient_id: str) -> None:
+    keys = [
+        REST()([File(b"text")], patientId=f"{patient_id}{name}", uploadKey=f"{patient_id}{name}").key for name in "ba"
+    ]
+    query = """query($filter: UploadBatchFilter, $orderBy: [UploadBatchOrder!]) {
+        uploads(filter: $filter, orderBy: $orderBy) { nodes { uploadKey createdAt } } }"""
+
+    def found(criteria: dict[str, str] | None = None, *order: dict[str, str]) -> list[str]:
+        nodes = Querying()(query, filter=criteria, orderBy=list(order))["uploads"]["nodes"]
+        return [node["uploadKey"] for node in nodes]
+
+    by_patient = {"field": "PATIENT_ID"}
+    assert found(None, by_patient) == sorted(keys)
+    assert found(None, {**by_patient, "direction": "DESC"}) == sorted(keys, reverse=True)
+    assert found({"patientId": f"{patient_id}a"}) == [f"{patient_id}a"]
+    assert found({"uploadKey": keys[0]}) == [keys[0]]
+    assert found({"state": "COMPLETE"}) == keys[::-1]
+    assert found({"state": "UPLOADING"}) == []
+    [newest, oldest] = Querying()(query)["uploads"]["nodes"]
+    assert found({"since": newest["createdAt"]}) == [newest["uploadKey"]]
+    assert found({"until": newest["createdAt"]}) == [oldest["uploadKey"]]
+
+
+def test_a_page_of_uploads_cannot_have_a_negative_size(graphql: GraphQLClient) -> None:
+    error = graphql.error("{ uploads(first: -1) { totalCount } }")
     assert error["extensions"]["code"] == "BAD_USER_INPUT"

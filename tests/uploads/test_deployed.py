@@ -40,7 +40,7 @@ from tests.uploads.upload_client import (
 
 pytestmark = pytest.mark.live
 
-STATE = '{ "query": "{ uploads { results { uploadKey state uploaded failed studyOrthancId } } }" }'
+STATE = '{ "query": "{ uploads { nodes { uploadKey state uploaded failed studyOrthancId } } }" }'
 
 
 def chunks(files: Sequence[File], size: int) -> list[Sequence[File]]:
@@ -50,7 +50,7 @@ def chunks(files: Sequence[File], size: int) -> list[Sequence[File]]:
 def batch_of(gateway: LocalGateway, key: str) -> dict[str, object]:
     """What `uploads` tells of an upload."""
     _, _, content = over_http(gateway.port)(GRAPHQL_PATH, STATE.encode(), {"Content-Type": "application/json"})
-    [batch] = [one for one in json.loads(content)["data"]["uploads"]["results"] if one["uploadKey"] == key]
+    [batch] = [one for one in json.loads(content)["data"]["uploads"]["nodes"] if one["uploadKey"] == key]
     assert isinstance(batch, dict)
     return batch
 

@@ -92,11 +92,11 @@ def uploaders(client: Client) -> list[str]:
     """Who uploaded, as GraphQL tells."""
     answer = client.post(
         GRAPHQL_PATH,
-        {"query": "{ uploads { results { uploadedBy } } }"},
+        {"query": "{ uploads { nodes { uploadedBy } } }"},
         content_type="application/json",
         headers={"X-CSRFToken": TOKEN},
     )
-    return [batch["uploadedBy"] for batch in answer.json()["data"]["uploads"]["results"]]
+    return [batch["uploadedBy"] for batch in answer.json()["data"]["uploads"]["nodes"]]
 
 
 @pytest.mark.parametrize(
