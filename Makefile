@@ -9,6 +9,8 @@ PYTEST := $(PYTHON) -m pytest --numprocesses auto --dist loadfile --no-loadscope
 WEB := orthancproxy/static/orthancproxy/.graphiql-built
 # what the tests use besides Orthanc: a command, and the Debian packages that provide it
 TEST_TOOLS := /usr/bin/chromium=chromium,fonts-noto-cjk dcmftest=dcmtk dciodvfy=dicom3tools
+# the index of the Orthanc that is installed
+TEST_TOOLS += /usr/share/orthanc/plugins/libOrthancPostgreSQLIndex.so=orthanc-postgresql
 # Playwright's Node needs this library, whose folder is named for the machine
 ifeq ($(wildcard /usr/lib/*/libatomic.so.1 /usr/lib/libatomic.so.1 /usr/lib64/libatomic.so.1),)
 TEST_TOOLS += /no-libatomic=libatomic1

@@ -21,7 +21,8 @@ from orthancproxy.orthanc.calls import CallLog, current_calls, recording
 from orthancproxy.resolvers.context import connect
 from orthancproxy.sandbox.orthanc import INDEXED_INSTANCE_TAGS, LocalOrthanc
 from tests.corpus import hierarchy, load
-from tests.orthancs import StartOrthanc, can_index_more_tags, running_orthancs
+from tests.orthancs import StartOrthanc, can_index_more_tags, index_in_postgresql, running_orthancs
+from tests.postgresql import run_postgresql
 
 UseOrthanc = Callable[[LocalOrthanc], LocalOrthanc]
 TEMPORARY_FOLDER = pytest.StashKey[Path]()
@@ -103,16 +104,31 @@ def unindexed_archive(start_session_orthanc: StartOrthanc) -> LocalOrthanc:
     return orthanc
 
 
+@pytest.fixture(scope="session")
+def postgresql() -> Iterator[str]:
+    """The URL of a database on a PostgreSQL of the tests' own."""
+    with run_postgresql() as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def postgresql_archive(postgresql: str, start_session_orthanc: StartOrthanc) -> LocalOrthanc:
+    """The same archive in an Orthanc with its index in PostgreSQL. Debian's plugin offers it no extended find."""
+    orthanc = start_session_orthanc(**index_in_postgresql(postgresql))
+    load(orthanc, hierarchy())
+    return orthanc
+
+
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Run the tests of `any_archive` with both archives, or once where they are the same: before Orthanc 1.11."""
+    """Run the tests of `any_archive` with all three, or once where the gateway reads them the same: before 1.11."""
     if "any_archive" in metafunc.fixturenames:
-        archives = ["archive", "unindexed_archive"] if can_index_more_tags() else ["archive"]
+        archives = ["archive", "unindexed_archive", "postgresql_archive"] if can_index_more_tags() else ["archive"]
         metafunc.parametrize("any_archive", archives, indirect=True)
 
 
 @pytest.fixture
 def any_archive(request: pytest.FixtureRequest) -> LocalOrthanc:
-    """Either archive: the answers are the same."""
+    """Each of the archives: the answers are the same."""
     orthanc: LocalOrthanc = request.getfixturevalue(request.param)
     return orthanc
 

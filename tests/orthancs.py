@@ -1,9 +1,14 @@
 """Orthancs for the tests: started one by one, and ended together."""
 
+import secrets
 import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any
+from urllib.parse import urlsplit
+
+import psycopg
+from psycopg import sql
 
 from orthancproxy.sandbox.orthanc import Installation, LocalOrthanc
 
@@ -22,6 +27,19 @@ def running_orthancs() -> Iterator[StartOrthanc]:
             return orthanc
 
         yield start
+
+
+def index_in_postgresql(url: str) -> dict[str, Any]:
+    """Return the arguments of LocalOrthanc for an index in a new database, beside that at the URL."""
+    name = f"orthanc_{secrets.token_hex(4)}"
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
+    server = urlsplit(url)
+    settings = {"Host": server.hostname, "Port": server.port, "Username": server.username, "Database": name}
+    return {
+        "plugins": ["/usr/share/orthanc/plugins/libOrthancPostgreSQLIndex.so"],
+        "configuration": {"PostgreSQL": {"EnableIndex": True, "EnableStorage": False, "Lock": False, **settings}},
+    }
 
 
 def can_index_more_tags() -> bool:

@@ -10,7 +10,6 @@ from pytest_django import Settings
 from orthancproxy.sandbox.gateway import LocalGateway, serving
 from orthancproxy.sandbox.orthanc import LocalOrthanc
 from tests.conftest import UseOrthanc
-from tests.postgresql import run_postgresql
 from tests.proxy import RecordingProxy
 from tests.uploads.upload_client import TRANSPORTS, Transport
 
@@ -45,13 +44,6 @@ def transport(request: pytest.FixtureRequest) -> Transport:
 def patient_id(request: pytest.FixtureRequest) -> str:
     """A PatientID that no other test has."""
     return "T" + hashlib.sha256(request.node.nodeid.encode()).hexdigest()[:20]
-
-
-@pytest.fixture(scope="session")
-def postgresql() -> Iterator[str]:
-    """The URL of a database on a PostgreSQL of the tests' own."""
-    with run_postgresql() as url:
-        yield url
 
 
 @pytest.fixture(scope="module", params=["SQLite, 1 worker", "SQLite, 2 workers", "PostgreSQL, 2 workers"])
