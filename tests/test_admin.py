@@ -84,8 +84,8 @@ def test_a_group_is_given_scopes(superuser: Client) -> None:
 @pytest.mark.parametrize(
     ("rule", "message"),
     [
-        (("STUDY_LABEL", "ward 7"), "A label of Orthanc&#x27;s has letters, digits, _ and - only."),
-        (("PATIENT_ID", "a\\b"), "A PatientID has no backslash, no control characters and no path in it."),
+        (("STUDY_LABEL", "ward 7"), "A label consists of letters, digits, _ and -."),
+        (("PATIENT_ID", "a\\b"), "A PatientID contains no backslash and no control characters, and is not a path."),
         (("PATIENT_ID", ""), "This field is required."),
     ],
 )

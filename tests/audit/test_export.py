@@ -135,7 +135,7 @@ def test_a_file_is_appended_to_in_utf_8(tmp_path: Path) -> None:
 def test_what_can_not_be_written_is_an_error_without_an_id_to_go_on_from(file: str) -> None:
     record()
     errors = StringIO()
-    with pytest.raises(CommandError, match="can't be written"):
+    with pytest.raises(CommandError, match="Writing the messages failed"):
         call_command("export_audit", "--output", file, stderr=errors)
     assert errors.getvalue() == ""
 
