@@ -10,7 +10,15 @@ import numpy as np
 from pydicom.dataset import Dataset
 from pydicom.uid import CTImageStorage
 
-from orthancproxy.sandbox.datasets import Patient, Plane, Series, Study, image, place, set_pixels
+from orthancproxy.sandbox.datasets import (
+    PatientModule,
+    PlaneModule,
+    SeriesModule,
+    StudyModule,
+    image,
+    place,
+    set_pixels,
+)
 
 STUDIES = 5  # of each patient
 SERIES = 4  # of each study
@@ -86,10 +94,10 @@ def slice_position(series: int, instance: int) -> tuple[float, float, float]:
     return (-4.0, -4.0 - series, -30.0 + THICKNESS * instance)
 
 
-def _study(patient: int, study: int) -> Study:
+def _study(patient: int, study: int) -> StudyModule:
     name, character_set = _NAMES[patient % len(_NAMES)]
-    return Study(
-        patient=Patient(
+    return StudyModule(
+        patient=PatientModule(
             patient_id(patient),
             name,
             f"19{40 + patient % 60}{1 + patient % 12:02d}15",
@@ -107,9 +115,9 @@ def _study(patient: int, study: int) -> Study:
     )
 
 
-def _series(study: Study, number: int) -> Series:
+def _series(study: StudyModule, number: int) -> SeriesModule:
     body_part, protocol = _PROTOCOLS[number - 1]
-    return Series(
+    return SeriesModule(
         study=study,
         number=number,
         modality="CT",
@@ -122,9 +130,9 @@ def _series(study: Study, number: int) -> Series:
     )
 
 
-def _instance(series: Series, number: int, pixels: np.ndarray[tuple[int, ...], np.dtype[np.uint8]]) -> Dataset:
+def _instance(series: SeriesModule, number: int, pixels: np.ndarray[tuple[int, ...], np.dtype[np.uint8]]) -> Dataset:
     dataset = image(series, number, CTImageStorage, ["ORIGINAL", "PRIMARY", "AXIAL"])
-    place(dataset, series, Plane(SPACING, slice_position(series.number, number), thickness=THICKNESS))
+    place(dataset, series, PlaneModule(SPACING, slice_position(series.number, number), thickness=THICKNESS))
     set_pixels(dataset, pixels, bits_stored=8)
     dataset.NumberOfFrames = 1
     return dataset

@@ -16,7 +16,17 @@ from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence
 from pydicom.uid import UID, CTImageStorage, MultiFrameGrayscaleWordSecondaryCaptureImageStorage
 
-from orthancproxy.sandbox.datasets import Patient, Plane, Series, Study, encode, fixed_uid, image, place, set_pixels
+from orthancproxy.sandbox.datasets import (
+    PatientModule,
+    PlaneModule,
+    SeriesModule,
+    StudyModule,
+    encode,
+    fixed_uid,
+    image,
+    place,
+    set_pixels,
+)
 
 FOLDER = "CT"
 FRAME_BYTES = 512 * 512 * 2
@@ -25,8 +35,8 @@ _TEMPLATES = 6
 _PRIVATE_ELEMENTS = 20  # in each of two groups
 _NUMBER_LENGTH = 4  # digits of an InstanceNumber
 
-_STUDY = Study(
-    patient=Patient("SCANNER-1", "Hong^Gildong=洪^吉洞=홍^길동", "19680415", "M", ("", "ISO 2022 IR 149")),
+_STUDY = StudyModule(
+    patient=PatientModule("SCANNER-1", "Hong^Gildong=洪^吉洞=홍^길동", "19680415", "M", ("", "ISO 2022 IR 149")),
     study_id="1",
     accession_number="A26010101",
     date="20260101",
@@ -36,7 +46,7 @@ _STUDY = Study(
     institution="샘플 병원",
     age="057Y",
 )
-_SERIES = Series(
+_SERIES = SeriesModule(
     study=_STUDY,
     number=1,
     modality="CT",
@@ -120,7 +130,7 @@ def _templates() -> tuple[_Template, ...]:
 def _slice(index: int) -> Dataset:
     dataset = image(_SERIES, 0, CTImageStorage, ["ORIGINAL", "PRIMARY", "AXIAL"])
     _number(dataset, _uid(0), 0)
-    place(dataset, _SERIES, Plane(0.488, (-125.0, -125.0, 5.0 * index), thickness=5.0))
+    place(dataset, _SERIES, PlaneModule(0.488, (-125.0, -125.0, 5.0 * index), thickness=5.0))
     _describe_scanner(dataset)
     _add_sequences(dataset)
     _add_private_elements(dataset)

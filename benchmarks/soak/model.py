@@ -15,7 +15,7 @@ from orthancproxy.sandbox import datasets
 SHARED_PATIENTS = 2
 OWN_PATIENTS = 2
 MOST_STUDIES = 4  # per client, so that the archive keeps its size
-_PLANE = datasets.Plane(spacing=0.5, position=(-100, -100, 0), thickness=1.0)
+_PLANE = datasets.PlaneModule(spacing=0.5, position=(-100, -100, 0), thickness=1.0)
 
 Slot = tuple[int, int]
 """SeriesNumber and InstanceNumber."""
@@ -130,8 +130,8 @@ def slice_file(key: str, slot: Slot, edge: int) -> File:
     number_of_series, number = slot
     seed = hashlib.sha256(f"{key} {slot}".encode()).digest()
     noise = np.random.default_rng(int.from_bytes(seed[:8])).integers(0, 4096, (edge, edge), dtype=np.uint16)
-    patient = datasets.Patient("SOAK", "Soak^Model", "19700101", "O", "ISO_IR 192")
-    study = datasets.Study(
+    patient = datasets.PatientModule("SOAK", "Soak^Model", "19700101", "O", "ISO_IR 192")
+    study = datasets.StudyModule(
         patient,
         hashlib.sha256(key.encode()).hexdigest()[:16],
         "A1",
@@ -142,7 +142,7 @@ def slice_file(key: str, slot: Slot, edge: int) -> File:
         "샘플 병원",
         "056Y",
     )
-    series = datasets.Series(
+    series = datasets.SeriesModule(
         study, number_of_series, "CT", f"Series {number_of_series}", "Soak", "HEAD", "Benchmark", "Noise", "CT1"
     )
     dataset = datasets.image(series, number, CTImageStorage, ["ORIGINAL", "PRIMARY", "AXIAL"])

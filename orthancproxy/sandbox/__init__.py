@@ -1,1 +1,1 @@
-"""A throw-away Orthanc and sample studies, for `make run`, the tests and the benchmarks."""
+"""A disposable Orthanc and sample studies, for `make run`, the tests and the benchmarks."""

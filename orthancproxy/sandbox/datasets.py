@@ -1,4 +1,4 @@
-"""DICOM data sets for the sample studies: the modules that images share, filled in.
+"""The modules that the DICOM data sets of the sample studies share.
 
 Section numbers are those of DICOM PS3.3.
 """
@@ -19,7 +19,7 @@ _UID_SOURCE = "orthanc-graphql-gateway sandbox"
 
 
 @dataclass(frozen=True, slots=True)
-class Patient:
+class PatientModule:
     """The Patient Module (C.7.1.1), and the SpecificCharacterSet of the patient's files (C.12.1.1.2)."""
 
     patient_id: str
@@ -30,10 +30,10 @@ class Patient:
 
 
 @dataclass(frozen=True, slots=True)
-class Study:
-    """The General Study Module (C.7.2.1) and where the study was made."""
+class StudyModule:
+    """The General Study Module (C.7.2.1) and the institution."""
 
-    patient: Patient
+    patient: PatientModule
     study_id: str
     accession_number: str
     date: str
@@ -45,10 +45,10 @@ class Study:
 
 
 @dataclass(frozen=True, slots=True)
-class Series:
+class SeriesModule:
     """The General Series Module (C.7.3.1) and the equipment (C.7.5.1)."""
 
-    study: Study
+    study: StudyModule
     number: int
     modality: str
     description: str
@@ -61,8 +61,8 @@ class Series:
 
 
 @dataclass(frozen=True, slots=True)
-class Plane:
-    """The Image Plane Module (C.7.6.2), in millimetres; the position is the centre of the first pixel."""
+class PlaneModule:
+    """The Image Plane Module (C.7.6.2) in mm; `position` is the centre of the first pixel."""
 
     spacing: float
     position: tuple[float, float, float]
@@ -71,19 +71,19 @@ class Plane:
 
 
 def fixed_uid(*parts: object) -> UID:
-    """The same UID for the same parts, on every machine and at every run."""
+    """Return a UID that is determined by the parts."""
     return generate_uid(entropy_srcs=[_UID_SOURCE, *map(str, parts)])
 
 
 def encode(dataset: Dataset) -> bytes:
-    """A file as of PS3.10."""
+    """Return a data set as a DICOM file (PS3.10)."""
     buffer = io.BytesIO()
     dataset.save_as(buffer, enforce_file_format=True)
     return buffer.getvalue()
 
 
-def image(series: Series, number: int, sop_class: UID, image_type: list[str]) -> Dataset:
-    """The modules that an image of any kind has, without its pixels."""
+def image(series: SeriesModule, number: int, sop_class: UID, image_type: list[str]) -> Dataset:
+    """Return the modules of any image, without pixels."""
     study, patient = series.study, series.study.patient
     dataset = Dataset()
     dataset.SpecificCharacterSet = (
@@ -126,8 +126,8 @@ def image(series: Series, number: int, sop_class: UID, image_type: list[str]) ->
     return dataset
 
 
-def place(dataset: Dataset, series: Series, plane: Plane) -> None:
-    """Add where in the patient the image lies: Frame of Reference (C.7.4.1) and Image Plane (C.7.6.2)."""
+def place(dataset: Dataset, series: SeriesModule, plane: PlaneModule) -> None:
+    """Add the modules Frame of Reference (C.7.4.1) and Image Plane (C.7.6.2)."""
     dataset.PatientPosition = series.patient_position
     dataset.FrameOfReferenceUID = fixed_uid(series.study.study_id, "frame of reference")
     dataset.PositionReferenceIndicator = ""
@@ -140,7 +140,7 @@ def place(dataset: Dataset, series: Series, plane: Plane) -> None:
 
 
 def set_pixels(dataset: Dataset, pixels: NDArray[np.uint8] | NDArray[np.uint16], bits_stored: int) -> None:
-    """Add the Image Pixel Module (C.7.6.3) for grey values; three dimensions are frames, rows and columns."""
+    """Add the Image Pixel Module (C.7.6.3) for grey values of shape ([frames,] rows, columns)."""
     dataset.SamplesPerPixel = 1
     dataset.PhotometricInterpretation = "MONOCHROME2"
     dataset.Rows, dataset.Columns = pixels.shape[-2:]
@@ -155,5 +155,5 @@ def set_pixels(dataset: Dataset, pixels: NDArray[np.uint8] | NDArray[np.uint16],
 
 
 def twelve_bits(pixels: Pixels) -> NDArray[np.uint16]:
-    """The pixels rounded to whole numbers of 0 to 4095."""
+    """Return the pixels rounded to whole numbers from 0 to 4095."""
     return np.clip(np.rint(pixels), 0, 4095).astype(np.uint16)

@@ -1,4 +1,4 @@
-"""Run the gateway as it is deployed, over a folder of its own: for tests and benchmarks."""
+"""Runs the gateway as it is deployed, with its own folder, for tests and benchmarks."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ from orthancproxy.sandbox.orthanc import SandboxError, free_port
 from orthancproxy.sandbox.process import ChildProcess
 
 CHECKOUT = Path(__file__).parents[2]
-START_TIMEOUT = 60.0  # seconds
-_LOG_TAIL = 2_000  # bytes of the log that an error shows
-# what a developer may have set for a gateway of their own
-_SETTINGS = ("ORTHANC_", "DJANGO_", "DATABASE_URL", "UVICORN_", "WEB_CONCURRENCY")
+START_TIMEOUT_SECONDS = 60.0
+_LOG_TAIL_CHARACTERS = 2_000  # of the log, in an error message
+# of variables that a developer may have set for another gateway
+_SETTING_PREFIXES = ("ORTHANC_", "DJANGO_", "DATABASE_URL", "UVICORN_", "WEB_CONCURRENCY")
 
 
 @dataclass(frozen=True, slots=True)
 class LocalGateway:
-    """A gateway that runs: its port on 127.0.0.1, the id of its first process, and what it logs."""
+    """A running gateway: its port on 127.0.0.1, the id of its first process, and its log file."""
 
     port: int
     pid: int
@@ -36,18 +36,18 @@ class LocalGateway:
 
     @property
     def address(self) -> str:
-        """Where it is, without a slash at the end."""
+        """Its URL, without a trailing slash."""
         return f"http://127.0.0.1:{self.port}"
 
     def peak_memory(self) -> int:
-        """The most memory that its first process has had, in bytes."""
+        """Return the peak resident memory of its first process, in bytes."""
         status = Path(f"/proc/{self.pid}/status").read_text()
         [line] = [line for line in status.splitlines() if line.startswith("VmHWM")]
         return int(line.split()[1]) * 1024
 
     def end_of_log(self) -> str:
-        """The last that it logged, for an error's message."""
-        return self.log.read_text(errors="replace")[-_LOG_TAIL:]
+        """Return the end of its log, for an error message."""
+        return self.log.read_text(errors="replace")[-_LOG_TAIL_CHARACTERS:]
 
 
 @contextmanager
@@ -59,19 +59,19 @@ def serving(
     workers: int = 1,
     settings: Mapping[str, str] | None = None,
 ) -> Iterator[LocalGateway]:
-    """Yield a gateway before the Orthanc at `base_url`: uvicorn, debug off, its database migrated, all in `folder`.
+    """Run a gateway for the Orthanc at `base_url`, on uvicorn, without debug mode, with its files in `folder`.
 
-    Unless the settings say otherwise, everybody may do everything. SandboxError shows the end of its log when it does
-    not start.
+    Unless `settings` override it, anonymous callers have every permission. Raises SandboxError with the end of the
+    log if the gateway does not start.
     """
     environment = {
         **_environment(),
         "DJANGO_DATA_DIR": str(folder / "data"),
         "ORTHANC_BASE_URL": base_url,
         "ORTHANC_ANONYMOUS_ACTIONS": ",".join(action.value for action in Action),
-        # it is plain HTTP, and not every client makes an exception of its own machine
+        # the gateway is on plain HTTP, and not every client makes an exception for its own machine
         "DJANGO_SECURE_COOKIES": "false",
-        # for GraphiQL and tools that make queries from the schema
+        # for GraphiQL, and tools that generate queries from the schema
         "ORTHANC_INTROSPECTION": "true",
         **(settings or {}),
     }
@@ -82,7 +82,7 @@ def serving(
             *(sys.executable, "-m", "uvicorn", "orthancproxy.project.asgi:application"),
             *("--http", "orthancproxy.project.edge.protocol:Protocol"),
             *("--app-dir", str(CHECKOUT), "--host", "127.0.0.1", "--port", str(port), "--workers", str(workers)),
-            # a browser keeps its connections open
+            # browsers keep connections open
             *("--no-proxy-headers", "--no-server-header", "--timeout-graceful-shutdown", "1"),
         ],
         log=folder / "gateway.log",
@@ -115,7 +115,7 @@ def _migrated_sqlite() -> bytes:
 
 
 def _environment() -> dict[str, str]:
-    return {name: value for name, value in os.environ.items() if not name.startswith(_SETTINGS)}
+    return {name: value for name, value in os.environ.items() if not name.startswith(_SETTING_PREFIXES)}
 
 
 def _migrate(environment: Mapping[str, str]) -> None:
@@ -127,13 +127,13 @@ def _migrate(environment: Mapping[str, str]) -> None:
         check=False,
     )
     if migration.returncode:
-        raise SandboxError(f"The gateway's database could not be made:\n{migration.stderr}")
+        raise SandboxError(f"The gateway's database could not be migrated:\n{migration.stderr}")
 
 
 def _wait_until_alive(process: ChildProcess, gateway: LocalGateway) -> None:
-    # a proxy from the environment has no business between us and a port of this machine
+    # without a proxy from the environment
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-    deadline = time.monotonic() + START_TIMEOUT
+    deadline = time.monotonic() + START_TIMEOUT_SECONDS
     while time.monotonic() < deadline and process.exit_code is None:
         try:
             with opener.open(f"{gateway.address}/livez", timeout=5):

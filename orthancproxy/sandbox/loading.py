@@ -1,4 +1,4 @@
-"""Put data sets into an Orthanc."""
+"""Store data sets in an Orthanc."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from orthancproxy.sandbox.orthanc import SandboxError
 
 
 def is_empty(base_url: str, headers: Mapping[str, str]) -> bool:
-    """Whether an Orthanc holds no instance."""
+    """Whether an Orthanc has no instances."""
     connection = _connect(base_url)
     try:
         statistics = _answer(connection, "GET", "/statistics", headers)
@@ -24,7 +24,7 @@ def is_empty(base_url: str, headers: Mapping[str, str]) -> bool:
 
 
 def load(datasets: Iterable[Dataset], base_url: str, headers: Mapping[str, str]) -> Iterator[str]:
-    """Store data sets one after the other; yields the Orthanc id of each when it is stored."""
+    """Store data sets one by one; yield the Orthanc id of each after it is stored."""
     connection = _connect(base_url)
     try:
         for dataset in datasets:
@@ -32,7 +32,7 @@ def load(datasets: Iterable[Dataset], base_url: str, headers: Mapping[str, str])
             try:
                 answer = _answer(connection, "POST", "/instances", headers, body)
             except (http.client.RemoteDisconnected, ConnectionError):
-                # Orthanc closes a connection that was idle for a second; storing a file twice stores it once
+                # Orthanc closes connections that are idle for a second; storing a file again changes nothing
                 connection.close()
                 answer = _answer(connection, "POST", "/instances", headers, body)
             yield str(answer["ID"])
@@ -56,6 +56,6 @@ def _answer(
     response = connection.getresponse()
     content = response.read()
     if response.status != 200:
-        raise SandboxError(f"Orthanc answered {response.status} to {method} {path}: {content[:200]!r}")
+        raise SandboxError(f"Orthanc responded to {method} {path} with status {response.status}: {content[:200]!r}")
     answer: dict[str, object] = json.loads(content)
     return answer

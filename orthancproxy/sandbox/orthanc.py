@@ -1,4 +1,4 @@
-"""Find an Orthanc on this machine, and run it over a folder of its own."""
+"""Finds an Orthanc on this machine and runs it with its own folder."""
 
 from __future__ import annotations
 
@@ -25,68 +25,68 @@ INDEXED_INSTANCE_TAGS: Mapping[str, object] = {
         "Instance": ["Rows", "Columns", "PixelSpacing", "SliceThickness", "SliceLocation", "SOPClassUID"],
     }
 }
-"""Configuration that puts into Orthanc's index what the gateway shows of an instance.
+"""Configuration that adds the instance tags that the gateway returns to Orthanc's index.
 
-Orthanc before 1.11 takes no notice of it; newer ones warn of tags that are in the index anyway
-(ImagePositionPatient, ImageOrientationPatient, NumberOfFrames), so these are left out.
+Orthanc before 1.11 ignores it. Newer versions warn about tags that they always index (ImagePositionPatient,
+ImageOrientationPatient, NumberOfFrames), so these are left out.
 """
 
-START_TIMEOUT = 60.0  # seconds; it takes 1 to 4 on an idle machine
-_LOG_TAIL = 2_000  # bytes of the log that an error shows
+START_TIMEOUT_SECONDS = 60.0  # a start takes 1 to 4 on an idle machine
+_LOG_TAIL_BYTES = 2_000  # of the log, in an error message
 
 
 class SandboxError(Exception):
-    """Something that the sandbox needs is missing or does not start; the message is for the user."""
+    """A requirement of the sandbox is missing or does not start; the message is for the user."""
 
 
 @dataclass(frozen=True, slots=True)
 class Installation:
-    """An Orthanc that can be run: this machine's, or that of another Debian in the folder `root` (chroot)."""
+    """An executable Orthanc: this machine's, or that of another Debian in the folder `root` (chroot)."""
 
     executable: str
     root: Path | None = None
 
     @classmethod
     def find(cls) -> Self:
-        """What ORTHANC_ROOT or ORTHANC_BIN (environment) names, else `Orthanc` on the PATH or in /usr/sbin.
+        """Return the Orthanc of the variable ORTHANC_ROOT or ORTHANC_BIN, else that on the PATH or in /usr/sbin.
 
-        SandboxError says what to install when there is none.
+        Raises SandboxError, which says what to install, if there is none.
         """
         if root := os.environ.get("ORTHANC_ROOT"):
             if not Path(root, "usr/sbin/Orthanc").is_file():
-                raise SandboxError(f"ORTHANC_ROOT is {root}, and there is no usr/sbin/Orthanc in it.")
+                raise SandboxError(f"ORTHANC_ROOT is {root}, which does not contain usr/sbin/Orthanc.")
             if os.geteuid() != 0:
-                raise SandboxError("ORTHANC_ROOT needs root: Orthanc is run there through chroot.")
+                raise SandboxError("ORTHANC_ROOT requires root privileges, for chroot.")
             return cls("/usr/sbin/Orthanc", Path(root).resolve())
         if named := os.environ.get("ORTHANC_BIN"):
             executable = shutil.which(named)
             if executable is None:
-                raise SandboxError(f"ORTHANC_BIN is {named}, which cannot be run.")
+                raise SandboxError(f"ORTHANC_BIN is {named}, which is not an executable.")
             return cls(executable)
-        # Debian installs it where only root's PATH looks
+        # Debian installs it in a folder that only root has on the PATH
         executable = shutil.which("Orthanc") or shutil.which("/usr/sbin/Orthanc")
         if executable is None:
             raise SandboxError(
-                "There is no Orthanc: install it (Debian, Ubuntu: apt-get install orthanc), "
-                "or set ORTHANC_BIN to it, or ORTHANC_BASE_URL to one that runs."
+                "Orthanc is not installed: install it (Debian, Ubuntu: apt-get install orthanc), "
+                "set ORTHANC_BIN to its path, or ORTHANC_BASE_URL to the URL of a running one."
             )
         return cls(executable)
 
     def command(self, configuration: Path, *, verbose: bool) -> list[str]:
-        """The command line that runs Orthanc with a configuration file."""
+        """Return the command that runs Orthanc with a configuration file."""
         chroot = ["chroot", str(self.root)] if self.root else []
         return [*chroot, self.executable, *(["--verbose"] if verbose else []), self.inner_path(configuration)]
 
     def inner_path(self, path: Path) -> str:
-        """How Orthanc itself calls a path."""
+        """Return a path as Orthanc sees it."""
         return str(path) if self.root is None else f"/{path.relative_to(self.root)}"
 
     def environment(self) -> dict[str, str]:
-        """The environment to run it in: below a `root` there is no folder that TMPDIR names."""
+        """Return the environment to run it in. TMPDIR is left out with a `root`, in which its folder does not exist."""
         return {name: value for name, value in os.environ.items() if name != "TMPDIR" or self.root is None}
 
     def make_folder(self, wanted: Path | None) -> Path:
-        """A folder that Orthanc can reach: `wanted`, a new one, or, with a `root`, one in it for `wanted`."""
+        """Return a folder that Orthanc can access: `wanted`, or a new one; with a `root`, one inside it."""
         if self.root is None:
             if wanted is None:
                 return Path(tempfile.mkdtemp(prefix="orthanc-"))
@@ -101,14 +101,14 @@ class Installation:
 
 
 class LocalOrthanc:
-    """An Orthanc of one's own, on a free port that only this machine can reach.
+    """An Orthanc on a free port of the loopback interface.
 
-    With a `folder`, what is stored stays there, and another LocalOrthanc over the same folder finds it again
-    (an Installation with a `root` keeps it inside that root instead: the attribute `folder` says where).
-    Without one, the folder is a new one, and goes when the `with` block ends.
+    Its data stay in `folder`, and another LocalOrthanc with the same folder finds them again. (With a `root` they are
+    inside it: see the attribute `folder`.) Without `folder`, they are in a new folder, which is removed at the end
+    of the `with` block.
 
-    `users` (name → password) switches authentication on. `plugins` are paths as Orthanc sees them.
-    `configuration` is added to Orthanc's configuration file, and wins. `verbose` logs every HTTP request.
+    `users` (name → password) turns authentication on. `plugins` are paths as Orthanc sees them. `configuration`
+    overrides entries of Orthanc's configuration file. `verbose` logs every HTTP request.
     """
 
     def __init__(
@@ -134,35 +134,35 @@ class LocalOrthanc:
 
     @property
     def base_url(self) -> str:
-        """Where its REST API is, without credentials."""
+        """The URL of its REST API, without credentials."""
         return f"http://127.0.0.1:{self.port}"
 
     @property
     def log_file(self) -> Path:
-        """What it wrote, over all its starts."""
+        """Its log, of all starts."""
         return self.folder / "orthanc.log"
 
     @property
     def version(self) -> str:
-        """Its version, such as 1.12.7; known once it has started."""
+        """Its version, such as 1.12.7. SandboxError before its first start."""
         if self._version is None:
             raise SandboxError("This Orthanc has not been started.")
         return self._version
 
     @property
     def is_running(self) -> bool:
-        """Whether its process is there."""
+        """Whether its process runs."""
         return self._process is not None and self._process.exit_code is None
 
     @property
     def pid(self) -> int | None:
-        """The process id, None when it is not running."""
+        """The process id, None if it does not run."""
         return self._process.pid if self._process and self.is_running else None
 
-    def start(self, timeout: float = START_TIMEOUT) -> None:
-        """Start it and wait until it answers; on the same port and folder each time.
+    def start(self, timeout: float = START_TIMEOUT_SECONDS) -> None:
+        """Start it, and wait until it responds; each time on the same port, with the same folder.
 
-        SandboxError shows the end of the log when it does not.
+        Raises SandboxError with the end of the log if it does not.
         """
         if self.is_running:
             return
@@ -180,13 +180,13 @@ class LocalOrthanc:
             raise
 
     def stop(self) -> None:
-        """Let it finish what it does (up to 3 seconds when idle), and end it."""
+        """Stop it cleanly, which takes up to 3 seconds when it is idle."""
         if self._process:
             self._process.stop()
             self._process = None
 
     def kill(self) -> None:
-        """End it at once, as a crash would."""
+        """Kill it, like a crash."""
         if self._process:
             self._process.kill()
             self._process = None
@@ -227,12 +227,12 @@ class LocalOrthanc:
     def _wait_until_ready(self, deadline: float) -> str:
         while time.monotonic() < deadline:
             if not self.is_running:
-                raise SandboxError(f"Orthanc ended while it started. {self._end_of_log()}")
+                raise SandboxError(f"Orthanc ended during its start. {self._end_of_log()}")
             try:
                 return self._ask_version()
             except (OSError, ValueError, KeyError):
                 time.sleep(0.05)
-        raise SandboxError(f"Orthanc did not answer in time. {self._end_of_log()}")
+        raise SandboxError(f"Orthanc did not start in time. {self._end_of_log()}")
 
     def _ask_version(self) -> str:
         request = urllib.request.Request(f"{self.base_url}/system", headers=self.headers)  # noqa: S310  http only
@@ -241,7 +241,7 @@ class LocalOrthanc:
 
     @property
     def headers(self) -> dict[str, str]:
-        """The HTTP headers that its first user sends; none without users."""
+        """The HTTP headers that authenticate its first user; empty without users."""
         if not self._users:
             return {}
         name, password = next(iter(self._users.items()))
@@ -250,19 +250,19 @@ class LocalOrthanc:
 
     def _end_of_log(self) -> str:
         try:
-            tail = self.log_file.read_bytes()[-_LOG_TAIL:].decode(errors="replace")
+            tail = self.log_file.read_bytes()[-_LOG_TAIL_BYTES:].decode(errors="replace")
         except OSError:
-            return "It wrote no log."
+            return "It has no log."
         return f"The end of {self.log_file}:\n{tail}"
 
 
-# a proxy from the environment has no business between us and a port of this machine
+# without a proxy from the environment
 _opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
 def free_port() -> int:
-    """A TCP port that nothing on this machine listens on."""
+    """Return a TCP port on which nothing listens."""
     with socket.socket() as probe:
-        # Orthanc listens on all addresses, whatever RemoteAccessAllowed says, so the port must be free on all
+        # on all addresses, since Orthanc listens on all, even without RemoteAccessAllowed
         probe.bind(("", 0))
         return int(probe.getsockname()[1])

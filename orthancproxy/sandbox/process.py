@@ -8,15 +8,15 @@ import subprocess
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-STOP_TIMEOUT = 15.0  # seconds
+STOP_TIMEOUT_SECONDS = 15.0
 
 
 class ChildProcess:
-    """A process in a session of its own: Ctrl-C in a terminal reaches its parent only, which then stops it.
+    """A process in its own session: Ctrl-C in a terminal reaches only its parent, which then stops it.
 
-    Should the parent die without stopping it (SIGKILL), the kernel does: util-linux' setpriv asks for that
-    (PR_SET_PDEATHSIG) before it becomes the command. The kernel looks at the thread that started the process,
-    so start it from one that lasts. Where there is no setpriv (not Linux), a killed parent leaves its child.
+    If the parent is killed (SIGKILL), the kernel stops the child: setpriv of util-linux requests it
+    (PR_SET_PDEATHSIG), and then executes the command. The signal follows the end of the thread that started the
+    process, so start it in a long-lived one. Without setpriv (not Linux), the child of a killed parent survives.
     """
 
     def __init__(
@@ -46,11 +46,11 @@ class ChildProcess:
 
     @property
     def exit_code(self) -> int | None:
-        """None while it runs."""
+        """The exit code, None while it runs."""
         return self._process.poll()
 
-    def stop(self, timeout: float = STOP_TIMEOUT) -> None:
-        """Ask it to end (SIGTERM), and kill it when it has not after `timeout` seconds."""
+    def stop(self, timeout: float = STOP_TIMEOUT_SECONDS) -> None:
+        """Send SIGTERM, and kill it if it still runs after `timeout` seconds."""
         self._process.send_signal(signal.SIGTERM)
         try:
             self._process.wait(timeout)
@@ -58,6 +58,6 @@ class ChildProcess:
             self.kill()
 
     def kill(self) -> None:
-        """End it at once (SIGKILL)."""
+        """Send SIGKILL."""
         self._process.kill()
         self._process.wait()

@@ -1,9 +1,12 @@
-"""The sample studies: pictures worth a look, and names, dates and character sets that are hard to get right.
+"""The sample studies: realistic images, with names, dates and character sets that are hard to get right.
 
-A Korean patient with a chest CT (UTF-8, the name in three component groups), a Japanese one with two head MRs
-a year apart (ISO 2022 IR 87, escape sequences inside the values), a German one with an ultrasound loop
-(Latin-1), and an MR and an RT plan that pydicom ships. The people and hospitals are made up. UIDs and pixels
-are the same at every run: what is loaded twice is stored once.
+- A Korean patient with a chest CT (UTF-8, a name with three component groups).
+- A Japanese patient with two head MRs, a year apart (ISO 2022 IR 87, with escape sequences inside the values).
+- A German patient with an ultrasound loop (Latin-1).
+- An MR image and an RT plan that come with pydicom.
+
+People and hospitals are fictitious. UIDs and pixels are the same in every run, so that loading them again changes
+nothing.
 
 Component groups of names: DICOM PS3.5 6.2.1; character sets: PS3.3 C.12.1.1.2.
 """
@@ -20,15 +23,24 @@ from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence
 from pydicom.uid import CTImageStorage, MRImageStorage, UltrasoundMultiFrameImageStorage
 
-from orthancproxy.sandbox.datasets import Patient, Plane, Series, Study, image, place, set_pixels, twelve_bits
+from orthancproxy.sandbox.datasets import (
+    PatientModule,
+    PlaneModule,
+    SeriesModule,
+    StudyModule,
+    image,
+    place,
+    set_pixels,
+    twelve_bits,
+)
 from orthancproxy.sandbox.phantoms import Contrast, chest_radiograph, chest_slice, head_slice, heart_frame
 from orthancproxy.sandbox.phantoms.chest import FIELD_OF_VIEW as CHEST_WIDTH
 from orthancproxy.sandbox.phantoms.head import FIELD_OF_VIEW as HEAD_WIDTH
 from orthancproxy.sandbox.phantoms.heart import DEPTH as HEART_DEPTH
 
-KOREAN = Patient("KR-0001", "Hong^Gildong=洪^吉洞=홍^길동", "19680415", "M", "ISO_IR 192")
-JAPANESE = Patient("JP-0002", "Yamada^Tarou=山田^太郎=やまだ^たろう", "19750903", "M", ("", "ISO 2022 IR 87"))
-GERMAN = Patient("DE-0003", "Müller^Jörg^^Dr.", "19540722", "M", "ISO_IR 100")
+KOREAN = PatientModule("KR-0001", "Hong^Gildong=洪^吉洞=홍^길동", "19680415", "M", "ISO_IR 192")
+JAPANESE = PatientModule("JP-0002", "Yamada^Tarou=山田^太郎=やまだ^たろう", "19750903", "M", ("", "ISO 2022 IR 87"))
+GERMAN = PatientModule("DE-0003", "Müller^Jörg^^Dr.", "19540722", "M", "ISO_IR 100")
 
 CHEST_SLICES = 60
 HEAD_SLICES = 18
@@ -38,7 +50,7 @@ _MANUFACTURER = "Sandbox Imaging"
 
 
 def instances() -> Iterator[Dataset]:
-    """Every sample instance, `INSTANCES_COUNT` of them, made as they are asked for."""
+    """Generate the sample instances, `INSTANCES_COUNT` in total."""
     yield from chest_ct()
     yield from head_mr()
     yield from heart_ultrasound()
@@ -47,7 +59,7 @@ def instances() -> Iterator[Dataset]:
 
 def chest_ct() -> Iterator[Dataset]:
     """The Korean patient: a topogram, and 60 slices of 512 × 512 from the apex of the lungs down."""
-    study = Study(
+    study = StudyModule(
         patient=KOREAN,
         study_id="CT240311",
         accession_number="A24031101",
@@ -58,7 +70,7 @@ def chest_ct() -> Iterator[Dataset]:
         institution="샘플 병원",
         age="055Y",
     )
-    axial = Series(
+    axial = SeriesModule(
         study=study,
         number=2,
         modality="CT",
@@ -86,7 +98,7 @@ def chest_ct() -> Iterator[Dataset]:
 
 def head_mr() -> Iterator[Dataset]:
     """The Japanese patient: three contrasts of the head, and two of a year before, with a smaller lesion."""
-    study = Study(
+    study = StudyModule(
         patient=JAPANESE,
         study_id="MR240522",
         accession_number="A24052207",
@@ -115,7 +127,7 @@ def head_mr() -> Iterator[Dataset]:
 
 def heart_ultrasound() -> Iterator[Dataset]:
     """The German patient: one heartbeat in 20 frames, in one instance."""
-    study = Study(
+    study = StudyModule(
         patient=GERMAN,
         study_id="US240607",
         accession_number="A24060712",
@@ -126,7 +138,7 @@ def heart_ultrasound() -> Iterator[Dataset]:
         institution="Musterklinik",
         age="069Y",
     )
-    series = Series(
+    series = SeriesModule(
         study=study,
         number=1,
         modality="US",
@@ -152,11 +164,11 @@ def heart_ultrasound() -> Iterator[Dataset]:
 
 
 def shipped_with_pydicom() -> Iterator[Dataset]:
-    """Two files of other makes, from pydicom's wheel: a small MR, and an RT plan, which has no pixels."""
+    """Read two files that come with pydicom: a small MR image, and an RT plan, which has no pixels."""
     for name in SHIPPED:
         path = get_testdata_file(name, download=False)
         if not isinstance(path, str):
-            raise FileNotFoundError(f"pydicom does not ship {name} any more")
+            raise FileNotFoundError(f"pydicom no longer contains {name}")
         yield dcmread(path)
 
 
@@ -164,10 +176,10 @@ SHIPPED = ("MR_small.dcm", "rtplan.dcm")
 INSTANCES_COUNT = 1 + CHEST_SLICES + 5 * HEAD_SLICES + 1 + len(SHIPPED)
 
 
-def _axial_plane(width: float, size: int, z: float, thickness: float) -> Plane:
+def _axial_plane(width: float, size: int, z: float, thickness: float) -> PlaneModule:
     spacing = width / size
     first = -width / 2 + spacing / 2
-    return Plane(spacing=round(spacing, 6), position=(first, first, z), thickness=thickness)
+    return PlaneModule(spacing=round(spacing, 6), position=(first, first, z), thickness=thickness)
 
 
 def _describe_ct(dataset: Dataset) -> None:
@@ -179,12 +191,12 @@ def _describe_ct(dataset: Dataset) -> None:
     dataset.RescaleIntercept, dataset.RescaleSlope = -1024, 1
 
 
-def _topogram(series: Series) -> Dataset:
-    """The coronal overview that a scanner takes first (a localizer: PS3.3 C.8.2.1.1.1)."""
+def _topogram(series: SeriesModule) -> Dataset:
+    """Return the coronal overview of a CT (a localizer: PS3.3 C.8.2.1.1.1)."""
     size = 256
     spacing = CHEST_WIDTH / size
     dataset = image(series, 1, CTImageStorage, ["ORIGINAL", "PRIMARY", "LOCALIZER"])
-    plane = Plane(
+    plane = PlaneModule(
         spacing=round(spacing, 6),
         position=(-CHEST_WIDTH / 2 + spacing / 2, 0.0, 300.0),
         orientation=(1, 0, 0, 0, 0, -1),
@@ -210,9 +222,9 @@ _TIMES: dict[str, tuple[int, int, int | None]] = {
 }
 
 
-def _head_series(study: Study, number: int, kind: str, *, lesion_radius: float) -> Iterator[Dataset]:
+def _head_series(study: StudyModule, number: int, kind: str, *, lesion_radius: float) -> Iterator[Dataset]:
     """One contrast; 18 slices of 256 × 256, 6 mm apart."""
-    series = Series(
+    series = SeriesModule(
         study=study,
         number=number,
         modality="MR",
@@ -249,7 +261,7 @@ def _head_series(study: Study, number: int, kind: str, *, lesion_radius: float) 
 
 
 def _ultrasound_region(size: int) -> Dataset:
-    """How large a pixel is: ultrasound has no PixelSpacing (US Region Calibration Module, PS3.3 C.8.5.5)."""
+    """Return the pixel size, for which ultrasound has no PixelSpacing (US Region Calibration, PS3.3 C.8.5.5)."""
     region = Dataset()
     region.RegionSpatialFormat = 1  # 2D
     region.RegionDataType = 1  # tissue

@@ -1,4 +1,4 @@
-"""Whom `manage.py sandbox` lets in: everybody, and on this machine only."""
+"""`manage.py sandbox` gives anonymous callers every permission, on this machine only."""
 
 from pathlib import Path
 
@@ -25,25 +25,27 @@ def actions(port: int) -> list[str]:
 @pytest.mark.live
 @pytest.mark.once
 class TestOnLoopback:
-    def test_everybody_may_do_everything_and_is_told_so(self, tmp_path: Path, orthanc: LocalOrthanc) -> None:
+    def test_anonymous_callers_have_every_permission_and_the_sandbox_prints_so(
+        self, tmp_path: Path, orthanc: LocalOrthanc
+    ) -> None:
         port = free_port()
         with sandbox(tmp_path, port, ORTHANC_BASE_URL=orthanc.base_url) as (_, printed):
-            assert "Everybody on this machine may do everything" in printed
+            assert "All users of this machine have every permission" in printed
             assert actions(port) == ["VIEW", "DOWNLOAD", "UPLOAD", "DELETE", "VIEW_AUDIT"]
 
     @pytest.mark.parametrize(("given", "expected"), [("", []), ("view,download", ["VIEW", "DOWNLOAD"])])
-    def test_the_environment_may_say_otherwise(
+    def test_the_environment_overrides_the_permissions(
         self, tmp_path: Path, orthanc: LocalOrthanc, given: str, expected: list[str]
     ) -> None:
         port = free_port()
         more = {"ORTHANC_BASE_URL": orthanc.base_url, "ORTHANC_ANONYMOUS_ACTIONS": given}
         with sandbox(tmp_path, port, **more) as (_, printed):
-            assert "Everybody" not in printed
+            assert "every permission" not in printed
             assert actions(port) == expected
 
 
-@pytest.mark.parametrize("host", ["0.0.0.0", "::"])  # noqa: S104 - it is refused
-def test_other_machines_are_not_let_in_by_default(tmp_path: Path, host: str) -> None:
+@pytest.mark.parametrize("host", ["0.0.0.0", "::"])  # noqa: S104 - it is rejected
+def test_the_sandbox_does_not_listen_for_other_machines_without_explicit_permissions(tmp_path: Path, host: str) -> None:
     ended = run(tmp_path, free_port(), HOST=host, ORTHANC_BASE_URL="http://127.0.0.1:9")
     assert ended.returncode == 1
     assert "ORTHANC_ANONYMOUS_ACTIONS" in ended.stderr

@@ -1,4 +1,4 @@
-"""`manage.py sandbox` serves, says where, and leaves nothing behind."""
+"""`manage.py sandbox` serves, prints its URLs, and cleans up."""
 
 import os
 import re
@@ -26,19 +26,19 @@ TIMEOUT = 90  # seconds
 @pytest.fixture
 def data(tmp_path: Path) -> Iterator[Path]:
     yield tmp_path
-    # with ORTHANC_ROOT, what Orthanc stores is not inside tmp_path
+    # with ORTHANC_ROOT, Orthanc's data are not inside tmp_path
     shutil.rmtree(Installation.find().make_folder(tmp_path / "orthanc"))
 
 
 def environment(data: Path, port: int, **more: str) -> dict[str, str]:
     inherited = {name: value for name, value in os.environ.items() if name != "ORTHANC_BASE_URL"}
-    # the port of the test, and no other, whatever the host says
+    # the port of the test
     return {**inherited, "DJANGO_DATA_DIR": str(data), "HOST": "127.0.0.1", "PORT": str(port), **more}
 
 
 @contextmanager
 def sandbox(data: Path, port: int, **more: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
-    """Run it, and yield the process and what it printed when it was ready."""
+    """Run it; yield the process and its output once it is ready."""
     with subprocess.Popen(
         [sys.executable, "manage.py", "sandbox"],
         cwd=REPOSITORY,
@@ -58,13 +58,13 @@ def printed_until_ready(process: subprocess.Popen[str]) -> str:
     printed = ""
     for line in process.stdout:
         printed += line
-        if line.startswith("Ctrl-C"):
+        if line.startswith("Press Ctrl-C"):
             return printed
     raise AssertionError(f"it ended before it was ready:\n{printed}")
 
 
 def run(data: Path, port: int, **more: str) -> subprocess.CompletedProcess[str]:
-    """Run one that is to end by itself."""
+    """Run one that ends without a signal."""
     return subprocess.run(
         [sys.executable, "manage.py", "sandbox"],
         cwd=REPOSITORY,
@@ -82,7 +82,7 @@ def is_open(port: int) -> bool:
 
 
 @pytest.mark.live
-def test_it_serves_samples_until_ctrl_c_and_leaves_no_port_open(data: Path) -> None:
+def test_the_sandbox_serves_sample_studies_until_ctrl_c_and_closes_its_ports(data: Path) -> None:
     port = free_port()
     with sandbox(data, port) as (process, printed):
         gateway = f"http://127.0.0.1:{port}"
@@ -111,7 +111,7 @@ def test_it_serves_samples_until_ctrl_c_and_leaves_no_port_open(data: Path) -> N
 def test_the_sandbox_ends_when_its_orthanc_ends(data: Path) -> None:
     port = free_port()
     with LocalOrthanc(data / "orthanc") as orthanc:
-        # where there is something, no samples are rendered
+        # no samples are loaded into an Orthanc with instances
         load(orthanc, [instance()])
     with sandbox(data, port) as (process, printed):
         where = re.search(r"Orthanc +(http://\S+)\n", printed)
@@ -119,7 +119,7 @@ def test_the_sandbox_ends_when_its_orthanc_ends(data: Path) -> None:
         requests.post(f"{where[1]}/tools/shutdown", timeout=10)
         output, _ = process.communicate(timeout=TIMEOUT)
         assert process.returncode != 0
-        said = re.fullmatch(r"CommandError: Orthanc ended by itself: see (.*)", output.splitlines()[-1])
+        said = re.fullmatch(r"CommandError: Orthanc has ended: see (.*)", output.splitlines()[-1])
         assert said
         assert Path(said[1]).is_file()
         assert not is_open(port)
@@ -127,7 +127,7 @@ def test_the_sandbox_ends_when_its_orthanc_ends(data: Path) -> None:
 
 @pytest.mark.live
 @pytest.mark.once
-def test_an_orthanc_from_the_environment_is_used_as_it_is(tmp_path: Path) -> None:
+def test_an_orthanc_from_the_environment_is_used_unchanged(tmp_path: Path) -> None:
     port = free_port()
     with LocalOrthanc() as orthanc:
         with sandbox(tmp_path, port, ORTHANC_BASE_URL=orthanc.base_url) as (process, printed):
@@ -156,7 +156,7 @@ def test_a_killed_sandbox_leaves_no_port_open(tmp_path: Path) -> None:
         assert not is_open(port)
 
 
-def test_a_taken_port_is_one_line_and_an_error(tmp_path: Path) -> None:
+def test_a_port_in_use_is_an_error_of_one_line(tmp_path: Path) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
@@ -168,7 +168,7 @@ def test_a_taken_port_is_one_line_and_an_error(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("port", ["65536", "http"])
-def test_a_port_that_is_none_is_one_line_and_an_error(port: str, tmp_path: Path) -> None:
+def test_an_invalid_port_is_an_error_of_one_line(port: str, tmp_path: Path) -> None:
     result = run(tmp_path, 0, PORT=port)
     assert result.returncode != 0
-    assert result.stderr.splitlines() == [f"CommandError: PORT is {port!r}, which is not a port number."]
+    assert result.stderr.splitlines() == [f"CommandError: PORT must be a port number, not {port!r}."]

@@ -1,4 +1,4 @@
-"""A local Orthanc starts, stops, crashes and comes back on the same port, and never outlives its parent."""
+"""A local Orthanc starts, stops, crashes and restarts on the same port, and never outlives its parent."""
 
 import os
 import shutil
@@ -26,7 +26,7 @@ def get(orthanc: LocalOrthanc, path: str) -> dict[str, object]:
 
 
 def has_ended(pid: int) -> bool:
-    """Whether a process is gone, or a zombie that nobody has waited for yet."""
+    """Whether a process has ended; it may be a zombie."""
     try:
         state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
     except FileNotFoundError:
@@ -47,11 +47,11 @@ def orthanc() -> Iterator[LocalOrthanc]:
 
 @pytest.mark.live
 class TestLife:
-    def test_answers_once_it_is_started(self, orthanc: LocalOrthanc) -> None:
+    def test_orthanc_responds_once_it_is_started(self, orthanc: LocalOrthanc) -> None:
         assert get(orthanc, "/system")["Version"] == orthanc.version
         assert get(orthanc, "/statistics")["CountInstances"] == 0
 
-    def test_is_gone_with_its_folder_after_the_with_block(self) -> None:
+    def test_process_and_folder_are_removed_after_the_with_block(self) -> None:
         with LocalOrthanc() as orthanc:
             pid = orthanc.pid
         assert pid is not None
@@ -60,7 +60,7 @@ class TestLife:
         with pytest.raises(requests.ConnectionError):
             get(orthanc, "/system")
 
-    def test_is_gone_when_the_with_block_fails(self) -> None:
+    def test_process_and_folder_are_removed_if_the_with_block_raises(self) -> None:
         orthanc = LocalOrthanc()
         with pytest.raises(ZeroDivisionError), orthanc:
             fail_while_running(orthanc)
@@ -68,7 +68,7 @@ class TestLife:
         assert not orthanc.folder.exists()
 
     @pytest.mark.parametrize("end", [LocalOrthanc.stop, LocalOrthanc.kill])
-    def test_comes_back_on_the_same_port_with_what_it_stored(self, orthanc: LocalOrthanc, end: object) -> None:
+    def test_restarts_on_the_same_port_with_its_instances(self, orthanc: LocalOrthanc, end: object) -> None:
         assert callable(end)
         tags = {"Tags": {"PatientID": "kept"}}
         requests.post(f"{orthanc.base_url}/tools/create-dicom", json=tags, timeout=5).raise_for_status()
@@ -80,7 +80,7 @@ class TestLife:
         assert orthanc.pid != pid
         assert get(orthanc, "/statistics")["CountInstances"] == 1
 
-    def test_a_folder_is_kept_and_found_again(self, tmp_path: Path) -> None:
+    def test_a_given_folder_is_kept_and_reused(self, tmp_path: Path) -> None:
         with LocalOrthanc(tmp_path) as first:
             pass
         assert first.log_file.exists()
@@ -88,7 +88,7 @@ class TestLife:
             assert second.folder == first.folder
         shutil.rmtree(first.folder)  # with ORTHANC_ROOT it is not inside tmp_path
 
-    def test_start_does_nothing_while_it_runs(self, orthanc: LocalOrthanc) -> None:
+    def test_start_does_nothing_if_orthanc_runs(self, orthanc: LocalOrthanc) -> None:
         pid = orthanc.pid
         orthanc.start()
         assert orthanc.pid == pid
@@ -96,28 +96,28 @@ class TestLife:
 
 @pytest.mark.live
 class TestConfiguration:
-    def test_users_must_say_who_they_are(self) -> None:
+    def test_users_turn_authentication_on(self) -> None:
         with LocalOrthanc(users={"reader": "secret"}) as orthanc:
             assert requests.get(f"{orthanc.base_url}/system", timeout=5).status_code == 401
             assert get(orthanc, "/system")["Version"] == orthanc.version
 
-    def test_extra_configuration_wins(self) -> None:
+    def test_configuration_overrides_entries(self) -> None:
         with LocalOrthanc(configuration={"Name": "another"}) as orthanc:
             assert get(orthanc, "/system")["Name"] == "another"
 
-    def test_the_index_holds_the_instance_tags_where_orthanc_can(self) -> None:
+    def test_instance_tags_are_indexed_since_orthanc_1_11(self) -> None:
         with LocalOrthanc(configuration=INDEXED_INSTANCE_TAGS) as orthanc:
             system = get(orthanc, "/system")
             assert "useless" not in orthanc.log_file.read_text()
         if "MainDicomTags" in system:  # since 1.11
             assert "0028,0010" in str(system["MainDicomTags"])
 
-    def test_a_verbose_log_names_the_requests(self) -> None:
+    def test_a_verbose_log_contains_the_requests(self) -> None:
         with LocalOrthanc(verbose=True) as orthanc:
             get(orthanc, "/statistics")
             assert "/statistics" in orthanc.log_file.read_text()
 
-    def test_a_failing_start_shows_the_log_and_leaves_nothing(self) -> None:
+    def test_a_failing_start_shows_the_log_and_removes_the_folder(self) -> None:
         orthanc = LocalOrthanc(configuration={"HttpPort": "not a number"})
         with pytest.raises(SandboxError, match="HttpPort"), orthanc:
             pass
@@ -148,7 +148,7 @@ def test_orthanc_ends_when_its_parent_is_killed(tmp_path: Path) -> None:
     shutil.rmtree(folder)
 
 
-def test_what_to_install_is_said_when_there_is_no_orthanc(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_orthanc_is_an_error_that_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("ORTHANC_ROOT", raising=False)
     monkeypatch.delenv("ORTHANC_BIN", raising=False)
     monkeypatch.setattr("shutil.which", lambda name: None)
@@ -157,7 +157,7 @@ def test_what_to_install_is_said_when_there_is_no_orthanc(monkeypatch: pytest.Mo
 
 
 @pytest.mark.parametrize("variable", ["ORTHANC_ROOT", "ORTHANC_BIN"])
-def test_a_wrong_place_is_named(variable: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_invalid_location_is_an_error(variable: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("ORTHANC_ROOT", raising=False)
     monkeypatch.setenv(variable, str(tmp_path))
     with pytest.raises(SandboxError, match=str(tmp_path)):

@@ -1,4 +1,4 @@
-"""The sample studies are valid, always the same, and read back from Orthanc as they were written."""
+"""The sample studies are valid and reproducible, and survive a round trip through Orthanc."""
 
 import subprocess
 from collections import Counter
@@ -33,19 +33,19 @@ def get(orthanc: LocalOrthanc, path: str) -> Any:
     return requests.get(orthanc.base_url + path, timeout=10).json()
 
 
-def test_there_are_as_many_as_the_progress_bar_expects(instances: list[Dataset]) -> None:
+def test_the_number_of_sample_instances_is_that_of_the_progress_bar(instances: list[Dataset]) -> None:
     assert len(instances) == studies.INSTANCES_COUNT
     assert len({dataset.SOPInstanceUID for dataset in instances}) == len(instances)
 
 
-def test_they_are_the_same_at_every_run(instances: list[Dataset]) -> None:
+def test_sample_instances_are_reproducible(instances: list[Dataset]) -> None:
     assert encode(next(studies.chest_ct())) == encode(instances[0])
     assert encode(next(studies.heart_ultrasound())) == encode(
         next(dataset for dataset in instances if dataset.Modality == "US")
     )
 
 
-def test_our_own_conform_to_their_information_objects(instances: list[Dataset], tmp_path: Path) -> None:
+def test_synthetic_instances_conform_to_their_information_objects(instances: list[Dataset], tmp_path: Path) -> None:
     of_each_series = {dataset.SeriesInstanceUID: dataset for dataset in instances if dataset.PatientID[2:3] == "-"}
     assert len(of_each_series) == 8
     for uid, dataset in of_each_series.items():
@@ -57,7 +57,7 @@ def test_our_own_conform_to_their_information_objects(instances: list[Dataset], 
 
 @pytest.mark.live
 class TestInOrthanc:
-    def test_loading_again_stores_nothing(self, orthanc: LocalOrthanc, instances: list[Dataset]) -> None:
+    def test_loading_samples_again_changes_nothing(self, orthanc: LocalOrthanc, instances: list[Dataset]) -> None:
         before = get(orthanc, "/statistics")
         list(load(instances[::20], orthanc.base_url, {}))
         assert get(orthanc, "/statistics") == before
@@ -71,7 +71,7 @@ class TestInOrthanc:
         described = {study["MainDicomTags"].get("StudyDescription") for study in get(orthanc, "/studies?expand")}
         assert {"흉부 CT (조영 증강)", "頭部MRI 経過観察", "Echokardiographie"} < described
 
-    def test_the_hierarchy_is_what_the_studies_say(self, orthanc: LocalOrthanc) -> None:
+    def test_orthanc_has_the_series_of_the_sample_studies(self, orthanc: LocalOrthanc) -> None:
         series = get(orthanc, "/series?expand")
         sizes = Counter((one["MainDicomTags"]["Modality"], len(one["Instances"])) for one in series)
         assert sizes == {
@@ -83,7 +83,7 @@ class TestInOrthanc:
             ("RTPLAN", 1): 1,
         }
 
-    def test_every_image_can_be_seen(self, orthanc: LocalOrthanc) -> None:
+    def test_orthanc_renders_every_sample_image(self, orthanc: LocalOrthanc) -> None:
         for series in get(orthanc, "/series?expand"):
             if series["MainDicomTags"]["Modality"] == "RTPLAN":
                 continue

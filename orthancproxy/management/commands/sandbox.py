@@ -1,4 +1,4 @@
-"""`manage.py sandbox`, which `make run` ends in: the gateway with an Orthanc and sample studies."""
+"""`manage.py sandbox`, the command behind `make run`: the gateway with an Orthanc and sample studies."""
 
 from __future__ import annotations
 
@@ -25,27 +25,27 @@ from orthancproxy.access.actions import Action
 from orthancproxy.sandbox.orthanc import INDEXED_INSTANCE_TAGS, LocalOrthanc, SandboxError
 from orthancproxy.sandbox.process import ChildProcess
 
-GATEWAY_TIMEOUT = 60.0  # seconds until it must answer
-# not every browser sends cookies for HTTPS back to its own machine over HTTP
+START_TIMEOUT_SECONDS = 60.0
+# not every browser sends HTTPS cookies to its own machine over HTTP
 DEVELOPMENT = {"DJANGO_SECURE_COOKIES": "false", "ORTHANC_INTROSPECTION": "true"}
-OPEN = "Everybody on this machine may do everything, without logging in (ORTHANC_ANONYMOUS_ACTIONS)."
-CLOSED = "Without logging in, one may do what ORTHANC_ANONYMOUS_ACTIONS says. Users: manage.py createsuperuser"
+OPEN = "All users of this machine have every permission without logging in (ORTHANC_ANONYMOUS_ACTIONS)."
+CLOSED = "Permissions without logging in: see ORTHANC_ANONYMOUS_ACTIONS. To add users: manage.py createsuperuser"
 
 
 class Command(BaseCommand):
-    """Runs Orthanc over a folder of its own, fills it when it is empty, and serves the gateway over it.
+    """Runs an Orthanc, loads the sample studies if it is empty, and serves the gateway for it.
 
-    ORTHANC_BASE_URL in the environment makes it serve that Orthanc instead; then it starts none and loads
-    nothing. HOST (127.0.0.1) and PORT (8000) say where the gateway listens, DJANGO_DATA_DIR where data are.
-    On loopback everybody may do everything, unless ORTHANC_ANONYMOUS_ACTIONS says otherwise.
+    With ORTHANC_BASE_URL in the environment, it serves that Orthanc instead, and neither starts one nor loads
+    studies. The gateway listens on HOST (127.0.0.1) and PORT (8000), and keeps data in DJANGO_DATA_DIR. On a
+    loopback address, anonymous callers have every permission unless ORTHANC_ANONYMOUS_ACTIONS is set.
     """
 
     help = "Run the gateway with a local Orthanc and sample studies, until Ctrl-C."
-    # the gateway checks its settings itself, once it has the address of the Orthanc that is started here
+    # the gateway checks its settings when it starts, with the URL of the Orthanc that is started here
     requires_system_checks = ()
 
     def handle(self, *args: Any, **options: Any) -> None:
-        """Serve until a signal comes, or the gateway or its Orthanc ends by itself."""
+        """Serve until a signal arrives, or the gateway or its Orthanc ends."""
         signal.signal(signal.SIGINT, _interrupt)
         signal.signal(signal.SIGTERM, _interrupt)
         try:
@@ -74,7 +74,7 @@ class Command(BaseCommand):
                 *(sys.executable, "-m", "uvicorn", "orthancproxy.project.asgi:application"),
                 *("--http", "orthancproxy.project.edge.protocol:Protocol", "--host", host, "--port", str(port)),
                 *("--no-proxy-headers", "--no-server-header", "--lifespan", "off"),
-                # a client that listens to a stream must not hold up Ctrl-C
+                # clients with open streams must not delay Ctrl-C
                 *("--timeout-graceful-shutdown", "3"),
             ],
             environment={**_log_format(), **DEVELOPMENT, **access, **os.environ, "ORTHANC_BASE_URL": orthanc_url},
@@ -88,14 +88,14 @@ class Command(BaseCommand):
             f"\n  Admin     {address}/admin/"
             f"\n  Orthanc   {_without_credentials(orthanc_url)}"
             f"\n\n{OPEN if access else CLOSED}"
-            "\n\nCtrl-C stops it.\n"
+            "\n\nPress Ctrl-C to stop.\n"
         )
         self.stdout.flush()
         _watch(gateway, orthanc)
 
     def _load_samples(self, orthanc: LocalOrthanc) -> None:
-        """Load them when Orthanc is empty, or when an earlier run was interrupted while it did."""
-        # NumPy and tqdm belong to an extra that an installation without a sandbox can do without
+        """Load the sample studies if Orthanc is empty, or if an earlier run was interrupted during loading."""
+        # numpy and tqdm come with an extra of the package
         from tqdm import tqdm
 
         from orthancproxy.sandbox.loading import is_empty, load
@@ -112,20 +112,20 @@ class Command(BaseCommand):
 
 
 def _access(host: str) -> dict[str, str]:
-    """What lets everybody on this machine do everything, where the environment does not say who may do what."""
+    """Return the setting that gives anonymous callers every permission, unless the environment has it."""
     if "ORTHANC_ANONYMOUS_ACTIONS" in os.environ or "ORTHANC_ANONYMOUS_ACTIONS_FILE" in os.environ:
         return {}
     addresses = {ip_address(info[4][0]) for info in socket.getaddrinfo(host, None)}
     if not all(address.is_loopback for address in addresses):
         raise SandboxError(
-            f"Other machines can reach {host}, and everybody could do everything there: set "
-            "ORTHANC_ANONYMOUS_ACTIONS to what they may do without logging in, such as view,download or nothing."
+            f"Other machines can reach {host} and would have every permission: set ORTHANC_ANONYMOUS_ACTIONS "
+            "to the actions that are permitted without logging in, such as view,download, or to an empty value."
         )
     return {"ORTHANC_ANONYMOUS_ACTIONS": ",".join(action.value for action in Action)}
 
 
 def _interrupt(number: int, frame: FrameType | None) -> None:
-    """Leave through KeyboardInterrupt, once: what comes after must not disturb the stopping."""
+    """Raise KeyboardInterrupt once; further signals must not disturb the shutdown."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     raise KeyboardInterrupt
@@ -134,12 +134,12 @@ def _interrupt(number: int, frame: FrameType | None) -> None:
 def _port() -> int:
     port = os.environ.get("PORT", "8000")
     if not port.isascii() or not port.isdigit() or not 0 < int(port) < 65_536:
-        raise SandboxError(f"PORT is {port!r}, which is not a port number.")
+        raise SandboxError(f"PORT must be a port number, not {port!r}.")
     return int(port)
 
 
 def _check_free(host: str, port: int) -> None:
-    """Say so now when the port is taken, rather than after Orthanc is up."""
+    """Raise SandboxError if the port is in use, before Orthanc starts."""
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         with socket.socket(family, kind, protocol) as probe:
@@ -153,41 +153,43 @@ def _check_free(host: str, port: int) -> None:
 
 @contextmanager
 def _sole_use_of(data: Path) -> Iterator[None]:
-    """Hold a lock on the folder: two Orthancs over one SQLite index destroy it."""
+    """Lock the folder: two Orthancs that share a SQLite index corrupt it."""
     with (data / "lock").open("w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise SandboxError(f"Another sandbox is running over {data}: stop it, or set DJANGO_DATA_DIR.") from None
+            raise SandboxError(
+                f"Another sandbox is using {data}: stop it, or set DJANGO_DATA_DIR to another folder."
+            ) from None
         yield
 
 
 def _wait_until_alive(gateway: ChildProcess, address: str) -> None:
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-    deadline = time.monotonic() + GATEWAY_TIMEOUT
+    deadline = time.monotonic() + START_TIMEOUT_SECONDS
     while time.monotonic() < deadline:
         if gateway.exit_code is not None:
-            raise SandboxError(f"The gateway did not start: it ended with exit code {gateway.exit_code}.")
+            raise SandboxError(f"The gateway did not start: its exit code is {gateway.exit_code}.")
         try:
             with opener.open(f"{address}/livez", timeout=5):
                 return
         except OSError:
             time.sleep(0.1)
-    raise SandboxError(f"The gateway did not answer at {address}/livez within {GATEWAY_TIMEOUT:.0f} seconds.")
+    raise SandboxError(f"The gateway did not respond at {address}/livez within {START_TIMEOUT_SECONDS:.0f} seconds.")
 
 
 def _watch(gateway: ChildProcess, orthanc: LocalOrthanc | None) -> NoReturn:
-    """Wait until one of them ends by itself, and say which."""
+    """Wait until one of them ends, and raise SandboxError."""
     while gateway.exit_code is None:
         if orthanc and not orthanc.is_running:
-            raise SandboxError(f"Orthanc ended by itself: see {orthanc.log_file}")
+            raise SandboxError(f"Orthanc has ended: see {orthanc.log_file}")
         time.sleep(1)
-    raise SandboxError(f"The gateway ended by itself, with exit code {gateway.exit_code}.")
+    raise SandboxError(f"The gateway has ended with exit code {gateway.exit_code}.")
 
 
 def _reachable(host: str) -> str:
-    """An address of this machine for a host to listen on, as a URL has it."""
-    if host in ("", "0.0.0.0"):  # noqa: S104  not listened on here
+    """Return an address, as in a URL, under which a host to listen on can be reached."""
+    if host in ("", "0.0.0.0"):  # noqa: S104  nothing listens on it here
         return "127.0.0.1"
     if host == "::":
         return "[::1]"
@@ -195,7 +197,7 @@ def _reachable(host: str) -> str:
 
 
 def _log_format() -> dict[str, str]:
-    """Lines for people where people read them."""
+    """Return the setting for a human-readable log in a terminal."""
     return {"ORTHANC_LOG_FORMAT": "console"} if sys.stdout.isatty() else {}
 
 

@@ -1,4 +1,4 @@
-"""Pictures to put into the sample studies: a chest for CT, a head for MR, a beating heart for ultrasound.
+"""Synthetic images for the sample studies: a chest for CT, a head for MR, a beating heart for ultrasound.
 
 They are made of ellipses, tubes and noise, and are the same every time: each random number comes from a fixed
 seed. Nothing in them was measured on a person.

@@ -1,4 +1,4 @@
-"""A picture in millimetres on which shapes are painted one over the other, with soft edges."""
+"""An image in millimetres on which shapes with soft edges are painted over each other."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Box: TypeAlias = tuple[slice, slice]
 
 
 class Canvas:
-    """A square picture around the origin, x to the right and y downwards, both in millimetres.
+    """A square image around the origin, x to the right and y downwards, both in millimetres.
 
     On an axial slice these are the patient's left and back (DICOM PS3.3 C.7.6.2.1.1).
     """
@@ -25,22 +25,22 @@ class Canvas:
 
     @property
     def x(self) -> Pixels:
-        """The x of every pixel, as a row that broadcasts."""
+        """The x of each pixel, as a row to broadcast."""
         return self.axis[None, :]
 
     @property
     def y(self) -> Pixels:
-        """The y of every pixel, as a column that broadcasts."""
+        """The y of each pixel, as a column to broadcast."""
         return self.axis[:, None]
 
     def paint(self, value: Pixels | float, coverage: Pixels, box: Box = (slice(None), slice(None))) -> None:
-        """Lay `value` over what is there, as far as `coverage` (0 to 1) says."""
+        """Blend `value` over the image, with the opacity `coverage` (0 to 1)."""
         self.pixels[box] += (value - self.pixels[box]) * coverage
 
     def ellipse(
         self, centre: Point, radii: Point, value: float, *, angle: float = 0.0, within: Pixels | None = None
     ) -> None:
-        """Paint an ellipse, turned by `angle` radians, only where `within` lets it."""
+        """Paint an ellipse, rotated by `angle` radians and masked by `within`."""
         if min(radii) <= 0:
             return
         box = self._box(centre, centre, max(radii))
@@ -49,7 +49,7 @@ class Canvas:
         self.paint(value, coverage if within is None else coverage * within[box], box)
 
     def tube(self, start: Point, end: Point, radius: float, value: float, *, within: Pixels | None = None) -> None:
-        """Paint a line with round ends, `radius` to each side."""
+        """Paint a line of width 2 × `radius` with round ends."""
         if radius <= 0:
             return
         box = self._box(start, end, radius)
@@ -67,7 +67,7 @@ class Canvas:
         return covered
 
     def _box(self, start: Point, end: Point, margin: float) -> Box:
-        """The rows and columns that a shape can touch: most shapes are small, most pixels far from them."""
+        """The rows and columns that a shape can touch, since most shapes are small."""
         margin += 2 * max(self.spacing, 1.5)
 
         def span(a: float, b: float) -> slice:
@@ -78,7 +78,7 @@ class Canvas:
 
 
 def ellipse_distance(x: Pixels, y: Pixels, centre: Point, radii: Point, angle: float = 0.0) -> Pixels:
-    """About how far each point is from an ellipse, negative inside: exact at the edge, where it matters."""
+    """The approximate distance of each point from an ellipse, negative inside; exact at the edge."""
     dx, dy = x - np.float32(centre[0]), y - np.float32(centre[1])
     if angle:
         cosine, sine = np.float32(np.cos(angle)), np.float32(np.sin(angle))
@@ -91,7 +91,7 @@ def ellipse_distance(x: Pixels, y: Pixels, centre: Point, radii: Point, angle: f
 
 
 def ramp(start: float, end: float, value: float) -> float:
-    """0 up to `start`, 1 from `end`, and smooth between them."""
+    """0 up to `start`, 1 from `end`, smooth between them."""
     part = min(max((value - start) / (end - start), 0.0), 1.0)
     return part * part * (3 - 2 * part)
 
@@ -102,7 +102,7 @@ def ellipsoid_section(height: float, centre: float, radius: float) -> float:
 
 
 def grain(generator: np.random.Generator, shape: tuple[int, int], smoothing: int = 1) -> Pixels:
-    """Noise of standard deviation 1 that is alike in neighbouring pixels, as reconstruction leaves it."""
+    """Noise of standard deviation 1 that is correlated in neighbouring pixels, as after reconstruction."""
     noise: Pixels = generator.standard_normal(shape, dtype=np.float32)
     for axis in (0, 1) * smoothing:
         noise = (np.roll(noise, 1, axis) + 2 * noise + np.roll(noise, -1, axis)) / 4
@@ -111,7 +111,7 @@ def grain(generator: np.random.Generator, shape: tuple[int, int], smoothing: int
 
 
 class Waves:
-    """A smooth random field of standard deviation 1: waves of about one length in all directions of space."""
+    """A smooth random field of standard deviation 1: waves of similar length in all directions."""
 
     def __init__(self, seed: int, wavelength: float, count: int = 14) -> None:
         generator = np.random.default_rng(seed)

@@ -38,7 +38,7 @@ def chest_slice(z: float, size: int) -> Pixels:
 def chest_radiograph(size: int) -> Pixels:
     """The chest from the front: size × size pixels, z from 300 down to 0, values from 0 to about 300."""
     spacing = FIELD_OF_VIEW / size
-    measured = np.linspace(300, 0, 100)  # every 3 mm is enough for a picture this coarse
+    measured = np.linspace(300, 0, 100)  # every 3 mm is enough for an image this coarse
     absorbed = [(np.maximum(_anatomy(float(z), size) + 1000, 0) / 1000).sum(axis=0) * spacing for z in measured]
     places = np.linspace(0, len(measured) - 1, size)
     before = np.minimum(places.astype(int), len(measured) - 2)
@@ -78,7 +78,7 @@ def _paint_wall(canvas: Canvas, z: float, upper: float, cavity: Point) -> None:
     canvas.ellipse((0, 0), (body[0] - 2, body[1] - 2), FAT)
     canvas.ellipse((0, 2), (body[0] - 15, body[1] - 13), MUSCLE)
     for side in (-1, 1):
-        # layers of muscle are told apart by the fat between them
+        # fat separates the layers of muscle
         canvas.tube((side * 60, -94 + 14 * upper), (side * 118, -58), 3 + 5 * upper, FAT)
         canvas.tube((side * 58, -96 + 14 * upper), (side * 116, -62), 2 + 6 * upper, MUSCLE)
         canvas.tube((side * 30, 92), (side * 120, 62), 1.2, FAT)
@@ -95,7 +95,7 @@ def _paint_wall(canvas: Canvas, z: float, upper: float, cavity: Point) -> None:
 
 
 def _paint_lungs(canvas: Canvas, z: float, upper: float) -> Pixels:
-    """Both lungs; answers with where they are (0 to 1)."""
+    """Paint both lungs; return their mask (0 to 1)."""
     scale = 1 - 0.5 * upper
     everywhere = np.zeros_like(canvas.pixels)
     for side, width in ((-1, 62.0), (1, 59.0)):
@@ -157,7 +157,7 @@ def _paint_lung_vessels(canvas: Canvas, z: float, lungs: Pixels) -> None:
         low, high = min(z0, z1) - vessel.radius, max(z0, z1) + vessel.radius
         if not low <= z <= high:
             continue
-        # what a plane some radii thick sees of the piece: a spot where it is steep, a line where it lies flat
+        # the section of the piece with a plane some radii thick: a spot if it is steep, a line if it is flat
         rise = z1 - z0 if abs(z1 - z0) > 0.1 else 0.1
         first, last = sorted(((z - vessel.radius - z0) / rise, (z + vessel.radius - z0) / rise))
         first, last = max(first, 0.0), min(last, 1.0)
@@ -168,7 +168,7 @@ def _paint_lung_vessels(canvas: Canvas, z: float, lungs: Pixels) -> None:
 
 
 def _paint_abdomen(canvas: Canvas, z: float, cavity: Point) -> None:
-    """What bulges up under the two domes of the diaphragm: liver, stomach and spleen."""
+    """The organs under the two domes of the diaphragm: liver, stomach and spleen."""
     inside = canvas.coverage(ellipse_distance(canvas.x, canvas.y, (0, 0), cavity))
     right, left = ellipsoid_section(z, 0, 92), ellipsoid_section(z, 0, 76)
     canvas.ellipse((-62, 0), (76 * right, 92 * right), LIVER, within=inside)
@@ -236,7 +236,7 @@ def _paint_ribs(canvas: Canvas, z: float, cavity: Point) -> None:
     from_ring = ellipse_distance(canvas.x, canvas.y, (0, 0), (cavity[0] + 6, cavity[1] + 6))
     forwards = np.abs(np.arctan2(canvas.x, canvas.y)) / np.pi  # 0 at the spine, 1 at the breast bone
     passing = np.abs((z + 80 * forwards + 6) % VERTEBRA - VERTEBRA / 2)
-    # a rib runs at a slant through the slice, so its height counts for less than its thickness
+    # a rib crosses the slice obliquely, so its height matters less than its thickness
     oval = np.hypot(from_ring / 4.8, passing / 5.4)
     around = canvas.coverage(np.abs(from_ring) - 8) * (forwards > 0.1) * (forwards < 0.94)
     bony = np.asarray(around * (forwards < 0.8), np.float32)

@@ -25,7 +25,7 @@ FIELD_OF_VIEW = 220.0  # mm
 
 @dataclass(frozen=True, slots=True)
 class Contrast:
-    """The signal of each tissue in one kind of sequence."""
+    """The signal of each tissue in a kind of sequence."""
 
     fluid: float
     grey_matter: float
@@ -45,17 +45,17 @@ def head_slice(z: float, size: int, contrast: Contrast, *, lesion_radius: float 
     shares = _Shares(z, size, lesion_radius)
     signal = sum(getattr(contrast, name) * share for name, share in zip(_TISSUES, shares.layers, strict=True))
     canvas = shares.canvas
-    # surface coils hear the near tissue louder, and one side more than the other
+    # surface coils receive more signal from near tissue, and from one side
     bias = 1.0 + 0.0016 * canvas.y * -1 + 0.0008 * canvas.x + 0.000012 * (canvas.x**2 + canvas.y**2)
     texture = 1 + 0.02 * Waves(5, 9.0)(canvas.x, canvas.y, z)
     generator = np.random.default_rng([13, seed, round(z * 10)])
     in_phase = np.asarray(signal * bias * texture, np.float32) + 16 * grain(generator, (size, size))
-    # noise on both channels of the receiver: its magnitude is what is seen (Rician)
+    # noise on both channels of the receiver, of which the image shows the magnitude (Rician)
     return np.asarray(np.hypot(in_phase, 16 * grain(generator, (size, size))), np.float32)
 
 
 class _Shares:
-    """How much of each pixel is which tissue; `layers` has one share for each field of Contrast."""
+    """The share of each tissue in each pixel; `layers` has one layer for each field of Contrast."""
 
     def __init__(self, z: float, size: int, lesion_radius: float) -> None:
         self.canvas = Canvas(size, FIELD_OF_VIEW, 0.0)
@@ -72,7 +72,7 @@ class _Shares:
         self._ellipse("lesion", centre, (radius * 1.2, radius), angle=0.5)
 
     def _lay(self, tissue: str, coverage: Pixels) -> None:
-        """Put a tissue over what is there, and take its share from the others."""
+        """Paint a tissue over the others, which lose the share that it gains."""
         for layer in self.layers:
             layer *= 1 - coverage
         self.layers[_TISSUES.index(tissue)] += coverage
@@ -99,13 +99,13 @@ class _Shares:
             self._lay(tissue, self.canvas.coverage(outline + depth + wave * (0 < depth < 5)))
 
     def _paint_brain(self, scale: float) -> Pixels:
-        """Fluid, cortex and white matter; answers with where the brain is (0 to 1)."""
+        """Paint fluid, cortex and white matter; return the mask of the brain (0 to 1)."""
         x, y, z = self.canvas.x, self.canvas.y, self.z
         inside = self._distance((0, 0), (80 * scale - 13.5, 98 * scale - 13.5))
         skull = self.canvas.coverage(inside)
         self._lay("fluid", skull)
 
-        # furrows lie where a smooth field is near 0; they are deep at the surface and end in the white matter
+        # sulci lie where a smooth field is near 0, are deep at the surface and end in the white matter
         depth = np.maximum(-inside, 0)
         reach = 19 + 5 * Waves(8, 45.0)(x, y, z)
         furrow = np.abs(Waves(42, 25.0, count=24)(x, y, z)) * 6.2 + np.maximum(depth - reach, 0) * 0.8

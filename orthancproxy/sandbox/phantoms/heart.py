@@ -1,4 +1,4 @@
-"""A beating heart as ultrasound sees it from the apex: four chambers in a sector full of speckle.
+"""A beating heart in ultrasound, from the apex: four chambers in a sector with speckle.
 
 x runs to the right of the picture and depth downwards from the transducer, in millimetres.
 """
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from orthancproxy.sandbox.phantoms.canvas import Canvas, Pixels, grain
 
-DEPTH = 160.0  # mm, also the width of the picture
+DEPTH = 160.0  # mm, also the width of the image
 _APEX = -DEPTH / 2 + 6
 
 
@@ -41,14 +41,14 @@ def heart_frame(phase: float, size: int) -> NDArray[np.uint8]:
 
 
 def _gain(canvas: Canvas) -> Pixels:
-    """Echoes fade with depth, more than the machine makes up for; the wall of the chest is bright."""
+    """Echoes fade with depth, more than the scanner compensates; the chest wall is bright."""
     depth = canvas.y - _APEX
     gain: Pixels = 0.95 - 0.0035 * depth + 0.9 * np.exp(-np.maximum(depth, 0) / 4)
     return gain
 
 
 def _speckle(size: int, seed: int) -> Pixels:
-    """Rayleigh noise, some of it standing still, drawn out across the beams, which widen with depth."""
+    """Rayleigh noise, partly constant over time, stretched across the beams, which widen with depth."""
     still, moving = (np.random.default_rng([17, number]) for number in (0, seed))
     real, imaginary = (0.8 * _beam_noise(still, size) + 0.6 * _beam_noise(moving, size) for _ in ("real", "imaginary"))
     speckle: Pixels = np.hypot(real, imaginary) / np.float32(1.25)
@@ -56,7 +56,7 @@ def _speckle(size: int, seed: int) -> Pixels:
 
 
 def _beam_noise(generator: np.random.Generator, size: int) -> Pixels:
-    """Noise laid out by angle and depth, then read where each pixel's beam is."""
+    """Noise over angle and depth, sampled at the beam of each pixel."""
     depths, angles = _polar(size)
     noise = grain(generator, (size, 192))
     noise = (noise + np.roll(noise, 1, 1) + np.roll(noise, -1, 1)) / np.float32(1.7)
@@ -75,7 +75,7 @@ def _polar(size: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
 
 @cache
 def _sector(size: int) -> Pixels:
-    """Where the transducer sees anything: 0 or 1, with an edge."""
+    """The mask of the transducer's sector: 0 or 1, with a soft edge."""
     canvas = Canvas(size, DEPTH, 0)
     depth, angle = np.hypot(canvas.x, canvas.y - _APEX), np.arctan2(canvas.x, canvas.y - _APEX)
     inside = np.minimum(np.minimum(150 - depth, depth - 4), (0.66 - np.abs(angle)) * depth)
