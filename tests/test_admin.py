@@ -1,4 +1,4 @@
-"""The admin site: scopes are edited with the rules of the model, the audit is read only, tokens are only deleted."""
+"""The admin site: access scopes are validated, audit events are read-only, and tokens can only be deleted."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -14,35 +14,34 @@ from orthancproxy.access.models import AccessScope
 from orthancproxy.audit.events import Subject
 from orthancproxy.audit.kinds import AuditOutcome, EventKind
 from orthancproxy.audit.models import AuditEvent
-from tests.audit.events import record
+from tests.audit.events import create_event
 
 EVENTS, TOKENS, GROUPS = "/admin/orthancproxy/auditevent/", "/admin/knox/authtoken/", "/admin/auth/group/"
 KIM, KIM_TOO = Subject("김-001", "1.2.3"), Subject("김-001", "1.2.5")
-Event, Outcome = EventKind, AuditOutcome
 
 pytestmark = pytest.mark.django_db
 
 
-def logged_in(user: User) -> Client:
+def logged_in_client(user: User) -> Client:
     client = Client()
     client.force_login(user, backend="django.contrib.auth.backends.ModelBackend")
     return client
 
 
-def staff(name: str, *permissions: str) -> Client:
+def staff_client(name: str, *permissions: str) -> Client:
     user = User.objects.create_user(name, is_staff=True)
     user.user_permissions.set(Permission.objects.filter(codename__in=permissions))
-    return logged_in(user)
+    return logged_in_client(user)
 
 
 @pytest.fixture
 def superuser() -> Client:
-    return logged_in(User.objects.create_superuser("root"))
+    return logged_in_client(User.objects.create_superuser("root"))
 
 
 @pytest.fixture
 def auditor() -> Client:
-    return staff("auditor", "view_audit")
+    return staff_client("auditor", "view_audit")
 
 
 @pytest.fixture(params=["superuser", "auditor"])
@@ -51,21 +50,21 @@ def reader(request: pytest.FixtureRequest) -> Client:
     return client
 
 
-def used() -> Iterator[tuple[str, str, str]]:
-    """Who read the audit, and how."""
-    for event in AuditEvent.objects.filter(event=Event.AUDIT_LOG_USED).order_by("pk"):
+def audit_log_reads() -> Iterator[tuple[str, str, str]]:
+    """Yield the user, operation and outcome of each access to the audit log."""
+    for event in AuditEvent.objects.filter(event=EventKind.AUDIT_LOG_USED).order_by("pk"):
         yield event.username, event.operation, event.outcome
 
 
-def shown(client: Client, **parameters: str) -> list[str]:
-    """The operations in a list."""
+def listed_operations(client: Client, **parameters: str) -> list[str]:
+    """Return the operations of the events on the list page."""
     response = client.get(EVENTS, parameters)
     assert response.status_code == 200
     return [event.operation for event in response.context["cl"].result_list]
 
 
-def scopes(group: Group, *rules: tuple[str, str]) -> dict[str, Any]:
-    """The form of a group with new scopes."""
+def group_form(group: Group, *rules: tuple[str, str]) -> dict[str, Any]:
+    """Return the form data of a group with new access scopes."""
     prefix = "access_scopes"
     form: dict[str, Any] = {"name": group.name, f"{prefix}-INITIAL_FORMS": 0, f"{prefix}-TOTAL_FORMS": len(rules)}
     for number, (kind, value) in enumerate(rules):
@@ -73,10 +72,10 @@ def scopes(group: Group, *rules: tuple[str, str]) -> dict[str, Any]:
     return form
 
 
-def test_a_group_is_given_scopes(superuser: Client) -> None:
+def test_group_form_adds_access_scopes(superuser: Client) -> None:
     group = Group.objects.create(name="ward 7")
     rules = [("PATIENT_ID", "W7-*"), ("STUDY_LABEL", "ward-7")]
-    response = superuser.post(f"{GROUPS}{group.pk}/change/", scopes(group, *rules))
+    response = superuser.post(f"{GROUPS}{group.pk}/change/", group_form(group, *rules))
     assert response.status_code == 302
     assert list(AccessScope.objects.values_list("group", "kind", "value")) == [(group.pk, *rule) for rule in rules]
 
@@ -89,18 +88,18 @@ def test_a_group_is_given_scopes(superuser: Client) -> None:
         (("PATIENT_ID", ""), "This field is required."),
     ],
 )
-def test_a_scope_that_fits_nothing_is_refused(superuser: Client, rule: tuple[str, str], message: str) -> None:
+def test_group_form_rejects_an_invalid_access_scope(superuser: Client, rule: tuple[str, str], message: str) -> None:
     group = Group.objects.create(name="ward 7")
-    response = superuser.post(f"{GROUPS}{group.pk}/change/", scopes(group, rule))
+    response = superuser.post(f"{GROUPS}{group.pk}/change/", group_form(group, rule))
     assert response.status_code == 200
     assert message in response.content.decode()
     assert not AccessScope.objects.exists()
 
 
-def test_a_group_keeps_no_scope_that_is_taken_away(superuser: Client) -> None:
+def test_group_form_deletes_an_access_scope(superuser: Client) -> None:
     group = Group.objects.create(name="ward 7")
     scope = AccessScope.objects.create(group=group, value="W7-*")
-    form = scopes(group, ("PATIENT_ID", "W7-*")) | {
+    form = group_form(group, ("PATIENT_ID", "W7-*")) | {
         "access_scopes-INITIAL_FORMS": 1,
         "access_scopes-0-id": scope.pk,
         "access_scopes-0-group": group.pk,
@@ -110,10 +109,12 @@ def test_a_group_keeps_no_scope_that_is_taken_away(superuser: Client) -> None:
     assert not AccessScope.objects.exists()
 
 
-def test_the_audit_is_listed_and_each_event_is_shown(reader: Client) -> None:
-    intention = record(KIM, KIM_TOO, event=Event.DELETION, outcome=Outcome.INTENDED, operation="deleteStudy")
-    record(event=Event.DELETION, operation="ended", intention=intention)
-    assert shown(reader, event__exact="DELETION") == ["ended", "deleteStudy"]
+def test_audit_events_are_listed_and_each_has_a_read_only_page(reader: Client) -> None:
+    intention = create_event(
+        KIM, KIM_TOO, event=EventKind.DELETION, outcome=AuditOutcome.INTENDED, operation="deleteStudy"
+    )
+    create_event(event=EventKind.DELETION, operation="ended", intention=intention)
+    assert listed_operations(reader, event__exact="DELETION") == ["ended", "deleteStudy"]
     page = reader.get(f"{EVENTS}{intention.pk}/change/").content.decode()
     for text in ("110105 DICOM Study Deleted", "deleteStudy", "김-001 1.2.3", "김-001 1.2.5", "192.0.2.7", "SUCCESS"):
         assert text in page
@@ -133,25 +134,27 @@ def test_the_audit_is_listed_and_each_event_is_shown(reader: Client) -> None:
         ("nobody", []),
     ],
 )
-def test_the_audit_is_searched(superuser: Client, sought: str, expected: list[str]) -> None:
-    record(KIM, KIM_TOO, operation="read")
-    record(Subject("W 7"), operation="spaced", username="doctor", request_id="other")
-    assert shown(superuser, q=sought) == expected
+def test_audit_events_are_found_by_user_request_patient_and_study(
+    superuser: Client, sought: str, expected: list[str]
+) -> None:
+    create_event(KIM, KIM_TOO, operation="read")
+    create_event(Subject("W 7"), operation="spaced", username="doctor", request_id="other")
+    assert listed_operations(superuser, q=sought) == expected
 
 
-def test_the_list_takes_the_same_queries_however_long_it_is(superuser: Client) -> None:
+def test_number_of_queries_of_the_event_list_is_constant(superuser: Client) -> None:
     counts = []
     for rows in (2, 30):
         for _ in range(rows):
-            record(KIM, KIM_TOO)
+            create_event(KIM, KIM_TOO)
         with CaptureQueriesContext(connection) as queries:
             assert superuser.get(EVENTS).status_code == 200
         counts.append(len(queries))
     assert counts[0] == counts[1]
 
 
-def test_an_event_about_very_many_is_shown_in_part(superuser: Client) -> None:
-    event = record(*(Subject(f"P{number}") for number in range(1000)))
+def test_page_of_an_event_shows_at_most_200_subjects(superuser: Client) -> None:
+    event = create_event(*(Subject(f"P{number}") for number in range(1000)))
     page = superuser.get(f"{EVENTS}{event.pk}/change/").content.decode()
     assert "P199 " in page
     assert "P200 " not in page
@@ -159,15 +162,15 @@ def test_an_event_about_very_many_is_shown_in_part(superuser: Client) -> None:
 
 @pytest.mark.parametrize("method", ["get", "post"])
 @pytest.mark.parametrize("path", ["add/", "{}/delete/"])
-def test_nobody_adds_or_deletes_events(superuser: Client, path: str, method: str) -> None:
-    event = record(KIM)
+def test_superuser_cannot_add_or_delete_events(superuser: Client, path: str, method: str) -> None:
+    event = create_event(KIM)
     response = getattr(superuser, method)(EVENTS + path.format(event.pk), {"post": "yes"})
     assert response.status_code == 403
     assert AuditEvent.objects.filter(operation="patients").count() == 1
 
 
-def test_nobody_changes_events(superuser: Client) -> None:
-    event = record(KIM)
+def test_superuser_cannot_change_events(superuser: Client) -> None:
+    event = create_event(KIM)
     assert superuser.post(f"{EVENTS}{event.pk}/change/", {"username": "somebody else"}).status_code == 403
     chosen = {"action": "delete_selected", "_selected_action": event.pk, "post": "yes"}
     superuser.post(EVENTS, chosen)
@@ -175,11 +178,11 @@ def test_nobody_changes_events(superuser: Client) -> None:
     assert event.username == "nurse"
 
 
-def test_reading_the_audit_is_in_the_audit(auditor: Client) -> None:
-    event = record(KIM)
+def test_access_to_the_audit_log_is_audited(auditor: Client) -> None:
+    event = create_event(KIM)
     auditor.get(EVENTS)
     auditor.get(f"{EVENTS}{event.pk}/change/")
-    assert list(used()) == [
+    assert list(audit_log_reads()) == [
         ("auditor", f"GET {EVENTS}", "SUCCESS"),
         ("auditor", f"GET {EVENTS}{event.pk}/change/", "SUCCESS"),
     ]
@@ -188,19 +191,19 @@ def test_reading_the_audit_is_in_the_audit(auditor: Client) -> None:
     assert latest.request_id
 
 
-def test_who_may_not_read_the_audit_is_denied_and_that_is_in_the_audit() -> None:
-    nosy = staff("nosy", "view", "delete", "view_auditevent", "change_auditevent", "delete_auditevent")
-    event = record(KIM)
+def test_access_to_the_audit_log_without_the_permission_is_denied_and_audited() -> None:
+    nosy = staff_client("nosy", "view", "delete", "view_auditevent", "change_auditevent", "delete_auditevent")
+    event = create_event(KIM)
     assert nosy.get(EVENTS).status_code == 403
     assert nosy.get(f"{EVENTS}{event.pk}/change/").status_code == 403
     assert "auditevent" not in nosy.get("/admin/").content.decode()
-    assert list(used()) == [
+    assert list(audit_log_reads()) == [
         ("nosy", f"GET {EVENTS}", "DENIED"),
         ("nosy", f"GET {EVENTS}{event.pk}/change/", "DENIED"),
     ]
 
 
-def test_an_auditor_sees_the_audit_and_nothing_else(auditor: Client) -> None:
+def test_auditor_sees_only_the_audit_log(auditor: Client) -> None:
     index = auditor.get("/admin/").content.decode()
     assert EVENTS in index
     for path in (TOKENS, GROUPS, "/admin/auth/user/"):
@@ -208,7 +211,7 @@ def test_an_auditor_sees_the_audit_and_nothing_else(auditor: Client) -> None:
         assert auditor.get(path).status_code == 403
 
 
-def test_tokens_are_listed_and_deleted_and_neither_shown_nor_made(superuser: Client) -> None:
+def test_api_tokens_are_listed_and_deleted_but_not_shown_added_or_changed(superuser: Client) -> None:
     stored, token = AuthToken.objects.create(User.objects.create_user("machine"))
     page = superuser.get(TOKENS).content.decode()
     assert "machine" in page
@@ -220,28 +223,28 @@ def test_tokens_are_listed_and_deleted_and_neither_shown_nor_made(superuser: Cli
     assert not AuthToken.objects.exists()
 
 
-def test_somebody_who_is_not_staff_is_asked_to_log_in() -> None:
+def test_user_who_is_not_staff_is_redirected_to_the_login_page() -> None:
     user = User.objects.create_user("user")
     user.user_permissions.set(Permission.objects.filter(codename="view_audit"))
-    assert logged_in(user).get(EVENTS).status_code == 302
-    assert list(used()) == []
+    assert logged_in_client(user).get(EVENTS).status_code == 302
+    assert list(audit_log_reads()) == []
 
 
-def test_a_confined_auditor_sees_what_is_about_their_patients_only() -> None:
+def test_auditor_with_an_access_scope_sees_only_events_about_patients_in_it() -> None:
     group = Group.objects.create(name="ward 7")
     AccessScope.objects.create(group=group, value="김-*")
-    client = staff("confined", "view_audit")
-    User.objects.get(username="confined").groups.add(group)
-    mine = record(KIM, operation="mine")
-    both = record(KIM, Subject("SECRET-9", "1.2.9"), operation="both")
-    record(operation="of nobody")
-    assert shown(client) == ["mine"]
-    assert shown(client, q="SECRET-9") == []
+    client = staff_client("scoped", "view_audit")
+    User.objects.get(username="scoped").groups.add(group)
+    mine = create_event(KIM, operation="mine")
+    both = create_event(KIM, Subject("SECRET-9", "1.2.9"), operation="both")
+    create_event(operation="without subjects")
+    assert listed_operations(client) == ["mine"]
+    assert listed_operations(client, q="SECRET-9") == []
     assert client.get(f"{EVENTS}{mine.pk}/change/").status_code == 200
     assert client.get(f"{EVENTS}{both.pk}/change/").status_code == 302
 
 
-def test_a_group_that_confines_somebody_is_not_deleted(superuser: Client) -> None:
+def test_group_with_an_access_scope_cannot_be_deleted(superuser: Client) -> None:
     group = Group.objects.create(name="ward 7")
     AccessScope.objects.create(group=group, value="W7-*")
     superuser.post(f"{GROUPS}{group.pk}/delete/", {"post": "yes"})

@@ -1,4 +1,4 @@
-"""GraphQL and REST give the same data: every value of the REST contract, from either transport."""
+"""GraphQL and REST return the same data, for every field of the REST contract."""
 
 from collections.abc import Callable
 from typing import Any
@@ -20,15 +20,15 @@ QUERY = """{ patients(first: 1000) { nodes { orthancId tags(keywords: ["PatientI
                 "PixelSpacing", "SliceThickness", "SliceLocation", "ImagePositionPatient"]) } } } } } }"""
 
 
-def _in_names_of_rest(tags: dict[str, Any]) -> dict[str, Any]:
-    """Keywords as the REST contract writes them."""
+def _rest_fields(tags: dict[str, Any]) -> dict[str, Any]:
+    """Return the tags under the field names of the REST contract."""
     names = {"PatientID": "patientId", "StudyDescription": "description", "SeriesDescription": "description"}
     return {names.get(keyword, keyword[0].lower() + keyword[1:]): value for keyword, value in tags.items()}
 
 
 @pytest.fixture(scope="module")
 def mixed_archive(start_orthanc: Callable[..., LocalOrthanc]) -> LocalOrthanc:
-    """Files with everything in them, and files with hardly anything."""
+    """Return an Orthanc with files that have all tags of the REST contract, and files that lack most of them."""
     orthanc = start_orthanc()
     load(orthanc, hierarchy(patients=2))
     bare = dict.fromkeys(
@@ -39,7 +39,9 @@ def mixed_archive(start_orthanc: Callable[..., LocalOrthanc]) -> LocalOrthanc:
     return orthanc
 
 
-def test_graphql_and_rest_answer_alike(mixed_archive: LocalOrthanc, use_orthanc: UseOrthanc, graphql: GraphQL) -> None:
+def test_graphql_and_rest_return_the_same_data(
+    mixed_archive: LocalOrthanc, use_orthanc: UseOrthanc, graphql: GraphQL
+) -> None:
     use_orthanc(mixed_archive)
     client = Client()
 
@@ -51,13 +53,15 @@ def test_graphql_and_rest_answer_alike(mixed_archive: LocalOrthanc, use_orthanc:
 
     patients = graphql(QUERY)["patients"]["nodes"]
     assert len(patients) == 3
-    assert rest("patients") == [_flat(patient, "studiesCount") for patient in patients]
+    assert rest("patients") == [_rest_object(patient, "studiesCount") for patient in patients]
     for patient in patients:
         studies = rest("studies", patient_id=patient["orthancId"])
-        assert studies == [_flat(study, "seriesCount", "studyInstanceUID") for study in patient["studies"]]
+        assert studies == [_rest_object(study, "seriesCount", "studyInstanceUID") for study in patient["studies"]]
         for study in patient["studies"]:
             series_list = rest("series", study_id=study["studyInstanceUID"])
-            assert series_list == [_flat(series, "instancesCount", "seriesInstanceUID") for series in study["series"]]
+            assert series_list == [
+                _rest_object(series, "instancesCount", "seriesInstanceUID") for series in study["series"]
+            ]
             for series in study["series"]:
                 above = {
                     "patientId": patient["tags"]["PatientID"],
@@ -67,11 +71,11 @@ def test_graphql_and_rest_answer_alike(mixed_archive: LocalOrthanc, use_orthanc:
                     "seriesNumber": series["tags"]["SeriesNumber"],
                 }
                 assert rest("instances", series_id=series["orthancId"]) == [
-                    {**_flat(one, "sopInstanceUID"), "instanceNumberInt": one["instanceNumber"], **above}
+                    {**_rest_object(one, "sopInstanceUID"), "instanceNumberInt": one["instanceNumber"], **above}
                     for one in series["instances"]
                 ]
 
 
-def _flat(node: dict[str, Any], *fields: str) -> dict[str, Any]:
+def _rest_object(node: dict[str, Any], *fields: str) -> dict[str, Any]:
     own = {field: node[field] for field in ("orthancId", *fields)}
-    return own | _in_names_of_rest(node["tags"])
+    return own | _rest_fields(node["tags"])

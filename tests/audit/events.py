@@ -1,4 +1,4 @@
-"""Events for the tests of the audit."""
+"""Audit events for tests."""
 
 from datetime import timedelta
 from typing import Any
@@ -21,11 +21,11 @@ DEFAULTS = {
 }
 
 
-def record(*subjects: Subject, **values: Any) -> AuditEvent:
-    """Write an event, of an hour ago unless told otherwise."""
-    row: AuditEvent = AuditEvent.objects.create(**{**DEFAULTS, "at": timezone.now() - timedelta(hours=1), **values})
+def create_event(*subjects: Subject, **values: Any) -> AuditEvent:
+    """Create an event with these values; by default, it happened an hour ago."""
+    event: AuditEvent = AuditEvent.objects.create(**{**DEFAULTS, "at": timezone.now() - timedelta(hours=1), **values})
     AuditSubject.objects.bulk_create(
-        AuditSubject(event=row, patient_id=one.patient_id, study_instance_uid=one.study_instance_uid)
-        for one in subjects
+        AuditSubject(event=event, patient_id=subject.patient_id, study_instance_uid=subject.study_instance_uid)
+        for subject in subjects
     )
-    return row
+    return event

@@ -1,4 +1,4 @@
-"""Every event becomes a message that is valid by the standard's schema and says what the standard wants said."""
+"""Audit events as DICOM audit messages: valid against the schema of the standard, with the values it requires."""
 
 from base64 import b64decode
 from datetime import UTC, datetime, timedelta, timezone
@@ -11,9 +11,8 @@ from orthancproxy.audit.dicom_messages import dicom_event, messages
 from orthancproxy.audit.events import Subject
 from orthancproxy.audit.kinds import AuditOutcome, EventKind
 from orthancproxy.audit.models import AuditEvent, AuditSubject
-from tests.audit.events import record
+from tests.audit.events import create_event
 
-Event, Outcome = EventKind, AuditOutcome
 SCHEMA = etree.RelaxNG(etree.parse(Path(__file__).with_name("audit-message.rng")))
 KIM, YAMADA = Subject("김-001", "1.2.3"), Subject("山田", "1.2.4")
 HOSTILE = [
@@ -28,8 +27,8 @@ HOSTILE = [
 pytestmark = pytest.mark.django_db
 
 
-def parsed(event: AuditEvent, source: str = "gateway") -> list[etree._Element]:
-    """The messages of an event, which are valid and a line each."""
+def parsed_messages(event: AuditEvent, source: str = "gateway") -> list[etree._Element]:
+    """Return the messages of an event, each of which is valid and has one line."""
     found = []
     for message in messages(event, source):
         assert len(message.splitlines()) == 1
@@ -39,76 +38,76 @@ def parsed(event: AuditEvent, source: str = "gateway") -> list[etree._Element]:
     return found
 
 
-def only(event: AuditEvent) -> etree._Element:
-    [message] = parsed(event)
+def single_message(event: AuditEvent) -> etree._Element:
+    [message] = parsed_messages(event)
     return message
 
 
-def code(element: etree._Element, tag: str) -> str | None:
+def coded_value(element: etree._Element, tag: str) -> str | None:
     found = element.find(tag)
     return (
         None if found is None else f"{found.get('csd-code')} {found.get('codeSystemName')} {found.get('originalText')}"
     )
 
 
-def identification(message: etree._Element) -> etree._Element:
+def event_identification(message: etree._Element) -> etree._Element:
     [found] = message.findall("EventIdentification")
     return found
 
 
 def participants(message: etree._Element) -> list[tuple[str | None, ...]]:
     return [
-        (one.get("UserID"), one.get("UserIsRequestor"), one.get("NetworkAccessPointID"), code(one, "RoleIDCode"))
+        (one.get("UserID"), one.get("UserIsRequestor"), one.get("NetworkAccessPointID"), coded_value(one, "RoleIDCode"))
         for one in message.findall("ActiveParticipant")
     ]
 
 
 def objects(message: etree._Element) -> list[tuple[str | None, ...]]:
-    """All but the request."""
+    """Return the participant objects except the last one, which is the request."""
     return [
         (
             one.get("ParticipantObjectTypeCode"),
             one.get("ParticipantObjectTypeCodeRole"),
-            code(one, "ParticipantObjectIDTypeCode"),
+            coded_value(one, "ParticipantObjectIDTypeCode"),
             one.get("ParticipantObjectID"),
         )
         for one in message.findall("ParticipantObjectIdentification")[:-1]
     ]
 
 
-def request(message: etree._Element) -> etree._Element:
+def request_object(message: etree._Element) -> etree._Element:
     return message.findall("ParticipantObjectIdentification")[-1]
 
 
-def details(message: etree._Element) -> dict[str, str]:
+def request_details(message: etree._Element) -> dict[str, str]:
     return {
         str(one.get("type")): b64decode(str(one.get("value"))).decode()
-        for one in request(message).findall("ParticipantObjectDetail")
+        for one in request_object(message).findall("ParticipantObjectDetail")
     }
 
 
-def test_the_schema_is_not_one_that_takes_anything() -> None:
+def test_schema_rejects_an_invalid_message() -> None:
     assert not SCHEMA.validate(etree.fromstring("<AuditMessage/>"))
-    root = only(record(KIM))
-    identification(root).set("EventOutcomeIndicator", "3")
+    root = single_message(create_event(KIM))
+    event_identification(root).set("EventOutcomeIndicator", "3")
     assert not SCHEMA.validate(root)
 
 
-@pytest.mark.parametrize("outcome", Outcome)
-@pytest.mark.parametrize("kind", Event)
+@pytest.mark.parametrize("outcome", AuditOutcome)
+@pytest.mark.parametrize("kind", EventKind)
 @pytest.mark.parametrize("subjects", [(), (KIM,), (KIM, YAMADA), (Subject("김-001"),), (Subject("", "1.2.3"),)])
-def test_every_event_with_every_outcome_is_valid(
+def test_message_of_every_event_kind_with_every_outcome_is_valid(
     kind: EventKind, outcome: AuditOutcome, subjects: tuple[Subject, ...]
 ) -> None:
-    assert parsed(record(*subjects, event=kind, outcome=outcome, error_code="X", counts={"studies": 2}))
+    assert parsed_messages(create_event(*subjects, event=kind, outcome=outcome, error_code="X", counts={"studies": 2}))
 
 
 @pytest.mark.parametrize("value", HOSTILE)
-def test_hostile_values_make_valid_messages_of_one_line(value: str) -> None:
+def test_message_with_hostile_values_is_valid_and_has_one_line(value: str) -> None:
     event = AuditEvent(
         pk=1,
-        event=Event.ACCESSED,
-        outcome=Outcome.FAILED,
+        event=EventKind.ACCESSED,
+        outcome=AuditOutcome.FAILED,
         operation=value,
         error_code=value,
         username=value,
@@ -118,24 +117,24 @@ def test_hostile_values_make_valid_messages_of_one_line(value: str) -> None:
         duration_ms=1.0,
         counts={value: value},
     )
-    # as if they were fetched: no database takes all of this
+    # set as if prefetched: no database stores all of these values
     subjects = [AuditSubject(patient_id=value, study_instance_uid=value)]
     event._prefetched_objects_cache = {"subjects": subjects}  # type: ignore[attr-defined]
-    [message] = parsed(event, source=value)
+    [message] = parsed_messages(event, source=value)
     assert len(message.findall("ParticipantObjectIdentification")) == 3
 
 
-def test_names_and_ids_are_written_as_they_are() -> None:
-    message = only(record(Subject("홍길동-山田 😀"), username="간호사"))
+def test_message_has_names_and_ids_outside_ascii_unchanged() -> None:
+    message = single_message(create_event(Subject("홍길동-山田 😀"), username="간호사"))
     assert message[1].get("UserID") == "간호사"
     assert objects(message)[0][3] == "홍길동-山田 😀"
 
 
-def test_who_read_which_studies() -> None:
+def test_message_of_an_access_names_the_user_the_studies_and_the_patient() -> None:
     at = datetime(2026, 1, 31, 13, 0, 0, 5000, tzinfo=timezone(timedelta(hours=9)))
-    message = only(record(KIM, Subject("김-001", "1.2.5"), Subject("김-001", "1.2.3"), at=at))
-    event = identification(message)
-    assert code(event, "EventID") == "110103 DCM DICOM Instances Accessed"
+    message = single_message(create_event(KIM, Subject("김-001", "1.2.5"), Subject("김-001", "1.2.3"), at=at))
+    event = event_identification(message)
+    assert coded_value(event, "EventID") == "110103 DCM DICOM Instances Accessed"
     attributes = {str(name): str(value) for name, value in event.attrib.items()}
     assert attributes == {
         "EventActionCode": "R",
@@ -160,12 +159,12 @@ def test_who_read_which_studies() -> None:
     ]
 
 
-def test_what_is_in_no_field_of_the_standards_is_told_of_the_request() -> None:
-    row = record(KIM, operation="studies", target="patient/4fe1", counts={"studies": 2, "instances": 200})
-    found = request(only(row))
+def test_values_without_a_field_in_the_standard_are_details_of_the_request() -> None:
+    row = create_event(KIM, operation="studies", target="patient/4fe1", counts={"studies": 2, "instances": 200})
+    found = request_object(single_message(row))
     assert found.get("ParticipantObjectID") == "a1b2c3"
     assert found.findtext("ParticipantObjectName") == "studies"
-    assert details(only(row)) == {
+    assert request_details(single_message(row)) == {
         "event": str(row.pk),
         "authentication": "SESSION",
         "durationMs": "12.5",
@@ -175,30 +174,30 @@ def test_what_is_in_no_field_of_the_standards_is_told_of_the_request() -> None:
     }
 
 
-@pytest.mark.parametrize("kind", [Event.ACCESSED, Event.TRANSFERRED, Event.DELETION])
-def test_a_message_of_what_was_done_to_instances_is_about_one_patient(kind: EventKind) -> None:
-    both = parsed(record(KIM, YAMADA, Subject("김-001", "1.2.9"), event=kind))
+@pytest.mark.parametrize("kind", [EventKind.ACCESSED, EventKind.TRANSFERRED, EventKind.DELETION])
+def test_event_about_two_patients_becomes_one_message_for_each(kind: EventKind) -> None:
+    both = parsed_messages(create_event(KIM, YAMADA, Subject("김-001", "1.2.9"), event=kind))
     assert [[one[3] for one in objects(message)] for message in both] == [
         ["1.2.3", "1.2.9", "김-001"],
         ["1.2.4", "山田"],
     ]
-    assert len({details(message)["event"] for message in both}) == 1
+    assert len({request_details(message)["event"] for message in both}) == 1
 
 
-def test_what_was_sent_is_a_transfer_from_the_gateway_to_the_caller() -> None:
-    message = only(record(KIM, event=Event.TRANSFERRED))
-    assert code(identification(message), "EventID") == "110104 DCM DICOM Instances Transferred"
-    assert identification(message).get("EventActionCode") == "R"
+def test_download_is_a_transfer_from_the_gateway_to_the_caller() -> None:
+    message = single_message(create_event(KIM, event=EventKind.TRANSFERRED))
+    assert coded_value(event_identification(message), "EventID") == "110104 DCM DICOM Instances Transferred"
+    assert event_identification(message).get("EventActionCode") == "R"
     assert participants(message) == [
         ("nurse", "true", "192.0.2.7", "110152 DCM Destination Role ID"),
         ("gateway", "false", None, "110153 DCM Source Role ID"),
     ]
 
 
-def test_an_upload_is_an_import_from_the_caller_of_many_patients_at_once() -> None:
-    message = only(record(KIM, YAMADA, event=Event.IMPORT))
-    assert code(identification(message), "EventID") == "110107 DCM Import"
-    assert identification(message).get("EventActionCode") == "C"
+def test_upload_is_one_import_from_the_caller_about_all_its_patients() -> None:
+    message = single_message(create_event(KIM, YAMADA, event=EventKind.IMPORT))
+    assert coded_value(event_identification(message), "EventID") == "110107 DCM Import"
+    assert event_identification(message).get("EventActionCode") == "C"
     assert participants(message) == [
         ("nurse", "true", "192.0.2.7", "110153 DCM Source Role ID"),
         ("gateway", "false", None, "110152 DCM Destination Role ID"),
@@ -214,34 +213,37 @@ def test_an_upload_is_an_import_from_the_caller_of_many_patients_at_once() -> No
         ("", {}, "110105 DCM DICOM Study Deleted"),
         ("series/a", {"series": 1}, "110103 DCM DICOM Instances Accessed"),
         ("instance/a", {"instances": 1}, "110103 DCM DICOM Instances Accessed"),
-        # it was the last one of its study
+        # the last instance of its study
         ("instance/a", {"studies": 1, "series": 1, "instances": 1}, "110105 DCM DICOM Study Deleted"),
     ],
 )
-def test_deleting_less_than_a_study_is_an_access_that_deletes(
+def test_deletion_of_less_than_a_study_is_an_access_with_the_action_delete(
     target: str, counts: dict[str, int], expected: str
 ) -> None:
-    row = record(KIM, event=Event.DELETION, target=target, counts=counts)
-    event = identification(only(row))
-    assert code(event, "EventID") == expected
+    row = create_event(KIM, event=EventKind.DELETION, target=target, counts=counts)
+    event = event_identification(single_message(row))
+    assert coded_value(event, "EventID") == expected
     assert event.get("EventActionCode") == "D"
     assert dicom_event(row).id.value == expected.split()[0]
 
 
-@pytest.mark.parametrize(("kind", "expected"), [(Event.LOGIN, "110122 DCM Login"), (Event.LOGOUT, "110123 DCM Logout")])
-def test_logging_in_and_out_is_user_authentication(kind: EventKind, expected: str) -> None:
-    message = only(record(event=kind))
-    event = identification(message)
-    assert code(event, "EventID") == "110114 DCM User Authentication"
-    assert code(event, "EventTypeCode") == expected
+@pytest.mark.parametrize(
+    ("kind", "expected"),
+    [(EventKind.LOGIN, "110122 DCM Login"), (EventKind.LOGOUT, "110123 DCM Logout")],
+)
+def test_login_and_logout_are_user_authentication(kind: EventKind, expected: str) -> None:
+    message = single_message(create_event(event=kind))
+    event = event_identification(message)
+    assert coded_value(event, "EventID") == "110114 DCM User Authentication"
+    assert coded_value(event, "EventTypeCode") == expected
     assert event.get("EventActionCode") == "E"
     assert objects(message) == []
 
 
-def test_reading_the_audit_names_the_audit() -> None:
-    [message] = parsed(record(event=Event.AUDIT_LOG_USED), source="PACS 1")
-    assert code(identification(message), "EventID") == "110101 DCM Audit Log Used"
-    assert identification(message).get("EventActionCode") == "R"
+def test_message_of_a_read_of_the_audit_log_names_the_audit_log() -> None:
+    [message] = parsed_messages(create_event(event=EventKind.AUDIT_LOG_USED), source="PACS 1")
+    assert coded_value(event_identification(message), "EventID") == "110101 DCM Audit Log Used"
+    assert event_identification(message).get("EventActionCode") == "R"
     assert objects(message) == [("2", "13", "12 RFC-3881 URI", "//PACS%201/audit-events")]
     assert message.findtext("ParticipantObjectIdentification/ParticipantObjectName") == "Security Audit Log"
 
@@ -249,30 +251,32 @@ def test_reading_the_audit_names_the_audit() -> None:
 @pytest.mark.parametrize(
     ("outcome", "error_code", "indicator", "description"),
     [
-        (Outcome.SUCCESS, "", "0", None),
-        (Outcome.DENIED, "PERMISSION_DENIED", "4", "PERMISSION_DENIED"),
-        (Outcome.DENIED, "", "4", "DENIED"),
-        (Outcome.FAILED, "ARCHIVE_TIMEOUT", "8", "ARCHIVE_TIMEOUT"),
-        (Outcome.INTENDED, "", "12", "It was started; its outcome is unknown."),
+        (AuditOutcome.SUCCESS, "", "0", None),
+        (AuditOutcome.DENIED, "PERMISSION_DENIED", "4", "PERMISSION_DENIED"),
+        (AuditOutcome.DENIED, "", "4", "DENIED"),
+        (AuditOutcome.FAILED, "ARCHIVE_TIMEOUT", "8", "ARCHIVE_TIMEOUT"),
+        (AuditOutcome.INTENDED, "", "12", "It was started; its outcome is unknown."),
     ],
 )
-def test_how_it_ended(outcome: AuditOutcome, error_code: str, indicator: str, description: str | None) -> None:
-    event = identification(only(record(outcome=outcome, error_code=error_code)))
+def test_outcome_indicator_and_description_follow_the_outcome(
+    outcome: AuditOutcome, error_code: str, indicator: str, description: str | None
+) -> None:
+    event = event_identification(single_message(create_event(outcome=outcome, error_code=error_code)))
     assert event.get("EventOutcomeIndicator") == indicator
     assert event.findtext("EventOutcomeDescription") == description
 
 
-def test_nobody_at_no_address_is_a_requestor_without_a_name() -> None:
-    message = only(record(username="", address=None, outcome=Outcome.DENIED))
+def test_event_without_a_user_and_an_address_has_a_requestor_without_a_name() -> None:
+    message = single_message(create_event(username="", address=None, outcome=AuditOutcome.DENIED))
     assert participants(message)[0] == ("", "true", None, None)
     assert message[1].get("NetworkAccessPointTypeCode") is None
     assert objects(message) == []
 
 
-def test_the_address_may_be_of_ipv6() -> None:
-    assert participants(only(record(address="2001:db8::7")))[0][2] == "2001:db8::7"
+def test_ipv6_address_is_the_network_access_point() -> None:
+    assert participants(single_message(create_event(address="2001:db8::7")))[0][2] == "2001:db8::7"
 
 
-def test_times_are_in_utc() -> None:
-    row = record(at=datetime(2026, 1, 1, tzinfo=UTC))
-    assert identification(only(row)).get("EventDateTime") == "2026-01-01T00:00:00+00:00"
+def test_event_time_is_in_utc() -> None:
+    row = create_event(at=datetime(2026, 1, 1, tzinfo=UTC))
+    assert event_identification(single_message(row)).get("EventDateTime") == "2026-01-01T00:00:00+00:00"

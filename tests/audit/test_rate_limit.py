@@ -1,4 +1,4 @@
-"""Strangers fill the audit no faster than it takes, and it tells how much was left out."""
+"""The rate limit of rejections: anonymous callers cannot fill the audit log, and it counts what was left out."""
 
 import pytest
 from django.test import Client
@@ -10,8 +10,6 @@ from orthancproxy.audit.kinds import AuditOutcome, EventKind
 from orthancproxy.audit.models import AuditEvent
 from orthancproxy.audit.rate_limit import RefusalRateLimit
 
-Event, Outcome = EventKind, AuditOutcome
-
 
 class Clock:
     now = 1000.0
@@ -22,51 +20,52 @@ class Clock:
 
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
-    """A clock that the test moves, and limits of 3 rows for an address and 5 in all."""
+    """A clock that the test advances; the limits are 3 rows for an address and 5 in total."""
     clock = Clock()
     limit = RefusalRateLimit(max_rows_per_address=3, max_rows=5, clock=clock)
     monkeypatch.setattr(events, "refusal_rate_limit", limit)
     return clock
 
 
-def refused(address: str = "192.0.2.7", username: str = "", event: EventKind = Event.ACCESSED) -> bool:
-    """Be refused; return whether it was written down."""
+def audit_rejection(address: str = "192.0.2.7", username: str = "", event: EventKind = EventKind.ACCESSED) -> bool:
+    """Audit a rejected request; return whether a row was written."""
     author = Author(username, address=address)
-    return write(author, event, "patients", Outcome.DENIED, error_code="UNAUTHENTICATED") is not None
+    return write(author, event, "patients", AuditOutcome.DENIED, error_code="UNAUTHENTICATED") is not None
 
 
 @pytest.mark.django_db(transaction=True)
-class TestRefusals:
-    def test_of_one_address_leave_room_for_others(self, clock: Clock) -> None:
-        assert [refused() for _ in range(50)] == [True] * 3 + [False] * 47
-        assert [refused("192.0.2.8") for _ in range(50)] == [True] * 2 + [False] * 48
-        assert not refused("192.0.2.9")
+class TestRefusalRateLimit:
+    def test_one_address_leaves_room_for_others(self, clock: Clock) -> None:
+        assert [audit_rejection() for _ in range(50)] == [True] * 3 + [False] * 47
+        assert [audit_rejection("192.0.2.8") for _ in range(50)] == [True] * 2 + [False] * 48
+        assert not audit_rejection("192.0.2.9")
         assert AuditEvent.objects.count() == 5
 
-    def test_that_are_left_out_are_counted(self, clock: Clock) -> None:
-        assert sum(refused() for _ in range(50)) == 3
+    def test_next_row_counts_the_rejections_that_were_left_out(self, clock: Clock) -> None:
+        assert sum(audit_rejection() for _ in range(50)) == 3
         clock.now += 61
-        assert [refused(), refused()] == [True, True]
+        assert [audit_rejection(), audit_rejection()] == [True, True]
         assert [row.counts for row in AuditEvent.objects.order_by("pk")] == [{}, {}, {}, {"refusalsLeftOut": 47}, {}]
 
-    def test_of_logins_count_whoever_they_name(self, clock: Clock) -> None:
-        assert sum(refused(username=f"user{number}", event=Event.LOGIN) for number in range(50)) == 3
+    def test_failed_logins_are_limited_whichever_username_they_claim(self, clock: Clock) -> None:
+        assert sum(audit_rejection(username=f"user{number}", event=EventKind.LOGIN) for number in range(50)) == 3
 
-    def test_of_users_and_what_is_done_are_always_written_down(self, clock: Clock) -> None:
+    def test_rejections_of_users_and_other_outcomes_are_always_audited(self, clock: Clock) -> None:
         for _ in range(50):
-            refused()
+            audit_rejection()
         before = AuditEvent.objects.count()
-        assert refused(username="nurse")
-        assert write(Author(), Event.ACCESSED, "patients", Outcome.SUCCESS)
-        assert write(Author(), Event.DELETION, "delete", Outcome.FAILED, error_code="ARCHIVE_UNAVAILABLE")
+        assert audit_rejection(username="nurse")
+        assert write(Author(), EventKind.ACCESSED, "patients", AuditOutcome.SUCCESS)
+        assert write(Author(), EventKind.DELETION, "delete", AuditOutcome.FAILED, error_code="ARCHIVE_UNAVAILABLE")
         assert AuditEvent.objects.count() == before + 3
 
     @pytest.mark.usefixtures("clock")
-    def test_are_answered_all_the_same(self, settings: Settings) -> None:
+    def test_rejections_over_the_limit_get_the_same_response(self, settings: Settings) -> None:
         settings.ORTHANC_ANONYMOUS_ACTIONS = []
         for _ in range(20):
-            answer = Client().get("/api/orthanc/patients/")
-            assert (answer.status_code, answer.json()["code"]) == (401, "UNAUTHENTICATED")
-            told = Client().post("/graphql/", {"query": "{ patients { totalCount } }"}, content_type="application/json")
-            assert told.json()["errors"][0]["extensions"]["code"] == "UNAUTHENTICATED"
+            rest = Client().get("/api/orthanc/patients/")
+            assert (rest.status_code, rest.json()["code"]) == (401, "UNAUTHENTICATED")
+            query = {"query": "{ patients { totalCount } }"}
+            graphql = Client().post("/graphql/", query, content_type="application/json")
+            assert graphql.json()["errors"][0]["extensions"]["code"] == "UNAUTHENTICATED"
         assert AuditEvent.objects.count() == 3

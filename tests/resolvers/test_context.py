@@ -1,4 +1,4 @@
-"""A request's context: reading needs one that is entered, so that no transport can forget the audit log."""
+"""`RequestContext`: reads need an entered context, so that no transport can bypass the audit log."""
 
 import pytest
 
@@ -21,7 +21,7 @@ def context() -> RequestContext:
 
 @pytest.fixture
 def full_disk(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A database that stores no event."""
+    """Let storing an audit event fail."""
 
     def fail(**_: object) -> None:
         raise GatewayUnavailable("The disk is full.")
@@ -29,56 +29,56 @@ def full_disk(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(AuditEvent.objects, "create", fail)
 
 
-def written() -> list[tuple[str, str, str, str]]:
+def audited_events() -> list[tuple[str, str, str, str]]:
     return list(AuditEvent.objects.order_by("pk").values_list("event", "operation", "outcome", "error_code"))
 
 
-def test_a_context_that_is_not_entered_reads_nothing(context: RequestContext) -> None:
+def test_read_in_a_context_that_was_not_entered_is_an_error(context: RequestContext) -> None:
     with pytest.raises(RuntimeError, match="Enter the RequestContext"), audited_read(context):
-        pytest.fail("it reads")
+        pytest.fail("the body of the context manager ran")
 
 
-def test_a_context_that_was_left_reads_nothing(context: RequestContext) -> None:
+def test_read_in_a_context_that_was_exited_is_an_error(context: RequestContext) -> None:
     with context:
         pass
     with pytest.raises(RuntimeError, match="Enter the RequestContext"), audited_read(context):
-        pytest.fail("it reads")
-    assert written() == []
+        pytest.fail("the body of the context manager ran")
+    assert audited_events() == []
 
 
-def test_leaving_a_context_writes_what_it_has_read(context: RequestContext) -> None:
+def test_exit_of_a_context_audits_its_reads(context: RequestContext) -> None:
     with context, audited_read(context):
         pass
-    assert written() == [(EventKind.ACCESSED, "patients", AuditOutcome.SUCCESS, "")]
+    assert audited_events() == [(EventKind.ACCESSED, "patients", AuditOutcome.SUCCESS, "")]
 
 
-def test_an_error_of_an_operation_is_written_once(context: RequestContext) -> None:
+def test_error_of_an_operation_is_audited_once(context: RequestContext) -> None:
     with pytest.raises(NotFound), context, audited_read(context):
         raise NotFound("There is no such patient.")
-    assert written() == [(EventKind.ACCESSED, "patients", AuditOutcome.FAILED, "NOT_FOUND")]
+    assert audited_events() == [(EventKind.ACCESSED, "patients", AuditOutcome.FAILED, "NOT_FOUND")]
 
 
-def test_an_error_before_an_operation_is_written(context: RequestContext) -> None:
+def test_error_before_an_operation_is_audited(context: RequestContext) -> None:
     with pytest.raises(InvalidRequest), context:
         raise InvalidRequest("The parameter patient_id is missing.")
-    assert written() == [(EventKind.ACCESSED, "patients", AuditOutcome.FAILED, "BAD_USER_INPUT")]
+    assert audited_events() == [(EventKind.ACCESSED, "patients", AuditOutcome.FAILED, "BAD_USER_INPUT")]
 
 
-def test_what_is_read_beside_a_change_has_an_event_of_its_own(context: RequestContext) -> None:
+def test_read_next_to_a_change_has_a_separate_event(context: RequestContext) -> None:
     with context:
         with pytest.raises(NotFound), audited_separately(context) as separate, audited_read(separate):
             raise NotFound("There is no such study.")
-        assert written() == [(EventKind.ACCESSED, "patients", AuditOutcome.FAILED, "NOT_FOUND")]
-    assert len(written()) == 1
+        assert audited_events() == [(EventKind.ACCESSED, "patients", AuditOutcome.FAILED, "NOT_FOUND")]
+    assert len(audited_events()) == 1
 
 
 @pytest.mark.usefixtures("full_disk")
-def test_what_cannot_be_audited_is_not_answered(context: RequestContext) -> None:
+def test_read_that_cannot_be_audited_is_an_error(context: RequestContext) -> None:
     with pytest.raises(GatewayUnavailable, match="disk"), context, audited_read(context):
         pass
 
 
 @pytest.mark.usefixtures("full_disk")
-def test_an_error_that_cannot_be_audited_is_answered_all_the_same(context: RequestContext) -> None:
+def test_error_that_cannot_be_audited_is_still_raised(context: RequestContext) -> None:
     with pytest.raises(PermissionDenied), context:
         raise PermissionDenied("You do not have permission to do this.")

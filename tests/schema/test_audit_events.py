@@ -17,7 +17,7 @@ from django.utils import timezone
 from orthancproxy.audit.events import Subject
 from orthancproxy.audit.kinds import AuditOutcome, EventKind
 from orthancproxy.audit.models import AuditEvent
-from tests.audit.events import record
+from tests.audit.events import create_event
 
 Event, Outcome = EventKind, AuditOutcome
 KIM, KIM_TOO, YAMADA = Subject("김-001", "1.2.3"), Subject("김-001", "1.2.5"), Subject("山田", "1.2.4")
@@ -89,7 +89,7 @@ def auditor() -> Auditor:
 
 
 def test_an_event_has_all_that_was_written_down(auditor: Auditor) -> None:
-    row = record(KIM, Subject("김-001"), Subject(""), counts={"studies": 2}, target="studies/4fe1")
+    row = create_event(KIM, Subject("김-001"), Subject(""), counts={"studies": 2}, target="studies/4fe1")
     assert auditor() == [
         {
             "id": str(row.pk),
@@ -117,7 +117,7 @@ def test_an_event_has_all_that_was_written_down(auditor: Auditor) -> None:
 
 
 def test_what_is_empty_is_null(auditor: Auditor) -> None:
-    record(username="", address=None, request_id="", outcome=Outcome.DENIED)
+    create_event(username="", address=None, request_id="", outcome=Outcome.DENIED)
     [event] = auditor()
     assert {name: event[name] for name in ("username", "address", "requestId", "target", "errorCode")} == {
         "username": None,
@@ -130,8 +130,8 @@ def test_what_is_empty_is_null(auditor: Auditor) -> None:
 
 
 def test_an_outcome_names_its_intention(auditor: Auditor) -> None:
-    intention = record(event=Event.DELETION, outcome=Outcome.INTENDED)
-    record(event=Event.DELETION, outcome=Outcome.FAILED, error_code="ARCHIVE_TIMEOUT", intention=intention)
+    intention = create_event(event=Event.DELETION, outcome=Outcome.INTENDED)
+    create_event(event=Event.DELETION, outcome=Outcome.FAILED, error_code="ARCHIVE_TIMEOUT", intention=intention)
     outcome, intended = auditor()
     assert (outcome["intentionId"], outcome["errorCode"]) == (str(intention.pk), "ARCHIVE_TIMEOUT")
     assert (intended["id"], intended["intentionId"]) == (str(intention.pk), None)
@@ -140,13 +140,13 @@ def test_an_outcome_names_its_intention(auditor: Auditor) -> None:
 @pytest.mark.parametrize("rows", [1, 40])
 def test_the_subjects_of_a_page_are_one_query(auditor: Auditor, rows: int) -> None:
     for _ in range(rows):
-        record(KIM, KIM_TOO, YAMADA)
+        create_event(KIM, KIM_TOO, YAMADA)
     assert [len(event["subjects"]) for event in auditor()] == [3] * rows
     assert len(auditor.sql) == 2
 
 
 def test_only_selected_fields_are_fetched(auditor: Auditor) -> None:
-    record(KIM)
+    create_event(KIM)
     auditor(fields="id username code")
     assert len(auditor.sql) == 1
     answer = auditor.answer("{ auditEvents { totalCount } }")
@@ -159,7 +159,7 @@ def test_only_selected_fields_are_fetched(auditor: Auditor) -> None:
 
 
 def test_subjects_in_several_places_are_one_query(auditor: Auditor) -> None:
-    record(KIM)
+    create_event(KIM)
     answer = auditor.answer("""{ auditEvents {
         nodes { subjects { patientId } } edges { node { subjects { studyInstanceUID } } } again: nodes { id } } }""")
     assert answer["data"]["auditEvents"]["nodes"] == [{"subjects": [{"patientId": "김-001"}]}]
@@ -179,7 +179,7 @@ def different() -> dict[str, AuditEvent]:
     ]
     subjects = [(KIM, KIM_TOO), (KIM_TOO,), (YAMADA,), ()]
     return {
-        str(row["operation"]): record(*about, at=now - timedelta(hours=4 - hour), duration_ms=100 - hour, **row)
+        str(row["operation"]): create_event(*about, at=now - timedelta(hours=4 - hour), duration_ms=100 - hour, **row)
         for hour, (row, about) in enumerate(zip(rows, subjects, strict=True))
     }
 
@@ -216,9 +216,9 @@ def test_since_is_included_and_until_is_not(auditor: Auditor, different: dict[st
 
 
 def test_what_was_begun_and_never_ended_is_found(auditor: Auditor) -> None:
-    intention = record(event=Event.DELETION, outcome=Outcome.INTENDED, operation="begun")
-    record(event=Event.DELETION, operation="ended", intention=intention)
-    record(event=Event.DELETION, outcome=Outcome.INTENDED, operation="broken off")
+    intention = create_event(event=Event.DELETION, outcome=Outcome.INTENDED, operation="begun")
+    create_event(event=Event.DELETION, operation="ended", intention=intention)
+    create_event(event=Event.DELETION, outcome=Outcome.INTENDED, operation="broken off")
     assert auditor.filtered("isUnfinished: true") == {"broken off"}
     assert auditor.filtered("isUnfinished: false, events: [DELETION]") == {"begun", "ended"}
 
@@ -250,7 +250,7 @@ def test_ordering(auditor: Auditor, different: dict[str, AuditEvent], ordering: 
 def test_pages(auditor: Auditor) -> None:
     at = timezone.now()
     for number in range(5):
-        record(operation=str(number), at=at)
+        create_event(operation=str(number), at=at)
     pages = []
     after = "null"
     for _ in range(4):
@@ -298,7 +298,7 @@ def test_reading_the_audit_is_in_the_audit(auditor: Auditor) -> None:
 
 def test_nobody_else_reads_it() -> None:
     somebody = Auditor("view", "download", "upload", "delete")
-    record(KIM)
+    create_event(KIM)
     assert somebody.error('filter: { username: "nurse" }')[0] == "FORBIDDEN"
     assert somebody.sql == []
     [denied] = AuditEvent.objects.exclude(operation="patients")
