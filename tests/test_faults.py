@@ -1,4 +1,4 @@
-"""Orthanc is down, slow, restarted, killed, or answers garbage: both transports say so, and work again afterwards."""
+"""Orthanc is down, slow, restarted, killed, or answers garbage: both transports report it, and recover afterwards."""
 
 import re
 from collections.abc import Callable, Iterator
@@ -159,8 +159,8 @@ def queries(ids: dict[str, str]) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("transport", TRANSPORTS)
-class TestOrthancIs:
-    def test_killed_and_started_again(self, doomed: LocalOrthanc, transport: str) -> None:
+class TestUnavailableOrthanc:
+    def test_orthanc_killed_and_started_again(self, doomed: LocalOrthanc, transport: str) -> None:
         ask, gateway = TRANSPORTS[transport], Gateway(doomed.port)
         assert ask(gateway) == WELL
         doomed.kill()
@@ -169,7 +169,7 @@ class TestOrthancIs:
         doomed.start()
         assert ask(gateway) == WELL
 
-    def test_down_when_the_gateway_starts(self, doomed: LocalOrthanc, transport: str) -> None:
+    def test_orthanc_down_when_the_gateway_starts(self, doomed: LocalOrthanc, transport: str) -> None:
         ask, gateway = TRANSPORTS[transport], Gateway(doomed.port)
         doomed.kill()
         assert ask(gateway) == DOWN[transport]
@@ -177,7 +177,7 @@ class TestOrthancIs:
         assert ask(gateway) == WELL
 
     @pytest.mark.parametrize("end", [LocalOrthanc.stop, LocalOrthanc.kill], ids=["stopped", "killed"])
-    def test_restarted_between_two_requests(
+    def test_orthanc_restarted_between_two_requests(
         self, doomed: LocalOrthanc, transport: str, end: Callable[[LocalOrthanc], None]
     ) -> None:
         ask, gateway = TRANSPORTS[transport], Gateway(doomed.port)
@@ -186,7 +186,7 @@ class TestOrthancIs:
         doomed.start()
         assert ask(gateway) == WELL
 
-    def test_slow(self, proxy: RecordingProxy, gateway: Gateway, settings: Settings, transport: str) -> None:
+    def test_slow_orthanc(self, proxy: RecordingProxy, gateway: Gateway, settings: Settings, transport: str) -> None:
         settings.ORTHANC_READ_TIMEOUT = 0.5
         proxy.keep_failing(Fault(delay=60))
         assert TRANSPORTS[transport](gateway) == SLOW[transport]
@@ -194,7 +194,7 @@ class TestOrthancIs:
         proxy.recover()
         assert TRANSPORTS[transport](gateway) == WELL
 
-    def test_slow_to_find_after_a_quick_start(
+    def test_orthanc_that_is_slow_to_find_after_a_quick_start(
         self, proxy: RecordingProxy, gateway: Gateway, settings: Settings, transport: str
     ) -> None:
         settings.ORTHANC_READ_TIMEOUT = 0.5
@@ -205,14 +205,18 @@ class TestOrthancIs:
         assert TRANSPORTS[transport](gateway) == WELL
 
     @pytest.mark.parametrize("status", [502, 503, 504, 507])
-    def test_busy_or_full(self, proxy: RecordingProxy, gateway: Gateway, transport: str, status: int) -> None:
+    def test_orthanc_that_is_busy_or_full(
+        self, proxy: RecordingProxy, gateway: Gateway, transport: str, status: int
+    ) -> None:
         proxy.keep_failing(answering(status))
         assert TRANSPORTS[transport](gateway) == DOWN[transport]
         proxy.recover()
         assert TRANSPORTS[transport](gateway) == WELL
 
     @pytest.mark.parametrize("status", [400, 401, 403, 405, 409, 500])
-    def test_refusing(self, proxy: RecordingProxy, gateway: Gateway, transport: str, status: int) -> None:
+    def test_orthanc_that_rejects_the_call(
+        self, proxy: RecordingProxy, gateway: Gateway, transport: str, status: int
+    ) -> None:
         proxy.keep_failing(answering(status))
         assert TRANSPORTS[transport](gateway) == REFUSED[transport]
         proxy.recover()
@@ -220,7 +224,7 @@ class TestOrthancIs:
 
     @pytest.mark.parametrize("on", ["", "/tools/find"], ids=["to everything", "to find"])
     @pytest.mark.parametrize("fault", GARBAGE)
-    def test_answering_garbage(
+    def test_orthanc_that_answers_garbage(
         self, proxy: RecordingProxy, gateway: Gateway, transport: str, fault: str, on: str
     ) -> None:
         ask = TRANSPORTS[transport]
@@ -231,20 +235,20 @@ class TestOrthancIs:
         proxy.recover()
         assert ask(gateway) == WELL
 
-    def test_hanging_up(self, proxy: RecordingProxy, gateway: Gateway, transport: str) -> None:
+    def test_orthanc_that_closes_the_connection(self, proxy: RecordingProxy, gateway: Gateway, transport: str) -> None:
         for fault in (DROPPED, Fault(cut=5)):
             proxy.keep_failing(fault)
             assert TRANSPORTS[transport](gateway) == DOWN[transport]
             proxy.recover()
             assert TRANSPORTS[transport](gateway) == WELL
 
-    def test_dropping_a_connection_now_and_then(self, proxy: RecordingProxy, gateway: Gateway, transport: str) -> None:
+    def test_orthanc_that_drops_one_connection(self, proxy: RecordingProxy, gateway: Gateway, transport: str) -> None:
         """One retry hides it."""
         for _ in range(5):
             proxy.fail(DROPPED)
             assert TRANSPORTS[transport](gateway) == WELL
 
-    def test_another_server(self, proxy: RecordingProxy, gateway: Gateway, transport: str) -> None:
+    def test_server_that_is_not_orthanc(self, proxy: RecordingProxy, gateway: Gateway, transport: str) -> None:
         proxy.keep_failing(answering(404, b"<html>Not here</html>"))
         outcome = TRANSPORTS[transport](gateway)
         assert outcome == REFUSED[transport]
@@ -255,7 +259,7 @@ class TestJSONOfAnotherShape:
     ROUTES = ("/system", "/statistics", "/tools/find", "/tools/bulk-content", "/tools/count-resources", "/instances")
 
     def failures(self, gateway: Gateway, queries: dict[str, str]) -> list[str]:
-        """Queries whose errors are not put down to the archive."""
+        """Return the queries with errors other than archive errors."""
         return [
             f"{name}: {error}"
             for name, query in queries.items()
@@ -263,14 +267,14 @@ class TestJSONOfAnotherShape:
             if error["extensions"]["code"] not in ARCHIVE_CODES
         ]
 
-    def test_is_no_fault_of_the_gateway(
+    def test_json_of_another_shape_is_an_archive_error(
         self, proxy: RecordingProxy, gateway: Gateway, queries: dict[str, str], shape: str
     ) -> None:
         proxy.keep_failing(answering(200, shape.encode()))
         assert self.failures(gateway, queries) == []
 
     @pytest.mark.parametrize("route", ROUTES)
-    def test_of_one_route_is_no_fault_of_the_gateway(
+    def test_json_of_another_shape_from_one_route_is_an_archive_error(
         self, proxy: RecordingProxy, gateway: Gateway, queries: dict[str, str], shape: str, route: str
     ) -> None:
         assert over_graphql(gateway) == WELL
@@ -286,7 +290,7 @@ class TestNullability:
         assert sorted(error["path"] for error in content["errors"]) == [["patient"], ["study"]]
         assert {error["extensions"]["code"] for error in content["errors"]} == {"ARCHIVE_UNAVAILABLE"}
 
-    def test_one_field_may_fail_alone(self, proxy: RecordingProxy, gateway: Gateway) -> None:
+    def test_one_field_fails_without_the_others(self, proxy: RecordingProxy, gateway: Gateway) -> None:
         assert over_graphql(gateway) == WELL
         proxy.keep_failing(DROPPED, on="/tools/")
         content = gateway.graphql('{ server { version } patient(patientId: "P001") { patientId } }')
@@ -313,7 +317,7 @@ REST_ROUTES = (
 
 @pytest.mark.parametrize("route", REST_ROUTES)
 class TestEveryRESTRoute:
-    def test_says_so_when_orthanc_fails(
+    def test_rest_route_reports_that_orthanc_fails(
         self, proxy: RecordingProxy, gateway: Gateway, settings: Settings, ids: dict[str, str], route: str
     ) -> None:
         settings.ORTHANC_READ_TIMEOUT = 0.5
@@ -328,7 +332,7 @@ class TestEveryRESTRoute:
         assert gateway.rest(path) == WELL
 
     @pytest.mark.parametrize("shape", ["null", "5", "[null]", "{}", '[{"ID": 5}]'])
-    def test_puts_json_of_another_shape_down_to_orthanc(
+    def test_rest_route_reports_json_of_another_shape_as_an_archive_error(
         self, proxy: RecordingProxy, gateway: Gateway, ids: dict[str, str], route: str, shape: str
     ) -> None:
         path = route.format(**ids)

@@ -1,4 +1,4 @@
-"""Logging in and out in a browser, and what users with a session meet in GraphiQL and the admin site."""
+"""Logging in and out in a browser, and using GraphiQL with a session."""
 
 import json
 from collections.abc import Iterator
@@ -33,7 +33,7 @@ def orthanc(start_orthanc: StartOrthanc) -> LocalOrthanc:
 
 @pytest.fixture(scope="module")
 def gateway(orthanc: LocalOrthanc, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The address of a gateway that asks everybody to log in."""
+    """The address of a gateway without permissions for anonymous callers."""
     folder = tmp_path_factory.mktemp("gateway")
     with serving(orthanc.base_url, folder, settings=CLOSED) as gateway:
         make(folder, VIEWER, MANAGER, ADMINISTRATOR)
@@ -100,7 +100,7 @@ def test_a_manager_sees_what_would_be_deleted(graphiql: GraphiQL, orthanc: Local
     assert graphiql.problems == []
 
 
-def test_logging_in_keeps_what_was_written_and_logging_out_does_not(graphiql: GraphiQL) -> None:
+def test_editor_contents_survive_login_and_not_logout(graphiql: GraphiQL) -> None:
     graphiql.open()
     graphiql.write(WHO)
     graphiql.log_in(VIEWER)
@@ -110,7 +110,7 @@ def test_logging_in_keeps_what_was_written_and_logging_out_does_not(graphiql: Gr
     assert "query Who" not in graphiql.page.evaluate("JSON.stringify({...sessionStorage})")
 
 
-def test_the_page_gives_a_session_its_token_anew(graphiql: GraphiQL) -> None:
+def test_graphiql_page_renews_the_csrf_token_of_a_session(graphiql: GraphiQL) -> None:
     graphiql.open()
     graphiql.log_in(VIEWER)
     graphiql.page.context.clear_cookies(name="csrftoken")
@@ -119,14 +119,14 @@ def test_the_page_gives_a_session_its_token_anew(graphiql: GraphiQL) -> None:
     assert "errors" not in graphiql.execute("Hierarchy")
 
 
-def test_without_its_token_a_session_is_refused(graphiql: GraphiQL) -> None:
+def test_session_without_its_csrf_token_is_rejected(graphiql: GraphiQL) -> None:
     graphiql.open()
     graphiql.log_in(VIEWER)
     graphiql.page.context.clear_cookies(name="csrftoken")
     assert code(graphiql, "Hierarchy") == "FORBIDDEN"
 
 
-def test_a_wrong_password_is_told(page: Page, gateway: str) -> None:
+def test_login_page_reports_a_wrong_password(page: Page, gateway: str) -> None:
     page.goto(f"{gateway}/login/")
     enter(page, replace(VIEWER, password=f"{PASSWORD}!"))
     expect(page.get_by_role("alert")).to_contain_text("correct username and password")
@@ -135,7 +135,7 @@ def test_a_wrong_password_is_told(page: Page, gateway: str) -> None:
     expect(page.get_by_label("Password")).to_be_focused()
 
 
-def test_many_wrong_passwords_are_stopped(page: Page, gateway: str) -> None:
+def test_login_is_locked_after_many_wrong_passwords(page: Page, gateway: str) -> None:
     page.goto(f"{gateway}/login/")
     statuses = []
     for _ in range(10):
@@ -154,7 +154,7 @@ def test_many_wrong_passwords_are_stopped(page: Page, gateway: str) -> None:
 
 
 @pytest.mark.parametrize("method", ["password", "too many guesses"])
-def test_nothing_else_is_run_on_the_login_page_and_nothing_is_kept(
+def test_login_page_runs_no_foreign_script_and_is_not_cached(
     page: Page, graphiql: GraphiQL, gateway: str, method: str
 ) -> None:
     response = page.goto(f"{gateway}/login/")
@@ -188,14 +188,14 @@ def test_nothing_else_is_run_on_the_login_page_and_nothing_is_kept(
         "javascript:alert(1)",
     ],
 )
-def test_logging_in_leads_to_no_other_site(page: Page, graphiql: GraphiQL, gateway: str, target: str) -> None:
+def test_login_does_not_redirect_to_another_site(page: Page, graphiql: GraphiQL, gateway: str, target: str) -> None:
     page.goto(f"{gateway}/login/?next={target}")
     enter(page, VIEWER)
     page.wait_for_url(f"{gateway}/graphql/")
     assert graphiql.refused == []
 
 
-def test_logging_in_leads_back(page: Page, gateway: str) -> None:
+def test_login_redirects_back(page: Page, gateway: str) -> None:
     page.goto(f"{gateway}/login/?next=/api/orthanc/patients/")
     enter(page, VIEWER)
     page.wait_for_url(f"{gateway}/api/orthanc/patients/")
@@ -203,10 +203,10 @@ def test_logging_in_leads_back(page: Page, gateway: str) -> None:
 
 
 @pytest.mark.parametrize("host", ["localhost", "127.0.0.1"])
-def test_cookies_are_for_https_and_this_machine(
+def test_secure_cookies_work_on_this_machine_without_https(
     browser: Browser, orthanc: LocalOrthanc, tmp_path: Path, host: str
 ) -> None:
-    """As deployed: the browser takes what is for HTTPS only from its own machine as well."""
+    """As deployed: the browser accepts Secure cookies over plain HTTP from its own machine."""
     settings = CLOSED | {"DJANGO_SECURE_COOKIES": "true"}
     with serving(orthanc.base_url, tmp_path, settings=settings) as gateway:
         make(tmp_path, VIEWER)

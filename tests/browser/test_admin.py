@@ -22,7 +22,7 @@ SCOPES = "query Scopes { viewer { username actions scopes { kind value } } }"
 
 @pytest.fixture(scope="module")
 def gateway(start_orthanc: StartOrthanc, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The address of a gateway that asks everybody to log in, over patients P001 to P003."""
+    """The address of a gateway without permissions for anonymous callers, over patients P001 to P003."""
     folder = tmp_path_factory.mktemp("gateway")
     orthanc = start_orthanc(configuration=INDEXED_INSTANCE_TAGS)
     load(orthanc, hierarchy())
@@ -57,7 +57,7 @@ def save(page: Page) -> None:
     expect(page.locator(".messagelist .success")).to_be_visible()
 
 
-def test_a_user_who_is_given_groups_and_scopes_sees_what_they_show(
+def test_user_with_new_groups_and_scopes_sees_what_they_allow(
     administrator: GraphiQL, browser: Browser, gateway: str
 ) -> None:
     page = administrator.page
@@ -99,7 +99,7 @@ def test_a_user_who_is_given_groups_and_scopes_sees_what_they_show(
     assert administrator.refused == []
 
 
-def test_the_audit_is_read_and_not_changed(administrator: GraphiQL, gateway: str) -> None:
+def test_audit_in_the_admin_site_is_read_only(administrator: GraphiQL, gateway: str) -> None:
     page = administrator.page
     page.goto(f"{gateway}/admin/")
     page.get_by_role("link", name="Audit events").first.click()
@@ -121,7 +121,7 @@ def test_the_audit_is_read_and_not_changed(administrator: GraphiQL, gateway: str
     assert administrator.refused == []
 
 
-def test_logging_out_of_the_admin_site_ends_the_session(administrator: GraphiQL, gateway: str) -> None:
+def test_logout_from_the_admin_site_ends_the_session(administrator: GraphiQL, gateway: str) -> None:
     page = administrator.page
     administrator.open()
     assert administrator.account() == [ADMINISTRATOR.name, "Log out"]

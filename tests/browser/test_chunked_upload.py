@@ -122,7 +122,7 @@ def assert_one_study_with_a_series_for_each_folder(orthanc: LocalOrthanc) -> Non
     assert patient["MainDicomTags"]["PatientID"] == "P2026-0001"
 
 
-def test_a_folder_that_is_picked_becomes_one_study(page: Page, orthanc: LocalOrthanc, folder: Path) -> None:
+def test_picked_folder_becomes_one_study(page: Page, orthanc: LocalOrthanc, folder: Path) -> None:
     sent: list[str] = []
     page.on("request", lambda request: sent.append(request.method))
     page.evaluate(WATCH_PROGRESS)
@@ -143,9 +143,7 @@ def test_files_of_a_frontend_become_one_study(page: Page, orthanc: LocalOrthanc,
     assert_one_study_with_a_series_for_each_folder(orthanc)
 
 
-def test_with_its_key_an_upload_is_gone_on_with(
-    page: Page, orthanc: LocalOrthanc, files: dict[str, list[bytes]]
-) -> None:
+def test_upload_resumes_with_its_key(page: Page, orthanc: LocalOrthanc, files: dict[str, list[bytes]]) -> None:
     begun, _ = upload_objects(page, {"T1": files["T1"]}, uploadKey="a key")
     assert (begun["uploaded"], begun["alreadyStored"]) == (SERIES["T1"], 0)
     total, progress = upload_objects(page, files, uploadKey="a key")
@@ -154,7 +152,7 @@ def test_with_its_key_an_upload_is_gone_on_with(
     assert_one_study_with_a_series_for_each_folder(orthanc)
 
 
-def test_at_most_two_requests_are_under_way(
+def test_upload_sends_at_most_two_requests_at_once(
     page: Page, gateway: str, orthanc: LocalOrthanc, files: dict[str, list[bytes]]
 ) -> None:
     held: list[Route] = []
@@ -172,7 +170,7 @@ def test_at_most_two_requests_are_under_way(
     assert_one_study_with_a_series_for_each_folder(orthanc)
 
 
-def test_a_request_that_fails_is_sent_again(page: Page, orthanc: LocalOrthanc, files: dict[str, list[bytes]]) -> None:
+def test_upload_sends_a_failed_request_again(page: Page, orthanc: LocalOrthanc, files: dict[str, list[bytes]]) -> None:
     sent: list[Route] = []
 
     def break_off_the_second(route: Route) -> None:
@@ -213,7 +211,7 @@ def test_a_chunk_whose_answer_is_lost_is_not_stored_twice(
     assert_one_study_with_a_series_for_each_folder(orthanc)
 
 
-def test_it_outlasts_a_restart_of_orthanc(page: Page, orthanc: LocalOrthanc, files: dict[str, list[bytes]]) -> None:
+def test_upload_survives_a_restart_of_orthanc(page: Page, orthanc: LocalOrthanc, files: dict[str, list[bytes]]) -> None:
     sent: list[Route] = []
 
     def restart_orthanc(route: Route) -> None:
@@ -232,7 +230,9 @@ def test_it_outlasts_a_restart_of_orthanc(page: Page, orthanc: LocalOrthanc, fil
     assert_one_study_with_a_series_for_each_folder(orthanc)
 
 
-def test_what_is_refused_is_not_sent_again(page: Page, orthanc: LocalOrthanc, files: dict[str, list[bytes]]) -> None:
+def test_upload_does_not_send_a_rejected_request_again(
+    page: Page, orthanc: LocalOrthanc, files: dict[str, list[bytes]]
+) -> None:
     sent: list[str] = []
     page.on("request", lambda request: sent.append(request.method))
     with pytest.raises(Error, match="patient ID is empty"):

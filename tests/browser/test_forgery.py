@@ -179,7 +179,7 @@ class Victim:
 
 @pytest.fixture(scope="module")
 def elsewhere() -> Iterator[int]:
-    """The port of somebody else's pages."""
+    """The port of another site."""
     with ThreadingHTTPServer(("127.0.0.1", 0), Blank) as server:
         Thread(target=server.serve_forever, daemon=True).start()
         yield server.server_port
@@ -285,7 +285,7 @@ def answers(log: Path, seen: int) -> Iterator[int]:
 
 @pytest.mark.parametrize("site", SITES)
 @pytest.mark.parametrize("name", WAYS)
-def test_a_page_from_elsewhere_changes_nothing(
+def test_page_of_another_site_changes_nothing(
     page: Page, victim: Victim, elsewhere: int, orthanc: LocalOrthanc, name: str, site: str
 ) -> None:
     page.goto(f"http://{SITES[site]}:{elsewhere}/")
@@ -296,10 +296,10 @@ def test_a_page_from_elsewhere_changes_nothing(
 
 
 @pytest.mark.parametrize("name", WAYS)
-def test_a_page_of_the_gateway_changes_what_it_may(
+def test_page_of_the_gateway_changes_what_the_caller_may_change(
     page: Page, victim: Victim, orthanc: LocalOrthanc, name: str
 ) -> None:
-    """What is refused above would work."""
+    """The requests rejected above work from the gateway's own page."""
     page.goto(f"{victim.gateway}/livez")
     before = state(orthanc)
     status = use(WAYS[name], page, victim, orthanc)
@@ -308,10 +308,8 @@ def test_a_page_of_the_gateway_changes_what_it_may(
     assert status in ((200,) if works else REFUSALS)
 
 
-def test_a_name_that_was_made_to_lead_to_the_gateway_changes_nothing(
-    page: Page, victim: Victim, orthanc: LocalOrthanc
-) -> None:
-    """The name server of somebody else's page can say that it is on this machine (DNS rebinding)."""
+def test_dns_rebinding_changes_nothing(page: Page, victim: Victim, orthanc: LocalOrthanc) -> None:
+    """The name server of another site can resolve its name to this machine."""
     rebound = victim.gateway.replace("127.0.0.1", "rebound.invalid")
     response = page.goto(f"{rebound}/graphql/")
     before = state(orthanc)
@@ -322,7 +320,7 @@ def test_a_name_that_was_made_to_lead_to_the_gateway_changes_nothing(
 
 
 @pytest.mark.parametrize("site", SITES)
-def test_nobody_is_logged_in_or_out_by_a_page_from_elsewhere(
+def test_page_of_another_site_logs_nobody_in_or_out(
     session: Victim, elsewhere: int, orthanc: LocalOrthanc, site: str
 ) -> None:
     page = session.context.new_page()

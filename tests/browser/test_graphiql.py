@@ -18,7 +18,7 @@ def assert_nothing_amiss(graphiql: GraphiQL) -> None:
     assert graphiql.problems == []
 
 
-def test_it_opens_with_a_tab_for_each_example(graphiql: GraphiQL) -> None:
+def test_graphiql_opens_with_a_tab_for_each_example(graphiql: GraphiQL) -> None:
     graphiql.open()
     tabs = graphiql.tabs.all_inner_texts()
     assert tabs[0] == "Hierarchy"
@@ -81,7 +81,7 @@ def test_an_error_in_a_query_is_shown(graphiql: GraphiQL) -> None:
     assert_nothing_amiss(graphiql)
 
 
-def test_a_breach_of_the_policy_would_be_noticed(graphiql: GraphiQL) -> None:
+def test_violation_of_the_content_security_policy_is_noticed(graphiql: GraphiQL) -> None:
     """And what the policy allows would be refused: the tests above can fail."""
     graphiql.open()
     violation = graphiql.page.expect_console_message(lambda line: "securitypolicyviolation" in line.text)

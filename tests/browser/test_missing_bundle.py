@@ -17,7 +17,7 @@ def missing_bundle(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("missing_bundle")
 @pytest.mark.parametrize("path", PAGES)
-def test_the_page_says_what_to_do(path: str) -> None:
+def test_page_without_the_bundle_says_how_to_build_it(path: str) -> None:
     response = Client().get(path, headers={"accept": "text/html"})
     assert response.status_code == 200
     assert response["Content-Type"].startswith("text/html")
@@ -28,13 +28,13 @@ def test_the_page_says_what_to_do(path: str) -> None:
 
 
 @pytest.mark.usefixtures("missing_bundle")
-def test_the_endpoint_works_without_it() -> None:
+def test_graphql_endpoint_works_without_the_bundle() -> None:
     response = Client().post("/graphql/", {"query": "{ __typename }"}, content_type="application/json")
     assert response.json() == {"data": {"__typename": "Query"}}
 
 
 @pytest.mark.parametrize("path", PAGES)
-def test_with_the_bundle_the_page_runs_nothing_from_elsewhere(path: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_page_with_the_bundle_loads_nothing_from_other_hosts(path: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(finders, "find", lambda path: f"/somewhere/{path}")
     response = Client().get(path, headers={"accept": "text/html"})
     text = response.content.decode()

@@ -1,4 +1,4 @@
-"""The page as it is sent: what it tells GraphiQL, here and in a project without addresses to log in and out."""
+"""The attributes of the GraphiQL page, here and in a project without login and logout URLs."""
 
 import re
 from html import unescape
@@ -24,7 +24,7 @@ def _bundle(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def session(transactional_db: None) -> Client:
-    """Somebody who is logged in, by a name that HTML has a meaning for."""
+    """A client that is logged in, with a username that needs escaping in HTML."""
     client = Client()
     user = User.objects.create_user("<김&민수>")
     client.force_login(user, backend="django.contrib.auth.backends.ModelBackend")
@@ -40,12 +40,12 @@ def get(client: Client, address: str = "/graphql/") -> Any:
 
 
 def told(response: Any) -> dict[str, str]:
-    """What the page tells, by the names of its attributes."""
+    """Return the page's data attributes by name."""
     found = re.findall(r'data-([a-z-]+)="([^"]*)"', response.content.decode())
     return {name: unescape(value) for name, value in found}
 
 
-def test_somebody_is_shown_the_way_in() -> None:
+def test_anonymous_caller_is_shown_the_login_url() -> None:
     response = get(Client())
     assert told(response) == {
         "endpoint": "/graphql/",
@@ -57,34 +57,34 @@ def test_somebody_is_shown_the_way_in() -> None:
     assert not response.cookies
 
 
-def test_a_user_is_named_and_given_the_token(session: Client) -> None:
+def test_page_has_the_username_and_the_csrf_token(session: Client) -> None:
     response = get(session)
     assert told(response)["username"] == "<김&민수>"
     assert response.cookies["csrftoken"].value
     assert "Cookie" in response["Vary"]
 
 
-def test_a_token_that_is_there_is_kept(session: Client) -> None:
+def test_page_keeps_an_existing_csrf_token(session: Client) -> None:
     token = get(session).cookies["csrftoken"].value
     assert get(session).cookies["csrftoken"].value == token
 
 
 @pytest.mark.parametrize("login_url", ["/sign-in/?by=password", "https://sso.example/in"])
-def test_the_way_in_is_the_projects(settings: Settings, login_url: str) -> None:
+def test_login_url_is_that_of_the_project(settings: Settings, login_url: str) -> None:
     settings.LOGIN_URL = login_url
     separator = "&" if "?" in login_url else "?"
     assert told(get(Client()))["login-url"] == f"{login_url}{separator}next=/graphql/"
 
 
 @OUR_VIEWS_ONLY
-def test_without_addresses_to_log_in_and_out_the_page_works(session: Client) -> None:
+def test_page_works_without_login_and_logout_urls(session: Client) -> None:
     for client in (Client(), session):
         page = told(get(client, "/api/graph"))
         assert (page["endpoint"], page["login-url"], page["logout-url"]) == ("/api/graph", "", "")
 
 
 @OUR_VIEWS_ONLY
-def test_without_users_the_page_works(settings: Settings) -> None:
+def test_page_works_without_users(settings: Settings) -> None:
     settings.MIDDLEWARE = []
     settings.LOGIN_URL = "/accounts/login/"
     assert told(get(Client(), "/api/graph")) == {

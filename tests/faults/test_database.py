@@ -1,4 +1,4 @@
-"""The gateway's own database is locked, on a full disk, or gone: nothing is told that can't be written down."""
+"""The gateway's own database is locked, on a full disk, or gone: nothing is disclosed that cannot be audited."""
 
 import sqlite3
 import time
@@ -40,7 +40,7 @@ def scene(orthanc: LocalOrthanc, running_proxy: TCPProxy, tmp_path_factory: pyte
 
 @contextmanager
 def locked(folder: Path) -> Iterator[None]:
-    """Hold a transaction beside which nobody can write."""
+    """Hold an exclusive transaction, so that nothing else can write."""
     with closing(sqlite3.connect(folder / "data" / "gateway.sqlite3", isolation_level=None, timeout=10)) as connection:
         connection.execute("BEGIN EXCLUSIVE")
         yield
@@ -48,7 +48,7 @@ def locked(folder: Path) -> Iterator[None]:
 
 
 @pytest.mark.parametrize("fault", [locked, filled])
-def test_nothing_is_done_and_nothing_is_told(
+def test_requests_fail_and_change_nothing_while_the_database_is_locked_or_full(
     scene: Scene, fault: Callable[[Path], AbstractContextManager[None]]
 ) -> None:
     names = {what: f"{what} {fault.__name__}" for what in REQUESTS}
@@ -74,8 +74,8 @@ def test_nothing_is_done_and_nothing_is_told(
         assert readiness.json["checks"] == {"orthanc": "ok", "database": "The database can't be reached."}
 
 
-def test_it_is_locked_while_files_are_stored(scene: Scene) -> None:
-    """What is told is less than what is there, and sending it again tells all."""
+def test_upload_resumes_after_the_database_was_locked_while_files_were_stored(scene: Scene) -> None:
+    """The answer reports no more than is stored; sending the files again reports all of them."""
     files = slices(300)
     with ThreadPoolExecutor(1) as pool:
         sent = pool.submit(upload, scene.gateway.port, REST(), "half", files)
@@ -94,8 +94,10 @@ def test_it_is_locked_while_files_are_stored(scene: Scene) -> None:
 
 
 @pytest.mark.parametrize("way", ["GraphQL", "REST"])
-def test_it_is_locked_when_a_deletion_ends(scene: Scene, upstream: TCPProxy, way: str) -> None:
-    """That it was done is told, without what is read beside it; the audit has what was intended."""
+def test_deletion_is_reported_though_the_database_is_locked_when_it_ends(
+    scene: Scene, upstream: TCPProxy, way: str
+) -> None:
+    """The answer reports the deletion, without the fields that need the database; the audit has the intention."""
     scene.stored_patient(way)
     instance = found(scene.orthanc, "Instance", PatientID=way)[0]["ID"]
     upstream.suffer(TCPFault(on=b"DELETE /", latency=0.5))
@@ -122,7 +124,7 @@ def test_it_is_locked_when_a_deletion_ends(scene: Scene, upstream: TCPProxy, way
     scene.check_serving()
 
 
-def test_postgresql_goes_away(orthanc: LocalOrthanc, scene: Scene, tmp_path: Path) -> None:
+def test_gateway_recovers_when_its_postgresql_was_gone(orthanc: LocalOrthanc, scene: Scene, tmp_path: Path) -> None:
     with run_postgresql() as url, TCPProxy(int(url.rpartition("/")[0].rpartition(":")[2])) as proxy:
         url = f"postgres://gateway@127.0.0.1:{proxy.port}/postgres"
         with serving(orthanc.base_url, tmp_path, settings={**IMPATIENT, "DATABASE_URL": url}) as gateway:

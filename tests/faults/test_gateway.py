@@ -33,14 +33,14 @@ def started(base_url: str, orthanc: LocalOrthanc, folder: Path, disk: Path) -> I
 
 
 def unfinished(scene: Scene) -> list[str]:
-    """The requests of which the audit does not know how they ended."""
+    """Return the ids of the requests whose end the audit does not have."""
     return [
         event["requestId"] for event in graphql(scene.gateway.port, UNFINISHED).json["data"]["auditEvents"]["nodes"]
     ]
 
 
 def states(scene: Scene) -> dict[str, tuple[str, int]]:
-    """How far uploads are, by their keys."""
+    """Return the state and the number of stored files of each upload, by key."""
     results = graphql(scene.gateway.port, STATE).json["data"]["uploads"]["nodes"]
     return {one["uploadKey"]: (one["state"], one["uploaded"]) for one in results}
 
@@ -49,7 +49,7 @@ def kill(scene: Scene) -> None:
     os.kill(scene.gateway.pid, signal.SIGKILL)
 
 
-def test_it_is_killed_and_has_no_room(
+def test_gateway_killed_during_writes_and_with_a_full_spool(
     orthanc: LocalOrthanc, upstream: TCPProxy, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     files = slices(60)
@@ -97,7 +97,7 @@ def test_it_is_killed_and_has_no_room(
 
 
 def check_without_room(scene: Scene, disk: Path) -> None:
-    """What does not fit on the disk is refused, and takes no room afterwards."""
+    """Check that what does not fit on the disk is rejected, and takes no space afterwards."""
     free = shutil.disk_usage(disk).free
     large = [File(os.urandom(1024 * 1024), "ct", f"{number}.dcm") for number in range(6)]
     for transport in TRANSPORTS.values():

@@ -31,7 +31,7 @@ FAULTS = {
 
 
 @pytest.mark.parametrize("kind", [*HARMLESS, *FAULTS])
-def test_between_the_gateway_and_orthanc(scene: Scene, upstream: TCPProxy, kind: str) -> None:
+def test_connection_faults_between_the_gateway_and_orthanc(scene: Scene, upstream: TCPProxy, kind: str) -> None:
     for what, request in REQUESTS.items():
         name = f"{what} {kind}"[:64]
         if request.deletes:
@@ -67,8 +67,8 @@ CLIENTS = {
 
 
 @pytest.mark.parametrize("kind", CLIENTS)
-def test_between_the_client_and_the_gateway(scene: Scene, downstream: TCPProxy, kind: str) -> None:
-    """What became of it, the client may never learn; the archive, the audit and others must not suffer."""
+def test_connection_faults_between_the_client_and_the_gateway(scene: Scene, downstream: TCPProxy, kind: str) -> None:
+    """The client may never learn the outcome; the archive, the audit and other clients must be unaffected."""
     for what, request in REQUESTS.items():
         name = f"client {what} {kind}"[:64]
         if request.deletes:

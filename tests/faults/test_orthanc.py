@@ -33,7 +33,7 @@ def killed(orthanc: LocalOrthanc) -> Iterator[None]:
 
 @contextmanager
 def hanging(orthanc: LocalOrthanc) -> Iterator[None]:
-    """Stop it as it is, and let it go on."""
+    """Suspend the process, and resume it."""
     assert orthanc.pid
     os.kill(orthanc.pid, signal.SIGSTOP)
     yield
@@ -42,7 +42,7 @@ def hanging(orthanc: LocalOrthanc) -> Iterator[None]:
 
 @pytest.mark.parametrize("fault", [killed, hanging])
 @pytest.mark.parametrize("what", REQUESTS)
-def test_in_the_middle_of_a_request(
+def test_orthanc_killed_or_stopped_in_the_middle_of_a_request(
     scene: Scene, upstream: TCPProxy, what: str, fault: Callable[[LocalOrthanc], Iterator[None]]
 ) -> None:
     request = REQUESTS[what]
@@ -65,7 +65,7 @@ def test_in_the_middle_of_a_request(
     check_archive(scene, ending, request, name, before)
 
 
-def test_its_disk_is_full(tmp_path: Path) -> None:
+def test_orthanc_with_a_full_disk(tmp_path: Path) -> None:
     """Its files and its index are on it."""
     orthanc = LocalOrthanc()
     storage = orthanc.folder / "storage"
