@@ -186,7 +186,7 @@ class ExtendedFind:
         return found
 
     def _find_all(self, level: Level, body: Mapping[str, Any], offset: int = 0) -> list[ResourcePayload]:
-        """Carry out a find to its end, also where `LimitFindResults` cuts off each answer."""
+        """Repeat a find until the list is complete, even if `LimitFindResults` truncates each result."""
         found = more = find(self._client, {**body, "Since": offset} if offset else body)
         most = body.get("Limit", inf)
         while more and len(found) < most and self._capabilities.find_limits.may_truncate(level.value, len(more)):

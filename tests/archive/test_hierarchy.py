@@ -1,4 +1,4 @@
-"""Nested lists of more parents than one call names."""
+"""Nested lists of more parents than fit into one call."""
 
 from collections.abc import Callable
 
@@ -16,7 +16,9 @@ pytestmark = pytest.mark.live
 
 
 @pytest.mark.parametrize("patient_ids", [("*",), ("p*", "P*")])
-def test_patients_whose_ids_are_the_same_to_orthanc(patient_ids: tuple[str, ...], crowded: OrthancClient) -> None:
+def test_patient_ids_that_orthanc_normalises_to_one_value_are_kept_apart(
+    patient_ids: tuple[str, ...], crowded: OrthancClient
+) -> None:
     studies = LevelPlan(level=Level.STUDY, filter=Filter(tags=(("StudyDescription", "Brain*"),)))
 
     page = Hierarchy(crowded, Scope(patient_ids)).page(LevelPlan(level=Level.PATIENT, related={"studies": studies}))
@@ -26,7 +28,7 @@ def test_patients_whose_ids_are_the_same_to_orthanc(patient_ids: tuple[str, ...]
 
 @pytest.fixture(scope="module")
 def crowded(start_orthanc: Callable[..., LocalOrthanc]) -> OrthancClient:
-    """An archive of 500 pairs of patients whose PatientIDs differ in case only; no call names all."""
+    """An archive of 500 pairs of patients whose PatientIDs differ in case only, too many for one call."""
     orthanc = start_orthanc()
     # the first by its PatientID, so that a pair falls apart
     load(orthanc, [instance(1000, 1, PatientID="P")])

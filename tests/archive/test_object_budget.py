@@ -1,4 +1,4 @@
-"""How many resources one request may be given: counted as the answer shows them, and bounded where they are fetched."""
+"""The object budget of a request counts resources as the response shows them, and limits what is fetched."""
 
 import json
 from collections.abc import Iterator
@@ -27,7 +27,7 @@ def proxy(archive: LocalOrthanc, settings: Settings) -> Iterator[RecordingProxy]
 
 
 def objects(answer: object) -> int:
-    """How many patients, studies, series and instances a part of an answer shows."""
+    """The number of patients, studies, series and instances in a part of a response."""
     if isinstance(answer, list):
         return sum(map(objects, answer))
     if isinstance(answer, dict):
@@ -36,7 +36,7 @@ def objects(answer: object) -> int:
 
 
 def exactly(graphql: GraphQL, query: str) -> tuple[str, int]:
-    """The query with a page as large as its list, and how much its answer shows."""
+    """The query with a page as large as its list, and the number of objects in its response."""
     data = graphql(query)
     [connection] = data.values()
     return query.replace("first: 1000", f"first: {len(connection['nodes'])}"), objects(connection)
@@ -52,7 +52,7 @@ def exactly(graphql: GraphQL, query: str) -> tuple[str, int]:
     ],
     ids=["down", "up", "to and fro", "aliases"],
 )
-def test_an_answer_may_show_so_many_and_no_more(
+def test_a_response_contains_at_most_the_maximum_of_objects(
     query: str, proxy: RecordingProxy, graphql: GraphQL, settings: Settings
 ) -> None:
     query, shown = exactly(graphql, query)
@@ -66,7 +66,7 @@ def test_an_answer_may_show_so_many_and_no_more(
     assert str(shown - 1) in error["message"]
 
 
-def test_all_that_a_request_asks_for_counts_together(
+def test_all_operations_of_a_request_share_the_budget(
     proxy: RecordingProxy, graphql: GraphQL, settings: Settings
 ) -> None:
     whole, shown = exactly(graphql, WHOLE)
@@ -75,7 +75,7 @@ def test_all_that_a_request_asks_for_counts_together(
     assert [error["extensions"]["code"] for error in answer["errors"]] == ["LIMIT_EXCEEDED"]
 
 
-def test_no_more_are_fetched_than_that(proxy: RecordingProxy, graphql: GraphQL, settings: Settings) -> None:
+def test_at_most_the_budget_is_fetched(proxy: RecordingProxy, graphql: GraphQL, settings: Settings) -> None:
     settings.ORTHANC_MAX_OBJECTS = 10
     assert graphql.error("{ patients(first: 2) { nodes { studies { series { instances { id } } } } } }")
     fetches = [json.loads(request.body) for request in proxy.requests if b"Short" in request.body]
@@ -84,7 +84,7 @@ def test_no_more_are_fetched_than_that(proxy: RecordingProxy, graphql: GraphQL, 
     assert "Series" in {body["Level"] for body in fetches}
 
 
-def test_a_legacy_list_is_bounded_as_well(
+def test_legacy_lists_are_limited_too(
     proxy: RecordingProxy, graphql: GraphQL, client: Client, settings: Settings
 ) -> None:
     [series] = graphql("{ seriesList(first: 1) { nodes { orthancId } } }")["seriesList"]["nodes"]

@@ -1,4 +1,4 @@
-"""DICOM values as text become Python values; what the standard does not allow becomes None."""
+"""DICOM values are parsed into Python values; invalid values are None."""
 
 from datetime import UTC, date, datetime, time
 
@@ -47,13 +47,13 @@ def test_decimal(value: str | None, expected: float | None) -> None:
     assert parsing.decimal(value) == expected
 
 
-def test_a_number_has_64_characters_at_most() -> None:
+def test_numbers_have_at_most_64_characters() -> None:
     assert parsing.integer("7".rjust(64)) == parsing.decimal("7".rjust(64)) == 7
     assert parsing.integer("7".rjust(65)) is None
     assert parsing.decimal("7".rjust(65)) is None
 
 
-def test_long_texts_are_not_remembered() -> None:
+def test_long_texts_are_not_cached() -> None:
     remembered = (parsing._integer, parsing._decimal, parsing._decimals)
     for function in remembered:
         function.cache_clear()
@@ -71,7 +71,7 @@ def test_long_texts_are_not_remembered() -> None:
     ("value", "expected"),
     [("0.5\\0.25", (0.5, 0.25)), ("1", (1.0,)), ("0.5\\", None), ("0.5\\x", None), ("", None), (None, None)],
 )
-def test_decimals_are_all_right_or_none(value: str | None, expected: tuple[float, ...] | None) -> None:
+def test_one_invalid_decimal_invalidates_the_list(value: str | None, expected: tuple[float, ...] | None) -> None:
     assert parsing.decimals(value) == expected
 
 
@@ -137,11 +137,11 @@ def test_person_name(
 
 
 @pytest.mark.parametrize("value", ["", "  ", None])
-def test_no_person_name(value: str | None) -> None:
+def test_empty_person_names_are_none(value: str | None) -> None:
     assert parsing.person_name(value) is None
 
 
-def test_text_loses_its_padding_only() -> None:
+def test_text_loses_only_its_padding() -> None:
     assert parsing.text(" T1 w \0") == "T1 w"
     assert parsing.text("  ") is None
     assert parsing.texts("CT\\ MR\\") == ["CT", "MR"]

@@ -1,4 +1,4 @@
-"""Lists below a resource that is asked for by its id are fetched while it is fetched itself."""
+"""Lists below a resource are prefetched while the resource itself is fetched by its id."""
 
 import threading
 from collections.abc import Callable
@@ -26,20 +26,20 @@ PATIENCE = 10  # seconds
 variable: ContextVar[str] = ContextVar("variable", default="unset")
 
 
-class Begun:
-    """A way to fetch that tells when it is taken: what no thread has taken yet, the request fetches by itself."""
+class SignallingFetch:
+    """A fetch that signals its start: the request itself fetches lists that no thread has started."""
 
     def __init__(self, fetch: Callable[[], list[Any]]) -> None:
-        self.has_begun = threading.Event()
+        self.started = threading.Event()
         self._fetch = fetch
 
     def __call__(self) -> list[Any]:
-        self.has_begun.set()
+        self.started.set()
         return self._fetch()
 
 
-class TestAhead:
-    def test_lists_are_fetched_at_once(self) -> None:
+class TestPrefetch:
+    def test_lists_are_fetched_concurrently(self) -> None:
         meeting = threading.Barrier(3, timeout=PATIENCE)
 
         def fetch() -> list[Any]:
@@ -50,37 +50,37 @@ class TestAhead:
             meeting.wait()
             assert lists.result(1, list) == lists.result(2, list) == [ONE]
 
-    def test_each_is_taken_once_and_what_was_not_begun_is_fetched(self) -> None:
-        fetch = Begun(lambda: [ONE])
+    def test_each_result_is_used_once_and_missing_lists_are_fetched(self) -> None:
+        fetch = SignallingFetch(lambda: [ONE])
         with Prefetch({1: fetch}) as lists:
-            assert fetch.has_begun.wait(PATIENCE)
+            assert fetch.started.wait(PATIENCE)
             assert lists.result(1, list) == [ONE]
             assert lists.result(1, list) == []
             assert lists.result(2, lambda: [ONE, ONE]) == [ONE, ONE]
 
-    def test_what_fetching_raises_is_raised_where_it_is_taken(self) -> None:
+    def test_an_exception_of_a_fetch_is_raised_with_its_result(self) -> None:
         def fail() -> list[Any]:
             raise ArchiveTimeout("Too slow.")
 
-        fetch = Begun(fail)
+        fetch = SignallingFetch(fail)
         with Prefetch({1: fetch, 2: fail}) as lists:
-            assert fetch.has_begun.wait(PATIENCE)
+            assert fetch.started.wait(PATIENCE)
             with pytest.raises(ArchiveTimeout):
                 lists.result(1, list)
 
-    def test_they_are_fetched_in_the_context_of_the_request(self) -> None:
-        fetch = Begun(lambda: [Study(variable.get(), None, {}, {})])
+    def test_lists_are_fetched_in_the_context_of_the_request(self) -> None:
+        fetch = SignallingFetch(lambda: [Study(variable.get(), None, {}, {})])
         variable.set("of the request")
         with Prefetch({1: fetch}) as lists:
-            assert fetch.has_begun.wait(PATIENCE)
+            assert fetch.started.wait(PATIENCE)
             assert [study.orthanc_id for study in lists.result(1, list)] == ["of the request"]
 
     def test_a_request_does_not_wait_for_a_busy_thread(self) -> None:
         over = threading.Event()
         with Pool("busy", 1, "one thread that is taken") as threads:
-            other = Begun(lambda: [ONE] if over.wait(PATIENCE) else [])
+            other = SignallingFetch(lambda: [ONE] if over.wait(PATIENCE) else [])
             threads.submit(other)
-            assert other.has_begun.wait(PATIENCE)
+            assert other.started.wait(PATIENCE)
             with Prefetch({1: list, 2: list}, threads) as lists:
                 assert lists.result(1, lambda: [ONE]) == [ONE]
             over.set()
@@ -119,8 +119,8 @@ class TestHierarchy:
     def shape(study: Any) -> list[int]:
         return [len(series.related["instances"]) for series in study.related["series"]]
 
-    @pytest.mark.parametrize("scope", [EVERYTHING, Scope(("P*",))], ids=["everything", "confined"])
-    def test_the_study_its_series_and_their_instances(
+    @pytest.mark.parametrize("scope", [EVERYTHING, Scope(("P*",))], ids=["everything", "restricted"])
+    def test_a_study_its_series_and_their_instances_are_fetched_concurrently(
         self, client: OrthancClient, orthanc: LocalOrthanc, scope: Scope
     ) -> None:
         """All three calls are made before any is answered, if Orthanc has ExtendedFind and nothing is hidden."""
@@ -133,11 +133,11 @@ class TestHierarchy:
             [found] = archive.by_ids(PLAN, [study.orthanc_id])
         assert self.shape(found) == [2, 2]
 
-    def test_what_is_not_there_is_not_found(self, client: OrthancClient) -> None:
+    def test_an_unknown_id_is_not_found(self, client: OrthancClient) -> None:
         assert Hierarchy(client).by_ids(PLAN, ["-".join(["00000000"] * 5)]) == []
 
-    def test_lists_that_are_the_same_below_different_resources(self, client: OrthancClient) -> None:
-        """The patient's studies have series too, which are not those of this study alone."""
+    def test_equal_lists_below_different_resources_are_kept_apart(self, client: OrthancClient) -> None:
+        """The other studies of the patient have series too."""
         way_up = LevelPlan(
             level=Level.PATIENT, related={"studies": LevelPlan(level=Level.STUDY, related=dict(PLAN.related))}
         )
@@ -151,7 +151,7 @@ class TestHierarchy:
             assert calls.count == 7
 
     @pytest.mark.parametrize("first", [0, 1])
-    def test_a_list_that_is_cut_does_not_tell_what_is_below_it(self, client: OrthancClient, first: int) -> None:
+    def test_a_page_of_children_is_not_prefetched_below(self, client: OrthancClient, first: int) -> None:
         series = LevelPlan(level=Level.SERIES, first=first, related={"instances": LevelPlan(level=Level.INSTANCE)})
         study = Hierarchy(client).page(LevelPlan(level=Level.STUDY)).resources[0]
         [found] = Hierarchy(client).by_ids(LevelPlan(level=Level.STUDY, related={"series": series}), [study.orthanc_id])

@@ -1,4 +1,4 @@
-"""What a confined caller sees: what a plain reading of the scope shows of the whole archive, wherever they look."""
+"""A restricted caller sees in every query exactly the resources that a naive filter of the whole archive shows."""
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -87,7 +87,7 @@ SCOPES = {
 
 @dataclass(frozen=True)
 class Archive:
-    """An Orthanc and what is in it, read without a scope: studies, and the ids from each patient to each instance."""
+    """An Orthanc and its content without a scope: studies, and the ids from each patient to each instance."""
 
     orthanc: LocalOrthanc
     client: OrthancClient
@@ -108,7 +108,7 @@ class Archive:
         """What a root list has, as far as the scope shows it."""
         shown = self.shown(scope)
         page = Hierarchy(self.client).page(plan)
-        every = [record for record in page.resources if record.orthanc_id in shown]
+        every = [resource for resource in page.resources if resource.orthanc_id in shown]
         # where PatientIDs are the same to Orthanc, its order is its own
         return sort(every, plan.full_order) if scope.is_restricted else every
 
@@ -168,21 +168,21 @@ def _downward(level: Level, **options: Any) -> LevelPlan:
     return LevelPlan(level=level, related=related, **options)
 
 
-def _chain(record: Resource) -> tuple[str, ...]:
-    """The ids of a record and those above it, from the patient down."""
-    above = _chain(record.related["parent"]) if "parent" in record.related else ()
-    return (*above, record.orthanc_id)
+def _chain(resource: Resource) -> tuple[str, ...]:
+    """The ids of a resource and of those above it, from the patient down."""
+    above = _chain(resource.related["parent"]) if "parent" in resource.related else ()
+    return (*above, resource.orthanc_id)
 
 
-def _chains_below(record: Resource) -> list[tuple[str, ...]]:
-    """The ids from a record down to each of its instances."""
-    if record.level is Level.INSTANCE:
-        return [(record.orthanc_id,)]
-    return [(record.orthanc_id, *chain) for child in record.related["children"] for chain in _chains_below(child)]
+def _chains_below(resource: Resource) -> list[tuple[str, ...]]:
+    """The ids from a resource down to each of its instances."""
+    if resource.level is Level.INSTANCE:
+        return [(resource.orthanc_id,)]
+    return [(resource.orthanc_id, *chain) for child in resource.related["children"] for chain in _chains_below(child)]
 
 
-def _ids(records: Sequence[Resource]) -> list[str]:
-    return [record.orthanc_id for record in records]
+def _ids(resources: Sequence[Resource]) -> list[str]:
+    return [resource.orthanc_id for resource in resources]
 
 
 def _matching(**tags: str) -> Filter:
@@ -247,7 +247,7 @@ def _lists(archive: Archive) -> Mapping[str, LevelPlan]:
     return {**LISTS, **LABELLED} if archive.client.capabilities().has_labels else LISTS
 
 
-def test_the_scopes_tell_something(archive: Archive) -> None:
+def test_each_scope_shows_and_hides_something(archive: Archive) -> None:
     labelled = {name for name, scope in SCOPES.items() if scope.labels and not scope.patient_ids}
     empty = {"nothing", "a label that nothing has"}
     if not archive.client.capabilities().has_labels:
@@ -255,7 +255,7 @@ def test_the_scopes_tell_something(archive: Archive) -> None:
     assert {name for name, scope in SCOPES.items() if not archive.shown(scope)} == empty
 
 
-def test_root_lists(archive: Archive, scope: Scope) -> None:
+def test_root_lists_show_visible_resources_only(archive: Archive, scope: Scope) -> None:
     for name, plan in _lists(archive).items():
         expected = archive.every(plan, scope)
 
@@ -264,12 +264,14 @@ def test_root_lists(archive: Archive, scope: Scope) -> None:
         assert _ids(page.resources) == _ids(expected), name
         assert (page.total, page.has_next) == (len(expected), False), name
         for keyword in plan.needs.tags:
-            found, wanted = ([record.tags.get(keyword) for record in records] for records in (page.resources, expected))
+            found, wanted = (
+                [resource.tags.get(keyword) for resource in resources] for resources in (page.resources, expected)
+            )
             assert found == wanted, keyword
 
 
 @pytest.mark.parametrize("name", ["patients", "studies with counts", "series", "instances"])
-def test_pages(archive: Archive, scope: Scope, name: str) -> None:
+def test_pages_of_root_lists(archive: Archive, scope: Scope, name: str) -> None:
     expected = _ids(archive.every(LISTS[name], scope))
     for offset in (0, 1, 7, len(expected), len(expected) + 3):
         plan = replace(LISTS[name], first=7, offset=offset, total=True)
@@ -302,11 +304,11 @@ def test_lookups_by_identifier(archive: Archive, scope: Scope, level: Level) -> 
     shown = archive.shown(scope)
     plan = LevelPlan(level=level, needs=Needs(frozenset({level.identifier})))
     by_identifier: dict[str, list[str]] = {}
-    for record in Hierarchy(archive.client).page(plan).resources:
-        identifier = record.tags.get(level.identifier, "")
+    for resource in Hierarchy(archive.client).page(plan).resources:
+        identifier = resource.tags.get(level.identifier, "")
         # several values, what looks like a path, and none are refused, or not looked for
         if "\\" not in identifier and ".." not in identifier and identifier:
-            by_identifier.setdefault(identifier, []).append(record.orthanc_id)
+            by_identifier.setdefault(identifier, []).append(resource.orthanc_id)
 
     for number, (identifier, ids) in enumerate(by_identifier.items()):
         visible = [orthanc_id for orthanc_id in ids if orthanc_id in shown]
@@ -320,7 +322,7 @@ def test_lookups_by_identifier(archive: Archive, scope: Scope, level: Level) -> 
         assert ([found.orthanc_id] if found else []) == visible, identifier
 
 
-def test_down(archive: Archive, scope: Scope) -> None:
+def test_nested_lists_below_visible_patients(archive: Archive, scope: Scope) -> None:
     expected = sorted(chain for chain in archive.chains if chain[-1] in archive.shown(scope))
     patients = {chain[0] for chain in archive.chains}
     hierarchy = Hierarchy(archive.client, scope)
@@ -337,7 +339,7 @@ def test_down(archive: Archive, scope: Scope) -> None:
 
 
 @pytest.mark.parametrize("level", [Level.STUDY, Level.SERIES, Level.INSTANCE])
-def test_up(archive: Archive, scope: Scope, level: Level) -> None:
+def test_parents_of_visible_resources(archive: Archive, scope: Scope, level: Level) -> None:
     shown = archive.shown(scope)
     expected = sorted({chain[: level.depth + 1] for chain in archive.chains if chain[level.depth] in shown})
     hierarchy = Hierarchy(archive.client, scope)
@@ -347,7 +349,7 @@ def test_up(archive: Archive, scope: Scope, level: Level) -> None:
         assert sorted(map(_chain, found)) == expected
 
 
-def test_up_and_down_again(archive: Archive, scope: Scope) -> None:
+def test_parents_and_their_other_children(archive: Archive, scope: Scope) -> None:
     up_and_down = replace(_upward(Level.PATIENT), related={"children": LevelPlan(level=Level.STUDY)})
     plan = LevelPlan(
         level=Level.SERIES, related={"parent": LevelPlan(level=Level.STUDY, related={"parent": up_and_down})}
@@ -360,8 +362,8 @@ def test_up_and_down_again(archive: Archive, scope: Scope) -> None:
         assert set(_ids(patient.related["children"])) == siblings
 
 
-def test_parts_of_nested_lists(archive: Archive, scope: Scope) -> None:
-    """Aliases of one level, with filters, orders and cuts of their own, that tell what is in the files."""
+def test_filtered_and_paged_nested_lists(archive: Archive, scope: Scope) -> None:
+    """Aliases of one level with different filters, orders and pages, including tags from files."""
     needs = Needs(frozenset({"NumberOfStudyRelatedInstances", "PatientAge"}))
     related = {
         "all": LevelPlan(level=Level.STUDY),
@@ -403,7 +405,7 @@ def test_parts_of_nested_lists(archive: Archive, scope: Scope) -> None:
     assert found == expected
 
 
-def test_a_patient_is_what_its_visible_studies_make_it(archive: Archive, scope: Scope) -> None:
+def test_data_of_a_patient_comes_from_visible_studies(archive: Archive, scope: Scope) -> None:
     ages = {
         study.orthanc_id: study.tags["PatientAge"]
         for study in Hierarchy(archive.client).visible_studies(Needs(frozenset({"PatientAge"})))
@@ -442,7 +444,7 @@ def test_a_patient_is_what_its_visible_studies_make_it(archive: Archive, scope: 
             assert not set(patient.facts) & {"Studies", "RequestedTags"} or not scope.is_restricted
 
 
-def test_patients_are_not_matched_by_what_may_be_in_a_hidden_file(archive: Archive) -> None:
+def test_patients_are_not_filtered_by_tags_of_hidden_files(archive: Archive) -> None:
     plan = LevelPlan(level=Level.PATIENT, filter=_matching(PatientAge="010Y"))
     Hierarchy(archive.client).page(plan)
     with pytest.raises(InvalidRequest, match="filter studies by it"):
@@ -485,8 +487,8 @@ def test_an_orthanc_without_labels_is_never_asked_for_them(archive: Archive) -> 
 
 
 @dataclass(frozen=True)
-class Shape:
-    """What a confined caller asks for, and its calls: on 1.12.5 and newer, on older ones."""
+class CallCount:
+    """A query of a restricted caller, and its number of calls: on 1.12.5 and newer, and on older versions."""
 
     fetch: Callable[[Hierarchy, Archive], object]
     extended: int
@@ -507,22 +509,22 @@ def _one(level: Level, needs: Needs = NO_NEEDS) -> Callable[[Hierarchy, Archive]
 
 COUNTS = Patient.studies_count.needs | Patient.instances_count.needs
 SHAPES = {
-    "patients": Shape(_page(LISTS["patients"]), 2, 2),
-    "patients that match": Shape(_page(LISTS["women"]), 2, 2),
-    "patients with counts": Shape(_page(LevelPlan(level=Level.PATIENT, needs=COUNTS)), 3, 4),
-    "studies": Shape(_page(LISTS["studies"]), 1, 1),
-    "studies with counts": Shape(
+    "patients": CallCount(_page(LISTS["patients"]), 2, 2),
+    "patients that match": CallCount(_page(LISTS["women"]), 2, 2),
+    "patients with counts": CallCount(_page(LevelPlan(level=Level.PATIENT, needs=COUNTS)), 3, 4),
+    "studies": CallCount(_page(LISTS["studies"]), 1, 1),
+    "studies with counts": CallCount(
         _page(LevelPlan(level=Level.STUDY, needs=Needs(frozenset({"ModalitiesInStudy"})))), 2, 2
     ),
-    "series": Shape(_page(LISTS["series"]), 2, 2),
-    "instances": Shape(_page(LISTS["instances"]), 3, 3),
-    "all levels, down": Shape(_page(_downward(Level.PATIENT)), 5, 5),
-    "all levels, up": Shape(_page(_upward(Level.INSTANCE)), 6, 6),
-    "a patient": Shape(_one(Level.PATIENT), 2, 2),
-    "a patient with counts": Shape(_one(Level.PATIENT, COUNTS), 2, 3),
-    "a study": Shape(_one(Level.STUDY), 1, 1),
-    "a series": Shape(_one(Level.SERIES), 3, 2),
-    "an instance": Shape(_one(Level.INSTANCE), 3, 3),
+    "series": CallCount(_page(LISTS["series"]), 2, 2),
+    "instances": CallCount(_page(LISTS["instances"]), 3, 3),
+    "all levels, down": CallCount(_page(_downward(Level.PATIENT)), 5, 5),
+    "all levels, up": CallCount(_page(_upward(Level.INSTANCE)), 6, 6),
+    "a patient": CallCount(_one(Level.PATIENT), 2, 2),
+    "a patient with counts": CallCount(_one(Level.PATIENT, COUNTS), 2, 3),
+    "a study": CallCount(_one(Level.STUDY), 1, 1),
+    "a series": CallCount(_one(Level.SERIES), 3, 2),
+    "an instance": CallCount(_one(Level.INSTANCE), 3, 3),
 }
 
 
@@ -552,7 +554,7 @@ def test_number_of_calls_depends_on_the_shape_only(name: str, patients: int, arc
     assert log.count == expected, [(call.method, call.template) for call in log.calls]
 
 
-def test_a_patients_index_does_not_tell_what_only_hidden_files_have(start_orthanc: Callable[..., LocalOrthanc]) -> None:
+def test_indexed_tags_of_a_patient_do_not_disclose_hidden_files(start_orthanc: Callable[..., LocalOrthanc]) -> None:
     orthanc = start_orthanc(configuration={"ExtraMainDicomTags": {"Patient": ["PatientAge", "PatientComments"]}})
     for study, comments in enumerate(["of a hidden file", None], start=1):
         load(orthanc, [instance(1, study, PatientAge=f"0{study}0Y", PatientComments=comments)])

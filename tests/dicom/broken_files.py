@@ -1,4 +1,4 @@
-"""Broken and hostile DICOM files: what is done to every file that pydicom ships, the same for the same seed."""
+"""Broken and hostile DICOM files: mutations of every file that pydicom ships, reproducible by seed."""
 
 import random
 import struct
@@ -40,7 +40,7 @@ VALUES: Mapping[str, bytes] = {
 
 @dataclass(frozen=True, slots=True)
 class Broken:
-    """A file of the corpus, and what was done to it."""
+    """A mutated file, with a description."""
 
     name: str
     content: bytes
@@ -48,7 +48,7 @@ class Broken:
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """Where an element, an item or a delimiter stands: its header at `start`, its value from `value` on."""
+    """The position of an element, item or delimiter: its header at `start`, its value at `value`."""
 
     start: int
     value: int
@@ -85,7 +85,7 @@ def shipped() -> Mapping[str, bytes]:
 
 
 def headers(content: bytes) -> list[Header]:
-    """The elements of a file, those within sequences too, as far as they can be followed."""
+    """The elements of a file, including those in sequences, as far as they can be parsed."""
     found: list[Header] = []
     position, syntax = META_END, ""
     big = implicit = False
@@ -107,7 +107,7 @@ def headers(content: bytes) -> list[Header]:
 
 
 def changed(seed: int, per_file: int) -> Iterator[Broken]:
-    """So many changes of each shipped file: at its first elements, its last ones, and some between."""
+    """`per_file` mutations of each shipped file: at its first and last elements, and some between."""
     for name, content in shipped().items():
         # a string seeds the same in every process
         chance = random.Random(f"{seed} {name}")
@@ -137,7 +137,7 @@ def truncated(per_file: int | None = None) -> Iterator[Broken]:
 
 
 def _changed(content: bytes, header: Header, kind: int, chance: random.Random) -> tuple[str, bytes]:
-    """One change at an element."""
+    """One mutation of an element."""
     start, end = header.start, header.end
     whole = content[start:end]
     match kind:
@@ -182,7 +182,7 @@ def _tag(content: bytes, header: Header) -> int:
 
 
 def _is_fragment(content: bytes, header: Header) -> bool:
-    """Whether what is in an item does not begin as an element does."""
+    """Whether the content of an item does not start with an element."""
     group = content[header.value : header.value + 2]
     return not group or group[0 if header.big else 1] > 0x7F or content[header.value + 4 : header.value + 6] == b"\0\0"
 

@@ -1,4 +1,4 @@
-"""What differs between two data sets, beyond what rewriting is for."""
+"""Differences between two data sets, except those that rewriting makes."""
 
 import warnings
 from collections.abc import Iterator, Mapping
@@ -27,7 +27,7 @@ REWRITTEN = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class Expected:
-    """What becomes of nested values: UIDs, and the patient that the old file names."""
+    """The expected nested values: UIDs, and the patient of the old file."""
 
     uids: Mapping[str, str]
     old_patient_id: str
@@ -37,7 +37,7 @@ class Expected:
 
 
 def differences(old: Dataset, new: Dataset, expected: Expected) -> list[str]:
-    """Where the new data set is not the old one with the rewritten elements replaced; empty when it is."""
+    """The unexpected differences of the new data set; empty if there are none."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         return list(_differences(old, new, expected, ""))
@@ -124,7 +124,7 @@ def texts(dataset: Dataset, path: str = "") -> dict[str, list[str]]:
 
 
 def _raw(dataset: Dataset, tag: int) -> bytes | None:
-    """The value's bytes in the file; None for what pydicom has taken apart while reading."""
+    """The raw bytes of a value; None if pydicom has parsed it."""
     element = dataset.get_item(tag)
     if isinstance(element, RawDataElement):
         return element.value or b""

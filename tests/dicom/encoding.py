@@ -1,4 +1,4 @@
-"""DICOM written byte by byte: for files that pydicom would not write, and for values whose bytes matter."""
+"""Encodes DICOM files that pydicom cannot write, or whose exact bytes matter."""
 
 import struct
 import zlib
@@ -24,8 +24,8 @@ _LONG_VRS = {"OB", "OD", "OF", "OL", "OV", "OW", "SQ", "SV", "UC", "UN", "UR", "
 
 
 @dataclass(frozen=True, slots=True)
-class Encoding:
-    """How elements are written: with their VR or without, little or big endian (DICOM PS3.5 section 7)."""
+class ElementEncoder:
+    """The encoding of elements: explicit or implicit VR, little or big endian (DICOM PS3.5 section 7)."""
 
     implicit: bool = False
     big_endian: bool = False
@@ -113,9 +113,9 @@ class Encoding:
         return b"".join(element for _, element in sorted(all_elements.items()) if element is not None)
 
 
-EXPLICIT = Encoding()
-IMPLICIT = Encoding(implicit=True)
-BIG_ENDIAN = Encoding(big_endian=True)
+EXPLICIT = ElementEncoder()
+IMPLICIT = ElementEncoder(implicit=True)
+BIG_ENDIAN = ElementEncoder(big_endian=True)
 
 
 def part10(
@@ -137,10 +137,10 @@ def part10(
     return PREAMBLE + b"DICM" + length + meta + dataset
 
 
-def encoding_of(transfer_syntax: str) -> Encoding:
-    """How a transfer syntax writes elements."""
+def encoding_of(transfer_syntax: str) -> ElementEncoder:
+    """The encoding of a transfer syntax."""
     uid = UID(transfer_syntax)
-    return Encoding(implicit=uid.is_implicit_VR, big_endian=not uid.is_little_endian)
+    return ElementEncoder(implicit=uid.is_implicit_VR, big_endian=not uid.is_little_endian)
 
 
 def deflated(dataset: bytes) -> bytes:
@@ -169,6 +169,6 @@ def ui(*uids: str) -> bytes:
     return "\\".join(uids).encode()
 
 
-def sop_reference(encoding: Encoding, sop_instance: str, sop_class: str = CTImageStorage) -> bytes:
+def sop_reference(encoding: ElementEncoder, sop_instance: str, sop_class: str = CTImageStorage) -> bytes:
     """The two elements of an item that refers to an instance."""
     return encoding.element(0x00081150, "UI", ui(sop_class)) + encoding.element(0x00081155, "UI", ui(sop_instance))

@@ -1,4 +1,4 @@
-"""DICOM files that are built to do harm, one by one."""
+"""DICOM files that are attacks."""
 
 import struct
 from collections.abc import Callable, Iterator, Mapping
@@ -11,7 +11,7 @@ from tests.dicom.encoding import (
     EXPLICIT,
     IMPLICIT,
     UNDEFINED,
-    Encoding,
+    ElementEncoder,
     deflate,
     deflated_bomb,
     part10,
@@ -133,7 +133,7 @@ def _repeated() -> Iterator[Broken]:
     yield Broken("signed", part10(EXPLICIT.dataset({0xFFFAFFFA: signature})))
 
 
-def _with(elements: Mapping[int, bytes], encoding: Encoding = EXPLICIT) -> bytes:
+def _with(elements: Mapping[int, bytes], encoding: ElementEncoder = EXPLICIT) -> bytes:
     return part10(encoding.dataset(elements))
 
 

@@ -1,4 +1,4 @@
-"""Every file that pydicom brings along either becomes a file that is as good as it was, or is refused with a reason."""
+"""Every file that pydicom ships is either rewritten without loss or rejected with a reason."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -62,7 +62,7 @@ NOT_WHOLLY_SEEN_BY_DCIODVFY = {
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """A file and what it became, both on disk."""
+    """An original and a rewritten file on disk."""
 
     name: str
     old: Path
@@ -84,7 +84,7 @@ def _uids(file: FileDataset) -> dict[str, str]:
 
 @pytest.fixture(scope="module")
 def refused() -> dict[Path, InvalidDicom]:
-    """The files that are refused, and how. Any other exception fails all the tests."""
+    """The rejected files and their errors. Any other exception fails all tests."""
     found = {}
     for path in PATHS:
         try:
@@ -96,7 +96,7 @@ def refused() -> dict[Path, InvalidDicom]:
 
 @pytest.fixture(scope="module")
 def pairs(refused: dict[Path, InvalidDicom], tmp_path_factory: pytest.TempPathFactory) -> list[Pair]:
-    """The files that are taken."""
+    """The accepted files."""
     folder = tmp_path_factory.mktemp("rewritten")
     found = []
     for number, path in enumerate(PATHS):
@@ -110,7 +110,7 @@ def pairs(refused: dict[Path, InvalidDicom], tmp_path_factory: pytest.TempPathFa
     return found
 
 
-def test_only_files_with_a_reason_are_refused(refused: dict[Path, InvalidDicom]) -> None:
+def test_only_files_with_a_known_reason_are_rejected(refused: dict[Path, InvalidDicom]) -> None:
     no_dicom = {path for path in PATHS if path.read_bytes()[128:132] != b"DICM" or path.name.startswith("DICOMDIR")}
 
     assert {path for path, error in refused.items() if isinstance(error, NotDicom)} == no_dicom
@@ -125,7 +125,7 @@ def test_each_reason_is_a_sentence(refused: dict[Path, InvalidDicom]) -> None:
         assert len(error.message) < 200, path
 
 
-def test_most_files_are_taken(pairs: list[Pair]) -> None:
+def test_most_files_are_accepted(pairs: list[Pair]) -> None:
     assert len(pairs) > 150
 
 
@@ -184,7 +184,7 @@ def test_pixel_data_are_the_same_bytes(pairs: list[Pair]) -> None:
 
 
 def test_a_file_ends_in_the_bytes_that_it_ended_in(pairs: list[Pair]) -> None:
-    """From the value of the pixel data on, with delimiters and what follows."""
+    """From the value of the pixel data to the end, including delimiters."""
     compared = 0
     for pair in pairs:
         old = pair.old_dataset
@@ -203,7 +203,7 @@ def test_dcmftest_accepts_each_file(pairs: list[Pair]) -> None:
     assert dcmftest_refuses([pair.new for pair in pairs]) == []
 
 
-def test_dciodvfy_finds_no_error_that_it_did_not_find_before(pairs: list[Pair]) -> None:
+def test_dciodvfy_finds_no_new_errors(pairs: list[Pair]) -> None:
     new_errors: dict[str, Counter[str]] = {}
     not_wholly_seen = set()
     with ThreadPoolExecutor(4) as threads:
@@ -223,7 +223,7 @@ def test_dciodvfy_finds_no_error_that_it_did_not_find_before(pairs: list[Pair]) 
     assert not_wholly_seen == set(NOT_WHOLLY_SEEN_BY_DCIODVFY)
 
 
-def test_rewriting_what_was_rewritten_changes_nothing(pairs: list[Pair]) -> None:
+def test_rewriting_twice_changes_nothing(pairs: list[Pair]) -> None:
     for pair, data in _contents(pairs):
         uids = _uids(pair.old_dataset)
         again = rewrite(read(InMemory(data)), target(uids=uids))

@@ -1,4 +1,4 @@
-"""What is no DICOM file, or a malformed or hostile one, is refused with an error of the tree and nothing else."""
+"""Files that are not DICOM, malformed or hostile are rejected with InvalidDicom or LimitExceeded."""
 
 import io
 import struct
@@ -32,7 +32,7 @@ from tests.dicom.encoding import (
     IMPLICIT,
     STUDY,
     UNDEFINED,
-    Encoding,
+    ElementEncoder,
     deflate,
     deflated,
     deflated_bomb,
@@ -78,31 +78,31 @@ NO_DICOM = {
 }
 
 
-def test_an_empty_file_is_told_as_such() -> None:
+def test_an_empty_file_is_an_empty_file_error() -> None:
     with pytest.raises(EmptyFile):
         read(InMemory(b""))
 
 
 @pytest.mark.parametrize("data", NO_DICOM.values(), ids=NO_DICOM)
-def test_what_is_no_dicom_is_told_as_such(data: bytes) -> None:
+def test_other_files_are_not_dicom_errors(data: bytes) -> None:
     with pytest.raises(NotDicom):
         read(InMemory(data))
 
 
 @pytest.mark.parametrize("path", DICOMDIRS, ids=lambda path: path.name)
-def test_a_dicomdir_is_no_image(path: Path) -> None:
+def test_a_dicomdir_is_rejected(path: Path) -> None:
     with pytest.raises(NotDicom, match="DICOMDIR"):
         read(InMemory(path.read_bytes()))
 
 
-def test_a_dicomdir_is_known_by_its_meta_information() -> None:
+def test_a_dicomdir_is_recognised_by_its_meta_information() -> None:
     data = part10(EXPLICIT.dataset({0x00080016: None}), sop_class=MediaStorageDirectoryStorage)
 
     with pytest.raises(NotDicom, match="DICOMDIR"):
         read(InMemory(data))
 
 
-def test_a_data_set_that_calls_itself_a_dicomdir_is_refused() -> None:
+def test_a_dicomdir_is_recognised_by_its_data_set() -> None:
     element = EXPLICIT.element(0x00080016, "UI", MediaStorageDirectoryStorage.encode())
 
     with pytest.raises(InvalidDicom):
@@ -115,15 +115,15 @@ def test_errors_of_a_file_are_errors_of_dicom(kind: type[Exception]) -> None:
 
 
 @pytest.mark.parametrize("value", [None, b"", b"\0\0", b"CT Image"], ids=["missing", "empty", "NULs", "no UID"])
-def test_a_file_that_does_not_say_what_it_is_is_refused(value: bytes | None) -> None:
+def test_a_file_without_a_valid_sop_class_uid_is_rejected(value: bytes | None) -> None:
     element = None if value is None else EXPLICIT.element(0x00080016, "UI", value)
 
     with pytest.raises(UnreadableDicom):
         read(InMemory(part10(EXPLICIT.dataset({0x00080016: element}))))
 
 
-def _with_every_kind_of_element(encoding: Encoding) -> list[bytes]:
-    """The elements of the top level, of which each is one that a file may end after."""
+def _with_every_kind_of_element(encoding: ElementEncoder) -> list[bytes]:
+    """Top-level elements. A file can end after any of them."""
     reference = sop_reference(encoding, "1.2.3.4")
     return [
         encoding.element(0x00080016, "UI", CTImageStorage.encode()),
@@ -140,7 +140,7 @@ def _with_every_kind_of_element(encoding: Encoding) -> list[bytes]:
 
 
 @native
-def test_a_file_cut_off_anywhere_but_between_elements_is_unreadable(transfer_syntax: str, encoding: Encoding) -> None:
+def test_a_file_truncated_within_an_element_is_unreadable(transfer_syntax: str, encoding: ElementEncoder) -> None:
     elements = _with_every_kind_of_element(encoding)
     start = len(part10(b"", transfer_syntax))
     whole = part10(b"".join(elements), transfer_syntax)
@@ -155,7 +155,7 @@ def test_a_file_cut_off_anywhere_but_between_elements_is_unreadable(transfer_syn
                 read(InMemory(whole[:end]))
 
 
-def test_a_deflated_file_cut_off_anywhere_is_unreadable() -> None:
+def test_a_truncated_deflated_file_is_unreadable() -> None:
     whole = deflated(EXPLICIT.dataset({0x7FE00010: EXPLICIT.element(0x7FE00010, "OW", bytes(range(256)) * 4)}))
 
     for end in range(133, len(whole) - 2):
@@ -163,7 +163,7 @@ def test_a_deflated_file_cut_off_anywhere_is_unreadable() -> None:
             read(InMemory(whole[:end]))
 
 
-def test_encapsulated_pixel_data_cut_off_anywhere_are_unreadable() -> None:
+def test_truncated_encapsulated_pixel_data_are_unreadable() -> None:
     pixels = EXPLICIT.encapsulated(b"\xff\xd8\x01\x02", b"\x03\x04\xff\xd9")
     whole = part10(EXPLICIT.dataset({0x7FE00010: pixels}), JPEGBaseline8Bit)
 
@@ -179,7 +179,7 @@ def test_encapsulated_pixel_data_cut_off_anywhere_are_unreadable() -> None:
 )
 @pytest.mark.parametrize("length", [1000, 0xFFFE, 0x7FFFFFFF, 0xFFFFFFFE, UNDEFINED])
 def test_absurd_lengths_are_unreadable(
-    transfer_syntax: str, encoding: Encoding, tag: int, vr: str, length: int
+    transfer_syntax: str, encoding: ElementEncoder, tag: int, vr: str, length: int
 ) -> None:
     if vr == "LO" and not encoding.implicit:
         length = min(length, 0xFFFF)
@@ -191,7 +191,9 @@ def test_absurd_lengths_are_unreadable(
 
 @native
 @pytest.mark.parametrize("length", [3, 100, 0xFFFFFFFE])
-def test_an_item_longer_than_its_sequence_is_unreadable(transfer_syntax: str, encoding: Encoding, length: int) -> None:
+def test_an_item_longer_than_its_sequence_is_unreadable(
+    transfer_syntax: str, encoding: ElementEncoder, length: int
+) -> None:
     item = encoding.header(0xFFFEE000, "", length) + b"\x01\x02"
     sequence = encoding.items(0x00081140, "SQ", item, defined=True)
 
@@ -209,14 +211,14 @@ def test_garbage_after_the_prefix_is_unreadable(rest: bytes) -> None:
         read(InMemory(bytes(128) + b"DICM" + rest))
 
 
-def test_a_sequence_of_something_else_than_items_is_unreadable() -> None:
+def test_a_sequence_without_items_is_unreadable() -> None:
     sequence = EXPLICIT.items(0x00081140, "SQ", EXPLICIT.us(0x00280010, 1), defined=True)
 
     with pytest.raises(UnreadableDicom):
         read(InMemory(part10(EXPLICIT.dataset({0x00081140: sequence}))))
 
 
-def test_no_message_tells_what_is_in_the_file() -> None:
+def test_no_message_discloses_file_contents() -> None:
     data = part10(EXPLICIT.dataset({0x00100010: EXPLICIT.element(0x00100010, "PN", b"SECRET^NAME")}))
     messages = {message for end in range(133, len(data)) if (message := _refusal(data[:end]))}
 
@@ -237,7 +239,9 @@ def _refusal(data: bytes) -> str | None:
 
 @native
 @sequence_lengths
-def test_twenty_levels_are_taken(transfer_syntax: str, encoding: Encoding, *, defined: bool) -> None:
+def test_twenty_levels_of_sequences_are_accepted(
+    transfer_syntax: str, encoding: ElementEncoder, *, defined: bool
+) -> None:
     nested = encoding.nested(20, encoding.us(0x00280010, 7), defined=defined)
 
     item = reread(part10(encoding.dataset({0x00081140: nested}), transfer_syntax))
@@ -250,7 +254,9 @@ def test_twenty_levels_are_taken(transfer_syntax: str, encoding: Encoding, *, de
 @native
 @sequence_lengths
 @pytest.mark.parametrize("levels", [21, 100, 1_000, 10_000])
-def test_deeper_nesting_is_unsafe(transfer_syntax: str, encoding: Encoding, levels: int, *, defined: bool) -> None:
+def test_deeper_nesting_is_unsafe(
+    transfer_syntax: str, encoding: ElementEncoder, levels: int, *, defined: bool
+) -> None:
     nested = encoding.nested(levels, defined=defined)
 
     with pytest.raises(UnsafeDicom):
@@ -276,7 +282,7 @@ def test_deep_nesting_is_unsafe_within_private_and_unknown_sequences_and_when_de
 
 
 def _peak(action: Callable[[], object]) -> int:
-    """The most memory that Python had at once for something, in bytes."""
+    """The peak memory of an action, in bytes."""
     tracemalloc.start()
     try:
         action()
@@ -286,7 +292,7 @@ def _peak(action: Callable[[], object]) -> int:
 
 
 @pytest.mark.parametrize("tag", [0x00091001, 0x7FE00010], ids=["in the header", "in the pixels"])
-def test_a_deflated_bomb_is_refused_without_being_held_in_memory(tag: int) -> None:
+def test_a_deflated_bomb_is_rejected_without_loading_it(tag: int) -> None:
     start = EXPLICIT.dataset({0x7FE00010: None}) + EXPLICIT.header(tag, "OB", 2000 * MEGABYTE)
     bomb = deflated_bomb(start, 2000)
     assert len(bomb) < 5 * MEGABYTE
@@ -298,7 +304,7 @@ def test_a_deflated_bomb_is_refused_without_being_held_in_memory(tag: int) -> No
     assert _peak(refused) < 32 * MEGABYTE
 
 
-def test_a_deflated_bomb_of_empty_items_is_refused() -> None:
+def test_a_deflated_bomb_of_empty_items_is_rejected() -> None:
     items = EXPLICIT.item(b"") * 2_000_000
     data = EXPLICIT.dataset({0x00081140: EXPLICIT.items(0x00081140, "SQ", items, defined=True)})
     bomb = part10(deflate(data), DeflatedExplicitVRLittleEndian)
@@ -312,7 +318,7 @@ def test_a_deflated_bomb_of_empty_items_is_refused() -> None:
     assert _peak(refused) < 100 * MEGABYTE
 
 
-def test_too_many_elements_are_refused() -> None:
+def test_too_many_elements_are_rejected() -> None:
     elements = (struct.pack("<HHL", 0x4000 + number // 0x8000 * 2, number % 0x8000, 0) for number in range(500_000))
     item = IMPLICIT.sequence(0x00081140, b"".join(elements))
 
@@ -328,7 +334,7 @@ def _sparse(path: Path, tag: int, vr: str, megabytes: int) -> Path:
     return path
 
 
-def test_a_header_of_long_values_is_not_held_in_memory(tmp_path: Path) -> None:
+def test_long_values_are_not_loaded(tmp_path: Path) -> None:
     path = tmp_path / "long"
     value = bytes(60_000)
     with path.open("wb") as file:
@@ -345,7 +351,7 @@ def test_a_header_of_long_values_is_not_held_in_memory(tmp_path: Path) -> None:
     assert _peak(refused_or_read) < 100 * MEGABYTE
 
 
-def test_pixel_data_stay_on_disk(tmp_path: Path) -> None:
+def test_pixel_data_are_not_loaded(tmp_path: Path) -> None:
     path = _sparse(tmp_path / "large", 0x7FE00010, "OW", 256)
     lengths: list[int] = []
 
@@ -382,7 +388,7 @@ def test_reading_does_not_go_beyond_the_part_of_a_file(tmp_path: Path) -> None:
         read(FileRange(file, 0, len(data) - 2))
 
 
-def test_several_files_of_one_open_file_can_be_read_in_turns(tmp_path: Path) -> None:
+def test_several_ranges_of_one_file_can_be_read_alternately(tmp_path: Path) -> None:
     # more than is read into memory at once
     pixels = bytes(range(256)) * 20_000
     first = part10(EXPLICIT.dataset({0x7FE00010: EXPLICIT.element(0x7FE00010, "OW", pixels)}))
@@ -401,7 +407,7 @@ def test_several_files_of_one_open_file_can_be_read_in_turns(tmp_path: Path) -> 
     assert b"".join(piece for _, piece in pieces) == rewritten(second)
 
 
-def test_the_first_bytes_are_of_no_consequence() -> None:
+def test_the_preamble_is_ignored() -> None:
     data = part10(EXPLICIT.dataset())
 
     assert rewritten(b"\x7fELF".ljust(128, b"\x90") + data[128:]) == rewritten(data)

@@ -1,4 +1,4 @@
-"""What a file may cost: elements, nesting, memory; and what belongs to a file although it is none of it."""
+"""Limits of a file's elements, nesting and memory, and special cases of padding, UIDs and character sets."""
 
 import pytest
 
@@ -14,19 +14,19 @@ OLD_STUDY = "1.2.826.0.1.3680043.8.498.5"
 
 
 @pytest.mark.parametrize("zeros", [*range(21), 100, 4096, 100_001])
-def test_zeros_behind_a_file_are_padding(zeros: int) -> None:
+def test_trailing_zeros_are_padding(zeros: int) -> None:
     data = instance()
     padded = result(data + bytes(zeros)).payload
     assert bytes(padded) == bytes(result(data).payload)
 
 
 @pytest.mark.parametrize("end", [b"\1", bytes(8) + b"\1", bytes(100) + b"x" * 20, bytes(7) + b"\1"])
-def test_anything_else_behind_a_file_is_not(end: bytes) -> None:
+def test_other_trailing_bytes_are_rejected(end: bytes) -> None:
     with pytest.raises(UnreadableDicom):
         read(InMemory(instance() + end))
 
 
-def test_a_data_set_has_no_more_elements_than_orthanc_takes_in_time() -> None:
+def test_a_data_set_has_at_most_ten_thousand_elements() -> None:
     count = element_parser.MAX_ELEMENTS_PER_DATA_SET + 1
     private = {0x00090010: EXPLICIT.element(0x00090010, "LO", b"ACME")}
     private |= {
@@ -40,7 +40,7 @@ def test_a_data_set_has_no_more_elements_than_orthanc_takes_in_time() -> None:
 
 
 @pytest.mark.parametrize("length", [5_000, 1_000_000])
-def test_a_character_set_without_measure_is_refused(length: int) -> None:
+def test_an_overlong_character_set_is_rejected(length: int) -> None:
     data = part10(EXPLICIT.dataset({0x00080005: EXPLICIT.element(0x00080005, "UC", b"\\" * length)}))
     with pytest.raises(UnreadableDicom):
         read(InMemory(data))
@@ -54,7 +54,7 @@ def test_a_frame_of_reference_keeps_its_uid_though_a_study_has_the_same() -> Non
     assert item.ReferencedFrameOfReferenceUID == OLD_STUDY
 
 
-def test_a_study_and_a_series_with_one_uid_are_told_apart() -> None:
+def test_a_study_and_a_series_with_one_uid_are_distinguished() -> None:
     uid = OLD_STUDY.encode() + b"\0"
     references = EXPLICIT.element(0x0020000D, "UI", uid) + EXPLICIT.element(0x0020000E, "UI", uid)
     sequence = EXPLICIT.items(0x00081115, "SQ", EXPLICIT.item(references), defined=True)
@@ -65,7 +65,7 @@ def test_a_study_and_a_series_with_one_uid_are_told_apart() -> None:
 
 
 @pytest.mark.parametrize("name", ["ISO_IR 999", "192", "UTF-8"])
-def test_text_in_a_character_set_that_nobody_knows_is_told(name: str) -> None:
+def test_text_in_an_unknown_character_set_is_reported(name: str) -> None:
     changed = {
         0x00080005: EXPLICIT.element(0x00080005, "CS", name.encode().ljust(len(name) + len(name) % 2)),
         0x00080080: EXPLICIT.element(0x00080080, "LO", "서울".encode()),

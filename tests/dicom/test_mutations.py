@@ -1,4 +1,4 @@
-"""Whatever is done to a DICOM file, it is rewritten or refused with an error of the tree."""
+"""A DICOM file with any mutation is either rewritten or rejected with a gateway error."""
 
 import struct
 import warnings
@@ -70,7 +70,7 @@ pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")
 
 
 def _new_or_refusal(data: bytes) -> bytes | str:
-    """The new file, or the sentence that says why there is none."""
+    """The rewritten file, or the message of the error."""
     try:
         return bytes(rewrite(read(InMemory(data)), target(uids={"1.2.3": "1.2.4"})).payload)
     except REFUSALS as error:
@@ -78,7 +78,7 @@ def _new_or_refusal(data: bytes) -> bytes | str:
 
 
 def _check(data: bytes) -> bool:
-    """Whether a file is taken; then its new self is one that is taken too. Any other exception fails the test."""
+    """Whether a file is accepted; a rewritten file must be accepted again. Other exceptions fail the test."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         new = _new_or_refusal(data)
@@ -101,7 +101,7 @@ small_bytes = st.one_of(st.binary(min_size=1, max_size=16), st.sampled_from(MEAN
 
 @st.composite
 def _mutated(draw: st.DrawFn) -> bytes:
-    """A file with up to five changes, most of them where its elements are."""
+    """A file with up to five changes, most of them at its elements."""
     data = bytearray(draw(samples))
     for _ in range(draw(st.integers(1, 5))):
         # headers come first in a file, pixels last
@@ -123,20 +123,20 @@ def _mutated(draw: st.DrawFn) -> bytes:
 
 @settings(quietly, max_examples=4_000)
 @given(_mutated())
-def test_a_changed_file_is_rewritten_or_refused(data: bytes) -> None:
+def test_a_mutated_file_is_rewritten_or_rejected(data: bytes) -> None:
     _check(data)
 
 
 @settings(quietly, max_examples=2_000)
 @given(samples, st.data())
-def test_a_truncated_file_is_rewritten_or_refused(sample: bytes, data: st.DataObject) -> None:
+def test_a_truncated_file_is_rewritten_or_rejected(sample: bytes, data: st.DataObject) -> None:
     end = data.draw(st.integers(0, len(sample)))
     _check(sample[:end])
 
 
 @settings(quietly, max_examples=2_000)
 @given(samples, samples, st.data())
-def test_two_files_in_one_are_rewritten_or_refused(first: bytes, second: bytes, data: st.DataObject) -> None:
+def test_two_concatenated_files_are_rewritten_or_rejected(first: bytes, second: bytes, data: st.DataObject) -> None:
     until = data.draw(st.integers(132, len(first)))
     since = data.draw(st.integers(0, len(second)))
     _check(first[:until] + second[since:])
@@ -144,7 +144,7 @@ def test_two_files_in_one_are_rewritten_or_refused(first: bytes, second: bytes, 
 
 @settings(quietly, max_examples=1_000)
 @given(st.binary(max_size=400))
-def test_bytes_after_the_prefix_are_rewritten_or_refused(rest: bytes) -> None:
+def test_bytes_after_the_prefix_are_rewritten_or_rejected(rest: bytes) -> None:
     _check(bytes(128) + b"DICM" + rest)
 
 
@@ -160,18 +160,18 @@ def test_bytes_after_the_prefix_are_rewritten_or_refused(rest: bytes) -> None:
         max_size=5,
     )
 )
-def test_elements_of_any_value_are_rewritten_or_refused(elements: list[tuple[int, str, bytes, int | None]]) -> None:
+def test_elements_of_any_value_are_rewritten_or_rejected(elements: list[tuple[int, str, bytes, int | None]]) -> None:
     odd = {tag: EXPLICIT.element(tag, vr, value, length=length) for tag, vr, value, length in elements}
     _check(part10(EXPLICIT.dataset(odd)))
 
 
 @pytest.mark.parametrize("sample", SAMPLES[-3:], ids=["linked", "deflated", "nested"])
-def test_what_was_not_changed_is_rewritten(sample: bytes) -> None:
+def test_unchanged_samples_are_rewritten(sample: bytes) -> None:
     assert _check(sample)
 
 
 def test_many_changed_files_are_still_rewritten() -> None:
-    """The mutations do not all end at the first check: a changed value makes a file no worse."""
+    """Not all mutations fail at the first check: a changed value is still valid."""
     data = part10(EXPLICIT.dataset())
     taken = sum(_check(data[:at] + bytes([data[at] ^ 1]) + data[at + 1 :]) for at in range(140, len(data)))
 

@@ -1,4 +1,4 @@
-"""A linked upload stays linked: what refers into it follows, and what refers elsewhere stays."""
+"""References within an upload are updated, and references to other files stay."""
 
 import hashlib
 from pathlib import Path
@@ -77,7 +77,7 @@ def test_no_old_uid_of_the_upload_is_left_in_a_reference(name: str, after: dict[
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_what_is_referred_to_and_not_in_the_upload_is_told(name: str, before: dict[str, bytes]) -> None:
+def test_references_outside_the_upload_are_reported(name: str, before: dict[str, bytes]) -> None:
     _, unresolved = _rewrite(before[name])
 
     # a frame of reference or a dimension is no study, series or instance
@@ -137,7 +137,7 @@ def test_the_evidence_of_a_report_names_what_its_content_refers_to(after: dict[s
     assert comment.TextValue == f"In {references.CT_SERIES}: 이상 없음"
 
 
-def test_a_private_sequence_follows_and_a_private_value_stays(after: dict[str, bytes]) -> None:
+def test_a_private_sequence_is_updated_and_a_private_value_stays(after: dict[str, bytes]) -> None:
     for number, uid in enumerate(references.CT_INSTANCES, start=1):
         block = dataset(after[f"ct/{number}.dcm"]).private_block(0x0021, references.PRIVATE_CREATOR)
         [item] = block[0x01].value
@@ -146,7 +146,7 @@ def test_a_private_sequence_follows_and_a_private_value_stays(after: dict[str, b
         assert block[0x02].value.rstrip(b"\0").decode() == uid
 
 
-def test_the_patient_of_a_sequence_follows_and_other_ids_stay(after: dict[str, bytes]) -> None:
+def test_the_patient_in_a_sequence_is_updated_and_other_ids_stay(after: dict[str, bytes]) -> None:
     same, other = dataset(after["ct/1.dcm"]).OtherPatientIDsSequence
 
     assert (same.PatientID, other.PatientID) == (PATIENT_ID, "ELSEWHERE-1")

@@ -1,4 +1,4 @@
-"""Rewriting replaces what the contract lists and leaves everything else as it was."""
+"""Rewriting replaces the attributes of the contract, and nothing else."""
 
 import datetime
 import struct
@@ -32,7 +32,7 @@ from tests.dicom.encoding import (
     INSTANCE,
     SERIES,
     STUDY,
-    Encoding,
+    ElementEncoder,
     deflated,
     encoding_of,
     part10,
@@ -78,7 +78,7 @@ sequence_lengths = pytest.mark.parametrize("defined", [True, False], ids=["defin
 
 
 def ordered(file: FileDataset) -> bool:
-    """Whether tags ascend, as they stand in the file, at every depth."""
+    """Whether tags are in ascending order at every depth."""
     tags = list(file.keys())
     items = [item for element in file if element.VR == "SQ" for item in element.value]
     return tags == sorted(tags) and all(ordered(item) for item in items)
@@ -86,7 +86,7 @@ def ordered(file: FileDataset) -> bool:
 
 @native
 def test_the_patient_the_study_the_series_and_the_instance_are_the_new_ones(
-    transfer_syntax: str, encoding: Encoding
+    transfer_syntax: str, encoding: ElementEncoder
 ) -> None:
     new = reread(part10(encoding.dataset(), transfer_syntax))
 
@@ -100,7 +100,7 @@ def test_the_patient_the_study_the_series_and_the_instance_are_the_new_ones(
 
 
 @native
-def test_what_is_missing_is_added_in_its_place(transfer_syntax: str, encoding: Encoding) -> None:
+def test_missing_elements_are_added_in_order(transfer_syntax: str, encoding: ElementEncoder) -> None:
     tags = (0x00081030, 0x00100010, 0x00100020, 0x0020000D, 0x0020000E, 0x00080018, 0x00080020, 0x00080030)
     data = part10(encoding.dataset(dict.fromkeys(tags)), transfer_syntax)
 
@@ -114,7 +114,7 @@ def test_what_is_missing_is_added_in_its_place(transfer_syntax: str, encoding: E
     assert ordered(new)
 
 
-def test_what_a_file_says_of_itself_is_read() -> None:
+def test_the_identity_of_a_file_is_parsed() -> None:
     file = read(InMemory(part10(EXPLICIT.dataset())))
 
     assert file.study_instance_uid == STUDY
@@ -153,7 +153,7 @@ def test_a_missing_study_time_does_not_change_the_study_date() -> None:
 
 
 @native
-def test_everything_else_stays(transfer_syntax: str, encoding: Encoding) -> None:
+def test_everything_else_stays(transfer_syntax: str, encoding: ElementEncoder) -> None:
     data = part10(encoding.dataset(), transfer_syntax)
 
     new = reread(data)
@@ -166,7 +166,7 @@ def test_everything_else_stays(transfer_syntax: str, encoding: Encoding) -> None
 @native
 @sequence_lengths
 def test_uids_of_the_upload_are_replaced_at_any_depth(
-    transfer_syntax: str, encoding: Encoding, *, defined: bool
+    transfer_syntax: str, encoding: ElementEncoder, *, defined: bool
 ) -> None:
     inner = sop_reference(encoding, OLD_UID)
     data = part10(
@@ -185,7 +185,7 @@ def test_uids_of_the_upload_are_replaced_at_any_depth(
 @native
 @sequence_lengths
 def test_each_uid_of_a_multi_valued_element_is_replaced(
-    transfer_syntax: str, encoding: Encoding, *, defined: bool
+    transfer_syntax: str, encoding: ElementEncoder, *, defined: bool
 ) -> None:
     uids = encoding.element(0x00080058, "UI", ui(OTHER_UID, OLD_UID, CTImageStorage, OLD_UID))
     data = part10(
@@ -296,7 +296,7 @@ def test_a_file_without_references_leaves_nothing_unresolved() -> None:
 
 
 @pytest.mark.parametrize("padding", [b"\0", b" "], ids=["NUL", "space"])
-def test_a_uid_is_recognised_whatever_it_is_padded_with(padding: bytes) -> None:
+def test_a_uid_is_recognised_with_any_padding(padding: bytes) -> None:
     odd = "1.2.826.0.1.3680043.8.498.5.5"
     assert len(odd) % 2
     reference = EXPLICIT.element(0x00081155, "UI", odd.encode() + padding)
@@ -309,8 +309,8 @@ def test_a_uid_is_recognised_whatever_it_is_padded_with(padding: bytes) -> None:
 
 @native
 @sequence_lengths
-def test_the_patient_within_sequences_follows_where_it_was_the_same(
-    transfer_syntax: str, encoding: Encoding, *, defined: bool
+def test_the_patient_within_sequences_is_updated_if_it_is_the_same(
+    transfer_syntax: str, encoding: ElementEncoder, *, defined: bool
 ) -> None:
     same = encoding.element(0x00100010, "PN", b"Old^Name") + encoding.element(0x00100020, "LO", b"OLD-ID")
     other = encoding.element(0x00100010, "PN", b"Other^Name") + encoding.element(0x00100020, "LO", b"OTHER-ID")
@@ -342,7 +342,7 @@ def test_empty_patients_within_sequences_stay_empty_when_the_file_has_none() -> 
 
 
 @native
-def test_the_file_meta_information_agrees_with_the_data_set(transfer_syntax: str, encoding: Encoding) -> None:
+def test_the_file_meta_information_agrees_with_the_data_set(transfer_syntax: str, encoding: ElementEncoder) -> None:
     data = part10(encoding.dataset(), transfer_syntax, sop_class="1.2.3", sop_instance="1.2.3.4")
 
     payload = rewritten(data)
@@ -366,7 +366,7 @@ def test_the_preamble_is_empty() -> None:
 
 
 @native
-def test_group_lengths_are_dropped_and_elements_ascend(transfer_syntax: str, encoding: Encoding) -> None:
+def test_group_lengths_are_dropped_and_elements_ascend(transfer_syntax: str, encoding: ElementEncoder) -> None:
     length = struct.pack(">L" if encoding.big_endian else "<L", 4711)
     item = encoding.element(0x00080000, "UL", length) + sop_reference(encoding, OTHER_UID)
     elements = {
@@ -397,7 +397,9 @@ def test_elements_that_were_out_of_order_ascend() -> None:
     [(0x7FE00010, "OW"), (0x7FE00008, "OF"), (0x7FE00009, "OD")],
     ids=["PixelData", "FloatPixelData", "DoubleFloatPixelData"],
 )
-def test_native_pixel_data_are_the_same_bytes(transfer_syntax: str, encoding: Encoding, tag: int, vr: str) -> None:
+def test_native_pixel_data_are_the_same_bytes(
+    transfer_syntax: str, encoding: ElementEncoder, tag: int, vr: str
+) -> None:
     pixels = bytes(range(256)) * 600 + encoding.header(0xFFFEE0DD, "", 0)
     element = encoding.element(tag, vr, pixels)
     data = part10(encoding.dataset({0x7FE00010: None} | {tag: element}), transfer_syntax)
@@ -421,7 +423,7 @@ def test_encapsulated_pixel_data_are_the_same_bytes(transfer_syntax: str) -> Non
 @native
 @sequence_lengths
 def test_sequences_without_items_and_items_without_elements_stay(
-    transfer_syntax: str, encoding: Encoding, *, defined: bool
+    transfer_syntax: str, encoding: ElementEncoder, *, defined: bool
 ) -> None:
     elements = {
         0x00081110: encoding.sequence(0x00081110, defined=defined),
@@ -445,7 +447,7 @@ def test_a_payload_can_be_made_for_several_targets() -> None:
     assert (file.study_instance_uid, file.sop_instance_uid) == (STUDY, INSTANCE)
 
 
-def test_what_follows_pixel_data_stays() -> None:
+def test_elements_after_pixel_data_stay() -> None:
     padding = EXPLICIT.element(0xFFFCFFFC, "OB", bytes(64))
     pixels = EXPLICIT.encapsulated(b"\xff\xd8" * 100)
     elements = {0x7FE00010: pixels, 0xFFFCFFFC: padding}
@@ -486,7 +488,7 @@ def test_a_deflated_file_stays_deflated_and_has_the_same_pixels() -> None:
 
 
 @native
-def test_private_elements_stay_byte_for_byte(transfer_syntax: str, encoding: Encoding) -> None:
+def test_private_elements_stay_byte_for_byte(transfer_syntax: str, encoding: ElementEncoder) -> None:
     private = (
         encoding.element(0x00090010, "LO", b"GATEWAY TESTS")
         + encoding.element(0x00091001, "UN", bytes(range(256)))
@@ -507,7 +509,7 @@ def test_private_elements_stay_byte_for_byte(transfer_syntax: str, encoding: Enc
 
 
 @pytest.mark.parametrize("encoding", [EXPLICIT, BIG_ENDIAN], ids=["little endian", "big endian"])
-def test_values_are_not_normalised(encoding: Encoding) -> None:
+def test_values_are_not_normalised(encoding: ElementEncoder) -> None:
     syntax = ExplicitVRBigEndian if encoding.big_endian else ExplicitVRLittleEndian
     oddities = {
         0x00080022: encoding.element(0x00080022, "DA", b"2020.01.02"),
@@ -523,7 +525,7 @@ def test_values_are_not_normalised(encoding: Encoding) -> None:
         assert element in payload
 
 
-def test_the_payload_comes_in_pieces_as_often_as_it_is_asked_for() -> None:
+def test_the_payload_can_be_iterated_over_repeatedly() -> None:
     pixels = bytes(range(256)) * 20_000
     payload = result(part10(EXPLICIT.dataset({0x7FE00010: EXPLICIT.element(0x7FE00010, "OW", pixels)}))).payload
 

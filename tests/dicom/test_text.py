@@ -1,4 +1,4 @@
-"""Text becomes UTF-8 and means what it meant, whatever character set it was in (PS3.3 section C.12.1.1.2)."""
+"""Text in any character set is converted to UTF-8 without loss (PS3.3 section C.12.1.1.2)."""
 
 import warnings
 from collections.abc import Mapping
@@ -12,7 +12,7 @@ from pydicom.uid import CTImageStorage, ExplicitVRBigEndian, ExplicitVRLittleEnd
 
 from orthancproxy.errors import InvalidDicom
 from tests.dicom.comparison import REWRITTEN, texts, values
-from tests.dicom.encoding import BIG_ENDIAN, EXPLICIT, IMPLICIT, Encoding, part10
+from tests.dicom.encoding import BIG_ENDIAN, EXPLICIT, IMPLICIT, ElementEncoder, part10
 from tests.dicom.rewriting import PATIENT_ID, PATIENT_NAME, STUDY_DESCRIPTION, dataset, reread, result, rewritten
 
 CHARSET_FILES = sorted((Path(pydicom_data.__file__).parent / "charset_files").glob("*.dcm"))
@@ -52,7 +52,7 @@ character_sets = pytest.mark.parametrize(
 )
 
 
-def _with_text(character_set: str, elements: Mapping[int, bytes], encoding: Encoding = EXPLICIT) -> bytes:
+def _with_text(character_set: str, elements: Mapping[int, bytes], encoding: ElementEncoder = EXPLICIT) -> bytes:
     specific = encoding.element(0x00080005, "CS", character_set.encode())
     syntax = ImplicitVRLittleEndian if encoding.implicit else ExplicitVRLittleEndian
     return part10(
@@ -61,7 +61,7 @@ def _with_text(character_set: str, elements: Mapping[int, bytes], encoding: Enco
 
 
 def _kept_texts(file: FileDataset) -> dict[str, list[str]]:
-    """Every text but those that rewriting replaces."""
+    """All text values except those that rewriting replaces."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         return {
@@ -122,7 +122,7 @@ def test_there_are_charset_files() -> None:
 @character_sets
 @pytest.mark.parametrize(("_syntax", "encoding"), NATIVE.values(), ids=NATIVE)
 def test_text_is_decoded_by_its_character_set(
-    character_set: str, value: bytes, text: str, _syntax: str, encoding: Encoding
+    character_set: str, value: bytes, text: str, _syntax: str, encoding: ElementEncoder
 ) -> None:
     elements = {
         0x00080080: encoding.element(0x00080080, "LO", value),
@@ -324,7 +324,7 @@ def test_text_that_is_not_in_its_character_set_keeps_every_byte(character_set: s
     assert (file.PatientID, file.SpecificCharacterSet) == (PATIENT_ID, "ISO_IR 192")
 
 
-def test_text_kept_byte_by_byte_is_told() -> None:
+def test_invalid_text_is_reported() -> None:
     undecodable = EXPLICIT.element(0x00080080, "LO", b"\xff\xfe")
 
     assert result(_with_text("ISO_IR 192", {0x00080080: undecodable})).text_kept
@@ -333,7 +333,7 @@ def test_text_kept_byte_by_byte_is_told() -> None:
 
 
 @character_sets
-def test_text_that_was_decoded_is_not_told_as_kept(character_set: str, value: bytes, text: str) -> None:
+def test_valid_text_is_not_reported(character_set: str, value: bytes, text: str) -> None:
     assert text
     assert not result(_with_text(character_set, {0x00080080: EXPLICIT.element(0x00080080, "LO", value)})).text_kept
 
@@ -351,7 +351,7 @@ def test_values_that_no_character_set_applies_to_stay() -> None:
         assert element in payload
 
 
-def test_the_longest_text_that_dicom_allows_is_whole() -> None:
+def test_the_longest_valid_text_is_complete() -> None:
     # 10,240 characters of two bytes each become three bytes each (PS3.5 section 6.2)
     text = "한" * 10_240
     element = EXPLICIT.element(0x00104000, "LT", text.encode("gb18030"))
@@ -365,7 +365,7 @@ def test_text_without_a_limit_grows_beyond_two_bytes_of_length() -> None:
     assert reread(_with_text("ISO_IR 100", {0x0040A160: element})).TextValue == "é" * 100_000
 
 
-def test_text_that_does_not_fit_its_vr_in_utf8_is_refused() -> None:
+def test_text_too_long_for_its_vr_in_utf8_is_rejected() -> None:
     element = EXPLICIT.element(0x00104000, "LT", b"\xe9" * 40_000)
 
     with pytest.raises(InvalidDicom):

@@ -1,4 +1,4 @@
-"""The HTTP client for Orthanc: what is retried, what an error becomes, what may be called, and who learns of it."""
+"""The HTTP client for Orthanc: retries, errors, credentials, call log, capabilities and allowlist."""
 
 import logging
 import socket
@@ -96,9 +96,7 @@ def instance_id(archive: LocalOrthanc) -> str:
 class TestRetry:
     @pytest.mark.parametrize("call", READING_CALLS)
     @pytest.mark.parametrize("fault", TRANSIENT)
-    def test_what_only_reads_is_sent_once_more_after_a_pause(
-        self, proxy: RecordingProxy, call: str, fault: str
-    ) -> None:
+    def test_reading_calls_are_retried_once_after_a_delay(self, proxy: RecordingProxy, call: str, fault: str) -> None:
         proxy.fail(TRANSIENT[fault])
         started = time.perf_counter()
         READING_CALLS[call](client_of(proxy, retry_delay=0.3))
@@ -107,19 +105,19 @@ class TestRetry:
         assert (first.method, first.path, first.body) == (second.method, second.path, second.body)
 
     @pytest.mark.parametrize("fault", TRANSIENT)
-    def test_counting_is_sent_once_more(self, proxy: RecordingProxy, client: OrthancClient, fault: str) -> None:
+    def test_counting_is_retried_once(self, proxy: RecordingProxy, client: OrthancClient, fault: str) -> None:
         # not Orthanc's answer: before 1.12.5 it has no such route
         proxy.fail(TRANSIENT[fault], answering(200, b'{"Count": 3}'))
         assert client.call(COUNT_RESOURCES, body=FIND_PATIENTS) == {"Count": 3}
         assert proxy.lines() == ["POST /tools/count-resources"] * 2
 
-    def test_an_answer_that_breaks_off_is_asked_for_again(self, proxy: RecordingProxy, client: OrthancClient) -> None:
+    def test_a_truncated_response_is_retried(self, proxy: RecordingProxy, client: OrthancClient) -> None:
         proxy.fail(Fault(cut=5))
         assert "Version" in client.call(SYSTEM)
         assert len(proxy.requests) == 2
 
     @pytest.mark.parametrize("fault", TRANSIENT)
-    def test_after_a_second_refusal_orthanc_is_unavailable(
+    def test_orthanc_is_unavailable_after_a_second_failure(
         self, proxy: RecordingProxy, client: OrthancClient, fault: str
     ) -> None:
         proxy.fail(TRANSIENT[fault], TRANSIENT[fault])
@@ -130,30 +128,26 @@ class TestRetry:
         assert len(client.call(FIND, body=FIND_PATIENTS)) == 3
 
     @pytest.mark.parametrize("fault", TRANSIENT)
-    def test_what_may_change_something_is_sent_once(
-        self, proxy: RecordingProxy, client: OrthancClient, fault: str
-    ) -> None:
+    def test_writing_calls_are_not_retried(self, proxy: RecordingProxy, client: OrthancClient, fault: str) -> None:
         proxy.fail(TRANSIENT[fault])
         with pytest.raises(ArchiveUnavailable):
             client.call(WRITING, body=FIND_PATIENTS)
         assert len(proxy.requests) == 1
 
     @pytest.mark.parametrize("status", FINAL_STATUSES)
-    def test_no_other_status_is_asked_for_again(
-        self, proxy: RecordingProxy, client: OrthancClient, status: int
-    ) -> None:
+    def test_other_statuses_are_not_retried(self, proxy: RecordingProxy, client: OrthancClient, status: int) -> None:
         proxy.fail(answering(status))
         with pytest.raises(GatewayError):
             client.call(SYSTEM)
         assert len(proxy.requests) == 1
 
-    def test_what_was_too_slow_is_not_asked_for_again(self, proxy: RecordingProxy) -> None:
+    def test_timeouts_are_not_retried(self, proxy: RecordingProxy) -> None:
         proxy.fail(Fault(delay=30))
         with pytest.raises(ArchiveTimeout):
             client_of(proxy, read_timeout=0.3).call(SYSTEM)
         assert len(proxy.requests) == 1
 
-    def test_an_idle_connection_that_orthanc_closed_does_no_harm(self, archive: LocalOrthanc) -> None:
+    def test_an_idle_connection_closed_by_orthanc_is_replaced(self, archive: LocalOrthanc) -> None:
         client = client_of(archive)
         client.call(SYSTEM)
         time.sleep(1.2)  # Keep-Alive: timeout=1
@@ -165,9 +159,7 @@ class TestRetry:
 @pytest.mark.live
 class TestErrors:
     @pytest.mark.parametrize("fault", FAULTS)
-    def test_every_fault_is_an_error_of_the_gateway_that_tells_nothing_of_orthanc(
-        self, proxy: RecordingProxy, fault: str
-    ) -> None:
+    def test_every_fault_is_a_gateway_error_without_details_of_orthanc(self, proxy: RecordingProxy, fault: str) -> None:
         client = client_of(proxy, username="gateway-user", password="gateway-password", read_timeout=0.5)
         proxy.keep_failing(FAULTS[fault])
         with pytest.raises(GatewayError) as caught:
@@ -177,7 +169,7 @@ class TestErrors:
         assert caught.value.message.endswith(".")
 
     @pytest.mark.parametrize("fault", FAULTS)
-    def test_an_answer_in_pieces_raises_no_other_errors(self, proxy: RecordingProxy, fault: str) -> None:
+    def test_a_streamed_response_raises_gateway_errors_only(self, proxy: RecordingProxy, fault: str) -> None:
         proxy.keep_failing(FAULTS[fault])
         try:
             list(client_of(proxy, read_timeout=0.5).open(SYSTEM))
@@ -204,15 +196,13 @@ class TestErrors:
             ("404", NotFound),
         ],
     )
-    def test_an_error_says_what_went_wrong(
-        self, proxy: RecordingProxy, fault: str, expected: type[GatewayError]
-    ) -> None:
+    def test_each_fault_has_its_error(self, proxy: RecordingProxy, fault: str, expected: type[GatewayError]) -> None:
         proxy.keep_failing(FAULTS[fault])
         with pytest.raises(GatewayError) as caught:
             client_of(proxy, read_timeout=0.5).call(SYSTEM)
         assert type(caught.value) is expected
 
-    def test_nobody_there_is_unavailable(self) -> None:
+    def test_a_closed_port_is_unavailable(self) -> None:
         with socket.socket() as deaf:
             deaf.bind(("127.0.0.1", 0))
             port = deaf.getsockname()[1]
@@ -223,16 +213,16 @@ class TestErrors:
         assert [call.status for call in log.calls] == [0, 0]
 
     @pytest.mark.parametrize("base_url", ["http://127.0.0.1:99999", "ftp://orthanc", "http://[", "orthanc"])
-    def test_an_address_that_is_none_is_an_archive_error(self, base_url: str) -> None:
+    def test_an_invalid_base_url_is_an_archive_error(self, base_url: str) -> None:
         with pytest.raises(ArchiveError) as caught:
             OrthancClient(ConnectionOptions(base_url=base_url)).call(SYSTEM)
         assert base_url not in caught.value.message
 
-    def test_orthancs_own_reason_is_told(self, client: OrthancClient) -> None:
+    def test_the_error_message_of_orthanc_is_passed_on(self, client: OrthancClient) -> None:
         with pytest.raises(ArchiveRejected, match=r"^Orthanc rejected the request: (?!HTTP status)[\w ].*\.$"):
             client.call(FIND, body={"Level": "Patient", "Query": {"NoSuchKeyword": "1"}})
 
-    def test_an_answer_that_stalls_in_the_middle_is_a_timeout(self) -> None:
+    def test_a_response_that_stalls_is_a_timeout(self) -> None:
         stalled = threading.Event()
 
         def stall() -> None:
@@ -258,7 +248,7 @@ class TestErrors:
             assert elsewhere.requests == []
         assert len(proxy.requests) == 1
 
-    def test_a_file_that_breaks_off_is_an_error_and_not_a_short_file(
+    def test_a_truncated_file_is_an_error_and_not_a_short_file(
         self, proxy: RecordingProxy, client: OrthancClient, instance_id: str
     ) -> None:
         assert b"".join(client.open(INSTANCE_FILE, id=instance_id))[128:132] == b"DICM"
@@ -273,9 +263,7 @@ class TestErrors:
             client.call(RESOURCE, level="studies", id=SOME_ID)
 
     @pytest.mark.parametrize("answer", [b"5", b"null", b"true", b'"Version"', b"[]", b"{}", b'["Version"]'])
-    def test_what_answers_with_other_json_is_no_orthanc(
-        self, proxy: RecordingProxy, client: OrthancClient, answer: bytes
-    ) -> None:
+    def test_other_json_is_a_protocol_error(self, proxy: RecordingProxy, client: OrthancClient, answer: bytes) -> None:
         proxy.keep_failing(answering(200, answer))
         with pytest.raises(ArchiveProtocolError):
             client.ping()
@@ -303,7 +291,9 @@ class TestCredentials:
             {"username": "who", "password": "?"},
         ],
     )
-    def test_wrong_ones_are_rejected_and_not_told(self, guarded: LocalOrthanc, given: dict[str, str]) -> None:
+    def test_wrong_credentials_are_rejected_and_not_disclosed(
+        self, guarded: LocalOrthanc, given: dict[str, str]
+    ) -> None:
         with recording() as log, pytest.raises(ArchiveRejected) as caught:
             client_of(guarded, **given).call(SYSTEM)
         assert caught.value.message == "Orthanc rejects the gateway's credentials."
@@ -313,7 +303,7 @@ class TestCredentials:
 @pytest.mark.live
 class TestEnvironment:
     @pytest.mark.parametrize("bypass", ["", "*", "localhost"])
-    def test_its_proxies_are_not_used(
+    def test_proxies_of_the_environment_are_not_used(
         self,
         proxy: RecordingProxy,
         client: OrthancClient,
@@ -330,7 +320,7 @@ class TestEnvironment:
             assert trap.requests == []
         assert proxy.lines() == ["GET /system"]
 
-    def test_its_netrc_is_not_used(
+    def test_netrc_is_not_used(
         self, proxy: RecordingProxy, client: OrthancClient, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
     ) -> None:
         netrc = tmp_path / ".netrc"
@@ -345,7 +335,7 @@ class TestEnvironment:
 @pytest.mark.live
 class TestAddress:
     @pytest.mark.parametrize("slash", ["", "/"])
-    def test_it_may_have_a_path(self, archive: LocalOrthanc, instance_id: str, slash: str) -> None:
+    def test_the_base_url_may_have_a_path(self, archive: LocalOrthanc, instance_id: str, slash: str) -> None:
         with RecordingProxy(archive.port, prefix="/pacs/orthanc") as proxy:
             client = client_of(proxy, base_url=proxy.base_url + slash)
             assert client.call(SYSTEM)["Version"] == archive.version
@@ -386,7 +376,7 @@ class TestHTTPS:
         client = client_of(https, ca_bundle=str(authority / "ca.pem"))
         assert client.call(SYSTEM)["Version"] == archive.version
 
-    def test_another_certificate_is_not_whatever_the_environment_says(
+    def test_another_certificate_is_not_trusted_whatever_the_environment(
         self, https: RecordingProxy, authority: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         for variable in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"):
@@ -413,7 +403,7 @@ class TestHTTPS:
 
 
 @pytest.mark.live
-class TestRecord:
+class TestCallLog:
     def test_every_call_is_counted_and_timed(self, proxy: RecordingProxy, client: OrthancClient) -> None:
         proxy.fail(Fault(delay=0.3))
         started = time.perf_counter()
@@ -438,7 +428,7 @@ class TestRecord:
             client.call(SYSTEM)
         assert [call.status for call in log.calls] == [0, 503]
 
-    def test_an_inner_record_is_part_of_the_outer_one(self, client: OrthancClient) -> None:
+    def test_an_inner_log_is_part_of_the_outer_one(self, client: OrthancClient) -> None:
         with recording() as outer:
             client.call(SYSTEM)
             with recording() as inner:
@@ -470,7 +460,7 @@ class TestLog:
             proxy.recover()
         return log.calls
 
-    def test_calls_are_logged_when_asked_for_and_without_patient_data(
+    def test_calls_are_logged_without_patient_data_if_enabled(
         self, patients: LocalOrthanc, caplog: pytest.LogCaptureFixture
     ) -> None:
         caplog.set_level(logging.INFO)
@@ -493,7 +483,7 @@ class TestLog:
         for secret in secrets:
             assert secret not in text
 
-    def test_nothing_is_logged_unless_asked_for(self, patients: LocalOrthanc, caplog: pytest.LogCaptureFixture) -> None:
+    def test_calls_are_not_logged_by_default(self, patients: LocalOrthanc, caplog: pytest.LogCaptureFixture) -> None:
         caplog.set_level(logging.DEBUG, logger="orthancproxy")
         with RecordingProxy(patients.port) as proxy:
             self.use(proxy, client_of(proxy, read_timeout=0.5))
@@ -502,7 +492,7 @@ class TestLog:
 
 @pytest.mark.live
 class TestCapabilities:
-    def test_they_are_read_once(self, client: OrthancClient, archive: LocalOrthanc) -> None:
+    def test_capabilities_are_read_once(self, client: OrthancClient, archive: LocalOrthanc) -> None:
         with recording() as first:
             assert client.capabilities().version == archive.version
         with recording() as later:
@@ -511,7 +501,7 @@ class TestCapabilities:
 
     # an Orthanc that can't write is still the same
     @pytest.mark.parametrize("fault", [name for name in TRANSIENT if name != "two folders at once"])
-    def test_they_are_read_again_after_a_failure(
+    def test_capabilities_are_read_again_after_a_failure(
         self, proxy: RecordingProxy, client: OrthancClient, fault: str
     ) -> None:
         before = client.capabilities()
@@ -522,7 +512,7 @@ class TestCapabilities:
             assert client.capabilities() == before
         assert ("GET", "/system") in [(call.method, call.template) for call in log.calls]
 
-    def test_they_are_read_again_when_a_failure_was_hidden_by_a_retry(
+    def test_capabilities_are_read_again_after_a_failure_hidden_by_a_retry(
         self, proxy: RecordingProxy, client: OrthancClient
     ) -> None:
         client.capabilities()
@@ -533,7 +523,7 @@ class TestCapabilities:
         assert log.count >= 2
 
     @pytest.mark.parametrize("fault", ["400", "404", "500"])
-    def test_a_refusal_is_no_reason_to_read_them_again(
+    def test_capabilities_are_not_read_again_after_a_rejection(
         self, proxy: RecordingProxy, client: OrthancClient, fault: str
     ) -> None:
         client.capabilities()
@@ -544,7 +534,7 @@ class TestCapabilities:
             client.capabilities()
         assert log.count == 0
 
-    def test_another_orthanc_that_comes_up_in_its_place_is_noticed(
+    def test_a_replaced_orthanc_is_noticed(
         self, archive: LocalOrthanc, start_orthanc: Callable[..., LocalOrthanc]
     ) -> None:
         successor = start_orthanc(configuration={"Name": "successor"})
@@ -560,7 +550,7 @@ class TestCapabilities:
             proxy.target = successor.port
             assert client.capabilities().name == "successor"
 
-    def test_they_are_read_again_after_orthanc_was_restarted(self, start_orthanc: Callable[..., LocalOrthanc]) -> None:
+    def test_capabilities_are_read_again_after_a_restart(self, start_orthanc: Callable[..., LocalOrthanc]) -> None:
         orthanc = start_orthanc()
         client = client_of(orthanc)
         before = client.capabilities()
@@ -573,7 +563,7 @@ class TestCapabilities:
             assert client.capabilities() == before
         assert log.count >= 2
 
-    def test_many_threads_get_the_same(self, client: OrthancClient) -> None:
+    def test_many_threads_get_the_same_capabilities(self, client: OrthancClient) -> None:
         found = []
         threads = [threading.Thread(target=lambda: found.append(client.capabilities())) for _ in range(8)]
         for thread in threads:
@@ -595,7 +585,7 @@ class TestAllowlist:
     @pytest.mark.live
     @pytest.mark.parametrize("name", WITH_PARTS)
     @pytest.mark.parametrize("hostile", HOSTILE_IDS)
-    def test_what_is_no_id_is_never_sent(
+    def test_malformed_ids_are_never_sent(
         self, proxy: RecordingProxy, client: OrthancClient, name: str, hostile: str
     ) -> None:
         endpoint = WITH_PARTS[name]
@@ -610,7 +600,7 @@ class TestAllowlist:
         assert proxy.requests == []
 
     @pytest.mark.parametrize("endpoint", WITH_PARTS.values(), ids=list(WITH_PARTS))
-    def test_what_is_one_stands_in_the_path_as_it_is(self, endpoint: Endpoint) -> None:
+    def test_well_formed_ids_are_part_of_the_path(self, endpoint: Endpoint) -> None:
         parts = {known: GOOD_PARTS[known] for known in parts_of(endpoint)}
         assert endpoint.path(**parts) == endpoint.template.format(**parts)
 
@@ -628,7 +618,7 @@ class TestAllowlist:
         "forbidden",
         ["/tools/reset", "/tools/shutdown", "/tools/execute-script", "/modalities", "/peers", "/jobs", "/plugins", "*"],
     )
-    def test_no_endpoint_is_declared_that_could_do_harm(self, forbidden: str) -> None:
+    def test_no_harmful_endpoint_is_declared(self, forbidden: str) -> None:
         assert len(DECLARED) > 5
         for endpoint in DECLARED.values():
             assert forbidden not in endpoint.template
@@ -636,7 +626,7 @@ class TestAllowlist:
             # a template that begins with a part could become any path
             assert endpoint.template.split("/")[1] in {"system", "statistics", "tools", "instances", "{level}"}
 
-    def test_what_is_declared_to_be_repeatable_is(self) -> None:
+    def test_only_idempotent_endpoints_are_repeatable(self) -> None:
         # Orthanc keeps what it has under a UID, and streams an archive without keeping it
         reading = {
             "/tools/find",

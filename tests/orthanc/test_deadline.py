@@ -1,4 +1,4 @@
-"""How long one request may go on asking Orthanc, and that it does not go on when nobody waits for it."""
+"""A request stops calling Orthanc at its deadline, and when its client has gone away."""
 
 import json
 import socket
@@ -35,7 +35,7 @@ def code_and_seconds(graphql: GraphQL) -> tuple[str, float]:
     return error["extensions"]["code"], time.monotonic() - started
 
 
-def test_a_request_that_takes_too_many_calls_ends(proxy: RecordingProxy, graphql: GraphQL, settings: Settings) -> None:
+def test_a_request_with_too_many_calls_is_stopped(proxy: RecordingProxy, graphql: GraphQL, settings: Settings) -> None:
     settings.ORTHANC_BASE_URL = proxy.base_url
     settings.ORTHANC_MAX_SECONDS = 1.0
     graphql(WHOLE)
@@ -50,7 +50,7 @@ def test_a_request_that_takes_too_many_calls_ends(proxy: RecordingProxy, graphql
     graphql(WHOLE)
 
 
-def test_the_limit_is_named(proxy: RecordingProxy, graphql: GraphQL, settings: Settings) -> None:
+def test_the_error_names_the_limit(proxy: RecordingProxy, graphql: GraphQL, settings: Settings) -> None:
     settings.ORTHANC_BASE_URL = proxy.base_url
     settings.ORTHANC_MAX_SECONDS = 1e-9
     error = graphql.error(WHOLE)
@@ -59,7 +59,7 @@ def test_the_limit_is_named(proxy: RecordingProxy, graphql: GraphQL, settings: S
     assert proxy.requests == []
 
 
-def test_an_answer_that_trickles_in_is_broken_off(archive: LocalOrthanc, graphql: GraphQL, settings: Settings) -> None:
+def test_a_response_that_trickles_in_is_aborted(archive: LocalOrthanc, graphql: GraphQL, settings: Settings) -> None:
     with TCPProxy(archive.port) as trickling:
         settings.ORTHANC_BASE_URL = trickling.base_url
         settings.ORTHANC_MAX_SECONDS = 2.0

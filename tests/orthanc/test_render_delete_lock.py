@@ -1,4 +1,4 @@
-"""Orthanc never draws while it deletes: 1.12.7 would serve nobody any more."""
+"""Orthanc never renders and deletes at the same time, which deadlocks 1.12.7."""
 
 import tempfile
 import threading
@@ -23,7 +23,7 @@ SECONDS = 6.0
 STORING = RENDERING_ENDPOINTS = 6  # clients
 
 
-class TestTurns:
+class TestConflictingCalls:
     # as two workers have it
     first, second = RenderDeleteLock("http://orthanc.test"), RenderDeleteLock("http://orthanc.test")
 
@@ -43,20 +43,20 @@ class TestTurns:
         thread.join()
         return waited
 
-    def test_of_drawing_and_deleting(self) -> None:
+    def test_rendering_and_deleting_exclude_each_other(self) -> None:
         assert self.waits(DELETE, while_in=FRAME_RENDERED)
         assert self.waits(FRAME_RENDERED, while_in=DELETE)
         assert self.waits(DELETE, while_in=DELETE)
 
-    def test_all_else_goes_on(self) -> None:
+    def test_other_calls_are_not_excluded(self) -> None:
         assert not self.waits(FRAME_RENDERED, while_in=FRAME_RENDERED)
         assert not self.waits(SYSTEM, while_in=DELETE)
         assert not self.waits(DELETE, while_in=SYSTEM)
 
-    def test_another_orthanc_has_its_own(self) -> None:
+    def test_each_orthanc_has_its_own_lock(self) -> None:
         assert not self.waits(FRAME_RENDERED, while_in=DELETE, other=RenderDeleteLock("http://another.test"))
 
-    def test_who_wants_to_delete_is_next(self) -> None:
+    def test_a_waiting_delete_is_next(self) -> None:
         order: list[str] = []
 
         def call(endpoint: Endpoint, name: str) -> None:
@@ -124,7 +124,7 @@ class TestLockFiles:
 
 
 @pytest.mark.live
-def test_orthanc_goes_on_while_pictures_are_looked_at_and_patients_deleted(
+def test_orthanc_survives_concurrent_rendering_and_deleting(
     start_orthanc: Callable[..., LocalOrthanc],
 ) -> None:
     orthanc = start_orthanc()

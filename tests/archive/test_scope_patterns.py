@@ -1,4 +1,4 @@
-"""The patterns of a scope: what they match, and what Orthanc is asked for them."""
+"""The patterns of a scope: the PatientIDs that they match, and the searches in Orthanc."""
 
 import time
 
@@ -29,7 +29,7 @@ from orthancproxy.archive.scope import EVERYTHING, MAX_WILDCARD_SEARCHES, Scope,
         ("", [""], ["a"]),
     ],
 )
-def test_patterns(pattern: str, matching: list[str], others: list[str]) -> None:
+def test_patterns_match_patient_ids(pattern: str, matching: list[str], others: list[str]) -> None:
     scope = Scope((pattern,))
     assert [patient_id for patient_id in matching + others if scope.admits_patient(patient_id)] == matching
 
@@ -50,20 +50,20 @@ def test_a_scope_without_rules_shows_nothing() -> None:
     assert searches(Scope(), Filter()) == []
 
 
-def test_everything_is_not_confined() -> None:
+def test_everything_is_not_restricted() -> None:
     assert not EVERYTHING.is_restricted
     assert not Scope(("A", "*"), frozenset({"a"})).is_restricted
     assert Scope(("A*",)).is_restricted
 
 
 @pytest.mark.parametrize("pattern", ["a*" * 31 + "b", "*a" * 31 + "?", "*?" * 31 + "b"])
-def test_no_pattern_takes_long(pattern: str) -> None:
+def test_pattern_matching_does_not_backtrack(pattern: str) -> None:
     started = time.perf_counter()
     Scope((pattern,)).admits_patient("a" * 64)
     assert time.perf_counter() - started < 0.5
 
 
-def test_patterns_are_sent_as_far_as_orthanc_matches_them() -> None:
+def test_searches_contain_the_patterns_that_orthanc_can_match() -> None:
     scope = Scope(("B", "A", "C?D", "É 1*", "x..", "a\\b"), frozenset({"l"}))
     wanted = [dict(search.tags)["PatientID"] for search in searches(scope, Filter())[:-1]]
     assert wanted == ["B\\A", "*1*", "C*D", "a*b", "x*"]
@@ -73,11 +73,11 @@ def test_patterns_are_sent_as_far_as_orthanc_matches_them() -> None:
 @pytest.mark.parametrize(
     "criteria", [Filter(tags=(("PatientID", "A*"),)), Filter(labels=LabelMatch(any=frozenset({"m"})))]
 )
-def test_what_the_caller_asks_for_is_not_overwritten(criteria: Filter) -> None:
+def test_searches_keep_the_criteria_of_the_caller(criteria: Filter) -> None:
     assert searches(Scope(("A",), frozenset({"l"})), criteria) == [criteria]
 
 
-def test_many_patterns() -> None:
+def test_the_number_of_searches_is_limited() -> None:
     wild = tuple(f"P{number}*" for number in range(MAX_WILDCARD_SEARCHES))
     assert len(searches(Scope(wild), Filter())) == MAX_WILDCARD_SEARCHES
     assert searches(Scope((*wild, "Q*")), Filter()) == [Filter()]
