@@ -111,7 +111,7 @@ def _upload(context: RequestContext, request: UploadRequest, event: PendingEvent
     authorize(context.caller, Action.UPLOAD, patient_id)
     patient_name = person_name(request.patient_name or "", "patient name") or None
     if patient_name is None:
-        person_name(patient_id, "patient ID, which is the patient name where none is given,")
+        person_name(patient_id, "patient ID, which is also the patient name,")
     description = long_string(request.study_description or "", "study description") or None
     uids = UploadUIDs(patient_id, _upload_key(request.upload_key))
     event.subjects = [Subject(patient_id, uids.study)]

@@ -27,7 +27,6 @@ class FormParser(BaseParser):
     def parse(
         self, stream: IO[Any], media_type: str | None = None, parser_context: Mapping[str, Any] | None = None
     ) -> "DataAndFiles[Any, Any]":
-        """Parse the body."""
         form = receive(cast("HttpRequest", stream))
         return DataAndFiles(form.fields, form.files)
 
@@ -51,7 +50,6 @@ class UploadView(GatewayView):
 
     @openapi.upload
     def post(self, request: Request) -> Response:
-        """Store the files."""
         form = request.POST
         for name in TEXT_FIELDS & request.FILES.keys():
             raise InvalidRequest(f"The field {name} was sent as a file: send it as text.")

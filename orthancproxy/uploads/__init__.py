@@ -1,1 +1,1 @@
-"""Uploading a folder: its files become one study of one patient."""
+"""Uploading a folder of DICOM files, which become one study of one patient."""
