@@ -33,7 +33,6 @@ INSTALLED_APPS = [
     "orthancproxy",
 ]
 MIDDLEWARE = [
-    "orthancproxy.http.request_log.observability_middleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
 ]
