@@ -38,7 +38,6 @@ class InstanceFileView(DownloadView):
         openapi.IF_NONE_MATCH,
     )
     def get(self, request: Request, orthanc_id: str) -> HttpResponseBase:
-        """Stream the file."""
         download = downloads.get_file(
             self.asking,
             orthanc_id,
@@ -60,7 +59,6 @@ class PreviewView(GatewayView):
         errors=(415,),
     )
     def get(self, request: Request, orthanc_id: str) -> HttpResponseBase:
-        """Return the picture."""
         preview = downloads.get_preview(
             self.asking,
             orthanc_id,
@@ -82,7 +80,6 @@ class ThumbnailView(GatewayView):
         errors=(415,),
     )
     def get(self, request: Request, orthanc_id: str) -> HttpResponseBase:
-        """Return the picture."""
         thumbnail = downloads.get_thumbnail(
             self.asking,
             orthanc_id,
@@ -103,7 +100,6 @@ class SeriesThumbnailView(GatewayView):
         errors=(415,),
     )
     def get(self, request: Request, orthanc_id: str) -> HttpResponseBase:
-        """Return the picture."""
         thumbnail = downloads.get_series_thumbnail(
             self.asking,
             orthanc_id,
@@ -125,7 +121,6 @@ class ZipView(DownloadView):
         "A ZIP file of all DICOM files of the resource, made while it is sent.",
     )
     def get(self, request: Request, orthanc_id: str) -> HttpResponseBase:
-        """Stream the ZIP file."""
         headers_only = request.method == "HEAD"
         download = downloads.get_zip(self.asking, self.level, orthanc_id, headers_only=headers_only)
         return streaming.stream(request._request, download)

@@ -1,4 +1,4 @@
-"""Every error that the REST API answers, as `{"detail", "code"}` with a status."""
+"""Error responses of the REST API: `{"detail", "code"}` with a status."""
 
 import logging
 from collections.abc import Mapping
@@ -27,7 +27,7 @@ logger = logging.getLogger(__name__)
 
 
 class Answer(NamedTuple):
-    """How an error is told: the HTTP status and the code."""
+    """The HTTP status and the code of an error."""
 
     status: int
     code: str
@@ -45,11 +45,11 @@ FRAMEWORK_ANSWERS: Mapping[type[exceptions.APIException], Answer] = {
     exceptions.UnsupportedMediaType: Answer(415, "UNSUPPORTED_MEDIA_TYPE"),
     exceptions.Throttled: Answer(429, "LIMIT_EXCEEDED"),
 }
-"""The errors that Django REST framework raises itself. A test fails when one is missing."""
+"""The errors of Django REST framework. A test fails if one is missing."""
 
 
 def exception_handler(exception: Exception, context: Mapping[str, Any]) -> HttpResponseBase:
-    """Answer an exception of a view; what nobody raised on purpose is logged, and told by its request id only."""
+    """Return the response for an exception of a view; unexpected ones are logged, and masked by the request id."""
     match as_gateway_error(exception) or exception:
         case errors.GatewayError() as expected if status := errors.nearest(STATUSES, expected):
             log_archive_failure(expected, expected.code)
@@ -57,8 +57,8 @@ def exception_handler(exception: Exception, context: Mapping[str, Any]) -> HttpR
             if status == 503:
                 response["Retry-After"] = str(RETRY_AFTER)
             return response
-        case exceptions.APIException() as refused if answer := errors.nearest(FRAMEWORK_ANSWERS, refused):
-            return _framework_response(refused, answer)
+        case exceptions.APIException() as rejected if answer := errors.nearest(FRAMEWORK_ANSWERS, rejected):
+            return _framework_response(rejected, answer)
         case SuspiciousOperation():
             return bad_request(context["request"], exception)
         case Http404():

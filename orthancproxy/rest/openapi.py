@@ -1,4 +1,4 @@
-"""What the OpenAPI schema says of the routes."""
+"""OpenAPI descriptions of the routes."""
 
 from collections.abc import Callable, Iterable
 from typing import Any, TypeVar
@@ -17,7 +17,6 @@ class LevelSchema(AutoSchema):
     """Adds the level of a view to the id of its operation: `deletePatient`."""
 
     def get_operation(self, *args: Any, **kwargs: Any) -> Any:
-        """Return the operation."""
         operation: Any = super().get_operation(*args, **kwargs)
         view: Any = self.view
         operation["operationId"] += view.level.value
@@ -48,7 +47,7 @@ IF_NONE_MATCH = OpenApiParameter(
     "If-None-Match",
     OpenApiTypes.STR,
     OpenApiParameter.HEADER,
-    description="The ETag of an earlier answer: 304 when it is still true.",
+    description="The ETag of an earlier response; answered with 304 if it still matches.",
 )
 _ANSWERED = (
     OpenApiParameter(
@@ -56,7 +55,7 @@ _ANSWERED = (
         OpenApiTypes.STR,
         OpenApiParameter.HEADER,
         required=True,
-        description="What to send to be let in (RFC 6750).",
+        description="How to authenticate (RFC 6750).",
         response=[401],
     ),
     OpenApiParameter(
@@ -95,15 +94,15 @@ _DOWNLOADED = (
 )
 
 _ERRORS = {
-    400: "BAD_USER_INPUT: the request is wrong.",
-    401: "UNAUTHENTICATED: log in, or send a token; or this token is not accepted, and `detail` says why.",
-    403: "FORBIDDEN: you may not do this; or the request lacks the session's token in X-CSRFToken.",
+    400: "BAD_USER_INPUT: the request is invalid.",
+    401: "UNAUTHENTICATED: log in, or send a token; or the token is invalid, and `detail` says why.",
+    403: "FORBIDDEN: the caller lacks the permission, or the request lacks the session's X-CSRFToken.",
     404: "NOT_FOUND: there is no such resource.",
     413: "LIMIT_EXCEEDED: more files or bytes than one request may upload.",
-    415: "NOT_RENDERABLE: the instance has no picture that Orthanc can make; `detail` says why.",
-    502: "ARCHIVE_ERROR: Orthanc refused, or its answer makes no sense.",
-    503: "ARCHIVE_UNAVAILABLE: Orthanc can't be reached or is busy; GATEWAY_UNAVAILABLE: the gateway's own database "
-    "is. Retry-After says when to try again.",
+    415: "NOT_RENDERABLE: Orthanc cannot render this instance; `detail` says why.",
+    502: "ARCHIVE_ERROR: Orthanc rejected the call, or its response is unexpected.",
+    503: "ARCHIVE_UNAVAILABLE: Orthanc is unreachable or busy; GATEWAY_UNAVAILABLE: the gateway's own database "
+    "is, or all download slots are in use. Retry-After says when to try again.",
     504: "ARCHIVE_UNAVAILABLE: Orthanc did not answer in time.",
 }
 _ALWAYS = (401, 403, 502, 503, 504)
@@ -149,7 +148,7 @@ def downloads(
         (200, media_type): OpenApiResponse(OpenApiTypes.BINARY, summary) for media_type in media_types
     }
     if IF_NONE_MATCH in parameters:
-        answers[304] = OpenApiResponse(description="What If-None-Match names is still true.")
+        answers[304] = OpenApiResponse(description="If-None-Match matches.")
     return extend_schema(
         operation_id=operation_id,
         summary=summary,

@@ -62,7 +62,6 @@ class LevelSerializer(serializers.Serializer[R]):
         return {"orthancId": orthanc_id, **self.table.fields(), **super().get_fields()}
 
     def to_representation(self, instance: R) -> dict[str, Any]:
-        """Return the contract's JSON."""
         return self.table.read(instance, orthancId=instance.orthanc_id)
 
 
@@ -135,7 +134,6 @@ class InstanceSerializer(LevelSerializer[Instance]):
         return {**super().get_fields(), **self.series_table.fields()}
 
     def to_representation(self, instance: Instance) -> dict[str, Any]:
-        """Return the contract's JSON."""
         values = super().to_representation(instance)
         values.update(self.context)
         return values
@@ -183,7 +181,6 @@ class ResourceSerializer(serializers.Serializer[ResourceRef]):
     orthancId = serializers.CharField(help_text="Orthanc's id.")
 
     def to_representation(self, instance: ResourceRef) -> dict[str, Any]:
-        """Return the contract's JSON."""
         return {"level": instance.level.value.lower(), "orthancId": instance.orthanc_id}
 
 
@@ -196,7 +193,6 @@ class DeletionSerializer(serializers.Serializer[Deletion]):
     instancesCount = serializers.IntegerField(min_value=0, help_text="How many instances that was.")
 
     def to_representation(self, instance: Deletion) -> dict[str, Any]:
-        """Return the contract's JSON."""
         deleted, *ancestors = (ResourceSerializer(one).data for one in instance.deleted)
         remaining = instance.remaining_ancestor
         return {

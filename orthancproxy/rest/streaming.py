@@ -1,4 +1,4 @@
-"""Sending what was downloaded from Orthanc on to the client, in constant memory."""
+"""Streams downloads from Orthanc to the client, in constant memory."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Coroutine
@@ -19,7 +19,7 @@ from orthancproxy.threads import DOWNLOADS
 
 
 class AsyncPieces(AsyncIterator[bytes]):
-    """The pieces of a content, each read in a thread. Django calls `close` also when the client has gone away."""
+    """The chunks of content, each read in a thread. Django also calls `close` when the client disconnects."""
 
     def __init__(self, content: Content) -> None:
         self._pieces = iter(content.chunks)
@@ -35,9 +35,9 @@ class AsyncPieces(AsyncIterator[bytes]):
 def abandonable(
     view: Callable[..., HttpResponseBase],
 ) -> Callable[..., Coroutine[Any, Any, HttpResponseBase]]:
-    """Close the response of a synchronous view whose client goes away before it has one.
+    """Close the response of a synchronous view if the client disconnects before the view returns.
 
-    Django drops such a response when the view's thread comes back with it, and Orthanc's side would stay open.
+    Django drops that response without closing it, which would leave the connection to Orthanc open.
     """
 
     @wraps(view)

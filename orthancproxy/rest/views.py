@@ -1,6 +1,6 @@
-"""What the REST routes share, and the lists of the contract.
+"""The view class of the REST routes, and the lists of the contract.
 
-They are synchronous, as Django REST framework is, and Django runs each in a thread.
+Views are synchronous, as Django REST framework is; Django runs each in a thread.
 """
 
 import re
@@ -32,7 +32,7 @@ from orthancproxy.rest import openapi
 from orthancproxy.rest.errors import exception_handler
 from orthancproxy.rest.serializers import InstanceSerializer, PatientSerializer, SeriesSerializer, StudySerializer
 
-CONVERTED = re.compile(r"<(?:\w+:)?(\w+)>")  # what Django's routes have where an address has an id
+CONVERTED = re.compile(r"<(?:\w+:)?(\w+)>")  # a converter in a Django route
 
 
 class JSONRenderer(BaseRenderer):
@@ -43,23 +43,21 @@ class JSONRenderer(BaseRenderer):
     charset = None
 
     def render(self, data: Any, *_: Any) -> bytes:
-        """Return the data as JSON."""
         return orjson.dumps(data)
 
 
 class AnyAccept(DefaultContentNegotiation):
-    """Answers JSON whatever Accept says: the other answers are files, which no renderer makes."""
+    """Renders JSON regardless of Accept: all other responses are files, which have no renderer."""
 
     def select_renderer(
         self, request: Request, renderers: Iterable[BaseRenderer], format_suffix: str | None = None
     ) -> tuple[BaseRenderer, str]:
-        """Return the first renderer."""
         renderer = next(iter(renderers))
         return renderer, renderer.media_type
 
 
 class GatewayView(APIView):
-    """What the routes share. Nothing here depends on the settings of the project that mounts them."""
+    """A view of the gateway. It does not depend on the settings of the project that mounts it."""
 
     renderer_classes = (JSONRenderer,)
     content_negotiation_class = AnyAccept
@@ -72,7 +70,7 @@ class GatewayView(APIView):
 
     @classmethod
     def as_view(cls, **initkwargs: Any) -> Any:
-        """Return the view, which no ATOMIC_REQUESTS holds in a transaction: the audit stays, whatever fails."""
+        """Return the view, exempt from ATOMIC_REQUESTS: audit events are kept if the request fails."""
         return transaction.non_atomic_requests(super().as_view(**initkwargs))
 
     context: RequestContext | None = None
@@ -90,24 +88,23 @@ class GatewayView(APIView):
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
         """Authenticate before anything else is looked at."""
         self.context = self.exits.enter_context(_context(request))
-        # of a pool of them, others need it while Orthanc is asked
+        # other requests need the pooled connection while this one waits for Orthanc
         close_old_connections()
         super().initial(request, *args, **kwargs)
 
     @property
     def asking(self) -> RequestContext:
-        """On whose behalf the route works."""
+        """The context of the request."""
         assert self.context is not None  # noqa: S101 - tells mypy; `initial` comes before every method
         return self.context
 
     def handle_exception(self, exc: Exception) -> Response:
-        """Answer an error, and audit it unless the request was not one for an operation."""
+        """Answer an error; audit it if an operation has begun."""
         if self.context and not isinstance(exc, exceptions.APIException):
             self.context.fail(exc)
         return super().handle_exception(exc)
 
     def get_exception_handler(self) -> Callable[..., HttpResponseBase]:
-        """Return the handler of the contract's errors."""
         return exception_handler
 
     def finalize_response(  # type: ignore[override]  # it gives back what it is given
@@ -121,11 +118,10 @@ class GatewayView(APIView):
 
 @extend_schema(exclude=True)
 class UnknownAddressView(GatewayView):
-    """Everything below the mount point that is no route, so that no project answers it with an HTML page."""
+    """All unknown URLs below the mount point, so that projects do not answer them with HTML."""
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
-        """Refuse before anything else is looked at."""
-        raise exceptions.NotFound("There is nothing at this address.")
+        raise exceptions.NotFound("There is nothing at this URL.")
 
 
 class PatientsView(GatewayView):
@@ -133,7 +129,6 @@ class PatientsView(GatewayView):
 
     @openapi.lists("listPatients", PatientSerializer, "All patients, by PatientID.")
     def get(self, request: Request) -> Response:
-        """Answer the list."""
         page = hierarchy.get_page(self.asking, LevelPlan(level=Level.PATIENT, needs=PatientSerializer.table.needs))
         return Response(PatientSerializer(cast("Any", page.resources), many=True).data)
 
@@ -148,7 +143,6 @@ class StudiesView(GatewayView):
         openapi.identifier("patient_id", "PatientID"),
     )
     def get(self, request: Request) -> Response:
-        """Answer the list."""
         plan = LevelPlan(
             level=Level.PATIENT,
             related={"studies": LevelPlan(level=Level.STUDY, needs=StudySerializer.table.needs)},
@@ -167,7 +161,6 @@ class SeriesView(GatewayView):
         openapi.identifier("study_id", "StudyInstanceUID"),
     )
     def get(self, request: Request) -> Response:
-        """Answer the list."""
         plan = LevelPlan(
             level=Level.STUDY,
             related={"series": LevelPlan(level=Level.SERIES, needs=SeriesSerializer.table.needs)},
@@ -186,7 +179,6 @@ class InstancesView(GatewayView):
         openapi.identifier("series_id", "SeriesInstanceUID"),
     )
     def get(self, request: Request) -> Response:
-        """Answer the list."""
         plan = LevelPlan(
             level=Level.SERIES,
             needs=InstanceSerializer.series_table.needs,
