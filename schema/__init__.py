@@ -1,4 +1,4 @@
-"""The GraphQL transport: the Strawberry schema, and how a query becomes a plan."""
+"""The GraphQL transport: the Strawberry schema and the view."""
 
 from typing import Any
 
@@ -8,9 +8,10 @@ from strawberry.schema.config import StrawberryConfig
 from strawberry.types import ExecutionContext
 
 from orthancproxy.schema.execution import CompiledExecutor
-from orthancproxy.schema.limits import QueryLimits, has_introspection
+from orthancproxy.schema.limits import QueryLimits
 from orthancproxy.schema.mutations import Mutation
 from orthancproxy.schema.queries import Query
+from orthancproxy.schema.query_size import has_introspection
 from orthancproxy.schema.types import Instance, Patient, Series, Study
 
 

@@ -45,7 +45,7 @@ class UploadBatch:
 
 @strawberry_django.filter_type(Batch, name="UploadBatchFilter", description="Every given field must match.")
 class UploadBatchFilter:
-    """Matches uploads, texts exactly."""
+    """Matches uploads. Texts are exact matches."""
 
     upload_key: strawberry.ID | None = strawberry_django.filter_field(description="The upload key, exact match.")
     patient_id: str | None = strawberry_django.filter_field(description="PatientID, exact match.")
@@ -65,7 +65,7 @@ describe_filter(UploadBatchFilter)
 
 @strawberry.enum(description="What to order uploads by.")
 class UploadBatchOrderField(Enum):
-    """What to order uploads by: columns."""
+    """The columns to order uploads by."""
 
     CREATED_AT = strawberry.enum_value("created_at", description="When the first request was received.")
     UPDATED_AT = strawberry.enum_value("updated_at", description="When the last request began or ended.")

@@ -1,4 +1,4 @@
-"""What a resolver finds in `info.context`."""
+"""The context of a GraphQL request, `info.context`."""
 
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -13,24 +13,24 @@ from orthancproxy.schema.urls import ResourceUrls
 
 @dataclass(frozen=True)
 class GraphQLContext:
-    """One GraphQL request, as Django has it."""
+    """One GraphQL request."""
 
     request: HttpRequest
 
     @cached_property
     def gateway(self) -> RequestContext:
-        """On whose behalf it is carried out; the database is asked. Raises NotAuthenticated and PermissionDenied."""
+        """The authenticated caller's request. Reads the database. Raises NotAuthenticated and PermissionDenied."""
         caller = authenticate(self.request)
         return RequestContext(caller, author(self.request, caller), operation_name="graphql")
 
     def give_up(self) -> None:
-        """Read no more from Orthanc. What changes the archive is carried out to its end."""
+        """Stop reading from Orthanc. A change of the archive continues to its end."""
         if gateway := vars(self).get("gateway"):
             gateway.deadline.bring_forward()
 
     @cached_property
     def urls(self) -> ResourceUrls:
-        """Where its URLs point."""
+        """The URLs of this request's host and mount point."""
         return ResourceUrls.of(self.request, self.gateway)
 
 
@@ -38,5 +38,5 @@ Info = strawberry.Info[GraphQLContext, None]
 
 
 def gateway(info: Info) -> RequestContext:
-    """On whose behalf a field is resolved, and by what name the audit knows it."""
+    """Return the request for one root field, which the audit knows by the field's name."""
     return replace(info.context.gateway, operation_name=info.field_name)

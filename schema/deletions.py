@@ -1,4 +1,4 @@
-"""The types of deleting."""
+"""The types of deletions."""
 
 from typing import cast
 
@@ -22,29 +22,29 @@ LEVELS = {
 describe_enum(strawberry.enum(Level, description="A level of the DICOM hierarchy."), LEVELS)
 
 
-@strawberry.type(description="A resource that is deleted.")
+@strawberry.type(description="A deleted resource.")
 class DeletedResource:
     """`orthancproxy.resolvers.deletion.Deleted`."""
 
-    level: Level = strawberry.field(description="Where it was in the hierarchy.")
-    orthanc_id: strawberry.ID = strawberry.field(description="Orthanc's id.")
+    level: Level = strawberry.field(description="The level of the resource.")
+    orthanc_id: strawberry.ID = strawberry.field(description="The id in Orthanc.")
 
 
-@strawberry.type(description="What was deleted, or what would be.")
+@strawberry.type(description="What was deleted, or would be with `dryRun`.")
 class DeletePayload:
     """`orthancproxy.resolvers.deletion.Deletion`."""
 
-    dry_run: bool = strawberry.field(description="Whether nothing was deleted.")
+    dry_run: bool = strawberry.field(description="Whether this is only a prediction.")
     deleted: list[DeletedResource] = strawberry.field(
-        description="The resource, then the parents that it leaves empty, the nearest first."
+        description="The resource, then the parents that become empty, nearest first."
     )
-    instances_count: int = strawberry.field(description="How many instances that is.")
+    instances_count: int = strawberry.field(description="Number of deleted instances.")
 
-    @strawberry.field(description="The global ids of the same, to be dropped from a cache.")
+    @strawberry.field(description="The global ids of the deleted resources, for evicting them from a cache.")
     def deleted_ids(root: strawberry.Parent[deletion.Deletion]) -> list[strawberry.ID]:
         return [strawberry.ID(to_base64(one.level.value, one.orthanc_id)) for one in root.deleted]
 
-    @strawberry.field(description="The nearest parent that is still there; null when the patient went too.")
+    @strawberry.field(description="The nearest remaining parent; null if the patient is deleted too.")
     def remaining_ancestor(root: strawberry.Parent[deletion.Deletion], info: Info) -> Node | None:
         remaining = root.remaining_ancestor
         if remaining is None:

@@ -1,4 +1,4 @@
-"""The error tree as GraphQL codes. What is not ours is masked: the log has it, under the request id."""
+"""The error tree as GraphQL errors. Unexpected errors are masked; the log has them under the request id."""
 
 import logging
 from typing import Any
@@ -13,7 +13,7 @@ logger = logging.getLogger("orthancproxy.graphql")
 
 
 def original(error: GraphQLError | None) -> BaseException | None:
-    """What a resolver raised; None where it is graphql-core's own error."""
+    """Return the exception that a resolver raised; None for an error of graphql-core."""
     cause: BaseException | None = error
     while isinstance(cause, GraphQLError):
         cause = cause.original_error
@@ -21,14 +21,14 @@ def original(error: GraphQLError | None) -> BaseException | None:
 
 
 def shown(error: GraphQLError, request_id: str) -> dict[str, Any]:
-    """An error as the answer has it, with `extensions.code` and the request id by which the log knows it."""
+    """Return an error as the answer has it, with `extensions.code` and the request id that the log has."""
     cause = original(error)
     match as_gateway_error(cause) or cause:
         case errors.GatewayError() as expected:
             message, code = expected.message, expected.code
             log_archive_failure(expected, code)
         case None:
-            # parsing, validation and coercion: graphql-core's own words about the query
+            # parsing, validation and coercion: graphql-core's own message about the query
             message, code = error.message, "BAD_USER_INPUT"
         case unexpected:
             logger.error("unexpected error in a resolver", exc_info=unexpected)

@@ -1,12 +1,12 @@
-"""Completing values fast: a selection of plain fields is compiled once and run over thousands of records (ADR 0012).
+"""Fast completion: a selection of plain fields is compiled once and runs over thousands of resources (ADR 0012).
 
 graphql-core takes 5 µs for each field of each object. Here a selection becomes one Python expression, such as
 
     lambda record: {"id": k0(record), "rows": value if (value := record.rows).__class__ is int else unexpected()}
 
-It gives a value only where everything is exactly as declared. At the first surprise (a wrong type, null where there
-must be a value, an exception) its work is thrown away and graphql-core completes the value, so that nulls, errors,
-their paths and messages are graphql-core's own.
+It returns a value only if everything is exactly as declared. At the first deviation (a wrong type, null for a required
+value, an exception) its result is discarded and graphql-core completes the value, so that nulls, errors, their paths
+and messages are graphql-core's own.
 """
 
 from collections.abc import Callable, Coroutine, Generator
@@ -40,11 +40,11 @@ from strawberry.types.field import StrawberryField
 from orthancproxy.conf import conf
 
 PLAIN = {"plain": True}
-"""Metadata of a field whose resolver only reads its parent, its arguments, `info.context` and `info.path.key`."""
+"""Metadata of a field whose resolver reads only its parent, its arguments, `info.context` and `info.path.key`."""
 
 Complete = Callable[[Any], dict[str, Any]]
 
-# what a value must be for graphql-core to pass it on as it is
+# the conditions under which graphql-core returns a value unchanged
 _AS_IT_IS = {
     GraphQLString: "{0}.__class__ is str",
     GraphQLID: "{0}.__class__ is str",
@@ -56,22 +56,22 @@ _DIRECTIVES = frozenset({"skip", "include"})
 
 
 class _UnexpectedError(Exception):
-    """Something that only graphql-core can complete."""
+    """A value that only graphql-core can complete."""
 
 
 class _NotPlainError(Exception):
-    """A selection that only graphql-core can carry out."""
+    """A selection that only graphql-core can execute."""
 
 
 class CompiledExecutor(StrawberryGraphQLCoreExecutionContext):
-    """Strawberry's executor, which leaves selections of plain fields to compiled expressions."""
+    """Strawberry's executor, with compiled expressions for selections of plain fields."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        # an extension with a `resolve` wants to see every field
+        # an extension with a `resolve` must see every field
         watched = self.middleware_manager is not None and self.middleware_manager.middlewares
         self._is_on = conf.ORTHANC_COMPILED_EXECUTION and not watched
-        # by type and selection; the details are kept, so that no others can get their address
+        # by type and selection; keeping the details keeps their addresses from being reused
         self._compiled: dict[tuple[GraphQLObjectType, int], tuple[list[FieldDetails], Complete | None]] = {}
         self._ordinary: set[type] = set()
 
@@ -88,7 +88,7 @@ class CompiledExecutor(StrawberryGraphQLCoreExecutionContext):
         if complete := self._completion(return_type, field_details_list, info):
             try:
                 return complete(result)
-            except Exception:  # noqa: BLE001, S110 - graphql-core meets it again, and reports it
+            except Exception:  # noqa: BLE001, S110 - graphql-core raises it again, and reports it
                 pass
         return super().complete_object_value(return_type, field_details_list, info, path, result, position_context)
 
@@ -101,7 +101,7 @@ class CompiledExecutor(StrawberryGraphQLCoreExecutionContext):
         result: Any,
         position_context: Any,
     ) -> Any:
-        """Complete a list; here where it is one of objects."""
+        """Complete a list of objects; graphql-core completes other lists."""
         item_type, is_required = _nullability(return_type.of_type)
         if (
             isinstance(item_type, GraphQLObjectType)
@@ -119,20 +119,20 @@ class CompiledExecutor(StrawberryGraphQLCoreExecutionContext):
     def _completion(
         self, of_type: GraphQLObjectType, details: list[FieldDetails], info: GraphQLResolveInfo[Any]
     ) -> Complete | None:
-        """What completes objects of a type with this selection; None where it is not made of plain fields."""
+        """Return the function that completes objects of a type; None if the selection has other than plain fields."""
         if not self._is_on:
             return None
         key = of_type, id(details)
         if key not in self._compiled:
             try:
                 complete = _Selection(self, info).compiled(of_type, details)
-            except Exception:  # noqa: BLE001 - whatever is wrong with the query, graphql-core says it
+            except Exception:  # noqa: BLE001 - graphql-core reports what is wrong with the query
                 complete = None
             self._compiled[key] = details, complete
         return self._compiled[key][1]
 
     def is_ordinary(self, of_class: type) -> bool:
-        """Whether graphql-core takes a value of this class for what it is, and keeps it in mind."""
+        """Return whether graphql-core accepts a value of this class as the type, and cache that."""
         if issubclass(of_class, _SPECIAL) or hasattr(of_class, "__await__"):
             return False
         self._ordinary.add(of_class)
@@ -143,7 +143,7 @@ _SPECIAL = (type(None), type(Undefined), Exception, Coroutine, Generator)
 
 
 class _Selection:
-    """Compiles one selection set, and by way of the executor those below it."""
+    """Compiles one selection set, and through the executor those below it."""
 
     def __init__(self, executor: CompiledExecutor, info: GraphQLResolveInfo[Any]) -> None:
         self._executor = executor
@@ -164,7 +164,7 @@ class _Selection:
         }
 
     def compiled(self, of_type: GraphQLObjectType, details: list[FieldDetails]) -> Complete:
-        """What completes one object. Raises where a field is not plain."""
+        """Return the function that completes one object. Raises if a field is not plain."""
         fields = self._executor.collect_subfields(of_type, details).grouped_field_set
         items = ", ".join(f"{name!r}: {self._field(of_type, name, inner)}" for name, inner in fields.items())
         conditions = "(record.__class__ in ordinary or is_ordinary(record.__class__))"
@@ -187,7 +187,7 @@ class _Selection:
             return repr(parent.name)
         field = parent.fields[node.name.value]
         definition = field.extensions["strawberry-definition"]
-        # what extends a field of Strawberry's resolves it in ways of its own
+        # extensions of a field change how it is resolved
         if type(definition) is not StrawberryField or definition.extensions:
             raise _NotPlainError
         if definition.base_resolver is None:
@@ -199,7 +199,7 @@ class _Selection:
         return self._completed(field.type, value, "value", details)
 
     def _completed(self, of_type: Any, raw: str, value: str, details: list[FieldDetails]) -> str:
-        """The expression that completes what `raw` gives, a call or an item; `value` is a name that is free for it."""
+        """Return the expression that completes `raw`, a call or an item; `value` is an unused name."""
         of_type, is_required = _nullability(of_type)
         first = value if raw == value else f"({value} := {raw})"
         if as_it_is := _AS_IT_IS.get(of_type):
@@ -222,7 +222,7 @@ class _Selection:
         return f"({otherwise} if {first} is None else {completed})"
 
     def _leaf(self, of_type: Any, value: Any) -> Any:
-        """Serialize a value of an enum or of a scalar that is not GraphQL's own."""
+        """Serialize a value of an enum or of a custom scalar."""
         if not self._executor.is_ordinary(value.__class__):
             _unexpected()
         return self._executor.complete_leaf_value(of_type, value)
@@ -235,7 +235,7 @@ class _Selection:
         definition: StrawberryField,
         details: list[FieldDetails],
     ) -> str:
-        """A plain resolver with all its arguments but the parent, which are the same for every record."""
+        """Return a plain resolver bound to its arguments, which are the same for every resource."""
         executor, resolver = self._executor, definition.base_resolver
         assert resolver is not None  # noqa: S101 - tells mypy
         first = resolver.self_parameter or resolver.parent_parameter or resolver.root_parameter
@@ -264,7 +264,7 @@ class _Selection:
 
 
 def _nullability(of_type: Any) -> tuple[Any, bool]:
-    """The type without its exclamation mark, and whether it had one."""
+    """Return the nullable type, and whether it was non-null."""
     return (of_type.of_type, True) if isinstance(of_type, GraphQLNonNull) else (of_type, False)
 
 

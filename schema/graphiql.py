@@ -1,4 +1,4 @@
-"""The page that browsers get at the GraphQL endpoint: GraphiQL, and who is logged in."""
+"""GraphiQL's page, for browsers that open the GraphQL endpoint."""
 
 from django.contrib.auth.views import redirect_to_login
 from django.contrib.staticfiles import finders
@@ -22,7 +22,7 @@ CONTENT_SECURITY_POLICY = policy(
 
 
 def page(request: HttpRequest) -> HttpResponse:
-    """The GraphiQL bundle, or how to build it. It asks the database who is logged in."""
+    """Return the GraphiQL page, or how to build it. Reads the session from the database."""
     if finders.find(BUNDLE) is None:
         response = render(request, "graphql/graphiql_missing.html", {"rest_docs_url": _address("orthanc:docs")})
     else:
@@ -38,13 +38,13 @@ def _graphiql(request: HttpRequest) -> HttpResponse:
     context = {
         "endpoint": request.path,
         "username": username,
-        # a project that knows no users has nothing to log in to
+        # a project without users has no login page
         "login_url": _login_address(request) if user is not None else "",
         "logout_url": _address("logout"),
     }
     response = render(request, "graphql/graphiql.html", context)
     if username:
-        # what a session changes needs the token, which the page reads from its cookie
+        # requests with a session need the CSRF token, which the page reads from its cookie
         csrf = CsrfViewMiddleware(lambda _: response)
         csrf.process_request(request)
         get_token(request)
@@ -53,7 +53,7 @@ def _graphiql(request: HttpRequest) -> HttpResponse:
 
 
 def _login_address(request: HttpRequest) -> str:
-    """The project's page to log in on, which leads back here."""
+    """Return the URL of the project's login page, which leads back here."""
     try:
         return redirect_to_login(request.path).url
     except NoReverseMatch:
@@ -61,7 +61,7 @@ def _login_address(request: HttpRequest) -> str:
 
 
 def _address(name: str) -> str:
-    """Where the project has something mounted; empty where it has not."""
+    """Return the URL of a route; empty if the project has not mounted it."""
     try:
         return reverse(name)
     except NoReverseMatch:

@@ -12,13 +12,13 @@ from orthancproxy.schema.deletions import DeletePayload
 from orthancproxy.schema.uploads import UploadInput, UploadPayload
 from orthancproxy.uploads.files import with_series_paths
 
-OrthancId = Annotated[strawberry.ID, strawberry.argument(description="Orthanc's id.")]
-DryRun = Annotated[bool | None, strawberry.argument(description="Tell what would be deleted, and delete nothing.")]
+OrthancId = Annotated[strawberry.ID, strawberry.argument(description="The id in Orthanc.")]
+DryRun = Annotated[bool | None, strawberry.argument(description="Predict what would be deleted, without deleting it.")]
 
 
-@strawberry.type(description="What can be changed.")
+@strawberry.type(description="Everything that can be changed.")
 class Mutation:
-    """What can be changed."""
+    """Everything that can be changed."""
 
     @strawberry.mutation(description="Store a folder of DICOM files as one study of one patient.")
     def upload_patient(
@@ -35,19 +35,19 @@ class Mutation:
         )
         return cast("UploadPayload", upload.upload(gateway(info), request))
 
-    @strawberry.mutation(description="Delete a patient with all studies.")
+    @strawberry.mutation(description="Delete a patient and its studies.")
     def delete_patient(self, info: Info, orthanc_id: OrthancId, dry_run: DryRun = False) -> DeletePayload:
         return _delete(info, Level.PATIENT, orthanc_id, dry_run)
 
-    @strawberry.mutation(description="Delete a study, and its patient with the last one.")
+    @strawberry.mutation(description="Delete a study, and its patient if it has no other study.")
     def delete_study(self, info: Info, orthanc_id: OrthancId, dry_run: DryRun = False) -> DeletePayload:
         return _delete(info, Level.STUDY, orthanc_id, dry_run)
 
-    @strawberry.mutation(description="Delete a series, and its study with the last one, and so on.")
+    @strawberry.mutation(description="Delete a series, and the parents that become empty.")
     def delete_series(self, info: Info, orthanc_id: OrthancId, dry_run: DryRun = False) -> DeletePayload:
         return _delete(info, Level.SERIES, orthanc_id, dry_run)
 
-    @strawberry.mutation(description="Delete an instance, and its series with the last one, and so on.")
+    @strawberry.mutation(description="Delete an instance, and the parents that become empty.")
     def delete_instance(self, info: Info, orthanc_id: OrthancId, dry_run: DryRun = False) -> DeletePayload:
         return _delete(info, Level.INSTANCE, orthanc_id, dry_run)
 

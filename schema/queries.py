@@ -1,4 +1,4 @@
-"""The root fields that read. Each makes a plan of all that is selected below it, and carries it out."""
+"""The root fields that read. Each plans everything that is selected below it, then executes the plan."""
 
 from typing import Annotated, cast
 
@@ -34,17 +34,17 @@ from orthancproxy.schema.viewer import Viewer
 
 First = Annotated[
     int | None,
-    strawberry.argument(description="How many; 50 when left out, at most `server.limits.maxPageSize`."),
+    strawberry.argument(description="Number of nodes; 50 by default, at most `server.limits.maxPageSize`."),
 ]
-After = Annotated[str | None, strawberry.argument(description="The cursor of the node after which to go on.")]
-GlobalId = Annotated[strawberry.ID, strawberry.argument(description="The `id` of the resource.")]
-GlobalIds = Annotated[list[strawberry.ID], strawberry.argument(description="The `id`s of the resources.")]
-OrthancId = Annotated[strawberry.ID | None, strawberry.argument(description="Orthanc's id.")]
+After = Annotated[str | None, strawberry.argument(description="The cursor of the node before the page.")]
+GlobalId = Annotated[strawberry.ID, strawberry.argument(description="The `id` of a resource.")]
+GlobalIds = Annotated[list[strawberry.ID], strawberry.argument(description="The `id`s of resources.")]
+OrthancId = Annotated[strawberry.ID | None, strawberry.argument(description="The id in Orthanc.")]
 
 
 def _page(info: Info, level: Level) -> ListPage:
     plan, names = Selection(info).connection(level)
-    # each place that shows the page shows all of it
+    # each place of the answer that shows the page shows all of it
     info.context.gateway.budget.reserve((plan.first or 0) * (len(names) + plan.objects))
     page = hierarchy.get_page(gateway(info), plan)
     return ListPage(page.resources, page.has_next, page.total, plan.offset, names)
@@ -62,7 +62,7 @@ def _one(info: Info, level: Level, orthanc_id: str | None, identifier: str | Non
 
 def _nodes(info: Info, ids: list[strawberry.ID]) -> list[Resource | None]:
     if len(ids) > conf.ORTHANC_MAX_PAGE_SIZE:
-        raise LimitExceeded(f"At most {conf.ORTHANC_MAX_PAGE_SIZE} ids can be asked for at once.")
+        raise LimitExceeded(f"At most {conf.ORTHANC_MAX_PAGE_SIZE} ids can be requested at once.")
     wanted = [_global_id(one) for one in ids]
     selection = Selection(info)
     found: dict[tuple[Level, str], Resource] = {}
@@ -77,23 +77,23 @@ def _nodes(info: Info, ids: list[strawberry.ID]) -> list[Resource | None]:
 
 
 def _global_id(given: str) -> tuple[Level, str]:
-    """The level and Orthanc id behind a global id."""
+    """Return the level and Orthanc id in a global id."""
     try:
         name, orthanc_id = from_base64(given)
         return Level(name), orthanc_id
     except ValueError as error:
-        raise InvalidRequest("This is not a global id.") from error
+        raise InvalidRequest("The id is not a valid global id.") from error
 
 
-@strawberry.type(description="What can be read.")
+@strawberry.type(description="Everything that can be read.")
 class Query:
-    """What can be read."""
+    """Everything that can be read."""
 
     @strawberry.field(description="The resource with a Relay global id.")
     def node(self, info: Info, id: GlobalId) -> Node | None:
         return cast("Node | None", _nodes(info, [id])[0])
 
-    @strawberry.field(description="The resources with these Relay global ids, null for those that do not exist.")
+    @strawberry.field(description="The resources with these Relay global ids; null for those that do not exist.")
     def nodes(self, info: Info, ids: GlobalIds) -> list[Node | None]:
         return cast("list[Node | None]", _nodes(info, ids))
 
@@ -108,7 +108,7 @@ class Query:
     ) -> Connection[Patient]:
         return cast("Connection[Patient]", _page(info, Level.PATIENT))
 
-    @strawberry.field(description="All studies, the newest first unless ordered otherwise.")
+    @strawberry.field(description="All studies, newest first unless ordered otherwise.")
     def studies(
         self,
         info: Info,
@@ -146,7 +146,7 @@ class Query:
         self,
         info: Info,
         orthanc_id: OrthancId = None,
-        patient_id: Annotated[str | None, strawberry.argument(description="Its PatientID, to the letter.")] = None,
+        patient_id: Annotated[str | None, strawberry.argument(description="PatientID, exact match.")] = None,
     ) -> Patient | None:
         return cast("Patient | None", _one(info, Level.PATIENT, orthanc_id, patient_id))
 
@@ -156,7 +156,7 @@ class Query:
         info: Info,
         orthanc_id: OrthancId = None,
         study_instance_uid: Annotated[
-            strawberry.ID | None, strawberry.argument(name="studyInstanceUID", description="Its StudyInstanceUID.")
+            strawberry.ID | None, strawberry.argument(name="studyInstanceUID", description="StudyInstanceUID.")
         ] = None,
     ) -> Study | None:
         return cast("Study | None", _one(info, Level.STUDY, orthanc_id, study_instance_uid))
@@ -167,7 +167,7 @@ class Query:
         info: Info,
         orthanc_id: OrthancId = None,
         series_instance_uid: Annotated[
-            strawberry.ID | None, strawberry.argument(name="seriesInstanceUID", description="Its SeriesInstanceUID.")
+            strawberry.ID | None, strawberry.argument(name="seriesInstanceUID", description="SeriesInstanceUID.")
         ] = None,
     ) -> Series | None:
         return cast("Series | None", _one(info, Level.SERIES, orthanc_id, series_instance_uid))
@@ -178,7 +178,7 @@ class Query:
         info: Info,
         orthanc_id: OrthancId = None,
         sop_instance_uid: Annotated[
-            strawberry.ID | None, strawberry.argument(name="sopInstanceUID", description="Its SOPInstanceUID.")
+            strawberry.ID | None, strawberry.argument(name="sopInstanceUID", description="SOPInstanceUID.")
         ] = None,
     ) -> Instance | None:
         return cast("Instance | None", _one(info, Level.INSTANCE, orthanc_id, sop_instance_uid))
@@ -207,7 +207,7 @@ class Query:
         page = page_of(info, get_audit_events(gateway(info)), filter, order_by, first, after, RELATED)
         return cast("Connection[AuditEvent]", page)
 
-    @strawberry.field(description="Who is asking, and what they may do.")
+    @strawberry.field(description="The caller, with permissions and access scopes.")
     def viewer(self, info: Info) -> Viewer:
         return cast("Viewer", get_viewer(gateway(info)))
 

@@ -1,34 +1,34 @@
-"""The type of the Orthanc behind the gateway."""
+"""The type of `server`."""
 
 import strawberry
 
 from orthancproxy.conf import conf
 
 
-@strawberry.type(description="What one request may ask for at the most.")
+@strawberry.type(description="Limits of one request.")
 class ServerLimits:
-    """The settings that bound a request."""
+    """The settings that limit a request."""
 
-    max_upload_files: int = strawberry.field(description="How many files one upload may have.")
-    max_upload_bytes: str = strawberry.field(description="How many bytes one upload may have.")
-    max_page_size: int = strawberry.field(description="The largest `first` of a list.")
+    max_upload_files: int = strawberry.field(description="Maximum number of files of an upload.")
+    max_upload_bytes: str = strawberry.field(description="Maximum size of an upload in bytes.")
+    max_page_size: int = strawberry.field(description="Maximum `first` of a list.")
     max_objects: int = strawberry.field(
-        description="How many patients, studies, series and instances, counted together, one request may ask for."
+        description="Maximum number of patients, studies, series and instances together."
     )
-    max_seconds: float = strawberry.field(description="Seconds after which a request that reads is not continued.")
+    max_seconds: float = strawberry.field(description="Time limit in seconds of a request that reads.")
     max_query_tokens: int = strawberry.field(
-        description="How many tokens a query may have, comments included; and 25 characters for each."
+        description="Maximum number of tokens of a query, and 25 characters for each. Comments count."
     )
     max_query_depth: int = strawberry.field(
-        description="How deep its fields may be nested, and lists and objects in an argument."
+        description="Maximum nesting of fields, and of lists and objects in an argument."
     )
     max_query_fields: int = strawberry.field(
-        description="How many fields it may select, its fragments spread out; each time one is spread is one more."
+        description="Maximum number of selected fields after expanding fragments; each spread counts as one."
     )
-    max_query_aliases: int = strawberry.field(description="How many aliases it may have, its fragments spread out.")
+    max_query_aliases: int = strawberry.field(description="Maximum number of aliases after expanding fragments.")
     max_query_repeats: int = strawberry.field(
-        description="How many directives, fragments and operations it may have, of each, and how often it may select "
-        "one field in one place of the answer."
+        description="Maximum number of directives, of fragments, of operations, and of selections of one field in one "
+        "place of the answer."
     )
 
 
@@ -49,20 +49,22 @@ def _limits() -> ServerLimits:
 
 @strawberry.type(description="The Orthanc behind the gateway.")
 class Server:
-    """`orthancproxy.resolvers.hierarchy.Server`."""
+    """`orthancproxy.archive.server.Server`."""
 
     name: str = strawberry.field(description="`Name` in Orthanc's configuration.")
-    version: str = strawberry.field(description="Orthanc's version.")
+    version: str = strawberry.field(description="The version of Orthanc.")
     has_extended_find: bool = strawberry.field(
-        description="Whether this Orthanc sorts and pages by itself (1.12.5); else the gateway does it, more slowly."
+        description="Whether Orthanc sorts and pages (1.12.5). Otherwise the gateway does, more slowly."
     )
-    has_labels: bool = strawberry.field(description="Whether this Orthanc has labels (1.12.0).")
-    patients_count: int = strawberry.field(description="How many patients the viewer may see.")
-    studies_count: int = strawberry.field(description="How many studies the viewer may see.")
-    series_count: int = strawberry.field(description="How many series the viewer may see.")
-    instances_count: int = strawberry.field(description="How many instances the viewer may see.")
-    disk_size: str = strawberry.field(description="The size of their files in bytes; more than an Int holds.")
-    limits: ServerLimits = strawberry.field(resolver=_limits, description="What one request may ask for.")
+    has_labels: bool = strawberry.field(description="Whether Orthanc has labels (1.12.0).")
+    patients_count: int = strawberry.field(description="Number of patients that the caller may see.")
+    studies_count: int = strawberry.field(description="Number of studies that the caller may see.")
+    series_count: int = strawberry.field(description="Number of series that the caller may see.")
+    instances_count: int = strawberry.field(description="Number of instances that the caller may see.")
+    disk_size: str = strawberry.field(
+        description="Total size of their files in bytes; a string, since it can exceed an Int."
+    )
+    limits: ServerLimits = strawberry.field(resolver=_limits, description="Limits of one request.")
     advice: list[str] = strawberry.field(
-        description="What in this Orthanc's configuration would make the gateway faster or safer."
+        description="Changes of the configuration of Orthanc that make the gateway faster or safer."
     )

@@ -1,7 +1,7 @@
-"""The types of the hierarchy: how the records below look to a frontend.
+"""The types of the hierarchy.
 
-A field without a resolver is an attribute of the record of the same name; what it needs from Orthanc is declared there
-(`orthancproxy.archive.records`). The objects that resolvers get as parents are records, not instances of these classes.
+A field without a resolver is the resource's attribute of the same name, which declares the data it needs from Orthanc
+(`orthancproxy.archive.records`). Resolvers get these resources as parents, not instances of the classes here.
 """
 
 import datetime
@@ -18,20 +18,22 @@ from orthancproxy.schema.context import Info
 from orthancproxy.schema.execution import PLAIN
 from orthancproxy.schema.inputs import InstanceFilter, InstanceOrder, SeriesFilter, SeriesOrder, StudyFilter, StudyOrder
 
-FILTER = strawberry.argument(description="Only those that match.")
-ORDER = strawberry.argument(description="The keys to order by, the most important one first.")
-First = Annotated[int | None, strawberry.argument(description="How many at the most; all when left out.")]
-Offset = Annotated[int | None, strawberry.argument(description="How many of the ordered list to leave out before.")]
+FILTER = strawberry.argument(description="Only resources that match.")
+ORDER = strawberry.argument(description="The keys to order by, most important first.")
+First = Annotated[int | None, strawberry.argument(description="Maximum number of resources; all by default.")]
+Offset = Annotated[
+    int | None, strawberry.argument(description="Number of resources to skip at the beginning of the ordered list.")
+]
 Keyword = Annotated[str, strawberry.argument(description="A keyword of the DICOM dictionary (PS3.6), e.g. `KVP`.")]
 Keywords = Annotated[
     list[str] | None,
-    strawberry.argument(description="Keywords of the DICOM dictionary; the level's main DICOM tags when left out."),
+    strawberry.argument(description="Keywords of the DICOM dictionary; the level's main DICOM tags by default."),
 ]
 
 
 def global_id(record: records.Resource) -> strawberry.ID:
-    """The Relay global id of a record."""
-    # the name of a record's class is its level's; to read the value of an enum takes a call of Python's
+    """Return the Relay global id of a resource."""
+    # a resource's class is named as its level; reading the value of an enum costs a Python call
     return strawberry.ID(to_base64(type(record).__name__, record.orthanc_id))
 
 
@@ -40,7 +42,7 @@ def _id(root: strawberry.Parent[records.Resource]) -> strawberry.ID:
 
 
 def _linked(root: Any, info: Info) -> Any:
-    """What the plan fetched for this field, under the name that the answer gives it."""
+    """Return what the plan fetched for this field, under its name in the answer."""
     return root.related[info.path.key]
 
 
@@ -62,21 +64,21 @@ def _archive_url(root: strawberry.Parent[records.Resource], info: Info) -> str:
     return info.context.urls.to(root, "archive")
 
 
-@strawberry.interface(description="Anything with a Relay global id.")
+@strawberry.interface(description="A resource with a Relay global id.")
 class Node:
-    """What `node(id:)` gives."""
+    """The type of `node(id:)`."""
 
     id: strawberry.ID = strawberry.field(
         resolver=_id, metadata=PLAIN, description="Relay global id: unique across types, stable, opaque."
     )
 
 
-@strawberry.type(description="A DICOM person name (VR PN), taken apart.")
+@strawberry.type(description="A DICOM person name (VR PN), parsed into components.")
 class PersonName:
     """`orthancproxy.archive.parsing.PersonNameParts`."""
 
     formatted: str = strawberry.field(
-        description="For display: `Family, Given Middle` in Latin script, family name first without comma in others."
+        description="For display: `Family, Given Middle` in Latin script; other scripts have no comma."
     )
     family: str | None = strawberry.field(description="Family name.")
     given: str | None = strawberry.field(description="Given name.")
@@ -88,19 +90,19 @@ class PersonName:
 
     @classmethod
     def is_type_of(cls, value: object, _info: object) -> bool:
-        """Say that the value of the record is this type."""
+        """Return whether the value is of this type."""
         return isinstance(value, PersonNameParts)
 
 
 ORTHANC_ID = "The id that Orthanc and the REST API use: five groups of eight hex digits."
-LABELS = "Orthanc's labels; null where this Orthanc has none (before 1.12)."
-IS_STABLE = "No instance arrived for a while (Orthanc's `StableAge`)."
+LABELS = "Labels in Orthanc; null before Orthanc 1.12."
+IS_STABLE = "Whether no instance was received for a while (`StableAge` in Orthanc)."
 TAG = (
-    "The value of any tag as stored, several values joined by a backslash; null when absent, binary or a sequence. "
-    "Above the instance, a tag that Orthanc does not index is that of one instance."
+    "The value of any tag as stored, multiple values joined by backslashes; null if absent, binary or a sequence. "
+    "Above the instance level, a tag that Orthanc does not index is read from one instance."
 )
-TAGS = "Values as stored, by keyword. Orthanc reads files for keywords that it does not index: ask for few of them."
-ARCHIVE_URL = "A ZIP of all DICOM files below."
+TAGS = "Values as stored, by keyword. Orthanc reads files for keywords that it does not index: select few of them."
+ARCHIVE_URL = "URL of a ZIP of all DICOM files below."
 
 
 @strawberry.type(description="A patient: all studies with one PatientID.")
@@ -112,19 +114,19 @@ class Patient(Node):
     patient_name: str | None = strawberry.field(
         description="PatientName (0010,0010) as stored, e.g. `Hong^Gildong=洪^吉洞=홍^길동`."
     )
-    name: PersonName | None = strawberry.field(description="PatientName, taken apart.")
+    name: PersonName | None = strawberry.field(description="PatientName, parsed into components.")
     birth_date: datetime.date | None = strawberry.field(description="PatientBirthDate (0010,0030).")
     sex: str | None = strawberry.field(description="PatientSex (0010,0040): M, F or O.")
-    last_update: datetime.datetime | None = strawberry.field(description="When an instance last arrived.")
+    last_update: datetime.datetime | None = strawberry.field(description="When the last instance was received.")
     is_stable: bool = strawberry.field(description=IS_STABLE)
     labels: list[str] | None = strawberry.field(description=LABELS)
-    studies_count: int = strawberry.field(description="How many studies the patient has.")
-    instances_count: int = strawberry.field(description="How many instances the patient has.")
+    studies_count: int = strawberry.field(description="Number of studies.")
+    instances_count: int = strawberry.field(description="Number of instances.")
     tag: str | None = strawberry.field(resolver=_tag, metadata=PLAIN, description=TAG)
     tags: JSON = strawberry.field(resolver=_tags, metadata=PLAIN, description=TAGS)
     archive_url: str = strawberry.field(resolver=_archive_url, metadata=PLAIN, description=ARCHIVE_URL)
 
-    @strawberry.field(description="Its studies, the newest first.", metadata=PLAIN)
+    @strawberry.field(description="The studies, newest first unless ordered otherwise.", metadata=PLAIN)
     def studies(
         self,
         info: Info,
@@ -137,7 +139,7 @@ class Patient(Node):
 
     @classmethod
     def is_type_of(cls, value: object, _info: object) -> bool:
-        """Say that the record is this type."""
+        """Return whether the resource is of this type."""
         return isinstance(value, records.Patient)
 
 
@@ -156,20 +158,20 @@ class Study(Node):
     accession_number: str | None = strawberry.field(description="AccessionNumber (0008,0050).")
     referring_physician_name: str | None = strawberry.field(description="ReferringPhysicianName (0008,0090).")
     institution_name: str | None = strawberry.field(description="InstitutionName (0008,0080).")
-    modalities: list[str] = strawberry.field(description="The modalities of its series (0008,0061), sorted.")
-    last_update: datetime.datetime | None = strawberry.field(description="When an instance last arrived.")
+    modalities: list[str] = strawberry.field(description="ModalitiesInStudy (0008,0061), sorted.")
+    last_update: datetime.datetime | None = strawberry.field(description="When the last instance was received.")
     is_stable: bool = strawberry.field(description=IS_STABLE)
     labels: list[str] | None = strawberry.field(description=LABELS)
-    series_count: int = strawberry.field(description="How many series the study has.")
-    instances_count: int = strawberry.field(description="How many instances the study has.")
+    series_count: int = strawberry.field(description="Number of series.")
+    instances_count: int = strawberry.field(description="Number of instances.")
     patient: Patient = strawberry.field(
-        resolver=_linked, metadata=PLAIN, graphql_type=Patient, description="Whose study it is."
+        resolver=_linked, metadata=PLAIN, graphql_type=Patient, description="The patient of the study."
     )
     tag: str | None = strawberry.field(resolver=_tag, metadata=PLAIN, description=TAG)
     tags: JSON = strawberry.field(resolver=_tags, metadata=PLAIN, description=TAGS)
     archive_url: str = strawberry.field(resolver=_archive_url, metadata=PLAIN, description=ARCHIVE_URL)
 
-    @strawberry.field(description="Its series, by number.", metadata=PLAIN)
+    @strawberry.field(description="The series, by SeriesNumber unless ordered otherwise.", metadata=PLAIN)
     def series(
         self,
         info: Info,
@@ -182,7 +184,7 @@ class Study(Node):
 
     @classmethod
     def is_type_of(cls, value: object, _info: object) -> bool:
-        """Say that the record is this type."""
+        """Return whether the resource is of this type."""
         return isinstance(value, records.Study)
 
 
@@ -203,18 +205,18 @@ class Series(Node):
     station_name: str | None = strawberry.field(description="StationName (0008,1010).")
     series_date: datetime.date | None = strawberry.field(description="SeriesDate (0008,0021).")
     series_time: datetime.time | None = strawberry.field(description="SeriesTime (0008,0031).")
-    last_update: datetime.datetime | None = strawberry.field(description="When an instance last arrived.")
+    last_update: datetime.datetime | None = strawberry.field(description="When the last instance was received.")
     is_stable: bool = strawberry.field(description=IS_STABLE)
     labels: list[str] | None = strawberry.field(description=LABELS)
-    instances_count: int = strawberry.field(description="How many instances the series has.")
+    instances_count: int = strawberry.field(description="Number of instances.")
     study: Study = strawberry.field(
-        resolver=_linked, metadata=PLAIN, graphql_type=Study, description="The study that it is of."
+        resolver=_linked, metadata=PLAIN, graphql_type=Study, description="The study of the series."
     )
     tag: str | None = strawberry.field(resolver=_tag, metadata=PLAIN, description=TAG)
     tags: JSON = strawberry.field(resolver=_tags, metadata=PLAIN, description=TAGS)
     archive_url: str = strawberry.field(resolver=_archive_url, metadata=PLAIN, description=ARCHIVE_URL)
 
-    @strawberry.field(description="Its instances, by number.", metadata=PLAIN)
+    @strawberry.field(description="The instances, by InstanceNumber unless ordered otherwise.", metadata=PLAIN)
     def instances(
         self,
         info: Info,
@@ -225,13 +227,13 @@ class Series(Node):
     ) -> list["Instance"]:
         return cast("list[Instance]", _linked(self, info))
 
-    @strawberry.field(description="A small picture of its middle instance.", metadata=PLAIN)
+    @strawberry.field(description="URL of a thumbnail of the middle instance.", metadata=PLAIN)
     def thumbnail_url(root: strawberry.Parent[records.Series], info: Info) -> str:
         return info.context.urls.to(root, "thumbnail")
 
     @classmethod
     def is_type_of(cls, value: object, _info: object) -> bool:
-        """Say that the record is this type."""
+        """Return whether the resource is of this type."""
         return isinstance(value, records.Series)
 
 
@@ -263,28 +265,28 @@ class Instance(Node):
     file_size: int = strawberry.field(description="The size of the DICOM file in bytes.")
     labels: list[str] | None = strawberry.field(description=LABELS)
     series: Series = strawberry.field(
-        resolver=_linked, metadata=PLAIN, graphql_type=Series, description="The series that it is of."
+        resolver=_linked, metadata=PLAIN, graphql_type=Series, description="The series of the instance."
     )
     tag: str | None = strawberry.field(resolver=_tag, metadata=PLAIN, description=TAG)
     tags: JSON = strawberry.field(resolver=_tags, metadata=PLAIN, description=TAGS)
 
-    @strawberry.field(description="The DICOM file (PS3.10); also what a `wadouri:` image loader takes.", metadata=PLAIN)
+    @strawberry.field(description="URL of the DICOM file (PS3.10), also for `wadouri:` image loaders.", metadata=PLAIN)
     def file_url(root: strawberry.Parent[records.Instance], info: Info) -> str:
         return info.context.urls.to(root, "file")
 
-    @strawberry.field(description="One frame as PNG, with the file's own windowing.", metadata=PLAIN)
+    @strawberry.field(description="URL of one frame as PNG, with the file's own windowing.", metadata=PLAIN)
     def preview_url(
         root: strawberry.Parent[records.Instance],
         info: Info,
-        frame: Annotated[int | None, strawberry.argument(description="Counted from 0.")] = 0,
+        frame: Annotated[int | None, strawberry.argument(description="The index of the frame, from 0.")] = 0,
     ) -> str:
         return info.context.urls.to(root, "preview") + (f"?frame={frame}" if frame else "")
 
-    @strawberry.field(description="A small picture of the first frame.", metadata=PLAIN)
+    @strawberry.field(description="URL of a thumbnail of the first frame.", metadata=PLAIN)
     def thumbnail_url(root: strawberry.Parent[records.Instance], info: Info) -> str:
         return info.context.urls.to(root, "thumbnail")
 
     @classmethod
     def is_type_of(cls, value: object, _info: object) -> bool:
-        """Say that the record is this type."""
+        """Return whether the resource is of this type."""
         return isinstance(value, records.Instance)

@@ -1,4 +1,4 @@
-"""The absolute URLs of images and files, which the REST routes serve."""
+"""Absolute URLs of images and files, which the REST routes serve."""
 
 from dataclasses import dataclass, replace
 from typing import Self
@@ -15,9 +15,9 @@ from orthancproxy.resolvers.operations import READ_URL
 
 @dataclass(frozen=True, slots=True)
 class ResourceUrls:
-    """URLs as the caller can follow them; behind a proxy, as it said that the caller reached it.
+    """URLs for the caller: behind a proxy, with the host and prefix that it forwards.
 
-    The prefix is made once for a request: `reverse` for each of 10,000 instances would take a second.
+    The prefix is computed once for a request: `reverse` for each of 10,000 instances takes a second.
     """
 
     prefix: str
@@ -26,16 +26,16 @@ class ResourceUrls:
 
     @classmethod
     def of(cls, request: HttpRequest, context: RequestContext) -> Self:
-        """ResourceUrls for the host, scheme and mount point by which this request came."""
+        """Return the URLs for the host, scheme and mount point of a request."""
         prefix = request.build_absolute_uri(reverse("orthanc:patients").removesuffix("patients/"))
         return cls(prefix, context, Action.DOWNLOAD in context.caller.actions)
 
     def check(self, field: str) -> None:
-        """Raise NotAuthenticated or PermissionDenied where a field gives URLs that the caller could not follow."""
+        """Raise NotAuthenticated or PermissionDenied for a URL field if the caller may not download."""
         if not self.can_be_followed:
             with audited_read(replace(self.context, operation_name=field), READ_URL):
                 pass
 
     def to(self, record: Resource, what: str) -> str:
-        """The URL of a part of a resource: `file`, `preview`, `thumbnail` or `archive`."""
+        """Return the URL of a part of a resource: `file`, `preview`, `thumbnail` or `archive`."""
         return f"{self.prefix}{record.level.path}/{record.orthanc_id}/{what}/"

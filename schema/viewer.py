@@ -1,4 +1,4 @@
-"""The types of who asks."""
+"""The types of `viewer`."""
 
 from collections.abc import Iterator
 
@@ -10,37 +10,37 @@ from orthancproxy.access.models import AccessScope as Rule
 from orthancproxy.schema.descriptions import describe_enum
 
 RULES = {
-    Rule.Kind.PATIENT_ID: "Patients whose PatientID is like the value: `*` is any text, `?` any character.",
-    Rule.Kind.STUDY_LABEL: "Studies that have the value as a label of Orthanc's.",
+    Rule.Kind.PATIENT_ID: "Patients whose PatientID matches the value: `*` is any text, `?` any character.",
+    Rule.Kind.STUDY_LABEL: "Studies with this label in Orthanc.",
 }
 describe_enum(
-    strawberry.enum(Action, description="What callers may be allowed to do."),
+    strawberry.enum(Action, description="Permissions of callers."),
     {action: f"{action.description}." for action in Action},
 )
-describe_enum(strawberry.enum(Rule.Kind, name="AccessScopeKind", description="What a scope goes by."), RULES)
+describe_enum(strawberry.enum(Rule.Kind, name="AccessScopeKind", description="What an access scope matches."), RULES)
 
 
-@strawberry.type(description="A part of the archive that the viewer may see.")
+@strawberry.type(description="A part of the archive that the caller may see.")
 class AccessScope:
-    """`orthancproxy.models.AccessScope`."""
+    """`orthancproxy.access.models.AccessScope`."""
 
-    kind: Rule.Kind = strawberry.field(description="What it goes by.")
-    value: str = strawberry.field(description="What a PatientID must be like, or the label.")
+    kind: Rule.Kind = strawberry.field(description="What the scope matches.")
+    value: str = strawberry.field(description="The pattern of PatientID, or the label.")
 
 
-@strawberry.type(description="Who is asking, and what they may do.")
+@strawberry.type(description="The caller, with permissions and access scopes.")
 class Viewer:
     """`orthancproxy.access.callers.Caller`."""
 
-    @strawberry.field(description="Null for somebody who is not logged in.")
+    @strawberry.field(description="The username; null for an anonymous caller.")
     def username(root: strawberry.Parent[Caller]) -> str | None:
         return root.username or None
 
-    @strawberry.field(description="What the viewer may do; what is missing is answered with FORBIDDEN.")
+    @strawberry.field(description="The permissions. Other actions fail with FORBIDDEN.")
     def actions(root: strawberry.Parent[Caller]) -> list[Action]:
         return [action for action in Action if action in root.actions]
 
-    @strawberry.field(description="What of the archive the viewer may see: what any of these shows. Empty: everything.")
+    @strawberry.field(description="The caller may see what matches any of these; without any, the whole archive.")
     def scopes(root: strawberry.Parent[Caller]) -> list[AccessScope]:
         return list(_scopes(root))
 

@@ -270,7 +270,7 @@ def test_pages(auditor: Auditor) -> None:
     [
         ('after: "here"', "`after` is not a valid cursor."),
         ("first: -1", "`first` cannot be negative."),
-        ('filter: { address: "here" }', "This is not an IP address."),
+        ('filter: { address: "here" }', "`address` is not an IP address."),
     ],
 )
 def test_invalid_arguments_are_rejected(auditor: Auditor, arguments: str, message: str) -> None:

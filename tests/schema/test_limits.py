@@ -24,6 +24,7 @@ from orthancproxy.conf import conf
 from orthancproxy.resolvers.context import connect
 from orthancproxy.sandbox.orthanc import LocalOrthanc, free_port
 from orthancproxy.schema import limits
+from orthancproxy.schema.query_size import Limits
 from orthancproxy.schema.view import GraphQLView
 from tests.conftest import GraphQL, UseOrthanc
 from tests.log_capture import logged
@@ -38,7 +39,7 @@ CPU_SECONDS = 0.5
 def _no_orthanc(settings: Settings) -> Iterator[None]:
     """What comes as far as Orthanc is told that it can't be reached."""
     settings.ORTHANC_BASE_URL = f"http://127.0.0.1:{free_port()}"
-    limits._remembered.cache_clear()
+    limits._cached_check.cache_clear()
     yield
     connect.cache_clear()
 
@@ -447,10 +448,10 @@ def test_our_own_queries_are_well_within_the_limits(settings: Settings, query: s
 
 def test_a_long_query_is_not_remembered() -> None:
     query = "{ __typename } #"
-    assert codes(post(query + "x" * limits.REMEMBERED_LENGTH)) == set()
-    assert limits._remembered.cache_info().currsize == 0
+    assert codes(post(query + "x" * limits.MAX_CACHED_CHARACTERS)) == set()
+    assert limits._cached_check.cache_info().currsize == 0
     assert codes(post(query)) == set()
-    assert limits._remembered.cache_info().currsize == 1
+    assert limits._cached_check.cache_info().currsize == 1
 
 
 class TestMasking:
@@ -459,9 +460,9 @@ class TestMasking:
         [
             (limits, "parse"),
             (limits, "validate"),
-            (limits.Limits, "from_settings"),
+            (Limits, "from_settings"),
             (limits.QueryLimits, "on_validate"),
-            (ObjectBudget, "expect"),
+            (ObjectBudget, "reserve"),
         ],
         ids=lambda place: place[1],
     )

@@ -27,7 +27,7 @@ def test_a_graphql_request_is_authenticated_executed_audited_and_encoded_in_one_
         monkeypatch.setattr(place, name, watched)
 
     watch(context, "authenticate")
-    watch(limits, "_remembered")
+    watch(limits, "_cached_check")
     watch(CompiledExecutor, "execute_field")
     watch(RequestContext, "__exit__")
     watch(GraphQLView, "parse_http_body")
@@ -37,7 +37,7 @@ def test_a_graphql_request_is_authenticated_executed_audited_and_encoded_in_one_
     assert threads.keys() == {
         "parse_http_body",
         "authenticate",
-        "_remembered",
+        "_cached_check",
         "execute_field",
         "__exit__",
         "encode_json",
