@@ -1,1 +1,1 @@
-"""Tests of deleting, against real Orthancs."""
+"""Tests of deletion, against real Orthancs."""

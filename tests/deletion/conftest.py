@@ -1,4 +1,4 @@
-"""An Orthanc to delete from, and a proxy before it."""
+"""An Orthanc to delete from, and a proxy in front of it."""
 
 from collections.abc import Callable, Iterator
 
@@ -7,31 +7,31 @@ from pytest_django import Settings
 
 from orthancproxy.sandbox.orthanc import LocalOrthanc
 from tests.conftest import UseOrthanc
-from tests.deletion.deleting import REST, TRANSPORTS, DeleteProxy, GraphQL, refill
+from tests.deletion.deletion_client import TRANSPORTS, DeleteProxy, Transport, refill
 
 
 @pytest.fixture(scope="module")
-def dwindling_orthanc(start_orthanc: Callable[..., LocalOrthanc]) -> LocalOrthanc:
-    """One for each module."""
+def module_orthanc(start_orthanc: Callable[..., LocalOrthanc]) -> LocalOrthanc:
+    """Return an Orthanc for the tests of one module."""
     return start_orthanc()
 
 
 @pytest.fixture
-def orthanc(dwindling_orthanc: LocalOrthanc, use_orthanc: UseOrthanc, transactional_db: None) -> LocalOrthanc:
-    """It, filled again with `deleting.ARCHIVE`, and the gateway's."""
-    refill(dwindling_orthanc)
-    return use_orthanc(dwindling_orthanc)
+def orthanc(module_orthanc: LocalOrthanc, use_orthanc: UseOrthanc, transactional_db: None) -> LocalOrthanc:
+    """Refill the Orthanc with `ARCHIVE`, and point the gateway to it."""
+    refill(module_orthanc)
+    return use_orthanc(module_orthanc)
 
 
 @pytest.fixture
 def proxy(orthanc: LocalOrthanc, settings: Settings) -> Iterator[DeleteProxy]:
-    """A proxy before Orthanc, the only address that the gateway knows."""
+    """Yield a proxy between the gateway and Orthanc."""
     with DeleteProxy(orthanc.port) as running:
         settings.ORTHANC_BASE_URL = running.base_url
         yield running
 
 
 @pytest.fixture(params=TRANSPORTS)
-def transport(request: pytest.FixtureRequest) -> GraphQL | REST:
-    """Both ways to delete."""
+def transport(request: pytest.FixtureRequest) -> Transport:
+    """Return each of the two transports of a deletion."""
     return TRANSPORTS[request.param]()

@@ -1,4 +1,4 @@
-"""Archives to delete from, known by numbers, and deleting over both transports with its answer in one form for both."""
+"""Numbered archives to delete from, and deletions over GraphQL and REST whose results have one form."""
 
 import hashlib
 import http.client
@@ -16,31 +16,31 @@ from orthancproxy.sandbox.orthanc import LocalOrthanc
 from tests.corpus import ROOT, ask, instance, load
 from tests.proxy import Fault, RecordingProxy, Request
 
-# patient, study, series, instance; one of a higher level has fewer numbers
+# the numbers of a patient, study, series and instance; a resource of a higher level has fewer numbers
 Place = tuple[int, ...]
-TWIN, ITS_TWIN = 5, 6  # patients with the same study, by its UID
+FIRST_TWIN, SECOND_TWIN = 5, 6  # two patients with studies of the same StudyInstanceUID
 
 ARCHIVE: frozenset[Place] = frozenset({
     (1, 1, 1, 1), (1, 1, 1, 2), (1, 1, 1, 3), (1, 1, 2, 1), (1, 1, 2, 2), (1, 2, 1, 1), (1, 2, 1, 2),
     (2, 1, 1, 1),
     (3, 1, 1, 1), (3, 1, 1, 2), (3, 2, 1, 1),
     (4, 1, 1, 1), (4, 1, 2, 1),
-    (TWIN, 1, 1, 1), (TWIN, 1, 1, 2), (ITS_TWIN, 1, 1, 1), (ITS_TWIN, 1, 1, 2),
+    (FIRST_TWIN, 1, 1, 1), (FIRST_TWIN, 1, 1, 2), (SECOND_TWIN, 1, 1, 1), (SECOND_TWIN, 1, 1, 2),
 })  # fmt: skip
 
 
 @cache
-def file(place: Place) -> bytes:
-    """The instance at a place."""
+def instance_file(place: Place) -> bytes:
+    """Return the file of the instance at a place."""
     patient, *numbers = place
-    if patient == ITS_TWIN:
-        return instance(TWIN, *numbers, PatientID=f"P{ITS_TWIN:03d}")
+    if patient == SECOND_TWIN:
+        return instance(FIRST_TWIN, *numbers, PatientID=f"P{SECOND_TWIN:03d}")
     return instance(*place)
 
 
 def identifiers(place: Place) -> list[str]:
-    """PatientID and UIDs of what is at a place, as `tests.corpus` gives them."""
-    root = f"{ROOT}.{TWIN if place[0] == ITS_TWIN else place[0]}"
+    """Return the PatientID and the UIDs of the resource at a place, as `tests.corpus` makes them."""
+    root = f"{ROOT}.{FIRST_TWIN if place[0] == SECOND_TWIN else place[0]}"
     return [f"P{place[0]:03d}", *(".".join([root, *map(str, place[1 : end + 1])]) for end in range(1, len(place)))]
 
 
@@ -49,66 +49,66 @@ def level_of(place: Place) -> Level:
 
 
 @dataclass(frozen=True, slots=True, order=True)
-class One:
-    """A resource: its level's path and its Orthanc id."""
+class StoredResource:
+    """A resource in Orthanc: the path of its level, and its Orthanc id."""
 
     level: str
     orthanc_id: str
 
 
-def one(place: Place) -> One:
-    """What is at a place, with the id that Orthanc makes for it."""
+def resource_at(place: Place) -> StoredResource:
+    """Return the resource at a place, with the id that Orthanc derives for it."""
     digest = hashlib.sha1("|".join(identifiers(place)).encode(), usedforsecurity=False).hexdigest()
-    return One(level_of(place).path, "-".join(digest[start : start + 8] for start in range(0, 40, 8)))
+    return StoredResource(level_of(place).path, "-".join(digest[start : start + 8] for start in range(0, 40, 8)))
 
 
-def resources(places: Iterable[Place]) -> frozenset[One]:
-    """All that is there when there are these instances: they, and what is above them."""
-    return frozenset(one(place[:end]) for place in places for end in range(1, 5))
+def resources_of(places: Iterable[Place]) -> frozenset[StoredResource]:
+    """Return the instances at these places and their series, studies and patients."""
+    return frozenset(resource_at(place[:end]) for place in places for end in range(1, 5))
 
 
 def without(place: Place, places: Collection[Place]) -> frozenset[Place]:
-    """The instances that are left when what is at a place is deleted."""
+    """Return the instances that remain after the resource at a place is deleted."""
     return frozenset(other for other in places if other[: len(place)] != place)
 
 
-def stored(orthanc: LocalOrthanc) -> frozenset[One]:
-    """All that Orthanc has; its statistics say the same."""
+def stored_resources(orthanc: LocalOrthanc) -> frozenset[StoredResource]:
+    """Return all resources in Orthanc; assert that its statistics agree."""
     found = {level: json.loads(ask(orthanc, f"/{level.path}")) for level in Level}
     statistics = json.loads(ask(orthanc, "/statistics"))
     for level, ids in found.items():
         assert statistics[f"Count{level.path.capitalize()}"] == len(ids)
-    return frozenset(One(level.path, orthanc_id) for level, ids in found.items() for orthanc_id in ids)
+    return frozenset(StoredResource(level.path, orthanc_id) for level, ids in found.items() for orthanc_id in ids)
 
 
 def refill(orthanc: LocalOrthanc, places: Collection[Place] = ARCHIVE) -> None:
-    """Let these instances be in Orthanc, and nothing else."""
-    before = stored(orthanc)
-    for other in before - resources(places):
+    """Make Orthanc have exactly these instances."""
+    before = stored_resources(orthanc)
+    for other in before - resources_of(places):
         if other.level == Level.INSTANCE.path:
             ask(orthanc, f"/instances/{other.orthanc_id}", "DELETE")
-    load(orthanc, [file(place) for place in sorted(places) if one(place) not in before])
-    assert stored(orthanc) == resources(places)
+    load(orthanc, [instance_file(place) for place in sorted(places) if resource_at(place) not in before])
+    assert stored_resources(orthanc) == resources_of(places)
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
-    """What a deletion said: what went, the resource first; or, with a code, why it did not."""
+class DeletionResult:
+    """The result of a deletion: the deleted resource and its deleted ancestors, or the code of an error."""
 
-    deleted: tuple[One, ...] = ()
-    remaining: One | None = None
+    deleted: tuple[StoredResource, ...] = ()
+    remaining: StoredResource | None = None
     instances: int = 0
     status: int = 200
     code: str = ""
     message: str = ""
 
 
-def expected(place: Place, places: Collection[Place] = ARCHIVE) -> Answer:
-    """What deleting what is at a place has to say, when there are these instances."""
-    left = resources(without(place, places))
-    chain = [one(place[:end]) for end in range(len(place), 0, -1)]
+def expected_result(place: Place, places: Collection[Place] = ARCHIVE) -> DeletionResult:
+    """Return the result of deleting the resource at a place from an archive with these instances."""
+    left = resources_of(without(place, places))
+    chain = [resource_at(place[:end]) for end in range(len(place), 0, -1)]
     remaining = next((above for above in chain if above in left), None)
-    return Answer(
+    return DeletionResult(
         tuple(above for above in chain if above not in left), remaining, len(places) - len(without(place, places))
     )
 
@@ -120,14 +120,14 @@ class Send(Protocol):
 
 
 def in_process(method: str, path: str, body: bytes = b"") -> tuple[int, Any]:
-    """Send it to the gateway of this process."""
+    """Send a request to the gateway in this process."""
     client = Client(raise_request_exception=False)
     answer = client.generic(method, path, body, content_type="application/json")
     return answer.status_code, answer.json()
 
 
 def over_http(port: int) -> Send:
-    """Send it to a gateway that runs on a port of this machine."""
+    """Return a function that sends requests to a gateway on a local port."""
 
     def send(method: str, path: str, body: bytes = b"") -> tuple[int, Any]:
         connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
@@ -140,8 +140,6 @@ def over_http(port: int) -> Send:
 
     return send
 
-
-Transport = Callable[[str, str], Answer]
 
 MUTATION = """
 mutation Delete($id: ID!, $dryRun: Boolean) {
@@ -156,12 +154,12 @@ NAMES: Mapping[str, Level] = {level.name: level for level in Level}
 
 
 @dataclass(frozen=True, slots=True)
-class GraphQL:
-    """The mutations."""
+class GraphQLDeletion:
+    """Deletion by the GraphQL mutations."""
 
     send: Send = in_process
 
-    def __call__(self, level: str, orthanc_id: str, **variables: Any) -> Answer:
+    def __call__(self, level: str, orthanc_id: str, **variables: Any) -> DeletionResult:
         """Delete a resource."""
         query = MUTATION % PATHS[level].value
         body = {"query": query, "variables": {"id": orthanc_id, **variables}}
@@ -169,60 +167,61 @@ class GraphQL:
         if "errors" in content:
             [error] = content["errors"]
             assert content["data"] is None
-            return Answer(status=status, code=error["extensions"]["code"], message=error["message"])
+            return DeletionResult(status=status, code=error["extensions"]["code"], message=error["message"])
         payload = content["data"]["deletion"]
         deleted = payload["deleted"]
         assert payload["dryRun"] is bool(variables.get("dryRun"))
         assert payload["deletedIds"] == [to_base64(NAMES[each["level"]].value, each["orthancId"]) for each in deleted]
-        return Answer(
-            tuple(One(NAMES[each["level"]].path, each["orthancId"]) for each in deleted),
+        return DeletionResult(
+            tuple(StoredResource(NAMES[each["level"]].path, each["orthancId"]) for each in deleted),
             _remaining(payload["remainingAncestor"]),
             payload["instancesCount"],
             status,
         )
 
 
-def _remaining(node: Mapping[str, str] | None) -> One | None:
+def _remaining(node: Mapping[str, str] | None) -> StoredResource | None:
     if node is None:
         return None
     assert node["id"] == to_base64(node["__typename"], node["orthancId"])
-    return One(Level(node["__typename"]).path, node["orthancId"])
+    return StoredResource(Level(node["__typename"]).path, node["orthancId"])
 
 
 @dataclass(frozen=True, slots=True)
-class REST:
-    """`DELETE {level}/{id}/`."""
+class RESTDeletion:
+    """Deletion by `DELETE {level}/{id}/`."""
 
     send: Send = in_process
 
-    def __call__(self, level: str, orthanc_id: str) -> Answer:
+    def __call__(self, level: str, orthanc_id: str) -> DeletionResult:
         """Delete a resource."""
         status, content = self.send("DELETE", f"/api/orthanc/{level}/{orthanc_id}/")
         if status != 200:
             assert set(content) == {"detail", "code", *(["requestId"] if status == 500 else [])}
-            return Answer(status=status, code=content["code"], message=content["detail"])
+            return DeletionResult(status=status, code=content["code"], message=content["detail"])
         assert set(content) == {"deleted", "removedAncestors", "remainingAncestor", "instancesCount"}
         remaining = content["remainingAncestor"]
-        return Answer(
-            tuple(map(_named, [content["deleted"], *content["removedAncestors"]])),
-            _named(remaining) if remaining else None,
+        return DeletionResult(
+            tuple(map(_resource, [content["deleted"], *content["removedAncestors"]])),
+            _resource(remaining) if remaining else None,
             content["instancesCount"],
             status,
         )
 
 
-def _named(resource: Mapping[str, str]) -> One:
+def _resource(resource: Mapping[str, str]) -> StoredResource:
     assert set(resource) == {"level", "orthancId"}
     level = NAMES[resource["level"].upper()]
     assert resource["level"] == level.value.lower()
-    return One(level.path, resource["orthancId"])
+    return StoredResource(level.path, resource["orthancId"])
 
 
-TRANSPORTS: Mapping[str, type[GraphQL | REST]] = {"GraphQL": GraphQL, "REST": REST}
+Transport = GraphQLDeletion | RESTDeletion
+TRANSPORTS: Mapping[str, type[Transport]] = {"GraphQL": GraphQLDeletion, "REST": RESTDeletion}
 
 
 class DeleteProxy(RecordingProxy):
-    """Does something at the moment when a DELETE comes, before it is passed on, or fails by `fault` alone."""
+    """A proxy that calls `on_delete` before it forwards a DELETE, and answers it with `fault` if that is set."""
 
     def __init__(self, target: int) -> None:
         super().__init__(target)
@@ -231,7 +230,7 @@ class DeleteProxy(RecordingProxy):
 
     @property
     def deletes(self) -> list[str]:
-        """The paths of the DELETEs that came."""
+        """The paths of the DELETE requests."""
         return [request.path for request in self.requests if request.method == "DELETE"]
 
     def received(self, request: Request) -> Fault:
