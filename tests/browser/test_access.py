@@ -15,7 +15,7 @@ from tests.browser.users import PASSWORD, User, enter, make
 from tests.corpus import ask, load, sample_studies
 from tests.orthancs import StartOrthanc
 
-pytestmark = [pytest.mark.live, pytest.mark.once]
+pytestmark = [pytest.mark.live, pytest.mark.once, pytest.mark.long]
 
 VIEWER = User("김민수", ["Viewer"])
 MANAGER = User("manager", ["Manager"])

@@ -16,7 +16,7 @@ from tests.corpus import ask, instance
 from tests.doc_examples import example
 from tests.orthancs import StartOrthanc
 
-pytestmark = [pytest.mark.live, pytest.mark.once]
+pytestmark = [pytest.mark.live, pytest.mark.once, pytest.mark.long]
 
 GRAPHQL = "**/graphql/"
 SECTION = ("docs/uploading.md", "A large folder, with progress")

@@ -6,7 +6,7 @@ from playwright.sync_api import Error, expect
 from orthancproxy.sandbox.gateway import CHECKOUT
 from tests.browser.graphiql import GraphiQL
 
-pytestmark = pytest.mark.live
+pytestmark = [pytest.mark.live, pytest.mark.long]
 
 EXAMPLES = sorted(path.stem.capitalize() for path in CHECKOUT.glob("orthancproxy/web/examples/*.graphql"))
 KOREAN_NAME = "Hong^Gildong=洪^吉洞=홍^길동"

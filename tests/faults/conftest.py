@@ -1,6 +1,6 @@
 """An Orthanc and a gateway for each module, with a proxy before each of them."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -8,17 +8,16 @@ import pytest
 from orthancproxy.sandbox.gateway import serving
 from orthancproxy.sandbox.orthanc import LocalOrthanc
 from tests.faults.fault_client import Scene
+from tests.orthancs import StartOrthanc
 from tests.tcp_proxy import WELL, TCPProxy
 
 IMPATIENT = {"ORTHANC_READ_TIMEOUT": "2", "ORTHANC_CONNECT_TIMEOUT": "2"}
 
 
 @pytest.fixture(scope="module")
-def orthanc(start_orthanc: Callable[..., LocalOrthanc]) -> Iterator[LocalOrthanc]:
+def orthanc(start_orthanc: StartOrthanc) -> LocalOrthanc:
     """One that may be killed."""
-    running = start_orthanc()
-    yield running
-    running.stop()
+    return start_orthanc()
 
 
 @pytest.fixture(scope="module")

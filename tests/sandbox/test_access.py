@@ -8,6 +8,8 @@ import requests
 from orthancproxy.sandbox.orthanc import LocalOrthanc, free_port
 from tests.sandbox.test_command import run, sandbox
 
+pytestmark = pytest.mark.long
+
 QUERY = {"query": "{ viewer { actions } }"}
 
 

@@ -19,6 +19,8 @@ from orthancproxy.sandbox.orthanc import Installation, LocalOrthanc, free_port
 from orthancproxy.sandbox.studies import INSTANCES_COUNT
 from tests.corpus import instance, load
 
+pytestmark = pytest.mark.long
+
 REPOSITORY = Path(__file__).parents[2]
 TIMEOUT = 90  # seconds
 

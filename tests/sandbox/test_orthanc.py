@@ -15,6 +15,8 @@ import requests
 
 from orthancproxy.sandbox.orthanc import INDEXED_INSTANCE_TAGS, Installation, LocalOrthanc, SandboxError
 
+pytestmark = pytest.mark.long
+
 REPOSITORY = Path(__file__).parents[2]
 
 

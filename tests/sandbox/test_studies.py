@@ -15,6 +15,8 @@ from orthancproxy.sandbox.datasets import encode
 from orthancproxy.sandbox.loading import is_empty, load
 from orthancproxy.sandbox.orthanc import LocalOrthanc
 
+pytestmark = pytest.mark.long
+
 
 @pytest.fixture(scope="module")
 def instances() -> list[Dataset]:
