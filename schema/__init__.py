@@ -12,6 +12,7 @@ from orthancproxy.schema.limits import QueryLimits
 from orthancproxy.schema.mutations import Mutation
 from orthancproxy.schema.queries import Query
 from orthancproxy.schema.query_size import has_introspection
+from orthancproxy.schema.scalars import SCALARS
 from orthancproxy.schema.types import Instance, Patient, Series, Study
 
 
@@ -39,7 +40,7 @@ schema = GatewaySchema(
     query=Query,
     mutation=Mutation,
     types=[Patient, Study, Series, Instance],
-    config=StrawberryConfig(),
+    config=StrawberryConfig(scalar_map=SCALARS),
     execution_context_class=CompiledExecutor,
     extensions=[QueryLimits],
 )

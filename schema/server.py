@@ -3,6 +3,7 @@
 import strawberry
 
 from orthancproxy.conf import conf
+from orthancproxy.schema.scalars import ByteCount
 
 
 @strawberry.type(description="Limits of one request.")
@@ -10,7 +11,7 @@ class ServerLimits:
     """The settings that limit a request."""
 
     max_upload_files: int = strawberry.field(description="Maximum number of files of an upload.")
-    max_upload_bytes: str = strawberry.field(description="Maximum size of an upload in bytes.")
+    max_upload_bytes: ByteCount = strawberry.field(description="Maximum size of an upload.")
     max_page_size: int = strawberry.field(description="Maximum `first` of a list.")
     max_objects: int = strawberry.field(
         description="Maximum number of patients, studies, series and instances together."
@@ -35,7 +36,7 @@ class ServerLimits:
 def _limits() -> ServerLimits:
     return ServerLimits(
         max_upload_files=conf.ORTHANC_MAX_UPLOAD_FILES,
-        max_upload_bytes=str(conf.ORTHANC_MAX_UPLOAD_BYTES),
+        max_upload_bytes=ByteCount(conf.ORTHANC_MAX_UPLOAD_BYTES),
         max_page_size=conf.ORTHANC_MAX_PAGE_SIZE,
         max_objects=conf.ORTHANC_MAX_OBJECTS,
         max_seconds=conf.ORTHANC_MAX_SECONDS,
@@ -61,9 +62,7 @@ class Server:
     studies_count: int = strawberry.field(description="Number of studies that the caller may see.")
     series_count: int = strawberry.field(description="Number of series that the caller may see.")
     instances_count: int = strawberry.field(description="Number of instances that the caller may see.")
-    disk_size: str = strawberry.field(
-        description="Total size of their files in bytes; a string, since it can exceed an Int."
-    )
+    disk_size: ByteCount = strawberry.field(description="Total size of their files.")
     limits: ServerLimits = strawberry.field(resolver=_limits, description="Limits of one request.")
     advice: list[str] = strawberry.field(
         description="Changes of the configuration of Orthanc that make the gateway faster or safer."

@@ -17,6 +17,7 @@ from orthancproxy.archive.parsing import PersonNameParts
 from orthancproxy.schema.context import Info
 from orthancproxy.schema.execution import PLAIN
 from orthancproxy.schema.inputs import InstanceFilter, InstanceOrder, SeriesFilter, SeriesOrder, StudyFilter, StudyOrder
+from orthancproxy.schema.scalars import ByteCount
 
 FILTER = strawberry.argument(description="Only resources that match.")
 ORDER = strawberry.argument(description="The keys to order by, most important first.")
@@ -262,7 +263,7 @@ class Instance(Node):
     transfer_syntax_uid: strawberry.ID | None = strawberry.field(
         name="transferSyntaxUID", description="TransferSyntaxUID (0002,0010)."
     )
-    file_size: int = strawberry.field(description="The size of the DICOM file in bytes.")
+    file_size: ByteCount = strawberry.field(description="The size of the DICOM file.")
     labels: list[str] | None = strawberry.field(description=LABELS)
     series: Series = strawberry.field(
         resolver=_linked, metadata=PLAIN, graphql_type=Series, description="The series of the instance."
