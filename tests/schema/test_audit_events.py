@@ -44,7 +44,7 @@ def executed() -> Iterator[list[str]]:
 
 
 class Auditor:
-    """Somebody with a session who asks for the audit."""
+    """A caller with a session who reads the audit."""
 
     def __init__(self, *permissions: str) -> None:
         self.user = User.objects.create_user("auditor")
@@ -88,7 +88,7 @@ def auditor() -> Auditor:
     return Auditor("view_audit")
 
 
-def test_an_event_has_all_that_was_written_down(auditor: Auditor) -> None:
+def test_an_event_has_all_columns(auditor: Auditor) -> None:
     row = create_event(KIM, Subject("김-001"), Subject(""), counts={"studies": 2}, target="studies/4fe1")
     assert auditor() == [
         {
@@ -116,7 +116,7 @@ def test_an_event_has_all_that_was_written_down(auditor: Auditor) -> None:
     ]
 
 
-def test_what_is_empty_is_null(auditor: Auditor) -> None:
+def test_empty_columns_are_null(auditor: Auditor) -> None:
     create_event(username="", address=None, request_id="", outcome=Outcome.DENIED)
     [event] = auditor()
     assert {name: event[name] for name in ("username", "address", "requestId", "target", "errorCode")} == {
@@ -215,7 +215,7 @@ def test_since_is_included_and_until_is_not(auditor: Auditor, different: dict[st
     assert auditor.operations(f'filter: {{ since: "{since}", until: "{until}" }}') == ["deleteStudy", "archive"]
 
 
-def test_what_was_begun_and_never_ended_is_found(auditor: Auditor) -> None:
+def test_unfinished_operations_are_found(auditor: Auditor) -> None:
     intention = create_event(event=Event.DELETION, outcome=Outcome.INTENDED, operation="begun")
     create_event(event=Event.DELETION, operation="ended", intention=intention)
     create_event(event=Event.DELETION, outcome=Outcome.INTENDED, operation="broken off")
@@ -284,7 +284,7 @@ def test_text_that_databases_reject_is_rejected(auditor: Auditor, filters: dict[
     assert error["extensions"]["code"] == "BAD_USER_INPUT"
 
 
-def test_reading_the_audit_is_in_the_audit(auditor: Auditor) -> None:
+def test_reading_the_audit_is_audited(auditor: Auditor) -> None:
     assert auditor() == []
     [event] = auditor(fields="event outcome code username operation")
     assert event == {
@@ -296,7 +296,7 @@ def test_reading_the_audit_is_in_the_audit(auditor: Auditor) -> None:
     }
 
 
-def test_nobody_else_reads_it() -> None:
+def test_other_callers_cannot_read_the_audit() -> None:
     somebody = Auditor("view", "download", "upload", "delete")
     create_event(KIM)
     assert somebody.error('filter: { username: "nurse" }')[0] == "FORBIDDEN"

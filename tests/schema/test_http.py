@@ -1,4 +1,4 @@
-"""What is no GraphQL request is told so, in the form of an answer, and a failing archive is in the log."""
+"""Malformed requests get GraphQL errors, and a failing archive is logged."""
 
 import json
 from typing import Any
@@ -49,7 +49,7 @@ def post(body: bytes, **headers: str) -> Any:
         b'{"query": "{ __typename }", "operationName": "\\ud800"}',
     ],
 )
-def test_a_body_that_is_no_request_is_refused(body: bytes) -> None:
+def test_a_malformed_body_is_rejected(body: bytes) -> None:
     answer = post(body, **{"X-Request-ID": "abc"})
     assert answer.status_code == 400
     assert answer["Content-Type"] == "application/json"
@@ -61,7 +61,7 @@ def test_a_body_that_is_no_request_is_refused(body: bytes) -> None:
 
 
 @pytest.mark.parametrize("variables", ["5", "[", "[" * NESTED, '"x"'])
-def test_variables_of_an_address_that_are_none_are_refused(variables: str) -> None:
+def test_malformed_variables_in_a_url_are_rejected(variables: str) -> None:
     query = {"query": "{ __typename }", "variables": variables}
     answer = Client(raise_request_exception=False).get("/graphql/", query)
     assert answer.status_code == 400
@@ -191,7 +191,7 @@ class TestLog:
         assert [line["event"] for line in lines if line["level"] != "debug"] == ["request"]
 
 
-def test_a_failure_of_the_gateway_itself_is_told_in_the_form_of_an_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failure_of_the_gateway_has_the_form_of_a_graphql_error(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nobody knows one that gets past the view; a bug would."""
 
     def fail(*_: Any) -> Any:

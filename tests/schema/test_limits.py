@@ -1,4 +1,4 @@
-"""What one query may ask for: a query at a limit is carried out, one above it is refused at once, and says which."""
+"""Query limits: a query at a limit is executed, one above it is rejected at once with the name of the limit."""
 
 import gc
 import json
@@ -31,13 +31,13 @@ from tests.log_capture import logged
 
 EXAMPLES = Path(__file__).parents[2] / "orthancproxy/web/examples"
 SECRET = "hunter2 at http://10.0.0.1:8042"
-# generously: what is refused takes a few milliseconds, what is within the limits up to 200
+# generous: rejecting a query takes a few milliseconds, one within the limits up to 200
 CPU_SECONDS = 0.5
 
 
 @pytest.fixture(autouse=True)
 def _no_orthanc(settings: Settings) -> Iterator[None]:
-    """What comes as far as Orthanc is told that it can't be reached."""
+    """Queries that reach Orthanc get ARCHIVE_UNAVAILABLE."""
     settings.ORTHANC_BASE_URL = f"http://127.0.0.1:{free_port()}"
     limits._cached_check.cache_clear()
     yield
@@ -55,8 +55,8 @@ def codes(answer: dict[str, Any]) -> set[str]:
     return {error["extensions"]["code"] for error in answer.get("errors", ())}
 
 
-def refusal(query: str, **variables: Any) -> str:
-    """The message of the one error of a query that is refused for a limit."""
+def rejection(query: str, **variables: Any) -> str:
+    """Return the message of the one error of a query that exceeds a limit."""
     answer = post(query, **variables)
     assert not any((answer.get("data") or {}).values())
     [error] = answer["errors"]
@@ -146,12 +146,12 @@ def test_a_query_may_reach_a_limit_and_not_exceed_it(
         setattr(settings, limit, amount)
         assert "LIMIT_EXCEEDED" not in codes(post(query))
         setattr(settings, limit, amount - 1)
-        refused = refusal(query)
+        refused = rejection(query)
         assert refused.startswith(f"The query {message}")
         assert f"(server.limits.maxQuery{setting.title()}" in refused
 
 
-def test_what_is_refused_is_refused_by_get_too(settings: Settings) -> None:
+def test_limits_apply_to_get_too(settings: Settings) -> None:
     settings.ORTHANC_MAX_QUERY_ALIASES = 0
     answer = Client().get("/graphql/", {"query": "{ a: __typename }"}).json()
     assert codes(answer) == {"LIMIT_EXCEEDED"}
@@ -183,14 +183,14 @@ HOSTILE = {
 
 
 @pytest.mark.parametrize("query", HOSTILE.values(), ids=HOSTILE)
-def test_what_is_built_to_cost_much_is_refused_at_once(query: str) -> None:
+def test_an_expensive_query_is_rejected_at_once(query: str) -> None:
     post("{ __typename }")
     # the rubbish of other tests is not the query's
     gc.collect()
     gc.freeze()
     for _ in range(2):
         started = time.process_time()
-        refusal(query)
+        rejection(query)
         assert time.process_time() - started < CPU_SECONDS
 
 
@@ -347,7 +347,7 @@ class TestObjects:
         settings.ORTHANC_MAX_OBJECTS = objects
         assert codes(post(query)) == {"ARCHIVE_UNAVAILABLE"}
         settings.ORTHANC_MAX_OBJECTS = objects - 1
-        message = refusal(query)
+        message = rejection(query)
         assert message.startswith(f"The query asks for {objects} objects or more; at most {objects - 1} are allowed ")
         assert "server.limits.maxObjects" in message
         assert "`first`" in message
