@@ -47,8 +47,6 @@ describe_enum(
 
 @strawberry_django.type(Subject, name="AuditSubject", description="A patient or a study that an event concerns.")
 class AuditSubject:
-    """`orthancproxy.audit.models.AuditSubject`."""
-
     @strawberry.field(description="PatientID; null if it is empty.")
     def patient_id(root: strawberry.Parent[Subject]) -> str | None:
         return root.patient_id or None
@@ -60,8 +58,6 @@ class AuditSubject:
 
 @strawberry_django.type(Event, name="AuditEvent", description="An operation of a caller, or an attempt.")
 class AuditEvent:
-    """`orthancproxy.audit.models.AuditEvent`."""
-
     id: strawberry.ID = strawberry_django.field(description="Ascending with each event.")
     at: datetime.datetime = strawberry_django.field(description="When the event was written.")
     event: EventKind = strawberry_django.field(description="The kind of event.")
@@ -105,8 +101,6 @@ class AuditEvent:
 
 @strawberry_django.filter_type(Event, name="AuditEventFilter", description="Every given field must match.")
 class AuditEventFilter:
-    """Matches events. All texts but `operation` are exact matches."""
-
     outcome: AuditOutcome | None = strawberry_django.filter_field(description="The outcome.")
     username: str | None = strawberry_django.filter_field(description="The caller; empty for anonymous callers.")
     request_id: str | None = strawberry_django.filter_field(description="The id of the request.")
@@ -155,8 +149,6 @@ describe_filter(AuditEventFilter)
 
 @strawberry.enum(description="What to order events by.")
 class AuditEventOrderField(Enum):
-    """The columns to order events by."""
-
     AT = strawberry.enum_value("at", description="When the event was written.")
     USERNAME = strawberry.enum_value("username", description="The caller.")
     DURATION_MS = strawberry.enum_value("duration_ms", description="How long the operation took.")

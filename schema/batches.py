@@ -22,8 +22,6 @@ describe_enum(strawberry.enum(Batch.State, name="UploadState", description="The 
 
 @strawberry_django.type(Batch, name="UploadBatch", description="Everything that was sent with one upload key.")
 class UploadBatch:
-    """`orthancproxy.uploads.models.UploadBatch`, as `resolvers.upload.get_uploads` returns it."""
-
     upload_key: strawberry.ID = strawberry_django.field(description="The upload key.")
     uploaded_by: str = strawberry_django.field(description="The user who sent the first request; empty if anonymous.")
     patient_id: str = strawberry_django.field(description="PatientID of the study.")
@@ -45,8 +43,6 @@ class UploadBatch:
 
 @strawberry_django.filter_type(Batch, name="UploadBatchFilter", description="Every given field must match.")
 class UploadBatchFilter:
-    """Matches uploads. Texts are exact matches."""
-
     upload_key: strawberry.ID | None = strawberry_django.filter_field(description="The upload key, exact match.")
     patient_id: str | None = strawberry_django.filter_field(description="PatientID, exact match.")
     state: Batch.State | None = strawberry_django.filter_field(description="The progress.")
@@ -65,8 +61,6 @@ describe_filter(UploadBatchFilter)
 
 @strawberry.enum(description="What to order uploads by.")
 class UploadBatchOrderField(Enum):
-    """The columns to order uploads by."""
-
     CREATED_AT = strawberry.enum_value("created_at", description="When the first request was received.")
     UPDATED_AT = strawberry.enum_value("updated_at", description="When the last request began or ended.")
     PATIENT_ID = strawberry.enum_value("patient_id", description="PatientID.")

@@ -52,8 +52,6 @@ class ListItem:
 
 @strawberry.type(description="A node of a list, with its cursor.")
 class Edge(Generic[NodeType]):
-    """A Relay edge over a `ListItem`."""
-
     @strawberry.field(description="The value of `after` for the page that begins behind this node.")
     def cursor(root: strawberry.Parent[ListItem]) -> str:
         return root.listed.cursor(root.index)
@@ -67,8 +65,6 @@ class Edge(Generic[NodeType]):
 
 @strawberry.type(description="A page of a list.")
 class Connection(Generic[NodeType]):
-    """A Relay connection over a `ListPage`."""
-
     @strawberry.field(description="The nodes of this page, without edges.")
     def nodes(root: strawberry.Parent[ListPage], info: Info) -> list[NodeType]:
         place = str(info.path.key)

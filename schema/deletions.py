@@ -24,16 +24,12 @@ describe_enum(strawberry.enum(Level, description="A level of the DICOM hierarchy
 
 @strawberry.type(description="A deleted resource.")
 class DeletedResource:
-    """`orthancproxy.resolvers.deletion.Deleted`."""
-
     level: Level = strawberry.field(description="The level of the resource.")
     orthanc_id: strawberry.ID = strawberry.field(description="The id in Orthanc.")
 
 
 @strawberry.type(description="What was deleted, or would be with `dryRun`.")
 class DeletePayload:
-    """`orthancproxy.resolvers.deletion.Deletion`."""
-
     dry_run: bool = strawberry.field(description="Whether this is only a prediction.")
     deleted: list[DeletedResource] = strawberry.field(
         description="The resource, then the parents that become empty, nearest first."

@@ -25,8 +25,6 @@ def matches(keyword: str, description: str = TEXT, name: str | None = None) -> A
 
 @strawberry.input(description="A range of days, both ends included. Either end can be omitted.")
 class DateRange:
-    """A DICOM date range (PS3.4 section C.2.2.2.5)."""
-
     from_: datetime.date | None = strawberry.field(name="from", default=None, description="The first day.")
     to: datetime.date | None = strawberry.field(default=None, description="The last day.")
 
@@ -41,8 +39,6 @@ class DateRange:
 
 @strawberry.input(description="Labels that a resource must have or must not have. Needs Orthanc 1.12.")
 class LabelFilter:
-    """`orthancproxy.archive.plan.LabelMatch`."""
-
     all: list[str] | None = strawberry.field(default=None, description="All of these.")
     any: list[str] | None = strawberry.field(default=None, description="At least one of these.")
     none: list[str] | None = strawberry.field(default=None, description="None of these.")
@@ -54,16 +50,12 @@ class LabelFilter:
 
 @strawberry.input(description="A tag of the DICOM dictionary. Orthanc reads files for tags that it does not index.")
 class TagMatch:
-    """A tag to match."""
-
     keyword: str = strawberry.field(description="A keyword of the DICOM dictionary (PS3.6), e.g. `PatientAge`.")
     value: str = strawberry.field(description=TEXT)
 
 
 @strawberry.input(description="Every given field must match.")
 class PatientFilter:
-    """Matches patients."""
-
     patient_id: str | None = matches("PatientID")
     patient_name: str | None = matches("PatientName")
     birth_date: DateRange | None = matches("PatientBirthDate", "PatientBirthDate.")
@@ -74,8 +66,6 @@ class PatientFilter:
 
 @strawberry.input(description="Every given field must match.")
 class StudyFilter:
-    """Matches studies."""
-
     patient_id: str | None = matches("PatientID")
     patient_name: str | None = matches("PatientName")
     study_instance_uids: list[strawberry.ID] | None = matches("StudyInstanceUID", ANY_OF, "studyInstanceUIDs")
@@ -90,8 +80,6 @@ class StudyFilter:
 
 @strawberry.input(description="Every given field must match.")
 class SeriesFilter:
-    """Matches series."""
-
     series_instance_uids: list[strawberry.ID] | None = matches("SeriesInstanceUID", ANY_OF, "seriesInstanceUIDs")
     modality: str | None = matches("Modality")
     description: str | None = matches("SeriesDescription")
@@ -102,8 +90,6 @@ class SeriesFilter:
 
 @strawberry.input(description="Every given field must match.")
 class InstanceFilter:
-    """Matches instances."""
-
     sop_instance_uids: list[strawberry.ID] | None = matches("SOPInstanceUID", ANY_OF, "sopInstanceUIDs")
     sop_class_uids: list[strawberry.ID] | None = matches("SOPClassUID", ANY_OF, "sopClassUIDs")
     labels: LabelFilter | None = strawberry.field(default=None, description="Labels in Orthanc.")
@@ -137,16 +123,12 @@ def filter_of(given: LevelFilter | None) -> Filter:
 
 @strawberry.enum(description="Ascending or descending. Missing values come first when ascending, last when descending.")
 class Direction(Enum):
-    """The direction of an order."""
-
     ASC = strawberry.enum_value("ASC", description="Smallest first.")
     DESC = strawberry.enum_value("DESC", description="Largest first.")
 
 
 @strawberry.enum(description="What to order patients by.")
 class PatientOrderField(Enum):
-    """What to order patients by."""
-
     PATIENT_ID = strawberry.enum_value("PatientID", description="PatientID.")
     PATIENT_NAME = strawberry.enum_value("PatientName", description="PatientName as stored.")
     BIRTH_DATE = strawberry.enum_value("PatientBirthDate", description="PatientBirthDate.")
@@ -155,8 +137,6 @@ class PatientOrderField(Enum):
 
 @strawberry.enum(description="What to order studies by.")
 class StudyOrderField(Enum):
-    """What to order studies by."""
-
     STUDY_DATE = strawberry.enum_value("StudyDate", description="StudyDate.")
     DESCRIPTION = strawberry.enum_value("StudyDescription", description="The description.")
     PATIENT_NAME = strawberry.enum_value("PatientName", description="PatientName as stored.")
@@ -167,8 +147,6 @@ class StudyOrderField(Enum):
 
 @strawberry.enum(description="What to order series by.")
 class SeriesOrderField(Enum):
-    """What to order series by."""
-
     SERIES_NUMBER = strawberry.enum_value("SeriesNumber", description="SeriesNumber, as a number.")
     MODALITY = strawberry.enum_value("Modality", description="Modality.")
     DESCRIPTION = strawberry.enum_value("SeriesDescription", description="The description.")
@@ -177,8 +155,6 @@ class SeriesOrderField(Enum):
 
 @strawberry.enum(description="What to order instances by.")
 class InstanceOrderField(Enum):
-    """What to order instances by."""
-
     INSTANCE_NUMBER = strawberry.enum_value("InstanceNumber", description="InstanceNumber, as a number.")
     SLICE_LOCATION = strawberry.enum_value("SliceLocation", description="SliceLocation, as a number.")
     SOP_INSTANCE_UID = strawberry.enum_value("SOPInstanceUID", description="SOPInstanceUID.")

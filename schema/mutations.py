@@ -18,8 +18,6 @@ DryRun = Annotated[bool | None, strawberry.argument(description="Predict what wo
 
 @strawberry.type(description="Everything that can be changed.")
 class Mutation:
-    """Everything that can be changed."""
-
     @strawberry.mutation(description="Store a folder of DICOM files as one study of one patient.")
     def upload_patient(
         self,

@@ -87,8 +87,6 @@ def _global_id(given: str) -> tuple[Level, str]:
 
 @strawberry.type(description="Everything that can be read.")
 class Query:
-    """Everything that can be read."""
-
     @strawberry.field(description="The resource with a Relay global id.")
     def node(self, info: Info, id: GlobalId) -> Node | None:
         return cast("Node | None", _nodes(info, [id])[0])

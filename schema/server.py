@@ -8,8 +8,6 @@ from orthancproxy.schema.scalars import ByteCount
 
 @strawberry.type(description="Limits of one request.")
 class ServerLimits:
-    """The settings that limit a request."""
-
     max_upload_files: int = strawberry.field(description="Maximum number of files of an upload.")
     max_upload_bytes: ByteCount = strawberry.field(description="Maximum size of an upload.")
     max_page_size: int = strawberry.field(description="Maximum `first` of a list.")
@@ -50,8 +48,6 @@ def _limits() -> ServerLimits:
 
 @strawberry.type(description="The Orthanc behind the gateway.")
 class Server:
-    """`orthancproxy.archive.server.Server`."""
-
     name: str = strawberry.field(description="`Name` in Orthanc's configuration.")
     version: str = strawberry.field(description="The version of Orthanc.")
     has_extended_find: bool = strawberry.field(

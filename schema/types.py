@@ -67,8 +67,6 @@ def _archive_url(root: strawberry.Parent[records.Resource], info: Info) -> str:
 
 @strawberry.interface(description="A resource with a Relay global id.")
 class Node:
-    """The type of `node(id:)`."""
-
     id: strawberry.ID = strawberry.field(
         resolver=_id, metadata=PLAIN, description="Relay global id: unique across types, stable, opaque."
     )
@@ -76,8 +74,6 @@ class Node:
 
 @strawberry.type(description="A DICOM person name (VR PN), parsed into components.")
 class PersonName:
-    """`orthancproxy.archive.parsing.PersonNameParts`."""
-
     formatted: str = strawberry.field(
         description="For display: `Family, Given Middle` in Latin script; other scripts have no comma."
     )
@@ -108,8 +104,6 @@ ARCHIVE_URL = "URL of a ZIP of all DICOM files below."
 
 @strawberry.type(description="A patient: all studies with one PatientID.")
 class Patient(Node):
-    """`records.Patient`."""
-
     orthanc_id: strawberry.ID = strawberry.field(description=ORTHANC_ID)
     patient_id: str | None = strawberry.field(description="PatientID (0010,0020).")
     patient_name: str | None = strawberry.field(
@@ -146,8 +140,6 @@ class Patient(Node):
 
 @strawberry.type(description="A study of one patient.")
 class Study(Node):
-    """`records.Study`."""
-
     orthanc_id: strawberry.ID = strawberry.field(description=ORTHANC_ID)
     study_instance_uid: strawberry.ID = strawberry.field(
         name="studyInstanceUID", description="StudyInstanceUID (0020,000D)."
@@ -191,8 +183,6 @@ class Study(Node):
 
 @strawberry.type(description="A series of one study.")
 class Series(Node):
-    """`records.Series`."""
-
     orthanc_id: strawberry.ID = strawberry.field(description=ORTHANC_ID)
     series_instance_uid: strawberry.ID = strawberry.field(
         name="seriesInstanceUID", description="SeriesInstanceUID (0020,000E)."
@@ -240,8 +230,6 @@ class Series(Node):
 
 @strawberry.type(description="An instance: one DICOM file.")
 class Instance(Node):
-    """`records.Instance`."""
-
     orthanc_id: strawberry.ID = strawberry.field(description=ORTHANC_ID)
     sop_instance_uid: strawberry.ID = strawberry.field(name="sopInstanceUID", description="SOPInstanceUID (0008,0018).")
     sop_class_uid: strawberry.ID | None = strawberry.field(name="sopClassUID", description="SOPClassUID (0008,0016).")

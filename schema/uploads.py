@@ -28,8 +28,6 @@ describe_enum(strawberry.enum(UploadErrorCode, description="Why a file was not s
 
 @strawberry.input(description="A folder of DICOM files to store as one study of one patient.")
 class UploadInput:
-    """`orthancproxy.resolvers.upload.UploadRequest`."""
-
     files: list[Upload] = strawberry.field(
         description="DICOM files and ZIPs of them, sent as a GraphQL multipart request."
     )
@@ -53,8 +51,6 @@ class UploadInput:
 
 @strawberry.type(description="A file that was not stored.")
 class FailedFile:
-    """`orthancproxy.uploads.files.FailedFile`."""
-
     index: int = strawberry.field(description="The position in `files` of the file, or of its ZIP.")
     name: str = strawberry.field(description="The file name as sent, or in the ZIP.")
     series_path: str | None = strawberry.field(description="The folder of the file.")
@@ -64,8 +60,6 @@ class FailedFile:
 
 @strawberry.type(description="The outcome of an upload: each file is uploaded, already stored, or failed.")
 class UploadPayload:
-    """`orthancproxy.resolvers.upload.UploadResult`."""
-
     upload_key: strawberry.ID = strawberry.field(description="The key to send the rest of the study with.")
     uploaded: int = strawberry.field(description="Number of files that this request stored.")
     already_stored: int = strawberry.field(description="Number of files that an earlier request had stored.")

@@ -22,16 +22,12 @@ describe_enum(strawberry.enum(Rule.Kind, name="AccessScopeKind", description="Wh
 
 @strawberry.type(description="A part of the archive that the caller may see.")
 class AccessScope:
-    """`orthancproxy.access.models.AccessScope`."""
-
     kind: Rule.Kind = strawberry.field(description="What the scope matches.")
     value: str = strawberry.field(description="The pattern of PatientID, or the label.")
 
 
 @strawberry.type(description="The caller, with permissions and access scopes.")
 class Viewer:
-    """`orthancproxy.access.callers.Caller`."""
-
     @strawberry.field(description="The username; null for an anonymous caller.")
     def username(root: strawberry.Parent[Caller]) -> str | None:
         return root.username or None

@@ -1,1 +1,1 @@
-"""Who asks, and what they may do."""
+"""Authentication, permissions and access scopes: who calls, what they may do, and which patients they see."""
