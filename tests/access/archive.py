@@ -1,4 +1,4 @@
-"""A small archive that tests may destroy: it is filled again with what went."""
+"""A small archive whose resources tests may delete, and which can be refilled."""
 
 import hashlib
 import json
@@ -17,7 +17,7 @@ LABELLED = ((1, 1), (2, 1))  # patient and study
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """One resource of each level, each below the one before: their identifiers and their Orthanc ids."""
+    """A patient, one of their studies, one of its series, and one of its instances, by their DICOM identifiers."""
 
     patient_id: str
     study_uid: str
@@ -26,20 +26,20 @@ class Target:
 
     @classmethod
     def at(cls, patient: int, study: int = 1, series: int = 1, number: int = 1) -> Self:
-        """As `tests.corpus.instance` names them."""
+        """Return the target with these numbers, identified as `tests.corpus.instance` does."""
         uid = f"{ROOT}.{patient}.{study}"
         return cls(f"P{patient:03d}", uid, f"{uid}.{series}", f"{uid}.{series}.{number}")
 
     @property
     def ids(self) -> dict[str, str]:
-        """Orthanc's ids by level, as its paths name the levels."""
+        """The Orthanc ids by the path of their level."""
         names = [self.patient_id, self.study_uid, self.series_uid, self.sop_uid]
         levels = ("patients", "studies", "series", "instances")
         return {level: _orthanc_id(*names[: depth + 1]) for depth, level in enumerate(levels)}
 
     @property
     def variables(self) -> dict[str, Any]:
-        """What the queries of the table are given."""
+        """The variables of the queries and routes in `tests.access.cases`."""
         ids = self.ids
         return {
             "patient": ids["patients"],
@@ -56,17 +56,17 @@ class Target:
 
 
 def _orthanc_id(*identifiers: str) -> str:
-    """Orthanc's id: SHA-1 of the identifiers from the patient's on."""
+    """Return the Orthanc id: the SHA-1 digest of the identifiers from the PatientID on."""
     digest = hashlib.sha1("|".join(identifiers).encode(), usedforsecurity=False).hexdigest()
     return "-".join(digest[start : start + 8] for start in range(0, 40, 8))
 
 
-NOWHERE = Target("NOBODY", "1.2.3.4.999", "1.2.3.4.999.1", "1.2.3.4.999.1.1")
-"""What nobody has stored."""
+UNKNOWN_TARGET = Target("NOBODY", "1.2.3.4.999", "1.2.3.4.999.1", "1.2.3.4.999.1.1")
+"""Resources that are not in the archive."""
 
 
-class Archive:
-    """What is stored, and how to have it again."""
+class SmallArchive:
+    """The resources in an Orthanc, and a method to restore them."""
 
     def __init__(self, orthanc: LocalOrthanc) -> None:
         self.orthanc = orthanc
@@ -82,11 +82,11 @@ class Archive:
         self.refill()
 
     def ask(self, path: str, method: str = "GET") -> Any:
-        """What Orthanc itself answers."""
+        """Return the response of Orthanc, without the gateway."""
         return json.loads(ask(self.orthanc, path, method) or b"null")
 
     def refill(self) -> None:
-        """Have all files again, and no others."""
+        """Restore the archive: store the missing files, and delete all others."""
         for patient in set(self.ask("/patients")) - self.patients:
             self.ask(f"/patients/{patient}", "DELETE")
         missing = self._files.keys() - set(self.ask("/instances"))
@@ -96,9 +96,9 @@ class Archive:
                 self.ask(f"/studies/{Target.at(*study).ids['studies']}/labels/{LABEL}", "PUT")
 
     def state(self) -> tuple[Any, Any]:
-        """What moves when anything is stored, deleted or changed."""
+        """Return values that differ after anything was stored, deleted or changed."""
         return self.ask("/statistics"), self.ask("/changes?last")
 
     def disk_size(self, level: str, *orthanc_ids: str) -> int:
-        """How many bytes the files of these resources have."""
+        """Return the size in bytes of the files of these resources."""
         return sum(int(self.ask(f"/{level}/{one}/statistics")["DiskSize"]) for one in orthanc_ids)

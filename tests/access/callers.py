@@ -1,4 +1,4 @@
-"""Everybody who may ask: each with a way to say who they are, and with what they may do."""
+"""The callers of the access matrix: each has a way to authenticate, and a set of permitted actions."""
 
 import json
 import uuid
@@ -23,8 +23,6 @@ from orthancproxy.audit.models import AuditEvent
 from tests.access.archive import LABEL
 from tests.identity.provider import IdentityProvider
 
-Kind = AccessScope.Kind
-
 PASSWORD = "as good as any"
 ADDRESS = "127.0.0.1"  # of Django's test client
 ROLE_GROUPS = ["reader=Viewer", "sender=Uploader", "boss=Manager", "ward=Ward", "labelled=Labelled"]
@@ -37,26 +35,26 @@ GROUPS: Mapping[str, frozenset[Action]] = {
     "Uploader": READING | {Action.UPLOAD},
     "Manager": frozenset(Action),
 }
-SCOPES: Mapping[str, tuple[tuple[Kind, str], ...]] = {
-    "Ward": ((Kind.PATIENT_ID, "P001"), (Kind.PATIENT_ID, "W7-*")),
-    "Labelled": ((Kind.STUDY_LABEL, LABEL),),
+SCOPES: Mapping[str, tuple[tuple[AccessScope.Kind, str], ...]] = {
+    "Ward": ((AccessScope.Kind.PATIENT_ID, "P001"), (AccessScope.Kind.PATIENT_ID, "W7-*")),
+    "Labelled": ((AccessScope.Kind.STUDY_LABEL, LABEL),),
 }
 
 
-# it reads all static files when it starts
+# shared: a handler reads all static files when it is created
 _HANDLER = ClientHandler(enforce_csrf_checks=True)
 
 
-def browser() -> Client:
-    """A client whose session needs a token of its own with what it sends, as it does in a browser."""
+def csrf_client() -> Client:
+    """Return a client whose requests need a CSRF token, like those of a browser."""
     client = Client(enforce_csrf_checks=True, raise_request_exception=False)
     client.handler = _HANDLER
     return client
 
 
 @dataclass(frozen=True)
-class Answer:
-    """What the gateway answered to one request."""
+class GatewayResponse:
+    """The response of the gateway to one request."""
 
     status: int
     headers: Mapping[str, str]
@@ -69,70 +67,70 @@ class Answer:
 
     @property
     def data(self) -> Any:
-        """GraphQL's data, of an answer without errors."""
+        """The `data` of a GraphQL response without errors."""
         assert (self.status, self.json.get("errors")) == (200, None), self.json
         return self.json["data"]
 
     @property
     def codes(self) -> list[str]:
-        """The codes of GraphQL's errors."""
+        """The codes of the GraphQL errors."""
         return [error["extensions"]["code"] for error in self.json.get("errors", ())]
 
     @property
     def code(self) -> str:
-        """The code of the error, of either transport."""
+        """The code of the first error, over either transport."""
         return self.codes[0] if "errors" in self.json else str(self.json["code"])
 
     @property
-    def anonymised(self) -> bytes:
-        """The content without the id of the request."""
+    def content_without_request_id(self) -> bytes:
+        """The content with the request id removed."""
         return self.content.replace(self.request_id.encode(), b"")
 
     @cached_property
-    def rows(self) -> list[AuditEvent]:
-        """What was written down of the request."""
+    def audit_events(self) -> list[AuditEvent]:
+        """The audit events of the request, oldest first."""
         return list(AuditEvent.objects.filter(request_id=self.request_id).order_by("pk"))
 
 
 @dataclass(frozen=True, slots=True)
-class Caller:
-    """Somebody who asks. `refusal` is why their token is not accepted, empty where it is, or there is none."""
+class CallerClient:
+    """A caller and their client. `rejection` is the error message of a rejected token, or empty."""
 
     name: str
     username: str = ""
     authentication: Authentication = Authentication.NONE
     actions: frozenset[Action] = frozenset()
     headers: Mapping[str, str] = field(default_factory=dict)
-    refusal: str = ""
-    client: Client = field(default_factory=browser)
+    rejection: str = ""
+    client: Client = field(default_factory=csrf_client)
 
     def send(
         self, method: str, path: str, body: bytes = b"", content_type: str = "application/json", **headers: str
-    ) -> Answer:
-        """Send a request under an id of its own."""
+    ) -> GatewayResponse:
+        """Send a request with a new request id."""
         request_id = uuid.uuid4().hex
         sent = {"X-Request-ID": request_id, **self.headers, **headers}
         response: Any = self.client.generic(method, path, body, content_type=content_type, headers=sent)
-        answer = Answer(response.status_code, dict(response.headers), response.getvalue(), request_id)
+        answer = GatewayResponse(response.status_code, dict(response.headers), response.getvalue(), request_id)
         assert answer.headers["X-Request-ID"] == request_id
         return answer
 
-    def graphql(self, query: str, variables: Mapping[str, Any] | None = None) -> Answer:
-        """Send an operation of GraphQL."""
+    def graphql(self, query: str, variables: Mapping[str, Any] | None = None) -> GatewayResponse:
+        """Send a GraphQL operation."""
         return self.send("POST", "/graphql/", json.dumps({"query": query, "variables": variables or {}}).encode())
 
-    def rest(self, path: str, method: str = "GET") -> Answer:
-        """Ask for a route."""
+    def rest(self, path: str, method: str = "GET") -> GatewayResponse:
+        """Send a request to a route of the REST API."""
         return self.send(method, f"/api/orthanc/{path}")
 
     @property
-    def authorship(self) -> tuple[str, str, str]:
-        """Who the audit says it was."""
+    def audit_author(self) -> tuple[str, str, str]:
+        """The username, authentication and address in an audit event of this caller."""
         return self.username, self.authentication.value, ADDRESS
 
 
 def make_groups() -> None:
-    """Make the groups and permissions of the migration by the migration itself, and two confined groups."""
+    """Run the migration that creates the groups and permissions, and create two groups with access scopes."""
     migration = import_module("orthancproxy.migrations.0003_groups")
     with connection.schema_editor() as editor:
         migration.make_groups(apps, editor)
@@ -142,7 +140,7 @@ def make_groups() -> None:
 
 
 def make_user(name: str, *groups: str, **options: Any) -> User:
-    """A user in these groups."""
+    """Create a user in these groups."""
     user = User.objects.create_user(name, password=PASSWORD, **options)
     user.groups.set(Group.objects.filter(name__in=groups))
     assert user.groups.count() == len(groups)
@@ -150,63 +148,63 @@ def make_user(name: str, *groups: str, **options: Any) -> User:
 
 
 def bearer(token: str) -> dict[str, str]:
-    """The header that carries a token."""
+    """Return the header that carries a token."""
     return {"Authorization": f"Bearer {token}"}
 
 
 def api_token(user: User, **lifetime: float) -> str:
-    """An API token of a user's, for an hour unless it is said otherwise."""
+    """Create an API token of a user, which by default lasts an hour."""
     token: str = get_token_model().objects.create(user, expiry=timedelta(**(lifetime or {"hours": 1})))[1]
     return token
 
 
 def log_in(client: Client, username: str, password: str = PASSWORD, path: str = "/login/") -> Any:
-    """Send the form of the page for logging in, as a browser does."""
+    """Submit the form of the login page."""
     client.get(path)
     form = {"username": username, "password": password, "csrfmiddlewaretoken": client.cookies["csrftoken"].value}
     return client.post(path, form)
 
 
-def with_session(name: str, user: User, actions: frozenset[Action]) -> Caller:
-    """Somebody who has logged in, and whose pages send the token against forged requests along."""
-    caller = Caller(name, user.username, Authentication.SESSION, actions)
+def with_session(name: str, user: User, actions: frozenset[Action]) -> CallerClient:
+    """Return a caller with a session and a CSRF token."""
+    caller = CallerClient(name, user.username, Authentication.SESSION, actions)
     assert log_in(caller.client, user.username).status_code == 302
     caller_headers = {"X-CSRFToken": caller.client.cookies["csrftoken"].value}
-    return Caller(name, user.username, Authentication.SESSION, actions, caller_headers, client=caller.client)
+    return CallerClient(name, user.username, Authentication.SESSION, actions, caller_headers, client=caller.client)
 
 
-def with_api_token(name: str, user: User, actions: frozenset[Action]) -> Caller:
-    """A program of a user's."""
-    return Caller(name, user.username, Authentication.API_TOKEN, actions, bearer(api_token(user)))
+def with_api_token(name: str, user: User, actions: frozenset[Action]) -> CallerClient:
+    """Return a caller with an API token of a user."""
+    return CallerClient(name, user.username, Authentication.API_TOKEN, actions, bearer(api_token(user)))
 
 
-def with_access_token(name: str, provider: IdentityProvider, actions: frozenset[Action], *groups: str) -> Caller:
-    """Somebody whom only the provider knows, with roles that mean groups."""
+def with_access_token(name: str, provider: IdentityProvider, actions: frozenset[Action], *groups: str) -> CallerClient:
+    """Return a caller with an access token of a user who only the provider knows, with the roles of these groups."""
     username = f"oidc {name}".replace(" ", "-")
-    token = provider.token(username, [ROLES[group] for group in groups] + ["of no meaning"])
-    return Caller(name, username, Authentication.OPENID_CONNECT, actions, bearer(token))
+    token = provider.token(username, [ROLES[group] for group in groups] + ["unmapped-role"])
+    return CallerClient(name, username, Authentication.OPENID_CONNECT, actions, bearer(token))
 
 
 ANONYMOUS = "anonymous"
 
 
-def make_callers(provider: IdentityProvider, foreign: IdentityProvider) -> Iterator[Caller]:
-    """Everybody who sees either all of the archive, or nothing; each group by each way to authenticate."""
-    yield Caller(ANONYMOUS)
+def make_callers(provider: IdentityProvider, foreign: IdentityProvider) -> Iterator[CallerClient]:
+    """Yield the callers without a scope: anonymous, each group with each authentication, and rejected tokens."""
+    yield CallerClient(ANONYMOUS)
     for group, actions in GROUPS.items():
         groups, name = ([group], group) if group else ([], "no group")
         user = make_user(f"local {name}".replace(" ", "-"), *groups)
         yield with_session(f"{name} (session)", user, actions)
         yield with_api_token(f"{name} (API token)", user, actions)
         yield with_access_token(f"{name} (access token)", provider, actions, *groups)
-    yield from make_refused(provider, foreign)
+    yield from make_rejected(provider, foreign)
 
 
-def make_refused(provider: IdentityProvider, foreign: IdentityProvider) -> Iterator[Caller]:
-    """Those whose tokens are not accepted, although a Manager's would be."""
+def make_rejected(provider: IdentityProvider, foreign: IdentityProvider) -> Iterator[CallerClient]:
+    """Yield callers whose tokens are rejected, although they name a Manager."""
     user, inactive = make_user("refused", "Manager"), make_user("inactive", "Manager", is_active=False)
     roles = [ROLES["Manager"]]
-    # the signature, issuer and claims are those of the provider, the key is another's
+    # the issuer and the claims are those of the provider, the key is that of another one
     forged = foreign.token("eve", roles, claims={"iss": provider.issuer})
     headers = {
         "expired API token": (bearer(api_token(user, seconds=-1)), "The token has expired."),
@@ -228,15 +226,15 @@ def make_refused(provider: IdentityProvider, foreign: IdentityProvider) -> Itera
         "inactive user": (bearer(api_token(inactive)), "The user of this token is not active."),
     }
     for name, (sent, reason) in headers.items():
-        yield Caller(name, headers=sent, refusal=reason)
-    # a session does not help a token that is not accepted
+        yield CallerClient(name, headers=sent, rejection=reason)
+    # a session does not replace a rejected token
     session = with_session("session and unknown token", user, frozenset())
     sent = {**session.headers, **bearer("0123456789abcdef" * 4)}
-    yield Caller(session.name, headers=sent, refusal="The token is unknown.", client=session.client)
+    yield CallerClient(session.name, headers=sent, rejection="The token is unknown.", client=session.client)
 
 
-def make_confined(provider: IdentityProvider) -> Iterator[Caller]:
-    """Managers, too, of whom each group sees a part: by patients or by labels, by each way to authenticate."""
+def make_scoped_callers(provider: IdentityProvider) -> Iterator[CallerClient]:
+    """Yield Managers with an access scope, by patients or by labels, with each authentication."""
     every = frozenset(Action)
     for group in SCOPES:
         user = make_user(f"local {group}", "Manager", group)

@@ -21,19 +21,19 @@ from orthancproxy.resolvers.operations import (
 )
 from orthancproxy.schema import schema
 from tests.access.archive import Target
-from tests.access.callers import Answer, Caller
+from tests.access.callers import CallerClient, GatewayResponse
 from tests.corpus import instance
 from tests.uploads.upload_client import CONTENT_TYPE, GRAPHQL_PATH, REST, File, GraphQL
 
 Subjects = frozenset[tuple[str, str]]
 LEVELS = {level.path: level for level in Level}
 MOUNT = "/api/orthanc/"
-HERE = Target.at(1)
+DEFAULT_TARGET = Target.at(1)
 NEW_PATIENT = "W7-new"  # the archive has no such patient
 
-OF_PATIENT: Subjects = frozenset({(HERE.patient_id, "")})
-OF_STUDY: Subjects = frozenset({(HERE.patient_id, HERE.study_uid)})
-OF_STUDIES: Subjects = frozenset((HERE.patient_id, Target.at(1, study).study_uid) for study in (1, 2))
+OF_PATIENT: Subjects = frozenset({(DEFAULT_TARGET.patient_id, "")})
+OF_STUDY: Subjects = frozenset({(DEFAULT_TARGET.patient_id, DEFAULT_TARGET.study_uid)})
+OF_STUDIES: Subjects = frozenset((DEFAULT_TARGET.patient_id, Target.at(1, study).study_uid) for study in (1, 2))
 OF_ALL_PATIENTS: Subjects = frozenset((Target.at(patient).patient_id, "") for patient in (1, 2, 3))
 OF_ALL_STUDIES: Subjects = frozenset(
     (Target.at(patient).patient_id, Target.at(patient, study).study_uid) for patient in (1, 2, 3) for study in (1, 2)
@@ -41,10 +41,10 @@ OF_ALL_STUDIES: Subjects = frozenset(
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Case:
-    """A root field or a route, called by somebody with the permission that its operation needs.
+class AccessCase:
+    """A root field or a route, called by a caller with the permission that its operation needs.
 
-    `subjects` and `counts` are those of its audit event for a caller without a scope, with the target HERE. `levels`
+    `subjects` and `counts` are those of its audit event for a caller without a scope, with the default target. `levels`
     are those of the resources that it names. A variant runs the same code as another case.
     """
 
@@ -58,10 +58,10 @@ class Case:
     def uploads(self) -> bool:
         return self.operation is UPLOAD
 
-    def is_permitted(self, caller: Caller) -> bool:
+    def is_permitted(self, caller: CallerClient) -> bool:
         return self.operation.action is None or self.operation.action in caller.actions
 
-    def send(self, caller: Caller, target: Target = HERE) -> Answer:
+    def send(self, caller: CallerClient, target: Target = DEFAULT_TARGET) -> GatewayResponse:
         """Send it as a caller."""
         raise NotImplementedError
 
@@ -73,29 +73,29 @@ class Case:
         level = self.operation.target_level
         return f"{level.path}/{target.ids[level.path]}" if level else ""
 
-    def audited_subjects(self, caller: Caller) -> Subjects:
+    def audited_subjects(self, caller: CallerClient) -> Subjects:
         if self.uploads:
             return frozenset({(NEW_PATIENT, UploadUIDs(NEW_PATIENT, self.upload_key(caller)).study)})
         return self.subjects
 
-    def upload_key(self, caller: Caller) -> str:
-        return f"{caller.name}, {self.audited_name(HERE)}"
+    def upload_key(self, caller: CallerClient) -> str:
+        return f"{caller.name}, {self.audited_name(DEFAULT_TARGET)}"
 
     @property
     def is_graphql(self) -> bool:
-        return isinstance(self, Field)
+        return isinstance(self, FieldCase)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Field(Case):
+class FieldCase(AccessCase):
     """A root field of GraphQL: its name, and a query."""
 
     name: str
     query: str
 
-    def send(self, caller: Caller, target: Target = HERE) -> Answer:
+    def send(self, caller: CallerClient, target: Target = DEFAULT_TARGET) -> GatewayResponse:
         if self.uploads:
-            return send_upload(caller, GRAPHQL_PATH, patient_of(target), self.upload_key(caller))
+            return send_upload(caller, GRAPHQL_PATH, upload_patient_id(target), self.upload_key(caller))
         used = {name: value for name, value in target.variables.items() if f"${name}:" in self.query}
         return caller.graphql(self.query, used)
 
@@ -104,40 +104,40 @@ class Field(Case):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Route(Case):
+class RouteCase(AccessCase):
     """A route of the REST API with a method; in `address`, `{}` are names of a target's variables."""
 
     method: str
     route: str
     address: str
 
-    def send(self, caller: Caller, target: Target = HERE) -> Answer:
+    def send(self, caller: CallerClient, target: Target = DEFAULT_TARGET) -> GatewayResponse:
         if self.uploads:
-            return send_upload(caller, f"{MOUNT}{self.address}", patient_of(target), self.upload_key(caller))
+            return send_upload(caller, f"{MOUNT}{self.address}", upload_patient_id(target), self.upload_key(caller))
         return caller.rest(self.address.format_map(target.variables), self.method)
 
     def audited_name(self, target: Target) -> str:
         return f"{self.method} {MOUNT}{self.route}".replace("<str:", "{").replace(">", "}")
 
 
-def patient_of(target: Target) -> str:
-    """For whom is uploaded: somebody new, unless it is to be somebody else."""
-    return NEW_PATIENT if target == HERE else target.patient_id
+def upload_patient_id(target: Target) -> str:
+    """Return the PatientID of an upload: a new one for the default target."""
+    return NEW_PATIENT if target == DEFAULT_TARGET else target.patient_id
 
 
-def send_upload(caller: Caller, address: str, patient_id: str, key: str) -> Answer:
-    """Send a file."""
+def send_upload(caller: CallerClient, address: str, patient_id: str, key: str) -> GatewayResponse:
+    """Upload one file as a caller."""
     files = [File(instance(patient=900), "ct")]
     form = GraphQL() if address == GRAPHQL_PATH else REST()
     body = form.body(files, patientId=patient_id, uploadKey=key)
-    # who reads the study has that written down, too
+    # reading the study would be audited too
     body = body.replace(b"study { orthancId", b"study @skip(if: true) { orthancId")
     return caller.send("POST", address, body, CONTENT_TYPE)
 
 
-def _fields() -> Iterator[tuple[str, Case]]:
-    def field(name: str, query: str, counts: Mapping[str, int], **more: Any) -> tuple[str, Case]:
-        return f"Query.{name}", Field(name=name, query=query, counts=counts, **more)
+def _fields() -> Iterator[tuple[str, AccessCase]]:
+    def field(name: str, query: str, counts: Mapping[str, int], **more: Any) -> tuple[str, AccessCase]:
+        return f"Query.{name}", FieldCase(name=name, query=query, counts=counts, **more)
 
     yield field(
         "node",
@@ -172,7 +172,7 @@ def _fields() -> Iterator[tuple[str, Case]]:
         by_uid = f"query(${uid}: {kind}) {{ {name}({argument}: ${uid}) {{ id }} }}"
         more: dict[str, Any] = {"subjects": subjects, "levels": (level,)}
         yield field(name, by_id, {level: 1}, **more)
-        yield f"Query.{name} by {argument}", Field(name=name, query=by_uid, counts={level: 1}, **more)
+        yield f"Query.{name} by {argument}", FieldCase(name=name, query=by_uid, counts={level: 1}, **more)
     yield field("uploads", "{ uploads { totalCount nodes { uploadKey patientId } } }", {})
     yield field(
         "auditEvents",
@@ -184,7 +184,7 @@ def _fields() -> Iterator[tuple[str, Case]]:
     yield field("server", "{ server { version patientsCount } }", {})
     yield (
         "Mutation.uploadPatient",
-        Field(
+        FieldCase(
             name="uploadPatient",
             query="",
             operation=UPLOAD,
@@ -198,7 +198,7 @@ def _fields() -> Iterator[tuple[str, Case]]:
                 f"mutation(${name}: ID!) {{ delete{name.title()}(orthancId: ${name}, dryRun: {str(dry_run).lower()}) "
                 "{ dryRun deletedIds instancesCount } }"
             )
-            deletion = Field(
+            deletion = FieldCase(
                 name=f"delete{name.title()}",
                 query=query,
                 operation=PREVIEW_DELETION if dry_run else DELETE[LEVELS[level]],
@@ -217,14 +217,14 @@ DELETIONS: tuple[tuple[str, str, Subjects, Mapping[str, int]], ...] = (
 )
 
 
-def _routes() -> Iterator[tuple[str, Case]]:
+def _routes() -> Iterator[tuple[str, AccessCase]]:
     def route(method: str, name: str, address: str, counts: Mapping[str, int], **more: Any) -> Iterator[Any]:
         for slash in ("/", ""):
             path, _, query = address.partition("?")
             whole = f"{path}{slash}{'?' if query else ''}{query}"
             yield (
                 f"{method} {name}{slash}",
-                Route(
+                RouteCase(
                     method=method,
                     route=f"{name}{slash}",
                     address=whole,
@@ -301,19 +301,19 @@ def variable(level: str) -> str:
     return {"patients": "patient", "studies": "study", "series": "series", "instances": "instance"}[level]
 
 
-CASES: Mapping[str, Case] = {**dict(_fields()), **dict(_routes())}
-OPEN = {"GET schema/": 200, "HEAD schema/": 200, "GET docs/": 200, "HEAD docs/": 200, "* ": 404}
-"""What tells nothing of the archive: everybody gets the same, and nothing is written down of it."""
+CASES: Mapping[str, AccessCase] = {**dict(_fields()), **dict(_routes())}
+PUBLIC_ROUTES = {"GET schema/": 200, "HEAD schema/": 200, "GET docs/": 200, "HEAD docs/": 200, "* ": 404}
+"""The status of routes that expose nothing of the archive: they need no permission and are not audited."""
 
 
-def all_fields() -> set[str]:
-    """Every root field of the schema."""
+def root_fields() -> set[str]:
+    """Return every root field of the schema."""
     roots = (schema._schema.query_type, schema._schema.mutation_type, schema._schema.subscription_type)
     return {f"{kind.name}.{name}" for kind in roots if isinstance(kind, GraphQLObjectType) for name in kind.fields}
 
 
-def all_routes() -> set[str]:
-    """Every route of the REST API with each method that it takes."""
+def rest_routes() -> set[str]:
+    """Return every route of the REST API with each of its methods."""
     found = set()
     for pattern in urls.urlpatterns:
         view: Any = getattr(pattern.callback, "view_class", None) or getattr(pattern.callback, "cls", None)

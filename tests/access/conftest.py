@@ -1,4 +1,4 @@
-"""A gateway with real identities before a small Orthanc, whose every request is seen."""
+"""A gateway with real callers, and a small Orthanc behind a proxy that records every request."""
 
 from collections.abc import Callable, Iterator
 
@@ -12,33 +12,33 @@ from orthancproxy.access.actions import Action
 from orthancproxy.resolvers.context import connect
 from orthancproxy.sandbox.orthanc import INDEXED_INSTANCE_TAGS, LocalOrthanc
 from orthancproxy.uploads.models import UploadBatch
-from tests.access.archive import Archive
-from tests.access.callers import ROLE_GROUPS, Caller, make_callers, make_confined, make_groups
+from tests.access.archive import SmallArchive
+from tests.access.callers import ROLE_GROUPS, CallerClient, make_callers, make_groups, make_scoped_callers
 from tests.identity.provider import IdentityProvider
 from tests.proxy import RecordingProxy
 
 
 @pytest.fixture(autouse=True)
-def _nobody_may_do_anything(_everybody_may_do_everything: None, settings: Settings) -> None:
-    """As it is by default, which the rest of the tests is not."""
+def _anonymous_callers_have_no_permissions(_everybody_may_do_everything: None, settings: Settings) -> None:
+    """Use the default, which the other tests change."""
     settings.ORTHANC_ANONYMOUS_ACTIONS = []
 
 
 @pytest.fixture(scope="package")
-def small_archive(start_session_orthanc: Callable[..., LocalOrthanc]) -> Archive:
-    # so that a study that becomes stable is no change that a test would see
-    return Archive(start_session_orthanc(configuration={**INDEXED_INSTANCE_TAGS, "StableAge": 3600}))
+def small_archive(start_session_orthanc: Callable[..., LocalOrthanc]) -> SmallArchive:
+    # a study that becomes stable would be a change in `SmallArchive.state`
+    return SmallArchive(start_session_orthanc(configuration={**INDEXED_INSTANCE_TAGS, "StableAge": 3600}))
 
 
 @pytest.fixture(scope="package")
-def recorder(small_archive: Archive) -> Iterator[RecordingProxy]:
+def recorder(small_archive: SmallArchive) -> Iterator[RecordingProxy]:
     with RecordingProxy(small_archive.orthanc.port) as running:
         yield running
 
 
 @pytest.fixture(scope="package")
 def home_provider() -> Iterator[IdentityProvider]:
-    """The one that the gateway trusts; nobody rotates its keys."""
+    """Yield the provider that the gateway trusts; its keys must not be rotated."""
     with IdentityProvider() as running:
         yield running
 
@@ -51,29 +51,31 @@ def foreign_provider() -> Iterator[IdentityProvider]:
 
 @pytest.fixture(scope="package")
 def groups() -> Iterator[None]:
-    """The groups of the migration, made by it, in a database that has nothing else.
+    """Create the groups of the migration in an empty database.
 
-    No test of this package may ask for `transactional_db`, which empties it.
+    No test of this package may use `transactional_db`, which empties the database.
     """
     call_command("flush", interactive=False, verbosity=0)
     Permission.objects.filter(codename__in=[action.value for action in Action]).delete()
     make_groups()
-    # nobody waits here for a hash that is hard to guess from
+    # the default hasher is slow on purpose
     with override_settings(PASSWORD_HASHERS=["django.contrib.auth.hashers.MD5PasswordHasher"]):
         yield
     call_command("flush", interactive=False, verbosity=0)
 
 
 @pytest.fixture(scope="package")
-def callers(groups: None, home_provider: IdentityProvider, foreign_provider: IdentityProvider) -> dict[str, Caller]:
-    """Everybody who sees either all of the archive, or nothing."""
+def callers(
+    groups: None, home_provider: IdentityProvider, foreign_provider: IdentityProvider
+) -> dict[str, CallerClient]:
+    """Return the callers without a scope by name."""
     return {caller.name: caller for caller in make_callers(home_provider, foreign_provider)}
 
 
 @pytest.fixture(scope="package")
-def confined(groups: None, home_provider: IdentityProvider) -> dict[str, Caller]:
-    """Everybody who sees a part of it."""
-    return {caller.name: caller for caller in make_confined(home_provider)}
+def scoped_callers(groups: None, home_provider: IdentityProvider) -> dict[str, CallerClient]:
+    """Return the callers with a scope by name."""
+    return {caller.name: caller for caller in make_scoped_callers(home_provider)}
 
 
 @pytest.fixture
@@ -84,14 +86,14 @@ def proxy(
     settings: Settings,
     monkeypatch: pytest.MonkeyPatch,
 ) -> Iterator[RecordingProxy]:
-    """What the gateway asks of Orthanc; the gateway of the test is set up with it."""
-    # what the developer's environment has must not come between us and this machine
+    """Yield the proxy that records the requests to Orthanc, and configure the gateway."""
+    # a proxy of the developer's environment must not get local requests
     monkeypatch.setenv("no_proxy", "*")
     for name, value in home_provider.settings.items():
         setattr(settings, name, value)
     settings.ORTHANC_OIDC_ROLE_GROUPS = ROLE_GROUPS
     settings.ORTHANC_BASE_URL = recorder.base_url
-    # what it can do is asked once in its life
+    # the gateway detects the capabilities of Orthanc once
     connect().capabilities()
     recorder.requests.clear()
     yield recorder
@@ -99,8 +101,8 @@ def proxy(
 
 
 @pytest.fixture
-def stored(small_archive: Archive, proxy: RecordingProxy) -> Iterator[Archive]:
-    """The archive, whole at the beginning of a test and after it."""
+def archive(small_archive: SmallArchive, proxy: RecordingProxy) -> Iterator[SmallArchive]:
+    """Yield the archive, and refill it after the test."""
     yield small_archive
     small_archive.refill()
     UploadBatch.objects.all().delete()

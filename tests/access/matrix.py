@@ -1,48 +1,49 @@
-"""One operation of one caller: what they get, what is written down of it, and whether the archive is touched."""
+"""Assertions about one operation of one caller: the response, its audit events, and the state of the archive."""
 
 from orthancproxy.audit.kinds import AuditOutcome, EventKind
 from orthancproxy.audit.models import AuditEvent
 from orthancproxy.uploads.models import UploadBatch
-from tests.access.archive import Archive
-from tests.access.callers import ADDRESS, Answer, Caller
-from tests.access.cases import HERE, MOUNT, Case, Route, Subjects
+from tests.access.archive import SmallArchive
+from tests.access.callers import ADDRESS, CallerClient, GatewayResponse
+from tests.access.cases import DEFAULT_TARGET, MOUNT, AccessCase, RouteCase, Subjects
 from tests.corpus import ROOT
 from tests.proxy import RecordingProxy
 from tests.uploads.upload_client import GRAPHQL_PATH
 
-Event, Outcome = EventKind, AuditOutcome
 STATUSES = {"UNAUTHENTICATED": 401, "FORBIDDEN": 403, "NOT_FOUND": 404}
 
 
-def assert_cell(case: Case, caller: Caller, stored: Archive, proxy: RecordingProxy, before: object) -> None:
-    """Let somebody do something, and look at all that comes of it; `before` is the state of the archive."""
+def assert_access(
+    case: AccessCase, caller: CallerClient, archive: SmallArchive, proxy: RecordingProxy, before: object
+) -> None:
+    """Send a case as a caller, and check all of its effects; `before` is the state of the archive."""
     proxy.requests.clear()
-    written, batches = AuditEvent.objects.count(), UploadBatch.objects.count()
+    event_count, upload_count = AuditEvent.objects.count(), UploadBatch.objects.count()
     answer = case.send(caller)
-    rows = answer.rows
-    assert AuditEvent.objects.count() == written + len(rows), "there are rows without the id of the request"
-    asked = proxy.lines()
-    may = case.is_permitted(caller)
-    if caller.refusal:
-        assert_refused(answer, caller.refusal)
-        assert_logged_failure(answer, case)
-    elif not may:
+    events = answer.audit_events
+    assert AuditEvent.objects.count() == event_count + len(events), "there are events without the request id"
+    orthanc_requests = proxy.lines()
+    is_permitted = case.is_permitted(caller)
+    if caller.rejection:
+        assert_rejected(answer, caller.rejection)
+        assert_rejection_audited(answer, case)
+    elif not is_permitted:
         code = "UNAUTHENTICATED" if not caller.username else "FORBIDDEN"
         assert_denied(answer, case, code)
-        [row] = rows
-        assert_row(row, case, caller, Outcome.DENIED, error_code=code)
+        [event] = events
+        assert_event(event, case, caller, AuditOutcome.DENIED, error_code=code)
     else:
-        assert_done(answer, case)
-        assert_recorded(answer, case, caller)
-    if not may:
-        assert asked == []
-    is_changed = stored.state() != before
-    assert is_changed == (may and case.operation.changes)
-    assert UploadBatch.objects.count() - batches == (may and case.uploads)
+        assert_succeeded(answer, case)
+        assert_success_audited(answer, case, caller)
+    if not is_permitted:
+        assert orthanc_requests == []
+    is_changed = archive.state() != before
+    assert is_changed == (is_permitted and case.operation.changes)
+    assert UploadBatch.objects.count() - upload_count == (is_permitted and case.uploads)
 
 
-def assert_refused(answer: Answer, reason: str) -> None:
-    """A token that is not accepted: HTTP 401 with the reason, in the form of the transport."""
+def assert_rejected(answer: GatewayResponse, reason: str) -> None:
+    """Assert HTTP 401 with the reason, in the form of the transport."""
     assert answer.status == 401
     assert answer.headers["WWW-Authenticate"] == 'Bearer realm="orthanc"'
     assert answer.headers["Content-Type"] == "application/json"
@@ -57,26 +58,26 @@ def assert_refused(answer: Answer, reason: str) -> None:
         assert answer.json == {"detail": reason, "code": "UNAUTHENTICATED"}
 
 
-def assert_logged_failure(answer: Answer, case: Case) -> None:
-    """What is written down of a token that is not accepted: that somebody failed to log in, and no name."""
-    [row] = answer.rows
-    assert (row.event, row.outcome, row.error_code) == (Event.LOGIN, Outcome.FAILED, "UNAUTHENTICATED")
-    assert (row.username, row.authentication, row.address) == ("", "NONE", ADDRESS)
-    assert (row.target, row.counts, list(row.subjects.all()), row.intention) == ("", {}, [], None)
-    method, path = row.operation.split(" ")
-    if isinstance(case, Route):
-        address = case.address.format_map(HERE.variables).partition("?")[0]
+def assert_rejection_audited(answer: GatewayResponse, case: AccessCase) -> None:
+    """Assert that a rejected token has one event: a failed login without a username."""
+    [event] = answer.audit_events
+    assert (event.event, event.outcome, event.error_code) == (EventKind.LOGIN, AuditOutcome.FAILED, "UNAUTHENTICATED")
+    assert (event.username, event.authentication, event.address) == ("", "NONE", ADDRESS)
+    assert (event.target, event.counts, list(event.subjects.all()), event.intention) == ("", {}, [], None)
+    method, path = event.operation.split(" ")
+    if isinstance(case, RouteCase):
+        address = case.address.format_map(DEFAULT_TARGET.variables).partition("?")[0]
         assert (method, path) == (case.method, f"{MOUNT}{address}")
     else:
         assert (method, path) == ("POST", GRAPHQL_PATH)
 
 
-def assert_denied(answer: Answer, case: Case, code: str) -> None:
-    """The error in the form of the transport, and nothing of the archive."""
+def assert_denied(answer: GatewayResponse, case: AccessCase, code: str) -> None:
+    """Assert an error in the form of the transport, and no data of the archive."""
     assert b"P00" not in answer.content
     assert ROOT.encode() not in answer.content
     if case.is_graphql:
-        # a form is refused before it is read
+        # a multipart form is rejected before it is parsed
         assert (answer.status, answer.codes) == (STATUSES[code] if case.uploads else 200, [code])
         assert not any((answer.json.get("data") or {}).values())
         return
@@ -87,30 +88,30 @@ def assert_denied(answer: Answer, case: Case, code: str) -> None:
         assert answer.json["code"] == code
 
 
-def assert_done(answer: Answer, case: Case) -> None:
+def assert_succeeded(answer: GatewayResponse, case: AccessCase) -> None:
     assert answer.status == 200, answer.content
     if case.is_graphql:
         assert all(answer.data.values())
 
 
-def assert_recorded(answer: Answer, case: Case, caller: Caller) -> None:
-    """One row for what was read; for what was changed, one before and one after."""
+def assert_success_audited(answer: GatewayResponse, case: AccessCase, caller: CallerClient) -> None:
+    """Assert one event for a read; for a change, an intent and an outcome."""
     subjects, counts = case.audited_subjects(caller), case.counts
     if not case.operation.changes:
-        [row] = answer.rows
-        assert_row(row, case, caller, Outcome.SUCCESS, subjects=subjects, counts=counts)
+        [event] = answer.audit_events
+        assert_event(event, case, caller, AuditOutcome.SUCCESS, subjects=subjects, counts=counts)
         return
-    intended, done = answer.rows
-    # how many files of an upload can be stored is not known before
+    intended, done = answer.audit_events
+    # the counts of an upload are unknown before its files are stored
     announced = {} if case.uploads else counts
-    assert_row(intended, case, caller, Outcome.INTENDED, subjects=subjects, counts=announced)
-    assert_row(done, case, caller, Outcome.SUCCESS, subjects=subjects, counts=counts, intention=intended)
+    assert_event(intended, case, caller, AuditOutcome.INTENDED, subjects=subjects, counts=announced)
+    assert_event(done, case, caller, AuditOutcome.SUCCESS, subjects=subjects, counts=counts, intention=intended)
 
 
-def assert_row(
-    row: AuditEvent,
-    case: Case,
-    caller: Caller,
+def assert_event(
+    event: AuditEvent,
+    case: AccessCase,
+    caller: CallerClient,
     outcome: AuditOutcome,
     *,
     error_code: str = "",
@@ -118,12 +119,12 @@ def assert_row(
     counts: object = None,
     intention: AuditEvent | None = None,
 ) -> None:
-    assert (row.username, row.authentication, row.address) == caller.authorship
-    assert (row.event, row.operation) == (case.operation.kind, case.audited_name(HERE))
-    assert (row.outcome, row.error_code) == (outcome, error_code)
-    assert row.target == case.audited_target(HERE)
-    assert row.counts == (counts or {})
-    found = list(row.subjects.values_list("patient_id", "study_instance_uid"))
+    assert (event.username, event.authentication, event.address) == caller.audit_author
+    assert (event.event, event.operation) == (case.operation.kind, case.audited_name(DEFAULT_TARGET))
+    assert (event.outcome, event.error_code) == (outcome, error_code)
+    assert event.target == case.audited_target(DEFAULT_TARGET)
+    assert event.counts == (counts or {})
+    found = list(event.subjects.values_list("patient_id", "study_instance_uid"))
     assert (len(found), frozenset(found)) == (len(subjects), subjects)
-    assert row.intention == intention
-    assert row.duration_ms >= 0
+    assert event.intention == intention
+    assert event.duration_ms >= 0

@@ -11,7 +11,7 @@ import pytest
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 
-# by the file that a developer edits: the line before which a declaration goes, and the declaration
+# by edited file: the line after the declaration, and the declaration
 DECLARATIONS = {
     "orthancproxy/access/actions.py": (
         "    description: str\n",
@@ -96,8 +96,8 @@ print(json.dumps({
 
 
 @pytest.fixture(scope="module")
-def extended(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A copy of the code with the declarations of one more mutation."""
+def extended_checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a copy of the code with the declarations of a new mutation."""
     copy = tmp_path_factory.mktemp("extended")
     ignored = shutil.ignore_patterns("node_modules", "static", "web", "__pycache__", "schema")
     shutil.copytree(CHECKOUT / "orthancproxy", copy / "orthancproxy", ignore=ignored)
@@ -113,9 +113,9 @@ def extended(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def seen(extended: Path) -> dict[str, Any]:
-    """What the extended gateway shows of the new mutation."""
-    output = run(extended, "-c", SCRIPT)
+def extended_gateway(extended_checkout: Path) -> dict[str, Any]:
+    """Return the output of the gateway with the new mutation."""
+    output = run(extended_checkout, "-c", SCRIPT)
     found: dict[str, Any] = json.loads(output.splitlines()[-1])
     return found
 
@@ -143,41 +143,41 @@ def test_a_new_mutation_touches_four_files_and_the_matrix() -> None:
     ]
 
 
-def test_the_graphql_schema_has_the_action_the_event_kind_and_the_mutation(seen: dict[str, Any]) -> None:
-    assert '"""Anonymize studies."""\n  ANONYMIZE' in seen["sdl"]
-    assert "A study was anonymized. DICOM: Network Entry." in seen["sdl"]
-    assert "anonymizeStudy(" in seen["sdl"]
+def test_the_graphql_schema_has_the_action_the_event_kind_and_the_mutation(extended_gateway: dict[str, Any]) -> None:
+    assert '"""Anonymize studies."""\n  ANONYMIZE' in extended_gateway["sdl"]
+    assert "A study was anonymized. DICOM: Network Entry." in extended_gateway["sdl"]
+    assert "anonymizeStudy(" in extended_gateway["sdl"]
 
 
-def test_the_documentation_has_the_permission_the_operation_and_the_event(seen: dict[str, Any]) -> None:
-    assert "| Anonymize a study | `anonymize` | `DEIDENTIFIED` | before and after |\n" in seen["docs"]
-    assert "| `DEIDENTIFIED` | A study was anonymized. | Network Entry (110108) |\n" in seen["docs"]
-    assert "| `anonymize` | Anonymize studies |  |  | yes |\n" in seen["docs"]
+def test_the_documentation_has_the_permission_the_operation_and_the_event(extended_gateway: dict[str, Any]) -> None:
+    assert "| Anonymize a study | `anonymize` | `DEIDENTIFIED` | before and after |\n" in extended_gateway["docs"]
+    assert "| `DEIDENTIFIED` | A study was anonymized. | Network Entry (110108) |\n" in extended_gateway["docs"]
+    assert "| `anonymize` | Anonymize studies |  |  | yes |\n" in extended_gateway["docs"]
 
 
-def test_the_permission_is_needed_and_the_manager_has_it(seen: dict[str, Any]) -> None:
-    assert seen["denied"]["errors"][0]["extensions"]["code"] == "FORBIDDEN"
-    assert seen["done"] == {"data": {"anonymizeStudy": True}}
-    assert seen["problems"] == []
+def test_the_permission_is_needed_and_the_manager_has_it(extended_gateway: dict[str, Any]) -> None:
+    assert extended_gateway["denied"]["errors"][0]["extensions"]["code"] == "FORBIDDEN"
+    assert extended_gateway["done"] == {"data": {"anonymizeStudy": True}}
+    assert extended_gateway["problems"] == []
 
 
-def test_the_audit_log_has_its_events(seen: dict[str, Any]) -> None:
+def test_the_audit_log_has_its_events(extended_gateway: dict[str, Any]) -> None:
     target = "studies/1"
-    assert seen["events"] == [
+    assert extended_gateway["events"] == [
         ["DEIDENTIFIED", "anonymizeStudy", "DENIED", target],
         ["DEIDENTIFIED", "anonymizeStudy", "INTENDED", target],
         ["DEIDENTIFIED", "anonymizeStudy", "SUCCESS", target],
     ]
-    assert sum('originalText="Network Entry"' in message for message in seen["messages"]) == 3
+    assert sum('originalText="Network Entry"' in message for message in extended_gateway["messages"]) == 3
 
 
-def test_the_access_matrix_fails_until_it_has_a_row(extended: Path) -> None:
+def test_the_access_matrix_fails_until_it_has_a_row(extended_checkout: Path) -> None:
     script = """
 import os
 os.environ["DJANGO_SETTINGS_MODULE"] = "orthancproxy.project.settings"
 import django
 django.setup()
-from tests.access.cases import CASES, all_fields
-print(all_fields() - {name.split(" ")[0] for name in CASES})
+from tests.access.cases import CASES, root_fields
+print(root_fields() - {name.split(" ")[0] for name in CASES})
 """
-    assert run(extended, "-c", script).splitlines()[-1] == "{'Mutation.anonymizeStudy'}"
+    assert run(extended_checkout, "-c", script).splitlines()[-1] == "{'Mutation.anonymizeStudy'}"

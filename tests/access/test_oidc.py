@@ -1,4 +1,4 @@
-"""Access tokens, issued by a real provider and forged ones."""
+"""Verification of access tokens: tokens of a real OpenID Connect provider, and forged ones."""
 
 import json
 import os
@@ -30,6 +30,7 @@ from orthancproxy.access.oidc import Identity, verify
 from orthancproxy.errors import NotAuthenticated
 from orthancproxy.sandbox.orthanc import free_port
 from tests.identity.provider import AUDIENCE, DISCOVERY, JWKS, IdentityProvider
+from tests.manual_clock import ManualClock
 
 EXPIRED = "The access token has expired."
 EARLY = "The access token is not valid yet."
@@ -53,16 +54,6 @@ NOT_CONFIGURED = "No identity provider is configured."
 Sign = Callable[[dict[str, Any], dict[str, Any]], str]
 
 
-class Clock:
-    """Stands still, unless it is told to go on."""
-
-    def __init__(self) -> None:
-        self.now = time.monotonic()
-
-    def __call__(self) -> float:
-        return self.now
-
-
 @pytest.fixture(scope="module")
 def provider() -> Iterator[IdentityProvider]:
     with IdentityProvider() as running:
@@ -71,14 +62,14 @@ def provider() -> Iterator[IdentityProvider]:
 
 @pytest.fixture(scope="module")
 def foreign() -> Iterator[IdentityProvider]:
-    """A provider that the gateway does not know."""
+    """Yield a provider that the gateway does not trust."""
     with IdentityProvider() as running:
         yield running
 
 
 @pytest.fixture(scope="module")
 def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    """The files of a key and of its certificate for this machine, signed by itself."""
+    """Return the files of a key and of its self-signed certificate for this machine."""
     folder = tmp_path_factory.mktemp("certificate")
     command = "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -noenc -days 2 -config /dev/null"
     files = ("-subj", "/CN=provider", "-keyout", "server.key", "-out", "server.pem")
@@ -88,32 +79,32 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
 
 
 @pytest.fixture(autouse=True)
-def _configured(provider: IdentityProvider, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
-    use(settings, provider)
-    # what the developer's environment has must not come between us and this machine
+def _use_provider(provider: IdentityProvider, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    use_provider(settings, provider)
+    # a proxy of the developer's environment must not get local requests
     monkeypatch.setenv("no_proxy", "*")
 
 
 @pytest.fixture
-def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
-    clock = Clock()
+def clock(monkeypatch: pytest.MonkeyPatch) -> ManualClock:
+    clock = ManualClock()
     monkeypatch.setattr(oidc, "monotonic", clock)
     return clock
 
 
 @pytest.fixture
-def published(settings: Settings) -> Iterator[Sign]:
-    """Signs claims and a header with a key that the gateway trusts."""
-    with publishing(own_key(), settings) as sign:
+def sign_with_trusted_key(settings: Settings) -> Iterator[Sign]:
+    """Yield a function that signs claims and a header with a key that the gateway trusts."""
+    with trusted_key(generate_key(), settings) as sign:
         yield sign
 
 
 @pytest.fixture
-def refusal(caplog: pytest.LogCaptureFixture) -> Callable[[str], str]:
-    """Returns why a token is refused, and makes sure that neither that nor the log has anything of it."""
+def rejection(caplog: pytest.LogCaptureFixture) -> Callable[[str], str]:
+    """Return a function that returns why a token is rejected; neither the error nor the log may contain the token."""
     caplog.set_level("DEBUG")
 
-    def refusal(token: str) -> str:
+    def rejection(token: str) -> str:
         with pytest.raises(NotAuthenticated) as caught:
             verify(token)
         assert caught.value.__cause__ is None
@@ -122,10 +113,10 @@ def refusal(caplog: pytest.LogCaptureFixture) -> Callable[[str], str]:
             assert len(part) < 4 or part not in f"{logged}{caught.value}"
         return caught.value.message
 
-    return refusal
+    return rejection
 
 
-def use(settings: Settings, provider: IdentityProvider) -> None:
+def use_provider(settings: Settings, provider: IdentityProvider) -> None:
     for name, value in provider.settings.items():
         setattr(settings, name, value)
 
@@ -138,16 +129,16 @@ def key_id(token: str) -> str:
     return str(jwt.get_unverified_header(token)["kid"])
 
 
-def own_key(bits: int = 2048) -> rsa.RSAPrivateKey:
+def generate_key(bits: int = 2048) -> rsa.RSAPrivateKey:
     return rsa.generate_private_key(65537, bits)
 
 
-class TestIdentity:
-    def test_a_token_of_the_provider_tells_the_user_and_the_groups(self, provider: IdentityProvider) -> None:
+class TestIdentities:
+    def test_token_has_the_username_and_the_groups(self, provider: IdentityProvider) -> None:
         assert verify(provider.token("anna", ["Readers", "Editors"])) == Identity("anna", ("Readers", "Editors"))
 
     @pytest.mark.parametrize("alg", ["RS256", "PS256", "ES256"])
-    def test_it_may_be_signed_with_each_algorithm_of_the_settings(
+    def test_token_may_be_signed_with_each_algorithm_of_the_settings(
         self, provider: IdentityProvider, alg: Literal["RS256", "PS256", "ES256"]
     ) -> None:
         provider.rotate(alg)
@@ -156,13 +147,13 @@ class TestIdentity:
         assert verify(token).username == "anna"
 
     @pytest.mark.parametrize("type_", [None, "JWT", "jwt", "at+jwt", "AT+JWT", "application/at+jwt"])
-    def test_the_type_is_written_in_many_ways(self, provider: IdentityProvider, type_: str | None) -> None:
+    def test_each_spelling_of_the_token_type_is_accepted(self, provider: IdentityProvider, type_: str | None) -> None:
         assert verify(provider.token(header={"typ": type_})).username == "anna"
 
-    def test_the_audience_is_one_of_several(self, provider: IdentityProvider) -> None:
+    def test_audience_may_be_one_of_several(self, provider: IdentityProvider) -> None:
         assert verify(provider.token(claims={"aud": ["account", AUDIENCE]})).username == "anna"
 
-    def test_clocks_may_differ_by_half_a_minute(self, provider: IdentityProvider) -> None:
+    def test_clocks_may_differ_by_20_seconds(self, provider: IdentityProvider) -> None:
         now = int(time.time())
         for token in (
             provider.token(lifetime=-20),
@@ -181,18 +172,18 @@ class TestIdentity:
             ({"https://example.org/name": "anna2"}, "https://example.org/name", "anna2"),
         ],
     )
-    def test_the_user_name_is_the_claim_of_the_setting(
+    def test_username_is_the_claim_of_the_setting(
         self, provider: IdentityProvider, settings: Settings, claims: dict[str, Any], setting: str | None, username: str
     ) -> None:
         if setting:
             settings.ORTHANC_OIDC_USERNAME_CLAIM = setting
         assert verify(provider.token(claims=claims)).username == username
 
-    def test_a_claim_for_the_user_name_that_was_chosen_must_be_there(
-        self, provider: IdentityProvider, settings: Settings, refusal: Callable[[str], str]
+    def test_token_without_the_username_claim_of_the_setting_is_rejected(
+        self, provider: IdentityProvider, settings: Settings, rejection: Callable[[str], str]
     ) -> None:
         settings.ORTHANC_OIDC_USERNAME_CLAIM = "email"
-        assert refusal(provider.token()) == NO_NAME
+        assert rejection(provider.token()) == NO_NAME
 
     @pytest.mark.parametrize(
         ("claims", "setting", "groups"),
@@ -222,7 +213,7 @@ class TestIdentity:
             ({"groups": ["Readers"]}, "", ()),
         ],
     )
-    def test_roles_are_found_where_the_setting_says(
+    def test_roles_are_the_claim_of_the_setting(
         self,
         provider: IdentityProvider,
         settings: Settings,
@@ -233,7 +224,7 @@ class TestIdentity:
         settings.ORTHANC_OIDC_ROLES_CLAIM = setting
         assert verify(provider.token(roles=["Unused"], claims=claims)).groups == groups
 
-    def test_roles_mean_the_groups_of_the_setting_and_others_nothing(
+    def test_roles_are_mapped_to_the_groups_of_the_setting(
         self, provider: IdentityProvider, settings: Settings
     ) -> None:
         settings.ORTHANC_OIDC_ROLE_GROUPS = [
@@ -246,16 +237,16 @@ class TestIdentity:
         token = provider.token(roles=["offline_access", "Interns", "cn=admins", "head", "radiologist"])
         assert verify(token).groups == ("Readers", "Uploaders", "Editors")
 
-    def test_without_a_provider_no_token_counts(
-        self, provider: IdentityProvider, settings: Settings, refusal: Callable[[str], str]
+    def test_token_is_rejected_if_no_provider_is_configured(
+        self, provider: IdentityProvider, settings: Settings, rejection: Callable[[str], str]
     ) -> None:
         assert oidc.is_configured()
         settings.ORTHANC_OIDC_ISSUER = ""
         assert not oidc.is_configured()
-        assert refusal(provider.token()) == NOT_CONFIGURED
+        assert rejection(provider.token()) == NOT_CONFIGURED
 
 
-class TestRefusals:
+class TestInvalidTokens:
     @pytest.mark.parametrize(
         ("token", "reason"),
         [
@@ -288,56 +279,58 @@ class TestRefusals:
             ({"claims": {"preferred_username": " anna"}}, BAD_NAME),
         ],
     )
-    def test_what_is_wrong_with_a_token_of_the_provider_is_told(
-        self, provider: IdentityProvider, refusal: Callable[[str], str], token: dict[str, Any], reason: str
+    def test_rejection_of_a_token_of_the_provider_has_the_reason(
+        self, provider: IdentityProvider, rejection: Callable[[str], str], token: dict[str, Any], reason: str
     ) -> None:
-        assert refusal(provider.token(**token)) == reason
+        assert rejection(provider.token(**token)) == reason
 
     @pytest.mark.parametrize("claim", ["iat", "nbf"])
-    def test_a_token_of_the_future_is_not_valid_yet(
-        self, provider: IdentityProvider, refusal: Callable[[str], str], claim: str
+    def test_token_issued_in_the_future_is_rejected(
+        self, provider: IdentityProvider, rejection: Callable[[str], str], claim: str
     ) -> None:
-        assert refusal(provider.token(claims={claim: int(time.time()) + 60})) == EARLY
+        assert rejection(provider.token(claims={claim: int(time.time()) + 60})) == EARLY
 
-    def test_an_algorithm_that_the_settings_lack_is_not_allowed(
-        self, provider: IdentityProvider, settings: Settings, refusal: Callable[[str], str]
+    def test_algorithm_outside_the_setting_is_rejected(
+        self, provider: IdentityProvider, settings: Settings, rejection: Callable[[str], str]
     ) -> None:
         provider.rotate("RS256")
         settings.ORTHANC_OIDC_ALGORITHMS = ["ES256"]
-        assert refusal(provider.token()) == OTHER_ALGORITHM
+        assert rejection(provider.token()) == OTHER_ALGORITHM
 
-    def test_a_foreign_provider_is_another_issuer_and_its_keys_are_unknown(
-        self, provider: IdentityProvider, foreign: IdentityProvider, refusal: Callable[[str], str]
+    def test_token_of_an_untrusted_provider_is_rejected(
+        self, provider: IdentityProvider, foreign: IdentityProvider, rejection: Callable[[str], str]
     ) -> None:
-        assert refusal(foreign.token()) == OTHER_ISSUER
-        assert refusal(foreign.token(claims={"iss": provider.issuer})) == UNKNOWN_KEY
+        assert rejection(foreign.token()) == OTHER_ISSUER
+        assert rejection(foreign.token(claims={"iss": provider.issuer})) == UNKNOWN_KEY
         known = key_id(provider.token())
-        assert refusal(foreign.token(claims={"iss": provider.issuer}, header={"kid": known})) == WRONG_SIGNATURE
+        assert rejection(foreign.token(claims={"iss": provider.issuer}, header={"kid": known})) == WRONG_SIGNATURE
 
-    def test_tokens_that_are_no_good_anyway_have_no_keys_fetched(
-        self, provider: IdentityProvider, foreign: IdentityProvider, refusal: Callable[[str], str]
+    def test_keys_are_not_fetched_for_a_token_that_is_invalid_without_them(
+        self, provider: IdentityProvider, foreign: IdentityProvider, rejection: Callable[[str], str]
     ) -> None:
         asked = provider.requests(JWKS)
-        assert refusal(foreign.token()) == OTHER_ISSUER
-        assert refusal(provider.token(lifetime=-60)) == EXPIRED
-        assert refusal(provider.token(audience="https://other.example.org")) == OTHER_AUDIENCE
-        assert refusal(provider.token(claims={"nbf": int(time.time()) + 60})) == EARLY
-        assert refusal(jwt.encode(claims_of(provider.token()), "s" * 32, "HS256", {"kid": "own"})) == OTHER_ALGORITHM
+        assert rejection(foreign.token()) == OTHER_ISSUER
+        assert rejection(provider.token(lifetime=-60)) == EXPIRED
+        assert rejection(provider.token(audience="https://other.example.org")) == OTHER_AUDIENCE
+        assert rejection(provider.token(claims={"nbf": int(time.time()) + 60})) == EARLY
+        assert rejection(jwt.encode(claims_of(provider.token()), "s" * 32, "HS256", {"kid": "own"})) == OTHER_ALGORITHM
         assert provider.requests(JWKS) == asked
 
 
-class TestForgeries:
-    def test_a_token_without_a_signature(self, provider: IdentityProvider, refusal: Callable[[str], str]) -> None:
+class TestForgedTokens:
+    def test_token_without_a_signature_is_rejected(
+        self, provider: IdentityProvider, rejection: Callable[[str], str]
+    ) -> None:
         token = provider.token()
         for alg in ("none", "None", "NONE"):
-            header = encoded(json.dumps({"alg": alg, "kid": key_id(token)}).encode())
-            assert refusal(f"{header}.{token.split('.')[1]}.") == OTHER_ALGORITHM
+            header = base64url(json.dumps({"alg": alg, "kid": key_id(token)}).encode())
+            assert rejection(f"{header}.{token.split('.')[1]}.") == OTHER_ALGORITHM
         header, payload, _ = token.split(".")
-        assert refusal(f"{header}.{payload}.") == WRONG_SIGNATURE
+        assert rejection(f"{header}.{payload}.") == WRONG_SIGNATURE
 
     @pytest.mark.parametrize("allowed", [["RS256"], ["RS256", "HS256"]])
-    def test_a_token_signed_with_the_public_key_as_a_shared_secret(
-        self, provider: IdentityProvider, settings: Settings, refusal: Callable[[str], str], allowed: list[str]
+    def test_token_signed_with_the_public_key_as_a_shared_secret_is_rejected(
+        self, provider: IdentityProvider, settings: Settings, rejection: Callable[[str], str], allowed: list[str]
     ) -> None:
         provider.rotate("RS256")
         settings.ORTHANC_OIDC_ALGORITHMS = allowed
@@ -345,35 +338,35 @@ class TestForgeries:
         public = jwt.PyJWK(provider.public_keys()[0]).key.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
         # PyJWT would not sign with it
         header = {"alg": "HS256", "typ": "JWT", "kid": key_id(token)}
-        signed = f"{encoded(json.dumps(header).encode())}.{token.split('.')[1]}"
+        signed = f"{base64url(json.dumps(header).encode())}.{token.split('.')[1]}"
         algorithm = jwt.algorithms.HMACAlgorithm(jwt.algorithms.HMACAlgorithm.SHA256)
-        assert refusal(f"{signed}.{encoded(algorithm.sign(signed.encode(), public))}") == OTHER_ALGORITHM
+        assert rejection(f"{signed}.{base64url(algorithm.sign(signed.encode(), public))}") == OTHER_ALGORITHM
 
-    def test_a_token_that_brings_its_own_key(
-        self, provider: IdentityProvider, foreign: IdentityProvider, refusal: Callable[[str], str]
+    def test_token_with_an_embedded_key_is_rejected(
+        self, provider: IdentityProvider, foreign: IdentityProvider, rejection: Callable[[str], str]
     ) -> None:
         token = provider.token()
-        key = own_key()
+        key = generate_key()
         public = jwt.algorithms.RSAAlgorithm.to_jwk(key.public_key(), as_dict=True)
         asked = foreign.requests(JWKS)
         for kid, reason in ((key_id(token), WRONG_SIGNATURE), ("own", UNKNOWN_KEY)):
             headers = {"kid": kid, "jwk": public, "jku": f"{foreign.base_url}{JWKS}", "x5u": foreign.base_url}
-            assert refusal(jwt.encode(claims_of(token), key, "RS256", headers)) == reason
+            assert rejection(jwt.encode(claims_of(token), key, "RS256", headers)) == reason
         assert foreign.requests(JWKS) == asked
 
-    def test_another_payload_under_the_signature(
-        self, provider: IdentityProvider, refusal: Callable[[str], str]
+    def test_token_with_the_payload_of_another_token_is_rejected(
+        self, provider: IdentityProvider, rejection: Callable[[str], str]
     ) -> None:
         anna = provider.token("anna").split(".")
         root = provider.token("root").split(".")
-        assert refusal(f"{anna[0]}.{root[1]}.{anna[2]}") == WRONG_SIGNATURE
+        assert rejection(f"{anna[0]}.{root[1]}.{anna[2]}") == WRONG_SIGNATURE
 
-    def test_a_header_that_demands_what_the_gateway_does_not_know(
-        self, provider: IdentityProvider, refusal: Callable[[str], str]
+    def test_token_with_an_unsupported_critical_header_is_rejected(
+        self, provider: IdentityProvider, rejection: Callable[[str], str]
     ) -> None:
         token = provider.token()
         headers = {"kid": key_id(token), "crit": ["exp"], "exp": 0}
-        assert refusal(jwt.encode(claims_of(token), own_key(), "RS256", headers)) == MALFORMED
+        assert rejection(jwt.encode(claims_of(token), generate_key(), "RS256", headers)) == MALFORMED
 
     @pytest.mark.parametrize(
         ("token", "reason"),
@@ -394,19 +387,21 @@ class TestForgeries:
         ],
         ids=lambda value: value[:20],
     )
-    def test_what_is_no_token(self, refusal: Callable[[str], str], token: str, reason: str) -> None:
-        assert refusal(token) == reason
+    def test_malformed_token_is_rejected(self, rejection: Callable[[str], str], token: str, reason: str) -> None:
+        assert rejection(token) == reason
 
-    def test_json_that_is_nested_too_deep(self, provider: IdentityProvider, refusal: Callable[[str], str]) -> None:
+    def test_token_with_deeply_nested_json_is_rejected(
+        self, provider: IdentityProvider, rejection: Callable[[str], str]
+    ) -> None:
         header, _, signature = provider.token().split(".")
-        nested = encoded(b"[" * 6_000)
-        assert refusal(f"{header}.{nested}.{signature}") == MALFORMED
-        assert refusal(f"{nested}.{nested}.") == MALFORMED
+        nested = base64url(b"[" * 6_000)
+        assert rejection(f"{header}.{nested}.{signature}") == MALFORMED
+        assert rejection(f"{nested}.{nested}.") == MALFORMED
 
     @hypothesis_settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
     @given(data=st.data())
-    def test_whatever_a_signed_token_holds_breaks_nothing(
-        self, published: Sign, settings: Settings, data: st.DataObject
+    def test_signed_token_with_arbitrary_claims_is_verified_or_rejected(
+        self, sign_with_trusted_key: Sign, settings: Settings, data: st.DataObject
     ) -> None:
         now = int(time.time())
         values = st.recursive(
@@ -419,21 +414,21 @@ class TestForgeries:
         claims |= data.draw(st.dictionaries(st.sampled_from(names), values, max_size=2))
         header = data.draw(st.dictionaries(st.sampled_from(["typ", "kid", "b64", "crit", "x"]), values, max_size=1))
         try:
-            identity = verify(published(claims, header))
+            identity = verify(sign_with_trusted_key(claims, header))
         except NotAuthenticated:
             return
         assert identity.username in (claims.get("preferred_username"), claims["sub"])
         assert isinstance(identity.groups, tuple)
 
 
-class TestKeys:
-    def test_are_fetched_once(self, provider: IdentityProvider) -> None:
+class TestSigningKeys:
+    def test_keys_are_fetched_once(self, provider: IdentityProvider) -> None:
         asked = provider.requests(JWKS), provider.requests(DISCOVERY)
         for name in ("anna", "ben", "anna"):
             assert verify(provider.token(name)).username == name
         assert (provider.requests(JWKS), provider.requests(DISCOVERY)) == (asked[0] + 1, asked[1] + 1)
 
-    def test_are_fetched_once_for_many_threads(self, provider: IdentityProvider) -> None:
+    def test_keys_are_fetched_once_for_many_threads(self, provider: IdentityProvider) -> None:
         asked = provider.requests(JWKS)
         tokens = [provider.token(f"user{number}") for number in range(16)]
         with ThreadPoolExecutor(16) as threads:
@@ -441,7 +436,7 @@ class TestKeys:
         assert names == [f"user{number}" for number in range(16)]
         assert provider.requests(JWKS) == asked + 1
 
-    def test_need_no_discovery_when_the_settings_say_where_they_are(
+    def test_keys_at_the_url_of_the_setting_need_no_discovery(
         self, provider: IdentityProvider, settings: Settings
     ) -> None:
         settings.ORTHANC_OIDC_JWKS_URL = f"{provider.base_url}{JWKS}"
@@ -449,8 +444,8 @@ class TestKeys:
         assert verify(provider.token()).username == "anna"
         assert provider.requests(DISCOVERY) == asked
 
-    def test_that_are_new_count_at_once_and_withdrawn_ones_no_more(
-        self, provider: IdentityProvider, clock: Clock, refusal: Callable[[str], str]
+    def test_new_key_is_accepted_at_once_and_the_withdrawn_one_is_rejected(
+        self, provider: IdentityProvider, clock: ManualClock, rejection: Callable[[str], str]
     ) -> None:
         old = provider.token()
         assert verify(old).username == "anna"
@@ -458,10 +453,10 @@ class TestKeys:
         provider.rotate()
         assert verify(old).username == "anna"
         assert verify(provider.token("ben")).username == "ben"
-        assert refusal(old) == UNKNOWN_KEY
+        assert rejection(old) == UNKNOWN_KEY
 
-    def test_that_are_withdrawn_count_for_five_minutes_at_most(
-        self, provider: IdentityProvider, clock: Clock, refusal: Callable[[str], str]
+    def test_withdrawn_key_is_accepted_for_at_most_five_minutes(
+        self, provider: IdentityProvider, clock: ManualClock, rejection: Callable[[str], str]
     ) -> None:
         old = provider.token()
         assert verify(old).username == "anna"
@@ -469,10 +464,10 @@ class TestKeys:
         clock.now += 299
         assert verify(old).username == "anna"
         clock.now += 2
-        assert refusal(old) == UNKNOWN_KEY
+        assert rejection(old) == UNKNOWN_KEY
 
-    def test_that_are_old_count_as_long_as_the_provider_publishes_them(
-        self, provider: IdentityProvider, clock: Clock
+    def test_old_key_is_accepted_as_long_as_the_provider_publishes_it(
+        self, provider: IdentityProvider, clock: ManualClock
     ) -> None:
         old = provider.token()
         assert verify(old).username == "anna"
@@ -481,72 +476,74 @@ class TestKeys:
         assert verify(old).username == "anna"
         assert verify(provider.token("ben")).username == "ben"
 
-    def test_of_made_up_names_are_asked_for_only_every_few_seconds_and_displace_no_others(
-        self, provider: IdentityProvider, clock: Clock, refusal: Callable[[str], str]
+    def test_unknown_key_ids_are_fetched_at_most_every_five_seconds_and_keep_known_keys(
+        self, provider: IdentityProvider, clock: ManualClock, rejection: Callable[[str], str]
     ) -> None:
         token = provider.token()
         assert verify(token).username == "anna"
         asked = provider.requests(JWKS)
-        key, claims = own_key(), claims_of(token)
+        key, claims = generate_key(), claims_of(token)
         for attempt in range(60):
             made_up = jwt.encode(claims, key, "RS256", {"kid": f"made-up-{attempt}"})
-            assert refusal(made_up) == UNKNOWN_KEY
+            assert rejection(made_up) == UNKNOWN_KEY
             assert verify(token).username == "anna"
             clock.now += 0.5
-        # of 30 seconds, one each five
+        # 30 seconds with one fetch every 5 seconds
         assert provider.requests(JWKS) == asked + 5
 
-    def test_that_are_too_short_are_not_trusted(self, settings: Settings, refusal: Callable[[str], str]) -> None:
+    def test_short_key_is_rejected(self, settings: Settings, rejection: Callable[[str], str]) -> None:
         claims = {"iss": settings.ORTHANC_OIDC_ISSUER, "aud": AUDIENCE, "sub": "anna", "exp": int(time.time()) + 60}
-        with publishing(own_key(1024), settings) as sign:
-            assert refusal(sign(claims, {})) == WEAK_KEY
+        with trusted_key(generate_key(1024), settings) as sign:
+            assert rejection(sign(claims, {})) == WEAK_KEY
 
 
-class TestOutages:
-    def test_keys_that_are_known_outlive_the_provider_for_five_minutes(
-        self, settings: Settings, clock: Clock, refusal: Callable[[str], str], caplog: pytest.LogCaptureFixture
+class TestProviderOutages:
+    def test_known_keys_are_accepted_for_five_minutes_of_an_outage(
+        self, settings: Settings, clock: ManualClock, rejection: Callable[[str], str], caplog: pytest.LogCaptureFixture
     ) -> None:
         with IdentityProvider() as provider:
-            use(settings, provider)
+            use_provider(settings, provider)
             token, later = provider.token(), provider.token("ben")
             assert verify(token).username == "anna"
             provider.kill()
             clock.now += 299
             assert verify(later).username == "ben"
             clock.now += 2
-            assert refusal(token) == UNREACHABLE
+            assert rejection(token) == UNREACHABLE
 
-            # nor is a provider that is down asked more often
+            # the provider is not requested, or logged, for each token
             for _ in range(9):
                 clock.now += 0.5
-                assert refusal(token) == UNREACHABLE
+                assert rejection(token) == UNREACHABLE
             assert [record.levelname for record in caplog.records if record.name == oidc.__name__] == ["WARNING"]
 
             provider.start()
             clock.now += 0.5
             assert verify(provider.token("ben")).username == "ben"
 
-    def test_a_provider_that_was_never_there(self, settings: Settings, refusal: Callable[[str], str]) -> None:
+    def test_provider_that_cannot_be_reached_is_the_reason_of_a_rejection(
+        self, settings: Settings, rejection: Callable[[str], str]
+    ) -> None:
         with IdentityProvider() as provider:
-            use(settings, provider)
+            use_provider(settings, provider)
             token = provider.token()
-        assert refusal(token) == UNREACHABLE
+        assert rejection(token) == UNREACHABLE
         settings.ORTHANC_OIDC_JWKS_URL = f"http://127.0.0.1:{free_port()}/jwks"
-        assert refusal(token) == UNREACHABLE
+        assert rejection(token) == UNREACHABLE
 
-    def test_a_provider_that_hangs_holds_up_nobody_whose_key_is_known(
-        self, settings: Settings, clock: Clock, monkeypatch: pytest.MonkeyPatch
+    def test_hanging_provider_does_not_block_tokens_with_known_keys(
+        self, settings: Settings, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(oidc, "FETCH_TIMEOUT_SECONDS", 2.0)
         with IdentityProvider() as provider:
-            use(settings, provider)
+            use_provider(settings, provider)
             token = provider.token()
             assert verify(token).username == "anna"
             clock.now += 60
-            made_up = jwt.encode(claims_of(token), own_key(), "RS256", {"kid": "made-up"})
+            made_up = jwt.encode(claims_of(token), generate_key(), "RS256", {"kid": "made-up"})
             os.kill(provider.pid, signal.SIGSTOP)
             reasons: list[str] = []
-            waiting = threading.Thread(target=lambda: reasons.append(reason_of(made_up)))
+            waiting = threading.Thread(target=lambda: reasons.append(rejection_of(made_up)))
             try:
                 waiting.start()
                 started = time.monotonic()
@@ -558,22 +555,22 @@ class TestOutages:
                 os.kill(provider.pid, signal.SIGCONT)
             assert reasons == [UNREACHABLE]
 
-    def test_a_provider_that_hangs_takes_few_threads_for_keys_that_nobody_knows(
-        self, settings: Settings, clock: Clock, monkeypatch: pytest.MonkeyPatch
+    def test_hanging_provider_blocks_a_limited_number_of_threads(
+        self, settings: Settings, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(oidc, "FETCH_TIMEOUT_SECONDS", 3.0)
         monkeypatch.setattr(oidc, "FETCH_WAIT_SECONDS", 0.5)
         with IdentityProvider() as provider:
-            use(settings, provider)
+            use_provider(settings, provider)
             token = provider.token()
             assert verify(token).username == "anna"
             clock.now += 60
-            key, claims = own_key(), claims_of(token)
+            key, claims = generate_key(), claims_of(token)
             made_up = [jwt.encode(claims, key, "RS256", {"kid": f"made-up-{number}"}) for number in range(64)]
 
             def seconds(token: str) -> float:
                 started = time.monotonic()
-                assert reason_of(token) in (UNREACHABLE, UNKNOWN_KEY)
+                assert rejection_of(token) in (UNREACHABLE, UNKNOWN_KEY)
                 return time.monotonic() - started
 
             os.kill(provider.pid, signal.SIGSTOP)
@@ -585,19 +582,19 @@ class TestOutages:
                     together = sorted(threads.map(seconds, [token] * 16))
             finally:
                 os.kill(provider.pid, signal.SIGCONT)
-        # all but those that have a seat are turned away at once
+        # all but the waiting threads are rejected at once
         assert sum(one > 0.4 for one in waited) <= oidc.MAX_WAITING_THREADS
-        # one fetches, and the others do not wait for it to its end
+        # one thread fetches; the others stop waiting before it ends
         assert [one for one in together[:-1] if one > 2] == []
 
-    def test_a_provider_that_calls_itself_otherwise(
-        self, settings: Settings, refusal: Callable[[str], str], caplog: pytest.LogCaptureFixture
+    def test_provider_with_another_issuer_in_its_discovery_document_is_not_trusted(
+        self, settings: Settings, rejection: Callable[[str], str], caplog: pytest.LogCaptureFixture
     ) -> None:
         with IdentityProvider(issuer="https://login.example.org") as provider:
-            use(settings, provider)
+            use_provider(settings, provider)
             settings.ORTHANC_OIDC_ISSUER = provider.base_url
-            assert refusal(provider.token()) == OTHER_ISSUER
-            assert refusal(provider.token(claims={"iss": provider.base_url})) == NO_KEYS
+            assert rejection(provider.token()) == OTHER_ISSUER
+            assert rejection(provider.token(claims={"iss": provider.base_url})) == NO_KEYS
             assert provider.requests(JWKS) == 0
         [record] = [record for record in caplog.records if record.name == oidc.__name__]
         assert "another issuer" in vars(record)["error"]
@@ -618,42 +615,42 @@ class TestOutages:
             (200, {}, '{"keys": [{"kty": "RSA", "kid": "own"}]}', NO_KEYS),
         ],
     )
-    def test_keys_that_are_none(
+    def test_invalid_response_with_keys_is_the_reason_of_a_rejection(
         self,
         provider: IdentityProvider,
         settings: Settings,
-        refusal: Callable[[str], str],
+        rejection: Callable[[str], str],
         status: int,
         headers: dict[str, str],
         body: str,
         reason: str,
     ) -> None:
-        with answering({JWKS: (status, headers, body)}) as address:
+        with serving_responses({JWKS: (status, headers, body)}) as address:
             settings.ORTHANC_OIDC_JWKS_URL = f"{address}{JWKS}"
-            assert refusal(provider.token()) == reason
+            assert rejection(provider.token()) == reason
 
-    def test_keys_in_a_file_are_not_read(
-        self, provider: IdentityProvider, settings: Settings, refusal: Callable[[str], str], tmp_path: Path
+    def test_keys_at_a_file_url_are_not_read(
+        self, provider: IdentityProvider, settings: Settings, rejection: Callable[[str], str], tmp_path: Path
     ) -> None:
         (tmp_path / "jwks.json").write_text(json.dumps({"keys": provider.public_keys()}))
         settings.ORTHANC_OIDC_JWKS_URL = (tmp_path / "jwks.json").as_uri()
-        assert refusal(provider.token()) == NO_KEYS
+        assert rejection(provider.token()) == NO_KEYS
 
 
-class TestHTTPS:
-    def test_needs_a_certificate_that_is_trusted(
-        self, settings: Settings, certificate: tuple[Path, Path], refusal: Callable[[str], str]
+class TestProviderHTTPS:
+    def test_certificate_of_the_provider_must_be_trusted(
+        self, settings: Settings, certificate: tuple[Path, Path], rejection: Callable[[str], str]
     ) -> None:
         with IdentityProvider(tls=certificate) as provider:
-            use(settings, provider)
+            use_provider(settings, provider)
             assert provider.issuer.startswith("https://")
-            assert refusal(provider.token()) == UNREACHABLE
+            assert rejection(provider.token()) == UNREACHABLE
             settings.ORTHANC_OIDC_CA_BUNDLE = str(certificate[1])
             assert verify(provider.token()).username == "anna"
             settings.ORTHANC_OIDC_CA_BUNDLE = "/nowhere/ca.pem"
-            assert refusal(provider.token()) == UNREACHABLE
+            assert rejection(provider.token()) == UNREACHABLE
 
-    def test_is_not_given_up_for_the_keys(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_https_provider_cannot_have_keys_at_an_http_url(self, monkeypatch: pytest.MonkeyPatch) -> None:
         issuer = "https://login.example.org"
         document = {"issuer": issuer, "jwks_uri": "http://login.example.org/keys"}
         monkeypatch.setattr(jwt.PyJWKClient, "fetch_data", lambda _: document)
@@ -662,26 +659,26 @@ class TestHTTPS:
 
 
 @contextmanager
-def publishing(key: rsa.RSAPrivateKey, settings: Settings) -> Iterator[Sign]:
-    """Have the gateway trust a key, and yield what signs with it: whatever PyJWT would not sign, too."""
+def trusted_key(key: rsa.RSAPrivateKey, settings: Settings) -> Iterator[Sign]:
+    """Let the gateway trust a key, and yield a function that signs with it, including claims that PyJWT rejects."""
     public = {**jwt.algorithms.RSAAlgorithm.to_jwk(key.public_key(), as_dict=True), "kid": "own", "use": "sig"}
 
     def sign(claims: dict[str, Any], header: dict[str, Any]) -> str:
         header = {"alg": "RS256", "kid": "own", **header}
-        signed = f"{encoded(json.dumps(header).encode())}.{encoded(json.dumps(claims).encode())}"
-        return f"{signed}.{encoded(key.sign(signed.encode(), PKCS1v15(), SHA256()))}"
+        signed = f"{base64url(json.dumps(header).encode())}.{base64url(json.dumps(claims).encode())}"
+        return f"{signed}.{base64url(key.sign(signed.encode(), PKCS1v15(), SHA256()))}"
 
-    with answering({JWKS: (200, {}, json.dumps({"keys": [public]}))}) as address:
+    with serving_responses({JWKS: (200, {}, json.dumps({"keys": [public]}))}) as address:
         settings.ORTHANC_OIDC_JWKS_URL = f"{address}{JWKS}"
         yield sign
 
 
-def encoded(part: bytes) -> str:
-    """Base64 as a token has it."""
+def base64url(part: bytes) -> str:
+    """Return the base64url encoding without padding, as in a token."""
     return urlsafe_b64encode(part).decode().rstrip("=")
 
 
-def reason_of(token: str) -> str:
+def rejection_of(token: str) -> str:
     try:
         verify(token)
     except NotAuthenticated as error:
@@ -690,8 +687,8 @@ def reason_of(token: str) -> str:
 
 
 @contextmanager
-def answering(answers: dict[str, tuple[int, dict[str, str], str]]) -> Iterator[str]:
-    """Yield the address of a server that gives these answers: status, headers and body by path."""
+def serving_responses(answers: dict[str, tuple[int, dict[str, str], str]]) -> Iterator[str]:
+    """Yield the URL of a server with these responses: status, headers and body by path."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:

@@ -9,19 +9,13 @@ from orthancproxy.audit.events import Author, write
 from orthancproxy.audit.kinds import AuditOutcome, EventKind
 from orthancproxy.audit.models import AuditEvent
 from orthancproxy.audit.rate_limit import RefusalRateLimit
-
-
-class Clock:
-    now = 1000.0
-
-    def __call__(self) -> float:
-        return self.now
+from tests.manual_clock import ManualClock
 
 
 @pytest.fixture
-def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+def clock(monkeypatch: pytest.MonkeyPatch) -> ManualClock:
     """A clock that the test advances; the limits are 3 rows for an address and 5 in total."""
-    clock = Clock()
+    clock = ManualClock()
     limit = RefusalRateLimit(max_rows_per_address=3, max_rows=5, clock=clock)
     monkeypatch.setattr(events, "refusal_rate_limit", limit)
     return clock
@@ -35,22 +29,22 @@ def audit_rejection(address: str = "192.0.2.7", username: str = "", event: Event
 
 @pytest.mark.django_db(transaction=True)
 class TestRefusalRateLimit:
-    def test_one_address_leaves_room_for_others(self, clock: Clock) -> None:
+    def test_one_address_leaves_room_for_others(self, clock: ManualClock) -> None:
         assert [audit_rejection() for _ in range(50)] == [True] * 3 + [False] * 47
         assert [audit_rejection("192.0.2.8") for _ in range(50)] == [True] * 2 + [False] * 48
         assert not audit_rejection("192.0.2.9")
         assert AuditEvent.objects.count() == 5
 
-    def test_next_row_counts_the_rejections_that_were_left_out(self, clock: Clock) -> None:
+    def test_next_row_counts_the_rejections_that_were_left_out(self, clock: ManualClock) -> None:
         assert sum(audit_rejection() for _ in range(50)) == 3
         clock.now += 61
         assert [audit_rejection(), audit_rejection()] == [True, True]
         assert [row.counts for row in AuditEvent.objects.order_by("pk")] == [{}, {}, {}, {"refusalsLeftOut": 47}, {}]
 
-    def test_failed_logins_are_limited_whichever_username_they_claim(self, clock: Clock) -> None:
+    def test_failed_logins_are_limited_whichever_username_they_claim(self, clock: ManualClock) -> None:
         assert sum(audit_rejection(username=f"user{number}", event=EventKind.LOGIN) for number in range(50)) == 3
 
-    def test_rejections_of_users_and_other_outcomes_are_always_audited(self, clock: Clock) -> None:
+    def test_rejections_of_users_and_other_outcomes_are_always_audited(self, clock: ManualClock) -> None:
         for _ in range(50):
             audit_rejection()
         before = AuditEvent.objects.count()

@@ -1,4 +1,4 @@
-"""What callers may do, and by which settings, groups and keys; and what happens when nothing can be written down."""
+"""Permissions of groups, anonymous callers and access tokens."""
 
 import os
 import sqlite3
@@ -17,22 +17,22 @@ from orthancproxy.access.actions import Action
 from orthancproxy.audit.kinds import AuditOutcome, EventKind
 from orthancproxy.conf import Configuration
 from orthancproxy.schema import schema
-from tests.access.archive import LABEL, Archive
-from tests.access.callers import GROUPS, ROLES, Caller, bearer, make_user, with_api_token
+from tests.access.archive import LABEL, SmallArchive
+from tests.access.callers import GROUPS, ROLES, CallerClient, bearer, make_user, with_api_token
 from tests.access.cases import CASES
-from tests.access.matrix import assert_cell
+from tests.access.matrix import assert_access
 from tests.identity.provider import IdentityProvider
+from tests.manual_clock import ManualClock
 from tests.proxy import RecordingProxy
 
 pytestmark = pytest.mark.live
 
 CHECKOUT = Path(__file__).resolve().parents[2]
-Event, Outcome = EventKind, AuditOutcome
 VIEWER = "{ viewer { username actions scopes { kind value } } }"
-MAIN = {name: one for name, one in CASES.items() if not one.is_variant}
+MAIN_CASES = {name: one for name, one in CASES.items() if not one.is_variant}
 
 
-def test_a_new_database_has_the_groups(tmp_path: Path) -> None:
+def test_migrations_create_the_groups_with_their_permissions(tmp_path: Path) -> None:
     environment = {**os.environ, "DJANGO_DATA_DIR": str(tmp_path), "DATABASE_URL": ""}
     command = [sys.executable, "manage.py", "migrate", "--verbosity=0"]
     subprocess.run(command, cwd=CHECKOUT, env=environment, check=True, capture_output=True)
@@ -57,16 +57,16 @@ def test_a_new_database_has_the_groups(tmp_path: Path) -> None:
     assert (rules, permissions) == (0, len(Action))
 
 
-def test_viewer_tells_everybody_what_they_may(
-    callers: dict[str, Caller], confined: dict[str, Caller], proxy: RecordingProxy
+def test_viewer_field_has_the_actions_and_scopes_of_the_caller(
+    callers: dict[str, CallerClient], scoped_callers: dict[str, CallerClient], proxy: RecordingProxy
 ) -> None:
     scopes = {
         "Ward": [{"kind": "PATIENT_ID", "value": "P001"}, {"kind": "PATIENT_ID", "value": "W7-*"}],
         "Labelled": [{"kind": "STUDY_LABEL", "value": LABEL}],
     }
-    for caller in (*callers.values(), *confined.values()):
+    for caller in (*callers.values(), *scoped_callers.values()):
         answer = caller.graphql(VIEWER)
-        if caller.refusal:
+        if caller.rejection:
             assert answer.status == 401
             continue
         assert answer.data["viewer"] == {
@@ -78,34 +78,34 @@ def test_viewer_tells_everybody_what_they_may(
 
 
 class TestAnonymousActions:
-    def test_there_are_none_by_default(self) -> None:
+    def test_anonymous_callers_have_no_actions_by_default(self) -> None:
         assert Configuration.ORTHANC_ANONYMOUS_ACTIONS.default == ()
 
     @pytest.mark.parametrize("action", Action)
-    def test_there_are_exactly_those_that_are_listed(
-        self, action: Action, settings: Settings, stored: Archive, proxy: RecordingProxy
+    def test_anonymous_callers_have_exactly_the_actions_of_the_setting(
+        self, action: Action, settings: Settings, archive: SmallArchive, proxy: RecordingProxy
     ) -> None:
         settings.ORTHANC_ANONYMOUS_ACTIONS = [action.value]
-        caller = Caller(f"anonymous {action.value}", actions=frozenset({action}))
-        before = stored.state()
-        for name, case in MAIN.items():
+        caller = CallerClient(f"anonymous {action.value}", actions=frozenset({action}))
+        before = archive.state()
+        for name, case in MAIN_CASES.items():
             try:
-                assert_cell(case, caller, stored, proxy, before)
+                assert_access(case, caller, archive, proxy, before)
             except AssertionError as error:
                 error.add_note(name)
                 raise
-            if stored.state() != before:
-                stored.refill()
-                before = stored.state()
+            if archive.state() != before:
+                archive.refill()
+                before = archive.state()
 
-    def test_they_are_not_those_of_somebody_who_is_known(
-        self, settings: Settings, callers: dict[str, Caller], proxy: RecordingProxy
+    def test_authenticated_callers_do_not_have_the_anonymous_actions(
+        self, settings: Settings, callers: dict[str, CallerClient], proxy: RecordingProxy
     ) -> None:
         settings.ORTHANC_ANONYMOUS_ACTIONS = ["view"]
         assert callers["anonymous"].rest("patients/").status == 200
         assert callers["unknown API token"].rest("patients/").status == 401
-        for way in ("session", "API token", "access token"):
-            assert callers[f"no group ({way})"].rest("patients/").status == 403
+        for authentication in ("session", "API token", "access token"):
+            assert callers[f"no group ({authentication})"].rest("patients/").status == 403
 
 
 LEVELS = {
@@ -123,10 +123,10 @@ URLS = [
 ]
 
 
-class TestURLs:
+class TestURLFields:
     @pytest.fixture
-    def beholder(self, groups: None) -> Iterator[Caller]:
-        """Somebody who may see, and not download."""
+    def view_only_caller(self, groups: None) -> Iterator[CallerClient]:
+        """Yield a caller with the permission to view but not to download."""
         group = Group.objects.create(name="beholders")
         group.permissions.add(Permission.objects.get(codename="view", content_type__model="archive"))
         user = make_user("beholder", "beholders")
@@ -134,28 +134,30 @@ class TestURLs:
         user.delete()
         group.delete()
 
-    def test_there_are_some_at_each_level(self) -> None:
+    def test_each_level_has_url_fields(self) -> None:
         assert {name.split(".")[0] for name in URLS} == LEVELS.keys()
 
     @pytest.mark.parametrize("name", URLS)
-    def test_who_may_not_download_gets_none(
-        self, name: str, beholder: Caller, settings: Settings, stored: Archive
+    def test_url_field_without_the_permission_to_download_is_denied(
+        self, name: str, view_only_caller: CallerClient, settings: Settings, archive: SmallArchive
     ) -> None:
         kind, field = name.split(".")
         query = f"{{ {LEVELS[kind] % field} }}"
         settings.ORTHANC_ANONYMOUS_ACTIONS = ["view"]
-        for caller, code in ((beholder, "FORBIDDEN"), (Caller("anonymous"), "UNAUTHENTICATED")):
+        for caller, code in ((view_only_caller, "FORBIDDEN"), (CallerClient("anonymous"), "UNAUTHENTICATED")):
             answer = caller.graphql(query)
             assert answer.status == 200
             assert set(answer.codes) == {code}
             assert b"http" not in answer.content
-            [row] = answer.rows
-            assert (row.event, row.outcome, row.error_code) == (Event.ACCESSED, Outcome.DENIED, code)
+            [row] = answer.audit_events
+            assert (row.event, row.outcome, row.error_code) == (EventKind.ACCESSED, AuditOutcome.DENIED, code)
             assert row.operation == name
             assert caller.graphql(f"{{ {LEVELS[kind] % ''} }}").codes == []
 
     @pytest.mark.parametrize("name", URLS)
-    def test_others_can_follow_it(self, name: str, callers: dict[str, Caller], stored: Archive) -> None:
+    def test_url_of_a_field_is_served_to_callers_with_the_permission_only(
+        self, name: str, callers: dict[str, CallerClient], archive: SmallArchive
+    ) -> None:
         kind, field = name.split(".")
         viewer = callers["Viewer (access token)"]
         [nodes] = viewer.graphql(f"{{ {LEVELS[kind] % field} }}").data.values()
@@ -166,16 +168,7 @@ class TestURLs:
         assert callers["no group (session)"].send("GET", path).status == 403
 
 
-class Clock:
-    """Goes on when it is told to."""
-
-    now = 1000.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
-class TestKeys:
+class TestAccessTokens:
     @pytest.fixture
     def provider(self, proxy: RecordingProxy, settings: Settings) -> Iterator[IdentityProvider]:
         with IdentityProvider() as running:
@@ -183,12 +176,14 @@ class TestKeys:
                 setattr(settings, name, value)
             yield running
 
-    def test_they_are_rotated_under_way(self, provider: IdentityProvider, monkeypatch: pytest.MonkeyPatch) -> None:
-        clock = Clock()
+    def test_token_is_valid_as_long_as_its_key_is_published(
+        self, provider: IdentityProvider, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        clock = ManualClock()
         monkeypatch.setattr(oidc, "monotonic", clock)
 
         def answers(token: str) -> tuple[int, int]:
-            caller = Caller("", headers=bearer(token))
+            caller = CallerClient("", headers=bearer(token))
             query = caller.graphql("{ patients { totalCount } }")
             return query.status, caller.rest("patients/").status
 
@@ -200,7 +195,7 @@ class TestKeys:
         second = provider.token("anna", [ROLES["Viewer"]])
         assert answers(second) == (200, 200)
         assert answers(first) == (200, 200)
-        # withdrawn: not until somebody comes with a new one, or they are fetched again
+        # a withdrawn key is accepted until the keys are fetched again: for a token with a new key, or by their age
         provider.rotate("ES256")
         clock.now += oidc.FETCH_INTERVAL_SECONDS + 1
         third = provider.token("anna", [ROLES["Viewer"]])
@@ -209,34 +204,39 @@ class TestKeys:
         assert answers(first) == (401, 401)
         assert answers(second) == (401, 401)
         assert answers(third) == (200, 200)
-        refused = Caller("", headers=bearer(first)).graphql(VIEWER)
-        assert refused.json["errors"][0]["message"] == "The access token is signed by an unknown key."
+        rejected = CallerClient("", headers=bearer(first)).graphql(VIEWER)
+        assert rejected.json["errors"][0]["message"] == "The access token is signed by an unknown key."
 
-    def test_no_provider_no_access_tokens(self, provider: IdentityProvider, settings: Settings) -> None:
+    def test_access_token_is_rejected_if_no_provider_is_configured(
+        self, provider: IdentityProvider, settings: Settings
+    ) -> None:
         token = provider.token("anna", [ROLES["Manager"]])
         settings.ORTHANC_OIDC_ISSUER = ""
-        answer = Caller("", headers=bearer(token)).rest("patients/")
+        answer = CallerClient("", headers=bearer(token)).rest("patients/")
         assert answer.status == 401
         assert answer.json["detail"] == "This gateway accepts no tokens of an OpenID Connect provider."
 
-    def test_roles_are_groups_where_no_others_are_named(self, provider: IdentityProvider, settings: Settings) -> None:
+    def test_roles_are_group_names_unless_the_setting_maps_them(
+        self, provider: IdentityProvider, settings: Settings
+    ) -> None:
         def actions(*roles: str) -> list[str]:
-            viewer = Caller("", headers=bearer(provider.token("anna", roles))).graphql(VIEWER).data["viewer"]
+            viewer = CallerClient("", headers=bearer(provider.token("anna", roles))).graphql(VIEWER).data["viewer"]
             return list(viewer["actions"])
 
-        # a group's own name is no role where roles are mapped
+        # the name of a group is not a role if roles are mapped
         assert actions("Manager") == []
         assert actions("boss", "ward") == [action.name for action in Action]
         settings.ORTHANC_OIDC_ROLE_GROUPS = []
         assert actions("boss") == []
         assert actions("Uploader", "no such group") == ["VIEW", "DOWNLOAD", "UPLOAD"]
 
-    def test_a_user_of_the_same_name_lends_nothing(self, provider: IdentityProvider, groups: None) -> None:
-        """The provider's names and the gateway's are not the same people."""
+    def test_access_token_does_not_have_the_permissions_of_a_local_user_with_the_same_name(
+        self, provider: IdentityProvider, groups: None
+    ) -> None:
         user = make_user("anna", "Manager", is_superuser=True)
         try:
             token = provider.token("anna", [ROLES["Viewer"]])
-            viewer = Caller("", headers=bearer(token)).graphql(VIEWER).data["viewer"]
+            viewer = CallerClient("", headers=bearer(token)).graphql(VIEWER).data["viewer"]
             assert viewer["actions"] == ["VIEW", "DOWNLOAD"]
         finally:
             user.delete()

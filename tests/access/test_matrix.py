@@ -1,0 +1,51 @@
+"""The access matrix: each operation of each transport as each caller, its response, audit events and Orthanc calls."""
+
+import pytest
+
+from tests.access.archive import SmallArchive
+from tests.access.callers import ANONYMOUS, CallerClient
+from tests.access.cases import CASES, PUBLIC_ROUTES, rest_routes, root_fields
+from tests.access.matrix import assert_access
+from tests.proxy import RecordingProxy
+
+pytestmark = pytest.mark.live
+
+# one for each outcome
+REPRESENTATIVE_CALLERS = (ANONYMOUS, "no group (API token)", "foreign issuer", "Manager (access token)")
+
+
+def test_matrix_has_every_root_field_and_route() -> None:
+    fields = {name.split(" ")[0] for name in CASES if "." in name.split(" ")[0]}
+    routes = {name for name in CASES if "." not in name.split(" ")[0]}
+    assert fields == root_fields()
+    assert routes | PUBLIC_ROUTES.keys() == rest_routes()
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_operation_needs_its_permission_for_each_caller(
+    name: str, callers: dict[str, CallerClient], archive: SmallArchive, proxy: RecordingProxy
+) -> None:
+    case = CASES[name]
+    before = archive.state()
+    for caller in [callers[one] for one in REPRESENTATIVE_CALLERS] if case.is_variant else callers.values():
+        try:
+            assert_access(case, caller, archive, proxy, before)
+        except AssertionError as error:
+            error.add_note(f"the caller: {caller.name}")
+            raise
+        if archive.state() != before:
+            archive.refill()
+            before = archive.state()
+
+
+@pytest.mark.parametrize("name", PUBLIC_ROUTES)
+def test_public_route_needs_no_permission_and_is_not_audited(
+    name: str, callers: dict[str, CallerClient], proxy: RecordingProxy
+) -> None:
+    method, address = name.split(" ")
+    for caller in [callers[one] for one in REPRESENTATIVE_CALLERS]:
+        for one in ("GET", "POST", "DELETE") if method == "*" else (method,):
+            answer = caller.rest(address or "no/such/address", one)
+            assert answer.status == PUBLIC_ROUTES[name], caller.name
+            assert answer.audit_events == []
+    assert proxy.requests == []
