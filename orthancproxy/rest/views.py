@@ -23,7 +23,7 @@ from rest_framework.views import APIView
 
 from orthancproxy.access.authentication import authenticate, author
 from orthancproxy.archive.levels import Level
-from orthancproxy.archive.plan import LevelPlan
+from orthancproxy.archive.plan import LevelPlan, Needs
 from orthancproxy.archive.records import Resource
 from orthancproxy.errors import InvalidRequest
 from orthancproxy.resolvers import hierarchy
@@ -32,6 +32,7 @@ from orthancproxy.rest import openapi
 from orthancproxy.rest.errors import exception_handler
 from orthancproxy.rest.serializers import InstanceSerializer, PatientSerializer, SeriesSerializer, StudySerializer
 
+NOTHING = Needs()
 CONVERTED = re.compile(r"<(?:\w+:)?(\w+)>")  # a converter in a Django route
 
 
@@ -133,7 +134,20 @@ class PatientsView(GatewayView):
         return Response(PatientSerializer(cast("Any", page.resources), many=True).data)
 
 
-class StudiesView(GatewayView):
+class ChildrenView(GatewayView):
+    """The children of the resource that a `*_id` parameter names: by its Orthanc id, or by its PatientID or UID."""
+
+    def get_parent(self, parameter: str, level: Level, needs: Needs, own_needs: Needs = NOTHING) -> Resource:
+        """Return the resource with its children of a level. Raises InvalidRequest and NotFound."""
+        name = self.request.query_params.get(parameter)
+        if not name:
+            raise InvalidRequest(f"The parameter {parameter} is missing.")
+        children = LevelPlan(level=level, needs=needs)
+        plan = LevelPlan(level=level.parent, needs=own_needs, related={"children": children})
+        return hierarchy.get_named(self.asking, plan, name)
+
+
+class StudiesView(ChildrenView):
     """The studies of a patient."""
 
     @openapi.lists(
@@ -143,15 +157,11 @@ class StudiesView(GatewayView):
         openapi.identifier("patient_id", "PatientID"),
     )
     def get(self, request: Request) -> Response:
-        plan = LevelPlan(
-            level=Level.PATIENT,
-            related={"studies": LevelPlan(level=Level.STUDY, needs=StudySerializer.table.needs)},
-        )
-        patient = _get_named(self.asking, request, "patient_id", plan)
-        return Response(StudySerializer(patient.related["studies"], many=True).data)
+        patient = self.get_parent("patient_id", Level.STUDY, StudySerializer.table.needs)
+        return Response(StudySerializer(patient.related["children"], many=True).data)
 
 
-class SeriesView(GatewayView):
+class SeriesView(ChildrenView):
     """The series of a study."""
 
     @openapi.lists(
@@ -161,15 +171,11 @@ class SeriesView(GatewayView):
         openapi.identifier("study_id", "StudyInstanceUID"),
     )
     def get(self, request: Request) -> Response:
-        plan = LevelPlan(
-            level=Level.STUDY,
-            related={"series": LevelPlan(level=Level.SERIES, needs=SeriesSerializer.table.needs)},
-        )
-        study = _get_named(self.asking, request, "study_id", plan)
-        return Response(SeriesSerializer(study.related["series"], many=True).data)
+        study = self.get_parent("study_id", Level.SERIES, SeriesSerializer.table.needs)
+        return Response(SeriesSerializer(study.related["children"], many=True).data)
 
 
-class InstancesView(GatewayView):
+class InstancesView(ChildrenView):
     """The instances of a series."""
 
     @openapi.lists(
@@ -179,14 +185,10 @@ class InstancesView(GatewayView):
         openapi.identifier("series_id", "SeriesInstanceUID"),
     )
     def get(self, request: Request) -> Response:
-        plan = LevelPlan(
-            level=Level.SERIES,
-            needs=InstanceSerializer.series_table.needs,
-            related={"instances": LevelPlan(level=Level.INSTANCE, needs=InstanceSerializer.table.needs)},
-        )
-        series = _get_named(self.asking, request, "series_id", plan)
+        needs, own_needs = InstanceSerializer.table.needs, InstanceSerializer.series_table.needs
+        series = self.get_parent("series_id", Level.INSTANCE, needs, own_needs)
         above = InstanceSerializer.series_table.read(series)
-        return Response(InstanceSerializer(series.related["instances"], many=True, context=above).data)
+        return Response(InstanceSerializer(series.related["children"], many=True, context=above).data)
 
 
 def _context(request: Request) -> RequestContext:
@@ -195,11 +197,3 @@ def _context(request: Request) -> RequestContext:
     assert received.resolver_match is not None  # noqa: S101 - tells mypy; Django sets it before it calls a view
     route = CONVERTED.sub(r"{\1}", received.resolver_match.route)
     return RequestContext(caller, author(received, caller), operation_name=f"{received.method} /{route}")
-
-
-def _get_named(context: RequestContext, request: Request, parameter: str, plan: LevelPlan) -> Resource:
-    """The resource that a `*_id` parameter names: by its Orthanc id, or by its PatientID or UID."""
-    value = request.query_params.get(parameter)
-    if not value:
-        raise InvalidRequest(f"The parameter {parameter} is missing.")
-    return hierarchy.get_named(context, plan, value)
