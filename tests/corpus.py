@@ -113,8 +113,14 @@ def load(orthanc: LocalOrthanc, files: Iterable[bytes]) -> None:
     """Store files in an Orthanc."""
     connection = http.client.HTTPConnection("127.0.0.1", orthanc.port, timeout=60)
     for file in files:
-        connection.request("POST", "/instances", file, orthanc.headers)
-        response = connection.getresponse()
+        try:
+            connection.request("POST", "/instances", file, orthanc.headers)
+            response = connection.getresponse()
+        except ConnectionError:
+            # Orthanc closes a connection that was idle for a second, as on a busy machine
+            connection.close()
+            connection.request("POST", "/instances", file, orthanc.headers)
+            response = connection.getresponse()
         body = response.read()
         assert response.status == 200, body
     connection.close()

@@ -30,7 +30,7 @@ const absentWhereNull = (object) =>
   Object.fromEntries(Object.entries(object).map(([name, value]) => [name, value ?? undefined]));
 
 const customize = (ctx, token, jwt) => {
-  const { lifetime = 3600, claims = {}, header = {} } = JSON.parse(ctx.oidc.body.token ?? "{}");
+  const { lifetime = 86_400, claims = {}, header = {} } = JSON.parse(ctx.oidc.body.token ?? "{}");
   jwt.header = absentWhereNull(header);
   Object.assign(jwt.payload, { exp: jwt.payload.iat + lifetime }, absentWhereNull(claims));
 };

@@ -110,7 +110,7 @@ class IdentityProvider:
         username: str = "anna",
         roles: Iterable[str] = (),
         *,
-        lifetime: int = 3600,
+        lifetime: int = 86_400,
         audience: str = AUDIENCE,
         claims: Mapping[str, Any] | None = None,
         header: Mapping[str, Any] | None = None,
