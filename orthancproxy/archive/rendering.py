@@ -1,20 +1,15 @@
-"""Renders frames of an instance with Orthanc.
+"""Renders frames of an instance: with Orthanc, which is given the window (`archive.windows`)."""
 
-Orthanc's `rendered` applies the window of the file (PS3.3 section C.11.2.1.2). If there is none it uses 0 to 256, which
-turns most CT and MR images black: the gateway then sets the window to the range of the frame's values.
-"""
-
-import sys
-from array import array
-from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass
+from math import ceil
 from typing import Literal
 
-from orthancproxy.archive import parsing
+from orthancproxy.archive import frame_values
 from orthancproxy.archive.plan import Needs
 from orthancproxy.archive.records import Instance
-from orthancproxy.errors import ArchiveProtocolError
+from orthancproxy.archive.windows import Window, frame_window
+from orthancproxy.errors import ArchiveRejected, NotRenderable
 from orthancproxy.orthanc import endpoints
 from orthancproxy.orthanc.client import OrthancClient
 
@@ -25,6 +20,7 @@ NEEDS = Needs(
         [
             "Rows",
             "Columns",
+            "NumberOfFrames",
             "PhotometricInterpretation",
             "BitsStored",
             "PixelRepresentation",
@@ -37,77 +33,71 @@ NEEDS = Needs(
 )
 """The data that an instance must hold for rendering."""
 
-_PAM = "image/x-portable-arbitrarymap"
-_PAM_HEADER_END = b"ENDHDR\n"
+MAX_PIXELS = 40_000_000
+"""Of a frame. A mammogram has up to 28 million; an RLE file of 1 MB with 64 million took 610 MB of Orthanc's memory."""
 
 
 @dataclass(frozen=True, slots=True)
 class Rendering:
-    """The frame (from 0), the format and, to scale down, the longest side in pixels."""
+    """The frame (from 0) and the format; a window instead of the file's; a size in pixels to scale down to."""
 
     frame: int
     media_type: MediaType
-    longest_side: int | None = None
+    window: Window | None = None
+    width: int | None = None
+    height: int | None = None
+    quality: int | None = None  # of JPEG, 1 to 100
 
 
-def render(client: OrthancClient, instance: Instance, rendering: Rendering) -> bytes:
-    """Return the encoded picture of a frame. Raises NotRenderable, NotFound or ArchiveError."""
-    options = [*_window(client, instance, rendering.frame), *_size(instance, rendering.longest_side)]
-    body = client.open(
-        endpoints.FRAME_RENDERED,
-        query="&".join(options),
-        accept=rendering.media_type,
-        id=instance.orthanc_id,
-        frame=rendering.frame,
-    )
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """An encoded picture."""
+
+    data: bytes
+    media_type: MediaType
+
+
+def render(client: OrthancClient, instance: Instance, rendering: Rendering) -> Picture:
+    """Return the picture of a frame: a PNG, whatever is asked for, where the window is narrower than 1.
+
+    Raises NotRenderable, NotFound or ArchiveError.
+    """
+    rows, columns = instance.rows or 0, instance.columns or 0
+    if rows * columns > MAX_PIXELS:
+        raise NotRenderable(f"The image is larger than {MAX_PIXELS} pixels.")
+    try:
+        window = frame_window(client, instance, rendering.frame, rendering.window)
+        options = _size(rendering, rows, columns)
+        if window and window.is_too_narrow and frame_values.is_stored(instance):
+            low, high = window.greys(is_inverted=instance.tags.get("PhotometricInterpretation") == "MONOCHROME1")
+            factors = [rows / options["height"]] if "height" in options else []
+            factors += [columns / options["width"]] if "width" in options else []
+            step = ceil(max(factors, default=1))
+            return Picture(frame_values.png(client, instance, rendering.frame, low, high, step), "image/png")
+        query = [f"{name}={value}" for name, value in options.items()]
+        if window:
+            query += [f"window-center={window.orthanc.center}", f"window-width={window.orthanc.width}"]
+        if options:
+            query.append("smooth=1")
+        if rendering.quality and rendering.media_type == "image/jpeg":
+            query.append(f"quality={rendering.quality}")
+        body = client.open(
+            endpoints.FRAME_RENDERED,
+            query="&".join(query),
+            accept=rendering.media_type,
+            id=instance.orthanc_id,
+            frame=rendering.frame,
+        )
+    except ArchiveRejected as error:
+        # Orthanc answers 500 for some of the pixel data that it cannot decode
+        raise NotRenderable("Orthanc cannot render this instance.") from error
     with closing(body):
-        return b"".join(body)
+        return Picture(b"".join(body), rendering.media_type)
 
 
-def _size(instance: Instance, longest_side: int | None) -> list[str]:
-    """Options that scale down, never up; Orthanc keeps the aspect ratio."""
-    if longest_side is None or max(instance.rows or 0, instance.columns or 0) <= longest_side:
-        return []
-    return [f"width={longest_side}", f"height={longest_side}", "smooth=1"]
-
-
-def _window(client: OrthancClient, instance: Instance, frame: int) -> list[str]:
-    """Options for a greyscale image of more than 8 bits without a window: the range of its values."""
-    tags = instance.tags
-    has_window = bool(parsing.text(tags.get("WindowCenter")) and parsing.text(tags.get("WindowWidth")))
-    is_greyscale = tags.get("PhotometricInterpretation", "").startswith("MONOCHROME")
-    if has_window or not is_greyscale or (parsing.integer(tags.get("BitsStored")) or 0) <= 8:
-        return []
-    low, high = _extremes(client, instance, frame)
-    slope = parsing.decimal(tags.get("RescaleSlope"))
-    scale = 1.0 if slope is None else slope
-    centre = (low + high) / 2 * scale + (parsing.decimal(tags.get("RescaleIntercept")) or 0.0)
-    width = max((high - low) * abs(scale), 1.0)
-    return [f"window-center={centre}", f"window-width={width}"]
-
-
-def _extremes(client: OrthancClient, instance: Instance, frame: int) -> tuple[int, int]:
-    """The lowest and the highest stored value of a frame."""
-    signed = instance.tags.get("PixelRepresentation") == "1"
-    endpoint = endpoints.FRAME_INT16 if signed else endpoints.FRAME_UINT16
-    low, high = 0xFFFF, -0x8000
-    with closing(client.open(endpoint, accept=_PAM, id=instance.orthanc_id, frame=frame)) as body:
-        for samples in _samples(body, "h" if signed else "H"):
-            low, high = min(low, min(samples)), max(high, max(samples))
-    if low > high:
-        raise ArchiveProtocolError("Orthanc returned an image without pixels.")
-    return low, high
-
-
-def _samples(body: Iterator[bytes], kind: Literal["h", "H"]) -> Iterator["array[int]"]:
-    """The 16-bit big-endian samples of a portable arbitrary map."""
-    _, found, data = next(body, b"").partition(_PAM_HEADER_END)
-    if not found:
-        raise ArchiveProtocolError("Orthanc returned no portable arbitrary map.")
-    while data:
-        even = len(data) // 2 * 2
-        samples = array(kind, data[:even])
-        if sys.byteorder == "little":
-            samples.byteswap()
-        yield samples
-        data = data[even:] + chunk if (chunk := next(body, b"")) else b""
+def _size(rendering: Rendering, rows: int, columns: int) -> dict[str, int]:
+    """The box to scale down to, never up; Orthanc keeps the aspect ratio."""
+    box = {"width": (rendering.width, columns), "height": (rendering.height, rows)}
+    if all(wanted is None or wanted >= own for wanted, own in box.values()):
+        return {}
+    return {name: min(wanted, own) for name, (wanted, own) in box.items() if wanted}

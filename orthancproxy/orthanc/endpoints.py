@@ -10,6 +10,7 @@ from urllib.parse import quote
 from orthancproxy.errors import InvalidRequest
 
 ORTHANC_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{8}){4}", re.ASCII)
+TAG = re.compile(r"[0-9a-f]{4}-[0-9a-f]{4}", re.ASCII)
 LEVELS = frozenset({"patients", "studies", "series", "instances"})
 
 
@@ -32,12 +33,14 @@ class Endpoint:
     repeatable: bool = True
 
     def path(self, **parts: str | int) -> str:
-        """Return the path. Raises InvalidRequest for an invalid id, level or frame number."""
+        """Return the path. Raises InvalidRequest for an invalid id, level, frame number or tag."""
         for name, value in parts.items():
             match name, value:
                 case "id", str() if ORTHANC_ID.fullmatch(value):
                     pass
                 case "level", str() if value in LEVELS:
+                    pass
+                case "sequence" | "tag", str() if TAG.fullmatch(value):
                     pass
                 case "frame", int() if value >= 0:
                     pass
@@ -56,8 +59,12 @@ RESOURCE_STATISTICS = Endpoint("GET", "/{level}/{id}/statistics")
 INSTANCES_TAGS = Endpoint("GET", "/{level}/{id}/instances-tags")
 INSTANCE_TAGS = Endpoint("GET", "/instances/{id}/tags")
 INSTANCE_FILE = Endpoint("GET", "/instances/{id}/file")
+# an attribute in the functional groups of one frame, and of all (PS3.3 section C.7.6.16)
+FRAME_GROUP = Endpoint("GET", "/instances/{id}/content/5200-9230/{frame}/{sequence}/0/{tag}")
+SHARED_GROUP = Endpoint("GET", "/instances/{id}/content/5200-9229/0/{sequence}/0/{tag}")
 FRAME_INT16 = Endpoint("GET", "/instances/{id}/frames/{frame}/image-int16")
 FRAME_UINT16 = Endpoint("GET", "/instances/{id}/frames/{frame}/image-uint16")
+FRAME_NUMPY = Endpoint("GET", "/instances/{id}/frames/{frame}/numpy")
 FRAME_RENDERED = Endpoint("GET", "/instances/{id}/frames/{frame}/rendered")
 LEVEL_ARCHIVE = Endpoint("GET", "/{level}/{id}/archive")
 CREATE_ARCHIVE = Endpoint("POST", "/tools/create-archive")

@@ -13,7 +13,16 @@ from hashlib import sha256
 from pathlib import Path
 from types import ModuleType
 
-from orthancproxy.orthanc.endpoints import DELETE, FRAME_INT16, FRAME_RENDERED, FRAME_UINT16, Endpoint
+from orthancproxy.orthanc.endpoints import (
+    DELETE,
+    FRAME_GROUP,
+    FRAME_INT16,
+    FRAME_NUMPY,
+    FRAME_RENDERED,
+    FRAME_UINT16,
+    SHARED_GROUP,
+    Endpoint,
+)
 
 fcntl: ModuleType | None
 try:
@@ -21,7 +30,7 @@ try:
 except ImportError:  # pragma: no cover - Windows, which has one worker at most and no such locks
     fcntl = None
 
-RENDERING_ENDPOINTS = frozenset({FRAME_RENDERED, FRAME_INT16, FRAME_UINT16})
+RENDERING_ENDPOINTS = frozenset({FRAME_RENDERED, FRAME_INT16, FRAME_UINT16, FRAME_NUMPY, FRAME_GROUP, SHARED_GROUP})
 
 
 class RenderDeleteLock:

@@ -11,7 +11,7 @@ from pydicom.uid import UID
 from orthancproxy.archive.levels import Level
 from orthancproxy.archive.plan import Fact, LevelPlan, Needs
 from orthancproxy.archive.records import Instance, Resource
-from orthancproxy.archive.rendering import NEEDS, MediaType, Rendering, render
+from orthancproxy.archive.rendering import NEEDS, MediaType, Picture, Rendering, render
 from orthancproxy.archive.storage import Content, open_file, open_zip, open_zip_of
 from orthancproxy.audit.kinds import AuditOutcome
 from orthancproxy.audit.trail import code_of, subject_of
@@ -165,7 +165,8 @@ def _authorized(context: RequestContext, plan: LevelPlan, orthanc_id: str) -> It
 def _get_thumbnail(
     context: RequestContext, instance: Instance, media_type: MediaType, if_none_match: Collection[str]
 ) -> Download:
-    rendering = Rendering(0, media_type, conf.ORTHANC_THUMBNAIL_SIZE)
+    side = conf.ORTHANC_THUMBNAIL_SIZE
+    rendering = Rendering(0, media_type, width=side, height=side)
     return _get_image(context, instance, "thumbnail", rendering, if_none_match)
 
 
@@ -182,28 +183,27 @@ def _get_image(
     if rendering.frame >= frames:
         raise NotFound(f"There is no frame {rendering.frame}: the last one of this instance is {frames - 1}.")
     extension = FILE_EXTENSIONS[rendering.media_type]
-    etag = _etag(instance, kind, rendering.frame, rendering.longest_side or "full", extension)
+    etag = _etag(instance, kind, rendering.frame, rendering.width or "full", extension)
     filename = f"{instance.orthanc_id}-{kind}-{rendering.frame}.{extension}"
     if _matches(etag, if_none_match):
         return Download(filename, etag, None)
-    return Download(
-        filename, etag, Content.of(_render(context, etag, instance.orthanc_id, rendering), rendering.media_type)
-    )
+    picture = _render(context, etag, instance.orthanc_id, rendering)
+    return Download(filename, etag, Content.of(picture.data, picture.media_type))
 
 
-def _render(context: RequestContext, etag: str, orthanc_id: str, rendering: Rendering) -> bytes:
+def _render(context: RequestContext, etag: str, orthanc_id: str, rendering: Rendering) -> Picture:
     """Render an image, or return it from the cache: `etag` changes with the file and with the rendering."""
     key = "orthancproxy:" + etag.strip('"')
-    image: bytes | None = cache.get(key)
-    if image is None:
+    picture: Picture | None = cache.get(key)
+    if picture is None:
         instance = _get_instance(context, orthanc_id, NEEDS)
         try:
-            image = render(context.client, instance, rendering)
+            picture = render(context.client, instance, rendering)
         except NotRenderable as error:
             raise NotRenderable(_reason(context, instance)) from error
-        if len(image) <= MAX_CACHED_BYTES:
-            cache.set(key, image, CACHED_SECONDS)
-    return image
+        if len(picture.data) <= MAX_CACHED_BYTES:
+            cache.set(key, picture, CACHED_SECONDS)
+    return picture
 
 
 def _reason(context: RequestContext, instance: Instance) -> str:

@@ -578,7 +578,13 @@ def parts_of(endpoint: Endpoint) -> list[str]:
 
 
 WITH_PARTS = {name: endpoint for name, endpoint in DECLARED.items() if parts_of(endpoint)}
-GOOD_PARTS: dict[str, str | int] = {"level": "studies", "id": SOME_ID, "frame": 0}
+GOOD_PARTS: dict[str, str | int] = {
+    "level": "studies",
+    "id": SOME_ID,
+    "frame": 0,
+    "sequence": "0028-9132",
+    "tag": "0028-1050",
+}
 
 
 class TestAllowlist:

@@ -80,16 +80,16 @@ def gallery(start_session_orthanc: Callable[..., LocalOrthanc]) -> Gallery:
         wide.WindowCenter, wide.WindowWidth = ["40", "300"], ["400", "1500"]
         files["windowed"] = encoded(wide)
     load(orthanc, files.values())
-    return Gallery(orthanc, files, {name: _id_of(orthanc, file) for name, file in files.items()})
+    return Gallery(orthanc, files, {name: id_of(orthanc, file) for name, file in files.items()})
 
 
-def _id_of(orthanc: LocalOrthanc, file: bytes) -> str:
-    """Orthanc's id of an instance that it has: it tells when the file is sent again."""
+def id_of(orthanc: LocalOrthanc, file: bytes, status: str = "AlreadyStored") -> str:
+    """Send a file, and return its Orthanc id."""
     connection = http.client.HTTPConnection("127.0.0.1", orthanc.port, timeout=60)
     connection.request("POST", "/instances", file)
     answer = json.loads(connection.getresponse().read())
     connection.close()
-    assert answer["Status"] == "AlreadyStored", answer
+    assert answer["Status"] == status, answer
     return str(answer["ID"])
 
 
