@@ -13,6 +13,7 @@ from jwt.algorithms import requires_cryptography
 
 from orthancproxy.access.actions import Action
 from orthancproxy.conf import SETTINGS, Setting, conf
+from orthancproxy.dicom.text import FALLBACK_CODECS
 from orthancproxy.dicom.validation import long_string
 from orthancproxy.errors import InvalidRequest
 from orthancproxy.logs import LOG_FORMATS
@@ -81,6 +82,15 @@ def _default_study_description() -> Iterator[CheckMessage]:
             f"ORTHANC_DEFAULT_STUDY_DESCRIPTION: {error.message}",
             hint="Use at most 64 characters that the VR LO allows, or leave it empty.",
             id="orthancproxy.E016",
+        )
+
+
+def _default_encoding() -> Iterator[CheckMessage]:
+    if conf.ORTHANC_DEFAULT_ENCODING not in FALLBACK_CODECS:
+        yield Error(
+            f"ORTHANC_DEFAULT_ENCODING is {conf.ORTHANC_DEFAULT_ENCODING!r}.",
+            hint=f"It must be one of {', '.join(FALLBACK_CODECS)}.",
+            id="orthancproxy.E032",
         )
 
 
@@ -238,6 +248,7 @@ CHECKS: tuple[Callable[[], Iterator[CheckMessage]], ...] = (
     _base_url,
     _ca_bundle,
     _default_study_description,
+    _default_encoding,
     _log_format,
     _cors_origins,
     _anonymous_actions,

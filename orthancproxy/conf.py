@@ -186,6 +186,11 @@ class Configuration:
     ORTHANC_DEFAULT_STUDY_DESCRIPTION = Setting(
         "Uploaded images", "StudyDescription of an upload without one whose files have none or differ in it."
     )
+    ORTHANC_DEFAULT_ENCODING = Setting(
+        "Latin1",
+        "Character set of text in uploaded files that is neither in their SpecificCharacterSet nor UTF-8: the value of "
+        "Orthanc's option `DefaultEncoding`, which Orthanc does not tell, such as `Korean` or `Japanese`.",
+    )
     ORTHANC_THUMBNAIL_SIZE = Setting(256, "Longer side of a thumbnail in pixels.", minimum=1, maximum=2048)
     ORTHANC_TRUST_FORWARDED = Setting(
         False,

@@ -62,6 +62,7 @@ def test_default_settings_pass() -> None:
         ("ORTHANC_MAX_QUERY_REPEATS", 0, "E005"),
         ("ORTHANC_INTROSPECTION", "yes", "E002"),
         ("ORTHANC_DEFAULT_STUDY_DESCRIPTION", "x" * 65, "E016"),
+        ("ORTHANC_DEFAULT_ENCODING", "latin1", "E032"),
         ("ORTHANC_DEFAULT_STUDY_DESCRIPTION", "a\\b", "E016"),
         ("ORTHANC_LOG_FORMAT", "xml", "E009"),
         ("ORTHANC_CORS_ORIGINS", ["*"], "E010"),

@@ -13,7 +13,7 @@ from pydicom.uid import ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRL
 from orthancproxy.dicom.element_parser import ElementParser, is_vr, read_header
 from orthancproxy.dicom.elements import Element, Elements, Encoding
 from orthancproxy.dicom.sources import FileRange, Source, chunks, disk_full_as_limit, load_if_small, open_source
-from orthancproxy.dicom.text import Encodings, decode, encodings_of
+from orthancproxy.dicom.text import LATIN_1, Encodings, encodings_of
 from orthancproxy.errors import EmptyFile, GatewayError, LimitExceeded, NotDicom, UnreadableDicom, UnsafeDicom
 
 ALWAYS_INFLATABLE_BYTES = 64 * 1024**2  # whatever the ratio
@@ -84,14 +84,14 @@ class DicomFile:
         return self.text(SERIES_INSTANCE_UID)
 
 
-def read(source: Source) -> DicomFile:
-    """Parse a file. Raises InvalidDicom or LimitExceeded, and nothing else."""
+def read(source: Source, fallback: str = LATIN_1) -> DicomFile:
+    """Parse a file; `fallback` is the codec of text that is in no other. Raises InvalidDicom or LimitExceeded only."""
     if not source.size:
         raise EmptyFile("The file is empty.")
     if source.read_at(PREAMBLE_AND_PREFIX_BYTES - 4, 4) != b"DICM":
         raise NotDicom("This is not a DICOM file: DICM is missing at byte 128 (PS3.10 section 7.1).")
     with malformed_as_error():
-        return _read(source)
+        return _read(source, Encodings(fallback=fallback))
 
 
 @contextmanager
@@ -115,25 +115,25 @@ def text_of(elements: Elements, tag: int, encodings: Encodings) -> str:
     element = elements.get(tag)
     if element is None or not isinstance(element.value, bytes):
         return ""
-    return decode(element.value, encodings)[0].strip("\0 ")
+    return encodings.decode(element.value)[0].strip("\0 ")
 
 
-def _read(source: Source) -> DicomFile:
+def _read(source: Source, undeclared: Encodings) -> DicomFile:
     source = load_if_small(source)
     file = open_source(source)
     file.seek(PREAMBLE_AND_PREFIX_BYTES)
     meta = _read_meta(file, source.size)
-    media_class = text_of(meta, MEDIA_STORAGE_SOP_CLASS_UID, ("ascii",))
+    media_class = text_of(meta, MEDIA_STORAGE_SOP_CLASS_UID, undeclared)
     if media_class == MEDIA_STORAGE_DIRECTORY:
         raise NotDicom(DICOMDIR)
-    declared = text_of(meta, TRANSFER_SYNTAX_UID, ("ascii",))
+    declared = text_of(meta, TRANSFER_SYNTAX_UID, undeclared)
     if declared in DEFLATED:
         source = _inflated(source, file.tell())
         file = open_source(source)
     transfer_syntax_uid, encoding = _transfer_syntax(declared, file)
     parser = ElementParser(file, source.size)
     elements = parser.parse(encoding)
-    encodings = encodings_of(elements)
+    encodings = encodings_of(elements, undeclared)
     result = DicomFile(source, meta, elements, encoding, transfer_syntax_uid, encodings, parser.memory_bytes)
     if result.sop_class_uid == MEDIA_STORAGE_DIRECTORY:
         raise NotDicom(DICOMDIR)

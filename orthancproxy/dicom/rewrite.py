@@ -23,7 +23,7 @@ from orthancproxy.dicom.file_format import (
     text_of,
 )
 from orthancproxy.dicom.sources import FileRange, Source, chunks
-from orthancproxy.dicom.text import TEXT_VRS, UTF_8, Encodings, decode, encode, encodings_of, vr_of
+from orthancproxy.dicom.text import ASCII_VRS, TEXT_VRS, UTF_8, Encodings, encode, encodings_of, vr_of
 from orthancproxy.errors import LimitExceeded, UnreadableDicom
 
 IMPLEMENTATION_CLASS_UID = "2.25.317408936259428715637486024915872063"
@@ -41,6 +41,7 @@ TOP_LEVEL_REFERENCES = frozenset({0x00200242})
 # or instance, though some devices reuse the UID of one
 UNMAPPED = frozenset({0x00200052, 0x00200200, 0x00209164, 0x30060024, 0x300600C2})
 
+UNDECLARED = Encodings()
 # MACParametersSequence and DigitalSignaturesSequence (PS3.3 section C.12.1.1.3)
 SIGNATURES = frozenset({0x4FFE0001, 0xFFFAFFFA})
 
@@ -101,14 +102,14 @@ class Rewritten:
     """A file as it is sent to Orthanc.
 
     `references` are the UIDs in its sequences, without those of the standard; `unresolved` are the ones missing from
-    `RewriteTarget.uids`. `text_kept`: some text is invalid in its SpecificCharacterSet and was decoded as Latin-1, byte
-    by byte. `was_signed`: digital signatures were removed, since the changes invalidate them (PS3.15 section C.1).
+    `RewriteTarget.uids`. `text_guessed`: some text is not in its SpecificCharacterSet (`Encodings.decode`).
+    `was_signed`: digital signatures were removed, since the changes invalidate them (PS3.15 section C.1).
     """
 
     payload: Payload
     references: frozenset[str]
     unresolved: frozenset[str]
-    text_kept: bool
+    text_guessed: bool
     was_signed: bool
 
 
@@ -123,7 +124,7 @@ def rewrite(file: DicomFile, target: RewriteTarget) -> Rewritten:
             _encoded(file, target, elements),
             references,
             references - target.uids.keys(),
-            rewriting.text_kept,
+            rewriting.text_guessed,
             rewriting.was_signed,
         )
 
@@ -139,7 +140,7 @@ class _Rewriting:
             PATIENT_NAME: (file.text(PATIENT_NAME), target.patient_name),
         }
         self.references: set[str] = set()
-        self.text_kept = False
+        self.text_guessed = False
         self.was_signed = False
         self._text = 0
         self._uids = 0
@@ -165,7 +166,7 @@ class _Rewriting:
                 converted[tag] = self._updated_reference(element)
             elif isinstance(value, bytes) and value.isascii() and b"\x1b" not in value:
                 converted[tag] = element
-            elif not element.undefined and vr_of(element, elements) in TEXT_VRS:
+            elif not element.undefined and self._is_text(element, elements):
                 converted[tag] = self._in_utf8(element, encodings)
             elif tag != LENGTH_TO_END:
                 converted[tag] = element
@@ -183,11 +184,16 @@ class _Rewriting:
             SERIES_INSTANCE_UID: target.series_instance_uid,
             SOP_INSTANCE_UID: target.sop_instance_uid,
         }
-        if not text_of(elements, STUDY_DATE, ("utf-8",)):
+        if not text_of(elements, STUDY_DATE, UNDECLARED):
             values[STUDY_DATE] = target.moment.strftime("%Y%m%d")
-        if not text_of(elements, STUDY_TIME, ("utf-8",)):
+        if not text_of(elements, STUDY_TIME, UNDECLARED):
             values[STUDY_TIME] = target.moment.strftime("%H%M%S")
         elements |= {tag: _text(tag, value) for tag, value in values.items()}
+
+    def _is_text(self, element: Element, elements: Elements) -> bool:
+        vr = vr_of(element, elements)
+        # long numbers, which can be many megabytes, stay in the source
+        return vr in TEXT_VRS or (vr in ASCII_VRS and isinstance(element.value, bytes))
 
     def _updated_reference(self, element: Element) -> Element:
         """Map one or more UIDs to the new ones of the upload."""
@@ -222,9 +228,10 @@ class _Rewriting:
         if value.isascii() and b"\x1b" not in value:
             return element
         self._count_escapes(value)
-        text, decoded = decode(value, encodings)
-        self.text_kept |= not decoded
-        return Element(element.tag, element.vr, encode(text))
+        text, is_declared = encodings.decode(value)
+        self.text_guessed |= not is_declared
+        # some devices pad text with NUL
+        return Element(element.tag, element.vr, encode(text.rstrip("\0 ")))
 
     def _encodings(self, item: Elements, above: Encodings) -> Encodings:
         """Return the encodings of an item, cached because resolving them is slow. Raises LimitExceeded."""
@@ -234,7 +241,7 @@ class _Rewriting:
         if element.value not in self._character_sets:
             if len(self._character_sets) == MAX_CHARACTER_SETS:
                 raise LimitExceeded("The file contains too many character sets.")
-            self._character_sets[element.value] = encodings_of(item)
+            self._character_sets[element.value] = encodings_of(item, above)
         return self._character_sets[element.value]
 
     def _count_escapes(self, value: bytes) -> None:

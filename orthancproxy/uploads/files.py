@@ -89,7 +89,7 @@ class StoredFile:
     inspected: InspectedFile
     location: StoreResult
     unresolved: frozenset[str]
-    text_kept: bool
+    text_guessed: bool
     was_signed: bool
 
 

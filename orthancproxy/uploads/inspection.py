@@ -5,10 +5,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 
+from orthancproxy.conf import conf
 from orthancproxy.dicom import file_format
-from orthancproxy.dicom.file_format import UID
+from orthancproxy.dicom.file_format import UID, DicomFile
 from orthancproxy.dicom.rewrite import STUDY_DESCRIPTION
-from orthancproxy.dicom.sources import chunks, load_if_small
+from orthancproxy.dicom.sources import Source, chunks, load_if_small
+from orthancproxy.dicom.text import FALLBACK_CODECS
 from orthancproxy.dicom.uids import UploadUIDs
 from orthancproxy.errors import GatewayError
 from orthancproxy.uploads.files import FailedFile, InspectedFile, SentFile, failed
@@ -37,6 +39,11 @@ def common_description(files: Sequence[InspectedFile | FailedFile]) -> str:
     return "" if any(character < " " for character in common) else common
 
 
+def parse(source: Source) -> DicomFile:
+    """Parse an uploaded file. Raises like `file_format.read`."""
+    return file_format.read(source, FALLBACK_CODECS[conf.ORTHANC_DEFAULT_ENCODING])
+
+
 def _inspect(uids: UploadUIDs, file: SentFile | FailedFile) -> InspectedFile | FailedFile:
     if isinstance(file, FailedFile):
         return file
@@ -46,7 +53,7 @@ def _inspect(uids: UploadUIDs, file: SentFile | FailedFile) -> InspectedFile | F
         digest.update(chunk)
     identity = digest.hexdigest()
     try:
-        dicom = file_format.read(source)
+        dicom = parse(source)
     except GatewayError as error:
         return failed(file, error, identity)
     return InspectedFile(

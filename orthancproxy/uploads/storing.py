@@ -11,13 +11,13 @@ from itertools import islice
 from django.utils import timezone
 
 from orthancproxy.archive.storage import store
-from orthancproxy.dicom import file_format
 from orthancproxy.dicom.rewrite import RewriteTarget, rewrite
 from orthancproxy.errors import ArchiveUnavailable, GatewayError
 from orthancproxy.logs import log_archive_failure
 from orthancproxy.orthanc.client import OrthancClient
 from orthancproxy.uploads import batches
 from orthancproxy.uploads.files import FailedFile, InspectedFile, StoredFile, UploadErrorCode, failed
+from orthancproxy.uploads.inspection import parse
 from orthancproxy.uploads.late_references import Resolution, resolve_references
 from orthancproxy.uploads.models import UploadBatch
 from orthancproxy.uploads.workers import in_parallel
@@ -60,7 +60,7 @@ class BatchUpload:
             if self._is_down.is_set():
                 raise ArchiveUnavailable("Orthanc cannot be reached.")
             target = replace(target, series_instance_uid=file.series_uid, sop_instance_uid=file.sop_uid)
-            rewritten = rewrite(file.dicom or file_format.read(file.sent.source), target)
+            rewritten = rewrite(file.dicom or parse(file.sent.source), target)
             location = store(self._client, rewritten.payload)
         except GatewayError as error:
             if isinstance(error, ArchiveUnavailable) and not self._is_down.is_set():
@@ -68,7 +68,7 @@ class BatchUpload:
             return failed(file.sent, error, file.identity)
         # which references of a file were resolved when it was stored before, only its row can tell
         unresolved = rewritten.references if location.already_stored else rewritten.unresolved
-        return StoredFile(file, location, unresolved, rewritten.text_kept, rewritten.was_signed)
+        return StoredFile(file, location, unresolved, rewritten.text_guessed, rewritten.was_signed)
 
     def _resolve_references(self) -> None:
         """Store the files again that refer to files which were sent later."""

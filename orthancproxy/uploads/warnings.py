@@ -31,8 +31,11 @@ def warnings(known: Resource | None, batch: UploadBatch, files: Sequence[StoredF
     mixed = ((folder, len(uids)) for folder, uids in folders.items() if len(uids) > 1)
     for folder, count in islice(mixed, MAX_FOLDER_WARNINGS):
         yield f"The folder “{folder}” contains files of {count} series, which became one."
-    if kept := sum(file.text_kept for file in files):
-        yield f"{kept} files have text that is invalid in their SpecificCharacterSet: it was decoded as Latin-1."
+    if guessed := sum(file.text_guessed for file in files):
+        yield (
+            f"{guessed} files have text that is not in their SpecificCharacterSet. Its character set was guessed: "
+            "check names and descriptions."
+        )
     if signed := sum(file.was_signed for file in files):
         yield f"{signed} files had digital signatures, which were removed: they do not apply to the stored files."
     if lost:

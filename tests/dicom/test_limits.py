@@ -8,7 +8,7 @@ from orthancproxy.dicom.sources import InMemory
 from orthancproxy.errors import LimitExceeded, UnreadableDicom
 from tests.corpus import instance
 from tests.dicom.encoding import EXPLICIT, part10
-from tests.dicom.rewriting import NEW_STUDY, reread, result
+from tests.dicom.rewriting import NEW_STUDY, dataset, reread, result
 
 OLD_STUDY = "1.2.826.0.1.3680043.8.498.5"
 
@@ -64,11 +64,12 @@ def test_a_study_and_a_series_with_one_uid_are_distinguished() -> None:
     assert (item.StudyInstanceUID, item.SeriesInstanceUID) == (NEW_STUDY, "1.2.3")
 
 
-@pytest.mark.parametrize("name", ["ISO_IR 999", "192", "UTF-8"])
-def test_text_in_an_unknown_character_set_is_reported(name: str) -> None:
+@pytest.mark.parametrize(("name", "is_known"), [("ISO_IR 999", False), ("192", True), ("UTF-8", True)])
+def test_text_in_an_unknown_character_set_is_reported(name: str, *, is_known: bool) -> None:
     changed = {
         0x00080005: EXPLICIT.element(0x00080005, "CS", name.encode().ljust(len(name) + len(name) % 2)),
         0x00080080: EXPLICIT.element(0x00080080, "LO", "서울".encode()),
     }
     rewritten = result(part10(EXPLICIT.dataset(changed)))
-    assert rewritten.text_kept
+    assert rewritten.text_guessed == (not is_known)
+    assert dataset(bytes(rewritten.payload)).InstitutionName == "서울"

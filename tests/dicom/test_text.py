@@ -10,10 +10,23 @@ from pydicom import data as pydicom_data
 from pydicom.dataset import FileDataset
 from pydicom.uid import CTImageStorage, ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
+from orthancproxy.dicom.file_format import read
+from orthancproxy.dicom.rewrite import rewrite
+from orthancproxy.dicom.sources import InMemory
+from orthancproxy.dicom.text import FALLBACK_CODECS
 from orthancproxy.errors import InvalidDicom
 from tests.dicom.comparison import REWRITTEN, texts, values
 from tests.dicom.encoding import BIG_ENDIAN, EXPLICIT, IMPLICIT, ElementEncoder, part10
-from tests.dicom.rewriting import PATIENT_ID, PATIENT_NAME, STUDY_DESCRIPTION, dataset, reread, result, rewritten
+from tests.dicom.rewriting import (
+    PATIENT_ID,
+    PATIENT_NAME,
+    STUDY_DESCRIPTION,
+    dataset,
+    reread,
+    result,
+    rewritten,
+    target,
+)
 
 CHARSET_FILES = sorted((Path(pydicom_data.__file__).parent / "charset_files").glob("*.dcm"))
 
@@ -102,7 +115,7 @@ def test_each_charset_file_of_pydicom_keeps_its_texts(path: Path) -> None:
 
     assert _kept_texts(new_file) == _kept_texts(old)
     assert set(_character_sets(new_file)) == {"ISO_IR 192"}
-    assert not new.text_kept
+    assert not new.text_guessed
 
 
 @pytest.mark.parametrize("path", CHARSET_FILES, ids=lambda path: path.name)
@@ -327,21 +340,19 @@ def test_text_that_is_not_in_its_character_set_keeps_every_byte(character_set: s
 def test_invalid_text_is_reported() -> None:
     undecodable = EXPLICIT.element(0x00080080, "LO", b"\xff\xfe")
 
-    assert result(_with_text("ISO_IR 192", {0x00080080: undecodable})).text_kept
+    assert result(_with_text("ISO_IR 192", {0x00080080: undecodable})).text_guessed
     nested = EXPLICIT.sequence(0x00081032, EXPLICIT.element(0x00080104, "LO", b"\xff\xfe"))
-    assert result(_with_text("ISO_IR 192", {0x00081032: nested})).text_kept
+    assert result(_with_text("ISO_IR 192", {0x00081032: nested})).text_guessed
 
 
 @character_sets
 def test_valid_text_is_not_reported(character_set: str, value: bytes, text: str) -> None:
     assert text
-    assert not result(_with_text(character_set, {0x00080080: EXPLICIT.element(0x00080080, "LO", value)})).text_kept
+    assert not result(_with_text(character_set, {0x00080080: EXPLICIT.element(0x00080080, "LO", value)})).text_guessed
 
 
 def test_values_that_no_character_set_applies_to_stay() -> None:
     elements = {
-        0x00080008: EXPLICIT.element(0x00080008, "CS", b"DERIVED\\\xe9"),
-        0x00081190: EXPLICIT.element(0x00081190, "UR", b"http://h/\xe9"),
         0x00420011: EXPLICIT.element(0x00420011, "OB", b"%PDF \xe9\\\x1b$B"),
     }
 
@@ -349,6 +360,138 @@ def test_values_that_no_character_set_applies_to_stay() -> None:
 
     for element in elements.values():
         assert element in payload
+
+
+@pytest.mark.parametrize(
+    ("vr", "tag"), [("CS", 0x00180015), ("AE", 0x00080054), ("DA", 0x00080022), ("UR", 0x00081190)]
+)
+def test_values_that_should_be_ascii_are_converted_too(vr: str, tag: int) -> None:
+    elements = {
+        tag: EXPLICIT.element(tag, vr, "SCHÄDEL".encode("latin-1")),
+        0x00081032: EXPLICIT.sequence(0x00081032, EXPLICIT.element(tag, vr, "SCHÄDEL".encode("latin-1"))),
+    }
+
+    new = result(_with_text("ISO_IR 100", elements))
+
+    assert bytes(new.payload).count("SCHÄDEL".encode()) == 2
+    assert not new.text_guessed
+
+
+def test_long_numbers_stay_in_the_source() -> None:
+    value = b"\\".join([b"1.25"] * 5_000)
+    data = _with_text("ISO_IR 100", {0x30060050: EXPLICIT.element(0x30060050, "DS", value[:60_000])})
+
+    assert value[:60_000] in rewritten(data)
+
+
+@pytest.mark.parametrize("padding", [b"\0", b"\0\0\0", b"\0 "])
+def test_text_padded_with_nul_has_no_blank_behind_it(padding: bytes) -> None:
+    value = "André".encode("latin-1") + padding
+    payload = rewritten(_with_text("ISO_IR 100", {0x00080080: EXPLICIT.element(0x00080080, "LO", value)}))
+
+    assert dataset(payload)["InstitutionName"].value == "André"
+    assert "André\0".encode() not in payload
+
+
+KOREAN = "한^길동"
+# what each defined term of PS3.3 C.12.1.1.2 can hold, with the escape sequences of its code extension
+TERMS: Mapping[str, tuple[str, str, bytes]] = {
+    "100": ("André Ø", "latin_1", b"\x1b-A"),
+    "101": ("Wałęsa PÓŁTORAK", "iso8859_2", b"\x1b-B"),
+    "109": ("Ħal Għargħur", "iso8859_3", b"\x1b-C"),
+    "110": ("Žukaitė Āboliņš", "iso8859_4", b"\x1b-D"),
+    "203": ("Œuvre Ÿ Ž", "iso8859_15", b"\x1b-b"),
+    "144": ("Люкceмбypг ЮН ТА", "iso8859_5", b"\x1b-L"),
+    "127": ("قباني لنزار", "iso8859_6", b"\x1b-G"),
+    "126": ("Διονυσιος ΜΑΣΊΑ", "iso8859_7", b"\x1b-F"),
+    "138": ("שרון דבורה", "iso8859_8", b"\x1b-H"),
+    "148": ("İstanbul Şişli", "iso8859_9", b"\x1b-M"),
+    "166": ("นามสกุล", "tis_620", b"\x1b-T"),
+    "13": ("ﾔﾏﾀﾞ ﾐｷ", "shift_jis", b"\x1b)I"),
+    "149": (KOREAN, "euc_kr", b"\x1b$)C"),
+    "58": ("小东", "gb2312", b"\x1b$)A"),
+}
+
+
+@pytest.mark.parametrize("number", TERMS)
+@pytest.mark.parametrize(
+    "form",
+    ["ISO_IR {}", "ISO 2022 IR {}", "\\ISO 2022 IR {}", "ISO 2022 IR 6\\ISO 2022 IR {}", "iso-ir-{}", "\\ISO_IR {}"],
+)
+@pytest.mark.parametrize("escaped", ["with escape sequences", "without escape sequences", "with one at the beginning"])
+def test_each_defined_term_is_decoded_with_and_without_escape_sequences(number: str, form: str, escaped: str) -> None:
+    text, codec, escape = TERMS[number]
+    value = text.encode(codec)
+    if escaped == "with one at the beginning":
+        value = escape + value
+    elif escaped == "with escape sequences":
+        value = b"^".join(escape + part for part in value.split(b"^"))
+
+    new = result(_with_text(form.format(number), {0x00080090: EXPLICIT.element(0x00080090, "PN", value)}))
+
+    assert str(dataset(bytes(new.payload)).ReferringPhysicianName) == text
+    assert not new.text_guessed
+
+
+@pytest.mark.parametrize("number", TERMS)
+def test_the_initial_character_set_is_active_again_after_a_delimiter(number: str) -> None:
+    text, codec, escape = TERMS[number]
+    value = escape + text.partition("^")[0].encode(codec) + b"^\xe9"
+    data = _with_text(f"ISO 2022 IR 100\\ISO 2022 IR {number}", {0x00080090: EXPLICIT.element(0x00080090, "PN", value)})
+
+    assert str(reread(data).ReferringPhysicianName) == text.partition("^")[0] + "^é"
+
+
+@pytest.mark.parametrize(
+    ("character_set", "value", "text"),
+    [
+        ("", "홍^길동".encode(), "홍^길동"),
+        ("ISO_IR 100", "홍^길동".encode(), "홍^길동"),
+        ("ISO_IR 100", "José Ñandú".encode(), "José Ñandú"),
+        ("ISO_IR 144", "Юн Ли".encode(), "Юн Ли"),
+        ("ISO_IR 13", "ﾔﾏ^山田".encode(), "ﾔﾏ^山田"),
+        ("ISO_IR 166", "นาม".encode(), "นาม"),
+        ("\\ISO 2022 IR 149", "홍^길동".encode(), "홍^길동"),
+        ("ISO 2022 IR 149", "꽩^곱".encode(), "꽩^곱"),
+        ("ISO_IR 999", "홍".encode(), "홍"),
+        ("ISO_IR 149", "뷁".encode("cp949"), "뷁"),
+        ("ISO_IR 13", "髙".encode("cp932"), "髙"),
+        ("\\ISO 2022 IR 58", "東".encode("gbk"), "東"),
+        ("", b"\x1b$)C" + "홍".encode("euc_kr"), "홍"),
+        ("ISO_IR 100", b"\x1b$B;3ED\x1b(B", "山田"),
+        ("\\ISO 2022 IR 87", b"\x1b(IDL\x1b(B", "ﾄﾌ"),
+        ("ISO_IR 100\\ISO_IR 144\\ISO_IR 126", b"\xe9", "é"),
+    ],
+)
+def test_other_text_is_recognized_and_reported(character_set: str, value: bytes, text: str) -> None:
+    new = result(_with_text(character_set, {0x00080090: EXPLICIT.element(0x00080090, "PN", value)}))
+
+    assert str(dataset(bytes(new.payload)).ReferringPhysicianName) == text
+    assert new.text_guessed == (text != "é")
+
+
+@pytest.mark.parametrize(
+    ("fallback", "value", "text"),
+    [
+        ("Korean", KOREAN.encode("euc_kr"), KOREAN),
+        ("Japanese", "山田".encode("shift_jis"), "山田"),
+        ("Windows1251", "Люк".encode("cp1251"), "Люк"),
+        ("Latin1", KOREAN.encode("euc_kr"), KOREAN.encode("euc_kr").decode("latin-1")),
+        ("Utf8", b"\xe9", "é"),
+    ],
+)
+def test_text_of_no_character_set_is_in_the_default_encoding(fallback: str, value: bytes, text: str) -> None:
+    data = _with_text("", {0x00080090: EXPLICIT.element(0x00080090, "PN", value)})
+
+    new = rewrite(read(InMemory(data), FALLBACK_CODECS[fallback]), target())
+
+    assert str(dataset(bytes(new.payload)).ReferringPhysicianName) == text
+    assert new.text_guessed
+
+
+@pytest.mark.parametrize("name", FALLBACK_CODECS)
+def test_each_default_encoding_decodes_ascii(name: str) -> None:
+    assert b"Kim^A".decode(FALLBACK_CODECS[name]) == "Kim^A"
 
 
 def test_the_longest_valid_text_is_complete() -> None:

@@ -13,7 +13,7 @@ from orthancproxy.dicom.elements import ByteRange, Elements
 from orthancproxy.dicom.file_format import DicomFile, read
 from orthancproxy.dicom.rewrite import SIGNATURES
 from orthancproxy.dicom.sources import InMemory
-from orthancproxy.dicom.text import TEXT_VRS, Encodings, decode, encodings_of, vr_of
+from orthancproxy.dicom.text import ASCII_VRS, TEXT_VRS, Encodings, encodings_of, vr_of
 from orthancproxy.sandbox.orthanc import LocalOrthanc
 from orthancproxy.uploads.batches import known_uids
 from orthancproxy.uploads.models import UploadBatch, UploadedFile
@@ -133,10 +133,10 @@ def _values(
             yield here, [_uid(one.strip("\0 "), uids) for one in value.decode("latin-1").split("\\")]
         elif path and tag in PATIENT:
             # what repeats the file's own follows it
-            text = decode(value, encodings)[0].strip("\0 ")
+            text = encodings.decode(value)[0].strip("\0 ")
             yield here, "the file's own" if text and text == file.text(tag) else text
-        elif vr in TEXT_VRS and not element.undefined:
-            yield here, decode(value, encodings)[0].strip("\0 ")
+        elif vr in TEXT_VRS | ASCII_VRS and not element.undefined:
+            yield here, encodings.decode(value)[0].strip("\0 ")
         else:
             yield here, value.rstrip(b"\0 ")
 

@@ -7,7 +7,7 @@ from pytest_django import Settings
 
 from orthancproxy.sandbox.orthanc import LocalOrthanc
 from tests.corpus import ROOT, instance, load
-from tests.uploads.upload_client import File, Transport, slices
+from tests.uploads.upload_client import File, Transport, found, slices, stored_files
 
 pytestmark = pytest.mark.live
 
@@ -116,3 +116,41 @@ def test_text_outside_its_character_set_gives_a_warning(
     [warning] = outcome.warnings
     assert warning.startswith("1 ")
     assert "SpecificCharacterSet" in warning
+
+
+@pytest.mark.parametrize(
+    ("default", "values"),
+    [
+        ("Latin1", {"SpecificCharacterSet": "\\ISO 2022 IR 149"}),
+        ("Latin1", {"SpecificCharacterSet": "ISO_IR 149"}),
+        ("Korean", {"SpecificCharacterSet": None}),
+    ],
+)
+def test_korean_text_without_escape_sequences_is_stored_as_text(
+    orthanc: LocalOrthanc,
+    transport: Transport,
+    patient_id: str,
+    settings: Settings,
+    default: str,
+    values: dict[str, Any],
+) -> None:
+    settings.ORTHANC_DEFAULT_ENCODING = default
+    text = "서울병원"
+    euc_kr = text.encode("euc_kr")
+    content = instance(InstitutionName="x" * len(euc_kr), PatientName="Hong", ReferringPhysicianName="Kim", **values)
+    outcome = transport([File(content.replace(b"x" * len(euc_kr), euc_kr))], patientId=patient_id)
+    [file] = stored_files(orthanc, outcome.study_id)
+    assert (file.SpecificCharacterSet, file.InstitutionName) == ("ISO_IR 192", text)
+    assert [("guessed" in warning) for warning in outcome.warnings] == ([True] if default == "Korean" else [])
+
+
+def test_a_value_that_should_be_ascii_is_shown_by_orthanc(
+    orthanc: LocalOrthanc, transport: Transport, patient_id: str
+) -> None:
+    content = instance(
+        SpecificCharacterSet="ISO_IR 100", BodyPartExamined="SCHXDEL", PatientName="A", InstitutionName="B"
+    )
+    outcome = transport([File(content.replace(b"SCHXDEL", "SCHÄDEL".encode("latin-1")))], patientId=patient_id)
+    [series] = found(orthanc, "Series", PatientID=patient_id)
+    assert series["MainDicomTags"]["BodyPartExamined"] == "SCHÄDEL"
+    assert outcome.warnings == ()
