@@ -1,7 +1,7 @@
-"""The configuration of the log, and what it says of failures of Orthanc and the database.
+"""The logging configuration, and log lines for failures of Orthanc and the database.
 
-No line holds a query parameter, a header or a body, since patient data may be in them. Our modules log with the
-standard library (`logger.info("event", extra={...})`), so that the app fits into any project's logging.
+No line has a query parameter, a header or a body, since they may hold patient data. Modules log with the standard
+library (`logger.info("event", extra={...})`), so that the app works with any project's logging.
 """
 
 import logging
@@ -18,9 +18,9 @@ from orthancproxy.errors import ArchiveError, GatewayUnavailable
 logger = logging.getLogger(__name__)
 
 LOG_FORMATS = ("json", "console")
-_STEERING = re.compile("[\x00-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+_CONTROL_CHARACTERS = re.compile("[\x00-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 
-# what Django, its database layer and uvicorn attach to records: objects, SQL with its values, colours
+# attributes of log records by Django, its database layer and uvicorn: objects, SQL with its values, colours
 UNLOGGED = ("request", "status_code", "server_time", "sql", "params", "alias", "duration", "color_message")
 
 
@@ -56,9 +56,9 @@ def logging_config(log_format: str) -> dict[str, Any]:
         "loggers": {
             "django": {"handlers": [], "level": "INFO", "propagate": True},
             "django.request": {"filters": ["failures"]},
-            # the request's own line says it
+            # the request log line has the same
             "django.server": {"handlers": [], "level": "CRITICAL", "propagate": True},
-            # it quotes the files that it reads
+            # it quotes the content of files
             "pydicom": {"handlers": [], "level": "CRITICAL", "propagate": False},
             "uvicorn": {"handlers": [], "level": "INFO", "propagate": True},
             "uvicorn.access": {"handlers": [], "level": "CRITICAL", "propagate": False},
@@ -67,20 +67,20 @@ def logging_config(log_format: str) -> dict[str, Any]:
 
 
 class FailuresOnly(logging.Filter):
-    """Passes what has a traceback: of an answer's status, the request's own line tells already."""
+    """Passes records with a traceback: the request log line already has the status."""
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Return whether the record is about an exception."""
+        """Return whether the record has an exception."""
         return bool(record.exc_info)
 
 
 def log_archive_failure(error: Exception, code: str) -> None:
-    """Log why Orthanc or the database did not do its part; nothing of other errors, which are the caller's own.
+    """Log the cause of an Orthanc or database failure. Other errors are the caller's, and are not logged.
 
-    Of Orthanc only the names of classes, the outermost first: the texts hold its address.
+    For Orthanc, the cause is the names of the exception classes, the outermost first: the messages have its URL.
     """
     if isinstance(error, GatewayUnavailable):
-        # the database's own words, such as that it is locked
+        # the database's message, such as that it is locked
         logger.warning("gateway unavailable", extra={"code": code, "cause": str(error.__cause__)})
     if not isinstance(error, ArchiveError):
         return
@@ -100,10 +100,10 @@ def log_archive_failure(error: Exception, code: str) -> None:
 
 
 def _escape(logger: WrappedLogger, name: str, event: EventDict) -> EventDict:
-    """Show what would steer a terminal, or turn its text around, as JSON would show it."""
+    """Escape control characters and those that change the direction of text, as JSON does."""
     for key, value in event.items():
         if isinstance(value, str):
-            event[key] = _STEERING.sub(lambda found: f"\\u{ord(found.group()):04x}", value)
+            event[key] = _CONTROL_CHARACTERS.sub(lambda found: f"\\u{ord(found.group()):04x}", value)
     return event
 
 

@@ -95,12 +95,14 @@ def problems_of(answer: Answer, is_graphql: bool) -> list[str]:
     [(GRAPHQL_BODIES, True), (FORMS, True), (ADDRESSES, True), (REST_REQUESTS, False), (NOT_HTTP, False)],
     ids=["GraphQL bodies", "GraphQL forms", "GraphQL addresses", "other requests", "what is not HTTP"],
 )
-def test_every_bad_request_is_told_so_in_json(send: Send, requests: Mapping[str, bytes], is_graphql: bool) -> None:
+def test_every_malformed_request_is_answered_in_json(
+    send: Send, requests: Mapping[str, bytes], is_graphql: bool
+) -> None:
     found = {name: problems_of(send(data), is_graphql) for name, data in requests.items()}
     assert {name: problems for name, problems in found.items() if problems} == {}
 
 
-def test_a_valid_request_is_none_of_them(send: Send) -> None:
+def test_valid_request_is_accepted(send: Send) -> None:
     answer = send(request("POST", GRAPHQL, QUERY, "Content-Type: application/json"))
     assert json.loads(answer.body) == {"data": {"__typename": "Query"}}
     assert send(get(f"{REST}patients/")).status == 200
@@ -124,9 +126,7 @@ MEGABYTE = b"100000\r\n" + b" " * 2**20 + b"\r\n"
     ],
     ids=["GraphQL", "a GraphQL form", "an upload", "a deletion", "a list", "in pieces"],
 )
-def test_a_body_that_is_too_long_is_refused_unread_and_like_any_other_request(
-    send: Send, gateway: LocalGateway, data: bytes
-) -> None:
+def test_too_long_body_is_rejected_unread_and_logged(send: Send, gateway: LocalGateway, data: bytes) -> None:
     is_graphql = GRAPHQL.encode() in data[:40]
     request_id = f"long-{time.monotonic_ns()}"
     first, _, rest = data.partition(b"\r\n")
@@ -141,7 +141,7 @@ def test_a_body_that_is_too_long_is_refused_unread_and_like_any_other_request(
     assert [(line["event"], line["status"], line["orthanc_calls"]) for line in lines] == [("request", 413, 0)]
 
 
-def test_a_head_that_never_ends_is_not_kept(gateway: LocalGateway) -> None:
+def test_endless_head_is_not_kept_in_memory(gateway: LocalGateway) -> None:
     before = gateway.peak_memory()
     with socket.create_connection(("127.0.0.1", gateway.port), timeout=30) as connection:
         connection.sendall(b"GET / HTTP/1.1\r\nX: ")
@@ -150,7 +150,7 @@ def test_a_head_that_never_ends_is_not_kept(gateway: LocalGateway) -> None:
     assert gateway.peak_memory() - before < 20_000_000
 
 
-def test_a_long_body_is_no_head(send: Send) -> None:
+def test_long_body_does_not_count_as_head(send: Send) -> None:
     """Also where its end comes with the beginning of another request."""
     body = b"[" + b" " * 2_000_000 + b"]"
     first = request("POST", GRAPHQL, body, "Content-Type: application/json", "Connection: keep-alive")

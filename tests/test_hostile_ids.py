@@ -155,7 +155,7 @@ def proxy(recorder: RecordingProxy, settings: Settings) -> RecordingProxy:
     return recorder
 
 
-def test_a_harmless_request_is_recognised(client: Client, proxy: RecordingProxy) -> None:
+def test_harmless_request_is_recognised(client: Client, proxy: RecordingProxy) -> None:
     """The other tests prove something only when the proxy sees what is asked."""
     assert client.get(f"{MOUNT}instances/{SOME_ID}/file/").status_code == 404
     assert any(SOME_ID in f"{request.path} {request.body.decode()}" for request in proxy.requests)
@@ -182,7 +182,7 @@ class TestGraphQL:
         assert found == set(ARGUMENTS)
 
     @pytest.mark.parametrize("argument", ARGUMENTS)
-    def test_hostile_ids_are_refused_or_unknown(self, client: Client, proxy: RecordingProxy, argument: str) -> None:
+    def test_hostile_ids_are_rejected_or_unknown(self, client: Client, proxy: RecordingProxy, argument: str) -> None:
         kind = "String!" if STRINGS.search(argument) else "ID!"
         operation = "mutation" if argument.startswith("Mutation") else "query"
         query = f"{operation}($it: {kind}) {{ {ARGUMENTS[argument]} }}"
@@ -250,7 +250,7 @@ class TestREST:
         assert parameters == PARAMETERS
 
     @pytest.mark.parametrize("target", REST_TARGETS)
-    def test_hostile_ids_are_refused_or_unknown(self, client: Client, proxy: RecordingProxy, target: str) -> None:
+    def test_hostile_ids_are_rejected_or_unknown(self, client: Client, proxy: RecordingProxy, target: str) -> None:
         for name, hostile in HOSTILE_IDS.items():
             path = address(target, quoted(hostile))
             if is_list(target, hostile):
@@ -331,7 +331,7 @@ ELSEWHERE = (
 
 class TestRequestLines:
     @pytest.mark.parametrize("target", REST_TARGETS)
-    def test_hostile_ids_are_refused_or_unknown(self, gateway: int, recorder: RecordingProxy, target: str) -> None:
+    def test_hostile_ids_are_rejected_or_unknown(self, gateway: int, recorder: RecordingProxy, target: str) -> None:
         recorder.requests.clear()
         for name, hostile in RAW.items():
             for given in {hostile, quoted(hostile)}:
@@ -345,16 +345,14 @@ class TestRequestLines:
 
     @pytest.mark.parametrize("target", ELSEWHERE)
     @pytest.mark.parametrize("method", ["GET", "POST", "DELETE"])
-    def test_other_addresses_lead_nowhere(
-        self, gateway: int, recorder: RecordingProxy, target: str, method: str
-    ) -> None:
+    def test_other_urls_are_not_found(self, gateway: int, recorder: RecordingProxy, target: str, method: str) -> None:
         recorder.requests.clear()
         status, media_type = ask(gateway, target, method)
         assert status in (400, 404, 405)
         assert media_type == "application/json"
         assert_harmless(recorder.requests)
 
-    def test_a_harmless_request_is_recognised(self, gateway: int, recorder: RecordingProxy) -> None:
+    def test_harmless_request_is_recognised(self, gateway: int, recorder: RecordingProxy) -> None:
         recorder.requests.clear()
         assert ask(gateway, f"{MOUNT}instances/{SOME_ID}/file/")[0] == 404
         assert any(SOME_ID in f"{request.path} {request.body.decode()}" for request in recorder.requests)

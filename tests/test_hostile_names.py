@@ -65,7 +65,7 @@ class TestOfTheArchive:
     def _before_it(self, hostile: LocalOrthanc, use_orthanc: UseOrthanc) -> None:
         use_orthanc(hostile)
 
-    def test_reach_answers_as_they_are(self, graphql: GraphQL, client: Client) -> None:
+    def test_are_unchanged_in_responses(self, graphql: GraphQL, client: Client) -> None:
         nodes = graphql("{ patients { nodes { patientName studies { description } } } }")["patients"]["nodes"]
         assert {node["patientName"] for node in nodes} >= set(NAMES.values())
         answer = client.get("/api/orthanc/patients/")
@@ -107,7 +107,7 @@ class TestOfTheArchive:
 
 @pytest.mark.parametrize("log_format", ["json", "console"])
 @pytest.mark.parametrize("text", [*NAMES.values(), LINES], ids=[*NAMES, "lines"])
-def test_of_an_address_are_harmless_in_the_log(log_format: str, text: str, client: Client) -> None:
+def test_control_characters_of_a_url_are_escaped_in_the_log(log_format: str, text: str, client: Client) -> None:
     with written(log_format) as log:
         client.generic("GET", f"/{text}/", HTTP_X_REQUEST_ID=text)
     [line] = log.getvalue().splitlines()

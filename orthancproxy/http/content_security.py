@@ -1,14 +1,14 @@
-"""Content security policies (W3C, CSP Level 3): what a browser may do with an answer."""
+"""Content security policies (W3C, CSP Level 3): what a browser may do with a response."""
 
 
 def policy(*allowed: str) -> str:
-    """Return a policy that forbids everything but what these directives allow."""
+    """Return a policy that allows only what these directives allow."""
     names = {directive.split(" ")[0] for directive in allowed}
-    # default-src stands for none of the others
+    # default-src does not cover these
     forbidden = [f"{name} 'none'" for name in ("base-uri", "form-action", "frame-ancestors") if name not in names]
     return "; ".join(("default-src 'none'", *allowed, *forbidden))
 
 
 NOTHING = policy()
 SANDBOX = policy("sandbox")
-"""For what others have uploaded: were it a page, it would have no scripts, and an origin of its own."""
+"""For uploaded content: a page among it runs no scripts, and has an origin of its own."""

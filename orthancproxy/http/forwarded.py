@@ -1,8 +1,8 @@
-"""What a trusted proxy says about the address that the client used.
+"""The X-Forwarded-* headers of a trusted proxy that Django does not read.
 
-Django reads X-Forwarded-Host and -Proto by its settings USE_X_FORWARDED_HOST and SECURE_PROXY_SSL_HEADER.
-Here are the three that it lacks: -Port beside a host without one, -Prefix, the path that the proxy
-took off, and -For, the client's address, which the audit and the throttle of logins go by.
+Django reads X-Forwarded-Host and -Proto (USE_X_FORWARDED_HOST, SECURE_PROXY_SSL_HEADER). This module adds -Port, for a
+host without a port, -Prefix, the path that the proxy removed, and -For, the client's address for the audit and the rate
+limit of logins.
 """
 
 import re
@@ -28,18 +28,18 @@ DEFAULT_PORTS = {"http": "80", "https": "443"}
 def forwarded_middleware(
     get_response: Callable[[HttpRequest], Any],
 ) -> Callable[[HttpRequest], HttpResponseBase | Awaitable[HttpResponseBase]]:
-    """Make `reverse` and `build_absolute_uri` right behind a proxy that ORTHANC_TRUST_FORWARDED trusts."""
+    """Make `reverse` and `build_absolute_uri` return the client's URLs, if ORTHANC_TRUST_FORWARDED is on."""
     if iscoroutinefunction(get_response):
 
         async def forward_async(request: HttpRequest) -> HttpResponseBase:
-            with _as_the_client_sees_it(request):
+            with _with_forwarded_headers(request):
                 response: HttpResponseBase = await get_response(request)
                 return response
 
         return forward_async
 
     def forward(request: HttpRequest) -> HttpResponseBase:
-        with _as_the_client_sees_it(request):
+        with _with_forwarded_headers(request):
             response: HttpResponseBase = get_response(request)
             return response
 
@@ -47,7 +47,7 @@ def forwarded_middleware(
 
 
 @contextmanager
-def _as_the_client_sees_it(request: HttpRequest) -> Iterator[None]:
+def _with_forwarded_headers(request: HttpRequest) -> Iterator[None]:
     before = get_script_prefix()
     if conf.ORTHANC_TRUST_FORWARDED:
         _take_first_host(request)
@@ -61,13 +61,13 @@ def _as_the_client_sees_it(request: HttpRequest) -> Iterator[None]:
 
 
 def _take_first_host(request: HttpRequest) -> None:
-    # of several proxies, the first names the client's host; Django would refuse the list
+    # each of several proxies adds an entry, and Django rejects a list: the first is the host that the client used
     if "HTTP_X_FORWARDED_HOST" in request.META:
         request.META["HTTP_X_FORWARDED_HOST"] = _first(request, "HTTP_X_FORWARDED_HOST")
 
 
 def _add_port(request: HttpRequest) -> None:
-    # Django itself would take it as it comes, for a request without a Host
+    # Django uses the header without validation for a request without Host
     port = _first(request, "HTTP_X_FORWARDED_PORT")
     request.META.pop("HTTP_X_FORWARDED_PORT", None)
     if not PORT.fullmatch(port):
@@ -90,7 +90,7 @@ def _add_prefix(request: HttpRequest) -> None:
 
 
 def _take_last_address(request: HttpRequest) -> None:
-    """Take the client's address from the proxy that is trusted: what stands before its own entry, anyone can send."""
+    """Set REMOTE_ADDR to the last entry, which the trusted proxy added: clients can send those before it."""
     last: str = request.META.get("HTTP_X_FORWARDED_FOR", "").rpartition(",")[2].strip()
     with suppress(ValueError):
         request.META["REMOTE_ADDR"] = str(ip_address(last))

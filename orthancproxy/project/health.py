@@ -1,4 +1,4 @@
-"""`/livez`: the process answers. `/readyz`: it can do its work."""
+"""The probes: `/livez` (the process responds) and `/readyz` (Orthanc and the database are available)."""
 
 import logging
 from collections.abc import Callable, Coroutine
@@ -20,14 +20,14 @@ View = Callable[[HttpRequest], Coroutine[Any, Any, JsonResponse]]
 
 
 def probe(view: View) -> View:
-    """Answer GET and HEAD only, and never from a cache."""
+    """Make a view answer GET and HEAD only, uncached."""
 
     @wraps(view)
     async def answer(request: HttpRequest) -> JsonResponse:
         if request.method in ("GET", "HEAD"):
             response = await view(request)
         else:
-            response = error_response(405, "METHOD_NOT_ALLOWED", "Only GET and HEAD are answered here.")
+            response = error_response(405, "METHOD_NOT_ALLOWED", "Send GET or HEAD.")
             response["Allow"] = "GET, HEAD"
         response["Cache-Control"] = "no-store"
         return response
@@ -43,7 +43,7 @@ async def livez(request: HttpRequest) -> JsonResponse:
 
 @probe
 async def readyz(request: HttpRequest) -> JsonResponse:
-    """Answer 200 when Orthanc answers and the database is migrated, else 503 and what is missing."""
+    """Answer 200 if Orthanc responds and the database is migrated, else 503 and what is missing."""
     checks = await sync_to_async(_run_checks)()
     ready = set(checks.values()) == {"ok"}
     return JsonResponse({"status": "ok" if ready else "unavailable", "checks": checks}, status=200 if ready else 503)
@@ -63,11 +63,11 @@ def _orthanc() -> str:
 
 def _database() -> str:
     try:
-        # SQLite locks it: while nothing can be written, nothing is answered that is to be written down
+        # takes SQLite's write lock: requests that cannot be audited are not answered
         with transaction.atomic():
             executor = MigrationExecutor(connection)
             unapplied = executor.migration_plan(executor.loader.graph.leaf_nodes())
     except Error:
-        logger.warning("the database can't be asked", exc_info=True)
+        logger.warning("database unavailable", exc_info=True)
         return "The database can't be reached."
     return "unmigrated" if unapplied else "ok"

@@ -1,4 +1,4 @@
-"""The page on which users log in, and its throttle (django-axes)."""
+"""The login page, and its rate limit (django-axes)."""
 
 import secrets
 from collections.abc import Mapping
@@ -20,20 +20,20 @@ TEMPLATE = "orthancproxy/login.html"
 
 
 class LoginView(views.LoginView):
-    """The page on which users log in who may not use the admin site."""
+    """The login page for users without access to the admin site."""
 
     template_name = TEMPLATE
 
     def render_to_response(self, context: dict[str, Any], **options: Any) -> HttpResponse:
-        """Show the page."""
+        """Render the page."""
         return _page(self.request, context)
 
 
 class StaffLoginForm(AdminAuthenticationForm):
-    """The admin site's, of which the audit and the throttle learn that it let somebody in whom the site does not."""
+    """The login form of the admin site. A user without access to the site is a failed login to audit and rate limit."""
 
     def confirm_login_allowed(self, user: Any) -> None:
-        """Raise ValidationError for a user who may not use the admin site."""
+        """Raise ValidationError for a user without access to the admin site."""
         try:
             super().confirm_login_allowed(user)
         except ValidationError:
@@ -43,7 +43,7 @@ class StaffLoginForm(AdminAuthenticationForm):
 
 
 def locked_out(request: HttpRequest, response: HttpResponse | None, credentials: Any = None) -> HttpResponse:
-    """Answer somebody who has tried too many passwords."""
+    """Answer a client that has tried too many passwords."""
     cool_off = get_cool_off(request)
     seconds = int(cool_off.total_seconds()) if cool_off else 0
     answer = _page(request, {"minutes": ceil(seconds / 60)}, status=429)
@@ -52,7 +52,7 @@ def locked_out(request: HttpRequest, response: HttpResponse | None, credentials:
 
 
 def _page(request: HttpRequest, context: Mapping[str, Any], status: int = 200) -> HttpResponse:
-    """The page, which runs and loads nothing, and sends passwords to the gateway only."""
+    """Render the page. It runs no scripts, loads nothing, and submits to the gateway only."""
     nonce = secrets.token_urlsafe(16)
     page = render(request, TEMPLATE, {**context, "nonce": nonce}, status=status)
     page["Content-Security-Policy"] = policy(f"style-src 'nonce-{nonce}'", "img-src data:", "form-action 'self'")

@@ -1,4 +1,4 @@
-"""Where everything is mounted in the stand-alone deployment."""
+"""The URLs of the stand-alone deployment."""
 
 from django.contrib import admin
 from django.contrib.auth.views import LogoutView
@@ -15,7 +15,7 @@ handler500 = "orthancproxy.http.error_responses.server_error"
 
 admin.site.site_header = admin.site.site_title = "Orthanc gateway"
 admin.site.login_form = StaffLoginForm
-admin.site.site_url = reverse_lazy("graphql")  # type: ignore[assignment]  # text, when it is asked for
+admin.site.site_url = reverse_lazy("graphql")  # type: ignore[assignment]  # lazy text
 
 urlpatterns = [
     path("graphql/", graphql_view(), name="graphql"),

@@ -1,4 +1,4 @@
-"""Deletes a resource, as the REST contract has it."""
+"""The REST routes for deletion."""
 
 from typing import Any
 
@@ -21,4 +21,4 @@ class ResourceView(GatewayView):
     @openapi.deletes
     def delete(self, request: Request, orthanc_id: str, **_: Any) -> Response:
         """Delete the resource, all below it, and the parents that become empty."""
-        return Response(DeletionSerializer(delete(self.asking, self.level, orthanc_id)).data)
+        return Response(DeletionSerializer(delete(self.entered_context, self.level, orthanc_id)).data)

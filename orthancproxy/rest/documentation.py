@@ -1,4 +1,4 @@
-"""The OpenAPI schema and its page, whatever SPECTACULAR_SETTINGS the project has for an API of its own."""
+"""The OpenAPI document and Swagger UI, independent of SPECTACULAR_SETTINGS, which may be for another API."""
 
 from typing import Any
 
@@ -19,7 +19,7 @@ INFO = {
     "version": "0.1.0",
     "description": "Patients, studies, series and instances of an Orthanc archive.",
 }
-# Swagger UI puts styles into its page
+# Swagger UI has inline styles
 CONTENT_SECURITY_POLICY = policy(
     "script-src 'self'", "style-src 'self' 'unsafe-inline'", "img-src 'self' data:", "connect-src 'self'"
 )
@@ -29,20 +29,20 @@ SECURITY_SCHEMES = {
         "type": "apiKey",
         "in": "cookie",
         "name": settings.SESSION_COOKIE_NAME,
-        "description": "Django's session; what is no GET needs X-CSRFToken too.",
+        "description": "Django's session; methods other than GET and HEAD also need X-CSRFToken.",
     },
 }
 
 
 class GatewaySchemaGenerator(SchemaGenerator):
-    """Describes the gateway's routes only, where the project has mounted them."""
+    """Describes only the gateway's routes, under the URLs at which the project mounts them."""
 
     def _initialise_endpoints(self) -> None:
         super()._initialise_endpoints()  # type: ignore[no-untyped-call]
         self.endpoints = [endpoint for endpoint in self.endpoints or () if issubclass(endpoint[-1].cls, GatewayView)]
 
     def get_schema(self, request: Request | None = None, public: bool = False) -> Any:
-        """Return the schema under our title: `custom_settings` would change it for other threads too."""
+        """Return the document with our title: `custom_settings` would change other threads' documents too."""
         schema = super().get_schema(request, public)  # type: ignore[no-untyped-call]
         components = {**schema["components"], "securitySchemes": SECURITY_SCHEMES}
         return {
@@ -55,18 +55,18 @@ class GatewaySchemaGenerator(SchemaGenerator):
 
 
 class SchemaView(SpectacularAPIView):
-    """The OpenAPI schema."""
+    """The OpenAPI document."""
 
     generator_class = GatewaySchemaGenerator
 
 
 class SwaggerView(SpectacularSwaggerSplitView):
-    """Swagger UI from our own static files, not from a CDN, and without a script in the page."""
+    """Swagger UI from our static files instead of a CDN, without inline scripts."""
 
     title = TITLE
 
     def finalize_response(self, request: Request, response: Response, *args: Any, **kwargs: Any) -> Response:
-        """Let the page run scripts of ours only."""
+        """Restrict the page to our scripts."""
         final = super().finalize_response(request, response, *args, **kwargs)
         final.headers["Content-Security-Policy"] = CONTENT_SECURITY_POLICY
         return final

@@ -1,4 +1,4 @@
-"""The REST routes for DICOM files, pictures and ZIP files."""
+"""The REST routes for DICOM files, images and ZIPs."""
 
 from collections.abc import Collection, Sequence
 from typing import Any
@@ -25,7 +25,7 @@ class DownloadView(GatewayView):
     @classmethod
     def as_view(cls, **initkwargs: Any) -> Any:
         """Return the view, which closes the response of Orthanc if the client disconnects before its own begins."""
-        return streaming.abandonable(super().as_view(**initkwargs))
+        return streaming.closing_on_disconnect(super().as_view(**initkwargs))
 
 
 class InstanceFileView(DownloadView):
@@ -39,7 +39,7 @@ class InstanceFileView(DownloadView):
     )
     def get(self, request: Request, orthanc_id: str) -> HttpResponseBase:
         download = downloads.get_file(
-            self.asking,
+            self.entered_context,
             orthanc_id,
             if_none_match=_if_none_match(request),
             headers_only=request.method == "HEAD",
@@ -48,25 +48,25 @@ class InstanceFileView(DownloadView):
 
 
 class PreviewView(GatewayView):
-    """A frame of an instance in full size."""
+    """A frame of an instance at full size."""
 
     @openapi.downloads(
         "previewInstance",
         MEDIA_TYPES,
-        "A frame in its full size, as PNG, or as JPEG where Accept prefers that.",
+        "A frame at full size, as PNG, or as JPEG if Accept prefers it.",
         openapi.FRAME,
         openapi.IF_NONE_MATCH,
         errors=(415,),
     )
     def get(self, request: Request, orthanc_id: str) -> HttpResponseBase:
         preview = downloads.get_preview(
-            self.asking,
+            self.entered_context,
             orthanc_id,
             frame=_frame(request),
             media_type=_preferred(request),
             if_none_match=_if_none_match(request),
         )
-        return _varied(streaming.show(preview))
+        return _varying_by_accept(streaming.show(preview))
 
 
 class ThumbnailView(GatewayView):
@@ -75,18 +75,18 @@ class ThumbnailView(GatewayView):
     @openapi.downloads(
         "thumbnailInstance",
         MEDIA_TYPES,
-        "The first frame, made small, as PNG, or as JPEG where Accept prefers that.",
+        "The first frame, scaled down, as PNG, or as JPEG if Accept prefers it.",
         openapi.IF_NONE_MATCH,
         errors=(415,),
     )
     def get(self, request: Request, orthanc_id: str) -> HttpResponseBase:
         thumbnail = downloads.get_thumbnail(
-            self.asking,
+            self.entered_context,
             orthanc_id,
             media_type=_preferred(request),
             if_none_match=_if_none_match(request),
         )
-        return _varied(streaming.show(thumbnail))
+        return _varying_by_accept(streaming.show(thumbnail))
 
 
 class SeriesThumbnailView(GatewayView):
@@ -95,22 +95,22 @@ class SeriesThumbnailView(GatewayView):
     @openapi.downloads(
         "thumbnailSeries",
         MEDIA_TYPES,
-        "The first frame of its middle instance, made small, as PNG, or as JPEG where Accept prefers that.",
+        "The first frame of its middle instance, scaled down, as PNG, or as JPEG if Accept prefers it.",
         openapi.IF_NONE_MATCH,
         errors=(415,),
     )
     def get(self, request: Request, orthanc_id: str) -> HttpResponseBase:
         thumbnail = downloads.get_series_thumbnail(
-            self.asking,
+            self.entered_context,
             orthanc_id,
             media_type=_preferred(request),
             if_none_match=_if_none_match(request),
         )
-        return _varied(streaming.show(thumbnail))
+        return _varying_by_accept(streaming.show(thumbnail))
 
 
 class ZipView(DownloadView):
-    """All files below a resource of the level given to `as_view`."""
+    """A ZIP of all files below a resource of the level given to `as_view`."""
 
     level = Level.PATIENT
     schema = openapi.LevelSchema()
@@ -118,11 +118,11 @@ class ZipView(DownloadView):
     @openapi.downloads(
         "download",
         ("application/zip",),
-        "A ZIP file of all DICOM files of the resource, made while it is sent.",
+        "A ZIP of all DICOM files of the resource, created while it is sent.",
     )
     def get(self, request: Request, orthanc_id: str) -> HttpResponseBase:
         headers_only = request.method == "HEAD"
-        download = downloads.get_zip(self.asking, self.level, orthanc_id, headers_only=headers_only)
+        download = downloads.get_zip(self.entered_context, self.level, orthanc_id, headers_only=headers_only)
         return streaming.stream(request._request, download)
 
 
@@ -134,7 +134,7 @@ def _frame(request: Request) -> int:
 
 
 def _preferred(request: Request) -> MediaType:
-    """Return PNG, unless Accept prefers JPEG: pages that fetch a picture as JSON accept neither."""
+    """Return PNG, unless Accept prefers JPEG: pages that fetch an image as JSON accept neither."""
     return preferred(request._request, MEDIA_TYPES)
 
 
@@ -142,6 +142,6 @@ def _if_none_match(request: Request) -> Collection[str]:
     return parse_etags(request.headers.get("If-None-Match", ""))
 
 
-def _varied(response: HttpResponseBase) -> HttpResponseBase:
+def _varying_by_accept(response: HttpResponseBase) -> HttpResponseBase:
     patch_vary_headers(response, ["Accept"])
     return response

@@ -1,47 +1,47 @@
-"""Where an answer leads: links of the OpenAPI schema (OpenAPI 3.0.3, "Link Object"), by operation."""
+"""Links between operations in the OpenAPI document (OpenAPI 3.0.3, "Link Object")."""
 
 from collections.abc import Mapping
 from typing import Any
 
-_FIRST = "$response.body#/0/orthancId"  # of a list
-_OF_RESOURCE = "orthanc_id"
+_FIRST_ID = "$response.body#/0/orthancId"  # of a list
+_ID_PARAMETER = "orthanc_id"
 
 LINKS: Mapping[str, Mapping[str, tuple[str, str]]] = {
     "listPatients": {
-        "listStudies": ("patient_id", _FIRST),
-        "downloadPatient": (_OF_RESOURCE, _FIRST),
-        "deletePatient": (_OF_RESOURCE, _FIRST),
+        "listStudies": ("patient_id", _FIRST_ID),
+        "downloadPatient": (_ID_PARAMETER, _FIRST_ID),
+        "deletePatient": (_ID_PARAMETER, _FIRST_ID),
     },
     "listStudies": {
-        "listSeries": ("study_id", _FIRST),
-        "downloadStudy": (_OF_RESOURCE, _FIRST),
-        "deleteStudy": (_OF_RESOURCE, _FIRST),
+        "listSeries": ("study_id", _FIRST_ID),
+        "downloadStudy": (_ID_PARAMETER, _FIRST_ID),
+        "deleteStudy": (_ID_PARAMETER, _FIRST_ID),
     },
     "listSeries": {
-        "listInstances": ("series_id", _FIRST),
-        "downloadSeries": (_OF_RESOURCE, _FIRST),
-        "thumbnailSeries": (_OF_RESOURCE, _FIRST),
-        "deleteSeries": (_OF_RESOURCE, _FIRST),
+        "listInstances": ("series_id", _FIRST_ID),
+        "downloadSeries": (_ID_PARAMETER, _FIRST_ID),
+        "thumbnailSeries": (_ID_PARAMETER, _FIRST_ID),
+        "deleteSeries": (_ID_PARAMETER, _FIRST_ID),
     },
     "listInstances": {
-        "downloadInstance": (_OF_RESOURCE, _FIRST),
-        "previewInstance": (_OF_RESOURCE, _FIRST),
-        "thumbnailInstance": (_OF_RESOURCE, _FIRST),
-        "deleteInstance": (_OF_RESOURCE, _FIRST),
+        "downloadInstance": (_ID_PARAMETER, _FIRST_ID),
+        "previewInstance": (_ID_PARAMETER, _FIRST_ID),
+        "thumbnailInstance": (_ID_PARAMETER, _FIRST_ID),
+        "deleteInstance": (_ID_PARAMETER, _FIRST_ID),
     },
     "uploadPatient": {
         "listStudies": ("patient_id", "$response.body#/patientId"),
         "listSeries": ("study_id", "$response.body#/studyId"),
         "listInstances": ("series_id", "$response.body#/orthancSeriesIds/0"),
-        "downloadStudy": (_OF_RESOURCE, "$response.body#/studyId"),
-        "deleteStudy": (_OF_RESOURCE, "$response.body#/studyId"),
+        "downloadStudy": (_ID_PARAMETER, "$response.body#/studyId"),
+        "deleteStudy": (_ID_PARAMETER, "$response.body#/studyId"),
     },
 }
-"""What can follow an operation that answered 200: the parameter of each, and where its value stands in the answer."""
+"""The operations that can follow a response of 200: for each, its parameter, and where the response has the value."""
 
 
 def with_links(paths: Mapping[str, Mapping[str, Any]]) -> Mapping[str, Any]:
-    """Put the links into the paths of a schema, and return them."""
+    """Add the links to the paths of an OpenAPI document, and return the paths."""
     for operations in paths.values():
         for operation in operations.values():
             if followers := LINKS.get(operation["operationId"]):

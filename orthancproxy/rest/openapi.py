@@ -25,7 +25,7 @@ class LevelSchema(AutoSchema):
 
 _ORTHANC_ID = "[0-9a-f]{8}(-[0-9a-f]{8}){4}"
 _PATTERNS = {
-    # an LO (PS3.5 section 6.2); Orthanc's ids are such ones too
+    # an LO (PS3.5 section 6.2), which Orthanc's ids match too
     "PatientID": r"^[^\\\u0000-\u001f\u007f-\u009f]{1,64}$",
     "UID": f"^([0-9.]{{1,64}}|{_ORTHANC_ID})$",
 }
@@ -47,9 +47,9 @@ IF_NONE_MATCH = OpenApiParameter(
     "If-None-Match",
     OpenApiTypes.STR,
     OpenApiParameter.HEADER,
-    description="The ETag of an earlier response; answered with 304 if it still matches.",
+    description="The ETag of an earlier response; the response is 304 if it still matches.",
 )
-_ANSWERED = (
+_RESPONSE_HEADERS = (
     OpenApiParameter(
         "WWW-Authenticate",
         OpenApiTypes.STR,
@@ -71,24 +71,24 @@ _ANSWERED = (
         OpenApiTypes.STR,
         OpenApiParameter.HEADER,
         required=True,
-        description="`private`: patient data is for the caller's own cache only, or for none.",
+        description="`private`: shared caches must not store patient data.",
         response=[200],
     ),
 )
-_DOWNLOADED = (
+_DOWNLOAD_HEADERS = (
     OpenApiParameter(
         "Content-Disposition",
         OpenApiTypes.STR,
         OpenApiParameter.HEADER,
         required=True,
-        description="Whether to save it, and under which name.",
+        description="The file name, and whether to save or show the file.",
         response=[200],
     ),
     OpenApiParameter(
         "ETag",
         OpenApiTypes.STR,
         OpenApiParameter.HEADER,
-        description="What If-None-Match takes; an archive has none.",
+        description="The version, for If-None-Match; ZIPs have none.",
         response=[200],
     ),
 )
@@ -109,7 +109,7 @@ _ALWAYS = (401, 403, 502, 503, 504)
 
 
 def identifier(name: str, keyword: str) -> OpenApiParameter:
-    """A required `*_id` parameter."""
+    """Return a required `*_id` parameter."""
     return OpenApiParameter(
         name,
         {"type": "string", "pattern": _PATTERNS.get(keyword, _PATTERNS["UID"])},
@@ -125,13 +125,13 @@ def lists(
     summary: str,
     parameter: OpenApiParameter | None = None,
 ) -> Callable[[View], View]:
-    """Describe a route that answers a list."""
+    """Describe a route that returns a list."""
     return extend_schema(
         operation_id=operation_id,
         summary=summary,
-        description="DICOM values are text as stored; null where they are absent or empty.",
+        description="DICOM values are text as stored, or null if they are absent or empty.",
         tags=["hierarchy"],
-        parameters=[*([parameter] if parameter else []), *_ANSWERED],
+        parameters=[*([parameter] if parameter else []), *_RESPONSE_HEADERS],
         responses={200: serializer(many=True), **_errors((400, 404) if parameter else ())},
     )
 
@@ -143,7 +143,7 @@ def downloads(
     *parameters: OpenApiParameter,
     errors: Iterable[int] = (),
 ) -> Callable[[View], View]:
-    """Describe a route that answers a file or a picture."""
+    """Describe a route that returns a file or an image."""
     answers: dict[Any, Any] = {
         (200, media_type): OpenApiResponse(OpenApiTypes.BINARY, summary) for media_type in media_types
     }
@@ -152,9 +152,9 @@ def downloads(
     return extend_schema(
         operation_id=operation_id,
         summary=summary,
-        description="Patient data: to be kept in private caches only. HEAD answers with the headers.",
+        description="Patient data: cache it privately only. HEAD returns the headers.",
         tags=["downloads"],
-        parameters=[ORTHANC_ID, *parameters, *_DOWNLOADED, *_ANSWERED],
+        parameters=[ORTHANC_ID, *parameters, *_DOWNLOAD_HEADERS, *_RESPONSE_HEADERS],
         responses={**answers, **_errors((400, 404, *errors))},
     )
 
@@ -164,16 +164,16 @@ def deletes(view: View) -> View:
     described: Callable[[View], View] = extend_schema(
         operation_id="delete",
         summary="Delete the resource, all below it, and the parents that become empty.",
-        description="A resource that another request has just deleted is NOT_FOUND.",
+        description="A resource that another request has already deleted is NOT_FOUND.",
         tags=["deletion"],
-        parameters=[ORTHANC_ID, *_ANSWERED],
+        parameters=[ORTHANC_ID, *_RESPONSE_HEADERS],
         responses={200: DeletionSerializer, **_errors((400, 404))},
     )
     return described(view)
 
 
 def upload(view: View) -> View:
-    """Describe the upload."""
+    """Describe the upload route."""
     form = {
         "type": "object",
         "required": ["patient_id", "files"],
@@ -184,22 +184,22 @@ def upload(view: View) -> View:
                 "maxLength": 64,
                 "description": "PatientID (an LO) of the new study.",
             },
-            "patient_name": {"type": "string", "description": "PatientName (a PN); patient_id where it is left out."},
+            "patient_name": {"type": "string", "description": "PatientName (a PN). Default: patient_id."},
             "study_description": {
                 "type": "string",
                 "maxLength": 64,
-                "description": "StudyDescription (an LO); the files' own where it is left out and they agree.",
+                "description": "StudyDescription (an LO). Default: that of the files, if they agree.",
             },
             "upload_key": {
                 "type": "string",
                 "maxLength": 128,
-                "description": "Same key, same study and same UIDs: to send a folder in parts, and any part again.",
+                "description": "The same key gives the same study and UIDs: send a folder in parts, or a part again.",
             },
             "files": {
                 "type": "array",
                 "items": {"type": "string", "format": "binary"},
                 "minItems": 1,
-                "description": "DICOM files, or ZIP archives of them.",
+                "description": "DICOM files, or ZIPs of them.",
             },
             "series_path": {
                 "type": "array",
@@ -211,9 +211,9 @@ def upload(view: View) -> View:
     described: Callable[[View], View] = extend_schema(
         operation_id="uploadPatient",
         summary="Store the files of a folder as one new study of a patient.",
-        description="Each file is uploaded, already stored (by an earlier try with the same key), or failed.",
+        description="Each file is uploaded, already stored (by an earlier request with the same key), or failed.",
         tags=["upload"],
-        parameters=list(_ANSWERED),
+        parameters=list(_RESPONSE_HEADERS),
         request={"multipart/form-data": form},
         responses={
             200: OpenApiResponse(UploadSerializer, "At least one file is stored."),

@@ -1,4 +1,4 @@
-# ruff: noqa: N815  the field names are the contract's, and frozen
+# ruff: noqa: N815  the field names are those of the contract, which do not change
 """The JSON of the REST contract.
 
 The fields are for the OpenAPI schema only: Django REST framework takes longer for one field than `Table.read` takes for
@@ -142,40 +142,40 @@ class InstanceSerializer(LevelSerializer[Instance]):
 class FailedFileSerializer(serializers.Serializer[FailedFile]):
     """A file that was not stored."""
 
-    index = serializers.IntegerField(min_value=0, help_text="Its position among `files`, or that of its ZIP archive.")
-    name = serializers.CharField(help_text="Its name as it was sent, or its name in the ZIP archive.")
+    index = serializers.IntegerField(min_value=0, help_text="Its position among `files`, or that of its ZIP.")
+    name = serializers.CharField(help_text="Its name as sent, or its name in the ZIP.")
     seriesPath = serializers.CharField(source="series_path", help_text="The folder that it belongs to.")
     code = serializers.ChoiceField(
-        choices=[code.value for code in UploadErrorCode], source="code.value", help_text="Why, for a program."
+        choices=[code.value for code in UploadErrorCode], source="code.value", help_text="The reason, for programs."
     )
-    message = serializers.CharField(help_text="Why, for a person.")
+    message = serializers.CharField(help_text="The reason, for people.")
 
 
 class UploadSerializer(serializers.Serializer[UploadResult]):
-    """What became of an upload."""
+    """The result of an upload."""
 
-    uploadKey = serializers.CharField(source="upload_key", help_text="Send it again to go on with this upload.")
+    uploadKey = serializers.CharField(source="upload_key", help_text="Send it again to continue this upload.")
     patientId = serializers.CharField(source="patient_id", help_text="PatientID of the study.")
     studyUid = serializers.CharField(source="study_instance_uid", help_text="StudyInstanceUID of the study.")
     studyId = serializers.CharField(
-        source="study_id", allow_null=True, help_text="Orthanc's id of the study; null where nothing was stored."
+        source="study_id", allow_null=True, help_text="Orthanc's id of the study; null if nothing was stored."
     )
     studyDescription = serializers.CharField(source="study_description", help_text="StudyDescription of the study.")
-    uploaded = serializers.IntegerField(min_value=0, help_text="How many files were stored now.")
+    uploaded = serializers.IntegerField(min_value=0, help_text="Number of files that this request stored.")
     alreadyStored = serializers.IntegerField(
-        source="already_stored", min_value=0, help_text="How many files an earlier try had stored."
+        source="already_stored", min_value=0, help_text="Number of files that an earlier request had stored."
     )
-    failedFiles = FailedFileSerializer(source="failed", many=True, help_text="The other files.")
+    failedFiles = FailedFileSerializer(source="failed", many=True, help_text="The files that were not stored.")
     orthancSeriesIds = serializers.ListField(
         source="series_ids", child=serializers.CharField(), help_text="Orthanc's ids of the series of these files."
     )
     warnings = serializers.ListField(
-        child=serializers.CharField(), help_text="What a person should look at, one sentence each."
+        child=serializers.CharField(), help_text="What a person should check, one sentence each."
     )
 
 
 class ResourceSerializer(serializers.Serializer[ResourceRef]):
-    """Where a resource is in the hierarchy, and its id."""
+    """The level and id of a resource."""
 
     level = serializers.ChoiceField(choices=[level.value.lower() for level in Level], help_text="Its level.")
     orthancId = serializers.CharField(help_text="Orthanc's id.")
@@ -185,12 +185,12 @@ class ResourceSerializer(serializers.Serializer[ResourceRef]):
 
 
 class DeletionSerializer(serializers.Serializer[Deletion]):
-    """What was deleted."""
+    """The result of a deletion."""
 
     deleted = ResourceSerializer(help_text="The resource.")
-    removedAncestors = ResourceSerializer(many=True, help_text="The parents that it left empty, the nearest first.")
-    remainingAncestor = ResourceSerializer(allow_null=True, help_text="The nearest parent that is still there.")
-    instancesCount = serializers.IntegerField(min_value=0, help_text="How many instances that was.")
+    removedAncestors = ResourceSerializer(many=True, help_text="The parents that became empty, the nearest first.")
+    remainingAncestor = ResourceSerializer(allow_null=True, help_text="The nearest remaining parent.")
+    instancesCount = serializers.IntegerField(min_value=0, help_text="Number of deleted instances.")
 
     def to_representation(self, instance: Deletion) -> dict[str, Any]:
         deleted, *ancestors = (ResourceSerializer(one).data for one in instance.deleted)
@@ -204,13 +204,13 @@ class DeletionSerializer(serializers.Serializer[Deletion]):
 
 
 class ErrorSerializer(serializers.Serializer[Any]):
-    """What went wrong."""
+    """An error."""
 
     detail = serializers.CharField(help_text="One sentence for the person who made the request.")
-    code = serializers.CharField(help_text="What a program tells errors apart by.")
+    code = serializers.CharField(help_text="The kind of error, for programs.")
 
 
 class FailureSerializer(ErrorSerializer):
-    """The gateway itself failed."""
+    """A failure of the gateway."""
 
-    requestId = serializers.CharField(help_text="What to look for in the gateway's log.")
+    requestId = serializers.CharField(help_text="The id of the request in the gateway's log.")

@@ -18,21 +18,21 @@ from orthancproxy.resolvers.downloads import Download
 from orthancproxy.threads import DOWNLOADS
 
 
-class AsyncPieces(AsyncIterator[bytes]):
+class AsyncChunks(AsyncIterator[bytes]):
     """The chunks of content, each read in a thread. Django also calls `close` when the client disconnects."""
 
     def __init__(self, content: Content) -> None:
-        self._pieces = iter(content.chunks)
+        self._chunks = iter(content.chunks)
         self.close = content.close
 
     async def __anext__(self) -> bytes:
-        piece = await DOWNLOADS.run(next, self._pieces, None)
-        if piece is None:
+        chunk = await DOWNLOADS.run(next, self._chunks, None)
+        if chunk is None:
             raise StopAsyncIteration
-        return piece
+        return chunk
 
 
-def abandonable(
+def closing_on_disconnect(
     view: Callable[..., HttpResponseBase],
 ) -> Callable[..., Coroutine[Any, Any, HttpResponseBase]]:
     """Close the response of a synchronous view if the client disconnects before the view returns.
@@ -42,34 +42,34 @@ def abandonable(
 
     @wraps(view)
     async def answer(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
-        answering = asyncio.ensure_future(sync_to_async(view)(request, *args, **kwargs))
+        response = asyncio.ensure_future(sync_to_async(view)(request, *args, **kwargs))
         try:
-            return await asyncio.shield(answering)
+            return await asyncio.shield(response)
         except asyncio.CancelledError:
-            answering.add_done_callback(_close_result)
+            response.add_done_callback(_close_result)
             raise
 
     return answer
 
 
-def _close_result(answering: "asyncio.Future[HttpResponseBase]") -> None:
-    if not answering.cancelled() and answering.exception() is None:
-        answering.result().close()
+def _close_result(response: "asyncio.Future[HttpResponseBase]") -> None:
+    if not response.cancelled() and response.exception() is None:
+        response.result().close()
 
 
 def stream(request: HttpRequest, download: Download) -> HttpResponseBase:
-    """Answer with a file that is saved, piece by piece; to HEAD, with its headers."""
+    """Return a response that streams a file to save; for HEAD, its headers."""
     content = download.content
     if content is None:
         return _not_modified(download)
     response: HttpResponseBase
-    # Django gives a stream alone no Content-Length of its own: that of an archive is not known
+    # Django sets Content-Length on all responses but streams, and the length of a ZIP is unknown
     if request.method == "HEAD" and content.length is not None:
         response = HttpResponse(content_type=content.media_type)
     else:
-        # Django reads an asynchronous iterator into memory when it has to serve it synchronously, and vice versa
-        pieces = AsyncPieces(content) if isinstance(request, ASGIRequest) else content
-        response = StreamingHttpResponse(pieces, content_type=content.media_type)
+        # Django reads an asynchronous iterator into memory if it serves it synchronously, and vice versa
+        chunks = AsyncChunks(content) if isinstance(request, ASGIRequest) else content
+        response = StreamingHttpResponse(chunks, content_type=content.media_type)
     if content.length is not None:
         response["Content-Length"] = str(content.length)
     response["Content-Disposition"] = content_disposition_header(True, download.filename) or ""
@@ -77,7 +77,7 @@ def stream(request: HttpRequest, download: Download) -> HttpResponseBase:
 
 
 def show(download: Download) -> HttpResponseBase:
-    """Answer with a picture that the browser shows."""
+    """Return a response with an image that the browser shows."""
     if download.content is None:
         return _not_modified(download)
     response = HttpResponse(b"".join(download.content.chunks), content_type=download.content.media_type)
@@ -92,12 +92,12 @@ def _not_modified(download: Download) -> HttpResponseBase:
 def _described(response: HttpResponseBase, download: Download) -> HttpResponseBase:
     if download.etag:
         response["ETag"] = download.etag
-    # to be asked for again each time, since the address stays while the file may be replaced or deleted
+    # revalidated each time: the URL stays the same while the file may be replaced or deleted
     response["Cache-Control"] = "private, no-cache"
     response["Accept-Ranges"] = "none"
-    # also where a project has no middleware for it
+    # a project may have no middleware for these
     response["Content-Security-Policy"] = SANDBOX
     response["X-Content-Type-Options"] = "nosniff"
-    # pages of another origin show pictures without asking for it (CORS), and Origin is not sent then
+    # pages of other origins load images without CORS, and without Origin
     response["Cross-Origin-Resource-Policy"] = "cross-origin" if conf.ORTHANC_CORS_ORIGINS else "same-origin"
     return response

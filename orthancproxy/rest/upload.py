@@ -1,4 +1,4 @@
-"""`POST upload-patient/`."""
+"""The REST route for uploads: `POST upload-patient/`."""
 
 from collections.abc import Mapping
 from typing import IO, Any, cast
@@ -46,7 +46,7 @@ class UploadView(GatewayView):
         """Reject callers without the upload permission before the body is parsed."""
         super().initial(request, *args, **kwargs)
         if request.method == "POST":
-            require_upload_permission(self.asking)
+            require_upload_permission(self.entered_context)
 
     @openapi.upload
     def post(self, request: Request) -> Response:
@@ -54,7 +54,7 @@ class UploadView(GatewayView):
         for name in TEXT_FIELDS & request.FILES.keys():
             raise InvalidRequest(f"The field {name} was sent as a file: send it as text.")
         result = upload(
-            self.asking,
+            self.entered_context,
             UploadRequest(
                 files=with_series_paths(cast("Any", request.FILES).getlist("files"), form.getlist("series_path")),
                 patient_id=_required(form, "patient_id"),

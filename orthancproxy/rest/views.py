@@ -78,7 +78,7 @@ class GatewayView(APIView):
     exits: ExitStack
 
     def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
-        """Answer within the request's context, whose exit writes the audit log."""
+        """Respond within the request's context, whose exit writes the audit log."""
         try:
             with ExitStack() as self.exits:
                 return super().dispatch(request, *args, **kwargs)
@@ -87,20 +87,20 @@ class GatewayView(APIView):
             close_old_connections()
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
-        """Authenticate before anything else is looked at."""
+        """Authenticate first."""
         self.context = self.exits.enter_context(_context(request))
         # other requests need the pooled connection while this one waits for Orthanc
         close_old_connections()
         super().initial(request, *args, **kwargs)
 
     @property
-    def asking(self) -> RequestContext:
-        """The context of the request."""
-        assert self.context is not None  # noqa: S101 - tells mypy; `initial` comes before every method
+    def entered_context(self) -> RequestContext:
+        """The context of the request, which `initial` has entered."""
+        assert self.context is not None  # noqa: S101 - for mypy: `initial` runs before every method
         return self.context
 
     def handle_exception(self, exc: Exception) -> Response:
-        """Answer an error; audit it if an operation has begun."""
+        """Return the response for an error, and audit the error if an operation has begun."""
         if self.context and not isinstance(exc, exceptions.APIException):
             self.context.fail(exc)
         return super().handle_exception(exc)
@@ -108,7 +108,7 @@ class GatewayView(APIView):
     def get_exception_handler(self) -> Callable[..., HttpResponseBase]:
         return exception_handler
 
-    def finalize_response(  # type: ignore[override]  # it gives back what it is given
+    def finalize_response(  # type: ignore[override]  # it returns its argument
         self, request: Request, response: HttpResponseBase, *args: Any, **kwargs: Any
     ) -> HttpResponseBase:
         """Keep patient data out of caches, unless the response says otherwise."""
@@ -130,7 +130,9 @@ class PatientsView(GatewayView):
 
     @openapi.lists("listPatients", PatientSerializer, "All patients, by PatientID.")
     def get(self, request: Request) -> Response:
-        page = hierarchy.get_page(self.asking, LevelPlan(level=Level.PATIENT, needs=PatientSerializer.table.needs))
+        page = hierarchy.get_page(
+            self.entered_context, LevelPlan(level=Level.PATIENT, needs=PatientSerializer.table.needs)
+        )
         return Response(PatientSerializer(cast("Any", page.resources), many=True).data)
 
 
@@ -144,7 +146,7 @@ class ChildrenView(GatewayView):
             raise InvalidRequest(f"The parameter {parameter} is missing.")
         children = LevelPlan(level=level, needs=needs)
         plan = LevelPlan(level=level.parent, needs=own_needs, related={"children": children})
-        return hierarchy.get_named(self.asking, plan, name)
+        return hierarchy.get_named(self.entered_context, plan, name)
 
 
 class StudiesView(ChildrenView):
@@ -194,6 +196,6 @@ class InstancesView(ChildrenView):
 def _context(request: Request) -> RequestContext:
     received = request._request
     caller = authenticate(received)
-    assert received.resolver_match is not None  # noqa: S101 - tells mypy; Django sets it before it calls a view
+    assert received.resolver_match is not None  # noqa: S101 - for mypy: Django sets it before it calls a view
     route = CONVERTED.sub(r"{\1}", received.resolver_match.route)
     return RequestContext(caller, author(received, caller), operation_name=f"{received.method} /{route}")

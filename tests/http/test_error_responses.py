@@ -57,20 +57,20 @@ def test_errors_are_json_with_a_code(settings: Settings, name: str, status: int,
     assert answer["X-Frame-Options"] == "DENY"
 
 
-def test_an_internal_error_names_the_request(settings: Settings) -> None:
+def test_internal_error_has_the_request_id(settings: Settings) -> None:
     settings.ROOT_URLCONF = __name__
     answer = Client(raise_request_exception=False).get("/broken", headers={"x-request-id": "abc"})
     assert answer.json()["requestId"] == "abc"
 
 
-def test_a_form_without_its_token_is_refused_in_json(settings: Settings) -> None:
+def test_form_without_csrf_token_is_rejected_in_json(settings: Settings) -> None:
     settings.ROOT_URLCONF = __name__
     answer = Client(enforce_csrf_checks=True).post("/form")
     assert answer.status_code == 403
     assert answer.json()["code"] == "FORBIDDEN"
 
 
-def test_a_host_that_is_not_allowed_is_refused_in_json(client: Client) -> None:
+def test_host_that_is_not_allowed_is_rejected_in_json(client: Client) -> None:
     answer = client.get("/login/", headers={"host": "evil.example"})
     assert answer.status_code == 400
     assert answer.json()["code"] == "BAD_USER_INPUT"

@@ -151,7 +151,7 @@ def test_every_line_of_a_request_has_its_id(browse: Any, route: str, lines: Line
     assert lines.all[0]["orthanc_path"] == "/studies/{id}"
 
 
-def test_a_request_is_one_line_with_what_it_cost(browse: Any, lines: Lines) -> None:
+def test_request_is_one_line_with_its_cost(browse: Any, lines: Lines) -> None:
     browse("/thread")
     [line] = lines.requests
     assert (line["method"], line["path"], line["status"]) == ("GET", "/thread", 200)
@@ -168,13 +168,13 @@ def test_no_line_has_a_query_parameter_or_a_query_of_the_database(browse: Any, r
     assert "Hong" not in lines.text
 
 
-def test_a_client_error_is_only_the_requests_own_line(browse: Any, lines: Lines) -> None:
+def test_client_error_has_only_the_request_log_line(browse: Any, lines: Lines) -> None:
     assert browse("/none").status_code == 404
     [line] = lines.all
     assert (line["event"], line["status"]) == ("request", 404)
 
 
-def test_a_bug_is_logged_with_traceback_and_request_id_and_answered_in_json(browse: Any, lines: Lines) -> None:
+def test_unexpected_error_is_logged_with_traceback_and_request_id(browse: Any, lines: Lines) -> None:
     answer = browse("/broken", headers={"x-request-id": "abc", "accept": "text/html"})
     assert answer.status_code == 500
     assert answer.json()["code"] == "INTERNAL"
@@ -186,7 +186,7 @@ def test_a_bug_is_logged_with_traceback_and_request_id_and_answered_in_json(brow
     assert (failure["request_id"], line["request_id"], line["status"]) == ("abc", "abc", 500)
 
 
-def test_nothing_of_a_request_is_left_behind(browse: Any) -> None:
+def test_context_of_a_request_ends_with_it(browse: Any) -> None:
     browse("/work")
     assert "request_id" not in get_contextvars()
     assert current_calls.get() is None
@@ -238,7 +238,7 @@ def test_a_stream_that_fails_is_logged_with_traceback_and_request_id(lines: Line
 
 
 @pytest.mark.parametrize(("route", "status"), [("/wait", 499), ("/stream?wait", 200)])
-def test_a_client_that_goes_away_is_logged(route: str, status: int, lines: Lines) -> None:
+def test_disconnected_client_is_logged(route: str, status: int, lines: Lines) -> None:
     async def leave() -> None:
         server = ask(route)
         await server.send_input({"type": "http.request"})
@@ -251,14 +251,14 @@ def test_a_client_that_goes_away_is_logged(route: str, status: int, lines: Lines
     assert (line["status"], line["request_id"]) == (status, "abc")
 
 
-def test_calls_are_kept_for_those_who_record_them_but_not_for_the_request(browse: Any) -> None:
+def test_call_log_keeps_calls_only_for_recorders(browse: Any) -> None:
     with recording() as log:
         browse("/thread")
     assert (log.count, log.calls) == (3, [CALL, CALL, CALL])
     assert log.seconds == pytest.approx(0.75)
 
 
-def test_a_call_outside_of_any_work_is_not_counted() -> None:
+def test_call_outside_a_request_is_not_counted() -> None:
     log_call(CALL)
     assert current_calls.get() is None
 
@@ -276,7 +276,7 @@ def test_calls_of_many_threads_are_all_counted() -> None:
     assert asyncio.run(work()).count == 4000
 
 
-def test_the_console_format_is_for_people() -> None:
+def test_console_format_is_not_json() -> None:
     arguments = dict(logging_config("console")["formatters"]["structured"])
     arguments.pop("()")
     formatted = ProcessorFormatter(**arguments).format(
@@ -287,7 +287,7 @@ def test_the_console_format_is_for_people() -> None:
     assert "\n" not in formatted
 
 
-def test_the_console_format_shows_no_local_variables() -> None:
+def test_console_format_shows_no_local_variables() -> None:
     def fail(name: str) -> None:
         raise RuntimeError("broken by a bug")
 
@@ -303,7 +303,7 @@ def test_the_console_format_shows_no_local_variables() -> None:
     assert "SECRETNAME" not in formatted
 
 
-def test_a_real_server_logs_json_only_and_one_line_for_a_request(tmp_path: Path) -> None:
+def test_server_logs_only_json_and_one_line_for_a_request(tmp_path: Path) -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]

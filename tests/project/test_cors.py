@@ -24,7 +24,7 @@ def _one_viewer_is_allowed(settings: Settings) -> None:
 
 
 @pytest.mark.parametrize("route", ["/graphql", "/graphql/", "/api/orthanc/patients/"])
-def test_a_listed_origin_may_read_answers_and_send_credentials(client: Client, route: str) -> None:
+def test_listed_origin_may_read_responses_and_send_credentials(client: Client, route: str) -> None:
     response = client.get(route, headers={"origin": VIEWER})
     assert response["Access-Control-Allow-Origin"] == VIEWER
     assert response["Access-Control-Allow-Credentials"] == "true"
@@ -36,7 +36,7 @@ def test_a_listed_origin_may_read_answers_and_send_credentials(client: Client, r
 @pytest.mark.parametrize(
     "origin", ["https://evil.example", "http://viewer.example.org", f"{VIEWER}.evil.example", "null"]
 )
-def test_another_origin_may_not(client: Client, origin: str) -> None:
+def test_other_origin_may_not_read_responses(client: Client, origin: str) -> None:
     response = client.get("/graphql/", headers={"origin": origin})
     assert not [name for name in response.headers if name.lower().startswith("access-control-")]
 
@@ -65,7 +65,7 @@ def test_another_origin_does_not_pass_the_preflight(client: Client) -> None:
     assert "Access-Control-Allow-Origin" not in response
 
 
-def test_other_addresses_are_for_their_own_pages_only(client: Client) -> None:
+def test_other_routes_allow_no_origin(client: Client) -> None:
     response = client.get("/graphqlx", headers={"origin": VIEWER})
     assert "Access-Control-Allow-Origin" not in response
 

@@ -97,7 +97,7 @@ def instance(archive: LocalOrthanc) -> str:
         ("/{instance}/thumbnail/", "image/png", {"sandbox": ""}),
     ],
 )
-def test_every_answer_says_what_a_browser_may_do_with_it(
+def test_every_response_has_a_content_security_policy(
     gateway: LocalGateway, instance: str, path: str, media_type: str, policy: dict[str, str]
 ) -> None:
     path = path.replace("/{instance}", f"/api/orthanc/{instance}")
@@ -119,18 +119,18 @@ def test_every_answer_says_what_a_browser_may_do_with_it(
 
 
 @pytest.mark.live
-def test_files_are_saved_and_not_shown(gateway: LocalGateway, instance: str) -> None:
+def test_files_are_attachments(gateway: LocalGateway, instance: str) -> None:
     assert asked(gateway, f"/api/orthanc/{instance}/file/")["Content-Disposition"].startswith("attachment; ")
     assert asked(gateway, f"/api/orthanc/{instance}/preview/")["Content-Disposition"].startswith("inline; ")
 
 
 @pytest.mark.live
-def test_browsers_that_come_over_https_are_told_to_stay_there(gateway: LocalGateway) -> None:
+def test_https_responses_have_strict_transport_security(gateway: LocalGateway) -> None:
     headers = {"X-Forwarded-Proto": "https"}
     assert asked(gateway, "/livez", **headers)["Strict-Transport-Security"] == "max-age=3600"
 
 
-def test_cookies_go_over_https_only_and_no_script_reads_the_session(transactional_db: None) -> None:
+def test_cookies_are_secure_and_the_session_is_http_only(transactional_db: None) -> None:
     User.objects.create_user("anna", password="correct horse battery")
     client = Client()
     answer = client.post("/login/", {"username": "anna", "password": "correct horse battery"})
@@ -142,7 +142,7 @@ def test_cookies_go_over_https_only_and_no_script_reads_the_session(transactiona
     assert (token["secure"], token["samesite"]) == (True, "Lax")
 
 
-def test_another_projects_middleware_is_not_needed_for_what_was_uploaded(settings: Settings) -> None:
+def test_uploaded_content_is_sandboxed_without_our_middleware(settings: Settings) -> None:
     settings.MIDDLEWARE = []
     headers = show(Download(content=None, filename="a.png", etag='"a"')).headers
     assert "sandbox" in headers["Content-Security-Policy"]
@@ -150,7 +150,7 @@ def test_another_projects_middleware_is_not_needed_for_what_was_uploaded(setting
     assert headers["Cross-Origin-Resource-Policy"] == "same-origin"
 
 
-def test_djangos_check_of_a_deployment_has_nothing_to_say(tmp_path: Path) -> None:
+def test_django_deployment_check_passes(tmp_path: Path) -> None:
     prefixes = ("DJANGO_", "ORTHANC_", "DATABASE_URL")
     environment = {name: value for name, value in os.environ.items() if not name.startswith(prefixes)}
     production = {

@@ -44,7 +44,7 @@ class TestFile:
     def test_is_sent_asynchronously_by_asgi(self, gallery: Gallery) -> None:
         assert async_to_sync(self._stored)(gallery) == gallery.files["CT_small"]
 
-    def test_gives_its_connection_to_the_database_back_before_it_is_sent(
+    def test_releases_its_database_connection_before_it_is_sent(
         self, gallery: Gallery, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         # as it is with PostgreSQL, where a pool gets it back
@@ -54,7 +54,7 @@ class TestFile:
         assert connection.connection is None
         assert response.getvalue() == gallery.files["CT_small"]
 
-    def test_head_tells_the_length_and_fetches_nothing(self, gallery: Gallery) -> None:
+    def test_head_returns_the_length_without_fetching_the_file(self, gallery: Gallery) -> None:
         address = gallery.address("CT_small", "file")
         with recording() as log:
             response = Client().head(address)
@@ -65,23 +65,23 @@ class TestFile:
         assert whole.getvalue()
         assert response["ETag"] == whole["ETag"]
 
-    def test_the_slash_at_the_end_may_be_missing(self, gallery: Gallery) -> None:
+    def test_trailing_slash_is_optional(self, gallery: Gallery) -> None:
         response = Client().get(gallery.address("CT_small", "file").rstrip("/"))
         assert response.getvalue() == gallery.files["CT_small"]
 
-    def test_no_answer_has_patient_data_in_its_headers(self, gallery: Gallery) -> None:
+    def test_response_headers_have_no_patient_data(self, gallery: Gallery) -> None:
         response = Client().get(gallery.address("CT_small", "file"))
         assert response.getvalue()
         assert "CT_small" not in str(response.headers)
 
 
-class TestArchive:
+class TestZip:
     @pytest.fixture(autouse=True)
     def _archive(self, archive: LocalOrthanc, use_orthanc: UseOrthanc) -> None:
         use_orthanc(archive)
 
     @pytest.mark.parametrize(("level", "depth", "count"), [("patients", 1, 12), ("studies", 2, 6), ("series", 3, 3)])
-    def test_holds_every_file(self, level: str, depth: int, count: int) -> None:
+    def test_has_every_file(self, level: str, depth: int, count: int) -> None:
         parts = ("P001", f"{ROOT}.1.1", f"{ROOT}.1.1.1")[:depth]
         orthanc_id = _orthanc_id(parts)
         response = Client().get(f"/api/orthanc/{level}/{orthanc_id}/archive/")
@@ -95,7 +95,7 @@ class TestArchive:
         assert len(uids) == count
         assert all(uid.startswith(f"{(ROOT + '.1', *parts[1:])[-1]}.") for uid in uids)
 
-    def test_head_makes_no_archive(self) -> None:
+    def test_head_creates_no_zip(self) -> None:
         with recording() as log:
             response = Client().head(f"/api/orthanc/patients/{_orthanc_id(('P001',))}/archive/")
             assert (response.status_code, response.getvalue()) == (200, b"")
@@ -103,13 +103,13 @@ class TestArchive:
         assert "Content-Length" not in response
         assert not [call for call in log.calls if call.template.endswith("/archive")]
 
-    def test_of_another_level_does_not_exist(self) -> None:
+    def test_resource_of_another_level_is_not_found(self) -> None:
         patient = _orthanc_id(("P001",))
         for level in ("studies", "series"):
             response = Client().get(f"/api/orthanc/{level}/{patient}/archive/")
             assert (response.status_code, response.json()["code"]) == (404, "NOT_FOUND")
 
-    def test_of_an_instance_is_no_route(self) -> None:
+    def test_instance_has_no_zip_route(self) -> None:
         response = Client().get(f"/api/orthanc/instances/{_orthanc_id(('P001',))}/archive/")
         assert (response.status_code, response.json()["code"]) == (404, "NOT_FOUND")
 

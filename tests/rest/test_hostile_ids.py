@@ -56,7 +56,9 @@ def _archive(settings: Settings, false_orthanc: FalseOrthanc) -> None:
 class TestHostileIds:
     @pytest.mark.parametrize("path", PATHS)
     @pytest.mark.parametrize("encode", [False, True])
-    def test_in_a_path(self, path: str, encode: bool, hostile: str, false_orthanc: FalseOrthanc) -> None:
+    def test_hostile_id_in_a_path_does_not_reach_orthanc(
+        self, path: str, encode: bool, hostile: str, false_orthanc: FalseOrthanc
+    ) -> None:
         # the test client leaves a plain line break out
         written = quote(hostile, safe="") if encode else hostile.replace("\n", "%0a")
         response = Client().get("/api/orthanc/" + path.format(written))
@@ -69,14 +71,18 @@ class TestHostileIds:
         assert false_orthanc.asked == []
 
     @pytest.mark.parametrize("level", ["patients", "studies", "series", "instances"])
-    def test_in_the_path_of_what_is_to_be_deleted(self, level: str, hostile: str, false_orthanc: FalseOrthanc) -> None:
+    def test_hostile_id_of_a_deletion_does_not_reach_orthanc(
+        self, level: str, hostile: str, false_orthanc: FalseOrthanc
+    ) -> None:
         response = Client().delete(f"/api/orthanc/{level}/{quote(hostile, safe='')}/")
         assert response.status_code in (400, 404)
         assert response.json()["code"] in ("BAD_USER_INPUT", "NOT_FOUND")
         assert false_orthanc.asked == []
 
     @pytest.mark.parametrize(("address", "parameter"), PARAMETERS)
-    def test_in_a_parameter(self, address: str, parameter: str, hostile: str, false_orthanc: FalseOrthanc) -> None:
+    def test_hostile_id_in_a_parameter_does_not_reach_orthanc_urls(
+        self, address: str, parameter: str, hostile: str, false_orthanc: FalseOrthanc
+    ) -> None:
         response = Client().get(f"/api/orthanc/{address}", {parameter: hostile})
         assert response.status_code in (400, 404)
         assert response.json()["code"] in ("BAD_USER_INPUT", "NOT_FOUND")

@@ -43,7 +43,7 @@ class TestFields:
     def _archive(self, any_archive: LocalOrthanc, use_orthanc: UseOrthanc) -> None:
         use_orthanc(any_archive)
 
-    def test_patients(self) -> None:
+    def test_patients_are_listed_by_id(self) -> None:
         assert get("patients/") == [
             {
                 "orthancId": orthanc_id(f"P00{number}"),
@@ -54,7 +54,7 @@ class TestFields:
             for number in (1, 2, 3)
         ]
 
-    def test_studies_the_newest_first(self) -> None:
+    def test_studies_are_listed_newest_first(self) -> None:
         assert get("studies/", patient_id="P001") == [
             {
                 "orthancId": orthanc_id("P001", f"{ROOT}.1.{number}"),
@@ -66,7 +66,7 @@ class TestFields:
             for number in (2, 1)
         ]
 
-    def test_series_by_number(self) -> None:
+    def test_series_are_listed_by_number(self) -> None:
         study = f"{ROOT}.1.2"
         assert get("series/", study_id=study) == [
             {
@@ -80,7 +80,7 @@ class TestFields:
             for number in (1, 2)
         ]
 
-    def test_instances_by_number(self) -> None:
+    def test_instances_are_listed_by_number(self) -> None:
         study = f"{ROOT}.1.2"
         assert get("instances/", series_id=f"{study}.2") == [
             {
@@ -103,7 +103,7 @@ class TestFields:
             for number in (1, 2, 3)
         ]
 
-    def test_orthanc_ids_name_the_same(self) -> None:
+    def test_orthanc_ids_find_the_same_resources(self) -> None:
         study = f"{ROOT}.2.1"
         for address, parameter, parts in (
             ("studies/", "patient_id", ("P002",)),
@@ -112,18 +112,18 @@ class TestFields:
         ):
             assert get(address, **{parameter: orthanc_id(*parts)}) == get(address, **{parameter: parts[-1]})
 
-    def test_the_slash_at_the_end_may_be_missing(self) -> None:
+    def test_trailing_slash_is_optional(self) -> None:
         assert get("patients") == get("patients/")
         assert get("studies", patient_id="P001") == get("studies/", patient_id="P001")
 
-    def test_head_has_the_headers_alone(self) -> None:
+    def test_head_returns_headers_only(self) -> None:
         response = Client().head("/api/orthanc/patients/")
         assert (response.status_code, response.content) == (200, b"")
 
-    def test_any_accept_is_answered(self) -> None:
+    def test_any_accept_is_answered_with_json(self) -> None:
         assert Client().get("/api/orthanc/patients/", headers={"Accept": "text/html"}).status_code == 200
 
-    def test_the_number_of_calls_does_not_depend_on_the_archive(self) -> None:
+    def test_number_of_calls_does_not_depend_on_the_archive(self) -> None:
         get("patients/")  # learns what Orthanc can do
         with recording() as log:
             get("patients/")
@@ -133,7 +133,7 @@ class TestFields:
     def test_identifiers_are_matched_exactly(self, wildcard: str) -> None:
         assert error("studies/", patient_id=wildcard)[0] in (400, 404)
 
-    def test_the_part_of_a_uid_is_not_a_uid(self) -> None:
+    def test_part_of_a_uid_does_not_match(self) -> None:
         assert error("series/", study_id=f"{ROOT}.1") == (404, "NOT_FOUND")
 
 
@@ -147,24 +147,24 @@ class TestErrors:
         [("studies/", "patient_id"), ("series/", "study_id"), ("instances/", "series_id")],
     )
     class TestParameters:
-        def test_missing(self, address: str, parameter: str) -> None:
+        def test_missing_is_rejected(self, address: str, parameter: str) -> None:
             assert error(address) == (400, "BAD_USER_INPUT")
 
-        def test_empty(self, address: str, parameter: str) -> None:
+        def test_empty_is_rejected(self, address: str, parameter: str) -> None:
             assert error(address, **{parameter: ""}) == (400, "BAD_USER_INPUT")
 
-        def test_unknown_orthanc_id(self, address: str, parameter: str) -> None:
+        def test_unknown_orthanc_id_is_not_found(self, address: str, parameter: str) -> None:
             assert error(address, **{parameter: orthanc_id("nobody")}) == (404, "NOT_FOUND")
 
-        def test_unknown_identifier(self, address: str, parameter: str) -> None:
+        def test_unknown_identifier_is_not_found(self, address: str, parameter: str) -> None:
             assert error(address, **{parameter: "1.2.3.4"}) == (404, "NOT_FOUND")
 
-        def test_orthanc_id_of_another_level(self, address: str, parameter: str) -> None:
+        def test_orthanc_id_of_another_level_is_not_found(self, address: str, parameter: str) -> None:
             uid = f"{ROOT}.1.1"
             instance_id = orthanc_id("P001", uid, f"{uid}.1", f"{uid}.1.1")
             assert error(address, **{parameter: instance_id}) == (404, "NOT_FOUND")
 
-    def test_malformed_uid(self) -> None:
+    def test_malformed_uid_is_rejected(self) -> None:
         assert error("series/", study_id="abc") == (400, "BAD_USER_INPUT")
 
 
@@ -231,15 +231,15 @@ class TestHardValues:
         [series] = get("series/", study_id=f"{ROOT}.2.1")
         assert series["description"] is None
 
-    def test_case_matters(self) -> None:
+    def test_identifiers_are_case_sensitive(self) -> None:
         assert get("studies/", patient_id="p002")[0]["studyInstanceUID"] == f"{ROOT}.3.1"
         assert get("studies/", patient_id="P002")[0]["studyInstanceUID"] == f"{ROOT}.2.1"
 
-    def test_a_uid_of_two_studies_is_refused(self) -> None:
+    def test_uid_of_two_studies_is_rejected(self) -> None:
         assert error("series/", study_id="1.2.3") == (400, "BAD_USER_INPUT")
 
 
-def test_every_field_is_described_in_the_schema(archive: LocalOrthanc, use_orthanc: UseOrthanc) -> None:
+def test_openapi_document_describes_every_field(archive: LocalOrthanc, use_orthanc: UseOrthanc) -> None:
     use_orthanc(archive)
     for answers, serializer in (
         (get("patients/"), PatientSerializer()),

@@ -35,11 +35,11 @@ ROUTES = {
 }
 
 
-def test_the_schema_is_valid() -> None:
+def test_openapi_document_is_valid() -> None:
     call_command("spectacular", "--validate", "--fail-on-warn", stdout=StringIO())
 
 
-class TestSchema:
+class TestDocument:
     @pytest.fixture
     def schema(self) -> dict[str, Any]:
         response = Client().get("/api/orthanc/schema/")
@@ -50,7 +50,7 @@ class TestSchema:
     def test_has_every_route_once(self, schema: dict[str, Any]) -> None:
         assert set(schema["paths"]) == ROUTES
 
-    def test_names_every_answer(self, schema: dict[str, Any]) -> None:
+    def test_has_every_response(self, schema: dict[str, Any]) -> None:
         for path, operations in schema["paths"].items():
             [operation] = operations.values()
             answers = operation["responses"]
@@ -65,25 +65,25 @@ class TestSchema:
                 expected |= {"415"}
             assert set(answers) == expected, path
 
-    def test_has_no_method_but_get_where_nothing_changes(self, schema: dict[str, Any]) -> None:
+    def test_read_only_routes_have_only_get(self, schema: dict[str, Any]) -> None:
         methods = {path: set(operations) for path, operations in schema["paths"].items()}
         changes = {path.removeprefix("/api/orthanc/"): of for path, of in methods.items() if of != {"get"}}
         deleted = {f"{level}/{{orthanc_id}}/": {"delete"} for level in ("patients", "studies", "series", "instances")}
         assert changes == {"upload-patient/": {"post"}, **deleted}
 
-    def test_needs_the_parameters_of_the_contract(self, schema: dict[str, Any]) -> None:
+    def test_has_the_parameters_of_the_contract(self, schema: dict[str, Any]) -> None:
         for path, name in (("studies", "patient_id"), ("series", "study_id"), ("instances", "series_id")):
             [parameter] = schema["paths"][f"/api/orthanc/{path}/"]["get"]["parameters"]
             assert (parameter["name"], parameter["in"], parameter["required"]) == (name, "query", True)
 
-    def test_names_each_operation_once(self, schema: dict[str, Any]) -> None:
+    def test_operation_ids_are_unique(self, schema: dict[str, Any]) -> None:
         names = [
             operation["operationId"] for operations in schema["paths"].values() for operation in operations.values()
         ]
         assert len(set(names)) == len(ROUTES)
 
 
-def test_the_page_loads_nothing_from_elsewhere() -> None:
+def test_page_loads_nothing_from_other_hosts() -> None:
     response = Client().get("/api/orthanc/docs/")
     assert response.status_code == 200
     page = response.content.decode()
@@ -114,12 +114,12 @@ class TestInAnotherProject:
         for name in ("TITLE", "DESCRIPTION", "VERSION", "SWAGGER_UI_DIST", "SWAGGER_UI_FAVICON_HREF"):
             monkeypatch.setattr(spectacular_settings, name, SPECTACULAR_DEFAULTS[name])
 
-    def test_the_page_loads_nothing_from_elsewhere(self) -> None:
+    def test_page_loads_nothing_from_other_hosts(self) -> None:
         page = Client().get("/archive/docs/").content.decode()
         assert not re.search(r"https?://", page)
         assert "<title>Orthanc gateway</title>" in page
 
-    def test_the_schema_is_ours(self) -> None:
+    def test_document_describes_only_the_gateway(self) -> None:
         schema = yaml.safe_load(Client().get("/archive/schema/").content)
         assert set(schema["paths"]) == {address.replace("/api/orthanc/", "/archive/") for address in ROUTES}
         assert schema["info"]["title"] == "Orthanc gateway"

@@ -52,7 +52,7 @@ BLACK = 20
 
 
 class TestPreview:
-    def test_is_a_png_in_full_size(self, gallery: Gallery) -> None:
+    def test_is_a_png_at_full_size(self, gallery: Gallery) -> None:
         response = get(gallery.address("MR_small", "preview"))
         assert response["Content-Type"] == "image/png"
         assert response["Cache-Control"] == "private, no-cache"
@@ -78,12 +78,12 @@ class TestPreview:
             ("application/json", "image/png"),
         ],
     )
-    def test_is_what_accept_prefers(self, gallery: Gallery, accept: str, media_type: str) -> None:
+    def test_has_the_media_type_that_accept_prefers(self, gallery: Gallery, accept: str, media_type: str) -> None:
         response = get(gallery.address("CT_small", "preview"), headers={"Accept": accept})
         assert response["Content-Type"] == media_type
         assert response.content.startswith(b"\xff\xd8" if media_type == "image/jpeg" else b"\x89PNG")
 
-    def test_shows_the_frame_that_is_asked_for(self, gallery: Gallery) -> None:
+    def test_shows_the_requested_frame(self, gallery: Gallery) -> None:
         address = gallery.address("examples_ybr_color", "preview")
         first, last = get(address), get(address, query_params={"frame": "29"})
         assert size(first.content) == size(last.content) == (320, 240)
@@ -93,12 +93,12 @@ class TestPreview:
     @pytest.mark.parametrize(
         ("name", "frame"), [("CT_small", "1"), ("examples_ybr_color", "30"), ("CT_small", "2147483647")]
     )
-    def test_of_a_frame_that_does_not_exist(self, gallery: Gallery, name: str, frame: str) -> None:
+    def test_missing_frame_is_not_found(self, gallery: Gallery, name: str, frame: str) -> None:
         response = Client().get(gallery.address(name, "preview"), {"frame": frame})
         assert (response.status_code, response.json()["code"]) == (404, "NOT_FOUND")
 
     @pytest.mark.parametrize("frame", ["-1", "1.5", "one", "", "2147483648", "9" * 5000, "١"])
-    def test_of_what_is_no_frame(self, gallery: Gallery, frame: str) -> None:
+    def test_invalid_frame_is_rejected(self, gallery: Gallery, frame: str) -> None:
         response = Client().get(gallery.address("CT_small", "preview"), {"frame": frame})
         assert (response.status_code, response.json()["code"]) == (400, "BAD_USER_INPUT")
 
@@ -108,7 +108,7 @@ class TestThumbnail:
         ("name", "expected"),
         [("CT_small", (100, 100)), ("examples_ybr_color", (100, 75)), ("MR_small", (64, 64))],
     )
-    def test_is_made_smaller_and_never_larger(
+    def test_is_scaled_down_and_never_up(
         self, gallery: Gallery, settings: Settings, name: str, expected: tuple[int, int]
     ) -> None:
         settings.ORTHANC_THUMBNAIL_SIZE = 100
@@ -119,7 +119,7 @@ class TestThumbnail:
         settings.ORTHANC_THUMBNAIL_SIZE = 64
         assert shades(get(gallery.address("CT_small", "thumbnail")).content) > BLACK
 
-    def test_is_a_jpeg_where_that_is_preferred(self, gallery: Gallery) -> None:
+    def test_is_a_jpeg_if_accept_prefers_it(self, gallery: Gallery) -> None:
         response = get(gallery.address("CT_small", "thumbnail"), headers={"Accept": "image/jpeg"})
         assert response.content.startswith(b"\xff\xd8")
 
@@ -134,7 +134,7 @@ def looking_up() -> list[tuple[str, str]]:
 
 class TestCaching:
     @pytest.mark.parametrize("what", ["preview", "thumbnail"])
-    def test_a_second_picture_is_not_drawn_again(self, gallery: Gallery, what: str) -> None:
+    def test_second_request_is_not_rendered_again(self, gallery: Gallery, what: str) -> None:
         first = get(gallery.address("CT_small", what))
         with recording() as log:
             second = get(gallery.address("CT_small", what))
@@ -143,7 +143,7 @@ class TestCaching:
 
     @pytest.mark.parametrize("what", ["preview", "thumbnail", "file"])
     @pytest.mark.parametrize("form", ["{}", "W/{}", '"other", {}', "*"])
-    def test_nothing_is_sent_to_who_has_it(self, gallery: Gallery, what: str, form: str) -> None:
+    def test_matching_etag_is_answered_with_304(self, gallery: Gallery, what: str, form: str) -> None:
         address = gallery.address("CT_small", what)
         whole = get(address)
         assert whole.getvalue()
@@ -154,7 +154,7 @@ class TestCaching:
         assert response["Cache-Control"] == "private, no-cache"
         assert [(call.method, call.template) for call in log.calls] == looking_up()
 
-    def test_each_picture_has_a_tag_of_its_own(self, gallery: Gallery, settings: Settings) -> None:
+    def test_each_rendering_has_its_own_etag(self, gallery: Gallery, settings: Settings) -> None:
         preview, thumbnail = gallery.address("CT_small", "preview"), gallery.address("CT_small", "thumbnail")
         tags = [get(preview)["ETag"], get(thumbnail)["ETag"]]
         tags.append(get(preview, headers={"Accept": "image/jpeg"})["ETag"])
@@ -163,14 +163,14 @@ class TestCaching:
         tags.append(get(gallery.address("windowed", "preview"))["ETag"])
         assert len(set(tags)) == len(tags)
 
-    def test_another_tag_is_no_hindrance(self, gallery: Gallery) -> None:
+    def test_other_etag_is_answered_with_the_image(self, gallery: Gallery) -> None:
         get(gallery.address("CT_small", "preview"), headers={"If-None-Match": '"other"'})
 
 
 CANNOT = "Orthanc cannot render this instance"
 
 
-class TestRefusal:
+class TestNotRenderable:
     @pytest.mark.parametrize("what", ["preview", "thumbnail"])
     @pytest.mark.parametrize(
         ("name", "reason"),
@@ -181,25 +181,25 @@ class TestRefusal:
             ("rtdose", f"{CANNOT} (RT Dose Storage, Implicit VR Little Endian)."),
         ],
     )
-    def test_says_why(self, gallery: Gallery, what: str, name: str, reason: str) -> None:
+    def test_error_says_why(self, gallery: Gallery, what: str, name: str, reason: str) -> None:
         response = Client().get(gallery.address(name, what))
         assert response.status_code == 415
         assert response.json() == {"detail": reason, "code": "NOT_RENDERABLE"}
 
-    def test_of_what_does_not_exist(self, gallery: Gallery) -> None:
+    def test_unknown_instance_is_not_found(self, gallery: Gallery) -> None:
         unknown = "-".join(["01234567"] * 5)
         for what in ("preview", "thumbnail", "file"):
             response = Client().get(f"/api/orthanc/instances/{unknown}/{what}/")
             assert (response.status_code, response.json()["code"]) == (404, "NOT_FOUND")
 
-    def test_head_is_answered_as_get_is(self, gallery: Gallery) -> None:
+    def test_head_has_the_same_status_as_get(self, gallery: Gallery) -> None:
         assert Client().head(gallery.address("rtplan", "preview")).status_code == 415
         response = Client().head(gallery.address("CT_small", "preview"))
         assert (response.status_code, response.content) == (200, b"")
         assert int(response["Content-Length"]) > 1000
 
 
-def test_the_thumbnail_of_a_series_is_that_of_its_middle_instance(
+def test_thumbnail_of_a_series_is_that_of_its_middle_instance(
     archive: LocalOrthanc, use_orthanc: UseOrthanc, graphql: GraphQL
 ) -> None:
     use_orthanc(archive)

@@ -66,7 +66,7 @@ class TestLargeFile:
         digest = name.hexdigest()
         return "-".join(digest[at : at + 8] for at in range(0, 40, 8)), hashlib.sha256(file).digest()
 
-    def test_takes_constant_memory_and_can_be_left(self, serve: Serve) -> None:
+    def test_takes_constant_memory_and_stops_when_the_client_disconnects(self, serve: Serve) -> None:
         with LocalOrthanc() as orthanc, serve(orthanc.base_url) as gateway:
             orthanc_id, stored = self._store(orthanc)
             address = f"/api/orthanc/instances/{orthanc_id}/file/"
@@ -100,12 +100,14 @@ def open_connections(port: int) -> int:
     return sum(fields[2].endswith(f":{port:04X}") and fields[3] == "01" for fields in lines)
 
 
-class TestClientThatLeaves:
+class TestDisconnectedClient:
     @pytest.fixture
     def left(self) -> threading.Event:
         return threading.Event()
 
-    def test_while_orthanc_sends(self, serve: Serve, false_orthanc: FalseOrthanc, left: threading.Event) -> None:
+    def test_closes_a_response_that_orthanc_is_sending(
+        self, serve: Serve, false_orthanc: FalseOrthanc, left: threading.Event
+    ) -> None:
         def endless(handler: BaseHTTPRequestHandler) -> None:
             handler.send_response(200)
             handler.end_headers()
@@ -125,7 +127,7 @@ class TestClientThatLeaves:
             assert is_alive(gateway)
 
     @pytest.mark.parametrize("sent", [0, 4 * MEGABYTE])
-    def test_while_orthanc_is_silent(
+    def test_closes_a_stalled_response(
         self, serve: Serve, false_orthanc: FalseOrthanc, left: threading.Event, sent: int
     ) -> None:
         """A thread that waits for the next bytes is woken up, long before the read timeout."""
@@ -154,7 +156,9 @@ class TestClientThatLeaves:
             assert time.monotonic() - started < 5
             assert is_alive(gateway)
 
-    def test_before_orthanc_answers(self, serve: Serve, false_orthanc: FalseOrthanc, left: threading.Event) -> None:
+    def test_closes_a_response_that_has_not_begun(
+        self, serve: Serve, false_orthanc: FalseOrthanc, left: threading.Event
+    ) -> None:
         asked = threading.Event()
 
         def hesitate(handler: BaseHTTPRequestHandler) -> None:
@@ -177,9 +181,7 @@ class TestClientThatLeaves:
             assert left.wait(5)
             assert is_alive(gateway)
 
-    def test_a_transfer_that_breaks_off_is_not_ended_as_if_it_were_whole(
-        self, serve: Serve, false_orthanc: FalseOrthanc
-    ) -> None:
+    def test_truncated_transfer_does_not_look_complete(self, serve: Serve, false_orthanc: FalseOrthanc) -> None:
         def broken(handler: BaseHTTPRequestHandler) -> None:
             handler.send_response(200)
             handler.end_headers()
@@ -196,7 +198,7 @@ class TestClientThatLeaves:
                 response.read()
 
 
-class TestRawAddresses:
+class TestRawUrls:
     """What an HTTP client would not send: the path reaches the gateway as it is written."""
 
     @pytest.mark.parametrize(
@@ -213,7 +215,7 @@ class TestRawAddresses:
         ],
         ids=lambda path: path[:50],
     )
-    def test_are_refused(self, path: str, raw_gateway: LocalGateway, raw_orthanc: FalseOrthanc) -> None:
+    def test_are_rejected(self, path: str, raw_gateway: LocalGateway, raw_orthanc: FalseOrthanc) -> None:
         before = list(raw_orthanc.asked)
         with socket.create_connection(("127.0.0.1", raw_gateway.port), timeout=10) as client:
             client.sendall(f"GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n".encode())

@@ -2,7 +2,7 @@
 
 Orthanc sends as fast as the client reads, and each file or ZIP keeps one of its threads (HttpThreadsCount, 50) busy
 meanwhile: if clients that do not read had all of them, Orthanc would answer nobody else. Clients that read less than
-500 bytes a second lose their slot after ORTHANC_CLIENT_TIMEOUT (`protocol`).
+500 bytes a second lose their slot after ORTHANC_CLIENT_TIMEOUT (`slow_clients`).
 """
 
 import asyncio

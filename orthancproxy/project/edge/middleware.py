@@ -97,7 +97,7 @@ class HostAndLength(_OnTheEventLoop, CommonMiddleware):
             return None if request.path_info in PROBES else super().process_request(request)
         except DisallowedHost as error:
             # Django would log it with a traceback
-            logger.warning("host refused", extra={"reason": str(error)})
+            logger.warning("host rejected", extra={"reason": str(error)})
             return bad_request(request, error)
 
 

@@ -3,48 +3,38 @@
 uvicorn --http orthancproxy.project.edge.protocol:Protocol …
 
 It uses private attributes of uvicorn's httptools protocol (`flow`, `cycle`, `timeout_keep_alive_task`), and was checked
-with uvicorn 0.54.0. Without time limits, each slow client would hold a descriptor, and memory, for as long as
-it likes: uvicorn's own is for connections between two requests.
+with uvicorn 0.54.0.
 """
 
 import asyncio
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
-from orthancproxy.conf import conf
 from orthancproxy.http.content_security import NOTHING
 from orthancproxy.http.error_responses import error_response
+from orthancproxy.project.edge.slow_clients import Awaited, SlowClientTimer
 
 MAX_HEAD_BYTES = 64 * 1024  # of a request line and headers; uvicorn's httptools has no limit, its h11 this one
-MIN_BYTES_PER_SECOND = 500  # that a client sends of a body, or reads of a response (as Apache's RequestReadTimeout)
-CHECKS_PER_TIMEOUT = 4
 
 
 class Protocol(HttpToolsProtocol):
-    """A connection, which is closed if its client is too slow.
-
-    A request head must be complete within ORTHANC_CLIENT_TIMEOUT seconds. Of a body or a response, that many seconds'
-    worth of MIN_BYTES_PER_SECOND must pass in that time. The time that the gateway itself takes does not count.
-    """
+    """A connection, which is closed if its client is too slow (`slow_clients`)."""
 
     _head_bytes = 0.0  # of an incomplete head; -inf within a body, where none are counted
-    _check: asyncio.TimerHandle | None = None
-    _phase: tuple[str, int] | None = None
-    _since = 0.0
-    _mark = 0  # bytes, when this phase began, or when enough of them had passed
+    _timer: SlowClientTimer | None = None
     _body_bytes = 0
     _heads = 0
     _pauses = 0
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Begin the checks."""
+        """Start the timer."""
         super().connection_made(transport)
-        self._check_later()
+        self._timer = SlowClientTimer(self.loop, self._progress, self._time_out)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """End the checks."""
-        if self._check:
-            self._check.cancel()
+        """Stop the timer."""
+        if self._timer:
+            self._timer.cancel()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
@@ -79,33 +69,19 @@ class Protocol(HttpToolsProtocol):
         """Answer malformed HTTP."""
         self._reject(400, "The request is malformed.")
 
-    def _check_later(self) -> None:
-        self._check = self.loop.call_later(conf.ORTHANC_CLIENT_TIMEOUT / CHECKS_PER_TIMEOUT, self._check_now)
-
-    def _check_now(self) -> None:
-        timeout, now = conf.ORTHANC_CLIENT_TIMEOUT, self.loop.time()
-        phase, passed = self._progress()
-        if phase is None or phase != self._phase or passed - self._mark >= MIN_BYTES_PER_SECOND * timeout:
-            self._phase, self._since, self._mark = phase, now, passed
-        elif now - self._since >= timeout:
-            self._time_out(phase[0])
-            return
-        self._check_later()
-
-    def _progress(self) -> tuple[tuple[str, int] | None, int]:
-        """Return what the gateway expects of the client, None if nothing, and the bytes of it that have passed."""
+    def _progress(self) -> tuple[Awaited | None, int]:
         if self.flow.write_paused:
             # nothing is written meanwhile: what is no longer in the buffer was read
-            return ("response", self._pauses), -self.transport.get_write_buffer_size()
+            return Awaited("response", self._pauses), -self.transport.get_write_buffer_size()
         if self.timeout_keep_alive_task is not None or self.flow.read_paused:
             return None, 0
         cycle: RequestResponseCycle | None = self.cycle
         if cycle is None or cycle.response_complete:
-            return ("head", self._heads), 0
-        return (("body", self._heads), self._body_bytes) if cycle.more_body else (None, 0)
+            return Awaited("head", self._heads), 0
+        return (Awaited("body", self._heads), self._body_bytes) if cycle.more_body else (None, 0)
 
-    def _time_out(self, expected: str) -> None:
-        if expected == "head" or (expected == "body" and not self.cycle.response_started):
+    def _time_out(self, awaited: Awaited) -> None:
+        if awaited.part == "head" or (awaited.part == "body" and not self.cycle.response_started):
             self._reject(408, "The request did not arrive in time.")
         else:
             # close() would wait until the client has read the rest

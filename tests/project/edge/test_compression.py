@@ -8,9 +8,9 @@ from django.http import FileResponse, HttpRequest, HttpResponse, StreamingHttpRe
 from django.http.response import HttpResponseBase
 from django.test import RequestFactory
 
-from orthancproxy.project.edge.compression import LEAST, Compression
+from orthancproxy.project.edge.compression import MIN_BYTES, Compression
 
-LONG = b'["' + b"0123456789" * (LEAST // 10) + b'"]'
+LONG = b'["' + b"0123456789" * (MIN_BYTES // 10) + b'"]'
 JSON = "application/json"
 
 
@@ -41,7 +41,7 @@ def test_long_json_is_compressed(media_type: str) -> None:
     assert response["Vary"] == "Accept-Encoding"
 
 
-def test_it_is_compressed_without_an_event_loop_too() -> None:
+def test_long_json_is_compressed_without_an_event_loop() -> None:
     request = RequestFactory().get("/", headers={"Accept-Encoding": "gzip"})
     response = Compression(lambda _: HttpResponse(LONG, content_type=JSON))(request)
     assert isinstance(response, HttpResponse)
@@ -49,7 +49,7 @@ def test_it_is_compressed_without_an_event_loop_too() -> None:
 
 
 @pytest.mark.parametrize("accepted", [None, "", "identity", "br", "gzip;q=0", "gzip; q=0.0, br", "x-gzipped"])
-def test_who_does_not_take_gzip_gets_none(accepted: str | None) -> None:
+def test_response_is_not_compressed_unless_gzip_is_accepted(accepted: str | None) -> None:
     response = through(HttpResponse(LONG, content_type=JSON), accepted)
     assert isinstance(response, HttpResponse)
     assert response.content == LONG
@@ -59,14 +59,14 @@ def test_who_does_not_take_gzip_gets_none(accepted: str | None) -> None:
 
 
 @pytest.mark.parametrize("accepted", ["gzip", "br;q=1, GZIP;q=0.5", "gzip;q=0.05"])
-def test_who_takes_gzip_among_others_gets_it(accepted: str) -> None:
+def test_response_is_compressed_if_gzip_is_accepted(accepted: str) -> None:
     assert through(HttpResponse(LONG, content_type=JSON), accepted)["Content-Encoding"] == "gzip"
 
 
 @pytest.mark.parametrize(
     "response",
     [
-        HttpResponse(LONG[: LEAST - 1], content_type=JSON),
+        HttpResponse(LONG[: MIN_BYTES - 1], content_type=JSON),
         HttpResponse(LONG, content_type="image/png"),
         HttpResponse(LONG, content_type="application/dicom"),
         HttpResponse(LONG, content_type="application/json", headers={"Content-Encoding": "br"}),
@@ -75,7 +75,7 @@ def test_who_takes_gzip_among_others_gets_it(accepted: str) -> None:
     ],
     ids=["short", "picture", "file", "compressed", "stream", "archive"],
 )
-def test_what_is_short_or_no_json_or_compressed_already_stays_as_it_is(response: HttpResponseBase) -> None:
+def test_other_responses_are_unchanged(response: HttpResponseBase) -> None:
     before = dict(response.headers)
     assert through(response) is response
     assert response.headers == before

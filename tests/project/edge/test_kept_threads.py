@@ -59,7 +59,7 @@ async def settle() -> None:
     await asyncio.sleep(0.1)
 
 
-def test_requests_after_each_other_share_a_thread() -> None:
+def test_sequential_requests_share_a_thread() -> None:
     async def run() -> None:
         for _ in range(AT_ONCE):
             await ask(application)
@@ -70,7 +70,7 @@ def test_requests_after_each_other_share_a_thread() -> None:
     assert len(set(worker.threads)) == 1
 
 
-def test_requests_at_the_same_time_have_a_thread_each_and_leave_it_to_those_that_follow() -> None:
+def test_concurrent_requests_have_their_own_threads_which_are_reused() -> None:
     async def run() -> None:
         await ask_at_once(application, worker)
         await settle()
@@ -82,7 +82,7 @@ def test_requests_at_the_same_time_have_a_thread_each_and_leave_it_to_those_that
     assert set(worker.threads[AT_ONCE:]) == set(worker.threads[:AT_ONCE])
 
 
-def test_a_thread_that_still_works_for_a_client_that_has_gone_away_is_given_to_nobody() -> None:
+def test_thread_of_a_disconnected_client_is_not_reused_while_it_works() -> None:
     class Abandoned(Application):
         """Ends, as Django does when the client goes away, before its thread does."""
 
@@ -108,7 +108,7 @@ def test_a_thread_that_still_works_for_a_client_that_has_gone_away_is_given_to_n
     asyncio.run(run())
 
 
-def test_after_a_rush_threads_are_ended() -> None:
+def test_excess_threads_end_after_a_peak() -> None:
     application = KeptThreads(worker := Application(), max_idle=2)
     asyncio.run(ask_at_once(application, worker))
     for thread in worker.threads:

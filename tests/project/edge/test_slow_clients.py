@@ -157,7 +157,7 @@ SILENCES = {
 
 
 class TestSilentClients:
-    def test_cost_a_descriptor_each_and_nothing_else(self, served: Served) -> None:
+    def test_cost_one_descriptor_each(self, served: Served) -> None:
         assert wait_until(lambda: served.holds(served.gateway).connections == 0, 5)
         before = served.holds(served.gateway)
         stored = count_instances(served.orthanc)
@@ -206,8 +206,8 @@ TRICKLES = {
 }
 
 
-class TestTimeLimit:
-    def test_ends_what_clients_keep_waiting(self, served: Served) -> None:
+class TestTimeout:
+    def test_closes_slow_connections(self, served: Served) -> None:
         gateway, stop = served.strict, threading.Event()
         before = served.holds(gateway)
         with ThreadPoolExecutor(20) as pool:
@@ -243,7 +243,7 @@ def read_slowly(client: socket.socket, seconds: float) -> int:
 
 
 class TestSlowReaders:
-    def test_leave_orthanc_to_others(self, served: Served) -> None:
+    def test_do_not_block_other_requests(self, served: Served) -> None:
         gateway = served.gateway
         before = served.holds(gateway)
         clients = [
@@ -261,19 +261,19 @@ class TestSlowReaders:
         assert wait_until(lambda: served.holds(gateway).connections == 0, 5)
         assert served.holds(gateway).memory - before.memory < 100 * MEGABYTE
 
-    def test_give_their_slots_back_after_the_time_limit(self, served: Served) -> None:
+    def test_lose_their_slots_after_the_timeout(self, served: Served) -> None:
         gateway = served.strict
         clients = [connect(gateway, head("GET", served.file), narrow=True) for _ in range(SLOTS)]
         assert wait_until(lambda: served.holds(gateway).connections == SLOTS, TIMEOUT / 2)
         assert seconds_of(lambda: check_download(served, gateway)) < 2 * TIMEOUT
         close(clients)
 
-    def test_may_pause_within_the_time_limit(self, served: Served) -> None:
+    def test_may_pause_within_the_timeout(self, served: Served) -> None:
         with connect(served.gateway, head("GET", served.file), narrow=True) as client:
             time.sleep(4)
             assert read_slowly(client, 0) > FILE
 
-    def test_that_go_away_leave_nothing_behind(self, served: Served) -> None:
+    def test_release_everything_on_disconnect(self, served: Served) -> None:
         before = served.holds(served.gateway)
         for path in (served.file, served.archive):
             for _ in range(5):
