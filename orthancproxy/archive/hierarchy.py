@@ -86,11 +86,6 @@ class Hierarchy:
         """Return all studies in scope."""
         return list(self._fetcher.page(_fetchable(LevelPlan(level=Level.STUDY, needs=needs))).resources)
 
-    def studies_of(self, patient_id: str, needs: Needs) -> list[Resource]:
-        """Return the studies in scope of the patient with this Orthanc id; empty if there is no such patient."""
-        plan = LevelPlan(level=Level.PATIENT, related={"studies": LevelPlan(level=Level.STUDY, needs=needs)})
-        return [study for patient in self.by_ids(plan, [patient_id]) for study in patient.related["studies"]]
-
     def _prefetch_below(self, plan: LevelPlan, ids: Sequence[str]) -> Prefetch:
         """Prefetch the lists below this resource that need only its id."""
         if len(ids) != 1 or not self._can_prefetch:

@@ -1,12 +1,15 @@
 """A fetcher that restricts another one to a scope, as if hidden resources did not exist.
 
-Root lists start from the visible studies. Single resources are fetched first, and then their studies. Data that a
-patient has from its studies (counts, changes, tags that only files have) is taken from the visible ones.
+Root lists start from the visible studies. Single resources are fetched first, and then their studies. A patient's own
+tags in Orthanc are those of its first file, which may be hidden. So everything but its PatientID and its labels is
+taken from its visible studies: tags from the first by Orthanc id, counts and changes from all. Orthanc copies the tags
+of the patient to each study, and searches the levels below by that copy (1.10.1 to 1.13.0).
 """
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from operator import attrgetter
 from typing import Any
 
 from orthancproxy.archive.fetcher import Fetcher, Roots
@@ -14,7 +17,7 @@ from orthancproxy.archive.keywords import COMPUTED, KEYWORDS, MAIN_DICOM_TAGS
 from orthancproxy.archive.levels import Level
 from orthancproxy.archive.matching import query
 from orthancproxy.archive.ordering import slice_page, sort
-from orthancproxy.archive.plan import Fact, Filter, LevelPlan, Needs
+from orthancproxy.archive.plan import Fact, Filter, LabelMatch, LevelPlan, Needs
 from orthancproxy.archive.records import Page, Resource
 from orthancproxy.archive.scope import Scope, searches
 from orthancproxy.errors import InvalidRequest
@@ -24,8 +27,12 @@ _SUMS = {
     "NumberOfPatientRelatedSeries": "NumberOfStudyRelatedSeries",
     "NumberOfPatientRelatedInstances": "NumberOfStudyRelatedInstances",
 }
-# tags that come with each resource
-_IN_INDEX = {**MAIN_DICOM_TAGS, Level.STUDY: MAIN_DICOM_TAGS[Level.STUDY] | MAIN_DICOM_TAGS[Level.PATIENT]}
+# tags that come with each resource, and are not of a file that may be hidden
+_AT_HAND = {
+    **MAIN_DICOM_TAGS,
+    Level.PATIENT: frozenset({Level.PATIENT.identifier}),
+    Level.STUDY: MAIN_DICOM_TAGS[Level.STUDY] | MAIN_DICOM_TAGS[Level.PATIENT],
+}
 
 
 class ScopedFetcher:
@@ -50,6 +57,8 @@ class ScopedFetcher:
 
     def matching(self, level: Level, criteria: Filter, needs: Needs) -> list[Resource]:
         """Return all visible matching resources of a level, unordered. Meant for criteria that match few."""
+        if level is Level.PATIENT:
+            return self.complete(level, self._patients(criteria, _at_hand(level, needs)), needs)
         return self._visible(level, self._fetcher.matching(level, criteria, self._to_check(level, needs)), needs)
 
     def children(
@@ -74,7 +83,7 @@ class ScopedFetcher:
     def complete(self, level: Level, found: Sequence[Resource], needs: Needs) -> list[Resource]:
         """Return the same visible resources in the same order, with the missing data added."""
         if needs == _at_hand(level, needs):
-            return list(found)
+            return list(map(_without_tags_of_files, found)) if level is Level.PATIENT else list(found)
         return self._of_studies(found, needs) if level is Level.PATIENT else self._fetcher.complete(level, found, needs)
 
     def _every(self, level: Level, criteria: Filter, needs: Needs) -> list[Resource]:
@@ -82,18 +91,37 @@ class ScopedFetcher:
         at_hand = _at_hand(level, needs)
         if level is Level.STUDY:
             return self._studies(criteria, at_hand)
-        studies = self._studies(Filter(), Needs())
         if level is Level.PATIENT:
-            visible = {study.parent_id for study in studies}
-            if criteria == Filter():
-                found = self._fetcher.parents(level, studies, at_hand)
-            else:
-                found = self._fetcher.matching(level, criteria, at_hand)
-            return list({one.orthanc_id: one for one in found if one.orthanc_id in visible}.values())
+            return self._patients(criteria, at_hand)
+        studies = self._studies(Filter(), Needs())
         if level is Level.SERIES:
             return self._below(level, studies, criteria, at_hand, studies)
         series = self._below(level.parent, studies, Filter(), Needs(), studies)
         return self._below(level, series, criteria, at_hand, studies)
+
+    def _patients(self, criteria: Filter, needs: Needs) -> list[Resource]:
+        """Return all patients with visible studies that match by what is shown of them."""
+        studies = self._studies(replace(criteria, labels=LabelMatch()), Needs())
+        visible = {study.parent_id for study in studies}
+        above = self._fetcher.parents(Level.PATIENT, studies, needs) if studies else []
+        patients = {one.orthanc_id: one for one in above if one.orthanc_id in visible}
+        if patients and criteria.labels:
+            labelled = self._fetcher.matching(Level.PATIENT, Filter(labels=criteria.labels), Needs())
+            patients = {one.orthanc_id: patients[one.orthanc_id] for one in labelled if one.orthanc_id in patients}
+        if dict(criteria.tags).keys() <= {Level.PATIENT.identifier}:
+            return list(patients.values())
+        # another study than the matching one may be shown
+        matching = {study.orthanc_id for study in studies}
+        families = self._families(list(patients.values()), Needs())
+        return [one for name, one in patients.items() if name in families and families[name][0].orthanc_id in matching]
+
+    def _families(self, patients: Sequence[Resource], needs: Needs) -> dict[str, list[Resource]]:
+        """Return the visible studies by patient, by Orthanc id: tags are shown of the first."""
+        families: dict[str, list[Resource]] = defaultdict(list)
+        studies = self._fetcher.children(Level.STUDY, patients, Filter(), needs | self._proof, patients)
+        for study in sorted(self._admitted(studies), key=attrgetter("orthanc_id")):
+            families[study.parent_id or ""].append(study)
+        return families
 
     def _studies(self, criteria: Filter, needs: Needs) -> list[Resource]:
         """Return all visible matching studies."""
@@ -141,10 +169,7 @@ class ScopedFetcher:
         """Return the patients with a visible study, with data from their visible studies only."""
         sums = {keyword: part for keyword, part in _SUMS.items() if keyword in needs.tags}
         to_sum = Needs(frozenset(sums.values()), needs.facts & {Fact.CHANGES})
-        families: dict[str, list[Resource]] = defaultdict(list)
-        studies = self._fetcher.children(Level.STUDY, patients, Filter(), to_sum | self._proof, patients)
-        for study in sorted(self._admitted(studies), key=lambda study: study.orthanc_id):
-            families[study.parent_id or ""].append(study)
+        families = self._families(patients, to_sum)
         visible = [patient for patient in patients if patient.orthanc_id in families]
         file_tags = self._file_tags({patient.orthanc_id: families[patient.orthanc_id][0] for patient in visible}, needs)
         return [
@@ -172,7 +197,7 @@ class ScopedFetcher:
 def _at_hand(level: Level, needs: Needs) -> Needs:
     """The part of these needs that comes with each resource, without reading hidden ones or other pages."""
     facts = {Fact.LABELS} if level is Level.PATIENT else {Fact.CHANGES, Fact.LABELS, Fact.FILE}
-    return Needs(needs.tags & _IN_INDEX[level], needs.facts & facts, needs.parent)
+    return Needs(needs.tags & _AT_HAND[level], needs.facts & facts, needs.parent)
 
 
 def _check(level: Level, criteria: Filter) -> None:
@@ -182,8 +207,12 @@ def _check(level: Level, criteria: Filter) -> None:
             raise InvalidRequest(f"{keyword} is not indexed for patients: filter studies by it instead.")
 
 
+def _without_tags_of_files(patient: Resource) -> Resource:
+    return replace(patient, tags={tag: value for tag, value in patient.tags.items() if tag in _AT_HAND[Level.PATIENT]})
+
+
 def _own_tags(study: Resource) -> dict[str, str]:
-    """A patient's tags from a visible study: the patient's own are of the first file, which may be hidden."""
+    """A patient's tags from a visible study."""
     return {tag: value for tag, value in study.tags.items() if tag in MAIN_DICOM_TAGS[Level.PATIENT]}
 
 

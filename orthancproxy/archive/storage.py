@@ -1,6 +1,6 @@
 """Stores, downloads and deletes DICOM files, and downloads ZIPs of all files below a resource."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Self
 
@@ -53,12 +53,6 @@ def open_file(client: OrthancClient, orthanc_id: str) -> Content:
 def open_zip(client: OrthancClient, level: Level, orthanc_id: str) -> Content:
     """Open a ZIP of all files below a resource, which Orthanc creates while it is read."""
     body = client.open(endpoints.LEVEL_ARCHIVE, level=level.path, id=orthanc_id)
-    return Content(_complete_zip(body), "application/zip", body.length, body.close)
-
-
-def open_zip_of(client: OrthancClient, orthanc_ids: Sequence[str]) -> Content:
-    """Open a ZIP of all files below several resources."""
-    body = client.open(endpoints.CREATE_ARCHIVE, body={"Resources": list(orthanc_ids), "Synchronous": True})
     return Content(_complete_zip(body), "application/zip", body.length, body.close)
 
 

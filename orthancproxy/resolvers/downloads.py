@@ -8,11 +8,13 @@ from typing import cast
 from django.core.cache import cache
 from pydicom.uid import UID
 
+from orthancproxy.archive.hierarchy import Hierarchy
 from orthancproxy.archive.levels import Level
+from orthancproxy.archive.own_zip import open_own_zip, zip_plan
 from orthancproxy.archive.plan import Fact, LevelPlan, Needs
 from orthancproxy.archive.records import Instance, Resource
 from orthancproxy.archive.rendering import NEEDS, MediaType, Picture, Rendering, render
-from orthancproxy.archive.storage import Content, open_file, open_zip, open_zip_of
+from orthancproxy.archive.storage import Content, open_file, open_zip
 from orthancproxy.audit.kinds import AuditOutcome
 from orthancproxy.audit.trail import code_of, subject_of
 from orthancproxy.conf import conf
@@ -103,19 +105,23 @@ def get_series_thumbnail(
 
 def get_zip(context: RequestContext, level: Level, orthanc_id: str, *, headers_only: bool = False) -> Download:
     """Return a ZIP of all DICOM files below a resource. Raises NotFound."""
-    with _authorized(context, LevelPlan(level=level), orthanc_id) as pending:
+    plan = LevelPlan(level=level, needs=Needs(frozenset({"PatientID"})))
+    with _authorized(context, plan, orthanc_id) as pending:
         filename = f"{level.value.lower()}-{orthanc_id}.zip"
         if headers_only:
             return Download(filename, None, Content.headers("application/zip", None))
-        return Download(filename, None, pending.of(_open_zip(context, level, orthanc_id)))
+        return Download(filename, None, pending.of(_open_zip(context, pending.resource)))
 
 
-def _open_zip(context: RequestContext, level: Level, orthanc_id: str) -> Content:
-    if level is not Level.PATIENT or not context.caller.scope.is_restricted:
-        return open_zip(context.client, level, orthanc_id)
-    # some of the patient's studies may be out of scope
-    studies = context.open_hierarchy().studies_of(orthanc_id, Needs())
-    return open_zip_of(context.client, [study.orthanc_id for study in studies])
+def _open_zip(context: RequestContext, resource: Resource) -> Content:
+    if context.caller.scope.admits_patient(resource.tags.get("PatientID", "")):
+        return open_zip(context.client, resource.level, resource.orthanc_id)
+    # Orthanc would add hidden studies, or name the folder after the file of one; a ZIP is no response of many objects
+    visible = Hierarchy(context.client, context.caller.scope)
+    found = visible.by_ids(zip_plan(resource.level), [resource.orthanc_id])
+    if not found:
+        raise _not_found(resource.level)
+    return open_own_zip(context.client, found[0])
 
 
 class _PendingDownload:
@@ -228,8 +234,12 @@ def _get_instance(context: RequestContext, orthanc_id: str, needs: Needs) -> Ins
 def _get(context: RequestContext, plan: LevelPlan, orthanc_id: str) -> Resource:
     found = look_up(context, plan, [orthanc_id])
     if not found:
-        raise NotFound(f"There is no such {plan.level.value.lower()}.")
+        raise _not_found(plan.level)
     return found[0]
+
+
+def _not_found(level: Level) -> NotFound:
+    return NotFound(f"There is no such {level.value.lower()}.")
 
 
 def _etag(instance: Instance, *variant: str | int) -> str:

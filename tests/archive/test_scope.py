@@ -332,9 +332,6 @@ def test_nested_lists_below_visible_patients(archive: Archive, scope: Scope) -> 
     ):
         assert sorted(chain for patient in found for chain in _chains_below(patient)) == expected
         assert all(patient.related["children"] for patient in found)
-    for patient in sorted(patients)[::4]:
-        studies = {chain[1] for chain in expected if chain[0] == patient}
-        assert set(_ids(hierarchy.studies_of(patient, STUDY_NEEDS))) == studies
     assert set(_ids(hierarchy.visible_studies(STUDY_NEEDS))) == {chain[1] for chain in expected}
 
 
@@ -510,7 +507,7 @@ def _one(level: Level, needs: Needs = NO_NEEDS) -> Callable[[Hierarchy, Archive]
 COUNTS = Patient.studies_count.needs | Patient.instances_count.needs
 SHAPES = {
     "patients": CallCount(_page(LISTS["patients"]), 2, 2),
-    "patients that match": CallCount(_page(LISTS["women"]), 2, 2),
+    "patients that match": CallCount(_page(LISTS["women"]), 3, 3),
     "patients with counts": CallCount(_page(LevelPlan(level=Level.PATIENT, needs=COUNTS)), 3, 4),
     "studies": CallCount(_page(LISTS["studies"]), 1, 1),
     "studies with counts": CallCount(

@@ -633,13 +633,7 @@ class TestAllowlist:
             assert endpoint.template.split("/")[1] in {"system", "statistics", "tools", "instances", "{level}"}
 
     def test_only_idempotent_endpoints_are_repeatable(self) -> None:
-        # Orthanc keeps what it has under a UID, and streams an archive without keeping it
-        reading = {
-            "/tools/find",
-            "/tools/bulk-content",
-            "/tools/count-resources",
-            "/tools/create-archive",
-            "/instances",
-        }
+        # Orthanc keeps what it has under a UID
+        reading = {"/tools/find", "/tools/bulk-content", "/tools/count-resources", "/instances"}
         for endpoint in DECLARED.values():
             assert endpoint.repeatable == (endpoint.method == "GET" or endpoint.template in reading)
