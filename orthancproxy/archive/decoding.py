@@ -5,6 +5,7 @@ from contextlib import suppress
 from operator import attrgetter
 from typing import Any, cast
 
+from orthancproxy.archive.charsets import repaired
 from orthancproxy.archive.keywords import KEYWORDS
 from orthancproxy.archive.levels import Level
 from orthancproxy.archive.records import RESOURCE_TYPES, Resource
@@ -59,7 +60,11 @@ def _tags(payload: ResourcePayload) -> dict[str, str]:
 
 def _text_tags(tags: Mapping[str, Any]) -> dict[str, str]:
     """Tags by keyword, without sequences (lists) and without binary or absent values (null)."""
-    return {KEYWORDS[tag]: value for tag, value in tags.items() if value.__class__ is str}
+    return {
+        (keyword := KEYWORDS[tag]): value if value.isascii() and "$" not in value else repaired(keyword, value)
+        for tag, value in tags.items()
+        if value.__class__ is str
+    }
 
 
 def _facts(level: Level, payload: ResourcePayload) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from orthancproxy.archive.charsets import repaired
 from orthancproxy.archive.keywords import KEYWORDS
 from orthancproxy.archive.levels import Level
 from orthancproxy.archive.records import Resource
@@ -93,7 +94,7 @@ def _of_one(client: OrthancClient, orthanc_id: str, wanted: frozenset[str]) -> T
 
 def _text_tags(tags: Mapping[str, Any], wanted: frozenset[str]) -> Tags:
     """The wanted tags whose values are text."""
-    return {KEYWORDS[tag]: value for tag in wanted if isinstance(value := tags.get(tag), str)}
+    return {KEYWORDS[tag]: repaired(KEYWORDS[tag], value) for tag in wanted if isinstance(value := tags.get(tag), str)}
 
 
 def _untruncated(wanted: frozenset[str]) -> str:
