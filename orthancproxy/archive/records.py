@@ -102,7 +102,7 @@ class Study(Resource):
     accession_number = tag("AccessionNumber", parsing.text)
     referring_physician_name = tag("ReferringPhysicianName", parsing.text)
     institution_name = tag("InstitutionName", parsing.text)
-    modalities = tag("ModalitiesInStudy", lambda value: sorted(parsing.texts(value)))
+    modalities = tag("ModalitiesInStudy", lambda value: sorted(set(parsing.texts(value))))
     series_count = count("NumberOfStudyRelatedSeries")
     instances_count = count("NumberOfStudyRelatedInstances")
 

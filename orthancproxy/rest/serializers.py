@@ -118,7 +118,7 @@ class InstanceSerializer(LevelSerializer[Instance]):
         },
         instanceNumberInt=Instance.instance_number,
     )
-    # Orthanc reads the parents' tags of a series, too
+    # of the series, as Orthanc keeps them from its first file: the file of an instance may have others
     series_table = Table(
         {
             "patientId": "PatientID",
