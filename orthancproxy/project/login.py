@@ -1,15 +1,21 @@
-"""The login page, and its rate limit (django-axes)."""
+"""The login page, its rate limit (django-axes), and the limit on passwords that are checked at once."""
 
 import secrets
+import threading
 from collections.abc import Mapping
 from math import ceil
 from typing import Any
 
+from axes.handlers.database import AxesDatabaseHandler
 from axes.helpers import get_cool_off
+from axes.models import AccessAttempt
 from django.contrib.admin.forms import AdminAuthenticationForm
 from django.contrib.auth import views
+from django.contrib.auth.backends import ModelBackend
 from django.contrib.auth.signals import user_login_failed
 from django.core.exceptions import ValidationError
+from django.db.models.signals import pre_save
+from django.dispatch import receiver
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.utils.cache import add_never_cache_headers
@@ -17,6 +23,10 @@ from django.utils.cache import add_never_cache_headers
 from orthancproxy.http.content_security import policy
 
 TEMPLATE = "orthancproxy/login.html"
+# of each worker process; a hash takes a core 0.1 to 0.3 s (PBKDF2, 1,000,000 iterations)
+MAX_HASHES_AT_ONCE = 1
+# including those that wait, each of which occupies a thread
+MAX_LOGINS_AT_ONCE = 8
 
 
 class LoginView(views.LoginView):
@@ -40,6 +50,41 @@ class StaffLoginForm(AdminAuthenticationForm):
             credentials = {"username": user.get_username()}
             user_login_failed.send(sender=__name__, credentials=credentials, request=self.request)
             raise
+
+
+class PasswordBackend(ModelBackend):
+    """Checks the passwords of Django's users, few at once: anyone can have passwords hashed, which takes a core."""
+
+    _hashing = threading.BoundedSemaphore(MAX_HASHES_AT_ONCE)
+    _logins = threading.BoundedSemaphore(MAX_LOGINS_AT_ONCE)
+
+    def authenticate(
+        self, request: HttpRequest | None, username: str | None = None, password: str | None = None, **options: Any
+    ) -> Any:
+        """Return the user, or None. Raises ValidationError, which forms show, if too many others log in."""
+        if not self._logins.acquire(blocking=False):
+            raise ValidationError("Too many users are logging in: try again in a moment.", code="busy")
+        try:
+            with self._hashing:
+                return super().authenticate(request, username, password, **options)
+        finally:
+            self._logins.release()
+
+
+class LoginAttempts(AxesDatabaseHandler):  # type: ignore[misc]
+    """The failed logins of django-axes: one row for each user and address, whatever the program says it is."""
+
+    def user_login_failed(self, sender: Any, credentials: dict[str, Any], request: Any = None, **options: Any) -> None:
+        """Count a failed login."""
+        if request is not None:
+            request.axes_user_agent = request.axes_http_accept = ""
+        super().user_login_failed(sender, credentials, request, **options)
+
+
+@receiver(pre_save, sender=AccessAttempt)
+def _forget_request(instance: AccessAttempt, **_: Any) -> None:
+    """Store no data of requests, which django-axes would append without a limit."""
+    instance.get_data = instance.post_data = ""
 
 
 def locked_out(request: HttpRequest, response: HttpResponse | None, credentials: Any = None) -> HttpResponse:

@@ -11,7 +11,9 @@ from orthancproxy.resolvers.operations import READ_AUDIT, READ_CALLER
 
 
 def get_viewer(context: RequestContext) -> Caller:
-    """Return the caller, which needs no permission."""
+    """Return the caller, which needs no permission. Not audited for anonymous callers, who could fill the audit log."""
+    if not context.caller.username:
+        return context.caller
     with audited_read(context, READ_CALLER):
         return context.caller
 
