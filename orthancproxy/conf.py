@@ -105,10 +105,18 @@ class Configuration:
         maximum=_DAY_SECONDS,
     )
     ORTHANC_MAX_DOWNLOADS = Setting(
-        20,
+        12,
         "Maximum number of concurrent downloads (files and ZIPs) per worker process; each occupies one of Orthanc's "
         "HTTP threads (`HttpThreadsCount`, 50). Further downloads wait for up to 30 seconds.",
         minimum=1,
+        maximum=1000,
+    )
+    ORTHANC_MAX_CALLS = Setting(
+        24,
+        "Maximum number of concurrent calls to Orthanc per worker process. Multiplied by the worker processes of all "
+        "hosts, it must be below `HttpThreadsCount` of Orthanc (50). At most half are downloads, and an eighth finds "
+        "that read files; each caller has at most a third, besides downloads. Further calls wait for up to 30 seconds.",
+        minimum=2,
         maximum=1000,
     )
     ORTHANC_POOL_SIZE = Setting(

@@ -12,7 +12,7 @@
     │   │   └── UnsafeDicom       the file looks like an attack
     │   └── NotRenderable         Orthanc cannot render the instance
     ├── LimitExceeded             the request exceeds a limit of the gateway
-    ├── GatewayUnavailable        the gateway's database is unavailable; retry later
+    ├── GatewayUnavailable        the gateway is busy, or its database is unavailable; retry later
     └── ArchiveError              Orthanc failed
         ├── ArchiveUnavailable    Orthanc is unreachable or busy; retry later
         │   └── ArchiveTimeout    Orthanc did not answer in time
@@ -97,7 +97,7 @@ class LimitExceeded(GatewayError):
 
 
 class GatewayUnavailable(GatewayError):
-    """The gateway's database is unavailable; retry later."""
+    """The gateway is busy, or its database is unavailable; retry later."""
 
     code = "GATEWAY_UNAVAILABLE"
 

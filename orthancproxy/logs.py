@@ -81,7 +81,7 @@ def log_archive_failure(error: Exception, code: str) -> None:
     """
     if isinstance(error, GatewayUnavailable):
         # the database's message, such as that it is locked
-        logger.warning("gateway unavailable", extra={"code": code, "cause": str(error.__cause__)})
+        logger.warning("gateway unavailable", extra={"code": code, "cause": str(error.__cause__ or error)})
     if not isinstance(error, ArchiveError):
         return
     causes: list[BaseException] = []

@@ -34,7 +34,7 @@ class Pool(ThreadPoolExecutor):
         return await asyncio.wrap_future(self.submit(function, *args, **kwargs))
 
 
-GRAPHQL = Pool("graphql", 64, "GraphQL requests without files, which wait for Orthanc")
+GRAPHQL = Pool("graphql", 128, "GraphQL requests without files, which wait for Orthanc")
 UPLOADS = Pool("upload", 16, "GraphQL requests with files, which can take minutes: queries do not wait for them")
 DOWNLOADS = Pool("download", 64, "reading files and ZIPs from Orthanc: a slow one does not delay other requests")
 PREFETCH = Pool("prefetch", 4, "lists that are fetched ahead; where all threads are busy, a request fetches its own")

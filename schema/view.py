@@ -36,6 +36,7 @@ from orthancproxy.threads import GRAPHQL, UPLOADS
 
 # a client that accepts both equally (`*/*`) gets the first, which older clients know
 MEDIA_TYPES = ("application/json", "application/graphql-response+json")
+RETRYABLE = frozenset(kind.code for kind, status in STATUSES.items() if status == 503)
 FORM = "multipart/form-data"
 Response = TypeVar("Response", bound=HttpResponseBase)
 PLACE = re.compile(r"variables(\.([A-Za-z_]\w*|[0-9]+))+", re.ASCII)
@@ -159,6 +160,9 @@ class GraphQLView(views.GraphQLView[GraphQLContext, None]):
         response = super().create_response(response_data, sub_response)
         if "data" not in response_data:
             response.status_code = 400
+        errors = cast("dict[str, Any]", response_data).get("errors", ())
+        if any(error["extensions"]["code"] in RETRYABLE for error in errors):
+            response["Retry-After"] = str(RETRY_AFTER)
         return _described(self.request, response)
 
     def encode_json(self, data: object) -> bytes:

@@ -41,12 +41,17 @@ def read_tags(
         study = resource.parent_id if level is Level.SERIES else studies.get(resource.orthanc_id)
         if study is not None:
             families[study].append(resource)
-    reading = [FILE_TAGS.submit(_of_family, client, study, family, wanted) for study, family in families.items()]
+    reading = {study: FILE_TAGS.submit(_of_family, client, study, family, wanted) for study, family in families.items()}
+    tags = {}
     try:
-        return {orthanc_id: tags for future in reading for orthanc_id, tags in future.result().items()}
+        for study, future in reading.items():
+            # where all threads are busy, with other requests too, this one reads its own
+            own = future.cancel()
+            tags |= _of_family(client, study, families[study], wanted) if own else future.result()
     finally:
-        for future in reading:
+        for future in reading.values():
             future.cancel()
+    return tags
 
 
 def _of_family(

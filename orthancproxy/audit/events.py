@@ -26,6 +26,11 @@ class Author:
     address: str | None = None
     request_id: str = ""
 
+    @property
+    def key(self) -> str:
+        """What tells authors apart: the user, or the address of an anonymous caller."""
+        return f"user {self.username}" if self.username else f"address {self.address}"
+
 
 @dataclass(frozen=True, slots=True)
 class Subject:

@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from orthancproxy.errors import ArchiveProtocolError, ArchiveTimeout, NotFound
 from orthancproxy.orthanc.endpoints import COUNT_RESOURCES, SYSTEM
@@ -27,6 +28,9 @@ ALWAYS_INDEXED: Mapping[str, frozenset[str]] = {
         0054,1330""".split()
     ),
 }
+LEVELS = tuple(ALWAYS_INDEXED)
+# counted or gathered from the index: ModalitiesInStudy, SOPClassesInStudy, NumberOf…Related…
+COMPUTED = frozenset("0008,0061 0008,0062 0020,1200 0020,1202 0020,1204 0020,1206 0020,1208 0020,1209".split())
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +47,15 @@ class Capabilities:
     has_labels: bool  # 1.12.0, and a database that supports them
     indexed: Mapping[str, frozenset[str]] | None
     partly_indexed: Mapping[str, frozenset[str]]
+    http_threads: int | None  # HttpThreadsCount, the number of calls that it answers at once (1.13.0)
     find_limits: FindLimits = field(compare=False)
+
+    def reads_files(self, find: Mapping[str, Any]) -> bool:
+        """Whether Orthanc reads files to answer a find or count: it is about tags that the index does not hold."""
+        levels = LEVELS[: LEVELS.index(find["Level"]) + 1]
+        indexed = self.indexed or ALWAYS_INDEXED
+        tags = {*find["Query"], *find.get("RequestedTags", ())}
+        return not tags <= COMPUTED.union(*(indexed.get(level, frozenset()) for level in levels))
 
 
 def discover(call: CallOrthanc, tolerate: Callable[[], None]) -> Capabilities:
@@ -63,6 +75,7 @@ def discover(call: CallOrthanc, tolerate: Callable[[], None]) -> Capabilities:
             has_labels=system.has_labels,
             indexed={level: tags - partly.get(level, frozenset()) for level, tags in listed.items()} or None,
             partly_indexed=partly,
+            http_threads=system.performance.http_threads_count,
             find_limits=FindLimits(call),
         )
     except NotFound as error:

@@ -8,6 +8,7 @@ import logging
 import threading
 import time
 from collections.abc import Iterator, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -28,10 +29,11 @@ from orthancproxy.errors import (
     NotFound,
     NotRenderable,
 )
+from orthancproxy.orthanc.call_slots import CallSlots
 from orthancproxy.orthanc.calls import Call, log_call
 from orthancproxy.orthanc.capabilities import Capabilities, discover
 from orthancproxy.orthanc.deadline import clip_to_deadline
-from orthancproxy.orthanc.endpoints import SYSTEM, Endpoint
+from orthancproxy.orthanc.endpoints import COUNT_RESOURCES, FIND, SYSTEM, CallKind, Endpoint
 from orthancproxy.orthanc.payloads import JSON_DECODER, SYSTEM_DECODER
 from orthancproxy.orthanc.render_delete_lock import RenderDeleteLock
 from orthancproxy.orthanc.response_body import CHUNK_BYTES, ResponseBody, timed_out
@@ -65,6 +67,7 @@ class ConnectionOptions:
     read_timeout: float = 30.0
     retry_delay: float = 0.2
     pool_size: int = 32
+    max_calls: int = 24
     log_calls: bool = False
 
 
@@ -83,6 +86,7 @@ class OrthancClient:
         # as bytes: requests would encode str as Latin-1
         self._auth = HTTPBasicAuth(options.username.encode(), options.password.encode()) if options.username else None
         self._render_delete_lock = RenderDeleteLock(self._base_url)
+        self._slots = CallSlots(options.max_calls)
         self._failures_lock = threading.Lock()
         self._failures = 0
         self._cached_capabilities: tuple[int, Capabilities] | None = None
@@ -113,6 +117,9 @@ class OrthancClient:
 
         found = discover(self.call, tolerate)
         self._cached_capabilities = (failures + tolerated, found)
+        if found.http_threads is not None:
+            # the others are for probes and for clients of its own
+            self._slots.limit(found.http_threads * 9 // 10)
         return found
 
     def ping(self) -> None:
@@ -139,7 +146,9 @@ class OrthancClient:
         """
         url = self._base_url + endpoint.path(**parts)
         data = content if body is None else orjson.dumps(body)
-        response = self._send(endpoint, url, data, query, "application/json", stream=False)
+        kind = self._kind(endpoint, body)
+        with ExitStack() as held:
+            response = self._send(held, kind, endpoint, url, data, query, "application/json", stream=False)
         # whatever its Content-Type: Orthanc sends JSON with none, or as text
         try:
             return decoder.decode(response.content)
@@ -158,10 +167,21 @@ class OrthancClient:
         """Return the body of a response of any size, which the caller reads in chunks and closes."""
         url = self._base_url + endpoint.path(**parts)
         data = None if body is None else orjson.dumps(body)
-        return ResponseBody(self._send(endpoint, url, data, query, accept, stream=True), self._translate)
+        with ExitStack() as held:
+            response = self._send(held, endpoint.kind, endpoint, url, data, query, accept, stream=True)
+            return ResponseBody(response, self._translate, held.pop_all().close)
+
+    def _kind(self, endpoint: Endpoint, body: Mapping[str, Any] | None) -> CallKind:
+        """Return the kind of a call. Whether a find reads files is known once the capabilities are."""
+        if body is None or endpoint not in (FIND, COUNT_RESOURCES) or self._cached_capabilities is None:
+            return endpoint.kind
+        _, capabilities = self._cached_capabilities
+        return CallKind.FILES if capabilities.reads_files(body) else endpoint.kind
 
     def _send(
         self,
+        held: ExitStack,
+        kind: CallKind,
         endpoint: Endpoint,
         url: str,
         data: bytes | RequestBody | None,
@@ -169,24 +189,30 @@ class OrthancClient:
         accept: str,
         stream: bool,
     ) -> requests.Response:
+        """Return a response, read unless `stream` is set. `held` keeps its slot among the calls to Orthanc."""
         for last_try in (False, True) if endpoint.repeatable else (True,):
-            started = time.perf_counter()
-            response = None
-            try:
-                with self._render_delete_lock.hold(endpoint):
-                    response = self._request(endpoint, url, data, query, accept, stream)
-            except (requests.RequestException, HTTPError, OSError, ValueError) as error:
-                translated = self._translate(error)
-                # timeouts are not retried
-                if last_try or type(translated) is not ArchiveUnavailable:
-                    raise translated from error
-            finally:
-                self._log(endpoint, response, time.perf_counter() - started, stream)
-            if response is not None:
-                if last_try or not _is_transient(response):
-                    self._raise_for_status(response)
-                    return response
-                response.close()
+            slot = self._slots.acquire(kind)
+            with ExitStack() as attempt:
+                attempt.callback(self._slots.release, slot)
+                started = time.perf_counter()
+                response = None
+                try:
+                    with self._render_delete_lock.hold(endpoint):
+                        response = self._request(endpoint, url, data, query, accept, stream)
+                except (requests.RequestException, HTTPError, OSError, ValueError) as error:
+                    translated = self._translate(error)
+                    slot.lingers = kind is CallKind.FILES and isinstance(translated, ArchiveTimeout)
+                    # timeouts are not retried
+                    if last_try or type(translated) is not ArchiveUnavailable:
+                        raise translated from error
+                finally:
+                    self._log(endpoint, response, time.perf_counter() - started, stream)
+                if response is not None:
+                    if last_try or not _is_transient(response):
+                        self._raise_for_status(response)
+                        held.push(attempt.pop_all())
+                        return response
+                    response.close()
             time.sleep(self._options.retry_delay)
         raise AssertionError("unreachable")  # pragma: no cover
 

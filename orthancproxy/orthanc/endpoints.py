@@ -5,6 +5,7 @@ Orthanc's REST API can also shut the server down, reset it and run scripts.
 
 import re
 from dataclasses import dataclass
+from enum import Enum, auto
 from urllib.parse import quote
 
 from orthancproxy.errors import InvalidRequest
@@ -20,6 +21,17 @@ def check_orthanc_id(text: str) -> None:
         raise InvalidRequest("This is not a valid id of an Orthanc resource.")
 
 
+class CallKind(Enum):
+    """What a call occupies Orthanc with, which decides how many of its kind are made at once (`call_slots`)."""
+
+    INDEX = auto()
+    FILES = auto()  # it reads the files of many resources
+    RENDERING = auto()
+    DOWNLOAD = auto()  # it takes as long as the client reads
+    STORING = auto()
+    PROBE = auto()  # always made
+
+
 @dataclass(frozen=True, slots=True)
 class Endpoint:
     """A route of Orthanc's REST API.
@@ -31,6 +43,7 @@ class Endpoint:
     method: str
     template: str
     repeatable: bool = True
+    kind: CallKind = CallKind.INDEX
 
     def path(self, **parts: str | int) -> str:
         """Return the path. Raises InvalidRequest for an invalid id, level, frame number or tag."""
@@ -52,20 +65,21 @@ class Endpoint:
 SYSTEM = Endpoint("GET", "/system")
 STATISTICS = Endpoint("GET", "/statistics")
 FIND = Endpoint("POST", "/tools/find")
+PROBE_INDEX = Endpoint("POST", "/tools/find", kind=CallKind.PROBE)
 COUNT_RESOURCES = Endpoint("POST", "/tools/count-resources")
 BULK_CONTENT = Endpoint("POST", "/tools/bulk-content")
 RESOURCE = Endpoint("GET", "/{level}/{id}")
 RESOURCE_STATISTICS = Endpoint("GET", "/{level}/{id}/statistics")
-INSTANCES_TAGS = Endpoint("GET", "/{level}/{id}/instances-tags")
-INSTANCE_TAGS = Endpoint("GET", "/instances/{id}/tags")
-INSTANCE_FILE = Endpoint("GET", "/instances/{id}/file")
+INSTANCES_TAGS = Endpoint("GET", "/{level}/{id}/instances-tags", kind=CallKind.FILES)
+INSTANCE_TAGS = Endpoint("GET", "/instances/{id}/tags", kind=CallKind.FILES)
+INSTANCE_FILE = Endpoint("GET", "/instances/{id}/file", kind=CallKind.DOWNLOAD)
 # an attribute in the functional groups of one frame, and of all (PS3.3 section C.7.6.16)
-FRAME_GROUP = Endpoint("GET", "/instances/{id}/content/5200-9230/{frame}/{sequence}/0/{tag}")
-SHARED_GROUP = Endpoint("GET", "/instances/{id}/content/5200-9229/0/{sequence}/0/{tag}")
-FRAME_INT16 = Endpoint("GET", "/instances/{id}/frames/{frame}/image-int16")
-FRAME_UINT16 = Endpoint("GET", "/instances/{id}/frames/{frame}/image-uint16")
-FRAME_NUMPY = Endpoint("GET", "/instances/{id}/frames/{frame}/numpy")
-FRAME_RENDERED = Endpoint("GET", "/instances/{id}/frames/{frame}/rendered")
-LEVEL_ARCHIVE = Endpoint("GET", "/{level}/{id}/archive")
-STORE = Endpoint("POST", "/instances")
+FRAME_GROUP = Endpoint("GET", "/instances/{id}/content/5200-9230/{frame}/{sequence}/0/{tag}", kind=CallKind.RENDERING)
+SHARED_GROUP = Endpoint("GET", "/instances/{id}/content/5200-9229/0/{sequence}/0/{tag}", kind=CallKind.RENDERING)
+FRAME_INT16 = Endpoint("GET", "/instances/{id}/frames/{frame}/image-int16", kind=CallKind.RENDERING)
+FRAME_UINT16 = Endpoint("GET", "/instances/{id}/frames/{frame}/image-uint16", kind=CallKind.RENDERING)
+FRAME_NUMPY = Endpoint("GET", "/instances/{id}/frames/{frame}/numpy", kind=CallKind.RENDERING)
+FRAME_RENDERED = Endpoint("GET", "/instances/{id}/frames/{frame}/rendered", kind=CallKind.RENDERING)
+LEVEL_ARCHIVE = Endpoint("GET", "/{level}/{id}/archive", kind=CallKind.DOWNLOAD)
+STORE = Endpoint("POST", "/instances", kind=CallKind.STORING)
 DELETE = Endpoint("DELETE", "/{level}/{id}", repeatable=False)

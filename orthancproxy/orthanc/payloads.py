@@ -57,6 +57,12 @@ class SystemCapabilities(Struct, rename="pascal"):
     has_extended_find: bool = False
 
 
+class Performance(Struct, rename="pascal"):
+    """`Performance` of `GET /system` (1.13.0)."""
+
+    http_threads_count: int | None = None
+
+
 class System(Struct, rename="pascal"):
     """`GET /system`. `main_dicom_tags` are the indexed tags by level, separated by semicolons (1.11.0)."""
 
@@ -64,6 +70,7 @@ class System(Struct, rename="pascal"):
     name: str = ""
     has_labels: bool = False
     capabilities: SystemCapabilities = field(default_factory=SystemCapabilities)
+    performance: Performance = field(default_factory=Performance)
     main_dicom_tags: dict[Literal["Patient", "Study", "Series", "Instance"], str] = field(default_factory=dict)
 
 

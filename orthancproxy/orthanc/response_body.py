@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from weakref import finalize
 
 import requests
 from urllib3.exceptions import ReadTimeoutError
@@ -19,8 +20,15 @@ class ResponseBody(Iterator[bytes]):
     thread may close, even while another waits for the next chunk. Reading raises ArchiveError.
     """
 
-    def __init__(self, response: requests.Response, translate: Callable[[Exception], ArchiveError]) -> None:
+    def __init__(
+        self,
+        response: requests.Response,
+        translate: Callable[[Exception], ArchiveError],
+        release: Callable[[], object] = lambda: None,
+    ) -> None:
         self._response = response
+        # once, however it ends
+        self._release = finalize(self, release)
         self._translate = translate
         self._chunks: Iterator[bytes] = response.iter_content(CHUNK_BYTES)
         self._reading = threading.Lock()
@@ -51,10 +59,12 @@ class ResponseBody(Iterator[bytes]):
             self._response.raw.shutdown()
         with self._reading:
             self._response.close()
+        self._release()
 
     def _finish(self) -> None:
         self._closed = True
         self._response.close()
+        self._release()
 
 
 def timed_out(error: Exception) -> bool:

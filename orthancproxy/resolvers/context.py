@@ -33,6 +33,7 @@ def connect() -> OrthancClient:
             connect_timeout=conf.ORTHANC_CONNECT_TIMEOUT,
             read_timeout=conf.ORTHANC_READ_TIMEOUT,
             pool_size=conf.ORTHANC_POOL_SIZE,
+            max_calls=conf.ORTHANC_MAX_CALLS,
             log_calls=conf.ORTHANC_DEBUG_LOG,
         )
     )

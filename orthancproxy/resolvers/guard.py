@@ -15,6 +15,7 @@ from orthancproxy.audit.models import AuditEvent
 from orthancproxy.audit.trail import Trail, code_of, outcome_of
 from orthancproxy.conf import conf
 from orthancproxy.database import DATABASE_ERRORS
+from orthancproxy.orthanc.call_slots import caller_scope
 from orthancproxy.orthanc.deadline import Deadline, deadline_scope
 from orthancproxy.resolvers.context import RequestContext
 from orthancproxy.resolvers.operations import READ, Operation
@@ -34,7 +35,7 @@ def audited_read(
     try:
         if operation.action is not None:
             authorize(context.caller, operation.action)
-        with deadline_scope(context.deadline):
+        with deadline_scope(context.deadline), caller_scope(context.author.key):
             yield read.add
     except Exception as error:
         context.trail.fail(read, error)
@@ -98,7 +99,8 @@ def audited_write(context: RequestContext, operation: Operation, target: str = "
     try:
         if operation.action is not None:
             authorize(context.caller, operation.action)
-        yield event
+        with caller_scope(context.author.key):
+            yield event
     except Exception as error:
         context.trail.audited_errors.append(error)
         if event.intention or not isinstance(error, DATABASE_ERRORS):
