@@ -33,7 +33,7 @@ class UploadInput:
     )
     series_paths: list[str] | None = strawberry.field(
         default=None,
-        description="The folder of each file, in the order of `files`. Each folder becomes one series.",
+        description="The folder of each file, in the order of `files`. A folder becomes a series for each modality.",
     )
     patient_id: str = strawberry.field(description="PatientID (LO, at most 64 characters).")
     patient_name: str | None = strawberry.field(

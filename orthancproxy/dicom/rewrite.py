@@ -4,7 +4,6 @@ import tempfile
 import zlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from datetime import datetime
 from struct import pack
 
 from orthancproxy.dicom.element_writer import write
@@ -70,7 +69,8 @@ class RewriteTarget:
     series_instance_uid: str
     sop_instance_uid: str
     study_description: str
-    moment: datetime
+    study_date: str  # of a file without StudyDate
+    study_time: str  # of a file without StudyTime
     uids: Mapping[str, str]
     old_study_uids: frozenset[str] = frozenset()
 
@@ -185,9 +185,9 @@ class _Rewriting:
             SOP_INSTANCE_UID: target.sop_instance_uid,
         }
         if not text_of(elements, STUDY_DATE, UNDECLARED):
-            values[STUDY_DATE] = target.moment.strftime("%Y%m%d")
+            values[STUDY_DATE] = target.study_date
         if not text_of(elements, STUDY_TIME, UNDECLARED):
-            values[STUDY_TIME] = target.moment.strftime("%H%M%S")
+            values[STUDY_TIME] = target.study_time
         elements |= {tag: _text(tag, value) for tag, value in values.items()}
 
     def _is_text(self, element: Element, elements: Elements) -> bool:

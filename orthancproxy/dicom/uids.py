@@ -23,9 +23,9 @@ class UploadUIDs:
         """The StudyInstanceUID."""
         return self._derive("study")
 
-    def series(self, series_path: str) -> str:
-        """The SeriesInstanceUID of a folder."""
-        return self._derive("series", series_path)
+    def series(self, series_path: str, modality: str) -> str:
+        """The SeriesInstanceUID of the files of one Modality in a folder: a series has one (PS3.3 section C.7.3.1)."""
+        return self._derive("series", series_path, modality)
 
     def instance(self, identity: str) -> str:
         """The SOPInstanceUID of a file, by its folder and content."""

@@ -29,7 +29,7 @@ from orthancproxy.resolvers.guard import PendingEvent, audited_read, audited_wri
 from orthancproxy.resolvers.operations import UPLOAD
 from orthancproxy.uploads import batches
 from orthancproxy.uploads.files import FailedFile, SentFile, StoredFile
-from orthancproxy.uploads.inspection import common_description, inspect
+from orthancproxy.uploads.inspection import common_date, common_description, common_time, inspect
 from orthancproxy.uploads.models import MAX_KEY_CHARACTERS, UploadBatch
 from orthancproxy.uploads.storing import BatchUpload
 from orthancproxy.uploads.warnings import DEMOGRAPHICS, warnings
@@ -124,6 +124,8 @@ def _upload(context: RequestContext, request: UploadRequest, event: PendingEvent
         patient_name=patient_name,
         study_description=description,
         default_description=common_description(files) or conf.ORTHANC_DEFAULT_STUDY_DESCRIPTION,
+        study_date=common_date(files),
+        study_time=common_time(files),
     )
     event.write_intent()
     batch_upload = BatchUpload(context.client, batch)
@@ -148,7 +150,7 @@ def _upload(context: RequestContext, request: UploadRequest, event: PendingEvent
         uploaded=uploaded,
         already_stored=already_stored,
         failed=failed,
-        warnings=tuple(warnings(known_patient, batch, stored, batch_upload.lost)),
+        warnings=tuple(warnings(known_patient, batch_upload, stored)),
     )
 
 

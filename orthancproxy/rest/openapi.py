@@ -204,7 +204,7 @@ def upload(view: View) -> View:
             "series_path": {
                 "type": "array",
                 "items": {"type": "string"},
-                "description": "The folder of each file, in the order of the files; one folder becomes one series.",
+                "description": "The folder of each file, in their order; a folder becomes a series for each modality.",
             },
         },
     }

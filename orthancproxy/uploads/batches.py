@@ -46,8 +46,10 @@ def open_batch(
     patient_name: str | None,
     study_description: str | None,
     default_description: str,
+    study_date: str,
+    study_time: str,
 ) -> UploadBatch:
-    """Create the batch of an upload key, or return the existing one.
+    """Create the batch of an upload key, or return the existing one, for which dates and defaults are not used.
 
     Raises InvalidRequest when it belongs to another user or has another patient, patient name or study description.
     """
@@ -59,6 +61,8 @@ def open_batch(
             "patient_name": patient_name or uids.patient_id,
             "study_instance_uid": uids.study,
             "study_description": default_description if study_description is None else study_description,
+            "study_date": study_date,
+            "study_time": study_time,
         },
     )
     if is_new:

@@ -74,8 +74,13 @@ class InspectedFile:
     series_uid: str
     sop_uid: str
     study_description: str
+    study_date: str
+    study_time: str
+    patient_id: str
+    patient_name: str
     birth_date: str
     sex: str
+    modality: str
     dicom: DicomFile | None
 
 

@@ -23,6 +23,9 @@ class UploadBatch(models.Model):
     patient_name = models.CharField(max_length=324)
     study_instance_uid = models.CharField(max_length=64)
     study_description = models.TextField(blank=True)
+    # of files without one; empty for the time of the upload
+    study_date = models.CharField(max_length=8, blank=True)
+    study_time = models.CharField(max_length=13, blank=True)
     # empty until a file is stored
     study_orthanc_id = models.CharField(max_length=44, blank=True)
     state = models.CharField(max_length=16, choices=State.choices, default=State.UPLOADING)

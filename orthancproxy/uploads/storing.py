@@ -29,28 +29,29 @@ class BatchUpload:
     """The part of one request in the upload of a batch.
 
     `outcomes` are those of its files so far. `lost` is the number of files of earlier requests that could not be
-    stored again with their references.
+    stored again with their references. `old_study_uids` are the StudyInstanceUIDs that the files of all requests had.
     """
 
     def __init__(self, client: OrthancClient, batch: UploadBatch) -> None:
         self.outcomes: list[StoredFile | FailedFile] = []
         self.lost = 0
+        self.old_study_uids: frozenset[str] = frozenset()
         self._client = client
-        self._batch = batch
+        self.batch = batch
         # set when Orthanc does not answer, so that the remaining files do not wait for it one by one
         self._is_down = threading.Event()
 
     def run(self, files: Sequence[InspectedFile | FailedFile]) -> None:
         """Store files, resolve references between all files of the batch, and write the outcomes."""
-        batches.register(self._batch, files)
+        batches.register(self.batch, files)
         # closed before the files are: no thread reads them afterwards
         with closing(in_parallel(partial(self._store, self._target()), files)) as outcomes:
             while part := list(islice(outcomes, FILES_PER_WRITE)):
                 self.outcomes += part
-                batches.record(self._batch, part)
+                batches.record(self.batch, part)
         self._resolve_references()
         stored = (file.location.study_id for file in self.outcomes if isinstance(file, StoredFile))
-        batches.close_batch(self._batch, next(stored, ""))
+        batches.close_batch(self.batch, next(stored, ""))
 
     def _store(self, target: RewriteTarget, file: InspectedFile | FailedFile) -> StoredFile | FailedFile:
         """Rewrite a file and send it to Orthanc."""
@@ -76,7 +77,7 @@ class BatchUpload:
         while True:
             study = self._target()
             results = Counter[Resolution]()
-            for claim in batches.claim_resolvable(self._batch, study.uids):
+            for claim in batches.claim_resolvable(self.batch, study.uids):
                 target = replace(study, series_instance_uid=claim.row.series_uid, sop_instance_uid=claim.row.sop_uid)
                 resolution, unresolved = resolve_references(self._client, claim, target)
                 batches.release(claim, resolution, unresolved)
@@ -94,15 +95,17 @@ class BatchUpload:
 
     def _target(self) -> RewriteTarget:
         """Return what all files of the batch become, except for the UIDs of series and instance."""
-        uids, old_study_uids = batches.known_uids(self._batch)
+        uids, self.old_study_uids = batches.known_uids(self.batch)
+        created_at = timezone.localtime(self.batch.created_at)
         return RewriteTarget(
-            patient_id=self._batch.patient_id,
-            patient_name=self._batch.patient_name,
-            study_instance_uid=self._batch.study_instance_uid,
+            patient_id=self.batch.patient_id,
+            patient_name=self.batch.patient_name,
+            study_instance_uid=self.batch.study_instance_uid,
             series_instance_uid="",
             sop_instance_uid="",
-            study_description=self._batch.study_description,
-            moment=timezone.localtime(self._batch.created_at),
+            study_description=self.batch.study_description,
+            study_date=self.batch.study_date or f"{created_at:%Y%m%d}",
+            study_time=self.batch.study_time or f"{created_at:%H%M%S}",
             uids=uids,
-            old_study_uids=old_study_uids,
+            old_study_uids=self.old_study_uids,
         )

@@ -1,6 +1,5 @@
 """What the tests rewrite files to, and the short way to do it."""
 
-import datetime
 from typing import Any
 
 from pydicom.dataset import FileDataset
@@ -20,8 +19,6 @@ PATIENT_ID = "환자-0001"
 PATIENT_NAME = "Hong^Gildong=洪^吉洞=홍^길동"
 STUDY_DESCRIPTION = "뇌 MRI 검사"
 
-MOMENT = datetime.datetime(2026, 3, 4, 5, 6, 7, tzinfo=datetime.UTC)
-
 
 def target(**changes: Any) -> RewriteTarget:
     """A target with Korean texts and no other file in its upload, with these changes."""
@@ -32,7 +29,8 @@ def target(**changes: Any) -> RewriteTarget:
         "series_instance_uid": NEW_SERIES,
         "sop_instance_uid": NEW_INSTANCE,
         "study_description": STUDY_DESCRIPTION,
-        "moment": MOMENT,
+        "study_date": "20260304",
+        "study_time": "050607",
         "uids": {},
     }
     return RewriteTarget(**(values | changes))

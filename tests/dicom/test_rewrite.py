@@ -1,6 +1,5 @@
 """Rewriting replaces the attributes of the contract, and nothing else."""
 
-import datetime
 import struct
 
 import pytest
@@ -144,12 +143,9 @@ def test_a_study_date_and_time_without_value_are_those_of_the_upload(value: byte
 
 
 def test_a_missing_study_time_does_not_change_the_study_date() -> None:
-    moment = datetime.datetime(2031, 12, 30, 1, 2, 3, tzinfo=datetime.UTC)
+    new = reread(part10(EXPLICIT.dataset({0x00080030: None})), study_date="20311230", study_time="010203")
 
-    new = reread(part10(EXPLICIT.dataset({0x00080030: None})), moment=moment)
-
-    assert new.StudyDate == "20200102"
-    assert new.StudyTime[:6] == "010203"
+    assert (new.StudyDate, new.StudyTime) == ("20200102", "010203")
 
 
 @native

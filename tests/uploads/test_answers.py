@@ -23,6 +23,7 @@ from tests.uploads.upload_client import (
     Transport,
     asked,
     form,
+    found,
     is_stored,
     slices,
     stored_files,
@@ -164,8 +165,8 @@ def test_files_without_date_and_time_get_the_time_of_the_upload(
     files = [
         File(instance(number=1, StudyDate=None, StudyTime=None)),
         File(instance(number=2, StudyDate="", StudyTime="")),
-        File(instance(number=3, StudyDate="20200102", StudyTime=None)),
-        File(instance(number=4, StudyDate="20200102", StudyTime="030405")),
+        File(instance(number=3, StudyDate="20200102", StudyTime="010203")),
+        File(instance(number=4, StudyDate="20200103", StudyTime="030405")),
     ]
     before = datetime.datetime.now(datetime.UTC)
     outcome = transport(files, patientId=patient_id)
@@ -175,9 +176,51 @@ def test_files_without_date_and_time_get_the_time_of_the_upload(
     assert [(file.StudyDate, file.StudyTime) for file in stored_files(orthanc, outcome.study_id)] == [
         (date, time),
         (date, time),
-        ("20200102", time),
-        ("20200102", "030405"),
+        ("20200102", "010203"),
+        ("20200103", "030405"),
     ]
+    [warning] = outcome.warnings
+    assert "2 study dates, 2 study times" in warning
+
+
+@pytest.mark.parametrize(
+    ("dates", "times", "expected"),
+    [
+        (["20200102"] * 2, ["030405"] * 2, ("20200102", "030405")),
+        (["2020.01.02", "20200102"], ["03:04:05", "030405.00"], ("20200102", "030405")),
+    ],
+)
+def test_files_without_date_and_time_get_those_of_the_others(
+    orthanc: LocalOrthanc,
+    transport: Transport,
+    patient_id: str,
+    dates: list[str],
+    times: list[str],
+    expected: tuple[str, str],
+) -> None:
+    dated = [
+        File(instance(number=number, StudyDate=date, StudyTime=time))
+        for number, (date, time) in enumerate(zip(dates, times, strict=True), start=2)
+    ]
+    outcome = transport(
+        [File(instance(StudyDate=None, StudyTime="")), *dated], patientId=patient_id, uploadKey=patient_id
+    )
+    [later] = [File(instance(number=9, StudyDate=None, StudyTime=None))]
+    transport([later], patientId=patient_id, uploadKey=patient_id)
+    stored = stored_files(orthanc, outcome.study_id)
+    assert [(str(file.StudyDate), str(file.StudyTime)) for file in (stored[0], stored[-1])] == [expected] * 2
+    assert outcome.warnings == ()
+
+
+def test_a_folder_becomes_a_series_for_each_modality(
+    orthanc: LocalOrthanc, transport: Transport, patient_id: str
+) -> None:
+    files = [*slices(2, "mixed", series=1, Modality="CT"), *slices(2, "mixed", series=2, Modality="PT")]
+    outcome = transport(files, patientId=patient_id)
+    series = found(orthanc, "Series", PatientID=patient_id)
+    assert sorted((one["MainDicomTags"]["Modality"], len(one["Instances"])) for one in series) == [("CT", 2), ("PT", 2)]
+    assert set(outcome.series_ids) == {one["ID"] for one in series}
+    assert outcome.warnings == ()
 
 
 def test_files_without_folders_become_one_series(orthanc: LocalOrthanc, transport: Transport, patient_id: str) -> None:

@@ -92,7 +92,12 @@ def test_chunks_of_one_upload_do_not_warn_of_each_other(
 def test_several_series_in_one_folder_give_a_warning(
     orthanc: LocalOrthanc, transport: Transport, patient_id: str
 ) -> None:
-    files = [*slices(2, "mixed", series=1), *slices(2, "mixed", series=2), *slices(2, "pure", series=3)]
+    files = [
+        *slices(2, "mixed", series=1),
+        *slices(2, "mixed", series=3),
+        *slices(2, "mixed", series=2),
+        *slices(2, "pure", series=5),
+    ]
     [warning] = transport(files, patientId=patient_id).warnings
     assert "“mixed”" in warning
     assert "2 series" in warning
@@ -101,8 +106,53 @@ def test_several_series_in_one_folder_give_a_warning(
 def test_many_mixed_folders_give_at_most_ten_warnings(
     orthanc: LocalOrthanc, transport: Transport, patient_id: str
 ) -> None:
-    files = [file for folder in range(15) for series in (1, 2) for file in slices(1, str(folder), series=series)]
+    files = [file for folder in range(15) for series in (1, 3) for file in slices(1, str(folder), series=series)]
     assert len(transport(files, patientId=patient_id).warnings) == 10
+
+
+def test_files_of_several_patients_give_a_warning(orthanc: LocalOrthanc, transport: Transport, patient_id: str) -> None:
+    kim = instance(
+        1, PatientID="1", PatientName="Kim", PatientBirthDate="19500101", PatientSex="M", StudyDate="20200101"
+    )
+    lee = instance(
+        2, PatientID="2", PatientName="Lee", PatientBirthDate="19900101", PatientSex="F", StudyDate="20200102"
+    )
+    outcome = transport([File(kim), File(lee, "lee")], patientId=patient_id)
+    assert outcome.counts == (2, 0, 0)
+    [warning] = outcome.warnings
+    assert warning == (
+        "The files have 2 patient IDs, 2 patient names, 2 birth dates, 2 sexes, 2 studies, 2 study dates, and became "
+        "one study: check that they are of one patient."
+    )
+
+
+@pytest.mark.parametrize(
+    ("tags", "what"),
+    [
+        ({"PatientID": "P2"}, "2 patient IDs"),
+        ({"PatientName": "Lee"}, "2 patient names"),
+        ({"PatientBirthDate": "20010101"}, "2 birth dates"),
+        ({"PatientSex": "O"}, "2 sexes"),
+        ({"StudyInstanceUID": "1.2.3"}, "2 studies"),
+        ({"StudyTime": "000000"}, "2 study times"),
+        ({"PatientID": None, "PatientName": "", "PatientBirthDate": "", "PatientSex": None, "StudyTime": ""}, None),
+        ({"PatientName": "Kim001^Minsu=金1^民洙=김1^민수^="}, None),
+    ],
+)
+def test_each_difference_between_files_gives_a_warning(
+    orthanc: LocalOrthanc, transport: Transport, patient_id: str, tags: dict[str, Any], what: str | None
+) -> None:
+    outcome = transport([*slices(2), File(instance(number=3, **tags))], patientId=patient_id)
+    expected = [f"The files have {what}, and became one study: check that they are of one patient."] if what else []
+    assert list(outcome.warnings) == expected
+
+
+def test_several_studies_in_chunks_give_a_warning(orthanc: LocalOrthanc, transport: Transport, patient_id: str) -> None:
+    transport([File(instance(1))], patientId=patient_id, uploadKey=patient_id)
+    [warning] = transport(
+        [File(instance(StudyInstanceUID="1.2.3"))], patientId=patient_id, uploadKey=patient_id
+    ).warnings
+    assert "2 studies" in warning
 
 
 def test_text_outside_its_character_set_gives_a_warning(

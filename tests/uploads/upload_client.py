@@ -17,6 +17,7 @@ from tests.corpus import instance
 
 BOUNDARY = "a-boundary-that-no-file-has-in-it"
 CONTENT_TYPE = f"multipart/form-data; boundary={BOUNDARY}"
+TWO_STUDIES = "The files have 2 studies, and became one study: check that they are of one patient."
 REST_PATH = "/api/orthanc/upload-patient/"
 GRAPHQL_PATH = "/graphql/"
 MUTATION = """
