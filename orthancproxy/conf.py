@@ -185,6 +185,13 @@ class Configuration:
         minimum=1,
         maximum=1024**4,
     )
+    ORTHANC_MAX_UPLOADS = Setting(
+        16,
+        "Maximum number of upload requests of more than 1 MB that each worker process receives concurrently, half of "
+        "them from one caller. Further uploads wait for up to 30 seconds.",
+        minimum=1,
+        maximum=1000,
+    )
     ORTHANC_UPLOAD_THREADS = Setting(
         4,
         "Number of uploaded files that each worker process rewrites and sends to Orthanc concurrently.",

@@ -28,7 +28,7 @@ def authenticate(request: HttpRequest) -> Caller:
     started = time.perf_counter()
     caller = Caller()
     try:
-        caller = _caller(request)
+        caller = identify(request)
         _check_forgery(request, caller)
     except GatewayError as error:
         is_forged = isinstance(error, PermissionDenied)
@@ -62,7 +62,8 @@ def author(request: HttpRequest, caller: Caller) -> events.Author:
     )
 
 
-def _caller(request: HttpRequest) -> Caller:
+def identify(request: HttpRequest) -> Caller:
+    """Return the caller that the credentials of a request name. Raises NotAuthenticated. Not audited."""
     header = request.headers.get("Authorization")
     if header is not None:
         scheme, _, token = header.partition(" ")

@@ -74,6 +74,8 @@ def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
             response = error_response_for(request, 503, exception.code, exception.message)
             response["Retry-After"] = str(RETRY_AFTER)
             return response
+        case GatewayError():
+            return error_response_for(request, STATUSES[type(exception)], exception.code, exception.message)
         case DisallowedHost():
             return error_response_for(
                 request, 400, "BAD_USER_INPUT", "The gateway does not accept requests for this host name."

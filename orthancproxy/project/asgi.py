@@ -22,7 +22,7 @@ from orthancproxy.orthanc.response_body import CHUNK_BYTES
 from orthancproxy.project.edge.body_limit import limit_bodies
 from orthancproxy.project.edge.download_slots import limit_downloads
 from orthancproxy.project.edge.kept_threads import KeptThreads
-from orthancproxy.project.edge.rejections import rejected
+from orthancproxy.project.edge.rejections import Application, rejected
 
 logger = logging.getLogger(__name__)
 
@@ -45,8 +45,8 @@ class Handler(ASGIHandler):
             return super().create_request(rejected({**scope, "headers": headers}, BadRequest()), body_file)
 
 
-def start() -> Handler:
-    """Return the application. Raise SystemExit with all problems of the configuration."""
+def start() -> Application:
+    """Return the application, which limits uploads. Raise SystemExit with all problems of the configuration."""
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "orthancproxy.project.settings")
     try:
         django.setup(set_prefix=False)
@@ -60,7 +60,10 @@ def start() -> Handler:
         raise SystemExit("\n".join(["The gateway cannot start:", *problems]))
     for message in found:
         logger.warning("%s: %s", message.id, message.msg, extra={"hint": message.hint})
-    application = Handler()
+    # it imports models, which need the apps
+    from orthancproxy.project.edge.upload_slots import limit_uploads
+
+    application = limit_uploads(Handler())
     _collect_garbage_less_often()
     _limit_malloc_arenas()
     _raise_file_limit()

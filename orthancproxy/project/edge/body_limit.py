@@ -1,45 +1,38 @@
 """Rejects bodies that are too long: Django spools a whole body to disk before it looks at it."""
 
-import asyncio
 import errno
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from django.conf import settings
 from django.core.exceptions import RequestDataTooBig
 
 from orthancproxy.conf import conf
+from orthancproxy.errors import InvalidRequest
 from orthancproxy.project.edge.marks import is_marked
-from orthancproxy.project.edge.rejections import rejected
+from orthancproxy.project.edge.rejections import Application, Message, Receive, Send, answer_unread, rejected
 
 MAX_FIELD_BYTES = 64 * 1024**2  # of a form, besides its files
-
-Message = Mapping[str, Any]
-Receive = Callable[[], Awaitable[Message]]
-Send = Callable[[Message], Awaitable[None]]
-Application = Callable[[dict[str, Any], Receive, Send], Awaitable[None]]
 
 
 def limit_bodies(application: Application, max_field_bytes: int = MAX_FIELD_BYTES) -> Application:
     """Reject forms of more than ORTHANC_MAX_UPLOAD_BYTES, and other bodies of more than DATA_UPLOAD_MAX_MEMORY_SIZE.
 
-    Only routes marked `is_upload` take forms of that size. The application gets a rejected request without its body,
-    and answers it like any other error.
+    Only routes marked `is_upload` take forms of that size, and a GET or HEAD takes no body (RFC 9110 section 9.3.1).
+    The application gets a rejected request without its body, and answers it like any other error.
     """
 
     async def limited(scope: dict[str, Any], receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await application(scope, receive, send)
             return
-        headers = dict(scope["headers"])
-        is_form = headers.get(b"content-type", b"").lower().startswith(b"multipart/form-data")
         max_bytes = settings.DATA_UPLOAD_MAX_MEMORY_SIZE
-        if is_form and is_marked(scope, "is_upload"):
+        if is_upload(scope):
             max_bytes = conf.ORTHANC_MAX_UPLOAD_BYTES + max_field_bytes
-        declared = headers.get(b"content-length", b"")
-        if declared.isdigit() and int(declared) > max_bytes:
-            await _reject(application, scope, send)
+        if reason := _reason_to_reject(scope, max_bytes):
+            await answer_unread(application, rejected(scope, reason), send)
             return
+        too_large = rejected(scope, RequestDataTooBig())
         received = 0
 
         async def counted() -> Message:
@@ -55,21 +48,23 @@ def limit_bodies(application: Application, max_field_bytes: int = MAX_FIELD_BYTE
             # Django raises it if it cannot spool the body, before it answers anything
             if error.errno != errno.ENOSPC:
                 raise
-            await _reject(application, scope, send)
+            await answer_unread(application, too_large, send)
         else:
             if received > max_bytes:
-                await _reject(application, scope, send)
+                await answer_unread(application, too_large, send)
 
     return limited
 
 
-async def _reject(application: Application, scope: dict[str, Any], send: Send) -> None:
-    messages: list[Message] = [{"type": "http.request", "body": b"", "more_body": False}]
+def _reason_to_reject(scope: Mapping[str, Any], max_bytes: int) -> Exception | None:
+    headers = dict(scope["headers"])
+    declared = headers.get(b"content-length", b"0")
+    if scope["method"] in ("GET", "HEAD") and (declared.strip(b"0") or b"transfer-encoding" in headers):
+        return InvalidRequest("Send a GET or HEAD request without a body.")
+    return RequestDataTooBig() if declared.isdigit() and int(declared) > max_bytes else None
 
-    async def receive() -> Message:
-        if not messages:
-            # the rest of the body is not read, so Django does not hear of a disconnect either
-            await asyncio.Event().wait()
-        return messages.pop()
 
-    await application(rejected(scope, RequestDataTooBig()), receive, send)
+def is_upload(scope: Mapping[str, Any]) -> bool:
+    """Return whether a request is a form for a route that takes files."""
+    content_type = dict(scope["headers"]).get(b"content-type", b"")
+    return content_type.lower().startswith(b"multipart/form-data") and is_marked(scope, "is_upload")

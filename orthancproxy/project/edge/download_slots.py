@@ -10,9 +10,8 @@ from typing import Any
 
 from orthancproxy.conf import conf
 from orthancproxy.errors import GatewayUnavailable
-from orthancproxy.project.edge.body_limit import Application, Receive, Send
 from orthancproxy.project.edge.marks import is_marked
-from orthancproxy.project.edge.rejections import rejected
+from orthancproxy.project.edge.rejections import Application, Receive, Send, rejected
 
 MAX_WAIT_SECONDS = 30.0
 

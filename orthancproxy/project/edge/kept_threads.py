@@ -10,7 +10,7 @@ from collections import deque
 from asgiref.sync import ThreadSensitiveContext
 from django.db import connections
 
-from orthancproxy.project.edge.body_limit import Application, Receive, Send
+from orthancproxy.project.edge.rejections import Application, Receive, Send
 from orthancproxy.threads import MAX_IDLE_REQUEST_THREADS, Pool, request_thread
 
 

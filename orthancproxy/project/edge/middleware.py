@@ -23,7 +23,7 @@ from django.utils.deprecation import MiddlewareMixin
 from orthancproxy.http.content_security import NOTHING, policy
 from orthancproxy.http.error_responses import bad_request
 from orthancproxy.http.request_log import PROBES
-from orthancproxy.project.edge.rejections import rejection_of
+from orthancproxy.project.edge.rejections import is_unread, rejection_of
 
 if TYPE_CHECKING:
     _Mixed = MiddlewareMixin
@@ -64,7 +64,7 @@ class RejectedRequests(_OnTheEventLoop, MiddlewareMixin):
 
     def process_response(self, request: HttpRequest, response: HttpResponseBase) -> HttpResponseBase:
         """Close the connection, so that the client does not send the rest of the body."""
-        if rejection_of(request):
+        if is_unread(request):
             response["Connection"] = "close"
         return response
 

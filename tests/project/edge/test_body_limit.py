@@ -16,8 +16,9 @@ FORM = {b"content-type": b"multipart/form-data; boundary=b"}
 
 
 async def application(scope: Mapping[str, Any], receive: Any, send: Any) -> None:
-    """Read as Django does: the whole body, or nothing after a client that went away. A rejected request is a 413."""
-    status = 413 if isinstance(scope.get(REJECTION), RequestDataTooBig) else 200
+    """Read as Django does: the whole body, or nothing after a disconnect. A rejected request is a 413 or 400."""
+    reason = scope.get(REJECTION)
+    status = 200 if reason is None else 413 if isinstance(reason, RequestDataTooBig) else 400
     size = 0
     while True:
         message = await receive()
@@ -30,7 +31,9 @@ async def application(scope: Mapping[str, Any], receive: Any, send: Any) -> None
     await send({"type": "http.response.body", "body": str(size).encode()})
 
 
-def answer(pieces: list[bytes], headers: Mapping[bytes, bytes], path: str = "/graphql/") -> tuple[int, bytes, int]:
+def answer(
+    pieces: list[bytes], headers: Mapping[bytes, bytes], path: str = "/graphql/", method: str = "POST"
+) -> tuple[int, bytes, int]:
     """Status and body of the answer, and how many pieces were read."""
     rest: Iterator[bytes] = iter(pieces)
     read = 0
@@ -44,7 +47,7 @@ def answer(pieces: list[bytes], headers: Mapping[bytes, bytes], path: str = "/gr
     async def send(message: Mapping[str, Any]) -> None:
         sent.append(message)
 
-    scope = {"type": "http", "path": path, "headers": list(headers.items())}
+    scope = {"type": "http", "method": method, "path": path, "headers": list(headers.items())}
     run(limit_bodies(application, max_field_bytes=10)(scope, receive, send))
     start, body = sent
     return start["status"], body["body"], read
@@ -79,6 +82,17 @@ class TestBody:
         assert (status, body, read) == (413, b"0", 2)
 
 
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+class TestReadingRequest:
+    @pytest.mark.parametrize("headers", [{b"content-length": b"2"}, {b"transfer-encoding": b"chunked"}])
+    def test_with_a_body_is_rejected_unread(self, method: str, headers: Mapping[bytes, bytes]) -> None:
+        assert answer([b"xx"], headers, method=method) == (400, b"0", 0)
+
+    @pytest.mark.parametrize("headers", [{}, {b"content-length": b"0"}])
+    def test_without_a_body_is_accepted(self, method: str, headers: Mapping[bytes, bytes]) -> None:
+        assert answer([b""], headers, method=method)[0] == 200
+
+
 @pytest.mark.parametrize(
     ("path", "status"),
     [
@@ -106,7 +120,7 @@ def test_a_body_that_does_not_fit_on_the_disk_is_rejected_as_too_long() -> None:
     async def send(message: Mapping[str, Any]) -> None:
         sent.append(message)
 
-    run(limit_bodies(spooling)({"type": "http", "headers": []}, None, send))  # type: ignore[arg-type]
+    run(limit_bodies(spooling)({"type": "http", "method": "POST", "path": "/", "headers": []}, None, send))  # type: ignore[arg-type]
     assert sent[0]["status"] == 413
 
 
@@ -115,7 +129,7 @@ def test_another_failure_of_the_disk_is_raised() -> None:
         raise OSError(errno.EIO, "Input/output error")
 
     with pytest.raises(OSError, match="Input/output"):
-        run(limit_bodies(failing)({"type": "http", "headers": []}, None, None))  # type: ignore[arg-type]
+        run(limit_bodies(failing)({"type": "http", "method": "POST", "path": "/", "headers": []}, None, None))  # type: ignore[arg-type]
 
 
 def test_lifespan_events_pass() -> None:
