@@ -96,8 +96,8 @@ LABELS = "Labels in Orthanc; null before Orthanc 1.12."
 IS_STABLE = "Whether no instance was received for a while (`StableAge` in Orthanc)."
 TAG = (
     "The value of any tag as stored, multiple values joined by backslashes; null if absent, binary or a sequence. "
-    "Tags of a level above are those of that resource, which Orthanc keeps from its first file. Above the instance level, "
-    "a tag that Orthanc does not index is read from one instance. Tags that it does not index are null if its "
+    "Tags of a level above are those of that resource, which Orthanc keeps from its first file. Above the instance "
+    "level, a tag that Orthanc does not index is read from one instance. Tags that it does not index are null if its "
     "configuration forbids reading files (`StorageAccessOnFind`: `Never`)."
 )
 TAGS = "Values as stored, by keyword. Orthanc reads files for keywords that it does not index: select few of them."

@@ -21,6 +21,7 @@ from orthancproxy.conf import conf
 from orthancproxy.database import renewed_connections
 from orthancproxy.errors import ArchiveProtocolError, InvalidRequest, NotFound, NotRenderable
 from orthancproxy.resolvers.context import RequestContext
+from orthancproxy.resolvers.file_names import NAME_NEEDS, file_name
 from orthancproxy.resolvers.guard import PendingEvent, audited_write
 from orthancproxy.resolvers.hierarchy import look_up, with_audit_tags
 from orthancproxy.resolvers.operations import DOWNLOAD
@@ -53,7 +54,7 @@ def get_file(
     with _authorized(context, _plan(Instance.file_uuid.needs), orthanc_id) as pending:
         instance = cast("Instance", pending.resource)
         etag = _etag(instance)
-        filename = f"{orthanc_id}.dcm"
+        filename = file_name(instance, extension="dcm")
         if _matches(etag, if_none_match):
             return Download(filename, etag, None)
         if headers_only:
@@ -72,7 +73,7 @@ def get_preview(
     """Return a frame, counted from 0, in full size. Raises NotFound, NotRenderable, or InvalidRequest below 0."""
     with _authorized(context, _plan(IMAGE_NEEDS), orthanc_id) as pending:
         instance = cast("Instance", pending.resource)
-        return _get_image(context, instance, "preview", Rendering(frame, media_type), if_none_match)
+        return _get_image(context, instance, instance, "preview", Rendering(frame, media_type), if_none_match)
 
 
 def get_thumbnail(
@@ -84,7 +85,8 @@ def get_thumbnail(
 ) -> Download:
     """Return the first frame, its longer side at most ORTHANC_THUMBNAIL_SIZE pixels. Raises like `get_preview`."""
     with _authorized(context, _plan(IMAGE_NEEDS), orthanc_id) as pending:
-        return _get_thumbnail(context, cast("Instance", pending.resource), media_type, if_none_match)
+        instance = cast("Instance", pending.resource)
+        return _get_thumbnail(context, instance, instance, media_type, if_none_match)
 
 
 def get_series_thumbnail(
@@ -100,14 +102,14 @@ def get_series_thumbnail(
         instances = pending.resource.related["instances"]
         if not instances:
             raise NotFound("There is no instance in this series.")
-        return _get_thumbnail(context, instances[len(instances) // 2], media_type, if_none_match)
+        return _get_thumbnail(context, pending.resource, instances[len(instances) // 2], media_type, if_none_match)
 
 
 def get_zip(context: RequestContext, level: Level, orthanc_id: str, *, headers_only: bool = False) -> Download:
     """Return a ZIP of all DICOM files below a resource. Raises NotFound."""
     plan = LevelPlan(level=level, needs=Needs(frozenset({"PatientID"})))
     with _authorized(context, plan, orthanc_id) as pending:
-        filename = f"{level.value.lower()}-{orthanc_id}.zip"
+        filename = file_name(pending.resource, extension="zip")
         if headers_only:
             return Download(filename, None, Content.headers("application/zip", None))
         return Download(filename, None, pending.of(_open_zip(context, pending.resource)))
@@ -157,7 +159,8 @@ def _authorized(context: RequestContext, plan: LevelPlan, orthanc_id: str) -> It
     pending = None
     try:
         with audited_write(context, DOWNLOAD[plan.level], orthanc_id) as event:
-            resource = _get(context, with_audit_tags(plan), orthanc_id)
+            named = replace(plan, needs=plan.needs | NAME_NEEDS[plan.level])
+            resource = _get(context, with_audit_tags(named), orthanc_id)
             event.subjects = [subject_of(resource)]
             event.counts = {plan.level.path: 1}
             pending = _PendingDownload(resource, event)
@@ -169,15 +172,20 @@ def _authorized(context: RequestContext, plan: LevelPlan, orthanc_id: str) -> It
 
 
 def _get_thumbnail(
-    context: RequestContext, instance: Instance, media_type: MediaType, if_none_match: Collection[str]
+    context: RequestContext,
+    named: Resource,
+    instance: Instance,
+    media_type: MediaType,
+    if_none_match: Collection[str],
 ) -> Download:
     side = conf.ORTHANC_THUMBNAIL_SIZE
     rendering = Rendering(0, media_type, width=side, height=side)
-    return _get_image(context, instance, "thumbnail", rendering, if_none_match)
+    return _get_image(context, named, instance, "thumbnail", rendering, if_none_match)
 
 
 def _get_image(
     context: RequestContext,
+    named: Resource,
     instance: Instance,
     kind: str,
     rendering: Rendering,
@@ -190,7 +198,11 @@ def _get_image(
         raise NotFound(f"There is no frame {rendering.frame}: the last one of this instance is {frames - 1}.")
     extension = FILE_EXTENSIONS[rendering.media_type]
     etag = _etag(instance, kind, rendering.frame, rendering.width or "full", extension)
-    filename = f"{instance.orthanc_id}-{kind}-{rendering.frame}.{extension}"
+    filename = file_name(
+        named,
+        *([kind] if kind == "thumbnail" else [f"frame {rendering.frame + 1}"] if frames > 1 else []),
+        extension=extension,
+    )
     if _matches(etag, if_none_match):
         return Download(filename, etag, None)
     picture = _render(context, etag, instance.orthanc_id, rendering)
