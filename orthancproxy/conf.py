@@ -107,7 +107,8 @@ class Configuration:
     ORTHANC_MAX_DOWNLOADS = Setting(
         12,
         "Maximum number of concurrent downloads (files and ZIPs) per worker process; each occupies one of Orthanc's "
-        "HTTP threads (`HttpThreadsCount`, 50). Further downloads wait for up to 30 seconds.",
+        "HTTP threads while the client reads. Never more than half of `ORTHANC_MAX_CALLS`. Further downloads wait for "
+        "up to 30 seconds.",
         minimum=1,
         maximum=1000,
     )

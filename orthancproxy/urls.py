@@ -19,16 +19,15 @@ def route(
     name: str,
     *,
     is_upload: bool = False,
-    is_download: bool = False,
     **initkwargs: Any,
 ) -> tuple[URLPattern, URLPattern]:
     """Return the patterns of a URL with and without a trailing slash; the one with it is documented and linked to.
 
-    Routes with `is_upload` accept forms of ORTHANC_MAX_UPLOAD_BYTES; those with `is_download` take a download slot.
+    Routes with `is_upload` accept forms of ORTHANC_MAX_UPLOAD_BYTES.
     """
     with_slash, without_slash = view.as_view(**initkwargs), view.as_view(**initkwargs, schema=None)
     for function in (with_slash, without_slash):
-        function.is_upload, function.is_download = is_upload, is_download
+        function.is_upload = is_upload
     return path(f"{url}/", with_slash, name=name), path(url, without_slash)
 
 
@@ -37,13 +36,13 @@ urlpatterns = [
     *route("studies", views.StudiesView, "studies"),
     *route("series", views.SeriesView, "series"),
     *route("instances", views.InstancesView, "instances"),
-    *route("instances/<str:orthanc_id>/file", InstanceFileView, "instance-file", is_download=True),
+    *route("instances/<str:orthanc_id>/file", InstanceFileView, "instance-file"),
     *route("instances/<str:orthanc_id>/preview", PreviewView, "instance-preview"),
     *route("instances/<str:orthanc_id>/thumbnail", ThumbnailView, "instance-thumbnail"),
     *route("series/<str:orthanc_id>/thumbnail", SeriesThumbnailView, "series-thumbnail"),
-    *route("patients/<str:orthanc_id>/archive", ZipView, "patient-archive", is_download=True, level=Level.PATIENT),
-    *route("studies/<str:orthanc_id>/archive", ZipView, "study-archive", is_download=True, level=Level.STUDY),
-    *route("series/<str:orthanc_id>/archive", ZipView, "series-archive", is_download=True, level=Level.SERIES),
+    *route("patients/<str:orthanc_id>/archive", ZipView, "patient-archive", level=Level.PATIENT),
+    *route("studies/<str:orthanc_id>/archive", ZipView, "study-archive", level=Level.STUDY),
+    *route("series/<str:orthanc_id>/archive", ZipView, "series-archive", level=Level.SERIES),
     *route("patients/<str:orthanc_id>", ResourceView, "patient", level=Level.PATIENT),
     *route("studies/<str:orthanc_id>", ResourceView, "study", level=Level.STUDY),
     *route("series/<str:orthanc_id>", ResourceView, "one-series", level=Level.SERIES),

@@ -50,14 +50,19 @@ class Slot:
 class CallSlots:
     """Grants at most `total` slots at once. A freed slot goes to the waiting caller that has the fewest. Thread-safe.
 
-    Of the total, at most half are downloads, a third renderings, and an eighth calls that read files. A caller has at
-    most a third, besides downloads, of which a twelfth of the total for calls that read files.
+    Of the total, at most half and `max_downloads` are downloads, a third renderings, and an eighth calls that read
+    files. A caller has at most a third, besides downloads, of which a twelfth of the total for calls that read files.
     """
 
     def __init__(
-        self, total: int, max_wait_seconds: float = MAX_WAIT_SECONDS, linger_seconds: float = LINGER_SECONDS
+        self,
+        total: int,
+        max_downloads: int | None = None,
+        max_wait_seconds: float = MAX_WAIT_SECONDS,
+        linger_seconds: float = LINGER_SECONDS,
     ) -> None:
         self._total = total
+        self._max_downloads = max_downloads or total
         self._max_wait_seconds = max_wait_seconds
         self._linger_seconds = linger_seconds
         self._lock = threading.Lock()
@@ -132,7 +137,8 @@ class CallSlots:
 
     def _most(self, kind: CallKind) -> int:
         shares = {CallKind.DOWNLOAD: 2, CallKind.RENDERING: 3, CallKind.FILES: 8}
-        return max(1, self._total // shares.get(kind, 1))
+        most = max(1, self._total // shares.get(kind, 1))
+        return min(most, self._max_downloads) if kind is CallKind.DOWNLOAD else most
 
     def _of_kind(self, kind: CallKind) -> int:
         return sum(count for (_, of_kind), count in self._held.items() if of_kind is kind)

@@ -68,6 +68,7 @@ class ConnectionOptions:
     retry_delay: float = 0.2
     pool_size: int = 32
     max_calls: int = 24
+    max_downloads: int = 12
     log_calls: bool = False
 
 
@@ -86,7 +87,7 @@ class OrthancClient:
         # as bytes: requests would encode str as Latin-1
         self._auth = HTTPBasicAuth(options.username.encode(), options.password.encode()) if options.username else None
         self._render_delete_lock = RenderDeleteLock(self._base_url)
-        self._slots = CallSlots(options.max_calls)
+        self._slots = CallSlots(options.max_calls, options.max_downloads)
         self._failures_lock = threading.Lock()
         self._failures = 0
         self._cached_capabilities: tuple[int, Capabilities] | None = None

@@ -20,7 +20,6 @@ from django.http.response import HttpResponseBase
 
 from orthancproxy.orthanc.response_body import CHUNK_BYTES
 from orthancproxy.project.edge.body_limit import limit_bodies
-from orthancproxy.project.edge.download_slots import limit_downloads
 from orthancproxy.project.edge.kept_threads import KeptThreads
 from orthancproxy.project.edge.rejections import Application, rejected
 
@@ -97,4 +96,4 @@ def _raise_file_limit() -> None:
     resource.setrlimit(resource.RLIMIT_NOFILE, (maximum, maximum))
 
 
-application = limit_bodies(limit_downloads(KeptThreads(start())))
+application = limit_bodies(KeptThreads(start()))

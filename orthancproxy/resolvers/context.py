@@ -34,6 +34,7 @@ def connect() -> OrthancClient:
             read_timeout=conf.ORTHANC_READ_TIMEOUT,
             pool_size=conf.ORTHANC_POOL_SIZE,
             max_calls=conf.ORTHANC_MAX_CALLS,
+            max_downloads=conf.ORTHANC_MAX_DOWNLOADS,
             log_calls=conf.ORTHANC_DEBUG_LOG,
         )
     )

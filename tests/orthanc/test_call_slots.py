@@ -94,6 +94,13 @@ class TestShares:
         for kind in CallKind:
             slots.release(slots.acquire(kind))
 
+    def test_downloads_have_a_maximum_of_their_own(self) -> None:
+        slots = CallSlots(24, max_downloads=1)
+        slots.acquire(CallKind.DOWNLOAD)
+        with pytest.raises(GatewayUnavailable), deadline_scope(Deadline(0.01)):
+            slots.acquire(CallKind.DOWNLOAD)
+        slots.acquire(CallKind.INDEX)
+
     def test_probes_need_no_slot(self, callers: Callers) -> None:
         for caller in "abc":
             callers.take_all(caller)

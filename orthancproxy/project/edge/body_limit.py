@@ -9,7 +9,7 @@ from django.core.exceptions import RequestDataTooBig
 
 from orthancproxy.conf import conf
 from orthancproxy.errors import InvalidRequest
-from orthancproxy.project.edge.marks import is_marked
+from orthancproxy.project.edge.marks import is_upload_route
 from orthancproxy.project.edge.rejections import Application, Message, Receive, Send, answer_unread, rejected
 
 MAX_FIELD_BYTES = 64 * 1024**2  # of a form, besides its files
@@ -67,4 +67,4 @@ def _reason_to_reject(scope: Mapping[str, Any], max_bytes: int) -> Exception | N
 def is_upload(scope: Mapping[str, Any]) -> bool:
     """Return whether a request is a form for a route that takes files."""
     content_type = dict(scope["headers"]).get(b"content-type", b"")
-    return content_type.lower().startswith(b"multipart/form-data") and is_marked(scope, "is_upload")
+    return content_type.lower().startswith(b"multipart/form-data") and is_upload_route(scope)
