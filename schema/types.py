@@ -6,6 +6,7 @@ A field without a resolver is the resource's attribute of the same name, which d
 
 import datetime
 from typing import Annotated, Any, cast
+from urllib.parse import urlencode
 
 import strawberry
 from strawberry.relay import to_base64
@@ -253,6 +254,10 @@ class Instance(Node):
     transfer_syntax_uid: strawberry.ID | None = strawberry.field(
         name="transferSyntaxUID", description="TransferSyntaxUID (0002,0010)."
     )
+    is_renderable: bool = strawberry.field(
+        description="Whether Orthanc can render it without plugins, judging by attributes and transfer syntax. With a "
+        "plugin for JPEG 2000 it renders more."
+    )
     file_size: ByteCount = strawberry.field(description="The size of the DICOM file.")
     labels: list[str] | None = strawberry.field(description=LABELS)
     series: Series = strawberry.field(
@@ -265,13 +270,33 @@ class Instance(Node):
     def file_url(root: strawberry.Parent[records.Instance], info: Info) -> str:
         return info.context.urls.to(root, "file")
 
-    @strawberry.field(description="URL of one frame as PNG, with the file's own windowing.", metadata=PLAIN)
+    @strawberry.field(
+        description="URL of one frame, by default at full size and in the window of the file: a PNG, or a JPEG if "
+        "Accept prefers it.",
+        metadata=PLAIN,
+    )
     def preview_url(
         root: strawberry.Parent[records.Instance],
         info: Info,
         frame: Annotated[int | None, strawberry.argument(description="The index of the frame, from 0.")] = 0,
+        window_center: Annotated[
+            float | None, strawberry.argument(description="The centre of the window, in rescaled values.")
+        ] = None,
+        window_width: Annotated[float | None, strawberry.argument(description="The width of the window.")] = None,
+        width: Annotated[int | None, strawberry.argument(description="Maximum width in pixels.")] = None,
+        height: Annotated[int | None, strawberry.argument(description="Maximum height in pixels.")] = None,
+        quality: Annotated[int | None, strawberry.argument(description="The quality of a JPEG, 1 to 100.")] = None,
     ) -> str:
-        return info.context.urls.to(root, "preview") + (f"?frame={frame}" if frame else "")
+        given = {
+            "frame": frame or None,
+            "window-center": window_center,
+            "window-width": window_width,
+            "width": width,
+            "height": height,
+            "quality": quality,
+        }
+        query = urlencode({name: value for name, value in given.items() if value is not None})
+        return info.context.urls.to(root, "preview") + (f"?{query}" if query else "")
 
     @strawberry.field(description="URL of a thumbnail of the first frame.", metadata=PLAIN)
     def thumbnail_url(root: strawberry.Parent[records.Instance], info: Info) -> str:

@@ -8,6 +8,7 @@ from typing import Literal
 from orthancproxy.archive import frame_values
 from orthancproxy.archive.plan import Needs
 from orthancproxy.archive.records import Instance
+from orthancproxy.archive.renderability import MAX_PIXELS
 from orthancproxy.archive.windows import Window, frame_window
 from orthancproxy.errors import ArchiveRejected, NotRenderable
 from orthancproxy.orthanc import endpoints
@@ -32,9 +33,6 @@ NEEDS = Needs(
     )
 )
 """The data that an instance must hold for rendering."""
-
-MAX_PIXELS = 40_000_000
-"""Of a frame. A mammogram has up to 28 million; an RLE file of 1 MB with 64 million took 610 MB of Orthanc's memory."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,6 +31,7 @@ CACHED_SECONDS = 24 * 60 * 60
 # Django's in-memory cache is limited by entries (300), not bytes: this bounds it to 150 MB
 MAX_CACHED_BYTES = 512 * 1024
 IMAGE_NEEDS = Instance.file_uuid.needs | Instance.number_of_frames.needs
+FIRST_FRAME = Rendering(0, "image/png")
 FILE_EXTENSIONS: dict[MediaType, str] = {"image/png": "png", "image/jpeg": "jpg"}
 
 
@@ -66,14 +67,13 @@ def get_preview(
     context: RequestContext,
     orthanc_id: str,
     *,
-    frame: int = 0,
-    media_type: MediaType = "image/png",
+    rendering: Rendering = FIRST_FRAME,
     if_none_match: Collection[str] = (),
 ) -> Download:
-    """Return a frame, counted from 0, in full size. Raises NotFound, NotRenderable, or InvalidRequest below 0."""
+    """Return a frame. Raises NotFound, NotRenderable, or InvalidRequest for a frame below 0."""
     with _authorized(context, _plan(IMAGE_NEEDS), orthanc_id) as pending:
         instance = cast("Instance", pending.resource)
-        return _get_image(context, instance, instance, "preview", Rendering(frame, media_type), if_none_match)
+        return _get_image(context, instance, instance, "preview", rendering, if_none_match)
 
 
 def get_thumbnail(
@@ -197,7 +197,9 @@ def _get_image(
     if rendering.frame >= frames:
         raise NotFound(f"There is no frame {rendering.frame}: the last one of this instance is {frames - 1}.")
     extension = FILE_EXTENSIONS[rendering.media_type]
-    etag = _etag(instance, kind, rendering.frame, rendering.width or "full", extension)
+    window = (rendering.window.center, rendering.window.width) if rendering.window else ("auto",)
+    size = (rendering.width or "full", rendering.height or "full", rendering.quality or "default")
+    etag = _etag(instance, kind, rendering.frame, *window, *size, extension)
     filename = file_name(
         named,
         *([kind] if kind == "thumbnail" else [f"frame {rendering.frame + 1}"] if frames > 1 else []),

@@ -8,14 +8,19 @@ from django.utils.cache import patch_vary_headers
 from django.utils.http import parse_etags
 from rest_framework.request import Request
 
+from orthancproxy.archive import parsing
 from orthancproxy.archive.levels import Level
-from orthancproxy.archive.rendering import MediaType
+from orthancproxy.archive.rendering import MediaType, Rendering
+from orthancproxy.archive.windows import Window
 from orthancproxy.errors import InvalidRequest
 from orthancproxy.http.negotiation import preferred
 from orthancproxy.resolvers import downloads
+from orthancproxy.resolvers.downloads import MAX_FRAME
 from orthancproxy.rest import openapi, streaming
 from orthancproxy.rest.views import GatewayView
 
+RENDERING_PARAMETERS = frozenset(parameter.name for parameter in openapi.RENDERING)
+MAX_SIDE = 2**16 - 1  # Rows and Columns are 16-bit numbers
 MEDIA_TYPES: Sequence[MediaType] = ("image/png", "image/jpeg")
 
 
@@ -48,13 +53,13 @@ class InstanceFileView(DownloadView):
 
 
 class PreviewView(GatewayView):
-    """A frame of an instance at full size."""
+    """A frame of an instance."""
 
     @openapi.downloads(
         "previewInstance",
         MEDIA_TYPES,
-        "A frame at full size, as PNG, or as JPEG if Accept prefers it.",
-        openapi.FRAME,
+        "A frame, at full size by default, as PNG, or as JPEG if Accept prefers it.",
+        *openapi.RENDERING,
         openapi.IF_NONE_MATCH,
         errors=(415,),
     )
@@ -62,8 +67,7 @@ class PreviewView(GatewayView):
         preview = downloads.get_preview(
             self.entered_context,
             orthanc_id,
-            frame=_frame(request),
-            media_type=_preferred(request),
+            rendering=_rendering(request),
             if_none_match=_if_none_match(request),
         )
         return _varying_by_accept(streaming.show(preview))
@@ -80,6 +84,7 @@ class ThumbnailView(GatewayView):
         errors=(415,),
     )
     def get(self, request: Request, orthanc_id: str) -> HttpResponseBase:
+        _check_parameters(request, ())
         thumbnail = downloads.get_thumbnail(
             self.entered_context,
             orthanc_id,
@@ -100,6 +105,7 @@ class SeriesThumbnailView(GatewayView):
         errors=(415,),
     )
     def get(self, request: Request, orthanc_id: str) -> HttpResponseBase:
+        _check_parameters(request, ())
         thumbnail = downloads.get_series_thumbnail(
             self.entered_context,
             orthanc_id,
@@ -126,11 +132,44 @@ class ZipView(DownloadView):
         return streaming.stream(request._request, download)
 
 
-def _frame(request: Request) -> int:
-    value = request.query_params.get("frame", "0")
-    if not (value.isascii() and value.isdigit() and len(value) <= 10):
-        raise InvalidRequest("The parameter frame must be a number from 0.")
+def _rendering(request: Request) -> Rendering:
+    _check_parameters(request, RENDERING_PARAMETERS)
+    center, width = _decimal(request, "window-center"), _decimal(request, "window-width")
+    if (center is None) is not (width is None):
+        raise InvalidRequest("Give both window-center and window-width.")
+    if width is not None and width <= 0:
+        raise InvalidRequest("The parameter window-width must be above 0.")
+    return Rendering(
+        _whole(request, "frame", 0, MAX_FRAME) or 0,
+        _preferred(request),
+        None if center is None or width is None else Window(center, width),
+        _whole(request, "width", 1, MAX_SIDE),
+        _whole(request, "height", 1, MAX_SIDE),
+        _whole(request, "quality", 1, 100),
+    )
+
+
+def _check_parameters(request: Request, known: Collection[str]) -> None:
+    """Raise InvalidRequest for a parameter that would be ignored."""
+    if unknown := sorted(request.query_params.keys() - known):
+        raise InvalidRequest(f"There is no parameter {unknown[0][:64]!a}.")
+
+
+def _whole(request: Request, name: str, least: int, most: int) -> int | None:
+    value = request.query_params.get(name)
+    if value is None:
+        return None
+    if not (value.isascii() and value.isdigit() and len(value) <= 10 and least <= int(value) <= most):
+        raise InvalidRequest(f"The parameter {name} must be a whole number from {least} to {most}.")
     return int(value)
+
+
+def _decimal(request: Request, name: str) -> float | None:
+    value = request.query_params.get(name)
+    number = parsing.decimal(value)
+    if value is not None and number is None:
+        raise InvalidRequest(f"The parameter {name} must be a number.")
+    return number
 
 
 def _preferred(request: Request) -> MediaType:

@@ -36,12 +36,23 @@ ORTHANC_ID = OpenApiParameter(
     pattern=f"^{_ORTHANC_ID}$",
     description="Orthanc's id: five groups of eight hex digits.",
 )
-FRAME = OpenApiParameter(
-    "frame",
+
+
+def _in_query(name: str, schema: dict[str, Any], description: str) -> OpenApiParameter:
     # not OpenApiTypes.INT: its schema has no bounds
-    {"type": "integer", "minimum": 0, "maximum": 2**31 - 1, "default": 0},
-    OpenApiParameter.QUERY,
-    description="The frame, counted from 0.",
+    return OpenApiParameter(name, schema, OpenApiParameter.QUERY, description=description)
+
+
+_SIDE = {"type": "integer", "minimum": 1, "maximum": 2**16 - 1}
+RENDERING = (
+    _in_query("frame", {"type": "integer", "minimum": 0, "maximum": 2**31 - 1, "default": 0}, "The frame, from 0."),
+    _in_query(
+        "window-center", {"type": "number"}, "The centre of the window, in rescaled values, instead of the file's."
+    ),
+    _in_query("window-width", {"type": "number", "minimum": 0, "exclusiveMinimum": True}, "The width of the window."),
+    _in_query("width", _SIDE, "Maximum width. A frame is scaled down, never up, and keeps its aspect ratio."),
+    _in_query("height", _SIDE, "Maximum height."),
+    _in_query("quality", {"type": "integer", "minimum": 1, "maximum": 100}, "The quality of a JPEG."),
 )
 IF_NONE_MATCH = OpenApiParameter(
     "If-None-Match",

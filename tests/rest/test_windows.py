@@ -11,10 +11,10 @@ from pydicom.dataset import Dataset
 from pydicom.uid import EnhancedMRImageStorage, generate_uid
 
 from orthancproxy.sandbox.orthanc import LocalOrthanc
-from tests.conftest import UseOrthanc
+from tests.conftest import GraphQL, UseOrthanc
 from tests.corpus import instance
 from tests.orthancs import StartOrthanc
-from tests.rest.conftest import encoded, id_of, shipped
+from tests.rest.conftest import Gallery, encoded, id_of, shipped
 
 pytestmark = pytest.mark.live
 
@@ -236,3 +236,80 @@ def test_a_dose_of_32_bits_is_rendered_where_orthanc_decodes_it(rendered: Render
 def test_a_broken_image_is_not_renderable(ask_for: Callable[..., Any], tags: dict[str, Any], what: str) -> None:
     response = ask_for(instance(SOPInstanceUID=generate_uid(), **tags), what)
     assert (response.status_code, response.json()["code"]) == (415, "NOT_RENDERABLE")
+
+
+class TestParameters:
+    def test_the_window_that_is_asked_for_takes_the_place_of_the_file_s(self, rendered: Render) -> None:
+        file = image(WindowCenter="500", WindowWidth="1000")
+        query = {"window-center": "500", "window-width": "200"}
+        assert is_near(edges(rendered(file, **query)), 400, 600)
+
+    def test_a_window_is_in_rescaled_values(self, rendered: Render) -> None:
+        file = image(RescaleSlope="2", RescaleIntercept="-1000")
+        query = {"window-center": "0", "window-width": "200"}
+        assert is_near(edges(rendered(file, **query)), 450, 550)
+
+    @pytest.mark.parametrize(
+        ("query", "pixels"),
+        [
+            ({"width": "16"}, 256),
+            ({"height": "8"}, 64),
+            ({"width": "16", "height": "8"}, 64),
+            ({"width": "65535", "height": "8"}, 64),
+            ({"width": "1000"}, 1024),
+        ],
+    )
+    def test_a_frame_fits_and_is_never_enlarged(self, rendered: Render, query: dict[str, str], pixels: int) -> None:
+        assert len(rendered(image(), **query)) == pixels
+
+    def test_a_jpeg_has_the_quality_that_is_asked_for(self, ask_for: Callable[..., Any]) -> None:
+        path = ask_for(image()).request["PATH_INFO"]
+        jpegs = [
+            Client().get(path, query, headers={"Accept": "image/jpeg"})
+            for query in ({"quality": "5"}, {"quality": "95"})
+        ]
+        assert 0 < len(jpegs[0].content) < len(jpegs[1].content)
+        assert jpegs[0]["ETag"] != jpegs[1]["ETag"]
+
+    @pytest.mark.parametrize(
+        "query",
+        [
+            {"window-center": "1"},
+            {"window-width": "1"},
+            {"window-center": "1", "window-width": "0"},
+            {"window-center": "1", "window-width": "-1"},
+            {"window-center": "nan", "window-width": "1"},
+            {"window-center": "1", "window-width": "1e999"},
+            {"width": "0"},
+            {"height": "65536"},
+            {"quality": "101"},
+            {"quality": ""},
+            {"unknown": "1"},
+            {"windowCenter": "1"},
+        ],
+        ids=str,
+    )
+    def test_invalid_and_unknown_parameters_are_rejected(
+        self, ask_for: Callable[..., Any], query: dict[str, str]
+    ) -> None:
+        response = ask_for(image(), **query)
+        assert (response.status_code, response.json()["code"]) == (400, "BAD_USER_INPUT")
+
+    def test_a_thumbnail_takes_none(self, ask_for: Callable[..., Any]) -> None:
+        assert ask_for(image(), "thumbnail", width="5").status_code == 400
+
+
+def test_is_renderable_tells_what_a_preview_answers(
+    gallery: Gallery, use_orthanc: UseOrthanc, graphql: GraphQL
+) -> None:
+    use_orthanc(gallery.orthanc)
+    query = (
+        "{ instances { nodes { orthancId isRenderable previewUrl(width: 20, windowCenter: 1.5, windowWidth: 3) } } }"
+    )
+    found = {node["orthancId"]: node for node in graphql(query)["instances"]["nodes"]}
+    told = {name: found[orthanc_id]["isRenderable"] for name, orthanc_id in gallery.ids.items()}
+    answered = {
+        name: Client().get(found[orthanc_id]["previewUrl"]).status_code for name, orthanc_id in gallery.ids.items()
+    }
+    assert told == {name: status == 200 for name, status in answered.items()}
+    assert set(told.values()) == {True, False}
