@@ -12,6 +12,7 @@
     │   │   └── UnsafeDicom       the file looks like an attack
     │   └── NotRenderable         Orthanc cannot render the instance
     ├── LimitExceeded             the request exceeds a limit of the gateway
+    ├── ClientDisconnected        the client has gone away; nobody receives this
     ├── GatewayUnavailable        the gateway is busy, or its database is unavailable; retry later
     └── ArchiveError              Orthanc failed
         ├── ArchiveUnavailable    Orthanc is unreachable or busy; retry later
@@ -94,6 +95,12 @@ class LimitExceeded(GatewayError):
     """The request exceeds a limit of the gateway."""
 
     code = "LIMIT_EXCEEDED"
+
+
+class ClientDisconnected(GatewayError):
+    """The client has gone away; nobody receives this, but the audit log has it."""
+
+    code = "CLIENT_DISCONNECTED"
 
 
 class GatewayUnavailable(GatewayError):

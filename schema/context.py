@@ -26,7 +26,7 @@ class GraphQLContext:
     def give_up(self) -> None:
         """Stop reading from Orthanc. A change of the archive continues to its end."""
         if gateway := vars(self).get("gateway"):
-            gateway.deadline.bring_forward()
+            gateway.deadline.abandon()
 
     @cached_property
     def urls(self) -> ResourceUrls:

@@ -24,7 +24,7 @@ pytestmark = pytest.mark.django_db
 
 def logged_in_client(user: User) -> Client:
     client = Client()
-    client.force_login(user, backend="django.contrib.auth.backends.ModelBackend")
+    client.force_login(user, backend="orthancproxy.project.login.PasswordBackend")
     return client
 
 

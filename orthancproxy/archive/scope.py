@@ -5,7 +5,6 @@ from dataclasses import dataclass, replace
 from fnmatch import translate
 from functools import lru_cache
 
-from orthancproxy.archive import parsing
 from orthancproxy.archive.decoding import batched
 from orthancproxy.archive.levels import Level
 from orthancproxy.archive.matching import any_of
@@ -38,8 +37,12 @@ class Scope:
         return "*" not in self.patient_ids
 
     def admits_patient(self, patient_id: str) -> bool:
-        """Whether all studies of a PatientID, padded or not (PS3.5 section 6.2), are visible."""
-        return _any_pattern(self.patient_ids).match(parsing.text(patient_id) or "") is not None
+        """Whether all studies of a PatientID are visible.
+
+        Padding at its end is ignored (PS3.5 section 6.2). Blanks before it are not: Orthanc finds them by themselves
+        only (1.10.1 to 1.13.0).
+        """
+        return _any_pattern(self.patient_ids).match(patient_id.rstrip(" \0")) is not None
 
     def admits(self, study: Resource) -> bool:
         """Whether a study is visible. It must hold its PatientID and, if the scope has labels, its labels."""

@@ -19,6 +19,7 @@ from orthancproxy.errors import (
     ArchiveError,
     ArchiveTimeout,
     ArchiveUnavailable,
+    ClientDisconnected,
     GatewayError,
     GatewayUnavailable,
     InvalidRequest,
@@ -39,6 +40,7 @@ STATUSES: Mapping[type[GatewayError], int] = {
     InvalidRequest: 400,
     NotRenderable: 415,
     LimitExceeded: 413,
+    ClientDisconnected: 499,  # nginx's, for its log
     GatewayUnavailable: 503,
     ArchiveError: 502,
     ArchiveUnavailable: 503,

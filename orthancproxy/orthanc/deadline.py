@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 
-from orthancproxy.errors import LimitExceeded
+from orthancproxy.errors import ClientDisconnected, LimitExceeded
 
 
 class Deadline:
@@ -13,14 +13,17 @@ class Deadline:
 
     def __init__(self, seconds: float) -> None:
         self._seconds = seconds
+        self._is_abandoned = False
         self._at = time.monotonic() + seconds
 
-    def bring_forward(self) -> None:
+    def abandon(self) -> None:
         """Expire now: the client has gone away."""
-        self._at = 0.0
+        self._is_abandoned = True
 
     def remaining(self) -> float:
-        """Return the seconds left. Raises LimitExceeded if the deadline has passed."""
+        """Return the seconds left. Raises LimitExceeded if there are none, and ClientDisconnected after `abandon`."""
+        if self._is_abandoned:
+            raise ClientDisconnected("The client has disconnected.")
         remaining = self._at - time.monotonic()
         if remaining <= 0:
             raise LimitExceeded(

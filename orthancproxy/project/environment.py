@@ -64,8 +64,10 @@ class Environment:
 
     def database(self, url: str, folder: Path) -> dict[str, Any]:
         """Return Django's settings for the database at the URL, or for a SQLite file in the folder if it is empty."""
-        fallback = {"ENGINE": SQLITE, "NAME": str(folder / "gateway.sqlite3"), **SQLITE_SETTINGS}
+        file = folder / "gateway.sqlite3"
+        fallback = {"ENGINE": SQLITE, "NAME": str(file), **SQLITE_SETTINGS}
         if not url:
+            self._close_to_others(file)
             return fallback
         try:
             with warnings.catch_warnings():
@@ -80,6 +82,7 @@ class Environment:
             return fallback
         if database["ENGINE"] == SQLITE and database["NAME"] != ":memory:":
             self.folder(Path(database["NAME"]).parent)
+            self._close_to_others(Path(database["NAME"]))
             database = {**SQLITE_SETTINGS, **database}
             database["OPTIONS"] = {**SQLITE_OPTIONS, **database["OPTIONS"]}
         # Django supports no pool together with CONN_MAX_AGE, which a URL may set
@@ -115,6 +118,13 @@ class Environment:
         except OSError as error:
             self.problems.append(f"The folder {path} cannot be created ({error.strerror}).")
         return path
+
+    def _close_to_others(self, path: Path) -> None:
+        """Make a file if it is missing, and readable for its owner and group only, as SQLite makes those beside it."""
+        # where it belongs to another user, or cannot be written, the database reports it
+        with suppress(OSError):
+            path.touch(mode=0o600)
+            path.chmod(path.stat().st_mode & 0o770)
 
     def _text(self, name: str) -> str | None:
         try:

@@ -1,9 +1,14 @@
 """The URLs of the stand-alone deployment."""
 
+from typing import Never
+
+from django.apps import apps
 from django.contrib import admin
 from django.contrib.auth.views import LogoutView
-from django.urls import include, path, reverse_lazy
+from django.http import Http404, HttpRequest
+from django.urls import include, path, re_path, reverse_lazy
 
+from orthancproxy.admin import LinearLookups
 from orthancproxy.project import health
 from orthancproxy.project.login import LoginView, StaffLoginForm
 from orthancproxy.schema.view import graphql_view
@@ -17,7 +22,20 @@ admin.site.site_header = admin.site.site_title = "Orthanc gateway"
 admin.site.login_form = StaffLoginForm
 admin.site.site_url = reverse_lazy("graphql")  # type: ignore[assignment]  # lazy text
 
+for _model in filter(admin.site.is_registered, apps.get_models()):
+    _registered = type(admin.site.get_model_admin(_model))
+    if not issubclass(_registered, LinearLookups):
+        admin.site.unregister(_model)
+        admin.site.register(_model, type(_registered.__name__, (LinearLookups, _registered), {}))
+
+
+def _no_page(request: HttpRequest) -> Never:
+    """The admin site would redirect to the page of an object: none has one, and of `Archive` there is no table."""
+    raise Http404
+
+
 urlpatterns = [
+    re_path(r"^admin/r/", _no_page),
     path("graphql/", graphql_view(), name="graphql"),
     path("graphql", graphql_view()),
     path("api/orthanc/", include("orthancproxy.urls")),

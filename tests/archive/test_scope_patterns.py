@@ -11,7 +11,7 @@ from orthancproxy.archive.scope import EVERYTHING, MAX_WILDCARD_SEARCHES, Scope,
 @pytest.mark.parametrize(
     ("pattern", "matching", "others"),
     [
-        ("P1", ["P1", "P1 ", " P1", "P1\0"], ["p1", "P10", "xP1", "P 1", "", "P1\nP1"]),
+        ("P1", ["P1", "P1 ", "P1\0"], [" P1", "p1", "P10", "xP1", "P 1", "", "P1\nP1"]),
         ("P*", ["P", "P1", "P*", "P\n1"], ["p1", "xP", ""]),
         ("P?", ["P1", "P?", "P홍", "P\N{GRINNING FACE}"], ["P", "P12", "p1", "P "]),
         ("*", ["", "anything", "山田"], []),

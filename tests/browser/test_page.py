@@ -27,7 +27,7 @@ def session(transactional_db: None) -> Client:
     """A client that is logged in, with a username that needs escaping in HTML."""
     client = Client()
     user = User.objects.create_user("<김&민수>")
-    client.force_login(user, backend="django.contrib.auth.backends.ModelBackend")
+    client.force_login(user, backend="orthancproxy.project.login.PasswordBackend")
     return client
 
 

@@ -50,7 +50,7 @@ class Auditor:
         self.user = User.objects.create_user("auditor")
         self.user.user_permissions.set(Permission.objects.filter(codename__in=permissions))
         self.client = Client()
-        self.client.force_login(self.user, backend="django.contrib.auth.backends.ModelBackend")
+        self.client.force_login(self.user, backend="orthancproxy.project.login.PasswordBackend")
         self.sql: list[str] = []
         # logging in is no part of the tests
         QuerySet(AuditEvent).delete()
