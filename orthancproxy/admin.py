@@ -55,7 +55,7 @@ class LinearLookups(_Admin):
 
 
 class AccessScopeForms(_Forms):
-    """Forms of which none may be left empty: an empty row would look like a scope that the group has."""
+    """Forms that must all be filled in: an empty row would look like a rule of the group."""
 
     def _construct_form(self, i: int, **options: Any) -> Any:
         form = super()._construct_form(i, **options)  # type: ignore[misc]  # the stubs don't know it
@@ -107,7 +107,7 @@ class AuditEventAdmin(LinearLookups, _Events):
 
     @admin.display(description=f"patients and studies (the first {SUBJECTS_SHOWN})")
     def subjects(self, event: AuditEvent) -> str:
-        """Return a line for each of the first subjects: a list may be about thousands."""
+        """Return a line for each of the first subjects: an event may concern thousands."""
         subjects = event.subjects.order_by("pk")[:SUBJECTS_SHOWN]
         return format_html_join("", "<div>{} {}</div>", ((one.patient_id, one.study_instance_uid) for one in subjects))
 

@@ -216,7 +216,7 @@ def _oidc() -> Iterator[CheckMessage]:
     for pair in conf.ORTHANC_OIDC_ROLE_GROUPS:
         if not _is_pair(pair):
             yield Error(
-                f"ORTHANC_OIDC_ROLE_GROUPS contains {pair!r}, which is not a role and a group.",
+                f"ORTHANC_OIDC_ROLE_GROUPS contains {pair!r}, which is not a pair of a role and a group.",
                 hint="Use pairs such as radiologist=Readers.",
                 id="orthancproxy.E021",
             )

@@ -31,7 +31,7 @@ _TYPES: dict[type, tuple[str, tuple[type, ...]]] = {
 class Setting(Generic[T]):
     """A setting: it takes its name from the attribute that it is assigned to, and its type from its default.
 
-    Read as an attribute of `conf`, it is the value in force.
+    As an attribute of `conf`, it is the value in effect.
     """
 
     default: T = field(repr=False)
@@ -52,7 +52,7 @@ class Setting(Generic[T]):
     def __get__(self, instance: object, owner: type | None = None) -> T: ...
 
     def __get__(self, instance: object | None, owner: type | None = None) -> Self | T:
-        """Return the value in force, or the Setting itself when read from the class."""
+        """Return the value in effect, or the Setting itself when read from the class."""
         if instance is None:
             return self
         return cast("T", getattr(settings, self.name, self.default))
@@ -68,7 +68,7 @@ class Setting(Generic[T]):
         return f"{noun} of at least {self.minimum:,}" if self.minimum > -inf else noun
 
     def has_type(self, value: object) -> bool:
-        """Whether a value is of the type; a whole number is also a number, and a list does for a tuple."""
+        """Whether a value is of the type; a whole number is also a number, and a list is accepted for a tuple."""
         _, types = _TYPES[type(self.default)]
         # bool is a subclass of int
         return isinstance(value, types) and isinstance(value, bool) is (bool in types)
@@ -89,7 +89,7 @@ class Configuration:
     ORTHANC_USERNAME = Setting("", "User name for Orthanc (HTTP basic authentication).")
     ORTHANC_PASSWORD = Setting("", "Password of that user.", secret=True)
     ORTHANC_CA_BUNDLE = Setting(
-        "", "PEM file with the certificate authorities to trust for Orthanc; empty for the public ones."
+        "", "PEM file with the certificate authorities to trust for Orthanc; if empty, the public ones."
     )
     ORTHANC_CONNECT_TIMEOUT = Setting(
         10.0, "Seconds to wait for a connection to Orthanc.", above=0, maximum=_DAY_SECONDS
@@ -142,8 +142,8 @@ class Configuration:
     )
     ORTHANC_MAX_QUERY_TOKENS = Setting(
         4000,
-        "Maximum number of tokens (names, values, brackets, comments) in a GraphQL query, and a 25th of its maximum "
-        "number of characters.",
+        "Maximum number of tokens (names, values, brackets, comments) in a GraphQL query. The maximum length is 25 "
+        "characters for each.",
         minimum=1,
         maximum=100_000,
     )
@@ -164,7 +164,7 @@ class Configuration:
     )
     ORTHANC_MAX_QUERY_REPEATS = Setting(
         50,
-        "Maximum number of directives, of fragments, of operations, and of selections of one field in one place of "
+        "Maximum number of directives, of fragments, of operations, and of selections of one field in one place in "
         "the response.",
         minimum=1,
         maximum=100_000,
@@ -200,7 +200,8 @@ class Configuration:
         maximum=64,
     )
     ORTHANC_DEFAULT_STUDY_DESCRIPTION = Setting(
-        "Uploaded images", "StudyDescription of an upload without one whose files have none or differ in it."
+        "Uploaded images",
+        "StudyDescription of an upload whose request has none and whose files have none or different ones.",
     )
     ORTHANC_DEFAULT_ENCODING = Setting(
         "Latin1",
@@ -237,21 +238,22 @@ class Configuration:
         "`/.well-known/openid-configuration`.",
     )
     ORTHANC_OIDC_CA_BUNDLE = Setting(
-        "", "PEM file with the certificate authorities to trust for the provider; empty for the system's."
+        "", "PEM file with the certificate authorities to trust for the provider; if empty, the system's."
     )
     ORTHANC_OIDC_USERNAME_CLAIM = Setting(
         "preferred_username",
-        "Claim with the user name. Tokens without it are rejected; only with the default, their `sub` is used.",
+        "Claim with the user name. Tokens without this claim are rejected, unless this setting has its default: then "
+        "their `sub` is used.",
     )
     ORTHANC_OIDC_ROLES_CLAIM = Setting(
         "realm_access.roles",
-        "Claim with the roles, as text or as a list. Dots lead into objects (`resource_access.gateway.roles`) unless "
-        "a claim has the whole name.",
+        "Claim with the roles, as text or as a list. Dots separate the names of nested claims "
+        "(`resource_access.gateway.roles`), unless a claim has the whole name.",
     )
     ORTHANC_OIDC_ROLE_GROUPS: Setting[Sequence[str]] = Setting(
         (),
-        "Django group of each role, as `role=Group`; other roles are ignored. Empty: every role is the name of a "
-        "group.",
+        "Django group of each role, as `role=Group`; other roles are ignored. If empty, each role is the name of "
+        "a group.",
     )
     ORTHANC_ANONYMOUS_ACTIONS: Setting[Sequence[str]] = Setting(
         (), "Actions that anonymous callers may perform, such as `view,download`."
@@ -275,7 +277,7 @@ class DeploymentVariables:
         (), "Origins that may submit forms with a session, such as `https://viewer.example.org`."
     )
     DJANGO_SECURE_COOKIES = Setting(
-        True, "Send session cookies over HTTPS only; Chromium makes an exception for its own machine."
+        True, "Send session cookies over HTTPS only; Chromium makes an exception for localhost."
     )
     DJANGO_SESSION_HOURS = Setting(
         12.0, "Hours after which users must log in with their password again.", above=0, maximum=87_600

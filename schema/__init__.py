@@ -17,7 +17,7 @@ from orthancproxy.schema.types import Instance, Patient, Series, Study
 
 
 class GatewaySchema(strawberry.Schema):
-    """Strawberry's schema, without defaults of null, which logs no query: filters contain patients' names."""
+    """Strawberry's schema without defaults of null. It logs no queries, since filters contain patients' names."""
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
@@ -32,7 +32,7 @@ class GatewaySchema(strawberry.Schema):
         """Leave logging to the view, which knows which errors are unexpected."""
 
     def _get_custom_context_kwargs(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
-        """Suggest no names of the schema in errors about variables where introspection is off."""
+        """Suggest no names of the schema in errors about variables if introspection is off."""
         return {**super()._get_custom_context_kwargs(*args, **kwargs), "hide_suggestions": not has_introspection()}
 
 

@@ -1,4 +1,4 @@
-"""The types of the audit."""
+"""The types of the audit log."""
 
 import datetime
 from enum import Enum
@@ -20,10 +20,10 @@ from orthancproxy.schema.inputs import OrderKey
 from orthancproxy.schema.tables import aware
 
 RELATED = {"subjects": Prefetch("subjects", Subject.objects.order_by("pk"))}
-"""What a page of events fetches from other tables if it is selected."""
+"""The fields of events that a page fetches from other tables, if they are selected."""
 
 OUTCOMES = {
-    AuditOutcome.INTENDED: "About to begin. A later event has the outcome; without one, the outcome is unknown.",
+    AuditOutcome.INTENDED: "The operation is about to begin. A later event has the outcome, else it is unknown.",
     AuditOutcome.SUCCESS: "The operation succeeded.",
     AuditOutcome.DENIED: "The caller lacks the permission, or is not authenticated.",
     AuditOutcome.FAILED: "The operation failed.",
@@ -56,9 +56,9 @@ class AuditSubject:
         return strawberry.ID(root.study_instance_uid) if root.study_instance_uid else None
 
 
-@strawberry_django.type(Event, name="AuditEvent", description="An operation of a caller, or an attempt.")
+@strawberry_django.type(Event, name="AuditEvent", description="An operation that a caller performed or attempted.")
 class AuditEvent:
-    id: strawberry.ID = strawberry_django.field(description="Ascending with each event.")
+    id: strawberry.ID = strawberry_django.field(description="The id. Later events have higher ids.")
     at: datetime.datetime = strawberry_django.field(description="When the event was written.")
     event: EventKind = strawberry_django.field(description="The kind of event.")
     operation: str = strawberry_django.field(
@@ -86,7 +86,7 @@ class AuditEvent:
     def username(root: strawberry.Parent[Event]) -> str | None:
         return root.username or None
 
-    @strawberry.field(description="The id of the request in the log.")
+    @strawberry.field(description="The id of the request in the request log.")
     def request_id(root: strawberry.Parent[Event]) -> str | None:
         return root.request_id or None
 
@@ -94,7 +94,7 @@ class AuditEvent:
     def target(root: strawberry.Parent[Event]) -> str | None:
         return root.target or None
 
-    @strawberry.field(description="Of an outcome: the id of its INTENDED event.")
+    @strawberry.field(description="The id of the INTENDED event whose outcome this event reports; otherwise null.")
     def intention_id(root: strawberry.Parent[Event]) -> strawberry.ID | None:
         return strawberry.ID(str(root.intention_id)) if root.intention_id else None
 
@@ -138,7 +138,7 @@ class AuditEventFilter:
     def study_instance_uid(self, value: strawberry.ID, prefix: str) -> Q:
         return Q(**{f"{prefix}pk__in": Subject.objects.filter(study_instance_uid=value).values("event")})
 
-    @strawberry_django.filter_field(description="Whether it is an INTENDED event without a later outcome.")
+    @strawberry_django.filter_field(description="True: only INTENDED events without an outcome. False: only others.")
     def is_unfinished(self, value: bool, prefix: str) -> Q:
         unfinished = Q(**{f"{prefix}outcome": AuditOutcome.INTENDED, f"{prefix}conclusion__isnull": True})
         return unfinished if value else ~unfinished

@@ -19,9 +19,9 @@ NodeType = TypeVar("NodeType")
 
 @dataclass(frozen=True, slots=True)
 class ListPage:
-    """What a connection is made of: the items of a page, their offset in the whole list, and its length if selected.
+    """The data of a connection: the items of a page, their offset in the whole list, and its length if selected.
 
-    `names` has the related resources of each place of the answer (`Selection.connection`).
+    `names` are the names of related resources, by place in the response (`Selection.connection`).
     """
 
     items: Sequence[Any]
@@ -35,7 +35,7 @@ class ListPage:
         return to_base64("offset", self.offset + index)
 
     def shown(self, index: int, place: str) -> Any:
-        """Return an item as one place of the answer shows it: with its own related resources, under its own names."""
+        """Return an item for one place in the response, with the related resources by their names in that place."""
         item = self.items[index]
         if not (names := self.names.get(place)):
             return item
@@ -52,7 +52,7 @@ class ListItem:
 
 @strawberry.type(description="A node of a list, with its cursor.")
 class Edge(Generic[NodeType]):
-    @strawberry.field(description="The value of `after` for the page that begins behind this node.")
+    @strawberry.field(description="The value of `after` for the page that begins after this node.")
     def cursor(root: strawberry.Parent[ListItem]) -> str:
         return root.listed.cursor(root.index)
 
@@ -84,7 +84,7 @@ class Connection(Generic[NodeType]):
             end_cursor=root.cursor(last) if last >= 0 else None,
         )
 
-    @strawberry.field(description="Number of nodes on all pages. Selecting it costs one more call to Orthanc.")
+    @strawberry.field(description="Number of nodes on all pages. Selecting it requires an additional query.")
     def total_count(root: strawberry.Parent[ListPage]) -> int:
         return cast("int", root.total)
 

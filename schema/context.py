@@ -38,5 +38,5 @@ Info = strawberry.Info[GraphQLContext, None]
 
 
 def gateway(info: Info) -> RequestContext:
-    """Return the request for one root field, which the audit knows by the field's name."""
+    """Return the request for one root field, whose name is the operation in the audit log."""
     return replace(info.context.gateway, operation_name=info.field_name)

@@ -28,7 +28,7 @@ class DeletedResource:
     orthanc_id: strawberry.ID = strawberry.field(description="The id in Orthanc.")
 
 
-@strawberry.type(description="What was deleted, or would be with `dryRun`.")
+@strawberry.type(description="The deleted resources; with `dryRun`, those that would be deleted.")
 class DeletePayload:
     dry_run: bool = strawberry.field(description="Whether this is only a prediction.")
     deleted: list[DeletedResource] = strawberry.field(

@@ -1,12 +1,12 @@
-"""Descriptions of what is defined elsewhere: enums of the layers below, and strawberry_django's filter fields."""
+"""Descriptions of types that are defined elsewhere: enums of lower layers, and filter fields of strawberry_django."""
 
 from collections.abc import Mapping
 from typing import Any
 
 _COMBINATIONS = {
-    "AND": "This must match too.",
-    "OR": "Or this matches.",
-    "NOT": "This must not match.",
+    "AND": "This filter must match as well.",
+    "OR": "Alternatively, this filter must match.",
+    "NOT": "This filter must not match.",
     "DISTINCT": "Omit duplicates.",
 }
 

@@ -21,7 +21,7 @@ def original(error: GraphQLError | None) -> BaseException | None:
 
 
 def shown(error: GraphQLError, request_id: str) -> dict[str, Any]:
-    """Return an error as the answer has it, with `extensions.code` and the request id that the log has."""
+    """Return an error for the response, with `extensions.code` and the request id, under which the log has it."""
     cause = original(error)
     match as_gateway_error(cause) or cause:
         case errors.GatewayError() as expected:

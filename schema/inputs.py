@@ -1,4 +1,4 @@
-"""Filters and orders as a frontend writes them, and how they become the plan's."""
+"""The inputs for filters and orders, and their conversion to those of a plan."""
 
 import dataclasses
 import datetime
@@ -29,7 +29,7 @@ class DateRange:
     to: datetime.date | None = strawberry.field(default=None, description="The last day.")
 
     def matching(self) -> str:
-        """Return the range as DICOM matching has it. Raises InvalidRequest where it ends before it begins."""
+        """Return the range in the form of DICOM matching. Raises InvalidRequest if it ends before it begins."""
         if self.from_ and self.to and self.from_ > self.to:
             raise InvalidRequest("A date range ends before it begins.")
         if not self.from_ and not self.to:
@@ -44,7 +44,7 @@ class LabelFilter:
     none: list[str] | None = strawberry.field(default=None, description="None of these.")
 
     def match(self) -> LabelMatch:
-        """Return the labels as the plan has them."""
+        """Return the labels in the form of a plan."""
         return LabelMatch(*(frozenset(labels or ()) for labels in (self.all, self.any, self.none)))
 
 
@@ -196,7 +196,7 @@ _KINDS: dict[str, Literal["integer", "decimal"]] = {
 
 
 def order_of(given: Sequence[OrderKey[Any]] | None) -> tuple[Order, ...]:
-    """Return the plan's order. Of a key that is given twice, the first counts."""
+    """Return the plan's order. If a key is given twice, the first one counts."""
     keys: dict[str, Order] = {}
     for key in given or ():
         by = key.field.value

@@ -1,4 +1,4 @@
-"""Parses and validates queries within the limits, before any of it costs much.
+"""Parses and validates queries, and rejects those that exceed the limits before they cost much.
 
 A query within the limits passes the rest of the validation, whose rules compare fields with each other, in less than
 0.2 s.

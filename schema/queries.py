@@ -44,7 +44,7 @@ OrthancId = Annotated[strawberry.ID | None, strawberry.argument(description="The
 
 def _page(info: Info, level: Level) -> ListPage:
     plan, names = Selection(info).connection(level)
-    # each place of the answer that shows the page shows all of it
+    # each place in the response that shows the page shows all of it
     info.context.gateway.budget.reserve((plan.first or 0) * (len(names) + plan.objects))
     page = hierarchy.get_page(gateway(info), plan)
     return ListPage(page.resources, page.has_next, page.total, plan.offset, names)
@@ -193,7 +193,9 @@ class Query:
         page = page_of(info, get_uploads(gateway(info)), filter, order_by, first, after)
         return cast("Connection[UploadBatch]", page)
 
-    @strawberry.field(description="Events of the audit, newest first unless ordered otherwise. Reading it is audited.")
+    @strawberry.field(
+        description="Events of the audit log, newest first unless ordered otherwise. Reading it is audited."
+    )
     def audit_events(
         self,
         info: Info,

@@ -132,7 +132,7 @@ class MeasuredDocument:
         check("has {} directives", sum(size.directives for size in sizes), limits.repeats, "maxQueryRepeats")
 
     def _check_places(self, limits: Limits) -> None:
-        """Check how many fields share one place of the answer. Their total number is within the limits already."""
+        """Check how many fields share one place in the response. Their total number is within the limits already."""
         fragments = {one.name.value: one for one in self._fragments}
         levels = [[one.selection_set] for one in (*self._operations, *self._fragments)]
         while levels:

@@ -36,7 +36,7 @@ _RELATED = {
 class Selection:
     """What a root field selects, for one execution of it.
 
-    Raises NotAuthenticated or PermissionDenied where URLs of files are selected without permission to download.
+    Raises NotAuthenticated or PermissionDenied if URLs of files are selected without permission to download.
     """
 
     def __init__(self, info: Info) -> None:
@@ -60,7 +60,7 @@ class Selection:
 
         A query may show the page's resources in several places (`nodes`, `edges { node }`, aliases of them), each with
         selections of its own. The plan has the related resources of all, under names of their own; the second value
-        maps, by the path of the place, names in the answer to names in the plan.
+        maps, by the path of the place, names in the response to names in the plan.
         """
         selected, places = self._places()
         plans = {place: self._level_plan(level, details) for place, (_, details) in places.items()}
@@ -141,7 +141,7 @@ class Selection:
     def _fields(
         self, parent: Any, details: Sequence[FieldDetails]
     ) -> Iterator[tuple[str, StrawberryField, list[FieldDetails]]]:
-        """The selected fields, by their names in the answer."""
+        """The selected fields, by their names in the response."""
         assert isinstance(parent, GraphQLObjectType)  # noqa: S101
         collected = collect_subfields(
             self._raw.schema,

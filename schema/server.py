@@ -9,14 +9,15 @@ from orthancproxy.schema.scalars import ByteCount
 @strawberry.type(description="Limits of one request.")
 class ServerLimits:
     max_upload_files: int = strawberry.field(description="Maximum number of files of an upload.")
-    max_upload_bytes: ByteCount = strawberry.field(description="Maximum size of an upload.")
+    max_upload_bytes: ByteCount = strawberry.field(description="Maximum size of an upload in bytes.")
     max_page_size: int = strawberry.field(description="Maximum `first` of a list.")
     max_objects: int = strawberry.field(
         description="Maximum number of patients, studies, series and instances together."
     )
     max_seconds: float = strawberry.field(description="Time limit in seconds of a request that reads.")
     max_query_tokens: int = strawberry.field(
-        description="Maximum number of tokens of a query, and 25 characters for each. Comments count."
+        description="Maximum number of tokens in a query, including comments. "
+        "The maximum length is 25 characters for each."
     )
     max_query_depth: int = strawberry.field(
         description="Maximum nesting of fields, and of lists and objects in an argument."
@@ -27,7 +28,7 @@ class ServerLimits:
     max_query_aliases: int = strawberry.field(description="Maximum number of aliases after expanding fragments.")
     max_query_repeats: int = strawberry.field(
         description="Maximum number of directives, of fragments, of operations, and of selections of one field in one "
-        "place of the answer."
+        "place in the response."
     )
 
 
@@ -58,8 +59,8 @@ class Server:
     studies_count: int = strawberry.field(description="Number of studies that the caller may see.")
     series_count: int = strawberry.field(description="Number of series that the caller may see.")
     instances_count: int = strawberry.field(description="Number of instances that the caller may see.")
-    disk_size: ByteCount = strawberry.field(description="Total size of their files.")
+    disk_size: ByteCount = strawberry.field(description="Total size of the files of these instances in bytes.")
     limits: ServerLimits = strawberry.field(resolver=_limits, description="Limits of one request.")
     advice: list[str] = strawberry.field(
-        description="Changes of the configuration of Orthanc that make the gateway faster or safer."
+        description="Changes to Orthanc's configuration that would make the gateway faster or safer."
     )

@@ -1,4 +1,4 @@
-"""Connections over the gateway's own tables: uploads and the audit."""
+"""Connections over the gateway's own tables: uploads and the audit log."""
 
 import re
 from collections.abc import Iterator, Mapping, Sequence

@@ -44,7 +44,7 @@ def _id(root: strawberry.Parent[records.Resource]) -> strawberry.ID:
 
 
 def _linked(root: Any, info: Info) -> Any:
-    """Return what the plan fetched for this field, under its name in the answer."""
+    """Return what the plan fetched for this field, under its name in the response."""
     return root.related[info.path.key]
 
 
@@ -102,7 +102,7 @@ TAG = (
     "configuration forbids reading files (`StorageAccessOnFind`: `Never`)."
 )
 TAGS = "Values as stored, by keyword. Orthanc reads files for keywords that it does not index: select few of them."
-ARCHIVE_URL = "URL of a ZIP of all DICOM files below."
+ARCHIVE_URL = "URL of a ZIP of all DICOM files of this resource."
 
 
 @strawberry.type(description="A patient: all studies with one PatientID.")

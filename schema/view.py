@@ -45,8 +45,8 @@ PLACE = re.compile(r"variables(\.([A-Za-z_]\w*|[0-9]+))+", re.ASCII)
 class GraphQLView(views.GraphQLView[GraphQLContext, None]):
     """Strawberry's synchronous view with our context, errors, JSON and GraphiQL; one for each request.
 
-    It responds in either media type of GraphQL over HTTP. As application/json, every GraphQL request has the status
-    200, whatever its result; as application/graphql-response+json, 400 where nothing was executed.
+    It supports both media types of GraphQL over HTTP. As application/json, every GraphQL request has the status
+    200, whatever its result; as application/graphql-response+json, 400 if nothing was executed.
     """
 
     def __init__(self, context: GraphQLContext) -> None:
@@ -56,7 +56,7 @@ class GraphQLView(views.GraphQLView[GraphQLContext, None]):
 
     @renewed_connections()
     def respond(self) -> HttpResponseBase:
-        """Return the response; in JSON also where the request is not GraphQL over HTTP."""
+        """Return the response, which is JSON even if the request is not GraphQL over HTTP."""
         try:
             return self.run(self.request)
         except HTTPException as error:
@@ -76,13 +76,13 @@ class GraphQLView(views.GraphQLView[GraphQLContext, None]):
             return response
 
     def get_context(self, request: HttpRequest, response: HttpResponse) -> GraphQLContext:
-        """Return what resolvers find in `info.context`."""
+        """Return the context that resolvers get as `info.context`."""
         return self.context
 
     def parse_multipart(self, request: SyncHTTPRequestAdapter) -> dict[str, Any]:
-        """Parse a GraphQL multipart request (jaydenseric's specification 2.0), with the files in their places.
+        """Parse a GraphQL multipart request (jaydenseric's specification 2.0), with the files in its variables.
 
-        Raises PermissionDenied before the body is read where the caller may not upload.
+        Raises PermissionDenied before the body is read if the caller may not upload.
         """
         require_upload_permission(replace(self.context.gateway, operation_name="uploadPatient"))
         form = receive(self.request)
@@ -96,7 +96,7 @@ class GraphQLView(views.GraphQLView[GraphQLContext, None]):
                 return replace_placeholders_with_files(operations, places, form.files)
         except (AttributeError, IndexError, KeyError, TypeError, ValueError):
             pass
-        raise HTTPException(400, "`map` must lead from files of the form to places in `variables`.")
+        raise HTTPException(400, "`map` must map files of the form to paths in `variables`.")
 
     def parse_http_body(self, request: SyncHTTPRequestAdapter) -> GraphQLRequestData | list[GraphQLRequestData]:
         """Parse a request. Raises HTTPException for a malformed one."""
@@ -124,9 +124,9 @@ class GraphQLView(views.GraphQLView[GraphQLContext, None]):
         root_value: None,
         request_data: GraphQLRequestData,
     ) -> ExecutionResult:
-        """Authenticate the caller, execute the operation, and audit what it read before it is answered.
+        """Authenticate the caller, execute the operation, and audit what it read.
 
-        What cannot be audited is not answered.
+        If that cannot be audited, the response has an error instead of data.
         """
         gateway, result = context.gateway, None
         try:
@@ -145,7 +145,7 @@ class GraphQLView(views.GraphQLView[GraphQLContext, None]):
         return result
 
     def process_result(self, request: HttpRequest, result: ExecutionResult) -> GraphQLHTTPResponse:
-        """Return the answer, with errors in the form of the API."""
+        """Return the response, with errors in the form of the API."""
         errors = [shown(error, _request_id(request)) for error in result.errors or ()]
         answer = {"data": result.data} | ({"errors": errors} if errors else {})
         is_current = preferred(request, MEDIA_TYPES) != MEDIA_TYPES[0]
@@ -156,7 +156,7 @@ class GraphQLView(views.GraphQLView[GraphQLContext, None]):
     def create_response(
         self, response_data: GraphQLHTTPResponse | list[GraphQLHTTPResponse], sub_response: HttpResponse
     ) -> HttpResponseBase:
-        """Respond in the media type that the client prefers. An answer without `data` was not executed."""
+        """Respond in the media type that the client prefers. A response without `data` was not executed."""
         response = super().create_response(response_data, sub_response)
         if "data" not in response_data:
             response.status_code = 400
@@ -166,7 +166,7 @@ class GraphQLView(views.GraphQLView[GraphQLContext, None]):
         return _described(self.request, response)
 
     def encode_json(self, data: object) -> bytes:
-        """Encode the answer with orjson, which is ten times as fast as json."""
+        """Encode the response with orjson, which is ten times as fast as json."""
         try:
             return orjson.dumps(data)
         except orjson.JSONEncodeError:
@@ -198,7 +198,7 @@ def _described(request: HttpRequest, response: Response) -> Response:
 
 
 def _of_the_request(error: GraphQLError) -> bool:
-    """Whether an error is the caller's and kept the operation from being executed."""
+    """Whether the caller caused the error and it prevented the execution of the operation."""
     return not error.path and isinstance(original(error), InvalidRequest | LimitExceeded | None)
 
 
@@ -207,7 +207,7 @@ def _request_id(request: HttpRequest) -> str:
 
 
 async def _respond(request: HttpRequest, *_args: Any, **_kwargs: Any) -> HttpResponseBase:
-    """Respond from one thread, from authentication to JSON: a large answer delays no other request (ADR 0013)."""
+    """Respond from one thread, from authentication to JSON: a large response delays no other request (ADR 0013)."""
     view = GraphQLView(GraphQLContext(request))
     pool = UPLOADS if request.content_type == FORM else GRAPHQL
     try:
@@ -219,9 +219,9 @@ async def _respond(request: HttpRequest, *_args: Any, **_kwargs: Any) -> HttpRes
 
 
 def graphql_view() -> Any:
-    """Return the view for a URL pattern. The authenticator looks for forged requests, whatever their form."""
+    """Return the view for a URL pattern. It is exempt from Django's CSRF check: `authenticate` has one of its own."""
     view: Any = csrf_exempt(_respond)
     view.render_error = render_error
     view.is_upload = True
-    # a project may want its users to be logged in, which a token is not, or every request to be a transaction
+    # despite LoginRequiredMiddleware, which knows no tokens, and ATOMIC_REQUESTS of the project
     return login_not_required(transaction.non_atomic_requests(view))

@@ -1,4 +1,4 @@
-"""What callers can be permitted to do. Each action is a Django permission: `orthancproxy.view` and so on."""
+"""The actions that need a permission. Each is a Django permission: `orthancproxy.view` and so on."""
 
 from enum import Enum
 
@@ -31,4 +31,4 @@ class Action(Enum):
 
 
 PERMISSIONS: tuple[tuple[str, str], ...] = tuple((action.value, action.description) for action in Action)
-"""As a Django model's `Meta.permissions` lists them."""
+"""The actions in the form of a Django model's `Meta.permissions`."""

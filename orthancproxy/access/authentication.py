@@ -56,7 +56,7 @@ def author(request: HttpRequest, caller: Caller) -> events.Author:
     return events.Author(
         username=caller.username,
         authentication=caller.authentication,
-        # empty on a Unix socket; PostgreSQL accepts no zone
+        # empty on a Unix socket; PostgreSQL rejects the zone of an IPv6 address
         address=request.META.get("REMOTE_ADDR", "").partition("%")[0] or None,
         request_id=getattr(request, "request_id", ""),
     )
@@ -68,7 +68,7 @@ def identify(request: HttpRequest) -> Caller:
     if header is not None:
         scheme, _, token = header.partition(" ")
         if scheme.lower() != "bearer" or not token:
-            raise NotAuthenticated("Only tokens are accepted in Authorization: “Bearer …”.")
+            raise NotAuthenticated("The Authorization header must have the form “Bearer <token>”.")
         return _bearer(token.strip())
     user = getattr(request, "user", None)
     if user is not None and user.is_authenticated:
@@ -77,12 +77,12 @@ def identify(request: HttpRequest) -> Caller:
 
 
 def _bearer(token: str) -> Caller:
-    """Return the caller of a token: an access token has three parts (RFC 7519), an API token one."""
+    """Return the caller that a token identifies: an access token contains dots (RFC 7519), an API token does not."""
     if "." in token:
         if not oidc.is_configured():
-            raise NotAuthenticated("This gateway accepts no tokens of an OpenID Connect provider.")
+            raise NotAuthenticated("This gateway does not accept tokens of an OpenID Connect provider.")
         return caller_of_identity(oidc.verify(token))
-    # knox would look the token up by its first characters, and delete an expired one
+    # not through knox, which looks tokens up by their first characters and deletes expired ones
     tokens = get_token_model().objects.select_related("user")
     known = tokens.filter(digest=hash_token(token)).first()
     if known is None:
@@ -95,7 +95,7 @@ def _bearer(token: str) -> Caller:
 
 
 def _check_forgery(request: HttpRequest, caller: Caller) -> None:
-    """Raise PermissionDenied for a request that another site may have made a browser send; none carries a token."""
+    """Raise PermissionDenied for a possible cross-site request forgery; a request with a token is never one."""
     if request.method in SAFE_METHODS:
         return
     if caller.authentication == Authentication.SESSION:
@@ -107,7 +107,7 @@ def _check_forgery(request: HttpRequest, caller: Caller) -> None:
 def _check_csrf_token(request: HttpRequest) -> None:
     """Raise PermissionDenied unless a request with a session has its CSRF token in `X-CSRFToken`.
 
-    The form is not searched for it: it may be gigabytes long.
+    The token is not read from a form, which may be gigabytes long.
     """
     request.POST = QueryDict()
     check = CsrfViewMiddleware(lambda _: HttpResponse())
@@ -119,9 +119,10 @@ def _check_csrf_token(request: HttpRequest) -> None:
 
 
 def _check_origin(request: HttpRequest) -> None:
-    """Raise PermissionDenied for a request from a page of another origin, which may reach hosts that its server cannot.
+    """Raise PermissionDenied for a request from a page of another origin.
 
-    Browsers send the origin (RFC 6454) with every request that may change something; programs need not.
+    The page runs in a browser, which may reach a gateway that is hidden from the page's server. Browsers send the
+    origin (RFC 6454) with every request that may change something; other clients need not.
     """
     origin = request.headers.get("Origin")
     if origin is None:
@@ -129,4 +130,4 @@ def _check_origin(request: HttpRequest) -> None:
     own = f"{request.scheme}://{request.get_host()}"
     trusted = {own, *conf.ORTHANC_CORS_ORIGINS, *settings.CSRF_TRUSTED_ORIGINS}
     if origin not in trusted:
-        raise PermissionDenied("Pages of other origins may not do this.")
+        raise PermissionDenied("Requests from pages of other origins are not allowed.")

@@ -24,7 +24,7 @@ class Archive(models.Model):  # noqa: DJ008 - it has no rows
 class AccessScope(models.Model):
     """One rule of a group's access scope. A member of several groups sees what any of their rules admits.
 
-    A caller none of whose groups has a rule sees everything.
+    If none of a caller's groups has a rule, the caller sees everything.
     """
 
     class Kind(models.TextChoices):
@@ -41,7 +41,7 @@ class AccessScope(models.Model):
     )
 
     class Meta:
-        """Each rule has one row."""
+        """A group cannot have the same rule twice."""
 
         constraints: ClassVar = [
             models.UniqueConstraint(fields=["group", "kind", "value"], name="one_row_for_each_rule")

@@ -1,7 +1,7 @@
 """Access tokens of an OpenID Connect provider, such as Keycloak (RFC 9068, RFC 8725; OpenID Connect Discovery 1.0).
 
-A token names the key that signed it. The provider's keys are cached for five minutes, so that a withdrawn
-key works no longer than that. A token with an unknown key has the keys fetched again, but only once every few seconds:
+A token names the key that signed it. The provider's keys are cached for five minutes, so that a revoked key
+is accepted no longer than that. A token with an unknown key causes another fetch, but at most one every few seconds:
 anyone can send tokens with made-up keys.
 """
 
@@ -27,8 +27,8 @@ LEEWAY_SECONDS = 30.0  # for the difference between the clocks
 KEYS_LIFETIME_SECONDS = 300.0
 FETCH_INTERVAL_SECONDS = 5.0
 FETCH_TIMEOUT_SECONDS = 5.0
-FETCH_WAIT_SECONDS = 2.0  # that a thread waits for the fetch of another
-MAX_WAITING_THREADS = 8  # that have an unknown key looked up at once
+FETCH_WAIT_SECONDS = 2.0  # for which a thread waits while another fetches
+MAX_WAITING_THREADS = 8  # with an unknown key, at the same time
 MAX_TOKEN_CHARACTERS = 16_384  # servers accept hardly more in one header
 MAX_USERNAME_CHARACTERS = 150  # as in Django's User
 
@@ -102,7 +102,7 @@ def _verified_claims(token: str) -> dict[str, Any]:
         raise NotAuthenticated("The access token is too long.")
     if not token.isascii():
         raise jwt.DecodeError
-    # checked first without the signature: an invalid token has no keys fetched, and is rejected for its real reason
+    # first without the signature, so that an invalid token causes no fetch and is rejected for the actual reason
     header = _decode(token, None, _CLAIMS_ONLY)["header"]
     if header.get("alg") not in conf.ORTHANC_OIDC_ALGORITHMS:
         raise jwt.InvalidAlgorithmError
@@ -131,7 +131,7 @@ def _username(claims: Mapping[str, Any]) -> str:
         name = claims["sub"]
     if not isinstance(name, str) or not name.strip():
         raise NotAuthenticated("The access token has no user name.")
-    # surrounding spaces and invisible characters could pass for another user
+    # a name with surrounding spaces or invisible characters could be mistaken for that of another user
     if len(name) > MAX_USERNAME_CHARACTERS or not name.isprintable() or name != name.strip():
         raise NotAuthenticated("The access token has an invalid user name.")
     return name
@@ -206,7 +206,7 @@ class _Keys:
                 waiting.release()
 
     def forget(self) -> None:
-        """Have the keys fetched for the next token."""
+        """Discard the keys: the next token causes a fetch."""
         with self._fetching:
             self._expire = self._next_fetch = 0.0
 
@@ -222,7 +222,7 @@ class _Keys:
         except (jwt.PyJWTError, OSError, ValueError, RecursionError) as error:
             unreachable = isinstance(error, jwt.PyJWKClientConnectionError | OSError)
             self._failure = UNREACHABLE if unreachable else NO_KEYS
-            logger.warning("no keys of the identity provider", extra={"error": str(error)})
+            logger.warning("cannot fetch the keys of the identity provider", extra={"error": str(error)})
         else:
             # in this order, so that a thread that sees the new expiry sees the new keys
             self._keys, self._failure = keys, ""
@@ -238,10 +238,10 @@ def _fetch_keys() -> dict[str, jwt.PyJWK]:
 def _discovered_url(issuer: str) -> str:
     document = _client(f"{issuer.rstrip('/')}/.well-known/openid-configuration").fetch_data()
     if document.get("issuer") != issuer:
-        raise ValueError("its configuration is of another issuer than ORTHANC_OIDC_ISSUER")
+        raise ValueError("its configuration names another issuer than ORTHANC_OIDC_ISSUER")
     url = str(document.get("jwks_uri"))
     if urlsplit(issuer).scheme == "https" != urlsplit(url).scheme:
-        raise ValueError("its configuration has keys at a URL without https")
+        raise ValueError("its configuration names a key URL without https")
     return url
 
 

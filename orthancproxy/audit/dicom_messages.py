@@ -1,6 +1,6 @@
 """Audit events as DICOM audit messages: XML of the schema in PS3.15 section A.5.1, filled in as in section A.5.3.
 
-What the standard wants and the gateway does not know is left out, or empty where the schema requires it:
+Values that the gateway does not know are omitted, or empty if the schema requires them:
 
 - ParticipantObjectName of patients and studies: the audit log has no names (empty).
 - The domain in UserID: it is the name that a user logs in with, and empty for anonymous callers.

@@ -1,4 +1,4 @@
-"""Writing audit events: one for each operation, two where it changes the archive."""
+"""Writes audit events: one for each operation, two where it changes the archive."""
 
 import re
 from collections.abc import Iterable, Mapping
@@ -55,7 +55,7 @@ def write(
 ) -> AuditEvent | None:
     """Write one event, permanently; `duration` is in seconds.
 
-    Return None where the rate limit of rejected anonymous requests leaves it out. Raises what the database raises:
+    Return None if the rate limit of rejected anonymous requests suppresses it. Raises what the database raises:
     an operation that is not audited must not be carried out.
     """
     counts = dict(counts or {})

@@ -88,7 +88,7 @@ class EventKind(models.TextChoices):
     dicom: DicomEvent
 
     def __new__(cls, value: str, description: str, dicom: DicomEvent) -> "EventKind":
-        """Keep what is declared beside the value."""
+        """Make the description and the DICOM event attributes of the member."""
         kind = str.__new__(cls, value)
         kind._value_ = value
         kind.description = description

@@ -80,7 +80,7 @@ class AuditEvent(_AppendOnly):
     target = models.CharField(max_length=64, blank=True)
     # number of resources by level, such as {"studies": 2, "instances": 200}
     counts = models.JSONField(default=dict)
-    # of an outcome: the event that announced it
+    # for an outcome: the INTENDED event of the same operation
     intention = models.OneToOneField("self", on_delete=models.PROTECT, null=True, related_name="conclusion")
 
     def __str__(self) -> str:

@@ -1,7 +1,7 @@
 """The rate limit of audit rows for rejected anonymous requests.
 
-Anyone who can reach the gateway can be rejected any number of times, and a row that is written is never deleted. So
-only the first rejections of an address in a minute become rows; the next row has the number of those left out.
+Anyone who can reach the gateway can cause any number of rejections, and rows are never deleted. So only the first
+rejections of an address in each minute become rows; the next row has the number of those that were suppressed.
 """
 
 import logging
@@ -39,7 +39,7 @@ class RefusalRateLimit:
                 self._written.clear()
             if self._written[address] >= self.max_rows_per_address or self._written.total() >= self.max_rows:
                 if not self._suppressed:
-                    logger.warning("more refusals than the audit takes")
+                    logger.warning("rate limit of the audit log reached: rejections are suppressed")
                 self._suppressed += 1
                 return None
             self._written[address] += 1

@@ -1,4 +1,4 @@
-"""What a request has read, gathered for its audit events."""
+"""Collects what a request reads, for its audit events; `events` writes them."""
 
 import time
 from collections import Counter, defaultdict
@@ -40,7 +40,7 @@ class ReadOperation:
 class Trail:
     """The operations of one request that read, in one thread or several.
 
-    `audited_errors` are errors that an operation has in its event already.
+    `audited_errors` are errors that the event of an operation already reports.
     """
 
     def __init__(self) -> None:
@@ -50,7 +50,7 @@ class Trail:
         self._early_failures: list[ReadOperation] = []
 
     def begin(self, kind: EventKind, name: str) -> ReadOperation:
-        """Begin an operation; `name` is that of the audit log. Raises RuntimeError where nothing would write it."""
+        """Begin an operation; `name` is its name in the audit log. Raises RuntimeError if nothing would write it."""
         if not self.is_open:
             raise RuntimeError("Enter the RequestContext first: its exit writes the audit log.")
         read = ReadOperation(kind, name)
@@ -100,12 +100,12 @@ class _Summary:
         self.counts: Counter[str] = Counter()
 
     def add(self, resources: Sequence[Resource], above: Subject) -> None:
-        """Add resources of one level and what is related to them; `above` is the subject that they are below."""
+        """Add resources of one level and what is related to them; `above` is the subject of their parent."""
         if not resources:
             return
         self.counts[resources[0].level.path] += len(resources)
         if above.study_instance_uid and not resources[0].related:
-            # ten thousand instances of a study have no other subject
+            # all instances of a study have the same subject; there may be ten thousand
             return
         for resource in resources:
             subject = subject_of(resource, above)
@@ -113,7 +113,7 @@ class _Summary:
                 self.subjects[subject] = None
 
     def _add_related(self, resource: Resource, subject: Subject) -> bool:
-        """Whether there are studies below, which say more than their patient does."""
+        """Add what is related; return whether there are studies, which are more specific than their patient."""
         has_studies = False
         for related in resource.related.values():
             if isinstance(related, Resource):

@@ -58,9 +58,9 @@ def error_response(status: int, code: str, detail: str, **more: str) -> JsonResp
 
 
 def error_response_for(request: HttpRequest, status: int, code: str, detail: str, **more: str) -> HttpResponse:
-    """Return an error in the form of the requested view: its own `render_error`, or else that of the REST contract.
+    """Return an error in the form of the requested view: by its `render_error`, or else as the REST API has it.
 
-    Only the latter takes other members.
+    Only the latter has the other members.
     """
     view = request.resolver_match.func if request.resolver_match else None
     render: Callable[..., HttpResponse] | None = getattr(view, "render_error", None)
@@ -102,7 +102,7 @@ def not_found(request: HttpRequest, exception: Exception | None = None) -> JsonR
 
 
 def server_error(request: HttpRequest) -> HttpResponse:
-    """Answer a request on which the gateway failed; the log has the traceback under the same request id."""
+    """Answer a request that caused an unexpected error; the log has the traceback under the same request id."""
     # Django calls this while it handles the exception
     if isinstance(outage := as_gateway_error(sys.exception()), GatewayUnavailable):
         response = error_response_for(request, 503, outage.code, outage.message)

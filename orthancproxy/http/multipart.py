@@ -71,7 +71,7 @@ def _body(request: HttpRequest) -> IO[bytes]:
 
 
 class _Limit:
-    """A number that is used up. Raises LimitExceeded."""
+    """A limit on the sum of several amounts. Raises LimitExceeded."""
 
     def __init__(self, maximum: int, message: str) -> None:
         self._left = maximum
@@ -84,7 +84,7 @@ class _Limit:
 
 
 class _FormBuilder:
-    """The callbacks of the parser. `chunk` is what it is parsing, which begins at `offset` of the body."""
+    """The callbacks of the parser. `chunk` is the part of the body that is being parsed, from `offset`."""
 
     def __init__(self, body: IO[bytes]) -> None:
         self.form = Form()

@@ -75,7 +75,8 @@ class ConnectionOptions:
 class OrthancClient:
     """Calls Orthanc. Thread-safe.
 
-    Raises NotFound, NotRenderable, LimitExceeded at the deadline, and ArchiveError; no exceptions of requests.
+    Raises NotFound, NotRenderable, LimitExceeded at the deadline, and ArchiveError, but no exceptions of the library
+    requests.
     """
 
     def __init__(self, options: ConnectionOptions) -> None:
@@ -124,7 +125,7 @@ class OrthancClient:
         return found
 
     def ping(self) -> None:
-        """Return if Orthanc responds. Raises ArchiveError."""
+        """Raise ArchiveError unless Orthanc responds."""
         try:
             self.call(SYSTEM, decoder=SYSTEM_DECODER)
         except NotFound as error:
@@ -308,7 +309,7 @@ class OrthancClient:
 
 
 def _read(response: requests.Response) -> bytes:
-    """Read a response as it arrives: read timeouts alone would never end one that trickles in."""
+    """Read a response until the deadline: a read timeout alone never ends one that arrives slowly."""
     chunks = []
     try:
         while chunk := response.raw.read1(CHUNK_BYTES, decode_content=True):

@@ -1,6 +1,6 @@
 """Detection of LimitFindResults and LimitFindInstances in Orthanc's configuration, which truncate results silently.
 
-No route returns them. They show when a find for everything returns fewer resources than are stored.
+No route returns them. They are detected when a find for everything returns fewer resources than are stored.
 """
 
 from collections.abc import Mapping

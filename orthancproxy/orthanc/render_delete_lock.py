@@ -1,8 +1,8 @@
 """Mutual exclusion of rendering and deleting, which deadlock Orthanc 1.12.7 when they run at the same time.
 
-Orthanc then serves nobody until it is restarted: within seconds where six clients store and delete while six view
-pictures (1.10.1 is not affected). Locks on files exclude all workers on this machine from each other. Clients that
-delete without the gateway can still cause the deadlock.
+Orthanc then answers no request until it is restarted. This happens within seconds if six clients store and delete while
+six others view images (1.10.1 is not affected). File locks exclude all workers on this machine from each other. Clients
+that delete without the gateway can still cause the deadlock.
 """
 
 import os
@@ -62,7 +62,7 @@ def _lock(held: ExitStack, path: Path, mode: int) -> None:
         try:
             descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
         except OSError:
-            # without lock files, the alternative is to serve nothing
+            # go on without the lock, since the alternative is to reject every request
             return
         fcntl.flock(descriptor, mode)
         # 0 if a holder removed the file meanwhile: a lock on it excludes no one who opens the path now

@@ -68,7 +68,7 @@ class ResponseBody(Iterator[bytes]):
 
 
 def timed_out(error: Exception) -> bool:
-    """Whether the error is a read timeout, which requests reports as a connection error within a body."""
+    """Whether the error is a read timeout, which the library requests reports as a connection error within a body."""
     return isinstance(error, requests.Timeout | ReadTimeoutError) or (
         isinstance(error, requests.ConnectionError)
         and any(isinstance(reason, ReadTimeoutError) for reason in error.args)

@@ -102,7 +102,7 @@ AXES_LOCKOUT_CALLABLE = "orthancproxy.project.login.locked_out"
 AXES_HANDLER = "orthancproxy.project.login.LoginAttempts"
 # nothing is written for a client that is locked out
 AXES_RESET_COOL_OFF_ON_FAILURE_DURING_LOCKOUT = False
-AXES_DISABLE_ACCESS_LOG = True  # logins are in the audit
+AXES_DISABLE_ACCESS_LOG = True  # logins are in the audit log
 AXES_VERBOSE = False
 
 STATIC_URL = "/static/"

@@ -44,9 +44,9 @@ def connect() -> OrthancClient:
 class RequestContext:
     """One request of a caller. Its transport enters it as a context manager, whose exit writes the audit log.
 
-    `author` and `operation_name` (a root field, or a method and route) are what the audit log has of it. `trail` is
-    what all operations of the request have read, `budget` the number of objects that they may read, and `deadline`
-    when reading has to end. A context that is not entered reads nothing.
+    The audit log has its `author` and `operation_name` (a root field, or a method and route). All operations of the
+    request share the `trail` of what they have read, the `budget` of objects that they may read, and the `deadline` for
+    reading. Operations cannot read before the context is entered.
     """
 
     caller: Caller
@@ -72,17 +72,17 @@ class RequestContext:
         except Exception:
             if self.trail.has_reads:
                 raise
-            # nothing was read, and what changed the archive has events of its own
-            logger.exception("a failure can't be written to the audit")
+            # nothing was read, and changes of the archive have events of their own
+            logger.exception("cannot write a failure to the audit log")
 
     def fail(self, error: Exception, operation_name: str = "") -> None:
         """Audit an error of the request, unless the operation that raised it has done so."""
-        # a database that failed cannot store that it did: waiting for it twice would help nobody
+        # a failed database cannot store its own failure: the caller would only wait twice
         if error not in self.trail.audited_errors and not isinstance(error, DATABASE_ERRORS):
             self.trail.fail_early(operation_name or self.operation_name, error)
 
     def open_hierarchy(self) -> Hierarchy:
-        """Return the archive as far as the caller may see it, with nothing remembered of earlier operations."""
+        """Return the archive within the caller's scope, without cached results of earlier operations."""
         return Hierarchy(self.client, self.caller.scope, self.budget)
 
 

@@ -37,7 +37,7 @@ FILE_EXTENSIONS: dict[MediaType, str] = {"image/png": "png", "image/jpeg": "jpg"
 
 @dataclass(frozen=True, slots=True)
 class Download:
-    """A file to send. `content` is None if the caller already has the version of `etag`; whoever takes it closes it."""
+    """A file to send. `content` is None if the caller already has the version of `etag`; the receiver closes it."""
 
     filename: str
     etag: str | None
@@ -227,7 +227,7 @@ def _render(context: RequestContext, etag: str, orthanc_id: str, rendering: Rend
 
 
 def _reason(context: RequestContext, instance: Instance) -> str:
-    """Return why Orthanc cannot render an instance, which its answer does not say."""
+    """Return why Orthanc cannot render an instance, which its response does not say."""
     needs = Needs(facts=frozenset({Fact.METADATA}))
     described = _get_instance(context, instance.orthanc_id, needs)
     kind = UID(described.sop_class_uid or "").name or "unknown SOP class"

@@ -1,4 +1,4 @@
-"""What every operation runs inside: it authorizes the caller, and writes the audit log."""
+"""Context managers for all operations: they authorize the caller, and write the audit log."""
 
 import logging
 import time
@@ -29,7 +29,7 @@ def audited_read(
 ) -> Iterator[Callable[[Iterable[Resource]], None]]:
     """Authorize a caller to read; yield a function that takes the resources that were read.
 
-    The request's exit writes them to the audit log: one event for all that it read in the same way.
+    The exit of `context` writes them to the audit log: one event for all operations of the same kind and outcome.
     """
     read = context.trail.begin(operation.kind, context.operation_name)
     try:
@@ -84,13 +84,13 @@ class PendingEvent:
         except Exception:
             if self.intention is None:
                 raise
-            # the operation may have been carried out, and the caller has to get its answer
-            logger.exception("the outcome can't be written to the audit", extra={"intention": self.intention.pk})
+            # the operation may have been carried out, and the caller must get its result
+            logger.exception("cannot write the outcome to the audit log", extra={"intention": self.intention.pk})
 
 
 @contextmanager
 def audited_write(context: RequestContext, operation: Operation, target: str = "") -> Iterator[PendingEvent]:
-    """Authorize a caller, and write an event of its own for the operation, also where it is denied or fails.
+    """Authorize a caller, and write an event of its own for the operation, even if it is denied or fails.
 
     `target` is the Orthanc id of the resource that the caller names. An operation that changes the archive calls
     `write_intent` before it does.
@@ -111,9 +111,9 @@ def audited_write(context: RequestContext, operation: Operation, target: str = "
 
 @contextmanager
 def audited_separately(context: RequestContext) -> Iterator[RequestContext]:
-    """Yield a context for what is read to answer a change: it is audited separately, and has a deadline of its own.
+    """Yield a context for reading the resources in the response to a change, with its own audit events and deadline.
 
-    If the reading fails, the change is answered without it.
+    If this fails, the response omits them.
     """
     separate = replace(context, trail=Trail(), deadline=Deadline(conf.ORTHANC_MAX_SECONDS))
     try:

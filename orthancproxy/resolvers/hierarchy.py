@@ -27,7 +27,7 @@ def get_by_orthanc_id(context: RequestContext, plan: LevelPlan, orthanc_id: str)
 
 
 def get_after_change(context: RequestContext, plan: LevelPlan, orthanc_id: str) -> Resource | None:
-    """Return the resource to answer a change with; if this raises, the change is answered without it."""
+    """Return the resource for the response to a change; if this raises, the response omits it."""
     with audited_separately(context) as beside:
         return get_by_orthanc_id(beside, plan, orthanc_id)
 

@@ -217,11 +217,11 @@ def make_rejected(provider: IdentityProvider, foreign: IdentityProvider) -> Iter
         "unknown API token": (bearer("0123456789abcdef" * 4), "The token is unknown."),
         "no token": (
             {"Authorization": "Bearer"},
-            "Only tokens are accepted in Authorization: “Bearer …”.",
+            "The Authorization header must have the form “Bearer <token>”.",
         ),
         "another scheme": (
             {"Authorization": "Basic cmVmdXNlZDphcyBnb29kIGFzIGFueQ=="},
-            "Only tokens are accepted in Authorization: “Bearer …”.",
+            "The Authorization header must have the form “Bearer <token>”.",
         ),
         "inactive user": (bearer(api_token(inactive)), "The user of this token is not active."),
     }

@@ -214,7 +214,7 @@ class TestAccessTokens:
         settings.ORTHANC_OIDC_ISSUER = ""
         answer = CallerClient("", headers=bearer(token)).rest("patients/")
         assert answer.status == 401
-        assert answer.json["detail"] == "This gateway accepts no tokens of an OpenID Connect provider."
+        assert answer.json["detail"] == "This gateway does not accept tokens of an OpenID Connect provider."
 
     def test_roles_are_group_names_unless_the_setting_maps_them(
         self, provider: IdentityProvider, settings: Settings

@@ -28,12 +28,12 @@ MAX_OPERATION_TIME = timedelta(hours=1)
 
 
 class Command(BaseCommand):
-    """Writes the events, oldest first, as messages of PS3.15 section A.5: one a line, in UTF-8.
+    """Writes the events, oldest first, as messages of PS3.15 section A.5: one per line, in UTF-8.
 
     The last line of standard error is the id of the last event, for `--after-id` of the next run.
     """
 
-    help = "Write the audit log as DICOM audit messages (PS3.15 A.5), one a line."
+    help = "Write the audit log as DICOM audit messages (PS3.15 A.5), one per line."
 
     def add_arguments(self, parser: CommandParser) -> None:
         """Declare the arguments."""
@@ -113,5 +113,5 @@ def _date_time(given: str) -> datetime:
 
 def _id(given: str) -> int:
     if not given.isascii() or not given.isdigit():
-        raise argparse.ArgumentTypeError(f"{given!r} is not an event id, as the last line of an earlier run is.")
+        raise argparse.ArgumentTypeError(f"{given!r} is not an event id: use the last line of an earlier run.")
     return int(given)
