@@ -31,6 +31,7 @@ MAX_ELEMENTS_PER_DATA_SET = 10_000  # or per item: Orthanc's time grows with the
 MAX_LOADED_VALUE_BYTES = 4 * 1024  # longer values stay in the source
 MAX_LOADED_BYTES = 32 * 1024**2  # all loaded values together
 PLAIN_VRS = KNOWN_VRS - {"SQ", "UN"}
+BLANK_VRS = (b"  ", b"??")
 _VRS = {vr.encode(): vr for vr in KNOWN_VRS}
 
 
@@ -50,11 +51,7 @@ class ElementParser:
 
     def parse(self, encoding: Encoding) -> Elements:
         """Return the elements up to the end of the file, without trailing padding."""
-        elements = self._read(encoding, self._size, 0, delimited=False)
-        lowest = min(elements, default=0) >> 16
-        if lowest < 0x0008:
-            raise UnreadableDicom("The file contains elements that do not belong to a data set (PS3.10 section 7.1).")
-        return elements
+        return self._read(encoding, self._size, 0, delimited=False)
 
     def _read(self, encoding: Encoding, end: int, depth: int, *, delimited: bool) -> Elements:
         """Parse the elements up to an offset, or to the delimiter of their item."""
@@ -136,9 +133,19 @@ class ElementParser:
             if depth == MAX_DEPTH:
                 raise UnsafeDicom(f"Sequences are nested more than {MAX_DEPTH} levels deep.")
             items_end = end if undefined else start + length
-            return Element(tag, vr, self._read_items(encoding, items_end, depth + 1, delimited=undefined), undefined)
+            is_little = not encoding.little and vr == "UN" and self._has_little_endian_items()
+            if is_little:
+                encoding = Encoding(implicit=True, little=True)
+            items = self._read_items(encoding, items_end, depth + 1, delimited=undefined)
+            return Element(tag, vr, items, undefined, is_little)
         self._skip_fragments(encoding, end)
         return Element(tag, vr, ByteRange(start, self.file.tell() - start), undefined)
+
+    def _has_little_endian_items(self) -> bool:
+        """Whether little endian items follow, as in each UN of undefined length (PS3.5 section 6.2.2)."""
+        group = self.file.read(2)
+        self.file.seek(-len(group), 1)
+        return group == b"\xfe\xff"
 
     def _is_sequence(self, tag: int, encoding: Encoding) -> bool:
         vr = known_vr(tag)
@@ -198,8 +205,8 @@ class ElementParser:
 def read_header(file: BinaryIO, encoding: Encoding) -> tuple[int, str | None, int] | None:
     """Read the header of an element: tag, VR and length of the value; None at the end of the file.
 
-    An unknown VR has a length of two bytes. Without a plausible VR, the header is read as implicit VR, to which some
-    files change in the middle.
+    An unknown VR has a length of two bytes. So has a blank one, which some devices write; its VR is returned as None.
+    Without a plausible VR, the header is read as implicit VR, to which some files change in the middle.
     """
     head = file.read(8)
     if len(head) < 8:
@@ -211,6 +218,8 @@ def read_header(file: BinaryIO, encoding: Encoding) -> tuple[int, str | None, in
     group, number, code, length = headers.short.unpack(head)
     vr = _VRS.get(code)
     if vr is None:
+        if code in BLANK_VRS:
+            return group << 16 | number, None, length
         if not b"AA" <= code <= b"ZZ":
             group, number, length = headers.implicit.unpack(head)
             return group << 16 | number, None, length

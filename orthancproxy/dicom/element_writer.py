@@ -65,8 +65,8 @@ def _header(headers: Headers, encoding: Encoding, element: Element, length: int)
 def _write_items(element: Element, encoding: Encoding) -> tuple[Chunks, int]:
     """Encode items with defined lengths; in implicit VR and with a delimiter if the element is UN."""
     items: Sequence[Elements] = element.value  # type: ignore[assignment]
-    header = HEADERS[encoding.little].implicit
-    inner = Encoding(encoding.implicit or element.vr == "UN", encoding.little)
+    inner = Encoding(encoding.implicit or element.vr == "UN", encoding.little or element.is_little)
+    header = HEADERS[inner.little].implicit
     chunks: Chunks = []
     total = 0
     for item in items:

@@ -28,13 +28,15 @@ class Element:
     """A data element, with its raw value or the items of a sequence.
 
     `vr` is None in implicit VR. `undefined`: the length is undefined, so that the value is fragments with their
-    delimiter (PS3.5 section A.4) or items, which are in implicit VR if `vr` is UN (section 6.2.2).
+    delimiter (PS3.5 section A.4) or items, which are in implicit VR if `vr` is UN (section 6.2.2). `is_little`: the
+    items are little endian in a data set that is not.
     """
 
     tag: int
     vr: str | None
     value: "bytes | ByteRange | list[Elements]"
     undefined: bool = False
+    is_little: bool = False
 
 
 Elements = dict[int, Element]

@@ -11,7 +11,7 @@ from typing import BinaryIO
 from pydicom.uid import ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
 from orthancproxy.dicom.element_parser import ElementParser, is_vr, read_header
-from orthancproxy.dicom.elements import Element, Elements, Encoding
+from orthancproxy.dicom.elements import KNOWN_VRS, Element, Elements, Encoding
 from orthancproxy.dicom.sources import FileRange, Source, chunks, disk_full_as_limit, load_if_small, open_source
 from orthancproxy.dicom.text import LATIN_1, Encodings, encodings_of
 from orthancproxy.errors import EmptyFile, GatewayError, LimitExceeded, NotDicom, UnreadableDicom, UnsafeDicom
@@ -22,6 +22,7 @@ EXPLICIT_LITTLE = Encoding(implicit=False, little=True)
 INFLATE_CHUNK_BYTES = 64 * 1024
 MAX_META_VALUE_BYTES = 4 * 1024
 MAX_META_ELEMENTS = 100
+MAX_FIRST_VALUE_BYTES = 64  # of a data set without a preamble: a UID, or the length of a group
 PREAMBLE_AND_PREFIX_BYTES = 132
 DICOMDIR = "This is a DICOMDIR, a list of files: upload the files instead."
 MEDIA_STORAGE_DIRECTORY = "1.2.840.10008.1.3.10"
@@ -32,10 +33,12 @@ UID = re.compile(r"[0-9.]{1,64}", re.ASCII)
 
 TRANSFER_SYNTAX_UID = 0x00020010
 MEDIA_STORAGE_SOP_CLASS_UID = 0x00020002
+DIRECTORY_RECORDS = 0x00041220
 SOP_CLASS_UID = 0x00080016
 SOP_INSTANCE_UID = 0x00080018
 STUDY_INSTANCE_UID = 0x0020000D
 SERIES_INSTANCE_UID = 0x0020000E
+PIXEL_DATA = 0x7FE00010
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,10 +91,11 @@ def read(source: Source, fallback: str = LATIN_1) -> DicomFile:
     """Parse a file; `fallback` is the codec of text that is in no other. Raises InvalidDicom or LimitExceeded only."""
     if not source.size:
         raise EmptyFile("The file is empty.")
-    if source.read_at(PREAMBLE_AND_PREFIX_BYTES - 4, 4) != b"DICM":
+    has_preamble = source.read_at(PREAMBLE_AND_PREFIX_BYTES - 4, 4) == b"DICM"
+    if not has_preamble and not _begins_like_data_set(source.read_at(0, 8)):
         raise NotDicom("This is not a DICOM file: DICM is missing at byte 128 (PS3.10 section 7.1).")
     with malformed_as_error():
-        return _read(source, Encodings(fallback=fallback))
+        return _read(source, PREAMBLE_AND_PREFIX_BYTES if has_preamble else 0, Encodings(fallback=fallback))
 
 
 @contextmanager
@@ -118,10 +122,10 @@ def text_of(elements: Elements, tag: int, encodings: Encodings) -> str:
     return encodings.decode(element.value)[0].strip("\0 ")
 
 
-def _read(source: Source, undeclared: Encodings) -> DicomFile:
+def _read(source: Source, start: int, undeclared: Encodings) -> DicomFile:
     source = load_if_small(source)
     file = open_source(source)
-    file.seek(PREAMBLE_AND_PREFIX_BYTES)
+    file.seek(start)
     meta = _read_meta(file, source.size)
     media_class = text_of(meta, MEDIA_STORAGE_SOP_CLASS_UID, undeclared)
     if media_class == MEDIA_STORAGE_DIRECTORY:
@@ -133,6 +137,9 @@ def _read(source: Source, undeclared: Encodings) -> DicomFile:
     transfer_syntax_uid, encoding = _transfer_syntax(declared, file)
     parser = ElementParser(file, source.size)
     elements = parser.parse(encoding)
+    _check_groups(elements)
+    if not meta and _is_compressed(elements):
+        raise UnreadableDicom("The file is compressed and has no file meta information to tell how.")
     encodings = encodings_of(elements, undeclared)
     result = DicomFile(source, meta, elements, encoding, transfer_syntax_uid, encodings, parser.memory_bytes)
     if result.sop_class_uid == MEDIA_STORAGE_DIRECTORY:
@@ -142,8 +149,29 @@ def _read(source: Source, undeclared: Encodings) -> DicomFile:
     return result
 
 
+def _begins_like_data_set(start: bytes) -> bool:
+    """Whether a file begins with an element of group 0002, 0004 or 0008, little endian, without a preamble."""
+    if len(start) < 8 or start[:2] not in (b"\2\0", b"\4\0", b"\b\0"):
+        return False
+    length = int.from_bytes(start[4:], "little")
+    return start[4:6].decode("latin-1") in KNOWN_VRS or (length <= MAX_FIRST_VALUE_BYTES and length % 2 == 0)
+
+
+def _check_groups(elements: Elements) -> None:
+    if DIRECTORY_RECORDS in elements:
+        raise NotDicom(DICOMDIR)
+    if min(elements, default=0) >> 16 < 0x0008:
+        raise UnreadableDicom("The file contains elements that do not belong to a data set (PS3.10 section 7.1).")
+
+
+def _is_compressed(elements: Elements) -> bool:
+    """Whether the pixels are fragments (PS3.5 section A.4), which only the transfer syntax tells how to decode."""
+    pixels = elements.get(PIXEL_DATA)
+    return pixels is not None and pixels.undefined
+
+
 def _read_meta(file: BinaryIO, size: int) -> Elements:
-    """Parse the file meta information, in explicit VR little endian, up to the data set."""
+    """Parse the file meta information, in explicit VR little endian, up to the data set. Of two, the first counts."""
     meta: Elements = {}
     count = 0
     start = file.tell()
@@ -156,7 +184,7 @@ def _read_meta(file: BinaryIO, size: int) -> Elements:
             raise LimitExceeded("The file meta information contains too many data elements.")
         if vr is None or length > min(MAX_META_VALUE_BYTES, size - file.tell()):
             raise UnreadableDicom("The file meta information is malformed (PS3.10 section 7.1).")
-        meta[tag] = Element(tag, vr, file.read(length))
+        meta.setdefault(tag, Element(tag, vr, file.read(length)))
         start = file.tell()
     file.seek(start)
     return meta

@@ -157,7 +157,7 @@ class _Rewriting:
                 self.was_signed = True
             elif isinstance(value, list):
                 items = [self.convert(item, self._encodings(item, encodings), nested=True) for item in value]
-                converted[tag] = Element(tag, element.vr, items, element.undefined)
+                converted[tag] = Element(tag, element.vr, items, element.undefined, element.is_little)
             elif nested and tag in self._patient:
                 converted[tag] = self._updated_patient(element, elements, encodings)
             elif nested and tag == SPECIFIC_CHARACTER_SET:

@@ -47,8 +47,8 @@ def rewritten(data: bytes, **changes: Any) -> bytes:
 
 
 def dataset(data: bytes) -> FileDataset:
-    """A file as pydicom reads it."""
-    return dcmread(DicomBytesIO(data))
+    """A file as pydicom reads it, also without a preamble."""
+    return dcmread(DicomBytesIO(data), force=True)
 
 
 def reread(data: bytes, **changes: Any) -> FileDataset:

@@ -17,6 +17,7 @@ from pydicom.uid import (
     ExplicitVRBigEndian,
     ExplicitVRLittleEndian,
     ImplicitVRLittleEndian,
+    JPEG2000Lossless,
     JPEGBaseline8Bit,
     MediaStorageDirectoryStorage,
 )
@@ -72,10 +73,94 @@ NO_DICOM = {
     "no more than a preamble": bytes(128),
     "three bytes of the prefix": bytes(128) + b"DIC",
     "the prefix in lower case": bytes(128) + b"dicm" + bytes(100),
-    "a data set without a preamble": EXPLICIT.dataset(),
     "a preamble that is too short": b"\0" * 127 + b"DICM" + EXPLICIT.dataset(),
     "zeros": bytes(10_000),
 }
+
+
+@pytest.mark.parametrize(
+    ("data", "transfer_syntax"),
+    [
+        (EXPLICIT.dataset(), ExplicitVRLittleEndian),
+        (IMPLICIT.dataset(), ImplicitVRLittleEndian),
+        (EXPLICIT.element(0x00080000, "UL", b"\1\1\0\0") + EXPLICIT.dataset(), ExplicitVRLittleEndian),
+        (IMPLICIT.element(0x00080000, "UL", b"\1\1\0\0") + IMPLICIT.dataset(), ImplicitVRLittleEndian),
+        (part10(BIG_ENDIAN.dataset(), ExplicitVRBigEndian)[132:], ExplicitVRBigEndian),
+        (part10(IMPLICIT.dataset(), None)[132:], ImplicitVRLittleEndian),
+    ],
+    ids=["explicit", "implicit", "explicit, group length", "implicit, group length", "big endian with meta", "meta"],
+)
+def test_a_data_set_without_preamble_is_read(data: bytes, transfer_syntax: str) -> None:
+    new = reread(data)
+
+    assert new.file_meta.TransferSyntaxUID == transfer_syntax
+    assert (new.Modality, new.Rows, new.StudyDate) == ("CT", 2, "20200102")
+
+
+@pytest.mark.parametrize(
+    "data", [b"\b\0", EXPLICIT.dataset()[:300], b"\b\0\x05\0CS" + b"\xff" * 100, b"\2\0\1\0" + b"OB" + bytes(90)]
+)
+def test_what_only_begins_like_a_data_set_is_rejected(data: bytes) -> None:
+    with pytest.raises(InvalidDicom):
+        read(InMemory(data))
+
+
+def test_compressed_pixels_without_meta_information_are_rejected() -> None:
+    pixels = EXPLICIT.encapsulated(b"\xff\xd8\xff\xd9")
+
+    with pytest.raises(UnreadableDicom, match="compressed"):
+        read(InMemory(EXPLICIT.dataset({0x7FE00010: pixels})))
+
+
+@pytest.mark.parametrize("encoder", [EXPLICIT, IMPLICIT])
+def test_a_dicomdir_without_meta_information_is_recognised(encoder: ElementEncoder) -> None:
+    records = encoder.sequence(0x00041220, encoder.element(0x00041430, "CS", b"PATIENT"))
+    directory = encoder.element(0x00041130, "CS", b"DISK") + records
+
+    for data in (directory, bytes(128) + b"DICM" + directory):
+        with pytest.raises(NotDicom, match="DICOMDIR"):
+            read(InMemory(data))
+
+
+@pytest.mark.parametrize(
+    ("encoder", "transfer_syntax"),
+    [(EXPLICIT, ExplicitVRLittleEndian), (IMPLICIT, ImplicitVRLittleEndian), (EXPLICIT, JPEG2000Lossless)],
+)
+@pytest.mark.parametrize("second", [ExplicitVRBigEndian, ImplicitVRLittleEndian, "1.2.840.10008.1.2.4.50"])
+def test_a_second_meta_information_is_dropped(encoder: ElementEncoder, transfer_syntax: str, second: str) -> None:
+    meta = part10(b"", second)[132:]
+
+    new = rewritten(part10(meta + encoder.dataset(), transfer_syntax))
+
+    assert read(InMemory(new)).elements.keys() == read(InMemory(rewritten(part10(EXPLICIT.dataset())))).elements.keys()
+    assert new.count(b"\2\0\x10\0UI") == 1
+    assert new.count(second.encode() + b"\0") == (transfer_syntax == second)
+    assert dataset(new).Rows == 2
+
+
+@pytest.mark.parametrize("vr", ["  ", "??"])
+def test_an_element_of_blank_vr_has_a_length_of_two_bytes(vr: str) -> None:
+    unnamed = EXPLICIT.element(0x00180015, vr, b"HEAD") + EXPLICIT.element(0x00180016, vr, b"")
+
+    new = rewritten(part10(EXPLICIT.dataset({0x00180015: unnamed})))
+
+    assert EXPLICIT.element(0x00180015, "CS", b"HEAD") in new
+    assert dataset(new).Modality == "CT"
+
+
+def test_a_sequence_of_unknown_vr_in_a_big_endian_file_is_implicit_little_endian() -> None:
+    inner = IMPLICIT.sequence(0x00081140, sop_reference(IMPLICIT, "1.2.3"), IMPLICIT.us(0x00280010, 258), defined=False)
+    unknown = IMPLICIT.items(0x00081111, "UN", IMPLICIT.item(inner, defined=False), defined=False)
+    unknown = BIG_ENDIAN.header(0x00081111, "UN", UNDEFINED) + unknown[8:]
+    data = part10(BIG_ENDIAN.dataset({0x00081111: unknown}), ExplicitVRBigEndian)
+
+    new = rewritten(data, uids={"1.2.3": "1.2.4"})
+
+    assert IMPLICIT.element(0x00081155, "UI", b"1.2.4") in new
+    assert IMPLICIT.us(0x00280010, 258) in new
+    again = read(InMemory(new)).elements
+    assert again.keys() == read(InMemory(data)).elements.keys() | {0x00080005}
+    assert bytes(rewrite(read(InMemory(new)), target()).payload) == new
 
 
 def test_an_empty_file_is_an_empty_file_error() -> None:

@@ -3,9 +3,11 @@
 import datetime
 import json
 import zoneinfo
+from urllib.request import urlopen
 
 import pytest
 from django.test import Client
+from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian
 from pytest_django import Settings
 
 from orthancproxy.sandbox.orthanc import LocalOrthanc
@@ -13,6 +15,7 @@ from orthancproxy.uploads.models import UploadBatch
 from tests.conftest import GraphQL as GraphQLClient
 from tests.conftest import GraphQL as Querying
 from tests.corpus import instance
+from tests.dicom.encoding import part10
 from tests.uploads.upload_client import (
     CONTENT_TYPE,
     REST,
@@ -210,6 +213,21 @@ def test_files_without_date_and_time_get_those_of_the_others(
     stored = stored_files(orthanc, outcome.study_id)
     assert [(str(file.StudyDate), str(file.StudyTime)) for file in (stored[0], stored[-1])] == [expected] * 2
     assert outcome.warnings == ()
+
+
+def test_files_without_preamble_or_with_two_meta_informations_are_stored_and_displayed(
+    orthanc: LocalOrthanc, transport: Transport, patient_id: str
+) -> None:
+    content = instance(number=1)
+    data_set = content[content.index(b"\x08\0\x05\0CS") :]
+    implicit = part10(b"", ImplicitVRLittleEndian)[132:]
+    two = instance(number=2).replace(data_set[:8], implicit + data_set[:8])
+    outcome = transport([File(data_set), File(two)], patientId=patient_id)
+    assert outcome.counts == (2, 0, 0)
+    for one in asked(orthanc, f"/studies/{outcome.study_id}/instances"):
+        assert asked(orthanc, f"/instances/{one['ID']}/header?simplify")["TransferSyntaxUID"] == ExplicitVRLittleEndian
+        with urlopen(f"{orthanc.base_url}/instances/{one['ID']}/preview") as preview:  # noqa: S310  over http
+            assert preview.read(4) == b"\x89PNG"
 
 
 def test_a_folder_becomes_a_series_for_each_modality(
