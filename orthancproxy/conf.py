@@ -143,7 +143,7 @@ class Configuration:
     ORTHANC_MAX_QUERY_TOKENS = Setting(
         4000,
         "Maximum number of tokens (names, values, brackets, comments) in a GraphQL query. The maximum length is 25 "
-        "characters for each.",
+        "characters for each. Also the maximum number of values in its variables, besides files and their folders.",
         minimum=1,
         maximum=100_000,
     )

@@ -10,12 +10,27 @@ import strawberry
 
 from orthancproxy.archive.matching import any_of
 from orthancproxy.archive.plan import Filter, LabelMatch, Order
-from orthancproxy.errors import InvalidRequest
+from orthancproxy.conf import conf
+from orthancproxy.errors import InvalidRequest, LimitExceeded
 
 TEXT = "DICOM matching: `*` and `?` are wildcards, case is ignored."
 ANY_OF = "Any of these."
 
 FieldType = TypeVar("FieldType")
+Item = TypeVar("Item")
+
+# more than a person needs, and few enough to be matched with each of 100,000 resources
+MAX_TAGS = 50
+MAX_LABELS = 100
+MAX_ORDER_KEYS = 50
+MAX_KEYWORDS = 200
+
+
+def at_most(maximum: int, given: Sequence[Item] | None, what: str) -> Sequence[Item]:
+    """Return the items of an argument, none where it is left out. Raises LimitExceeded for more than `maximum`."""
+    if given and len(given) > maximum:
+        raise LimitExceeded(f"At most {maximum} {what} can be given at once.")
+    return given or ()
 
 
 def matches(keyword: str, description: str = TEXT, name: str | None = None) -> Any:
@@ -45,7 +60,8 @@ class LabelFilter:
 
     def match(self) -> LabelMatch:
         """Return the labels in the form of a plan."""
-        return LabelMatch(*(frozenset(labels or ()) for labels in (self.all, self.any, self.none)))
+        lists = (at_most(MAX_LABELS, labels, "labels") for labels in (self.all, self.any, self.none))
+        return LabelMatch(*map(frozenset, lists))
 
 
 @strawberry.input(description="A tag of the DICOM dictionary. Orthanc reads files for tags that it does not index.")
@@ -116,8 +132,9 @@ def filter_of(given: LevelFilter | None) -> Filter:
             case _, []:
                 nothing = True
             case keyword, alternatives:
-                matched.append((keyword, any_of([str(one) for one in alternatives])))
-    matched += [(tag.keyword, tag.value) for tag in given.tags or ()]
+                given_uids = at_most(conf.ORTHANC_MAX_PAGE_SIZE, alternatives, "UIDs")
+                matched.append((keyword, any_of([str(one) for one in given_uids])))
+    matched += [(tag.keyword, tag.value) for tag in at_most(MAX_TAGS, given.tags, "tags")]
     return Filter(tuple(matched), given.labels.match() if given.labels else LabelMatch(), nothing)
 
 
@@ -198,7 +215,7 @@ _KINDS: dict[str, Literal["integer", "decimal"]] = {
 def order_of(given: Sequence[OrderKey[Any]] | None) -> tuple[Order, ...]:
     """Return the plan's order. If a key is given twice, the first one counts."""
     keys: dict[str, Order] = {}
-    for key in given or ():
+    for key in at_most(MAX_ORDER_KEYS, given, "keys of an order"):
         by = key.field.value
         keys.setdefault(by, Order(by, key.direction is Direction.DESC, _KINDS.get(by, "text")))
     return tuple(keys.values())

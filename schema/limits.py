@@ -25,7 +25,14 @@ from strawberry.schema.validation_rules.maybe_null import MaybeNullValidationRul
 from strawberry.schema.validation_rules.one_of import OneOfInputValidationRule
 
 from orthancproxy.errors import LimitExceeded
-from orthancproxy.schema.query_size import IntrospectionDisabledError, Limits, MeasuredDocument, check, exceeds
+from orthancproxy.schema.query_size import (
+    IntrospectionDisabledError,
+    Limits,
+    MeasuredDocument,
+    check,
+    check_variables,
+    exceeds,
+)
 
 RULES = (*specified_rules, MaybeNullValidationRule, OneOfInputValidationRule)
 # each can quote a whole argument
@@ -44,6 +51,10 @@ class QueryLimits(SchemaExtension):
         context = self.execution_context
         query, limits = context.query or "", Limits.from_settings()
         checked = _cached_check if len(query) <= MAX_CACHED_CHARACTERS else _checked_query
+        try:
+            check_variables(context.variables, limits)
+        except LimitExceeded as error:
+            raise _limit_error(error) from None
         context.graphql_document, self._errors = checked(context.schema._schema, query, limits)
         yield
 

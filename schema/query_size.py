@@ -1,4 +1,4 @@
-"""The size of a query: tokens, depth, fields, aliases, directives and fragments, compared with the limits.
+"""The size of a query: tokens, values, depth, fields, aliases, directives and fragments, compared with the limits.
 
 It takes linear time: each fragment is measured once, however often it is spread.
 """
@@ -22,6 +22,7 @@ from graphql import (
 
 from orthancproxy.conf import conf
 from orthancproxy.errors import LimitExceeded
+from orthancproxy.uploads.files import SentFile
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,6 +152,25 @@ class MeasuredDocument:
                 check(f"has {{}} fields {name} in one place", len(nodes), limits.repeats, "maxQueryRepeats")
                 if below := [node.selection_set for node in nodes if node.selection_set]:
                     levels.append(below)
+
+
+def check_variables(variables: Mapping[str, Any] | None, limits: Limits) -> None:
+    """Raise LimitExceeded if the variables have more values than a query may have tokens, besides two for each file.
+
+    Coercing them takes 30 µs each: 80,000 keys of an order took 2.5 s.
+    """
+    values, files = 0, 0
+    rest: list[Any] = [variables]
+    while rest:
+        value = rest.pop()
+        values += 1
+        if isinstance(value, dict):
+            rest.extend(value.values())
+        elif isinstance(value, list):
+            rest.extend(value)
+        files += isinstance(value, SentFile)
+    # the variables are not one of their own values; a file has a place in a list and a folder
+    check("has {} values in its variables", values - 1 - 2 * files, limits.tokens, "maxQueryTokens")
 
 
 def _measured(definition: OperationDefinitionNode | FragmentDefinitionNode) -> Size:

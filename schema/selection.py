@@ -22,7 +22,7 @@ from orthancproxy.archive.records import RESOURCE_TYPES, Attribute
 from orthancproxy.errors import InvalidRequest
 from orthancproxy.schema.connections import MAX_OFFSET, offset_after, page_size
 from orthancproxy.schema.context import Info
-from orthancproxy.schema.inputs import filter_of, order_of
+from orthancproxy.schema.inputs import MAX_KEYWORDS, at_most, filter_of, order_of
 
 _LEVELS = {level.value: level for level in Level}
 _RELATED = {
@@ -178,7 +178,8 @@ def _related_level(level: Level, name: str) -> Level | None:
 
 
 def _keywords(level: Level, arguments: Mapping[str, Any]) -> frozenset[str]:
-    keywords = [arguments["keyword"]] if "keyword" in arguments else arguments.get("keywords") or []
+    given = [arguments["keyword"]] if "keyword" in arguments else arguments.get("keywords")
+    keywords = at_most(MAX_KEYWORDS, given, "keywords")
     for keyword in keywords:
         tag_of(keyword)
         if keyword in ALL_COMPUTED - COMPUTED[level]:

@@ -17,7 +17,8 @@ class ServerLimits:
     max_seconds: float = strawberry.field(description="Time limit in seconds of a request that reads.")
     max_query_tokens: int = strawberry.field(
         description="Maximum number of tokens in a query, including comments. "
-        "The maximum length is 25 characters for each."
+        "The maximum length is 25 characters for each. Also the maximum number of values in its variables, besides "
+        "files and their folders."
     )
     max_query_depth: int = strawberry.field(
         description="Maximum nesting of fields, and of lists and objects in an argument."

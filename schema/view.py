@@ -99,7 +99,8 @@ class GraphQLView(views.GraphQLView[GraphQLContext, None]):
         raise HTTPException(400, "`map` must map files of the form to paths in `variables`.")
 
     def parse_http_body(self, request: SyncHTTPRequestAdapter) -> GraphQLRequestData | list[GraphQLRequestData]:
-        """Parse a request. Raises HTTPException for a malformed one."""
+        """Authenticate the caller and parse a request. Raises HTTPException for a malformed one."""
+        _ = self.context.gateway
         try:
             data = super().parse_http_body(request)
         except json.JSONDecodeError:

@@ -2,8 +2,10 @@
 
 import gc
 import json
+import re
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,11 +23,14 @@ from orthancproxy.archive.levels import Level
 from orthancproxy.archive.object_budget import ObjectBudget
 from orthancproxy.archive.plan import LevelPlan
 from orthancproxy.conf import conf
+from orthancproxy.dicom.sources import InMemory
+from orthancproxy.errors import LimitExceeded
 from orthancproxy.resolvers.context import connect
 from orthancproxy.sandbox.orthanc import LocalOrthanc, free_port
 from orthancproxy.schema import limits
-from orthancproxy.schema.query_size import Limits
+from orthancproxy.schema.query_size import Limits, check_variables
 from orthancproxy.schema.view import GraphQLView
+from orthancproxy.uploads.files import SentFile
 from tests.conftest import GraphQL, UseOrthanc
 from tests.log_capture import logged
 
@@ -515,3 +520,69 @@ def test_the_limits_are_published(use_orthanc: UseOrthanc, archive: LocalOrthanc
         "maxQueryAliases": conf.ORTHANC_MAX_QUERY_ALIASES,
         "maxQueryRepeats": conf.ORTHANC_MAX_QUERY_REPEATS,
     }
+
+
+ORDER = {"field": "STUDY_DATE", "direction": "ASC"}
+LISTS = {
+    "keys of an order": (50, "[StudyOrder!]", "studies(first: 1, orderBy: $list)", ORDER),
+    "tags": (50, "[TagMatch!]", "studies(filter: {tags: $list})", {"keyword": "PatientAge", "value": "0"}),
+    "labels": (100, "[String!]", "studies(filter: {labels: {any: $list}})", "a"),
+    "keywords": (200, "[String!]", "studies { nodes { tags(keywords: $list) } }", "StudyDate"),
+    "UIDs": (1000, "[ID!]", "studies(filter: {studyInstanceUIDs: $list})", "1.2"),
+    "ids": (1000, "[ID!]!", "nodes(ids: $list)", to_base64("Study", "11111111" + "-11111111" * 4)),
+}
+
+
+class TestVariables:
+    QUERY = "query ($list: [StudyOrder!]) { studies(orderBy: $list) { totalCount } }"
+
+    @pytest.mark.parametrize("values", [[[]] * 200_000, [ORDER] * 40_000, [[[1] * 1000] * 200]])
+    def test_over_the_limit_are_rejected_before_they_are_coerced(self, values: list[Any]) -> None:
+        started = time.process_time()
+        assert "values in its variables; at most 4000 are allowed (server.limits.maxQueryTokens)" in rejection(
+            self.QUERY, list=values
+        )
+        assert time.process_time() - started < CPU_SECONDS
+
+    def test_are_counted_however_deep_they_are(self, settings: Settings) -> None:
+        settings.ORTHANC_MAX_QUERY_TOKENS = 40
+        assert codes(post(self.QUERY, list=[ORDER] * 13)) == {"ARCHIVE_UNAVAILABLE"}
+        assert "has 43 values" in rejection(self.QUERY, list=[ORDER] * 14)
+
+    def test_of_an_upload_have_two_more_for_each_file(self) -> None:
+        files = [SentFile(str(number), InMemory(b"")) for number in range(100)]
+        few = replace(Limits.from_settings(), tokens=2)
+        check_variables({"files": files, "seriesPaths": ["a"] * 100}, few)
+        with pytest.raises(LimitExceeded):
+            check_variables({"files": files, "seriesPaths": ["a"] * 101}, few)
+
+
+@pytest.mark.parametrize("what", LISTS)
+@pytest.mark.parametrize("is_literal", [True, False])
+def test_list_has_a_maximum_length_as_literal_and_as_variable(what: str, is_literal: bool, settings: Settings) -> None:
+    settings.ORTHANC_MAX_QUERY_TOKENS = 10_000
+    most, kind, field, item = LISTS[what]
+    if what == "ids":
+        field += " { id }"
+    elif what != "keywords":
+        field += " { totalCount }"
+
+    def ask(count: int) -> dict[str, Any]:
+        if not is_literal:
+            return post(f"query ($list: {kind}) {{ {field} }}", list=[item] * count)
+        literal = (
+            re.sub(r'"(\w+)":', r"\1:", json.dumps(item)).replace('"STUDY_DATE"', "STUDY_DATE").replace('"ASC"', "ASC")
+        )
+        return post("{ " + field.replace("$list", f"[{', '.join([literal] * count)}]") + " }")
+
+    assert codes(ask(most)) == {"ARCHIVE_UNAVAILABLE"}
+    [error] = ask(most + 1)["errors"]
+    assert error["extensions"]["code"] == "LIMIT_EXCEEDED"
+    assert f"At most {most} {what} can be" in error["message"]
+
+
+def test_caller_is_authenticated_before_the_request_is_parsed() -> None:
+    answer = Client().post(
+        "/graphql/", b"[" * 1000, content_type="application/json", headers={"Authorization": "Bearer x"}
+    )
+    assert answer.status_code == 401
