@@ -1,11 +1,22 @@
 """The gateway's own database: its failures as gateway errors, and its connections in our threads."""
 
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
+from hashlib import sha256
 
-from django.db import InterfaceError, OperationalError, close_old_connections
+from django.db import (
+    DEFAULT_DB_ALIAS,
+    InterfaceError,
+    OperationalError,
+    close_old_connections,
+    connections,
+    transaction,
+)
 
 from orthancproxy.errors import GatewayError, GatewayUnavailable
+
+logger = logging.getLogger(__name__)
 
 DATABASE_ERRORS = (OperationalError, InterfaceError)
 """Django's errors for a database that is locked, full, read-only or unreachable; the request itself is valid."""
@@ -34,3 +45,36 @@ def renewed_connections() -> Iterator[None]:
         yield
     finally:
         close_old_connections()
+
+
+class AdvisoryLock:
+    """A lock that all gateways with the same PostgreSQL database share: many holders, or an exclusive one.
+
+    PostgreSQL lets no further holder pass one that waits for the exclusive lock. It frees the lock of a gateway that
+    was killed, and at the end of a transaction, so that PgBouncer may pool connections by transaction.
+    """
+
+    MAX_WAIT_SECONDS = 60
+
+    def __init__(self, name: str, using: str = DEFAULT_DB_ALIAS) -> None:
+        digest = sha256(f"orthancproxy render-delete {name}".encode()).digest()
+        self._key = int.from_bytes(digest[:8], signed=True)
+        self._using = using
+
+    @contextmanager
+    def hold(self, *, exclusive: bool) -> Iterator[None]:
+        """Wait for the lock, and hold it within the block. Raises OperationalError after MAX_WAIT_SECONDS."""
+        lock = "pg_advisory_xact_lock" if exclusive else "pg_advisory_xact_lock_shared"
+        is_held = False
+        try:
+            # an outer transaction would keep the lock until its own end
+            with transaction.atomic(self._using, durable=True), connections[self._using].cursor() as cursor:
+                cursor.execute("SELECT set_config('lock_timeout', %s, true)", [f"{self.MAX_WAIT_SECONDS}s"])
+                cursor.execute(f"SELECT {lock}(%s)", [self._key])
+                is_held = True
+                yield
+        except DATABASE_ERRORS:
+            if not is_held:
+                raise
+            # what was done under the lock counts
+            logger.warning("the database lost a lock", exc_info=True)

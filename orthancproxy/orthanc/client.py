@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
+from math import inf
 from typing import Any, Protocol
 
 import orjson
@@ -26,16 +27,17 @@ from orthancproxy.errors import (
     ArchiveRejected,
     ArchiveTimeout,
     ArchiveUnavailable,
+    LimitExceeded,
     NotFound,
     NotRenderable,
 )
 from orthancproxy.orthanc.call_slots import CallSlots
 from orthancproxy.orthanc.calls import Call, log_call
 from orthancproxy.orthanc.capabilities import Capabilities, discover
-from orthancproxy.orthanc.deadline import clip_to_deadline
-from orthancproxy.orthanc.endpoints import COUNT_RESOURCES, FIND, SYSTEM, CallKind, Endpoint
-from orthancproxy.orthanc.payloads import JSON_DECODER, SYSTEM_DECODER
-from orthancproxy.orthanc.render_delete_lock import RenderDeleteLock
+from orthancproxy.orthanc.deadline import Deadline, clip_to_deadline, deadline_scope
+from orthancproxy.orthanc.endpoints import COUNT_RESOURCES, FIND, PROBE_INDEX, CallKind, Endpoint
+from orthancproxy.orthanc.payloads import ID_LIST_DECODER, JSON_DECODER
+from orthancproxy.orthanc.render_delete_lock import FileLock, RenderDeleteLock, SharedLock
 from orthancproxy.orthanc.response_body import CHUNK_BYTES, ResponseBody, timed_out
 
 logger = logging.getLogger("orthancproxy.orthanc")
@@ -75,11 +77,12 @@ class ConnectionOptions:
 class OrthancClient:
     """Calls Orthanc. Thread-safe.
 
+    `lock` keeps rendering and deleting apart in all processes that share it; by default those of this machine.
     Raises NotFound, NotRenderable, LimitExceeded at the deadline, and ArchiveError, but no exceptions of the library
     requests.
     """
 
-    def __init__(self, options: ConnectionOptions) -> None:
+    def __init__(self, options: ConnectionOptions, lock: SharedLock | None = None) -> None:
         self._options = options
         self._base_url = options.base_url.rstrip("/")
         # Not a Session: its cookies, hooks and redirects take as long as the call itself, and it reads proxies, .netrc
@@ -87,7 +90,7 @@ class OrthancClient:
         self._adapter = HTTPAdapter(pool_connections=1, pool_maxsize=options.pool_size)
         # as bytes: requests would encode str as Latin-1
         self._auth = HTTPBasicAuth(options.username.encode(), options.password.encode()) if options.username else None
-        self._render_delete_lock = RenderDeleteLock(self._base_url)
+        self._render_delete_lock = RenderDeleteLock(lock or FileLock(self._base_url))
         self._slots = CallSlots(options.max_calls, options.max_downloads)
         self._failures_lock = threading.Lock()
         self._failures = 0
@@ -124,10 +127,17 @@ class OrthancClient:
             self._slots.limit(found.http_threads * 9 // 10)
         return found
 
-    def ping(self) -> None:
-        """Raise ArchiveError unless Orthanc responds."""
+    def ping(self, max_seconds: float = inf) -> None:
+        """Return if Orthanc's index answers within this time; `/system` answers while the index is deadlocked (1.12.7).
+
+        Raises ArchiveError.
+        """
+        find = {"Level": "Patient", "Query": {}, "Limit": 1}
         try:
-            self.call(SYSTEM, decoder=SYSTEM_DECODER)
+            with deadline_scope(Deadline(max_seconds)):
+                self.call(PROBE_INDEX, body=find, decoder=ID_LIST_DECODER)
+        except LimitExceeded as error:
+            raise ArchiveTimeout("Orthanc did not answer in time.") from error
         except NotFound as error:
             # a server, but no Orthanc at this base path
             raise ArchiveProtocolError from error

@@ -1,28 +1,19 @@
 """Mutual exclusion of rendering and deleting, which deadlock Orthanc 1.12.7 when they run at the same time.
 
 Orthanc then answers no request until it is restarted. This happens within seconds if six clients store and delete while
-six others view images (1.10.1 is not affected). File locks exclude all workers on this machine from each other. Clients
-that delete without the gateway can still cause the deadlock.
+six others view images (1.10.1 is not affected). Clients that delete without the gateway can still cause the deadlock.
 """
 
 import os
 import tempfile
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from hashlib import sha256
 from pathlib import Path
 from types import ModuleType
+from typing import Protocol
 
-from orthancproxy.orthanc.endpoints import (
-    DELETE,
-    FRAME_GROUP,
-    FRAME_INT16,
-    FRAME_NUMPY,
-    FRAME_RENDERED,
-    FRAME_UINT16,
-    SHARED_GROUP,
-    Endpoint,
-)
+from orthancproxy.orthanc.endpoints import DELETE, CallKind, Endpoint
 
 fcntl: ModuleType | None
 try:
@@ -30,24 +21,42 @@ try:
 except ImportError:  # pragma: no cover - Windows, which has one worker at most and no such locks
     fcntl = None
 
-RENDERING_ENDPOINTS = frozenset({FRAME_RENDERED, FRAME_INT16, FRAME_UINT16, FRAME_NUMPY, FRAME_GROUP, SHARED_GROUP})
+
+class SharedLock(Protocol):
+    """A lock with any number of holders, or one exclusive holder. A waiting exclusive one is next."""
+
+    def hold(self, *, exclusive: bool) -> AbstractContextManager[None]:
+        """Wait for the lock, and hold it within the block."""
 
 
 class RenderDeleteLock:
-    """A shared lock for rendering and an exclusive one for deleting, for the Orthanc with this URL."""
+    """A shared lock for rendering and an exclusive one for deleting."""
 
-    def __init__(self, base_url: str) -> None:
+    def __init__(self, lock: SharedLock) -> None:
+        self._lock = lock
+
+    def hold(self, endpoint: Endpoint) -> AbstractContextManager[None]:
+        """Wait until the call is allowed, and exclude conflicting calls within the block."""
+        if endpoint.kind is CallKind.RENDERING or endpoint == DELETE:
+            return self._lock.hold(exclusive=endpoint == DELETE)
+        return nullcontext()
+
+
+class FileLock:
+    """A lock in the folder for temporary files, which all processes of this user share that have the same folder."""
+
+    def __init__(self, name: str) -> None:
         user = os.getuid() if hasattr(os, "getuid") else 0
-        name = f"orthanc-gateway-{user}-{sha256(base_url.encode()).hexdigest()[:16]}"
+        name = f"orthanc-gateway-{user}-{sha256(name.encode()).hexdigest()[:16]}"
         self._queue, self._work = (Path(tempfile.gettempdir()) / f"{name}.{lock}" for lock in ("queue", "work"))
 
     @contextmanager
-    def hold(self, endpoint: Endpoint) -> Iterator[None]:
-        """Wait until the call is allowed, and exclude conflicting calls within the block."""
-        if fcntl is None or (endpoint not in RENDERING_ENDPOINTS and endpoint != DELETE):
+    def hold(self, *, exclusive: bool) -> Iterator[None]:
+        """Wait for the lock, and hold it within the block."""
+        if fcntl is None:
             yield
             return
-        mode = fcntl.LOCK_EX if endpoint == DELETE else fcntl.LOCK_SH
+        mode = fcntl.LOCK_EX if exclusive else fcntl.LOCK_SH
         with ExitStack() as work:
             # a waiting delete holds the queue, so that no further rendering starts
             with ExitStack() as queue:

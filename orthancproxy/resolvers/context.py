@@ -7,6 +7,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from django.core.signals import setting_changed
+from django.db import connection
 
 from orthancproxy.access.callers import Caller
 from orthancproxy.archive.hierarchy import Hierarchy
@@ -14,7 +15,7 @@ from orthancproxy.archive.object_budget import ObjectBudget
 from orthancproxy.audit.events import Author
 from orthancproxy.audit.trail import Trail
 from orthancproxy.conf import conf
-from orthancproxy.database import DATABASE_ERRORS
+from orthancproxy.database import DATABASE_ERRORS, AdvisoryLock
 from orthancproxy.orthanc.client import ConnectionOptions, OrthancClient
 from orthancproxy.orthanc.deadline import Deadline
 
@@ -36,7 +37,9 @@ def connect() -> OrthancClient:
             max_calls=conf.ORTHANC_MAX_CALLS,
             max_downloads=conf.ORTHANC_MAX_DOWNLOADS,
             log_calls=conf.ORTHANC_DEBUG_LOG,
-        )
+        ),
+        # gateways on several hosts share a database, not a folder for temporary files
+        AdvisoryLock(conf.ORTHANC_BASE_URL) if connection.vendor == "postgresql" else None,
     )
 
 

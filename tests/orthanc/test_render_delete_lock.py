@@ -4,28 +4,56 @@ import tempfile
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager
+from itertools import product
 from pathlib import Path
 from typing import cast
 
 import pytest
+import requests
+from django.db import connections
 
 from orthancproxy.archive.levels import Level
+from orthancproxy.database import AdvisoryLock
 from orthancproxy.errors import ArchiveUnavailable, NotFound
 from orthancproxy.orthanc import endpoints
 from orthancproxy.orthanc.client import ConnectionOptions, OrthancClient, RequestBody
 from orthancproxy.orthanc.endpoints import DELETE, FRAME_RENDERED, SYSTEM, Endpoint
-from orthancproxy.orthanc.render_delete_lock import RenderDeleteLock
+from orthancproxy.orthanc.render_delete_lock import FileLock, RenderDeleteLock
+from orthancproxy.project.environment import Environment
+from orthancproxy.sandbox.gateway import LocalGateway, serving
 from orthancproxy.sandbox.orthanc import LocalOrthanc
 from tests.corpus import instance, load
 
+MakeLock = Callable[[str], RenderDeleteLock]
+MEDIA_TYPES = ("image/png", "image/jpeg")
 SECONDS = 6.0
 STORING = RENDERING_ENDPOINTS = 6  # clients
 
 
+@pytest.fixture(params=["files", "PostgreSQL"])
+def make_lock(request: pytest.FixtureRequest) -> Iterator[MakeLock]:
+    """Make the lock for an Orthanc, as each worker does."""
+    if request.param == "files":
+        yield lambda name: RenderDeleteLock(FileLock(name))
+        return
+    connections.settings["locks"] = {
+        **connections.settings["default"],
+        **Environment({}).database(request.getfixturevalue("postgresql"), Path()),
+        "OPTIONS": {},
+    }
+    yield lambda name: RenderDeleteLock(AdvisoryLock(name, "locks"))
+    connections["locks"].close()
+    del connections.settings["locks"]
+
+
 class TestConflictingCalls:
-    # as two workers have it
-    first, second = RenderDeleteLock("http://orthanc.test"), RenderDeleteLock("http://orthanc.test")
+    @pytest.fixture(autouse=True)
+    def _two_workers(self, make_lock: MakeLock) -> None:
+        self.first, self.second = make_lock("http://orthanc.test"), make_lock("http://orthanc.test")
+        self.of_another = make_lock("http://another.test")
 
     def waits(self, for_turn: Endpoint, *, while_in: Endpoint, other: RenderDeleteLock | None = None) -> bool:
         """Whether a call waits for another that is under way."""
@@ -54,7 +82,7 @@ class TestConflictingCalls:
         assert not self.waits(DELETE, while_in=SYSTEM)
 
     def test_each_orthanc_has_its_own_lock(self) -> None:
-        assert not self.waits(FRAME_RENDERED, while_in=DELETE, other=RenderDeleteLock("http://another.test"))
+        assert not self.waits(FRAME_RENDERED, while_in=DELETE, other=self.of_another)
 
     def test_a_waiting_delete_is_next(self) -> None:
         order: list[str] = []
@@ -82,7 +110,7 @@ class TestLockFiles:
         monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
 
     def test_are_removed_by_the_last_holder(self, tmp_path: Path) -> None:
-        lock = RenderDeleteLock("http://orthanc.test")
+        lock = RenderDeleteLock(FileLock("http://orthanc.test"))
         with lock.hold(FRAME_RENDERED):
             with lock.hold(FRAME_RENDERED):
                 assert list(tmp_path.iterdir())
@@ -101,7 +129,7 @@ class TestLockFiles:
 
         def repeat(endpoint: Endpoint) -> None:
             nonlocal deletions
-            lock = RenderDeleteLock("http://orthanc.test")
+            lock = RenderDeleteLock(FileLock("http://orthanc.test"))
             while time.monotonic() < stop:
                 with lock.hold(endpoint):
                     with counting:
@@ -164,3 +192,37 @@ def test_orthanc_survives_concurrent_rendering_and_deleting(
         thread.join()
     assert failures == []
     client.ping()
+
+
+@pytest.mark.live
+@pytest.mark.long
+def test_gateways_on_two_hosts_exclude_each_other(
+    start_orthanc: Callable[..., LocalOrthanc], postgresql: str, tmp_path: Path
+) -> None:
+    orthanc = start_orthanc()
+    load(orthanc, [instance(patient, 1, 1, number) for patient in (1, 2) for number in range(1, 101)])
+    client = OrthancClient(ConnectionOptions(orthanc.base_url))
+    shown, doomed = (
+        client.call(endpoints.FIND, body={"Level": "Instance", "Query": {"PatientID": patient}})
+        for patient in ("P001", "P002")
+    )
+    assert (len(shown), len(doomed)) == (100, 100)
+
+    def host(name: str) -> AbstractContextManager[LocalGateway]:
+        folder = tmp_path / name
+        folder.mkdir()
+        return serving(orthanc.base_url, folder, settings={"DATABASE_URL": postgresql, "TMPDIR": str(folder)})
+
+    with host("one") as one, host("other") as other, ThreadPoolExecutor(8) as pool:
+
+        def render(orthanc_id: str, kind: str, media_type: str) -> int:
+            url = f"{one.address}/api/orthanc/instances/{orthanc_id}/{kind}/"
+            return requests.get(url, headers={"Accept": media_type}, timeout=60).status_code
+
+        def delete(orthanc_id: str) -> int:
+            return requests.delete(f"{other.address}/api/orthanc/instances/{orthanc_id}/", timeout=60).status_code
+
+        rendered = [pool.submit(render, *picture) for picture in product(shown, ("preview", "thumbnail"), MEDIA_TYPES)]
+        deleted = [pool.submit(delete, orthanc_id) for orthanc_id in doomed]
+        assert Counter(one.result() for one in rendered) == {200: 400}
+        assert Counter(one.result() for one in deleted) == {200: 100}
