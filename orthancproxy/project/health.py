@@ -16,6 +16,7 @@ from orthancproxy.resolvers.context import connect
 
 logger = logging.getLogger(__name__)
 
+MAX_ORTHANC_SECONDS = 2.0
 View = Callable[[HttpRequest], Coroutine[Any, Any, JsonResponse]]
 
 
@@ -55,7 +56,7 @@ def _run_checks() -> dict[str, str]:
 
 def _orthanc() -> str:
     try:
-        connect().ping()
+        connect().ping(MAX_ORTHANC_SECONDS)
     except GatewayError as error:
         return error.message
     return "ok"

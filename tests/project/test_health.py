@@ -11,6 +11,9 @@ from django.db.utils import ConnectionHandler
 from django.test import Client
 from pytest_django import Settings
 
+from orthancproxy.sandbox.orthanc import LocalOrthanc
+from tests.proxy import Fault, RecordingProxy
+
 ARCHIVE = "http://archive.invalid:8042"
 
 
@@ -18,7 +21,7 @@ ARCHIVE = "http://archive.invalid:8042"
 def archive_up(settings: Settings) -> Iterator[None]:
     settings.ORTHANC_BASE_URL = ARCHIVE
     with responses.RequestsMock() as archive:
-        archive.get(f"{ARCHIVE}/system", json={"Version": "1.12.10"})
+        archive.post(f"{ARCHIVE}/tools/find", json=[])
         yield
 
 
@@ -60,10 +63,26 @@ def test_readyz_fails_without_orthanc_and_hides_its_url(client: Client, settings
 def test_readyz_fails_if_the_server_is_not_orthanc(client: Client, settings: Settings) -> None:
     settings.ORTHANC_BASE_URL = ARCHIVE
     with responses.RequestsMock() as archive:
-        archive.get(f"{ARCHIVE}/system", status=404)
+        archive.post(f"{ARCHIVE}/tools/find", status=404)
         answer = client.get("/readyz")
     assert answer.status_code == 503
     assert answer.json()["checks"]["orthanc"] == "Unexpected response from Orthanc."
+
+
+@pytest.mark.live
+@pytest.mark.django_db
+@pytest.mark.parametrize("unanswered", ["/tools/find", ""], ids=["the index", "everything"])
+def test_readyz_fails_soon_if_orthanc_does_not_answer(
+    client: Client, settings: Settings, archive: LocalOrthanc, unanswered: str
+) -> None:
+    with RecordingProxy(archive.port) as proxy:
+        settings.ORTHANC_BASE_URL = proxy.base_url
+        assert client.get("/readyz").status_code == 200
+        # the gateway waits 30 s for other calls
+        proxy.keep_failing(Fault(delay=15), on=unanswered)
+        answer = client.get("/readyz")
+    assert answer.status_code == 503
+    assert answer.json()["checks"] == {"orthanc": "Orthanc did not answer in time.", "database": "ok"}
 
 
 @pytest.mark.django_db
