@@ -10,13 +10,15 @@ _NAMESPACE = UUID("b2b1ec6b-6b0c-4c5d-9a55-7a3ab3f4f4f1")
 
 @dataclass(frozen=True)
 class UploadUIDs:
-    """UIDs of the form 2.25 (PS3.5 section B.2) for one upload key of a patient.
+    """UIDs of the form 2.25 (PS3.5 section B.2) for one upload key of a user for a patient.
 
-    They depend on the PatientID too, so that two archives that use the same key get different UIDs.
+    They depend on the PatientID too, so that two archives that use the same key get different UIDs, and on the user,
+    who is empty for anonymous callers: nobody can add to the study of another user.
     """
 
     patient_id: str
     upload_key: str
+    username: str = ""
 
     @cached_property
     def study(self) -> str:
@@ -32,4 +34,5 @@ class UploadUIDs:
         return self._derive("instance", identity)
 
     def _derive(self, *parts: str) -> str:
-        return f"2.25.{uuid5(_NAMESPACE, json.dumps([self.patient_id, self.upload_key, *parts])).int}"
+        key = [self.upload_key, self.username] if self.username else self.upload_key
+        return f"2.25.{uuid5(_NAMESPACE, json.dumps([self.patient_id, key, *parts])).int}"

@@ -113,14 +113,13 @@ def _upload(context: RequestContext, request: UploadRequest, event: PendingEvent
     if patient_name is None:
         person_name(patient_id, "patient ID, which is also the patient name,")
     description = long_string(request.study_description or "", "study description") or None
-    uids = UploadUIDs(patient_id, _upload_key(request.upload_key))
+    uids = UploadUIDs(patient_id, _upload_key(request.upload_key), context.caller.username)
     event.subjects = [Subject(patient_id, uids.study)]
     known_patient = _known_patient(context, patient_id)
 
     files = list(inspect(unpack(request.files), uids))
     batch = batches.open_batch(
         uids,
-        uploaded_by=context.caller.username,
         patient_name=patient_name,
         study_description=description,
         default_description=common_description(files) or conf.ORTHANC_DEFAULT_STUDY_DESCRIPTION,

@@ -15,7 +15,7 @@ from orthancproxy.uploads.late_references import Claim, Resolution
 from orthancproxy.uploads.models import UploadBatch, UploadedFile
 
 MAX_ROWS_PER_STATEMENT = 500
-# it names neither the other caller nor the other patient
+# it does not name the other patient
 KEY_IN_USE = "This upload key is in use for another upload."
 SEPARATOR = "\\"
 # no request takes so long to store one file again: the gateway was killed
@@ -42,21 +42,20 @@ def visible_batches(scope: Scope) -> QuerySet[UploadBatch]:
 def open_batch(
     uids: UploadUIDs,
     *,
-    uploaded_by: str,
     patient_name: str | None,
     study_description: str | None,
     default_description: str,
     study_date: str,
     study_time: str,
 ) -> UploadBatch:
-    """Create the batch of an upload key, or return the existing one, for which dates and defaults are not used.
+    """Create the batch of a user's upload key, or return the existing one, for which dates and defaults are not used.
 
-    Raises InvalidRequest when it belongs to another user or has another patient, patient name or study description.
+    Raises InvalidRequest when it has another patient, patient name or study description.
     """
     batch, is_new = UploadBatch.objects.get_or_create(
+        uploaded_by=uids.username,
         upload_key=uids.upload_key,
         defaults={
-            "uploaded_by": uploaded_by,
             "patient_id": uids.patient_id,
             "patient_name": patient_name or uids.patient_id,
             "study_instance_uid": uids.study,
@@ -67,8 +66,7 @@ def open_batch(
     )
     if is_new:
         return batch
-    is_foreign = bool(batch.uploaded_by) and batch.uploaded_by != uploaded_by
-    if is_foreign or batch.patient_id != uids.patient_id:
+    if batch.patient_id != uids.patient_id:
         raise InvalidRequest(KEY_IN_USE)
     for what, known, given in (
         ("patient name", batch.patient_name, patient_name),

@@ -1,4 +1,4 @@
-"""The tables of uploads: a batch for each upload key, and the files that were sent with it."""
+"""The tables of uploads: a batch for each upload key of a user, and the files that were sent with it."""
 
 from typing import ClassVar
 
@@ -8,7 +8,7 @@ MAX_KEY_CHARACTERS = 128
 
 
 class UploadBatch(models.Model):
-    """Everything that was sent with one upload key: one study of one patient."""
+    """Everything that a user sent with one upload key: one study of one patient."""
 
     class State(models.TextChoices):
         """The progress of an upload."""
@@ -17,7 +17,8 @@ class UploadBatch(models.Model):
         COMPLETE = "COMPLETE"
         INCOMPLETE = "INCOMPLETE"
 
-    upload_key = models.CharField(max_length=MAX_KEY_CHARACTERS, unique=True)
+    upload_key = models.CharField(max_length=MAX_KEY_CHARACTERS)
+    # empty for anonymous callers
     uploaded_by = models.CharField(max_length=150, blank=True)
     patient_id = models.CharField(max_length=64)
     patient_name = models.CharField(max_length=324)
@@ -31,6 +32,13 @@ class UploadBatch(models.Model):
     state = models.CharField(max_length=16, choices=State.choices, default=State.UPLOADING)
     created_at = models.DateTimeField(auto_now_add=True)
     updated_at = models.DateTimeField(auto_now=True)
+
+    class Meta:
+        """A key of one user says nothing about those of others."""
+
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["uploaded_by", "upload_key"], name="one_batch_for_each_key_of_a_user")
+        ]
 
     def __str__(self) -> str:
         return self.upload_key

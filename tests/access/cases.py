@@ -75,7 +75,7 @@ class AccessCase:
 
     def audited_subjects(self, caller: CallerClient) -> Subjects:
         if self.uploads:
-            return frozenset({(NEW_PATIENT, UploadUIDs(NEW_PATIENT, self.upload_key(caller)).study)})
+            return frozenset({(NEW_PATIENT, UploadUIDs(NEW_PATIENT, self.upload_key(caller), caller.username).study)})
         return self.subjects
 
     def upload_key(self, caller: CallerClient) -> str:
