@@ -23,7 +23,7 @@ endif
 NODE_TESTS := tests/identity tests/schema/audits
 WEB_SOURCES := $(shell find orthancproxy/web -name node_modules -prune -o -type f -print)
 
-.PHONY: help run test test-matrix bench soak check sdl docs web lock clean
+.PHONY: help run test test-matrix bench soak check sdl docs messages web lock clean
 .DEFAULT_GOAL := help
 
 help: ## List these commands
@@ -68,6 +68,9 @@ sdl: .venv/.synced ## Write schema/schema.graphql from the code
 
 docs: .venv/.synced ## Write the generated sections of docs/, such as the tables of settings
 	$(PYTHON) -m dev.generate_docs
+
+messages: .venv/.synced ## Compile the translations of orthancproxy/locale
+	$(PYTHON) -m dev.compile_messages
 
 web: $(WEB) ## Build the GraphiQL page, with Node from PyPI if there is none or an old one
 

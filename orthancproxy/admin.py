@@ -15,6 +15,7 @@ from django.forms.models import BaseInlineFormSet, ModelForm
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 from django.utils.html import format_html_join
+from django.utils.translation import gettext_lazy as _
 from knox.models import AuthToken
 
 from orthancproxy import errors
@@ -42,7 +43,7 @@ else:
     _Admin = object
     _Events = _Tokens = admin.ModelAdmin
 
-SUBJECTS_SHOWN = 200
+SUBJECTS_SHOWN = 200  # as the description of the column says
 
 
 class LinearLookups(_Admin):
@@ -96,22 +97,22 @@ class AuditEventAdmin(LinearLookups, _Events):
         "subjects__patient_id__exact",
         "subjects__study_instance_uid__exact",
     )
-    search_help_text = "Exact match of a user, request id, PatientID or StudyInstanceUID; quote values with spaces."
+    search_help_text = _("Exact match of a user, request id, PatientID or StudyInstanceUID; quote values with spaces.")
     show_full_result_count = False
 
-    @admin.display(description="DICOM code")
+    @admin.display(description=_("DICOM code"))
     def code(self, event: AuditEvent) -> str:
         """Return the EventID with its meaning."""
         code = dicom_event(event).id
         return f"{code.value} {code.meaning}"
 
-    @admin.display(description=f"patients and studies (the first {SUBJECTS_SHOWN})")
+    @admin.display(description=_("patients and studies (the first 200)"))
     def subjects(self, event: AuditEvent) -> str:
         """Return a line for each of the first subjects: an event may concern thousands."""
         subjects = event.subjects.order_by("pk")[:SUBJECTS_SHOWN]
         return format_html_join("", "<div>{} {}</div>", ((one.patient_id, one.study_instance_uid) for one in subjects))
 
-    @admin.display(description="outcome event")
+    @admin.display(description=_("outcome event"))
     def conclusion(self, event: AuditEvent) -> AuditEvent | None:
         """Return the event with the outcome of an intended operation."""
         return AuditEvent.objects.filter(intention=event).first()
@@ -179,7 +180,7 @@ def _rendered(response: HttpResponseBase) -> HttpResponseBase:
 
 
 class AuthTokenAdmin(LinearLookups, _Tokens):
-    """API tokens with their dates. `manage.py create_api_token` creates them."""
+    """API tokens with their dates. Users create their own, at `tokens/` in the stand-alone deployment."""
 
     fields = ("user", "created", "expiry")
     list_display = ("user", "created", "expiry")

@@ -1,9 +1,10 @@
 """The values of an audit event. Each kind is declared once, with its DICOM audit message (PS3.15 section A.5.3)."""
 
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from django.db import models
+from django.utils.translation import gettext_lazy
 
 
 class Code(NamedTuple):
@@ -38,7 +39,15 @@ class DicomEvent:
 _USER_AUTHENTICATION = Code("110114", "DCM", "User Authentication")
 
 
-class EventKind(models.TextChoices):
+class _TranslatedChoices(models.TextChoices):
+    """Choices whose labels Django makes of their names: "Audit Log Used"."""
+
+    @property
+    def label(self) -> Any:
+        return gettext_lazy(str(self._label_))
+
+
+class EventKind(_TranslatedChoices):
     """What was done: a description, and the DICOM event."""
 
     ACCESSED = (
@@ -96,7 +105,7 @@ class EventKind(models.TextChoices):
         return kind
 
 
-class AuditOutcome(models.TextChoices):
+class AuditOutcome(_TranslatedChoices):
     """How an operation ended."""
 
     INTENDED = "INTENDED"
@@ -105,7 +114,7 @@ class AuditOutcome(models.TextChoices):
     FAILED = "FAILED"
 
 
-class Authentication(models.TextChoices):
+class Authentication(_TranslatedChoices):
     """How a caller was authenticated."""
 
     NONE = "NONE"

@@ -5,6 +5,7 @@ from typing import Any, Never
 
 from django.db import models
 from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
 
 from orthancproxy.audit.kinds import AuditOutcome, Authentication, EventKind
 
@@ -63,25 +64,35 @@ class AuditEvent(_AppendOnly):
     An operation that changes the archive is written as INTENDED before it is carried out, and again with its outcome.
     """
 
-    at = models.DateTimeField(default=timezone.now, db_index=True)
-    event = models.CharField(max_length=16, choices=EventKind.choices)
+    at = models.DateTimeField(_("time"), default=timezone.now, db_index=True)
+    event = models.CharField(_("event"), max_length=16, choices=EventKind.choices)
     # root fields of GraphQL, or the method and route of REST
-    operation = models.CharField(max_length=200)
-    outcome = models.CharField(max_length=16, choices=AuditOutcome.choices)
+    operation = models.CharField(_("operation"), max_length=200)
+    outcome = models.CharField(_("outcome"), max_length=16, choices=AuditOutcome.choices)
     # the code that the caller got; empty on success
-    error_code = models.CharField(max_length=32, blank=True)
+    error_code = models.CharField(_("error code"), max_length=32, blank=True)
     # empty for anonymous callers and rejected tokens
-    username = models.CharField(max_length=150, blank=True, db_index=True)
-    authentication = models.CharField(max_length=16, choices=Authentication.choices, default=Authentication.NONE)
-    address = models.GenericIPAddressField(null=True)
-    request_id = models.CharField(max_length=64, blank=True, db_index=True)
-    duration_ms = models.FloatField()
+    username = models.CharField(_("user"), max_length=150, blank=True, db_index=True)
+    authentication = models.CharField(
+        _("authentication"), max_length=16, choices=Authentication.choices, default=Authentication.NONE
+    )
+    address = models.GenericIPAddressField(_("address"), null=True)
+    request_id = models.CharField(_("request id"), max_length=64, blank=True, db_index=True)
+    duration_ms = models.FloatField(_("duration (ms)"))
     # the resource that the caller named, such as `series/<Orthanc id>`
-    target = models.CharField(max_length=64, blank=True)
+    target = models.CharField(_("target"), max_length=64, blank=True)
     # number of resources by level, such as {"studies": 2, "instances": 200}
-    counts = models.JSONField(default=dict)
+    counts = models.JSONField(_("counts"), default=dict)
     # for an outcome: the INTENDED event of the same operation
-    intention = models.OneToOneField("self", on_delete=models.PROTECT, null=True, related_name="conclusion")
+    intention = models.OneToOneField(
+        "self", on_delete=models.PROTECT, null=True, related_name="conclusion", verbose_name=_("intention")
+    )
+
+    class Meta(_AppendOnly.Meta):
+        """Names for the admin site."""
+
+        verbose_name = _("audit event")
+        verbose_name_plural = _("audit events")
 
     def __str__(self) -> str:
         return f"{self.at.isoformat()} {self.event} {self.outcome}"

@@ -1,8 +1,6 @@
 """The login page, its rate limit (django-axes), and the limit on passwords that are checked at once."""
 
-import secrets
 import threading
-from collections.abc import Mapping
 from math import ceil
 from typing import Any
 
@@ -17,10 +15,9 @@ from django.core.exceptions import ValidationError
 from django.db.models.signals import pre_save
 from django.dispatch import receiver
 from django.http import HttpRequest, HttpResponse
-from django.shortcuts import render
-from django.utils.cache import add_never_cache_headers
+from django.utils.translation import gettext_lazy as _
 
-from orthancproxy.http.content_security import policy
+from orthancproxy.project.pages import render_page
 
 TEMPLATE = "orthancproxy/login.html"
 # of each worker process; a hash takes a core 0.1 to 0.3 s (PBKDF2, 1,000,000 iterations)
@@ -36,7 +33,7 @@ class LoginView(views.LoginView):
 
     def render_to_response(self, context: dict[str, Any], **options: Any) -> HttpResponse:
         """Render the page."""
-        return _page(self.request, context)
+        return render_page(self.request, TEMPLATE, context)
 
 
 class StaffLoginForm(AdminAuthenticationForm):
@@ -63,7 +60,7 @@ class PasswordBackend(ModelBackend):
     ) -> Any:
         """Return the user, or None. Raises ValidationError, which forms show, if too many others log in."""
         if not self._logins.acquire(blocking=False):
-            raise ValidationError("Too many users are logging in: try again in a moment.", code="busy")
+            raise ValidationError(_("Too many users are logging in: try again in a moment."), code="busy")
         try:
             with self._hashing:
                 return super().authenticate(request, username, password, **options)
@@ -82,7 +79,7 @@ class LoginAttempts(AxesDatabaseHandler):  # type: ignore[misc]
 
 
 @receiver(pre_save, sender=AccessAttempt)
-def _forget_request(instance: AccessAttempt, **_: Any) -> None:
+def _forget_request(instance: AccessAttempt, **options: Any) -> None:
     """Store no data of requests, which django-axes would append without a limit."""
     instance.get_data = instance.post_data = ""
 
@@ -91,15 +88,6 @@ def locked_out(request: HttpRequest, response: HttpResponse | None, credentials:
     """Answer a client that has tried too many passwords."""
     cool_off = get_cool_off(request)
     seconds = int(cool_off.total_seconds()) if cool_off else 0
-    answer = _page(request, {"minutes": ceil(seconds / 60)}, status=429)
+    answer = render_page(request, TEMPLATE, {"minutes": ceil(seconds / 60)}, status=429)
     answer["Retry-After"] = str(seconds)
     return answer
-
-
-def _page(request: HttpRequest, context: Mapping[str, Any], status: int = 200) -> HttpResponse:
-    """Render the page. It runs no scripts, loads nothing, and submits to the gateway only."""
-    nonce = secrets.token_urlsafe(16)
-    page = render(request, TEMPLATE, {**context, "nonce": nonce}, status=status)
-    page["Content-Security-Policy"] = policy(f"style-src 'nonce-{nonce}'", "img-src data:", "form-action 'self'")
-    add_never_cache_headers(page)
-    return page

@@ -51,6 +51,7 @@ MIDDLEWARE = [
     "orthancproxy.project.edge.middleware.HostAndLength",
     "orthancproxy.project.edge.compression.Compression",
     "servestatic.middleware.ServeStaticMiddleware",
+    "orthancproxy.project.edge.middleware.Languages",
     "orthancproxy.project.edge.middleware.Sessions",
     "orthancproxy.project.edge.middleware.Users",
     "orthancproxy.project.edge.middleware.Messages",
@@ -62,6 +63,8 @@ APPEND_SLASH = False
 TEMPLATES = [
     {
         "BACKEND": "django.template.backends.django.DjangoTemplates",
+        # extends templates of the admin site, whose app is found first
+        "DIRS": [BASE_DIR / "orthancproxy/project/templates"],
         "APP_DIRS": True,
         "OPTIONS": {
             "context_processors": [
@@ -78,6 +81,9 @@ FILE_UPLOAD_MAX_MEMORY_SIZE = 64 * 1024
 
 DATABASES = {"default": environment.database(read(DeploymentVariables.DATABASE_URL), DATA_DIR)}
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+# of pages; the APIs are in English
+LANGUAGES = [("en", "English"), ("ko", "한국어"), ("ja", "日本語")]
+LANGUAGE_CODE = "en"
 USE_TZ = True
 TIME_ZONE = environment.time_zone(read(DeploymentVariables.TZ))
 

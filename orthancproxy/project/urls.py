@@ -11,6 +11,7 @@ from django.urls import include, path, re_path, reverse_lazy
 from orthancproxy.admin import LinearLookups
 from orthancproxy.project import health
 from orthancproxy.project.login import LoginView, StaffLoginForm
+from orthancproxy.project.tokens import TokensView
 from orthancproxy.schema.view import graphql_view
 
 handler400 = "orthancproxy.http.error_responses.bad_request"
@@ -41,6 +42,7 @@ urlpatterns = [
     path("api/orthanc/", include("orthancproxy.urls")),
     path("login/", LoginView.as_view(), name="login"),
     path("logout/", LogoutView.as_view(), name="logout"),
+    path("tokens/", TokensView.as_view(), name="tokens"),
     path("admin/", admin.site.urls),
     path("livez", health.livez),
     path("readyz", health.readyz),

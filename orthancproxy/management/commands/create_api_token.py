@@ -1,14 +1,12 @@
 """`manage.py create_api_token`: create a token for a user's script or program."""
 
 from argparse import ArgumentParser
-from datetime import timedelta
 from typing import Any
 
 from django.contrib.auth import get_user_model
 from django.core.management.base import BaseCommand, CommandError
-from knox.models import get_token_model
 
-MAX_DAYS = 3650
+from orthancproxy.access.api_tokens import DEFAULT_DAYS, MAX_DAYS, create_api_token
 
 
 class Command(BaseCommand):
@@ -19,7 +17,9 @@ class Command(BaseCommand):
     def add_arguments(self, parser: ArgumentParser) -> None:
         """Declare the arguments."""
         parser.add_argument("username", metavar="USER", help="the user of the token")
-        parser.add_argument("--days", type=int, default=365, help="days until it expires (default: 365)")
+        parser.add_argument(
+            "--days", type=int, default=DEFAULT_DAYS, help="days until it expires (default: %(default)s)"
+        )
 
     def handle(self, *args: Any, username: str, days: int, **options: Any) -> None:
         """Create and print the token."""
@@ -31,6 +31,6 @@ class Command(BaseCommand):
             raise CommandError(f"There is no user {username}.") from None
         if not user.is_active:
             raise CommandError(f"The user {username} is not active.")
-        known, token = get_token_model().objects.create(user, expiry=timedelta(days=days))
-        self.stderr.write(f"The token expires on {known.expiry:%Y-%m-%d}. It is shown only once:")
+        row, token = create_api_token(user, days)
+        self.stderr.write(f"The token expires on {row.expiry:%Y-%m-%d}. It is shown only once:")
         self.stdout.write(token)

@@ -18,6 +18,8 @@ from django.http.response import HttpResponseBase
 from django.middleware.clickjacking import XFrameOptionsMiddleware
 from django.middleware.common import CommonMiddleware
 from django.middleware.security import SecurityMiddleware
+from django.utils import translation
+from django.utils.cache import patch_vary_headers
 from django.utils.deprecation import MiddlewareMixin
 
 from orthancproxy.http.content_security import NOTHING, policy
@@ -35,6 +37,9 @@ logger = logging.getLogger(__name__)
 
 # Django's pages load scripts and styles from files only
 ADMIN_POLICY = policy("script-src 'self'", "style-src 'self'", "img-src 'self' data:", "form-action 'self'")
+
+
+PAGES = frozenset({"login", "logout", "tokens"})
 
 
 class _OnTheEventLoop(_Mixed):
@@ -103,6 +108,25 @@ class HostAndLength(_OnTheEventLoop, CommonMiddleware):
 
 class FrameOptions(_OnTheEventLoop, XFrameOptionsMiddleware):
     """X-Frame-Options."""
+
+
+class Languages(_OnTheEventLoop, MiddlewareMixin):
+    """The language of pages, from Accept-Language. Responses of the APIs do not vary."""
+
+    async def process_view(self, request: HttpRequest, *_: Any) -> None:
+        """Activate the language of a page. Asynchronous, so that Django does not call it in a thread."""
+        match = request.resolver_match
+        if match and (match.app_name == "admin" or match.url_name in PAGES):
+            translation.activate(translation.get_language_from_request(request))
+            request.is_page = True  # type: ignore[attr-defined]
+
+    def process_response(self, request: HttpRequest, response: HttpResponseBase) -> HttpResponseBase:
+        """Declare the language of a page."""
+        if hasattr(request, "is_page"):
+            response.headers.setdefault("Content-Language", translation.get_language() or "")
+            patch_vary_headers(response, ["Accept-Language"])
+            translation.deactivate()
+        return response
 
 
 class Sessions(_OnTheEventLoop, SessionMiddleware):

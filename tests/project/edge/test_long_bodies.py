@@ -27,7 +27,7 @@ from knox.models import get_token_model
 user = User.objects.create_user("uploader")
 user.groups.set(Group.objects.filter(name__in=["Uploader"]))
 session = SessionStore()
-session.update({"_auth_user_id": user.pk, "_auth_user_backend": "django.contrib.auth.backends.ModelBackend",
+session.update({"_auth_user_id": user.pk, "_auth_user_backend": "orthancproxy.project.login.PasswordBackend",
                 "_auth_user_hash": user.get_session_auth_hash()})
 session.create()
 print(get_token_model().objects.create(user)[1], session.session_key)
