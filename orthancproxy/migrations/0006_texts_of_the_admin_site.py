@@ -9,7 +9,7 @@ class Migration(migrations.Migration):
 
     dependencies = [
         ('auth', '0012_alter_user_first_name_max_length'),
-        ('orthancproxy', '0004_upload_study_date'),
+        ('orthancproxy', '0005_upload_keys_of_users'),
     ]
 
     operations = [
