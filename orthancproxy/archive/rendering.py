@@ -1,6 +1,5 @@
 """Renders frames of an instance: with Orthanc, which is given the window (`archive.windows`)."""
 
-from contextlib import closing
 from dataclasses import dataclass
 from math import ceil
 from typing import Literal
@@ -9,6 +8,7 @@ from orthancproxy.archive import frame_values
 from orthancproxy.archive.plan import Needs
 from orthancproxy.archive.records import Instance
 from orthancproxy.archive.renderability import MAX_PIXELS
+from orthancproxy.archive.storage import Content
 from orthancproxy.archive.windows import Window, frame_window
 from orthancproxy.errors import ArchiveRejected, NotRenderable
 from orthancproxy.orthanc import endpoints
@@ -47,16 +47,8 @@ class Rendering:
     quality: int | None = None  # of JPEG, 1 to 100
 
 
-@dataclass(frozen=True, slots=True)
-class Picture:
-    """An encoded picture."""
-
-    data: bytes
-    media_type: MediaType
-
-
-def render(client: OrthancClient, instance: Instance, rendering: Rendering) -> Picture:
-    """Return the picture of a frame: a PNG, whatever is asked for, where the window is narrower than 1.
+def render(client: OrthancClient, instance: Instance, rendering: Rendering) -> Content:
+    """Return the encoded picture of a frame: a PNG, whatever is asked for, where the window is narrower than 1.
 
     Raises NotRenderable, NotFound or ArchiveError.
     """
@@ -71,7 +63,7 @@ def render(client: OrthancClient, instance: Instance, rendering: Rendering) -> P
             factors = [rows / options["height"]] if "height" in options else []
             factors += [columns / options["width"]] if "width" in options else []
             step = ceil(max(factors, default=1))
-            return Picture(frame_values.png(client, instance, rendering.frame, low, high, step), "image/png")
+            return Content.of(frame_values.png(client, instance, rendering.frame, low, high, step), "image/png")
         query = [f"{name}={value}" for name, value in options.items()]
         if window:
             query += [f"window-center={window.orthanc.center}", f"window-width={window.orthanc.width}"]
@@ -89,8 +81,7 @@ def render(client: OrthancClient, instance: Instance, rendering: Rendering) -> P
     except ArchiveRejected as error:
         # Orthanc answers 500 for some of the pixel data that it cannot decode
         raise NotRenderable("Orthanc cannot render this instance.") from error
-    with closing(body):
-        return Picture(b"".join(body), rendering.media_type)
+    return Content(body, rendering.media_type, body.length, body.close)
 
 
 def _size(rendering: Rendering, rows: int, columns: int) -> dict[str, int]:

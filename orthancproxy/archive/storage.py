@@ -33,6 +33,11 @@ class Content:
     def __iter__(self) -> Iterator[bytes]:
         return iter(self.chunks)
 
+    @property
+    def is_in_memory(self) -> bool:
+        """Whether it can be sent without waiting for Orthanc."""
+        return bool(self.chunks) and isinstance(self.chunks, tuple)
+
     @classmethod
     def of(cls, data: bytes, media_type: str) -> Self:
         """Return content that is in memory."""

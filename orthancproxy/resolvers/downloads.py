@@ -1,7 +1,7 @@
 """Downloads: the file and rendered images of an instance, and ZIPs of the files below a resource."""
 
 from collections.abc import Collection, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from typing import cast
 
@@ -13,7 +13,7 @@ from orthancproxy.archive.levels import Level
 from orthancproxy.archive.own_zip import open_own_zip, zip_plan
 from orthancproxy.archive.plan import Fact, LevelPlan, Needs
 from orthancproxy.archive.records import Instance, Resource
-from orthancproxy.archive.rendering import NEEDS, MediaType, Picture, Rendering, render
+from orthancproxy.archive.rendering import NEEDS, MediaType, Rendering, render
 from orthancproxy.archive.storage import Content, open_file, open_zip
 from orthancproxy.audit.kinds import AuditOutcome
 from orthancproxy.audit.trail import code_of, subject_of
@@ -73,7 +73,7 @@ def get_preview(
     """Return a frame. Raises NotFound, NotRenderable, or InvalidRequest for a frame below 0."""
     with _authorized(context, _plan(IMAGE_NEEDS), orthanc_id) as pending:
         instance = cast("Instance", pending.resource)
-        return _get_image(context, instance, instance, "preview", rendering, if_none_match)
+        return _get_image(context, pending, instance, "preview", rendering, if_none_match)
 
 
 def get_thumbnail(
@@ -86,7 +86,7 @@ def get_thumbnail(
     """Return the first frame, its longer side at most ORTHANC_THUMBNAIL_SIZE pixels. Raises like `get_preview`."""
     with _authorized(context, _plan(IMAGE_NEEDS), orthanc_id) as pending:
         instance = cast("Instance", pending.resource)
-        return _get_thumbnail(context, instance, instance, media_type, if_none_match)
+        return _get_thumbnail(context, pending, instance, media_type, if_none_match)
 
 
 def get_series_thumbnail(
@@ -102,7 +102,7 @@ def get_series_thumbnail(
         instances = pending.resource.related["instances"]
         if not instances:
             raise NotFound("There is no instance in this series.")
-        return _get_thumbnail(context, pending.resource, instances[len(instances) // 2], media_type, if_none_match)
+        return _get_thumbnail(context, pending, instances[len(instances) // 2], media_type, if_none_match)
 
 
 def get_zip(context: RequestContext, level: Level, orthanc_id: str, *, headers_only: bool = False) -> Download:
@@ -173,19 +173,19 @@ def _authorized(context: RequestContext, plan: LevelPlan, orthanc_id: str) -> It
 
 def _get_thumbnail(
     context: RequestContext,
-    named: Resource,
+    pending: "_PendingDownload",
     instance: Instance,
     media_type: MediaType,
     if_none_match: Collection[str],
 ) -> Download:
     side = conf.ORTHANC_THUMBNAIL_SIZE
     rendering = Rendering(0, media_type, width=side, height=side)
-    return _get_image(context, named, instance, "thumbnail", rendering, if_none_match)
+    return _get_image(context, pending, instance, "thumbnail", rendering, if_none_match)
 
 
 def _get_image(
     context: RequestContext,
-    named: Resource,
+    pending: "_PendingDownload",
     instance: Instance,
     kind: str,
     rendering: Rendering,
@@ -201,29 +201,34 @@ def _get_image(
     size = (rendering.width or "full", rendering.height or "full", rendering.quality or "default")
     etag = _etag(instance, kind, rendering.frame, *window, *size, extension)
     filename = file_name(
-        named,
+        pending.resource,
         *([kind] if kind == "thumbnail" else [f"frame {rendering.frame + 1}"] if frames > 1 else []),
         extension=extension,
     )
     if _matches(etag, if_none_match):
         return Download(filename, etag, None)
-    picture = _render(context, etag, instance.orthanc_id, rendering)
-    return Download(filename, etag, Content.of(picture.data, picture.media_type))
+    content = _render(context, etag, instance.orthanc_id, rendering)
+    return Download(filename, etag, content if content.is_in_memory else pending.of(content))
 
 
-def _render(context: RequestContext, etag: str, orthanc_id: str, rendering: Rendering) -> Picture:
+def _render(context: RequestContext, etag: str, orthanc_id: str, rendering: Rendering) -> Content:
     """Render an image, or return it from the cache: `etag` changes with the file and with the rendering."""
     key = "orthancproxy:" + etag.strip('"')
-    picture: Picture | None = cache.get(key)
-    if picture is None:
-        instance = _get_instance(context, orthanc_id, NEEDS)
-        try:
-            picture = render(context.client, instance, rendering)
-        except NotRenderable as error:
-            raise NotRenderable(_reason(context, instance)) from error
-        if len(picture.data) <= MAX_CACHED_BYTES:
-            cache.set(key, picture, CACHED_SECONDS)
-    return picture
+    cached: tuple[bytes, str] | None = cache.get(key)
+    if cached:
+        return Content.of(*cached)
+    instance = _get_instance(context, orthanc_id, NEEDS)
+    try:
+        content = render(context.client, instance, rendering)
+    except NotRenderable as error:
+        raise NotRenderable(_reason(context, instance)) from error
+    # a client that reads slowly, or not at all, must not keep a large image in memory
+    if content.length is None or content.length > MAX_CACHED_BYTES:
+        return content
+    with closing(content):
+        data = b"".join(content)
+    cache.set(key, (data, content.media_type), CACHED_SECONDS)
+    return Content.of(data, content.media_type)
 
 
 def _reason(context: RequestContext, instance: Instance) -> str:

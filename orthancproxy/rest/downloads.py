@@ -52,7 +52,7 @@ class InstanceFileView(DownloadView):
         return streaming.stream(request._request, download)
 
 
-class PreviewView(GatewayView):
+class PreviewView(DownloadView):
     """A frame of an instance."""
 
     @openapi.downloads(
@@ -70,10 +70,10 @@ class PreviewView(GatewayView):
             rendering=_rendering(request),
             if_none_match=_if_none_match(request),
         )
-        return _varying_by_accept(streaming.show(preview))
+        return _varying_by_accept(streaming.stream(request._request, preview, is_saved=False))
 
 
-class ThumbnailView(GatewayView):
+class ThumbnailView(DownloadView):
     """The thumbnail of an instance."""
 
     @openapi.downloads(
@@ -91,10 +91,10 @@ class ThumbnailView(GatewayView):
             media_type=_preferred(request),
             if_none_match=_if_none_match(request),
         )
-        return _varying_by_accept(streaming.show(thumbnail))
+        return _varying_by_accept(streaming.stream(request._request, thumbnail, is_saved=False))
 
 
-class SeriesThumbnailView(GatewayView):
+class SeriesThumbnailView(DownloadView):
     """The thumbnail of a series."""
 
     @openapi.downloads(
@@ -112,7 +112,7 @@ class SeriesThumbnailView(GatewayView):
             media_type=_preferred(request),
             if_none_match=_if_none_match(request),
         )
-        return _varying_by_accept(streaming.show(thumbnail))
+        return _varying_by_accept(streaming.stream(request._request, thumbnail, is_saved=False))
 
 
 class ZipView(DownloadView):

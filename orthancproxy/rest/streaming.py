@@ -57,8 +57,8 @@ def _close_result(response: "asyncio.Future[HttpResponseBase]") -> None:
         response.result().close()
 
 
-def stream(request: HttpRequest, download: Download) -> HttpResponseBase:
-    """Return a response that streams a file to save; for HEAD, its headers."""
+def stream(request: HttpRequest, download: Download, *, is_saved: bool = True) -> HttpResponseBase:
+    """Return a response that streams a file to save, or an image that the browser shows; for HEAD, its headers."""
     content = download.content
     if content is None:
         return _not_modified(download)
@@ -66,22 +66,16 @@ def stream(request: HttpRequest, download: Download) -> HttpResponseBase:
     # Django sets Content-Length on all responses but streams, and the length of a ZIP is unknown
     if request.method == "HEAD" and content.length is not None:
         response = HttpResponse(content_type=content.media_type)
+        content.close()
+    elif content.is_in_memory:
+        response = HttpResponse(b"".join(content), content_type=content.media_type)
     else:
         # Django reads an asynchronous iterator into memory if it serves it synchronously, and vice versa
         chunks = AsyncChunks(content) if isinstance(request, ASGIRequest) else content
         response = StreamingHttpResponse(chunks, content_type=content.media_type)
     if content.length is not None:
         response["Content-Length"] = str(content.length)
-    response["Content-Disposition"] = content_disposition_header(True, download.filename) or ""
-    return _described(response, download)
-
-
-def show(download: Download) -> HttpResponseBase:
-    """Return a response with an image that the browser shows."""
-    if download.content is None:
-        return _not_modified(download)
-    response = HttpResponse(b"".join(download.content.chunks), content_type=download.content.media_type)
-    response["Content-Disposition"] = content_disposition_header(False, download.filename) or ""
+    response["Content-Disposition"] = content_disposition_header(is_saved, download.filename) or ""
     return _described(response, download)
 
 

@@ -12,13 +12,14 @@ from pathlib import Path
 
 import pytest
 from django.contrib.auth.models import User
+from django.http import HttpRequest
 from django.test import Client
 from pytest_django import Settings
 
 from orthancproxy.orthanc.client import ConnectionOptions, OrthancClient
 from orthancproxy.orthanc.endpoints import FIND
 from orthancproxy.resolvers.downloads import Download
-from orthancproxy.rest.streaming import show
+from orthancproxy.rest.streaming import stream
 from orthancproxy.sandbox.gateway import LocalGateway, serving
 from orthancproxy.sandbox.orthanc import LocalOrthanc
 
@@ -144,7 +145,7 @@ def test_cookies_are_secure_and_the_session_is_http_only(transactional_db: None)
 
 def test_uploaded_content_is_sandboxed_without_our_middleware(settings: Settings) -> None:
     settings.MIDDLEWARE = []
-    headers = show(Download(content=None, filename="a.png", etag='"a"')).headers
+    headers = stream(HttpRequest(), Download(content=None, filename="a.png", etag='"a"')).headers
     assert "sandbox" in headers["Content-Security-Policy"]
     assert headers["X-Content-Type-Options"] == "nosniff"
     assert headers["Cross-Origin-Resource-Policy"] == "same-origin"

@@ -3,6 +3,7 @@
 import struct
 import zlib
 from collections.abc import Callable, Sequence
+from random import Random
 from typing import Any
 
 import pytest
@@ -215,6 +216,19 @@ def test_a_dose_of_32_bits_is_rendered_where_orthanc_decodes_it(rendered: Render
     dose = shipped("rtdose_rle_1frame", SOPInstanceUID=generate_uid())
     pixels = rendered(encoded(dose))
     assert (min(pixels), max(pixels)) == (0, 255)
+
+
+def test_a_large_picture_is_streamed(ask_for: Callable[..., Any]) -> None:
+    side = 1200
+    depth = {"BitsAllocated": 8, "BitsStored": 8, "HighBit": 7}
+    noise = Random(1).randbytes(side * side)
+    file = instance(SOPInstanceUID=generate_uid(), Rows=side, Columns=side, PixelData=noise, **depth)
+    response = ask_for(file)
+    chunks = list(response)
+    assert len(chunks) > 1
+    assert sum(map(len, chunks)) == int(response["Content-Length"]) > side * side
+    head = Client().head(response.request["PATH_INFO"])
+    assert (head.status_code, head["Content-Length"]) == (200, response["Content-Length"])
 
 
 @pytest.mark.parametrize(
