@@ -87,10 +87,15 @@ class GraphQLView(views.GraphQLView[GraphQLContext, None]):
         require_upload_permission(replace(self.context.gateway, operation_name="uploadPatient"))
         form = receive(self.request)
         try:
-            operations = orjson.loads(form.fields.get("operations", ""))
-            places = orjson.loads(form.fields.get("map", ""))
+            operations = orjson.loads(form.text("operations"))
+            places = orjson.loads(form.text("map"))
         except orjson.JSONDecodeError as error:
             raise HTTPException(400, "The fields `operations` and `map` must be JSON.") from error
+        sent = set(form.files) - {"operations", "map"}
+        if isinstance(places, dict) and sent - places.keys():
+            raise HTTPException(400, "The form has files that `map` does not name.")
+        if any(len(form.files.getlist(name)) > 1 for name in sent):
+            raise HTTPException(400, "The form has several files of one name: give each its own.")
         try:
             if all(PLACE.fullmatch(path) for paths in places.values() for path in paths):
                 return replace_placeholders_with_files(operations, places, form.files)

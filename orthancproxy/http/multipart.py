@@ -24,6 +24,7 @@ from orthancproxy.uploads.files import SentFile
 
 CHUNK_BYTES = 1024**2
 MAX_FIELD_BYTES = 8 * 1024**2  # of all fields without files: 10,000 files with their folders take two
+FIELDS_TOO_LONG = "The fields of the form are too long."
 MAX_OTHER_FIELDS = 100  # besides one or two for each file
 
 
@@ -33,6 +34,19 @@ class Form:
 
     fields: MultiValueDict[str, str] = field(default_factory=MultiValueDict)
     files: MultiValueDict[str, SentFile] = field(default_factory=MultiValueDict)
+
+    def text(self, name: str) -> str:
+        """Return a field, which a browser sends as a file if it is a Blob; empty without one. Raises InvalidRequest."""
+        blobs = [file.source for file in self.files.getlist(name)]
+        if sum(blob.size for blob in blobs) > MAX_FIELD_BYTES:
+            raise LimitExceeded(FIELDS_TOO_LONG)
+        try:
+            texts = [*self.fields.getlist(name), *(blob.read_at(0, blob.size).decode() for blob in blobs)]
+        except UnicodeError as error:
+            raise InvalidRequest("The form is malformed.") from error
+        if len(texts) > 1:
+            raise InvalidRequest(f"The form has {len(texts)} fields named {name}: send one.")
+        return texts[0] if texts else ""
 
 
 def receive(request: HttpRequest, chunk_bytes: int = CHUNK_BYTES) -> Form:
@@ -96,7 +110,7 @@ class _FormBuilder:
         self._files = _Limit(max_files, f"At most {max_files} files can be uploaded at once.")
         self._file_bytes = _Limit(max_bytes, f"At most {max_bytes} bytes can be uploaded at once.")
         self._fields = _Limit(2 * max_files + MAX_OTHER_FIELDS, "The form has too many fields.")
-        self._field_bytes = _Limit(MAX_FIELD_BYTES, "The fields of the form are too long.")
+        self._field_bytes = _Limit(MAX_FIELD_BYTES, FIELDS_TOO_LONG)
         self._start: int | None = None  # of a file in the body
         self._size = 0
         self._held_back = b""

@@ -53,6 +53,9 @@ class UploadView(GatewayView):
         form = request.POST
         for name in TEXT_FIELDS & request.FILES.keys():
             raise InvalidRequest(f"The field {name} was sent as a file: send it as text.")
+        for name in TEXT_FIELDS - {"series_path"}:
+            if len(form.getlist(name)) > 1:
+                raise InvalidRequest(f"The field {name} was sent more than once.")
         result = upload(
             self.entered_context,
             UploadRequest(

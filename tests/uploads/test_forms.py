@@ -148,12 +148,54 @@ def test_a_graphql_form_without_operations_or_map_is_rejected(
     assert (status, code_of(GRAPHQL_PATH, content)) == (400, "BAD_USER_INPUT")
 
 
-@pytest.mark.parametrize("name", ["operations", "map"])
-def test_operations_and_map_sent_as_files_are_rejected(orthanc: LocalOrthanc, name: str) -> None:
-    parts = [Part("operations", TYPENAME), Part("map", b"{}")]
-    sent = [Part(one.name, one.content, "a.json" if one.name == name else None) for one in parts]
-    status, _, content = in_process(GRAPHQL_PATH, form(sent))
+@pytest.mark.parametrize("blobs", [["operations"], ["map"], ["operations", "map"]])
+def test_operations_and_map_can_be_blobs(orthanc: LocalOrthanc, patient_id: str, blobs: list[str]) -> None:
+    """A browser sends a Blob as a file, also if its type is JSON."""
+    operations = {"query": MUTATION, "variables": {"input": {"files": [None], "patientId": patient_id}}}
+    sent = {"operations": operations, "map": {"0": ["variables.input.files.0"]}}
+    parts = [Part(name, json.dumps(value).encode(), "blob" if name in blobs else None) for name, value in sent.items()]
+    _, _, content = in_process(GRAPHQL_PATH, form([*parts, Part("0", instance(), "a")]))
+    assert json.loads(content)["data"]["uploadPatient"]["uploaded"] == 1
+
+
+@pytest.mark.parametrize("content", [b"\xff", b"{", b""])
+def test_blobs_that_are_not_json_are_rejected(orthanc: LocalOrthanc, content: bytes) -> None:
+    body = form([Part("operations", content, "blob"), Part("map", b"{}")])
+    status, _, content = in_process(GRAPHQL_PATH, body)
     assert (status, code_of(GRAPHQL_PATH, content)) == (400, "BAD_USER_INPUT")
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        Part("1", b"left out", "b.dcm"),
+        Part("0", b"another", "b.dcm"),
+        Part("operations", TYPENAME),
+        Part("operations", TYPENAME, "blob"),
+        Part("map", b"{}"),
+    ],
+    ids=["a file that the map leaves out", "a file of the same name", "operations", "operations as a Blob", "map"],
+)
+def test_a_graphql_form_with_parts_that_would_be_lost_is_rejected(
+    orthanc: LocalOrthanc, patient_id: str, more: Part
+) -> None:
+    operations = {"query": MUTATION, "variables": {"input": {"files": [None], "patientId": patient_id}}}
+    parts = [
+        Part("operations", json.dumps(operations).encode()),
+        Part("map", b'{"0": ["variables.input.files.0"]}'),
+        Part("0", instance(), "a.dcm"),
+    ]
+    status, _, content = in_process(GRAPHQL_PATH, form([*parts, more]))
+    assert (status, code_of(GRAPHQL_PATH, content)) == (400, "BAD_USER_INPUT")
+    assert not UploadBatch.objects.exists()
+
+
+@pytest.mark.parametrize("name", ["patient_id", "patient_name", "study_description", "upload_key"])
+def test_a_field_sent_twice_is_rejected(orthanc: LocalOrthanc, patient_id: str, name: str) -> None:
+    parts = [Part("patient_id", patient_id.encode()), Part("files", instance(), "1.dcm")]
+    status, _, content = in_process(REST_PATH, form([*parts, *[Part(name, b"P1")] * (1 + (name != "patient_id"))]))
+    assert (status, code_of(REST_PATH, content)) == (400, "BAD_USER_INPUT")
+    assert not UploadBatch.objects.exists()
 
 
 @pytest.mark.parametrize("files", [[None], [None, None], None, "text", [5], ["text"], [[None]], {}])

@@ -11,7 +11,7 @@ from tests.uploads.upload_client import File, Transport, found, slices, stored_f
 
 pytestmark = pytest.mark.live
 
-KNOWN = {"PatientName": "Secret^Person=祕密=비밀", "PatientBirthDate": "19310203", "PatientSex": "O"}
+KNOWN: dict[str, Any] = {"PatientName": "Secret^Person=祕密=비밀", "PatientBirthDate": "19310203", "PatientSex": "O"}
 ANOTHER = "This patient ID is already in the archive under another"
 
 
@@ -73,6 +73,19 @@ def test_a_known_patient_without_demographics_gives_no_warning(
 ) -> None:
     know(orthanc, patient_id, PatientName="", PatientBirthDate="", PatientSex="")
     assert transport(slices(1), patientId=patient_id, patientName="Lee^Other").warnings == ()
+
+
+@pytest.mark.parametrize("padding", [" ", "\0", "  "])
+def test_a_padded_patient_id_is_the_same_patient(
+    orthanc: LocalOrthanc, transport: Transport, patient_id: str, padding: str
+) -> None:
+    """So two patients never share a PatientID: Orthanc derives its id from the PatientID."""
+    know(orthanc, patient_id, **KNOWN)
+    study = f"{ROOT}.7.{int(patient_id[1:9], 16)}"
+    load(orthanc, [instance(PatientID=patient_id + padding, StudyInstanceUID=study, SOPInstanceUID=study, **KNOWN)])
+    outcome = transport(slices(1), patientId=patient_id, patientName="Lee^Other")
+    assert outcome.counts == (1, 0, 0)
+    assert f"{ANOTHER} name." in outcome.warnings
 
 
 def test_chunks_of_one_upload_do_not_warn_of_each_other(
