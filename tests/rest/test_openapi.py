@@ -1,6 +1,7 @@
 """The OpenAPI schema describes every route, and its page works with no Internet."""
 
 import re
+import time
 from io import StringIO
 from typing import Any
 
@@ -37,6 +38,17 @@ ROUTES = {
 
 def test_openapi_document_is_valid() -> None:
     call_command("spectacular", "--validate", "--fail-on-warn", stdout=StringIO())
+
+
+@pytest.mark.parametrize(("accept", "media_type"), [("*/*", "application/vnd.oai.openapi"), ("application/json",) * 2])
+def test_openapi_document_is_rendered_once(accept: str, media_type: str) -> None:
+    first = Client().get("/api/orthanc/schema/", headers={"Accept": accept})
+    assert first["Content-Type"] == media_type
+    started = time.process_time()
+    answers = {Client().get("/api/orthanc/schema/", headers={"Accept": accept}).content for _ in range(40)}
+    assert answers == {first.content}
+    # rendering it takes 0.4 s
+    assert time.process_time() - started < 2
 
 
 class TestDocument:
