@@ -37,6 +37,11 @@ def caller_scope(caller: str) -> Iterator[None]:
         _current_caller.reset(token)
 
 
+def current_caller() -> str:
+    """Return the caller of the enclosing `caller_scope`, or an empty text."""
+    return _current_caller.get()
+
+
 @dataclass(slots=True, eq=False)
 class Slot:
     """The permission for one call. With `lingers`, it stays taken for a while after its release."""
@@ -77,7 +82,7 @@ class CallSlots:
 
     def acquire(self, kind: CallKind) -> Slot:
         """Return a slot for the current caller, after waiting for it if need be. Raises GatewayUnavailable."""
-        slot = Slot(_current_caller.get(), kind)
+        slot = Slot(current_caller(), kind)
         with self._lock:
             self._free_lingering()
             if self._has_room(slot):
