@@ -98,18 +98,23 @@ def given(files: dict[str, list[bytes]], **values: str) -> list[Any]:
     return [encoded, {"patientId": "P2026-0001"} | values]
 
 
+def size(files: dict[str, list[bytes]]) -> int:
+    return sum(len(content) for contents in files.values() for content in contents)
+
+
 def upload_objects(page: Page, files: dict[str, list[bytes]], **values: str) -> tuple[dict[str, Any], list[list[int]]]:
     """The result, and the progress on the way, of files that have no folder on disk."""
     answer = page.evaluate(UPLOAD_OBJECTS, given(files, **values))
     return answer["total"], answer["progress"]
 
 
-def assert_grows_to_the_end(progress: list[list[int]]) -> None:
-    done = [value for value, _ in progress]
-    assert len(progress) == 3
-    assert done == sorted(set(done))
-    assert done[-1] == TOTAL
-    assert {whole for _, whole in progress} == {TOTAL}
+def assert_grows_to_the_end(progress: list[list[int]], size: int) -> None:
+    """The progress is in bytes; `size` is that of all files."""
+    sent = [value for value, _ in progress]
+    assert len(progress) >= 3
+    assert sent == sorted(set(sent))
+    assert sent[-1] == size
+    assert {whole for _, whole in progress} == {size}
 
 
 def assert_one_study_with_a_series_for_each_folder(orthanc: LocalOrthanc) -> None:
@@ -122,16 +127,18 @@ def assert_one_study_with_a_series_for_each_folder(orthanc: LocalOrthanc) -> Non
     assert patient["MainDicomTags"]["PatientID"] == "P2026-0001"
 
 
-def test_picked_folder_becomes_one_study(page: Page, orthanc: LocalOrthanc, folder: Path) -> None:
+def test_picked_folder_becomes_one_study(
+    page: Page, orthanc: LocalOrthanc, folder: Path, files: dict[str, list[bytes]]
+) -> None:
     sent: list[str] = []
     page.on("request", lambda request: sent.append(request.method))
     page.evaluate(WATCH_PROGRESS)
     page.locator("input").set_input_files(folder)
-    expect(page.locator("progress")).to_have_js_property("value", TOTAL, timeout=TIMEOUT)
+    expect(page.locator("progress")).to_have_js_property("value", size(files), timeout=TIMEOUT)
     assert sent == ["POST"] * 3
     # `value` and `max` are two changes, seen at once
     progress = page.evaluate("seen")
-    assert_grows_to_the_end([value for at, value in enumerate(progress) if value not in progress[:at]])
+    assert_grows_to_the_end([value for at, value in enumerate(progress) if value not in progress[:at]], size(files))
     assert_one_study_with_a_series_for_each_folder(orthanc)
 
 
@@ -139,7 +146,7 @@ def test_files_of_a_frontend_become_one_study(page: Page, orthanc: LocalOrthanc,
     total, progress = upload_objects(page, files)
     assert (total["uploaded"], total["alreadyStored"], total["failed"]) == (TOTAL, 0, [])
     assert json.loads(ask(orthanc, "/studies")) == [total["study"]["orthancId"]]
-    assert_grows_to_the_end(progress)
+    assert_grows_to_the_end(progress, size(files))
     assert_one_study_with_a_series_for_each_folder(orthanc)
 
 
@@ -148,8 +155,24 @@ def test_upload_resumes_with_its_key(page: Page, orthanc: LocalOrthanc, files: d
     assert (begun["uploaded"], begun["alreadyStored"]) == (SERIES["T1"], 0)
     total, progress = upload_objects(page, files, uploadKey="a key")
     assert (total["uploaded"], total["alreadyStored"], total["failed"]) == (TOTAL - SERIES["T1"], SERIES["T1"], [])
-    assert_grows_to_the_end(progress)
+    assert_grows_to_the_end(progress, size(files))
     assert_one_study_with_a_series_for_each_folder(orthanc)
+
+
+def test_large_files_are_sent_in_chunks_of_at_most_50_mb(page: Page) -> None:
+    sent: list[str] = []
+    page.on("request", lambda request: sent.append(request.method))
+    total, progress = page.evaluate(
+        """async () => {
+            const sizes = [20, 30, 1, 60, 1].map((size) => size * 1_000_000);
+            const files = sizes.map((size) => ({ file: new File([new Uint8Array(size)], "zeros"), folder: "" }));
+            const progress = [];
+            const total = await uploadFolder(files, { patientId: "P" }, (sent, all) => progress.push([sent, all]));
+            return [total, progress];
+        }"""
+    )
+    assert (len(total["failed"]), sent) == (5, ["POST"] * 4)
+    assert_grows_to_the_end(progress, 112_000_000)
 
 
 def test_upload_sends_at_most_two_requests_at_once(
@@ -184,7 +207,7 @@ def test_upload_sends_a_failed_request_again(page: Page, orthanc: LocalOrthanc, 
     total, progress = upload_objects(page, files)
     assert len(sent) == 4
     assert (total["uploaded"], total["alreadyStored"], total["failed"]) == (TOTAL, 0, [])
-    assert_grows_to_the_end(progress)
+    assert_grows_to_the_end(progress, size(files))
     assert_one_study_with_a_series_for_each_folder(orthanc)
 
 
@@ -207,7 +230,7 @@ def test_a_chunk_whose_answer_is_lost_is_not_stored_twice(
     total, progress = upload_objects(page, files)
     assert lost == [200]
     assert (total["uploaded"], total["alreadyStored"], total["failed"]) == (TOTAL - 100, 100, [])
-    assert_grows_to_the_end(progress)
+    assert_grows_to_the_end(progress, size(files))
     assert_one_study_with_a_series_for_each_folder(orthanc)
 
 
@@ -226,7 +249,7 @@ def test_upload_survives_a_restart_of_orthanc(page: Page, orthanc: LocalOrthanc,
     total, progress = upload_objects(page, files)
     assert len(sent) > 3
     assert (total["uploaded"] + total["alreadyStored"], total["failed"]) == (TOTAL, [])
-    assert_grows_to_the_end(progress)
+    assert_grows_to_the_end(progress, size(files))
     assert_one_study_with_a_series_for_each_folder(orthanc)
 
 
