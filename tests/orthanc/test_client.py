@@ -6,7 +6,7 @@ import ssl
 import subprocess
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from string import Formatter
 from typing import Any
@@ -29,6 +29,7 @@ from orthancproxy.orthanc.client import ConnectionOptions, OrthancClient
 from orthancproxy.orthanc.endpoints import (
     BULK_CONTENT,
     COUNT_RESOURCES,
+    DELETE,
     FIND,
     INSTANCE_FILE,
     LEVEL_ARCHIVE,
@@ -36,6 +37,7 @@ from orthancproxy.orthanc.endpoints import (
     SYSTEM,
     Endpoint,
 )
+from orthancproxy.orthanc.payloads import SYSTEM_DECODER
 from orthancproxy.sandbox.orthanc import LocalOrthanc
 from tests.corpus import instance, load
 from tests.hostile_ids import HOSTILE_IDS, SOME_ID
@@ -266,7 +268,7 @@ class TestErrors:
     def test_other_json_is_a_protocol_error(self, proxy: RecordingProxy, client: OrthancClient, answer: bytes) -> None:
         proxy.keep_failing(answering(200, answer))
         with pytest.raises(ArchiveProtocolError):
-            client.ping()
+            client.call(SYSTEM, decoder=SYSTEM_DECODER)
         with pytest.raises(ArchiveProtocolError):
             client.capabilities()
 
@@ -400,6 +402,63 @@ class TestHTTPS:
     def test_https_to_a_server_without_it_is_unavailable(self, proxy: RecordingProxy) -> None:
         with pytest.raises(ArchiveUnavailable):
             client_of(proxy, base_url=f"https://127.0.0.1:{proxy.port}").call(SYSTEM)
+
+
+BEING_DELETED = answering(400, b'{"HttpStatus": 400, "OrthancStatus": 3, "Message": "Parameter out of range"}')
+
+
+@pytest.mark.live
+class TestDeletionInProgress:
+    CALLS: Mapping[str, Callable[[OrthancClient], object]] = {
+        "read": lambda client: client.call(RESOURCE, level="patients", id=SOME_ID),
+        "download": lambda client: client.open(LEVEL_ARCHIVE, level="patients", id=SOME_ID),
+        "delete": lambda client: client.call(DELETE, level="patients", id=SOME_ID),
+    }
+
+    @pytest.mark.parametrize("call", CALLS)
+    def test_a_resource_that_is_being_deleted_is_asked_for_again(
+        self, proxy: RecordingProxy, client: OrthancClient, call: str
+    ) -> None:
+        proxy.fail(BEING_DELETED)
+        with recording() as log, pytest.raises(NotFound):
+            self.CALLS[call](client)
+        assert [one.status for one in log.calls] == [400, 404]
+
+    @pytest.mark.parametrize("call", CALLS)
+    def test_and_is_not_found_if_it_is_still_being_deleted(
+        self, proxy: RecordingProxy, client: OrthancClient, call: str
+    ) -> None:
+        proxy.fail(BEING_DELETED, BEING_DELETED)
+        with recording() as log, pytest.raises(NotFound):
+            self.CALLS[call](client)
+        assert [one.status for one in log.calls] == [400, 400]
+
+    def test_it_is_read_if_it_was_not_deleted(
+        self, proxy: RecordingProxy, client: OrthancClient, instance_id: str
+    ) -> None:
+        proxy.fail(BEING_DELETED)
+        assert client.call(RESOURCE, level="instances", id=instance_id)["ID"] == instance_id
+
+    @pytest.mark.parametrize(
+        ("path", "call", "fault"),
+        [
+            ("/tools/find", READING_CALLS["find"], BEING_DELETED),
+            ("/patients/", CALLS["read"], answering(400, b'{"OrthancStatus": 8}')),
+        ],
+    )
+    def test_other_bad_requests_are_not_repeated(
+        self,
+        proxy: RecordingProxy,
+        client: OrthancClient,
+        path: str,
+        call: Callable[[OrthancClient], object],
+        fault: Fault,
+    ) -> None:
+        proxy.fail(fault)
+        with recording() as log, pytest.raises(ArchiveRejected):
+            call(client)
+        assert [path in request.path for request in proxy.requests] == [True]
+        assert log.count == 1
 
 
 @pytest.mark.live
