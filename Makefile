@@ -23,7 +23,7 @@ endif
 NODE_TESTS := tests/identity tests/schema/audits
 WEB_SOURCES := $(shell find orthancproxy/web -name node_modules -prune -o -type f -print)
 
-.PHONY: help run test test-matrix bench soak check sdl docs messages web lock clean
+.PHONY: help run test test-matrix oracle bench soak check sdl docs messages web lock clean
 .DEFAULT_GOAL := help
 
 help: ## List these commands
@@ -43,6 +43,10 @@ test-matrix: .venv/.synced web ## Run the tests that depend on Orthanc's version
 	@dev/install-debian-packages $(TEST_TOOLS)
 	@dev/install-node-packages $(NODE_TESTS)
 	root=$$(dev/orthanc-root $(ORTHANC)) && ORTHANC_ROOT=$$root $(PYTEST) -m "live and not once" $(ARGS)
+
+oracle: .venv/.synced ## Compare filters, orders and pages of a random archive with an oracle (SEED, REQUESTS, ORTHANC_ROOT)
+	@dev/install-orthanc
+	ORACLE_SEED=$(or $(SEED),$$(date +%s)) ORACLE_REQUESTS=$(or $(REQUESTS),2000) $(PYTHON) -m pytest -q tests/archive/test_oracle.py
 
 bench: .venv/.synced ## Measure the gateway against Orthanc itself (ARGS: see docs/performance.md)
 	@dev/install-orthanc

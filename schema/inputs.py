@@ -4,7 +4,7 @@ import dataclasses
 import datetime
 from collections.abc import Sequence
 from enum import Enum
-from typing import Any, Generic, Literal, TypeVar
+from typing import Any, Generic, TypeVar
 
 import strawberry
 
@@ -49,7 +49,7 @@ class DateRange:
             raise InvalidRequest("A date range ends before it begins.")
         if not self.from_ and not self.to:
             return ""
-        return "-".join(day.strftime("%Y%m%d") if day else "" for day in (self.from_, self.to))
+        return "-".join(day.isoformat().replace("-", "") if day else "" for day in (self.from_, self.to))
 
 
 @strawberry.input(description="Labels that a resource must have or must not have. Needs Orthanc 1.12.")
@@ -120,7 +120,7 @@ def filter_of(given: LevelFilter | None) -> Filter:
     if given is None:
         return Filter()
     matched: list[tuple[str, str]] = []
-    nothing = False
+    nothing = given.labels is not None and given.labels.any == []
     for field in dataclasses.fields(given):
         match field.metadata.get("keyword"), getattr(given, field.name):
             case (None, _) | (_, None) | (_, ""):
@@ -154,7 +154,8 @@ class PatientOrderField(Enum):
 
 @strawberry.enum(description="What to order studies by.")
 class StudyOrderField(Enum):
-    STUDY_DATE = strawberry.enum_value("StudyDate", description="StudyDate.")
+    STUDY_DATE = strawberry.enum_value("StudyDate", description="StudyDate, then StudyTime.")
+    STUDY_TIME = strawberry.enum_value("StudyTime", description="StudyTime.")
     DESCRIPTION = strawberry.enum_value("StudyDescription", description="The description.")
     PATIENT_NAME = strawberry.enum_value("PatientName", description="PatientName as stored.")
     PATIENT_ID = strawberry.enum_value("PatientID", description="PatientID.")
@@ -172,7 +173,7 @@ class SeriesOrderField(Enum):
 
 @strawberry.enum(description="What to order instances by.")
 class InstanceOrderField(Enum):
-    INSTANCE_NUMBER = strawberry.enum_value("InstanceNumber", description="InstanceNumber, as a number.")
+    INSTANCE_NUMBER = strawberry.enum_value("InstanceNumber", description="InstanceNumber, then the position.")
     SLICE_LOCATION = strawberry.enum_value("SliceLocation", description="SliceLocation, as a number.")
     SOP_INSTANCE_UID = strawberry.enum_value("SOPInstanceUID", description="SOPInstanceUID.")
 
@@ -205,17 +206,10 @@ class InstanceOrder(OrderKey[InstanceOrderField]):
     """Orders instances."""
 
 
-_KINDS: dict[str, Literal["integer", "decimal"]] = {
-    "SeriesNumber": "integer",
-    "InstanceNumber": "integer",
-    "SliceLocation": "decimal",
-}
-
-
 def order_of(given: Sequence[OrderKey[Any]] | None) -> tuple[Order, ...]:
     """Return the plan's order. If a key is given twice, the first one counts."""
     keys: dict[str, Order] = {}
     for key in at_most(MAX_ORDER_KEYS, given, "keys of an order"):
         by = key.field.value
-        keys.setdefault(by, Order(by, key.direction is Direction.DESC, _KINDS.get(by, "text")))
+        keys.setdefault(by, Order(by, key.direction is Direction.DESC))
     return tuple(keys.values())

@@ -10,8 +10,8 @@ from typing import Any
 
 from orthancproxy.archive.extended_find import ExtendedFind
 from orthancproxy.archive.fetcher import Fetcher, Roots
-from orthancproxy.archive.levels import Level
-from orthancproxy.archive.matching import identifier_filter
+from orthancproxy.archive.levels import Level, patient_orthanc_id
+from orthancproxy.archive.matching import uid_filter
 from orthancproxy.archive.object_budget import ObjectBudget
 from orthancproxy.archive.ordering import slice_page, sort
 from orthancproxy.archive.plain_find import PlainFind
@@ -23,6 +23,9 @@ from orthancproxy.archive.scoped_fetcher import ScopedFetcher
 from orthancproxy.errors import InvalidRequest
 from orthancproxy.orthanc.client import OrthancClient
 from orthancproxy.orthanc.endpoints import ORTHANC_ID, check_orthanc_id
+
+# that lists show a PatientID without: in a value of 64 characters
+_LEADING_BLANKS = range(1, 64)
 
 
 class Hierarchy:
@@ -66,12 +69,15 @@ class Hierarchy:
     def by_identifier(self, plan: LevelPlan, value: str) -> Resource | None:
         """Return the resource with this PatientID or UID. Raises InvalidRequest if there are several."""
         self._check(plan)
-        needs = _fetchable(plan).needs | Needs(frozenset({plan.level.identifier}))
-        found = [
-            resource
-            for resource in self._fetcher.matching(plan.level, identifier_filter(plan.level, value), needs)
-            if resource.tags.get(plan.level.identifier) == value
-        ]
+        needs = _fetchable(plan).needs
+        if plan.level is Level.PATIENT:
+            # by its id, which is made of the PatientID: a find does not tell `p` from `P`, nor takes `P\\Q`
+            found = self._fetcher.by_ids(plan.level, [patient_orthanc_id(value)], needs)
+            if not found:
+                padded = [patient_orthanc_id(value.rjust(len(value) + blanks)) for blanks in _LEADING_BLANKS]
+                found = self._fetcher.by_ids(plan.level, padded, needs)
+        else:
+            found = self._fetcher.matching(plan.level, uid_filter(plan.level, value), needs)
         if len(found) > 1:
             raise InvalidRequest(f"{len(found)} {plan.level.path} have this {plan.level.identifier}: use orthancId.")
         return next(iter(self._linked(plan, found, found)), None)

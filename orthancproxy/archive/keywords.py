@@ -19,8 +19,6 @@ COMPUTED = {
     Level.INSTANCE: frozenset[str](),
 }
 ALL_COMPUTED = frozenset[str]().union(*COMPUTED.values())
-# Orthanc's identifier tags, which it matches and sorts by a normalised value: upper-case ASCII.
-NORMALISED = frozenset("AccessionNumber PatientBirthDate PatientID PatientName StudyDate StudyDescription".split())
 NOT_TEXT = frozenset({"SQ", "OB", "OD", "OF", "OL", "OV", "OW", "UN", "OB or OW"})
 
 
@@ -63,14 +61,18 @@ def owner_below(keyword: str, level: Level) -> Level | None:
     return next((below for below in level.below if keyword in MAIN_DICOM_TAGS[below]), None)
 
 
+def vr_of(keyword: str) -> str:
+    """Return the VR of a keyword; empty for an unknown one."""
+    tag = tag_for_keyword(keyword)
+    return dictionary_VR(tag) if tag is not None else ""
+
+
 def is_text(keyword: str) -> bool:
     """Whether the values of a keyword are text or numbers, not sequences or binary."""
-    tag = tag_for_keyword(keyword)
-    return tag is not None and dictionary_VR(tag) not in NOT_TEXT
+    return (vr_of(keyword) or "UN") not in NOT_TEXT
 
 
 @cache
 def is_long(keyword: str) -> bool:
     """Whether values can be longer than the 256 characters that Orthanc indexes."""
-    tag = tag_for_keyword(keyword)
-    return tag is not None and dictionary_VR(tag) in {"LT", "ST", "UC", "UR", "UT"}
+    return vr_of(keyword) in {"LT", "ST", "UC", "UR", "UT"}

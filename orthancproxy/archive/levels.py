@@ -1,6 +1,7 @@
 """The four levels of the DICOM hierarchy (PS3.3 section 7, PS3.4 section C.6)."""
 
 from enum import Enum
+from hashlib import sha1
 
 
 class Level(Enum):
@@ -45,6 +46,12 @@ class Level(Enum):
     def child(self) -> "Level":
         """The next level down. Raises IndexError for the instance."""
         return self.below[0]
+
+
+def patient_orthanc_id(patient_id: str) -> str:
+    """Return the Orthanc id of the patient with this PatientID as stored, whether there is one or not."""
+    digest = sha1(patient_id.encode(errors="surrogatepass"), usedforsecurity=False).hexdigest()
+    return "-".join(digest[start : start + 8] for start in range(0, 40, 8))
 
 
 _PATHS = {

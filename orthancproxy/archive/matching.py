@@ -1,43 +1,98 @@
-"""Builds the `Query` of Orthanc's find from a filter, and rejects values that some version would misread."""
+"""Matches resources to filters (PS3.4 section C.2.2.2), by the values that the gateway shows.
+
+Orthanc preselects: its versions differ in blanks, letters beyond ASCII, empty and malformed values, and values that are
+one of several. So it gets a query that every matching resource fulfils on each of them, and the gateway decides.
+"""
 
 import re
 import unicodedata
+from collections import Counter
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
+from fnmatch import translate
 
-from pydicom.datadict import dictionary_VR, tag_for_keyword
+from pydicom.datadict import dictionary_VM, tag_for_keyword
 
-from orthancproxy.archive.keywords import ALL_COMPUTED, is_text, owner_below, tag_of
+from orthancproxy.archive import parsing
+from orthancproxy.archive.keywords import ALL_COMPUTED, is_text, owner_below, tag_of, vr_of
 from orthancproxy.archive.levels import Level
 from orthancproxy.archive.plan import Filter, LabelMatch
+from orthancproxy.archive.records import Resource
 from orthancproxy.errors import InvalidRequest
 
 # the VRs with wildcard matching (PS3.4 section C.2.2.2.4); Orthanc rejects it for others
 WILDCARD_VRS = frozenset({"AE", "CS", "LO", "LT", "PN", "SH", "ST", "UC", "UR", "UT"})
+SINGLE_VALUE_VRS = frozenset({"LT", "ST", "UR", "UT"})  # a backslash is text (PS3.5 section 6.2)
 MAX_VALUE_LENGTH = 1024
 MAX_ALTERNATIVES = 10_000
 
 _LABEL = re.compile(r"[A-Za-z0-9_-]{1,64}", re.ASCII)
 _UID = re.compile(r"[0-9.]{1,64}", re.ASCII)
+_PRESELECTING = re.compile(r"[0-9A-Za-z]+")
+_SEPARATORS = re.compile(r":|(?<=^\d{4})\.|(?<=^\d{4}\.\d\d)\.")
 _PATH_STEP = re.compile(r"\.\.[/\\]|\.\.%2f|%2e%2e", re.IGNORECASE)
 
 
-def query(level: Level, criteria: Filter) -> dict[str, str]:
-    """Return the `Query` of a find by tag. Raises InvalidRequest for an unsupported keyword or value."""
-    wanted: dict[str, str] = {}
-    for keyword, value in criteria.tags:
-        if wanted.setdefault(_matchable(keyword, level), _checked(keyword, value)) != value:
-            raise InvalidRequest(f"{keyword} is given twice with different values.")
-    return wanted
+@dataclass(frozen=True, slots=True)
+class Criterion:
+    """One attribute to match.
+
+    Orthanc finds every matching resource by `sent`, and no other if `is_exact`; None is sent for what it cannot
+    preselect. `matches` decides about a resource's value.
+    """
+
+    keyword: str
+    sent: str | None
+    matches: Callable[[str | None], bool]
+    is_exact: bool = False
+
+
+def criteria_of(level: Level, criteria: Filter) -> list[Criterion]:
+    """Return the attributes to match. Raises InvalidRequest for an unsupported keyword or value."""
+    checked = [(_matchable(keyword, level), _checked(keyword, value)) for keyword, value in criteria.tags]
+    repeated = {keyword for keyword, count in Counter(keyword for keyword, _ in checked).items() if count > 1}
+    found = []
+    for keyword, value in checked:
+        alternatives = [part for part in dict.fromkeys(map(_trimmed, value.split("\\"))) if part]
+        # universal matching (PS3.4 sections C.2.2.2.3 and C.2.2.2.4), also of absent values
+        if all(part.strip("*") for part in alternatives) and alternatives:
+            found.append(_criterion(keyword, alternatives, keyword in repeated))
+    return found
+
+
+def query(criteria: Sequence[Criterion]) -> dict[str, str]:
+    """Return the `Query` of a find that returns every matching resource."""
+    return {tag_of(one.keyword): one.sent for one in criteria if one.sent is not None}
+
+
+def matched_in_index(criteria: Sequence[Criterion], in_index: Collection[str]) -> list[Criterion]:
+    """Return the same criteria, with those not sent that Orthanc matches after `LimitFindResults` has truncated."""
+    return [
+        one if one.is_exact and tag_of(one.keyword) in in_index else replace(one, sent=None, is_exact=False)
+        for one in criteria
+    ]
+
+
+def decisive(criteria: Sequence[Criterion]) -> frozenset[str]:
+    """Return the keywords whose values decide among what Orthanc finds."""
+    return frozenset(one.keyword for one in criteria if not one.is_exact)
+
+
+def select(criteria: Sequence[Criterion], found: list[Resource]) -> list[Resource]:
+    """Return the resources that match. They must hold the tags that are `decisive`."""
+    tests = [(one.keyword, one.matches) for one in criteria if not one.is_exact]
+    return [one for one in found if all(matches(one.tags.get(keyword)) for keyword, matches in tests)]
 
 
 def _matchable(keyword: str, level: Level) -> str:
-    tag = tag_of(keyword)
+    tag_of(keyword)
     if not is_text(keyword):
         raise InvalidRequest(f"{keyword} is a sequence or binary: filtering by it is not supported.")
     if keyword in ALL_COMPUTED and not (keyword == "ModalitiesInStudy" and level is Level.STUDY):
         raise InvalidRequest(f"{keyword} is computed by the archive: filtering by it is not supported.")
     if owner := owner_below(keyword, level):
         raise InvalidRequest(f"{keyword} is an attribute of the {owner.value.lower()} level: filter by it there.")
-    return tag
+    return keyword
 
 
 def _checked(keyword: str, value: str) -> str:
@@ -46,15 +101,102 @@ def _checked(keyword: str, value: str) -> str:
         raise InvalidRequest(f"The value for {keyword} is too long.")
     if any(unicodedata.category(character) in ("Cc", "Cs") for character in value):
         raise InvalidRequest(f"The value for {keyword} contains control characters.")
-    vr = dictionary_VR(tag_for_keyword(keyword) or 0)
-    wild = value != "*" and ("*" in value or "?" in value)
-    if wild and vr not in WILDCARD_VRS:
+    vr = vr_of(keyword)
+    if vr not in WILDCARD_VRS and value.strip(" *") and ("*" in value or "?" in value):
         raise InvalidRequest(f"{keyword} does not support wildcards (PS3.4 section C.2.2.2.4).")
-    malformed = vr == "UI" and value not in ("", "*") and not all(map(_UID.fullmatch, alternatives))
-    # legal in an LO, but values that look like paths are never forwarded
-    if malformed or (keyword == Level.PATIENT.identifier and _PATH_STEP.search(value)):
+    if vr == "UI" and value.strip(" *") and not all(map(_UID.fullmatch, alternatives)):
         raise InvalidRequest(f"This is not a valid {keyword}.")
     return value
+
+
+def _criterion(keyword: str, alternatives: list[str], is_repeated: bool) -> Criterion:
+    vr = vr_of(keyword)
+    # CS as well: Modality is `PT\\CT` in some files
+    has_values = vr == "CS" or (dictionary_VM(tag_for_keyword(keyword) or 0) != "1" and vr not in SINGLE_VALUE_VRS)
+    one_of = [_matches(vr, alternative) for alternative in alternatives]
+
+    def matches(text: str | None) -> bool:
+        values = [text, *text.split("\\")] if text and has_values else [text or ""]
+        return any(match(value) for value in values if _trimmed(value) for match in one_of)
+
+    has_wildcards = any("*" in part or "?" in part for part in alternatives)
+    if vr == "UI" or (keyword == "ModalitiesInStudy" and not has_wildcards):
+        return Criterion(keyword, any_of(alternatives), matches, not is_repeated)
+    sent = None
+    if len(alternatives) == 1 and keyword != "ModalitiesInStudy" and (vr in WILDCARD_VRS or not has_values):
+        sent = _sent(vr, alternatives[0])
+    elif not has_values and vr not in _COMPARABLE and not has_wildcards and all(map(str.isascii, alternatives)):
+        # a list has no wildcards, and Orthanc ignores blanks at the end only
+        sent = any_of([blanks + part for part in alternatives for blanks in ("", " ", "  ")])
+    return Criterion(keyword, sent, matches)
+
+
+def _matches(vr: str, wanted: str) -> Callable[[str], bool]:
+    """Return the test of one value by one alternative."""
+    if comparable := _COMPARABLE.get(vr):
+        first, separator, last = wanted.partition("-")
+        if separator:
+            # a bound of fewer digits includes all that begins with it
+            low, high = _digits(first), f"{_digits(last)}~"
+            return lambda value: (known := comparable(value)) is not None and low <= known <= high
+        if moment := comparable(wanted):
+            return lambda value: comparable(value) == moment
+    folded = fold(wanted)
+    if vr in WILDCARD_VRS:
+        match = re.compile(translate(folded.replace("[", "[[]"))).match
+        return lambda value: match(fold(value)) is not None
+    return lambda value: fold(value) == folded
+
+
+def _sent(vr: str, wanted: str) -> str | None:
+    """Return what Orthanc finds every matching value by; None if there is nothing."""
+    if vr in WILDCARD_VRS:
+        # its `?` is one byte; it drops letters beyond ASCII and then blanks at the ends; blanks, `_` and `%` beside `*`
+        # match nothing if there are such letters; it compares several values as one
+        parts = _PRESELECTING.findall(unicodedata.normalize("NFC", wanted))
+        return "".join(f"*{part}" for part in parts) + "*" if parts else None
+    if vr not in _COMPARABLE:
+        return wanted
+    first, separator, last = wanted.partition("-")
+    # the year or hour, which `yyyy.mm.dd` and `hh:mm:ss` begin with, too
+    digits = 2 if vr == "TM" else 4
+    low, high = _digits(first)[:digits], _digits(last if separator else first)[:digits]
+    return f"{low}-{high}~" if high else f"{low}-"
+
+
+def fold(text: str) -> str:
+    """Return the text without padding, case and differences of composition, with a character for each shown."""
+    text = _trimmed(text)
+    if text.isascii():
+        return text.lower()
+    composed = unicodedata.normalize("NFC", text)
+    return "".join(lower if len(lower := one.lower()) == 1 else one for one in composed).replace("ς", "σ")
+
+
+def _trimmed(value: str) -> str:
+    return value.strip(" \0")
+
+
+def _digits(bound: str) -> str:
+    """Return a bound without the separators of `yyyy.mm.dd` and `hh:mm:ss`."""
+    return _SEPARATORS.sub("", bound.strip())
+
+
+def _day(value: str) -> str | None:
+    day = parsing.calendar_date(value)
+    return day.isoformat().replace("-", "") if day else None
+
+
+def _time(value: str) -> str | None:
+    time = parsing.time_of_day(value)
+    return time.strftime("%H%M%S.%f") if time else None
+
+
+def _moment(value: str) -> str | None:
+    return value if value[:4].isdecimal() else None
+
+
+_COMPARABLE: Mapping[str, Callable[[str], str | None]] = {"DA": _day, "TM": _time, "DT": _moment}
 
 
 def any_of(values: list[str]) -> str:
@@ -63,15 +205,18 @@ def any_of(values: list[str]) -> str:
 
 
 def can_be_listed(identifier: str) -> bool:
-    """Whether an identifier can be part of a list: a backslash would separate two values."""
-    return "\\" not in identifier
+    """Whether an identifier can be part of a list: a backslash would separate two values.
+
+    Orthanc 1.12.5 and newer find a patient whose files have an empty PatientID by it, but not one without the element.
+    """
+    return identifier != "" and "\\" not in identifier
 
 
-def identifier_filter(level: Level, value: str) -> Filter:
-    """Match one PatientID or UID exactly. Raises InvalidRequest if it is malformed."""
-    if not (is_patient_id(value) if level is Level.PATIENT else _UID.fullmatch(value)):
+def uid_filter(level: Level, uid: str) -> Filter:
+    """Match one UID. Raises InvalidRequest if it is malformed."""
+    if not _UID.fullmatch(uid):
         raise InvalidRequest(f"This is not a valid {level.identifier}.")
-    return Filter(tags=((level.identifier, any_of([value])),))
+    return Filter(tags=((level.identifier, any_of([uid])),))
 
 
 def is_patient_id(value: str) -> bool:

@@ -1,70 +1,59 @@
-"""Sorts resources as Orthanc's `OrderBy` does on SQLite, for lists that Orthanc cannot sort."""
+"""Sorts resources by the values that the gateway shows, so that every Orthanc's lists have one order."""
 
-import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from functools import lru_cache
 from operator import attrgetter
+from typing import Any
 
-from orthancproxy.archive.keywords import NORMALISED
+from orthancproxy.archive import parsing
+from orthancproxy.archive.keywords import vr_of
 from orthancproxy.archive.plan import LevelPlan, Order
 from orthancproxy.archive.records import Resource
 
 # Often not ASCII: Orthanc would sort all Korean names alike.
 SORTED_HERE = frozenset({"PatientName", "StudyDescription"})
-SORTED_NORMALISED = NORMALISED - SORTED_HERE
+# Stands for the position along the normal of the slices.
+POSITION = "ImagePositionPatient"
 
-_LEADING_INTEGER = re.compile(r"\s*[+-]?\d+", re.ASCII)
-_LEADING_DECIMAL = re.compile(r"\s*[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
+_PARSERS: Mapping[str, Callable[[str | None], Any]] = {
+    "DA": parsing.calendar_date,
+    "TM": parsing.time_of_day,
+    "IS": parsing.integer,
+    "DS": parsing.decimal,
+}
 
 
 def sort(resources: Iterable[Resource], order: Sequence[Order]) -> list[Resource]:
-    """Sort by several keys, equal ones by Orthanc id. A missing value counts as the smallest."""
+    """Sort by several keys, equal ones by Orthanc id. A value that is missing or shown as null is the smallest."""
     result = sorted(resources, key=attrgetter("orthanc_id"))
     for key in reversed(order):
-        result.sort(key=_value(key), reverse=key.descending)
+        value = _value(key.by)
+        missing = [resource for resource in result if value(resource) is None]
+        present = [resource for resource in result if value(resource) is not None]
+        present.sort(key=value, reverse=key.descending)
+        result = present + missing if key.descending else missing + present
     return result
 
 
-def _value(order: Order) -> Callable[[Resource], tuple[bool, str | float]]:
-    """The value that SQL compares: NULL first, then text, or the number that CAST reads from its start."""
-    by = order.by
-    compared = _COMPARED[order.kind]
-    if by in SORTED_NORMALISED and order.kind == "text":
-        compared = _normalised
+def _value(by: str) -> Callable[[Resource], Any]:
     if by == "LastUpdate":
-        return lambda resource: compared(resource.facts.get(by))
-    return lambda resource: compared(resource.tags.get(by))
+        return lambda resource: resource.facts.get(by)
+    if by == POSITION:
+        return _position
+    parse = _PARSERS.get(vr_of(by), parsing.text)
+    return lambda resource: parse(resource.tags.get(by))
 
 
-def _text(text: str | None) -> tuple[bool, str]:
-    return text is not None, text or ""
-
-
-def _normalised(text: str | None) -> tuple[bool, str]:
-    return _text(text and "".join(character for character in text if " " <= character <= "~").strip().upper())
-
-
-@lru_cache(maxsize=4096)
-def _integer(text: str | None) -> tuple[bool, float]:
-    return _number(_LEADING_INTEGER, text)
-
-
-@lru_cache(maxsize=4096)
-def _decimal(text: str | None) -> tuple[bool, float]:
-    return _number(_LEADING_DECIMAL, text)
-
-
-def _number(leading: re.Pattern[str], text: str | None) -> tuple[bool, float]:
-    match = leading.match(text) if text is not None else None
-    # 0 without a leading number, like CAST
-    return text is not None, float(match.group()) if match else 0.0
-
-
-_COMPARED: Mapping[str, Callable[[str | None], tuple[bool, str | float]]] = {
-    "text": _text,
-    "integer": _integer,
-    "decimal": _decimal,
-}
+def _position(instance: Resource) -> float | None:
+    """The distance of a slice from the origin along its normal, in mm (PS3.3 section C.7.6.2.1.1)."""
+    position = parsing.decimals(instance.tags.get(POSITION))
+    if position is None or len(position) != 3:
+        return None
+    match parsing.decimals(instance.tags.get("ImageOrientationPatient")):
+        case (a, b, c, d, e, f):
+            normal = (b * f - c * e, c * d - a * f, a * e - b * d)
+        case _:
+            normal = (0.0, 0.0, 1.0)
+    return sum(part * along for part, along in zip(position, normal, strict=True))
 
 
 def slice_page(resources: Sequence[Resource], plan: LevelPlan) -> Sequence[Resource]:

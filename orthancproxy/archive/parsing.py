@@ -7,8 +7,8 @@ from functools import lru_cache
 
 _IS = re.compile(r" *[+-]?[0-9]{1,12} *", re.ASCII)
 _DS = re.compile(r" *[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)? *", re.ASCII)
-_DA = re.compile(r"[0-9]{8}", re.ASCII)
-_TM = re.compile(r"([0-9]{2})(?:([0-9]{2})(?:([0-9]{2})(?:\.([0-9]{1,6}))?)?)?", re.ASCII)
+_DA = re.compile(r"([0-9]{4})(\.?)([0-9]{2})\2([0-9]{2})", re.ASCII)
+_TM = re.compile(r"([0-9]{2})(?:(:?)([0-9]{2})(?:\2([0-9]{2})(?:\.([0-9]{1,6}))?)?)?", re.ASCII)
 _INT_RANGE = range(-(2**31), 2**31)
 # the slices of a series share most of their numbers
 _CACHED_VALUES = 4096
@@ -79,20 +79,28 @@ def texts(value: str | None) -> list[str]:
 
 
 def calendar_date(value: str | None) -> date | None:
-    """Parse a DA: YYYYMMDD."""
-    value = value.strip(" \0") if value else ""
+    """Parse a DA: YYYYMMDD, or YYYY.MM.DD of earlier versions of the standard."""
+    match = _DA.fullmatch(value.rstrip(" \0")) if value else None
+    if match is None:
+        return None
+    year, _, month, day = match.groups()
     try:
-        return date(int(value[:4]), int(value[4:6]), int(value[6:])) if _DA.fullmatch(value) else None
+        return date(int(year), int(month), int(day))
     except ValueError:
         return None
 
 
 def time_of_day(value: str | None) -> time | None:
-    """Parse a TM: HH, HHMM, HHMMSS or HHMMSS.FFFFFF. A leap second (60) is None, since Python has none."""
-    match = _TM.fullmatch(value.strip(" \0")) if value else None
+    """Parse a TM: HH, HHMM, HHMMSS or HHMMSS.FFFFFF, also with colons as in earlier versions of the standard.
+
+    A leap second (60) is the last microsecond before it, since Python has none.
+    """
+    match = _TM.fullmatch(value.rstrip(" \0")) if value else None
     if match is None:
         return None
-    hour, minute, second, fraction = match.groups()
+    hour, _, minute, second, fraction = match.groups()
+    if second == "60":
+        second, fraction = "59", "999999"
     try:
         return time(int(hour), int(minute or 0), int(second or 0), int((fraction or "0").ljust(6, "0")))
     except ValueError:

@@ -12,7 +12,17 @@ from orthancproxy.archive.fetcher import Roots
 from orthancproxy.archive.file_tags import read_tags
 from orthancproxy.archive.keywords import COMPUTED, MAIN_DICOM_TAGS, is_long, main_tags_above, tag_of
 from orthancproxy.archive.levels import Level
-from orthancproxy.archive.matching import any_of, can_be_listed, has_labels, query
+from orthancproxy.archive.matching import (
+    Criterion,
+    any_of,
+    can_be_listed,
+    criteria_of,
+    decisive,
+    has_labels,
+    matched_in_index,
+    query,
+    select,
+)
 from orthancproxy.archive.object_budget import ObjectBudget
 from orthancproxy.archive.ordering import slice_page, sort
 from orthancproxy.archive.plan import Fact, Filter, LevelPlan, Needs
@@ -49,7 +59,7 @@ class PlainFind:
 
     def matching(self, level: Level, criteria: Filter, needs: Needs) -> list[Resource]:
         """Return all matching resources of a level, unordered."""
-        return self._find(level, query(level, criteria), criteria, needs)
+        return self._find(level, criteria_of(level, criteria), criteria, needs)
 
     def children(
         self, level: Level, parents: Sequence[Resource], criteria: Filter, needs: Needs, roots: Roots
@@ -60,15 +70,15 @@ class PlainFind:
         """
         if criteria == Filter():
             return self.complete(level, self._below(level, parents, needs), needs)
-        wanted = query(level, criteria)
+        wanted = criteria_of(level, criteria)
         key = tag_of(level.parent.identifier)
         identifiers = dict.fromkeys(parent.tags.get(level.parent.identifier, "") for parent in parents)
-        parts = [wanted]
-        if key not in wanted and all(map(can_be_listed, identifiers)):
-            parts = [wanted | {key: any_of(part)} for part in batched(identifiers)]
+        parts: list[dict[str, str]] = [{}]
+        if all(map(can_be_listed, identifiers)):
+            parts = [{key: any_of(part)} for part in batched(identifiers)]
         found: list[Resource] = []
         for part in parts:
-            found += self._find(level, part, criteria, needs, self._budget.maximum + 1)
+            found += self._find(level, wanted, criteria, needs, part, self._budget.maximum + 1)
             self._budget.check_fetch(len(found))
         return found
 
@@ -115,11 +125,27 @@ class PlainFind:
         return found
 
     def _find(
-        self, level: Level, wanted: Mapping[str, str], criteria: Filter, needs: Needs, limit: int = 0
+        self,
+        level: Level,
+        criteria: Sequence[Criterion],
+        filtered: Filter,
+        needs: Needs,
+        identifiers: Mapping[str, str] | None = None,
+        limit: int = 0,
     ) -> list[Resource]:
-        """Find at most `limit` matching resources; 0 means all, as in Orthanc."""
-        if criteria.nothing:
+        """Find the matching resources. Raises LimitExceeded if Orthanc preselects `limit` or more; 0 is none."""
+        if filtered.nothing:
             return []
+        in_index = frozenset(map(tag_of, main_tags_above(level) | MAIN_DICOM_TAGS[level]))
+        if not in_index.issuperset(query(criteria)):
+            self._find_limits.refresh(level.value)
+        if self._find_limits.found:
+            criteria = matched_in_index(criteria, in_index)
+        wanted = {
+            **query(criteria),
+            **(identifiers or {}),
+            **query([one for one in criteria if one.is_exact]),
+        }
         body = {"Level": level.value, "Query": wanted, "Expand": True, "Short": True, "Limit": limit}
         payloads = find(self._client, body)
         if self._find_limits.may_truncate(level.value, len(payloads)):
@@ -127,10 +153,14 @@ class PlainFind:
             raise ArchiveRejected(
                 "Orthanc truncates its results: set LimitFindResults and LimitFindInstances to 0 in its configuration."
             )
+        if limit:
+            self._budget.check_fetch(len(payloads))
         found = self._seen(level, payloads)
-        if criteria.labels:
-            found = [resource for resource in found if has_labels(resource.facts.get("Labels"), criteria.labels)]
-        return self.complete(level, found, needs)
+        if filtered.labels:
+            found = [resource for resource in found if has_labels(resource.facts.get("Labels"), filtered.labels)]
+        tags = decisive(criteria)
+        found = select(criteria, self.complete(level, found, Needs(tags)))
+        return self.complete(level, found, replace(needs, tags=needs.tags - tags))
 
     def _below(self, level: Level, parents: Sequence[Resource], needs: Needs) -> list[Resource]:
         """Return all children of these parents. Series of a study that were already fetched are reused."""

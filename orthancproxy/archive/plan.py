@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum, auto
-from typing import Literal
 
 from orthancproxy.archive.levels import Level
 
@@ -56,16 +55,17 @@ class Order:
 
     by: str
     descending: bool = False
-    kind: Literal["text", "integer", "decimal"] = "text"
 
 
 # The orders of the REST contract, which nested GraphQL lists share.
 DEFAULT_ORDER = {
     Level.PATIENT: (Order("PatientID"),),
-    Level.STUDY: (Order("StudyDate", descending=True), Order("StudyTime", descending=True)),
-    Level.SERIES: (Order("SeriesNumber", kind="integer"),),
-    Level.INSTANCE: (Order("InstanceNumber", kind="integer"),),
+    Level.STUDY: (Order("StudyDate", descending=True),),
+    Level.SERIES: (Order("SeriesNumber"),),
+    Level.INSTANCE: (Order("InstanceNumber"),),
 }
+# What resources with the same value of a key are ordered by.
+_THEN = {"StudyDate": "StudyTime", "InstanceNumber": "ImagePositionPatient"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,7 +96,10 @@ class LevelPlan:
 
     @property
     def full_order(self) -> tuple[Order, ...]:
-        """The order with its ties broken by the level's identifier."""
+        """The order, with ties broken by the time or position, and then by the level's identifier."""
         order = self.order or DEFAULT_ORDER[self.level]
-        identifier = self.level.identifier
-        return order if any(key.by == identifier for key in order) else (*order, Order(identifier))
+        then = [Order(_THEN[key.by], key.descending) for key in order if key.by in _THEN]
+        keys: dict[str, Order] = {}
+        for key in (*order, *then, Order(self.level.identifier)):
+            keys.setdefault(key.by, key)
+        return tuple(keys.values())

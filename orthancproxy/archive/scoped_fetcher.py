@@ -13,9 +13,9 @@ from operator import attrgetter
 from typing import Any
 
 from orthancproxy.archive.fetcher import Fetcher, Roots
-from orthancproxy.archive.keywords import COMPUTED, KEYWORDS, MAIN_DICOM_TAGS
+from orthancproxy.archive.keywords import COMPUTED, MAIN_DICOM_TAGS
 from orthancproxy.archive.levels import Level
-from orthancproxy.archive.matching import query
+from orthancproxy.archive.matching import criteria_of
 from orthancproxy.archive.ordering import slice_page, sort
 from orthancproxy.archive.plan import Fact, Filter, LabelMatch, LevelPlan, Needs
 from orthancproxy.archive.records import Page, Resource
@@ -202,7 +202,8 @@ def _at_hand(level: Level, needs: Needs) -> Needs:
 
 def _check(level: Level, criteria: Filter) -> None:
     """Reject an invalid filter even if nothing is visible, and one that Orthanc would match in hidden files."""
-    for keyword in (KEYWORDS[tag] for tag in query(level, criteria)):
+    criteria_of(level, criteria)
+    for keyword, _ in criteria.tags:
         if level is Level.PATIENT and keyword not in MAIN_DICOM_TAGS[level]:
             raise InvalidRequest(f"{keyword} is not indexed for patients: filter studies by it instead.")
 

@@ -37,6 +37,17 @@ class FindLimits:
         """Whether there are limits."""
         return bool(self._limits)
 
+    def refresh(self, level: str) -> None:
+        """Probe again if more resources are stored than were ever found at once.
+
+        A find for tags that Orthanc matches after truncating does not show by its length that it was truncated.
+        """
+        probe = "Instance" if level == "Instance" else "Series"
+        statistics = self._call(STATISTICS, decoder=STATISTICS_DECODER)
+        stored = statistics.count_series if probe == "Series" else statistics.count_instances
+        if probe not in self._limits and stored > self._longest[probe]:
+            self._probe(probe, 2 * stored)
+
     def may_truncate(self, level: str, length: int) -> bool:
         """Whether a result of this length may be truncated."""
         # one limit applies to instances, the other to the levels above, of which series are the most numerous

@@ -223,7 +223,7 @@ LISTS = {
             frozenset({"Rows", "Modality", "StudyDate", "PatientID", "SliceLocation"}),
             frozenset({Fact.FILE, Fact.METADATA}),
         ),
-        order=(Order("SliceLocation", kind="decimal"),),
+        order=(Order("SliceLocation"),),
     ),
     "instances of a series": LevelPlan(level=Level.INSTANCE, filter=_matching(SeriesInstanceUID=f"{ROOT}.1.1.1")),
 }
@@ -410,7 +410,7 @@ def test_data_of_a_patient_comes_from_visible_studies(archive: Archive, scope: S
     updates = {study.orthanc_id: study.last_update for study in archive.studies}
     needs = Patient.studies_count.needs | Patient.instances_count.needs | Patient.last_update.needs
     needs |= Needs(frozenset({"NumberOfPatientRelatedSeries", "PatientAge", "PatientName", "StudyID"}))
-    order = (Order("LastUpdate"), Order("NumberOfPatientRelatedInstances", kind="integer"), Order("PatientAge"))
+    order = (Order("LastUpdate"), Order("NumberOfPatientRelatedInstances"), Order("PatientAge"))
     shown = archive.shown(scope)
     chains = [chain for chain in archive.chains if chain[-1] in shown]
     patients = LevelPlan(level=Level.PATIENT, needs=needs, order=order)

@@ -30,8 +30,8 @@ class Shape:
 
 SHAPES = [
     Shape("patients", "{ patients(first: 1000) { nodes { patientId name { formatted } } } }", 1, 1),
-    Shape("patients counted", "{ patients(first: 1000) { totalCount nodes { patientId } } }", 2, 1),
-    Shape("only a count", "{ studies(first: 0) { totalCount } }", 2, 1),
+    Shape("patients counted", "{ patients(first: 1000) { totalCount nodes { patientId } } }", 1, 1),
+    Shape("only a count", "{ studies(first: 0) { totalCount } }", 1, 1),
     Shape("two levels", "{ patients(first: 1000) { nodes { studies { description seriesCount } } } }", 2, 2),
     Shape(
         "three levels", "{ patients(first: 1000) { nodes { studies { series { modality instancesCount } } } } }", 3, 3
@@ -75,7 +75,7 @@ SHAPES = [
         1,
     ),
     Shape(
-        "a study's tag from the files", '{ studies(first: 1000) { nodes { tags(keywords: ["PatientAge"]) } } }', 1, 1, 1
+        "a study's tag from the files", '{ studies(first: 1000) { nodes { tags(keywords: ["PatientAge"]) } } }', 2, 1, 1
     ),
     Shape(
         "tags of the study from the series", '{ seriesList(first: 1000) { nodes { tag(keyword: "StudyDate") } } }', 1, 2
