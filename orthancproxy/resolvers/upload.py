@@ -117,7 +117,8 @@ def _upload(context: RequestContext, request: UploadRequest, event: PendingEvent
     event.subjects = [Subject(patient_id, uids.study)]
     known_patient = _known_patient(context, patient_id)
 
-    files = list(inspect(unpack(request.files), uids))
+    unpacked, left_out = unpack(request.files)
+    files = list(inspect(unpacked, uids))
     batch = batches.open_batch(
         uids,
         patient_name=patient_name,
@@ -149,7 +150,7 @@ def _upload(context: RequestContext, request: UploadRequest, event: PendingEvent
         uploaded=uploaded,
         already_stored=already_stored,
         failed=failed,
-        warnings=tuple(warnings(known_patient, batch_upload, stored)),
+        warnings=tuple(warnings(known_patient, batch_upload, stored, left_out)),
     )
 
 

@@ -13,7 +13,7 @@ MAX_FOLDER_WARNINGS = 10
 DEMOGRAPHICS = {"PatientName": "name", "PatientBirthDate": "birth date", "PatientSex": "sex"}
 
 
-def warnings(known: Resource | None, upload: BatchUpload, files: Sequence[StoredFile]) -> Iterator[str]:
+def warnings(known: Resource | None, upload: BatchUpload, files: Sequence[StoredFile], left_out: int) -> Iterator[str]:
     """Yield warnings, without values from the archive. `known` is the patient as it was before the upload."""
     yield from _merged([file.inspected for file in files], upload.old_study_uids)
     if known is not None:
@@ -39,6 +39,8 @@ def warnings(known: Resource | None, upload: BatchUpload, files: Sequence[Stored
         )
     if signed := sum(file.was_signed for file in files):
         yield f"{signed} files had digital signatures, which were removed: they do not apply to the stored files."
+    if left_out:
+        yield f"{left_out} files that operating systems add to folders, such as .DS_Store and Thumbs.db, were left out."
     if upload.lost:
         yield (
             f"{upload.lost} files that were stored before could not be stored again with their references: "

@@ -10,7 +10,8 @@ from typing import IO, Any, BinaryIO
 
 from orthancproxy.conf import conf
 from orthancproxy.dicom.sources import CHUNK_BYTES, FileRange, Source, disk_full_as_limit, open_source
-from orthancproxy.errors import EmptyFile, InvalidDicom, LimitExceeded, UnreadableDicom
+from orthancproxy.errors import EmptyFile, InvalidDicom, LimitExceeded, NotDicom, UnreadableDicom
+from orthancproxy.uploads.file_names import RESOURCE_FORKS, is_left_behind, member_paths
 from orthancproxy.uploads.files import FailedFile, SentFile, failed
 
 MIN_BYTES_FOR_RATIO = 64 * 1024**2  # fewer inflated bytes do no harm
@@ -20,21 +21,29 @@ METHODS = frozenset({zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED})
 # zipfile reads the directory at once and makes an object of each entry, which takes 46 bytes, its path and its folders
 MAX_DIRECTORY_BYTES_PER_FILE = 512
 MIN_DIRECTORY_LIMIT_BYTES = 1024**2
-# macOS adds one to each file
-RESOURCE_FORKS = "__MACOSX/"
+ZIPS = (b"PK\x03\x04", b"PK\x05\x06")
+ARCHIVES = {
+    b"Rar!\x1a\x07": "RAR",
+    b"7z\xbc\xaf\x27\x1c": "7z",
+    b"\x1f\x8b\b": "gzip",
+    b"BZh": "bzip2",
+    b"\xfd7zXZ\0": "xz",
+    **dict.fromkeys(ZIPS, "ZIP"),
+}
 MALFORMED = (zipfile.BadZipFile, zlib.error, EOFError, OSError, OverflowError, RuntimeError, ValueError)
 
 
-def unpack(files: Sequence[SentFile]) -> list[SentFile | FailedFile]:
+def unpack(files: Sequence[SentFile]) -> tuple[list[SentFile | FailedFile], int]:
     """Return the files and, in place of each ZIP, its members. ZIPs and members that cannot be read have failed.
 
+    The number is that of files left out, which operating systems add to folders (`.DS_Store`, `Thumbs.db`).
     Raises LimitExceeded for more files or bytes than one request may upload.
     """
     unpacked: list[SentFile | FailedFile] = []
     room = conf.ORTHANC_MAX_UPLOAD_BYTES - sum(file.source.size for file in files)
     for file in files:
         if not _is_zip(file.source):
-            unpacked.append(file)
+            unpacked.append(_checked(file))
             continue
         try:
             members = list(_members(file, conf.ORTHANC_MAX_UPLOAD_FILES - len(unpacked), room))
@@ -46,12 +55,30 @@ def unpack(files: Sequence[SentFile]) -> list[SentFile | FailedFile]:
         raise LimitExceeded(f"At most {conf.ORTHANC_MAX_UPLOAD_FILES} files can be uploaded at once.")
     if room < 0:
         raise LimitExceeded(f"At most {conf.ORTHANC_MAX_UPLOAD_BYTES} bytes can be uploaded at once.")
-    return unpacked
+    kept = [file for file in unpacked if isinstance(file, FailedFile) or not _is_left_behind(file)]
+    return kept, len(unpacked) - len(kept)
+
+
+def _is_left_behind(file: SentFile) -> bool:
+    return is_left_behind(file.name) and not _is_dicom(file.source)
+
+
+def _is_dicom(source: Source) -> bool:
+    return source.read_at(128, 4) == b"DICM"
+
+
+def _checked(file: SentFile) -> SentFile | FailedFile:
+    """Return a file, which has failed if it is another kind of archive."""
+    start = file.source.read_at(0, 8)
+    kind = next((kind for magic, kind in ARCHIVES.items() if start.startswith(magic)), "")
+    if kind and not _is_dicom(file.source):
+        return _failed(file, NotDicom(f"This is a {kind} file: unpack it, or send a ZIP file of its files."))
+    return file
 
 
 def _is_zip(source: Source) -> bool:
     """Whether a file is a ZIP and not DICOM, whose preamble can be anything."""
-    return source.read_at(0, 4) in (b"PK\x03\x04", b"PK\x05\x06") and source.read_at(128, 4) != b"DICM"
+    return source.read_at(0, 4) in ZIPS and not _is_dicom(source)
 
 
 def _members(file: SentFile, max_files: int, max_bytes: int) -> Iterator[SentFile | FailedFile]:
@@ -62,10 +89,16 @@ def _members(file: SentFile, max_files: int, max_bytes: int) -> Iterator[SentFil
     try:
         max_read = max(MIN_DIRECTORY_LIMIT_BYTES, MAX_DIRECTORY_BYTES_PER_FILE * max_files)
         zip_file = zipfile.ZipFile(_BoundedReads(open_source(file.source), max_read))
-        entries = [info for info in zip_file.infolist() if not info.filename.startswith(RESOURCE_FORKS)]
+        entries = zip_file.infolist()
+        paths = member_paths(entries)
     except MALFORMED as error:
         raise UnreadableDicom("The ZIP is damaged.") from error
-    infos = [info for info in entries if not info.filename.endswith("/")]
+    members = [
+        (info, path)
+        for info, path in zip(entries, paths, strict=True)
+        if not path.endswith("/") and not path.startswith(RESOURCE_FORKS)
+    ]
+    infos = [info for info, _ in members]
     if not infos:
         raise EmptyFile("The ZIP contains no files.")
     if len(infos) > max_files:
@@ -76,12 +109,12 @@ def _members(file: SentFile, max_files: int, max_bytes: int) -> Iterator[SentFil
     if total > MIN_BYTES_FOR_RATIO and total > MAX_RATIO * file.source.size:
         raise LimitExceeded(f"The ZIP is compressed more than {MAX_RATIO} times: send its files without it.")
     spool = tempfile.TemporaryFile(buffering=0)  # noqa: SIM115  open as long as what is read from it
-    for info in infos:
-        folder, _, name = info.filename.rpartition("/")
+    for info, member_path in members:
+        folder, _, name = member_path.rpartition("/")
         path = "/".join(part for part in (file.series_path, folder) if part)
         member = replace(file, name=name, series_path=path)
         try:
-            extracted: SentFile | FailedFile = replace(member, source=_extract(zip_file, info, spool))
+            extracted = _checked(replace(member, source=_extract(zip_file, info, spool)))
         except UnreadableDicom as error:
             extracted = _failed(member, error)
         yield extracted

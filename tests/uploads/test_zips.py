@@ -1,7 +1,11 @@
 """ZIPs: their members are files of the upload, and a broken one fails alone."""
 
+import bz2
+import gzip
+import lzma
 import struct
 import zipfile
+from collections.abc import Sequence
 from io import BytesIO
 
 import pytest
@@ -68,6 +72,81 @@ def test_members_with_other_compression_are_rejected(
 def test_resource_forks_of_macos_are_skipped(orthanc: LocalOrthanc, transport: Transport, patient_id: str) -> None:
     archive = zipped({"a/1.dcm": ONE, "__MACOSX/a/._1.dcm": b"resource fork"})
     assert transport([File(archive)], patientId=patient_id).counts == (1, 0, 0)
+
+
+LEFT_BEHIND = (".DS_Store", "._1.dcm", "Thumbs.db", "desktop.ini")
+
+
+def test_files_that_operating_systems_add_are_left_out(
+    orthanc: LocalOrthanc, transport: Transport, patient_id: str
+) -> None:
+    archive = zipped({"a/1.dcm": ONE, **{f"a/{name}": b"anything" for name in LEFT_BEHIND}})
+    outcome = transport([File(archive), *(File(b"x", "a", name) for name in LEFT_BEHIND)], patientId=patient_id)
+    assert outcome.counts == (1, 0, 0)
+    [warning] = outcome.warnings
+    assert warning.startswith("8 files")
+
+
+def test_a_dicom_file_of_any_name_is_stored(orthanc: LocalOrthanc, transport: Transport, patient_id: str) -> None:
+    outcome = transport([File(ONE, "a", "Thumbs.db"), File(zipped({"._1.dcm": TWO}))], patientId=patient_id)
+    assert (outcome.counts, outcome.warnings) == ((2, 0, 0), ())
+
+
+OTHER_ARCHIVES = {
+    "RAR": b"Rar!\x1a\x07\x01\0" + bytes(500),
+    "7z": b"7z\xbc\xaf\x27\x1c\0\4" + bytes(500),
+    "gzip": gzip.compress(ONE),
+    "bzip2": bz2.compress(ONE),
+    "xz": lzma.compress(ONE),
+}
+
+
+@pytest.mark.parametrize("kind", OTHER_ARCHIVES)
+def test_another_kind_of_archive_is_named(
+    orthanc: LocalOrthanc, transport: Transport, patient_id: str, kind: str
+) -> None:
+    content = OTHER_ARCHIVES[kind]
+    outcome = transport([File(content), File(zipped({"a.x": content}))], patientId=patient_id)
+    assert outcome.codes == ["NOT_DICOM"] * 2
+    assert all(message.startswith(f"This is a {kind} file") for message in outcome.messages)
+
+
+def test_backslashes_in_names_are_folders(orthanc: LocalOrthanc, transport: Transport, patient_id: str) -> None:
+    """As Windows PowerShell 5 writes them."""
+    archive = zipped({"a\\": b"", "a\\1.dcm": ONE, "b\\1.dcm": TWO, "b\\note.txt": b"text"})
+    outcome = transport([File(archive, "f")], patientId=patient_id)
+    assert outcome.counts == (2, 0, 1)
+    assert len(outcome.series_ids) == 2
+    assert [(one.name, one.folder) for one in outcome.failed] == [("note.txt", "f/b")]
+
+
+def unflagged(names: Sequence[str], codec: str) -> bytes:
+    """Return a ZIP with names in another character set, without the flag for UTF-8."""
+    file = BytesIO()
+    with zipfile.ZipFile(file, "w") as archive:
+        for number, name in enumerate(names):
+            archive.writestr(f"{number:0{len(name.encode(codec))}}", b"text")
+    content = file.getvalue()
+    for number, name in enumerate(names):
+        raw = name.encode(codec)
+        content = content.replace(f"{number:0{len(raw)}}".encode(), raw)
+    return content
+
+
+@pytest.mark.parametrize(
+    ("codec", "names"),
+    [
+        ("cp949", ["뇌 영상/환자 설명.txt", "폴더/가나다라.txt"]),
+        ("cp932", ["頭部/説明テスト.txt", "画像一覧/ソース.txt"]),
+        ("utf-8", ["뇌/설명서입니다.txt", "é/ü-long.txt"]),
+        ("cp437", ["Schädel/Série créée.txt", "Kopf/Übersicht é.txt"]),
+    ],
+)
+def test_names_without_the_flag_for_utf_8_are_recognized(
+    orthanc: LocalOrthanc, transport: Transport, patient_id: str, codec: str, names: list[str]
+) -> None:
+    outcome = transport([File(unflagged(names, codec))], patientId=patient_id)
+    assert [f"{one.folder}/{one.name}" for one in outcome.failed] == names
 
 
 def damaged(compression: int) -> bytes:
@@ -186,6 +265,7 @@ def test_a_zip_in_a_zip_is_not_dicom(orthanc: LocalOrthanc, transport: Transport
     outcome = transport([File(zipped({"a/inner.zip": SMALL, "1.dcm": ONE}))], patientId=patient_id)
     assert outcome.counts == (1, 0, 1)
     assert [(one.name, one.folder, one.code) for one in outcome.failed] == [("inner.zip", "a", "NOT_DICOM")]
+    assert outcome.messages[0].startswith("This is a ZIP file")
 
 
 def bomb(zeros: int) -> bytes:
