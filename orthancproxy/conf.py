@@ -219,6 +219,11 @@ class Configuration:
         "Origins whose pages may call the gateway from a browser, with credentials, such as "
         "`https://viewer.example.org`.",
     )
+    ORTHANC_CORS_HEADERS: Setting[Sequence[str]] = Setting(
+        (),
+        "Headers that pages of ORTHANC_CORS_ORIGINS may send besides those of the gateway, of Apollo Client and of "
+        "tracing (`traceparent`, `baggage`, `sentry-trace`).",
+    )
     ORTHANC_OIDC_ISSUER = Setting(
         "",
         "OpenID Connect provider whose access tokens are accepted, exactly as in their claim `iss`, such as "

@@ -3,6 +3,7 @@
     GatewayError
     ├── NotAuthenticated          the caller is not authenticated
     ├── PermissionDenied          the caller lacks a permission
+    │   └── CSRFFailed            the request lacks the CSRF token of its session
     ├── NotFound                  the resource does not exist, or is hidden from the caller
     ├── InvalidRequest            the request is invalid; retrying is useless
     │   ├── InvalidDicom          a file or a value violates the DICOM standard
@@ -51,6 +52,15 @@ class PermissionDenied(GatewayError):
     """The caller lacks a permission."""
 
     code = "FORBIDDEN"
+
+
+class CSRFFailed(PermissionDenied):
+    """The request lacks the CSRF token of its session; with a new token it would be accepted."""
+
+    code = "CSRF_FAILED"
+
+    def __init__(self) -> None:
+        super().__init__("The request lacks a valid CSRF token: send that of the cookie `csrftoken` as X-CSRFToken.")
 
 
 class NotFound(GatewayError):

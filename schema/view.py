@@ -42,6 +42,13 @@ Response = TypeVar("Response", bound=HttpResponseBase)
 PLACE = re.compile(r"variables(\.([A-Za-z_]\w*|[0-9]+))+", re.ASCII)
 
 
+class PersistedQueryNotSupported(HTTPException):
+    """A query is named by its hash: Apollo Client sends the query after an error with this message (its protocol)."""
+
+    def __init__(self) -> None:
+        super().__init__(200, "PersistedQueryNotSupported")
+
+
 class GraphQLView(views.GraphQLView[GraphQLContext, None]):
     """Strawberry's synchronous view with our context, errors, JSON and GraphiQL; one for each request.
 
@@ -60,7 +67,9 @@ class GraphQLView(views.GraphQLView[GraphQLContext, None]):
         try:
             return self.run(self.request)
         except HTTPException as error:
-            response = render_error(self.request, error.status_code, "BAD_USER_INPUT", error.reason)
+            is_persisted = isinstance(error, PersistedQueryNotSupported)
+            code = "PERSISTED_QUERY_NOT_SUPPORTED" if is_persisted else "BAD_USER_INPUT"
+            response = render_error(self.request, error.status_code, code, error.reason)
             if error.status_code == 405:
                 response["Allow"] = "GET, POST"
             return response
@@ -104,8 +113,10 @@ class GraphQLView(views.GraphQLView[GraphQLContext, None]):
         raise HTTPException(400, "`map` must map files of the form to paths in `variables`.")
 
     def parse_http_body(self, request: SyncHTTPRequestAdapter) -> GraphQLRequestData | list[GraphQLRequestData]:
-        """Authenticate the caller and parse a request. Raises HTTPException for a malformed one."""
+        """Authenticate the caller and parse a request. Raises HTTPException for a malformed or unsupported one."""
         _ = self.context.gateway
+        if request.headers.get("Upgrade", "").lower() == "websocket":
+            raise HTTPException(400, "WebSockets are not supported: send queries and mutations over HTTP.")
         try:
             data = super().parse_http_body(request)
         except json.JSONDecodeError:
@@ -113,6 +124,8 @@ class GraphQLView(views.GraphQLView[GraphQLContext, None]):
         except (AttributeError, TypeError, ValueError) as error:
             # JSON that is not an object, or a malformed content type
             raise HTTPException(400, "The request is not a GraphQL request in JSON.") from error
+        if isinstance(data, GraphQLRequestData) and data.query is None and "persistedQuery" in (data.extensions or {}):
+            raise PersistedQueryNotSupported
         if isinstance(data, GraphQLRequestData) and not isinstance(data.operation_name, str | None):
             raise HTTPException(400, "The GraphQL operation's `operationName` must be a string or null, if provided.")
         return data

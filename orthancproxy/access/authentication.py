@@ -14,7 +14,7 @@ from orthancproxy.access.callers import Caller, anonymous, caller_of_identity, c
 from orthancproxy.audit import events
 from orthancproxy.audit.kinds import AuditOutcome, Authentication, EventKind
 from orthancproxy.conf import conf
-from orthancproxy.errors import GatewayError, NotAuthenticated, PermissionDenied
+from orthancproxy.errors import CSRFFailed, GatewayError, NotAuthenticated, PermissionDenied
 
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
 
@@ -105,7 +105,7 @@ def _check_forgery(request: HttpRequest, caller: Caller) -> None:
 
 
 def _check_csrf_token(request: HttpRequest) -> None:
-    """Raise PermissionDenied unless a request with a session has its CSRF token in `X-CSRFToken`.
+    """Raise CSRFFailed unless a request with a session has its CSRF token in `X-CSRFToken`.
 
     The token is not read from a form, which may be gigabytes long.
     """
@@ -115,7 +115,7 @@ def _check_csrf_token(request: HttpRequest) -> None:
     rejection = check.process_view(request, lambda _: HttpResponse(), (), {})
     del request._post  # type: ignore[attr-defined]
     if rejection is not None:
-        raise PermissionDenied("The request lacks a valid CSRF token.")
+        raise CSRFFailed
 
 
 def _check_origin(request: HttpRequest) -> None:

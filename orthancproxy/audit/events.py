@@ -9,11 +9,13 @@ from django.db import transaction
 from orthancproxy.audit.kinds import AuditOutcome, Authentication, EventKind
 from orthancproxy.audit.models import AuditEvent, AuditSubject
 from orthancproxy.audit.rate_limit import refusal_rate_limit
-from orthancproxy.errors import InvalidRequest, LimitExceeded, NotAuthenticated, PermissionDenied
+from orthancproxy.errors import CSRFFailed, InvalidRequest, LimitExceeded, NotAuthenticated, PermissionDenied
 
 ROWS_PER_STATEMENT = 500
 # codes that anyone can provoke as often as they like
-RATE_LIMITED_CODES = frozenset(one.code for one in (NotAuthenticated, PermissionDenied, InvalidRequest, LimitExceeded))
+RATE_LIMITED_CODES = frozenset(
+    one.code for one in (NotAuthenticated, PermissionDenied, CSRFFailed, InvalidRequest, LimitExceeded)
+)
 _UNSTORABLE = re.compile(r"[\x00\ud800-\udfff]")
 
 

@@ -20,6 +20,7 @@ from orthancproxy.errors import (
     ArchiveTimeout,
     ArchiveUnavailable,
     ClientDisconnected,
+    CSRFFailed,
     GatewayError,
     GatewayUnavailable,
     InvalidRequest,
@@ -93,7 +94,7 @@ def permission_denied(request: HttpRequest, exception: Exception | None = None) 
 
 def csrf_failure(request: HttpRequest, reason: str = "") -> JsonResponse:
     """Answer a request that has a session, but no valid CSRF token."""
-    return error_response(403, "FORBIDDEN", "The request lacks a valid CSRF token.")
+    return error_response(403, CSRFFailed.code, CSRFFailed().message)
 
 
 def not_found(request: HttpRequest, exception: Exception | None = None) -> JsonResponse:

@@ -140,6 +140,15 @@ CORS_ALLOW_HEADERS = [
     "range",
     "x-csrftoken",
     "x-request-id",
+    # of Apollo Client, and of tracing (W3C Trace Context and Baggage, Sentry)
+    "apollo-require-preflight",
+    "apollographql-client-name",
+    "apollographql-client-version",
+    "baggage",
+    "sentry-trace",
+    "traceparent",
+    "tracestate",
+    *(name.lower() for name in _gateway["ORTHANC_CORS_HEADERS"]),
 ]
 CORS_EXPOSE_HEADERS = ["Content-Disposition", "ETag", "Retry-After", "X-Request-ID"]
 

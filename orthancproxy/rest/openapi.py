@@ -107,7 +107,7 @@ _DOWNLOAD_HEADERS = (
 _ERRORS = {
     400: "BAD_USER_INPUT: the request is invalid.",
     401: "UNAUTHENTICATED: log in, or send a token; or the token is invalid, and `detail` says why.",
-    403: "FORBIDDEN: the caller lacks the permission, or the request lacks the session's X-CSRFToken.",
+    403: "FORBIDDEN: the caller lacks the permission. CSRF_FAILED: the request lacks the session's X-CSRFToken.",
     404: "NOT_FOUND: there is no such resource.",
     413: "LIMIT_EXCEEDED: more files or bytes than one request may upload.",
     415: "NOT_RENDERABLE: Orthanc cannot render this instance; `detail` says why.",

@@ -136,9 +136,9 @@ def test_session_without_a_csrf_token_changes_nothing(
     patient = DEFAULT_TARGET.ids["patients"]
     answer = forged.send(method, path.replace("%s", patient), body.replace(b"%s", patient.encode()))
     assert answer.status == 403
-    assert answer.code == "FORBIDDEN"
+    assert answer.code == "CSRF_FAILED"
     [row] = answer.audit_events
-    assert (row.event, row.outcome, row.error_code) == (EventKind.LOGIN, AuditOutcome.DENIED, "FORBIDDEN")
+    assert (row.event, row.outcome, row.error_code) == (EventKind.LOGIN, AuditOutcome.DENIED, "CSRF_FAILED")
     assert archive.state() == before
     assert proxy.requests == []
 

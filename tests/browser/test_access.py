@@ -123,7 +123,7 @@ def test_session_without_its_csrf_token_is_rejected(graphiql: GraphiQL) -> None:
     graphiql.open()
     graphiql.log_in(VIEWER)
     graphiql.page.context.clear_cookies(name="csrftoken")
-    assert code(graphiql, "Hierarchy") == "FORBIDDEN"
+    assert code(graphiql, "Hierarchy") == "CSRF_FAILED"
 
 
 def test_login_page_reports_a_wrong_password(page: Page, gateway: str) -> None:

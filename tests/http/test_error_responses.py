@@ -67,7 +67,7 @@ def test_form_without_csrf_token_is_rejected_in_json(settings: Settings) -> None
     settings.ROOT_URLCONF = __name__
     answer = Client(enforce_csrf_checks=True).post("/form")
     assert answer.status_code == 403
-    assert answer.json()["code"] == "FORBIDDEN"
+    assert answer.json()["code"] == "CSRF_FAILED"
 
 
 def test_host_that_is_not_allowed_is_rejected_in_json(client: Client) -> None:
