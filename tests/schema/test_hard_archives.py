@@ -234,6 +234,61 @@ def test_answers_are_whole_or_refused_where_orthanc_cuts_them_off(
     assert any("LimitFindResults" in advice for advice in answer["server"]["advice"])
 
 
+@pytest.mark.parametrize(
+    ("level", "keyword", "value", "count"),
+    [
+        ("patients", "PatientName", "홍^길동7", 1),
+        ("patients", "PatientName", "홍*", 61),
+        ("patients", "PatientName", "*7", 6),
+        ("studies", "StudyDescription", "뇌 ?", 10),
+        ("seriesList", "SeriesDescription", "뇌 6?", 1),
+        ("instances", "PatientComments", "뇌 60", 1),
+        ("instances", "PatientComments", "Comment 7", 1),
+    ],
+)
+def test_searches_are_complete_or_rejected_where_orthanc_truncates(
+    level: str,
+    keyword: str,
+    value: str,
+    count: int,
+    truncating_archive: LocalOrthanc,
+    use_orthanc: UseOrthanc,
+    graphql: GraphQL,
+) -> None:
+    use_orthanc(truncating_archive)
+    query = f"""query ($value: String!) {{ {level}(filter: {{tags: [{{keyword: "{keyword}", value: $value}}]}}) {{
+        totalCount nodes {{ id }} }} }}"""
+
+    answer = graphql.answer(query, value=value)
+
+    if connect().capabilities().has_extended_find:
+        assert "errors" not in answer, answer["errors"]
+        assert answer["data"][level]["totalCount"] == count
+    else:
+        assert answer["errors"][0]["extensions"]["code"] == "ARCHIVE_ERROR"
+
+
+@pytest.fixture(scope="module")
+def truncating_archive(start_orthanc: StartOrthanc) -> LocalOrthanc:
+    """Names that are equal for Orthanc's index, and more of them than it returns at once."""
+    limits = {"LimitFindResults": 20, "LimitFindInstances": 20}
+    orthanc = start_orthanc(configuration={**INDEXED_INSTANCE_TAGS, **limits})
+    load(
+        orthanc,
+        (
+            instance(
+                number,
+                PatientName=f"홍^길동{number}",
+                StudyDescription=f"뇌 {number}",
+                SeriesDescription=f"뇌 {number}",
+                PatientComments=f"Comment {number}" if number == 7 else f"뇌 {number}",
+            )
+            for number in range(61)
+        ),
+    )
+    return orthanc
+
+
 @pytest.fixture(scope="module")
 def half_indexed_archive(start_orthanc: StartOrthanc) -> LocalOrthanc:
     """One file from before the instance tags came into the index, and one from after."""
