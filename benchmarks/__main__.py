@@ -14,7 +14,7 @@ from pathlib import Path
 
 import requests
 
-from benchmarks import clients, download, growth, memory, study, upload, whole
+from benchmarks import clients, download, growth, memory, starving, study, upload, whole
 from benchmarks.measuring import BenchmarkError, Row, table, tell
 from benchmarks.options import Options
 from orthancproxy.sandbox.orthanc import LocalOrthanc, SandboxError
@@ -26,6 +26,7 @@ BENCHMARKS: Mapping[str, Callable[[Options], Iterator[Row]]] = {
     "cpu": whole.cpu_rows,
     "study": study.rows,
     "clients": clients.rows,
+    "starving": starving.rows,
     "legacy": study.legacy_rows,
     "download": download.rows,
     "growth": growth.rows,

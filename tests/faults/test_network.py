@@ -82,7 +82,7 @@ def test_connection_faults_between_the_client_and_the_gateway(scene: Scene, down
         downstream.suffer(fault)
         ending = request.send(downstream.port, scene, name)
         downstream.suffer(WELL)
-        assert kind not in CLIENTS or kind not in HARMLESS or ending.is_well, (name, ending)
+        assert kind not in {*HARMLESS, "a trickle of the request"} or ending.is_well, (name, ending)
         assert ending.status < 500, (name, ending)
         rows = scene.audit(ending.request_id)
         # a download of which nothing came may have been broken off

@@ -280,8 +280,10 @@ def stored_files(orthanc: LocalOrthanc, study_id: str | None) -> list[FileDatase
     files = []
     for one in asked(orthanc, f"/studies/{study_id}/instances"):
         connection.request("GET", f"/instances/{one['ID']}/file")
-        files.append(dcmread(BytesIO(connection.getresponse().read())))
-    connection.close()
+        content = connection.getresponse().read()
+        # Orthanc closes connections that are idle for a second: the next request opens another
+        connection.close()
+        files.append(dcmread(BytesIO(content)))
     return sorted(files, key=lambda file: int(file.get("InstanceNumber") or 0))
 
 
