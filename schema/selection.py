@@ -18,7 +18,7 @@ from strawberry.types.field import StrawberryField
 from orthancproxy.archive.keywords import ALL_COMPUTED, COMPUTED, is_text, owner_below, tag_of
 from orthancproxy.archive.levels import Level
 from orthancproxy.archive.plan import LevelPlan, Needs
-from orthancproxy.archive.records import RESOURCE_TYPES, Attribute
+from orthancproxy.archive.records import RESOURCE_TYPES, Attribute, Instance
 from orthancproxy.errors import InvalidRequest
 from orthancproxy.schema.connections import MAX_OFFSET, offset_after, page_size
 from orthancproxy.schema.context import Info
@@ -121,6 +121,8 @@ class Selection:
         for name, field, inner in self._fields(object_type, details):
             if field.python_name.endswith("_url"):
                 self._context.urls.check(f"{level.value}.{inner[0].node.name.value}")
+                if level is Level.INSTANCE:
+                    needs |= Instance.file_uuid.needs
             attribute = getattr(record, field.python_name, None)
             if isinstance(attribute, Attribute):
                 needs |= attribute.needs

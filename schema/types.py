@@ -268,7 +268,7 @@ class Instance(Node):
 
     @strawberry.field(description="URL of the DICOM file (PS3.10), also for `wadouri:` image loaders.", metadata=PLAIN)
     def file_url(root: strawberry.Parent[records.Instance], info: Info) -> str:
-        return info.context.urls.to(root, "file")
+        return info.context.urls.to_version(root, "file")
 
     @strawberry.field(
         description="URL of one frame, by default at full size and in the window of the file: a PNG, or a JPEG if "
@@ -296,11 +296,11 @@ class Instance(Node):
             "quality": quality,
         }
         query = urlencode({name: value for name, value in given.items() if value is not None})
-        return info.context.urls.to(root, "preview") + (f"?{query}" if query else "")
+        return info.context.urls.to_version(root, "preview", query)
 
     @strawberry.field(description="URL of a thumbnail of the first frame.", metadata=PLAIN)
     def thumbnail_url(root: strawberry.Parent[records.Instance], info: Info) -> str:
-        return info.context.urls.to(root, "thumbnail")
+        return info.context.urls.to_version(root, "thumbnail")
 
     @classmethod
     def is_type_of(cls, value: object, _info: object) -> bool:

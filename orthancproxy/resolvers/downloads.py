@@ -1,6 +1,6 @@
 """Downloads: the file and rendered images of an instance, and ZIPs of the files below a resource."""
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from typing import cast
@@ -42,6 +42,7 @@ class Download:
     filename: str
     etag: str | None
     content: Content | None
+    version: str | None = None  # of the file, which does not change under one version
 
 
 def get_file(
@@ -57,10 +58,11 @@ def get_file(
         etag = _etag(instance)
         filename = file_name(instance, extension="dcm")
         if _matches(etag, if_none_match):
-            return Download(filename, etag, None)
+            return Download(filename, etag, None, instance.file_uuid)
         if headers_only:
-            return Download(filename, etag, Content.headers("application/dicom", instance.file_size))
-        return Download(filename, etag, pending.of(open_file(context.client, orthanc_id)))
+            headers = Content.headers("application/dicom", instance.file_size)
+            return Download(filename, etag, headers, instance.file_uuid)
+        return Download(filename, etag, pending.of(open_file(context.client, orthanc_id)), instance.file_uuid)
 
 
 def get_preview(
@@ -71,7 +73,8 @@ def get_preview(
     if_none_match: Collection[str] = (),
 ) -> Download:
     """Return a frame. Raises NotFound, NotRenderable, or InvalidRequest for a frame below 0."""
-    with _authorized(context, _plan(IMAGE_NEEDS), orthanc_id) as pending:
+    needs = _image_needs(orthanc_id, "preview", rendering, if_none_match)
+    with _authorized(context, _plan(needs), orthanc_id) as pending:
         instance = cast("Instance", pending.resource)
         return _get_image(context, pending, instance, "preview", rendering, if_none_match)
 
@@ -84,9 +87,11 @@ def get_thumbnail(
     if_none_match: Collection[str] = (),
 ) -> Download:
     """Return the first frame, its longer side at most ORTHANC_THUMBNAIL_SIZE pixels. Raises like `get_preview`."""
-    with _authorized(context, _plan(IMAGE_NEEDS), orthanc_id) as pending:
+    rendering = _thumbnail(media_type)
+    needs = _image_needs(orthanc_id, "thumbnail", rendering, if_none_match)
+    with _authorized(context, _plan(needs), orthanc_id) as pending:
         instance = cast("Instance", pending.resource)
-        return _get_thumbnail(context, pending, instance, media_type, if_none_match)
+        return _get_image(context, pending, instance, "thumbnail", rendering, if_none_match)
 
 
 def get_series_thumbnail(
@@ -102,7 +107,8 @@ def get_series_thumbnail(
         instances = pending.resource.related["instances"]
         if not instances:
             raise NotFound("There is no instance in this series.")
-        return _get_thumbnail(context, pending, instances[len(instances) // 2], media_type, if_none_match)
+        middle = instances[len(instances) // 2]
+        return _get_image(context, pending, middle, "thumbnail", _thumbnail(media_type), if_none_match)
 
 
 def get_zip(context: RequestContext, level: Level, orthanc_id: str, *, headers_only: bool = False) -> Download:
@@ -129,8 +135,9 @@ def _open_zip(context: RequestContext, resource: Resource) -> Content:
 class _PendingDownload:
     """A download that is being authorized and opened."""
 
-    def __init__(self, resource: Resource, event: PendingEvent) -> None:
+    def __init__(self, resource: Resource, needs: Needs, event: PendingEvent) -> None:
         self.resource = resource
+        self.needs = needs
         self._event = event
         self._opened: Content | None = None
 
@@ -163,7 +170,7 @@ def _authorized(context: RequestContext, plan: LevelPlan, orthanc_id: str) -> It
             resource = _get(context, with_audit_tags(named), orthanc_id)
             event.subjects = [subject_of(resource)]
             event.counts = {plan.level.path: 1}
-            pending = _PendingDownload(resource, event)
+            pending = _PendingDownload(resource, plan.needs, event)
             yield pending
     except BaseException:
         if pending:
@@ -171,16 +178,9 @@ def _authorized(context: RequestContext, plan: LevelPlan, orthanc_id: str) -> It
         raise
 
 
-def _get_thumbnail(
-    context: RequestContext,
-    pending: "_PendingDownload",
-    instance: Instance,
-    media_type: MediaType,
-    if_none_match: Collection[str],
-) -> Download:
+def _thumbnail(media_type: MediaType) -> Rendering:
     side = conf.ORTHANC_THUMBNAIL_SIZE
-    rendering = Rendering(0, media_type, width=side, height=side)
-    return _get_image(context, pending, instance, "thumbnail", rendering, if_none_match)
+    return Rendering(0, media_type, width=side, height=side)
 
 
 def _get_image(
@@ -196,28 +196,49 @@ def _get_image(
     frames = max(instance.number_of_frames or 1, 1)
     if rendering.frame >= frames:
         raise NotFound(f"There is no frame {rendering.frame}: the last one of this instance is {frames - 1}.")
-    extension = FILE_EXTENSIONS[rendering.media_type]
-    window = (rendering.window.center, rendering.window.width) if rendering.window else ("auto",)
-    size = (rendering.width or "full", rendering.height or "full", rendering.quality or "default")
-    etag = _etag(instance, kind, rendering.frame, *window, *size, extension)
+    etag = _etag(instance, *_variant(kind, rendering))
     filename = file_name(
         pending.resource,
         *([kind] if kind == "thumbnail" else [f"frame {rendering.frame + 1}"] if frames > 1 else []),
-        extension=extension,
+        extension=FILE_EXTENSIONS[rendering.media_type],
     )
     if _matches(etag, if_none_match):
-        return Download(filename, etag, None)
-    content = _render(context, etag, instance.orthanc_id, rendering)
-    return Download(filename, etag, content if content.is_in_memory else pending.of(content))
+        return Download(filename, etag, None, instance.file_uuid)
+    key = _cache_key(instance.orthanc_id, kind, rendering)
+    cached: _Cached | None = cache.get(key)
+    if cached and cached[0] == etag:
+        return Download(filename, etag, Content.of(*cached[1:]), instance.file_uuid)
+    if not (pending.resource is instance and NEEDS.tags <= pending.needs.tags):
+        instance = _get_instance(context, instance.orthanc_id, NEEDS | IMAGE_NEEDS)
+    content = _render(context, instance, rendering)
+    if not content.is_in_memory:
+        content = pending.of(content)
+    else:
+        cache.set(key, (etag, b"".join(content), content.media_type), CACHED_SECONDS)
+    return Download(filename, etag, content, instance.file_uuid)
 
 
-def _render(context: RequestContext, etag: str, orthanc_id: str, rendering: Rendering) -> Content:
-    """Render an image, or return it from the cache: `etag` changes with the file and with the rendering."""
-    key = "orthancproxy:" + etag.strip('"')
-    cached: tuple[bytes, str] | None = cache.get(key)
-    if cached:
-        return Content.of(*cached)
-    instance = _get_instance(context, orthanc_id, NEEDS)
+_Cached = tuple[str, bytes, str]  # the entity tag, the picture and its media type
+
+
+def _image_needs(orthanc_id: str, kind: str, rendering: Rendering, if_none_match: Collection[str]) -> Needs:
+    """Return what to look up of an instance: all that rendering needs, unless it is unlikely to be rendered."""
+    is_known = bool(if_none_match) or _cache_key(orthanc_id, kind, rendering) in cache
+    return IMAGE_NEEDS if is_known else IMAGE_NEEDS | NEEDS
+
+
+def _cache_key(orthanc_id: str, kind: str, rendering: Rendering) -> str:
+    return f"orthancproxy:{orthanc_id}-{'-'.join(map(str, _variant(kind, rendering)))}"
+
+
+def _variant(kind: str, rendering: Rendering) -> Sequence[str | float]:
+    """Return what tells a picture from the others of one file."""
+    window = (rendering.window.center, rendering.window.width) if rendering.window else ("auto",)
+    size = (rendering.width or "full", rendering.height or "full", rendering.quality or "default")
+    return (kind, rendering.frame, *window, *size, FILE_EXTENSIONS[rendering.media_type])
+
+
+def _render(context: RequestContext, instance: Instance, rendering: Rendering) -> Content:
     try:
         content = render(context.client, instance, rendering)
     except NotRenderable as error:
@@ -227,7 +248,6 @@ def _render(context: RequestContext, etag: str, orthanc_id: str, rendering: Rend
         return content
     with closing(content):
         data = b"".join(content)
-    cache.set(key, (data, content.media_type), CACHED_SECONDS)
     return Content.of(data, content.media_type)
 
 
@@ -261,7 +281,7 @@ def _not_found(level: Level) -> NotFound:
     return NotFound(f"There is no such {level.value.lower()}.")
 
 
-def _etag(instance: Instance, *variant: str | int) -> str:
+def _etag(instance: Instance, *variant: str | float) -> str:
     """Return an entity tag (RFC 9110 section 8.8.3), which changes when the file is replaced."""
     if instance.file_uuid is None:
         raise ArchiveProtocolError

@@ -40,6 +40,7 @@ class InstanceFileView(DownloadView):
         "downloadInstance",
         ("application/dicom",),
         "The DICOM file (PS3.10) as it is stored.",
+        openapi.VERSION,
         openapi.IF_NONE_MATCH,
     )
     def get(self, request: Request, orthanc_id: str) -> HttpResponseBase:
@@ -60,6 +61,7 @@ class PreviewView(DownloadView):
         MEDIA_TYPES,
         "A frame, at full size by default, as PNG, or as JPEG if Accept prefers it.",
         *openapi.RENDERING,
+        openapi.VERSION,
         openapi.IF_NONE_MATCH,
         errors=(415,),
     )
@@ -80,11 +82,12 @@ class ThumbnailView(DownloadView):
         "thumbnailInstance",
         MEDIA_TYPES,
         "The first frame, scaled down, as PNG, or as JPEG if Accept prefers it.",
+        openapi.VERSION,
         openapi.IF_NONE_MATCH,
         errors=(415,),
     )
     def get(self, request: Request, orthanc_id: str) -> HttpResponseBase:
-        _check_parameters(request, ())
+        _check_parameters(request, (openapi.VERSION.name,))
         thumbnail = downloads.get_thumbnail(
             self.entered_context,
             orthanc_id,
@@ -133,7 +136,7 @@ class ZipView(DownloadView):
 
 
 def _rendering(request: Request) -> Rendering:
-    _check_parameters(request, RENDERING_PARAMETERS)
+    _check_parameters(request, {*RENDERING_PARAMETERS, openapi.VERSION.name})
     center, width = _decimal(request, "window-center"), _decimal(request, "window-width")
     if (center is None) is not (width is None):
         raise InvalidRequest("Give both window-center and window-width.")

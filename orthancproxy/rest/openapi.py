@@ -54,6 +54,11 @@ RENDERING = (
     _in_query("height", _SIDE, "Maximum height."),
     _in_query("quality", {"type": "integer", "minimum": 1, "maximum": 100}, "The quality of a JPEG."),
 )
+VERSION = _in_query(
+    "v",
+    {"type": "string", "maxLength": 64},
+    "The version of the file, as in `fileUrl`: if it is the current one, the response is immutable.",
+)
 IF_NONE_MATCH = OpenApiParameter(
     "If-None-Match",
     OpenApiTypes.STR,

@@ -9,6 +9,7 @@ from asgiref.sync import sync_to_async
 from django.core.handlers.asgi import ASGIRequest
 from django.http import HttpRequest, HttpResponse, HttpResponseNotModified, StreamingHttpResponse
 from django.http.response import HttpResponseBase
+from django.utils.cache import patch_vary_headers
 from django.utils.http import content_disposition_header
 
 from orthancproxy.archive.storage import Content
@@ -16,6 +17,9 @@ from orthancproxy.conf import conf
 from orthancproxy.http.content_security import SANDBOX
 from orthancproxy.resolvers.downloads import Download
 from orthancproxy.threads import DOWNLOADS
+
+IMMUTABLE_SECONDS = 7 * 24 * 60 * 60
+"""How long browsers keep versioned files and pictures. Pictures also change with the release and the thumbnail size."""
 
 
 class AsyncChunks(AsyncIterator[bytes]):
@@ -60,8 +64,9 @@ def _close_result(response: "asyncio.Future[HttpResponseBase]") -> None:
 def stream(request: HttpRequest, download: Download, *, is_saved: bool = True) -> HttpResponseBase:
     """Return a response that streams a file to save, or an image that the browser shows; for HEAD, its headers."""
     content = download.content
+    is_versioned = download.version is not None and request.GET.get("v") == download.version
     if content is None:
-        return _not_modified(download)
+        return _described(HttpResponseNotModified(), download, is_versioned)
     response: HttpResponseBase
     # Django sets Content-Length on all responses but streams, and the length of a ZIP is unknown
     if request.method == "HEAD" and content.length is not None:
@@ -76,18 +81,19 @@ def stream(request: HttpRequest, download: Download, *, is_saved: bool = True) -
     if content.length is not None:
         response["Content-Length"] = str(content.length)
     response["Content-Disposition"] = content_disposition_header(is_saved, download.filename) or ""
-    return _described(response, download)
+    return _described(response, download, is_versioned)
 
 
-def _not_modified(download: Download) -> HttpResponseBase:
-    return _described(HttpResponseNotModified(), download)
-
-
-def _described(response: HttpResponseBase, download: Download) -> HttpResponseBase:
+def _described(response: HttpResponseBase, download: Download, is_versioned: bool) -> HttpResponseBase:
     if download.etag:
         response["ETag"] = download.etag
-    # revalidated each time: the URL stays the same while the file may be replaced or deleted
-    response["Cache-Control"] = "private, no-cache"
+    if is_versioned:
+        response["Cache-Control"] = f"private, max-age={IMMUTABLE_SECONDS}, immutable"
+        # not for the next user of the browser
+        patch_vary_headers(response, ["Cookie", "Authorization"])
+    else:
+        # revalidated each time: the URL stays the same while the file may be replaced or deleted
+        response["Cache-Control"] = "private, no-cache"
     response["Accept-Ranges"] = "none"
     # a project may have no middleware for these
     response["Content-Security-Policy"] = SANDBOX

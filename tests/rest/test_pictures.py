@@ -5,6 +5,7 @@ import zlib
 from typing import Any
 
 import pytest
+from django.core.cache import cache
 from django.test import Client
 from pytest_django import Settings
 
@@ -140,6 +141,29 @@ class TestCaching:
             second = get(gallery.address("CT_small", what))
         assert second.content == first.content
         assert [(call.method, call.template) for call in log.calls] == looking_up()
+
+    def test_a_first_picture_takes_one_look_up_and_one_rendering(self, gallery: Gallery) -> None:
+        cache.clear()
+        with recording() as log:
+            get(gallery.address("windowed", "thumbnail"))
+        calls = [call.template for call in log.calls]
+        assert calls[-1] == "/instances/{id}/frames/{frame}/rendered"
+        if connect().capabilities().has_extended_find:
+            assert calls[:-1] == ["/{level}/{id}"]
+
+    @pytest.mark.parametrize("what", ["preview", "thumbnail", "file"])
+    def test_a_versioned_url_is_immutable(self, gallery: Gallery, graphql: GraphQL, what: str) -> None:
+        query = f'{{ instance(orthancId: "{gallery.ids["CT_small"]}") {{ url: {what}Url }} }}'
+        url = graphql(query)["instance"]["url"]
+        response = get(url)
+        assert response.getvalue()
+        assert response["Cache-Control"] == "private, max-age=604800, immutable"
+        assert {"Cookie", "Authorization"} <= set(response["Vary"].split(", "))
+        unversioned, _, version = url.partition("?")
+        for other in (unversioned, f"{unversioned}?{version[:-1]}"):
+            response = get(other)
+            assert response.getvalue()
+            assert response["Cache-Control"] == "private, no-cache"
 
     @pytest.mark.parametrize("what", ["preview", "thumbnail", "file"])
     @pytest.mark.parametrize("form", ["{}", "W/{}", '"other", {}', "*"])

@@ -1,6 +1,7 @@
 """What a frontend reads: the whole hierarchy, filtered, sorted and paged, the same from every Orthanc."""
 
 import base64
+import re
 from typing import Any
 
 import pytest
@@ -403,10 +404,12 @@ def test_urls_are_absolute(graphql: GraphQL) -> None:
     assert study["archiveUrl"] == f"{root}/studies/{study['orthancId']}/archive/"
     assert series["archiveUrl"] == f"{root}/series/{series['orthancId']}/archive/"
     assert series["thumbnailUrl"] == f"{root}/series/{series['orthancId']}/thumbnail/"
-    assert instance["fileUrl"] == f"{root}/instances/{instance['orthancId']}/file/"
-    assert instance["previewUrl"] == f"{root}/instances/{instance['orthancId']}/preview/"
-    assert instance["second"] == f"{root}/instances/{instance['orthancId']}/preview/?frame=1"
-    assert instance["thumbnailUrl"] == f"{root}/instances/{instance['orthancId']}/thumbnail/"
+    of_instance = f"{root}/instances/{instance['orthancId']}"
+    version = instance["fileUrl"].removeprefix(f"{of_instance}/file/")
+    assert re.fullmatch(r"\?v=[0-9a-f-]{36}", version)
+    assert instance["previewUrl"] == f"{of_instance}/preview/{version}"
+    assert instance["second"] == f"{of_instance}/preview/{version}&frame=1"
+    assert instance["thumbnailUrl"] == f"{of_instance}/thumbnail/{version}"
 
 
 @pytest.mark.parametrize(
