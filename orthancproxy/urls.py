@@ -50,5 +50,6 @@ urlpatterns = [
     *route("upload-patient", UploadView, "upload-patient", is_upload=True),
     path("schema/", documentation.SchemaView.as_view(), name="schema"),
     path("docs/", documentation.SwaggerView.as_view(url_name=f"{app_name}:schema"), name="docs"),
+    path("", views.MountPointView.as_view(schema=None)),
     re_path("", views.UnknownAddressView.as_view(schema=None)),
 ]

@@ -13,6 +13,7 @@ from django.core.exceptions import (
     TooManyFilesSent,
 )
 from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.utils.cache import patch_vary_headers
 
 from orthancproxy.database import as_gateway_error
 from orthancproxy.errors import (
@@ -30,8 +31,13 @@ from orthancproxy.errors import (
     NotRenderable,
     PermissionDenied,
 )
+from orthancproxy.http.negotiation import preferred
 
 CHALLENGE = 'Bearer realm="orthanc"'  # RFC 6750, section 3
+NOTHING_HERE = "There is nothing at this URL."
+NOT_FOUND_PAGE = f"""<!DOCTYPE html>
+<html lang="en"><meta charset="utf-8"><title>Not found</title><h1>Not found</h1><p>{NOTHING_HERE}</p></html>
+"""
 RETRY_AFTER = 5
 """Seconds after which a caller should try again: Orthanc starts in one to four."""
 STATUSES: Mapping[type[GatewayError], int] = {
@@ -97,9 +103,13 @@ def csrf_failure(request: HttpRequest, reason: str = "") -> JsonResponse:
     return error_response(403, CSRFFailed.code, CSRFFailed().message)
 
 
-def not_found(request: HttpRequest, exception: Exception | None = None) -> JsonResponse:
-    """Answer a request for an unknown URL."""
-    return error_response(404, "NOT_FOUND", "There is nothing at this URL.")
+def not_found(request: HttpRequest, exception: Exception | None = None) -> HttpResponse:
+    """Answer a request for an unknown URL; browsers get a page."""
+    response: HttpResponse = error_response(404, "NOT_FOUND", NOTHING_HERE)
+    if preferred(request, ("application/json", "text/html")) == "text/html":
+        response = HttpResponse(NOT_FOUND_PAGE, status=404)
+    patch_vary_headers(response, ["Accept"])
+    return response
 
 
 def server_error(request: HttpRequest) -> HttpResponse:

@@ -11,6 +11,7 @@ from django.urls import include, path, re_path, reverse_lazy
 from orthancproxy.admin import LinearLookups
 from orthancproxy.project import health
 from orthancproxy.project.login import LoginView, StaffLoginForm
+from orthancproxy.project.static import favicon
 from orthancproxy.project.tokens import TokensView
 from orthancproxy.schema.view import graphql_view
 
@@ -44,6 +45,7 @@ urlpatterns = [
     path("logout/", LogoutView.as_view(), name="logout"),
     path("tokens/", TokensView.as_view(), name="tokens"),
     path("admin/", admin.site.urls),
+    path("favicon.ico", favicon),
     path("livez", health.livez),
     path("readyz", health.readyz),
 ]

@@ -13,11 +13,11 @@ from rest_framework import exceptions
 from orthancproxy import errors
 from orthancproxy.database import as_gateway_error
 from orthancproxy.http.error_responses import (
+    NOTHING_HERE,
     RETRY_AFTER,
     STATUSES,
     bad_request,
     error_response,
-    not_found,
     permission_denied,
     server_error,
 )
@@ -62,7 +62,7 @@ def exception_handler(exception: Exception, context: Mapping[str, Any]) -> HttpR
         case SuspiciousOperation():
             return bad_request(context["request"], exception)
         case Http404():
-            return not_found(context["request"])
+            return error_response(404, "NOT_FOUND", NOTHING_HERE)
         case DjangoPermissionDenied():
             return permission_denied(context["request"])
         case _:

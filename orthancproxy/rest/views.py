@@ -10,7 +10,7 @@ from typing import Any, cast
 
 import orjson
 from django.db import close_old_connections, transaction
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponseRedirect
 from django.http.response import HttpResponseBase
 from drf_spectacular.openapi import AutoSchema
 from drf_spectacular.utils import extend_schema
@@ -123,6 +123,15 @@ class UnknownAddressView(GatewayView):
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
         raise exceptions.NotFound("There is nothing at this URL.")
+
+
+class MountPointView(UnknownAddressView):
+    """The mount point, which redirects to the documentation."""
+
+    def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+        if request.method in ("GET", "HEAD"):
+            return HttpResponseRedirect("docs/")
+        return super().dispatch(request, *args, **kwargs)
 
 
 class PatientsView(GatewayView):

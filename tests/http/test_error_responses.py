@@ -46,7 +46,7 @@ urlpatterns = [path("form", form), path("<name>", fail)]
 )
 def test_errors_are_json_with_a_code(settings: Settings, name: str, status: int, code: str) -> None:
     settings.ROOT_URLCONF = __name__
-    answer = Client(raise_request_exception=False).get(f"/{name}", headers={"accept": "text/html"})
+    answer = Client(raise_request_exception=False).get(f"/{name}")
     assert answer.status_code == status
     assert answer["Content-Type"] == "application/json"
     assert answer.json()["code"] == code
@@ -74,3 +74,24 @@ def test_host_that_is_not_allowed_is_rejected_in_json(client: Client) -> None:
     answer = client.get("/login/", headers={"host": "evil.example"})
     assert answer.status_code == 400
     assert answer.json()["code"] == "BAD_USER_INPUT"
+
+
+@pytest.mark.parametrize(
+    ("accept", "media_type"),
+    [
+        ("text/html,application/xhtml+xml,*/*;q=0.8", "text/html; charset=utf-8"),
+        ("*/*", "application/json"),
+        ("application/json", "application/json"),
+        (None, "application/json"),
+    ],
+)
+def test_unknown_url_is_a_page_for_browsers(client: Client, accept: str | None, media_type: str) -> None:
+    answer = client.get("/nothing", headers={"Accept": accept} if accept else {})
+    assert (answer.status_code, answer["Content-Type"]) == (404, media_type)
+    assert "There is nothing at this URL." in answer.text
+    assert "Accept" in answer["Vary"]
+
+
+def test_favicon_is_an_image(client: Client) -> None:
+    answer = client.get("/favicon.ico")
+    assert (answer.status_code, answer["Content-Type"]) == (200, "image/svg+xml")

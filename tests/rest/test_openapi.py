@@ -135,3 +135,9 @@ class TestInAnotherProject:
         schema = yaml.safe_load(Client().get("/archive/schema/").content)
         assert set(schema["paths"]) == {address.replace("/api/orthanc/", "/archive/") for address in ROUTES}
         assert schema["info"]["title"] == "Orthanc gateway"
+
+
+def test_mount_point_redirects_to_the_documentation() -> None:
+    answer = Client().get("/api/orthanc/")
+    assert (answer.status_code, answer["Location"]) == (302, "docs/")
+    assert Client().get("/api/orthanc/", follow=True).status_code == 200
