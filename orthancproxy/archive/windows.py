@@ -73,12 +73,12 @@ def frame_window(client: OrthancClient, instance: Instance, frame: int, wanted: 
     if instance.number_of_frames is not None:
         own, shared = _groups(client, instance, frame)
         if slope is None:
-            slope, intercept = own(_TRANSFORMATION, _SLOPE), own(_TRANSFORMATION, _INTERCEPT)
+            slope, intercept = _pair(own, _TRANSFORMATION, _SLOPE, _INTERCEPT)
         if slope is None:
-            slope, intercept = shared(_TRANSFORMATION, _SLOPE), shared(_TRANSFORMATION, _INTERCEPT)
+            slope, intercept = _pair(shared, _TRANSFORMATION, _SLOPE, _INTERCEPT)
             is_applied = False
         for group in (own, shared):
-            window = window or _window(group(_VOI_LUT, _WINDOW_CENTER), group(_VOI_LUT, _WINDOW_WIDTH))
+            window = window or _window(*_pair(group, _VOI_LUT, _WINDOW_CENTER, _WINDOW_WIDTH))
     slope, intercept = slope or 1.0, intercept or 0.0
     bits = parsing.integer(tags.get("BitsStored")) or 0
     if window:
@@ -104,6 +104,12 @@ def _window(center: float | None, width: float | None) -> Window | None:
 
 
 _Group = Callable[[str, str], float | None]
+
+
+def _pair(group: _Group, sequence: str, first: str, second: str) -> tuple[float | None, float | None]:
+    """Two attributes of an item; each is a call to Orthanc, and most files have neither."""
+    value = group(sequence, first)
+    return value, None if value is None else group(sequence, second)
 
 
 def _groups(client: OrthancClient, instance: Instance, frame: int) -> tuple[_Group, _Group]:

@@ -144,6 +144,7 @@ class TestCaching:
 
     def test_a_first_picture_takes_one_look_up_and_one_rendering(self, gallery: Gallery) -> None:
         cache.clear()
+        connect().capabilities()
         with recording() as log:
             get(gallery.address("windowed", "thumbnail"))
         calls = [call.template for call in log.calls]
