@@ -73,3 +73,21 @@ def test_text_in_an_unknown_character_set_is_reported(name: str, *, is_known: bo
     rewritten = result(part10(EXPLICIT.dataset(changed)))
     assert rewritten.text_guessed == (not is_known)
     assert dataset(bytes(rewritten.payload)).InstitutionName == "서울"
+
+
+@pytest.mark.parametrize(("megabytes", "is_rejected"), [(3, False), (5, True)])
+def test_text_with_an_escape_sequence_has_at_most_four_megabytes(megabytes: int, is_rejected: bool) -> None:
+    text = b"\x1b$B0!\x1b(B" + b"a" * (megabytes * 1024**2)
+    data = part10(
+        EXPLICIT.dataset(
+            {
+                0x00080005: EXPLICIT.element(0x00080005, "CS", b"\\ISO 2022 IR 87 "),
+                0x00204000: EXPLICIT.element(0x00204000, "UT", text),
+            }
+        )
+    )
+    if is_rejected:
+        with pytest.raises(LimitExceeded, match="escape sequences"):
+            result(data)
+    else:
+        assert len(reread(data).ImageComments) == megabytes * 1024**2 + 1
