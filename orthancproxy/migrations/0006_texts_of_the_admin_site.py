@@ -4,6 +4,8 @@ import django.db.models.deletion
 import django.utils.timezone
 from django.db import migrations, models
 
+from orthancproxy.audit.kinds import EventKind
+
 
 class Migration(migrations.Migration):
 
@@ -69,7 +71,7 @@ class Migration(migrations.Migration):
         migrations.AlterField(
             model_name='auditevent',
             name='event',
-            field=models.CharField(choices=[('ACCESSED', 'Accessed'), ('TRANSFERRED', 'Transferred'), ('IMPORT', 'Import'), ('DELETION', 'Deletion'), ('LOGIN', 'Login'), ('LOGOUT', 'Logout'), ('AUDIT_LOG_USED', 'Audit Log Used')], max_length=16, verbose_name='event'),
+            field=models.CharField(choices=EventKind.choices, max_length=16, verbose_name='event'),
         ),
         migrations.AlterField(
             model_name='auditevent',
