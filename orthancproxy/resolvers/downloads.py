@@ -3,6 +3,7 @@
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
+from hashlib import sha256
 from typing import cast
 
 from django.core.cache import cache
@@ -228,7 +229,8 @@ def _image_needs(orthanc_id: str, kind: str, rendering: Rendering, if_none_match
 
 
 def _cache_key(orthanc_id: str, kind: str, rendering: Rendering) -> str:
-    return f"orthancproxy:{orthanc_id}-{'-'.join(map(str, _variant(kind, rendering)))}"
+    # a digest, since the id of a request is not checked yet
+    return "orthancproxy:" + sha256(repr((orthanc_id, *_variant(kind, rendering))).encode()).hexdigest()
 
 
 def _variant(kind: str, rendering: Rendering) -> Sequence[str | float]:
