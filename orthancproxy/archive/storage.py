@@ -8,7 +8,7 @@ from orthancproxy.archive.levels import Level
 from orthancproxy.errors import ArchiveProtocolError, ArchiveRejected, ArchiveUnavailable, NotFound, NotRenderable
 from orthancproxy.orthanc import endpoints
 from orthancproxy.orthanc.client import OrthancClient, RequestBody
-from orthancproxy.orthanc.payloads import DELETE_DECODER, STORE_DECODER, StoreResult
+from orthancproxy.orthanc.payloads import DELETE_DECODER, RESOURCE_DECODER, STORE_DECODER, StoreResult
 from orthancproxy.orthanc.response_body import ResponseBody
 
 # end of central directory record (APPNOTE.TXT 4.3.16): its last two bytes are the length of the comment that follows
@@ -73,6 +73,15 @@ def store(client: OrthancClient, file: RequestBody) -> StoreResult:
     if not (stored.instance_id and stored.series_id and stored.study_id):
         raise ArchiveProtocolError
     return stored
+
+
+def exists(client: OrthancClient, level: Level, orthanc_id: str) -> bool:
+    """Whether Orthanc has this resource. Raises ArchiveError."""
+    try:
+        client.call(endpoints.RESOURCE, decoder=RESOURCE_DECODER, level=level.path, id=orthanc_id)
+    except NotFound:
+        return False
+    return True
 
 
 def delete(client: OrthancClient, level: Level, orthanc_id: str) -> tuple[Level, str] | None:

@@ -119,6 +119,16 @@ def record(batch: UploadBatch, files: Sequence[StoredFile | FailedFile]) -> None
         _rows(batch, failed).exclude(outcome__in=PROTECTED_OUTCOMES).update(outcome=outcome)
 
 
+def stored_before(batch: UploadBatch, files: Sequence[InspectedFile | FailedFile]) -> Mapping[str, str]:
+    """Return the Orthanc ids of the files that earlier requests stored, by identity."""
+    identities = [file.identity for file in files]
+    stored: dict[str, str] = {}
+    for start in range(0, len(identities), MAX_ROWS_PER_STATEMENT):
+        rows = _rows(batch, identities[start : start + MAX_ROWS_PER_STATEMENT]).exclude(orthanc_id="")
+        stored |= dict(rows.values_list("identity", "orthanc_id"))
+    return stored
+
+
 def claim_resolvable(batch: UploadBatch, uids: Mapping[str, str]) -> Iterator[Claim]:
     """Claim the stored files with unresolved references that `uids` resolves.
 

@@ -2,19 +2,22 @@
 
 import threading
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import replace
 from functools import partial
 from itertools import islice
 
 from django.utils import timezone
+from msgspec import structs
 
-from orthancproxy.archive.storage import store
+from orthancproxy.archive.levels import Level
+from orthancproxy.archive.storage import exists, store
 from orthancproxy.dicom.rewrite import RewriteTarget, rewrite
 from orthancproxy.errors import ArchiveUnavailable, GatewayError
 from orthancproxy.logs import log_archive_failure
 from orthancproxy.orthanc.client import OrthancClient
+from orthancproxy.orthanc.payloads import StoreResult
 from orthancproxy.uploads import batches
 from orthancproxy.uploads.files import FailedFile, InspectedFile, StoredFile, UploadErrorCode, failed
 from orthancproxy.uploads.inspection import parse
@@ -38,16 +41,19 @@ class BatchUpload:
         self.old_study_uids: frozenset[str] = frozenset()
         self._client = client
         self.batch = batch
+        self._stored_before: Mapping[str, str] = {}
+        self._stored: set[str] = set()
         # set when Orthanc does not answer, so that the remaining files do not wait for it one by one
         self._is_down = threading.Event()
 
     def run(self, files: Sequence[InspectedFile | FailedFile]) -> None:
         """Store files, resolve references between all files of the batch, and write the outcomes."""
         batches.register(self.batch, files)
+        self._stored_before = batches.stored_before(self.batch, files)
         # closed before the files are: no thread reads them afterwards
         with closing(in_parallel(partial(self._store, self._target()), files)) as outcomes:
             while part := list(islice(outcomes, FILES_PER_WRITE)):
-                self.outcomes += part
+                self.outcomes += map(self._counted_once, part)
                 batches.record(self.batch, part)
         self._resolve_references()
         stored = (file.location.study_id for file in self.outcomes if isinstance(file, StoredFile))
@@ -62,6 +68,8 @@ class BatchUpload:
                 raise ArchiveUnavailable("Orthanc cannot be reached.")
             target = replace(target, series_instance_uid=file.series_uid, sop_instance_uid=file.sop_uid)
             rewritten = rewrite(file.dicom or parse(file.sent.source), target)
+            earlier_id = self._stored_before.get(file.identity)
+            overwrites = earlier_id is not None and exists(self._client, Level.INSTANCE, earlier_id)
             location = store(self._client, rewritten.payload)
         except GatewayError as error:
             if isinstance(error, ArchiveUnavailable) and not self._is_down.is_set():
@@ -69,7 +77,18 @@ class BatchUpload:
             return failed(file.sent, error, file.identity)
         # which references of a file were resolved when it was stored before, only its row can tell
         unresolved = rewritten.references if location.already_stored else rewritten.unresolved
+        # Orthanc calls an overwritten file a new one, where its option OverwriteInstances is on
+        location = _as_already_stored(location) if overwrites else location
         return StoredFile(file, location, unresolved, rewritten.text_guessed, rewritten.was_signed)
+
+    def _counted_once(self, file: StoredFile | FailedFile) -> StoredFile | FailedFile:
+        """Count a file that the request contains twice as stored before, where Orthanc overwrites it."""
+        if isinstance(file, FailedFile) or file.location.already_stored:
+            return file
+        if file.inspected.identity in self._stored:
+            return replace(file, location=_as_already_stored(file.location))
+        self._stored.add(file.inspected.identity)
+        return file
 
     def _resolve_references(self) -> None:
         """Store the files again that refer to files which were sent later."""
@@ -109,3 +128,7 @@ class BatchUpload:
             uids=uids,
             old_study_uids=self.old_study_uids,
         )
+
+
+def _as_already_stored(location: StoreResult) -> StoreResult:
+    return structs.replace(location, status="AlreadyStored")

@@ -14,8 +14,10 @@ from orthancproxy.sandbox.orthanc import LocalOrthanc
 from orthancproxy.uploads.models import UploadBatch
 from tests.conftest import GraphQL as GraphQLClient
 from tests.conftest import GraphQL as Querying
+from tests.conftest import UseOrthanc
 from tests.corpus import instance
 from tests.dicom.encoding import part10
+from tests.orthancs import StartOrthanc
 from tests.uploads.upload_client import (
     CONTENT_TYPE,
     REST,
@@ -25,6 +27,7 @@ from tests.uploads.upload_client import (
     Part,
     Transport,
     asked,
+    delete_study,
     form,
     found,
     is_stored,
@@ -390,3 +393,16 @@ def test_uploads_are_filtered_and_ordered(orthanc: LocalOrthanc, patient_id: str
 def test_a_page_of_uploads_cannot_have_a_negative_size(graphql: GraphQLClient) -> None:
     error = graphql.error("{ uploads(first: -1) { totalCount } }")
     assert error["extensions"]["code"] == "BAD_USER_INPUT"
+
+
+def test_a_file_that_orthanc_overwrites_counts_as_already_stored(
+    start_session_orthanc: StartOrthanc, use_orthanc: UseOrthanc, transactional_db: None, patient_id: str
+) -> None:
+    overwriting = use_orthanc(start_session_orthanc(configuration={"OverwriteInstances": True}))
+    for transport in (REST(), GraphQL()):
+        key = f"{patient_id}{transport.name}"
+        first = transport(slices(3), patientId=key, uploadKey=key)
+        again = transport([*slices(4), *slices(1)], patientId=key, uploadKey=key)
+        assert (first.counts, again.counts) == ((3, 0, 0), (1, 4, 0))
+        delete_study(overwriting, first.study_id)
+        assert transport(slices(2), patientId=key, uploadKey=key).counts == (2, 0, 0)
