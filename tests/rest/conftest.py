@@ -2,6 +2,7 @@
 
 import http.client
 import json
+import re
 import threading
 import warnings
 from collections.abc import Callable, Iterator
@@ -140,6 +141,13 @@ def _find(handler: BaseHTTPRequestHandler) -> None:
         send(handler, b"[%s]" % SERIES_ANSWER)
     else:
         send(handler, b"[]")
+
+
+# the capabilities, finds, and a patient by the id that Orthanc derives from a PatientID
+HARMLESS_CALL = re.compile(
+    r"GET /(system|statistics)|POST /tools/(count-resources|find|bulk-content)"
+    r"|GET /patients/[0-9a-f]{8}(-[0-9a-f]{8}){4}\?short"
+)
 
 
 @contextmanager

@@ -16,7 +16,7 @@ import pytest
 from orthancproxy.sandbox.gateway import LocalGateway
 from orthancproxy.sandbox.orthanc import LocalOrthanc
 from tests.corpus import instance, load
-from tests.rest.conftest import INSTANCE, SERIES, FalseOrthanc
+from tests.rest.conftest import HARMLESS_CALL, INSTANCE, SERIES, FalseOrthanc
 
 MEGABYTE = 1024 * 1024
 Serve = Callable[[str], AbstractContextManager[LocalGateway]]
@@ -223,5 +223,4 @@ class TestRawUrls:
         status = int(answer.split()[1])
         assert status in (400, 404, 414)
         assert b'"code":' in answer
-        learning = {"GET /system", "GET /statistics", "POST /tools/count-resources", "POST /tools/find"}
-        assert set(raw_orthanc.asked[len(before) :]) <= learning
+        assert all(map(HARMLESS_CALL.fullmatch, raw_orthanc.asked[len(before) :]))
