@@ -90,7 +90,7 @@ def instance(archive: LocalOrthanc) -> str:
         ("/api/orthanc/docs/", "text/html", DOCUMENTATION),
         ("/api/orthanc/docs/?script=", "application/javascript", DOCUMENTATION),
         ("/static/admin/css/base.css", "text/css", {}),
-        ("/nothing", "application/json", {}),
+        ("/nothing", "text/html", {}),
         ("/api/orthanc/nothing", "application/json", {}),
         ("/livez", "application/json", {}),
         ("/{instance}/file/", "application/dicom", {"sandbox": ""}),
