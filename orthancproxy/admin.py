@@ -102,7 +102,6 @@ class AuditEventAdmin(LinearLookups, _Events):
 
     @admin.display(description=_("DICOM code"))
     def code(self, event: AuditEvent) -> str:
-        """Return the EventID with its meaning."""
         code = dicom_event(event).id
         return f"{code.value} {code.meaning}"
 
@@ -128,19 +127,15 @@ class AuditEventAdmin(LinearLookups, _Events):
     has_module_permission = has_view_permission
 
     def has_add_permission(self, request: HttpRequest) -> bool:
-        """Forbid it."""
         return False
 
     def has_change_permission(self, request: HttpRequest, obj: AuditEvent | None = None) -> bool:
-        """Forbid it."""
         return False
 
     def has_delete_permission(self, request: HttpRequest, obj: AuditEvent | None = None) -> bool:
-        """Forbid it."""
         return False
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> Any:
-        """Audit the list of events."""
         with _audited(request):
             return _rendered(super().changelist_view(request, extra_context))
 
@@ -151,7 +146,6 @@ class AuditEventAdmin(LinearLookups, _Events):
         form_url: str = "",
         extra_context: dict[str, Any] | None = None,
     ) -> Any:
-        """Audit the page of an event."""
         with _audited(request):
             return _rendered(super().changeform_view(request, object_id, form_url, extra_context))
 
@@ -194,7 +188,6 @@ class AuthTokenAdmin(LinearLookups, _Tokens):
         return False
 
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        """Forbid it."""
         return False
 
 

@@ -84,7 +84,6 @@ class CompiledExecutor(StrawberryGraphQLCoreExecutionContext):
         result: Any,
         position_context: Any,
     ) -> Any:
-        """Complete one object."""
         if complete := self._completion(return_type, field_details_list, info):
             try:
                 return complete(result)

@@ -59,7 +59,6 @@ class QueryLimits(SchemaExtension):
         yield
 
     def on_validate(self) -> Iterator[None]:
-        """Report the errors of the query."""
         context = self.execution_context
         context.pre_execution_errors = list(self._errors)
         # Strawberry would execute the first operation (GraphQL section 6.1)

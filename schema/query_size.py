@@ -38,7 +38,6 @@ class Limits:
 
     @classmethod
     def from_settings(cls) -> "Limits":
-        """Return the current settings."""
         return cls(
             tokens=conf.ORTHANC_MAX_QUERY_TOKENS,
             depth=conf.ORTHANC_MAX_QUERY_DEPTH,
@@ -82,7 +81,6 @@ class Size:
     introspection: bool = False
 
     def with_fragments(self, fragments: Mapping[str, "Size"]) -> "Size":
-        """Return the size after expanding fragments."""
         spread = [(fragments[name], depth) for name, depth in self.spreads if name in fragments]
         return Size(
             depth=max([self.depth, *(depth + one.depth for one, depth in spread)]),

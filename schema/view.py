@@ -193,7 +193,6 @@ class GraphQLView(views.GraphQLView[GraphQLContext, None]):
             return json.dumps(data).encode()
 
     def render_graphql_ide(self, request: HttpRequest) -> HttpResponse:
-        """Return GraphiQL's page."""
         return page(request)
 
 

@@ -15,8 +15,6 @@ class Archive(models.Model):  # noqa: DJ008 - it has no rows
     """Holds the permissions, which Django attaches to models. It has no table."""
 
     class Meta:
-        """The permission of each action."""
-
         managed = False
         default_permissions = ()
         permissions: ClassVar = PERMISSIONS

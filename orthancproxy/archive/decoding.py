@@ -12,7 +12,7 @@ from orthancproxy.archive.records import RESOURCE_TYPES, Resource
 from orthancproxy.errors import ArchiveProtocolError, NotFound
 from orthancproxy.orthanc import endpoints
 from orthancproxy.orthanc.client import OrthancClient
-from orthancproxy.orthanc.payloads import RESOURCE_LIST_DECODER, Attachment, ResourcePayload
+from orthancproxy.orthanc.responses import RESOURCE_LIST_DECODER, Attachment, ResourcePayload
 
 MAX_IDS_PER_CALL = 500
 MAX_ATTEMPTS = 3

@@ -28,7 +28,7 @@ from orthancproxy.archive.records import Page, Resource
 from orthancproxy.errors import ArchiveRejected, NotFound
 from orthancproxy.orthanc import endpoints
 from orthancproxy.orthanc.client import OrthancClient
-from orthancproxy.orthanc.payloads import COUNT_DECODER, RESOURCE_DECODER, ResourcePayload
+from orthancproxy.orthanc.responses import COUNT_DECODER, RESOURCE_DECODER, ResourcePayload
 
 _CONTENT = {
     Fact.CHANGES: ("Metadata", "IsStable"),

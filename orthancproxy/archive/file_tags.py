@@ -11,7 +11,7 @@ from orthancproxy.archive.records import Resource
 from orthancproxy.errors import NotFound
 from orthancproxy.orthanc import endpoints
 from orthancproxy.orthanc.client import OrthancClient
-from orthancproxy.orthanc.payloads import TAGS_BY_INSTANCE_DECODER, TAGS_DECODER
+from orthancproxy.orthanc.responses import TAGS_BY_INSTANCE_DECODER, TAGS_DECODER
 from orthancproxy.threads import FILE_TAGS
 
 Tags = Mapping[str, str]

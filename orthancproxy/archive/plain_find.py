@@ -29,7 +29,7 @@ from orthancproxy.archive.plan import Fact, Filter, LevelPlan, Needs
 from orthancproxy.archive.records import Page, Resource
 from orthancproxy.errors import ArchiveRejected
 from orthancproxy.orthanc.client import OrthancClient
-from orthancproxy.orthanc.payloads import ResourcePayload
+from orthancproxy.orthanc.responses import ResourcePayload
 
 # counted attributes for which an expanded resource lists the children
 _LISTED = {

@@ -12,7 +12,7 @@ from orthancproxy.errors import NotFound
 from orthancproxy.orthanc import endpoints
 from orthancproxy.orthanc.capabilities import Capabilities
 from orthancproxy.orthanc.client import OrthancClient
-from orthancproxy.orthanc.payloads import RESOURCE_STATISTICS_DECODER, STATISTICS_DECODER, Statistics
+from orthancproxy.orthanc.responses import RESOURCE_STATISTICS_DECODER, STATISTICS_DECODER, Statistics
 
 # fields of the contract's Instance that Orthanc indexes only if ExtraMainDicomTags names them
 INSTANCE_TAGS = ("Rows", "Columns", "PixelSpacing", "SliceThickness", "SliceLocation")

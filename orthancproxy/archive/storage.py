@@ -8,8 +8,8 @@ from orthancproxy.archive.levels import Level
 from orthancproxy.errors import ArchiveProtocolError, ArchiveRejected, ArchiveUnavailable, NotFound, NotRenderable
 from orthancproxy.orthanc import endpoints
 from orthancproxy.orthanc.client import OrthancClient, RequestBody
-from orthancproxy.orthanc.payloads import DELETE_DECODER, RESOURCE_DECODER, STORE_DECODER, StoreResult
 from orthancproxy.orthanc.response_body import ResponseBody
+from orthancproxy.orthanc.responses import DELETE_DECODER, RESOURCE_DECODER, STORE_DECODER, StoreResult
 
 # end of central directory record (APPNOTE.TXT 4.3.16): its last two bytes are the length of the comment that follows
 _END_OF_ZIP = b"PK\x05\x06"

@@ -89,8 +89,6 @@ class AuditEvent(_AppendOnly):
     )
 
     class Meta(_AppendOnly.Meta):
-        """Names for the admin site."""
-
         verbose_name = _("audit event")
         verbose_name_plural = _("audit events")
 

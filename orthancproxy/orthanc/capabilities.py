@@ -8,7 +8,7 @@ from typing import Any
 from orthancproxy.errors import ArchiveProtocolError, ArchiveTimeout, NotFound
 from orthancproxy.orthanc.endpoints import COUNT_RESOURCES, SYSTEM
 from orthancproxy.orthanc.find_limits import CallOrthanc, FindLimits
-from orthancproxy.orthanc.payloads import COUNT_DECODER, SYSTEM_DECODER
+from orthancproxy.orthanc.responses import COUNT_DECODER, SYSTEM_DECODER
 
 logger = logging.getLogger("orthancproxy.orthanc")
 

@@ -36,9 +36,9 @@ from orthancproxy.orthanc.calls import Call, log_call
 from orthancproxy.orthanc.capabilities import Capabilities, discover
 from orthancproxy.orthanc.deadline import Deadline, clip_to_deadline, deadline_scope
 from orthancproxy.orthanc.endpoints import COUNT_RESOURCES, FIND, PROBE_INDEX, CallKind, Endpoint
-from orthancproxy.orthanc.payloads import ID_LIST_DECODER, JSON_DECODER
 from orthancproxy.orthanc.render_delete_lock import FileLock, RenderDeleteLock, SharedLock
 from orthancproxy.orthanc.response_body import CHUNK_BYTES, ResponseBody, timed_out
+from orthancproxy.orthanc.responses import ID_LIST_DECODER, JSON_DECODER
 
 logger = logging.getLogger("orthancproxy.orthanc")
 

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 from msgspec.json import Decoder
 
 from orthancproxy.orthanc.endpoints import FIND, STATISTICS, Endpoint
-from orthancproxy.orthanc.payloads import ID_LIST_DECODER, STATISTICS_DECODER
+from orthancproxy.orthanc.responses import ID_LIST_DECODER, STATISTICS_DECODER
 
 FIRST_PROBE_RESOURCES = 1000
 PROBE_ATTEMPTS = 3

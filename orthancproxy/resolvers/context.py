@@ -13,7 +13,7 @@ from orthancproxy.access.callers import Caller
 from orthancproxy.archive.hierarchy import Hierarchy
 from orthancproxy.archive.object_budget import ObjectBudget
 from orthancproxy.audit.events import Author
-from orthancproxy.audit.trail import Trail
+from orthancproxy.audit.reads import RequestReads
 from orthancproxy.conf import conf
 from orthancproxy.database import DATABASE_ERRORS, AdvisoryLock
 from orthancproxy.orthanc.client import ConnectionOptions, OrthancClient
@@ -48,7 +48,7 @@ class RequestContext:
     """One request of a caller. Its transport enters it as a context manager, whose exit writes the audit log.
 
     The audit log has its `author` and `operation_name` (a root field, or a method and route). All operations of the
-    request share the `trail` of what they have read, the `budget` of objects that they may read, and the `deadline` for
+    request share the `reads` of what they have read, the `budget` of objects that they may read, and the `deadline` for
     reading. Operations cannot read before the context is entered.
     """
 
@@ -56,12 +56,12 @@ class RequestContext:
     author: Author
     operation_name: str = ""
     client: OrthancClient = field(default_factory=connect)
-    trail: Trail = field(default_factory=Trail)
+    reads: RequestReads = field(default_factory=RequestReads)
     budget: ObjectBudget = field(default_factory=lambda: ObjectBudget(conf.ORTHANC_MAX_OBJECTS))
     deadline: Deadline = field(default_factory=lambda: Deadline(conf.ORTHANC_MAX_SECONDS))
 
     def __enter__(self) -> Self:
-        self.trail.is_open = True
+        self.reads.is_open = True
         return self
 
     def __exit__(
@@ -69,11 +69,11 @@ class RequestContext:
     ) -> None:
         if isinstance(error, Exception):
             self.fail(error)
-        self.trail.is_open = False
+        self.reads.is_open = False
         try:
-            self.trail.write(self.author)
+            self.reads.write(self.author)
         except Exception:
-            if self.trail.has_reads:
+            if self.reads.has_reads:
                 raise
             # nothing was read, and changes of the archive have events of their own
             logger.exception("cannot write a failure to the audit log")
@@ -81,8 +81,8 @@ class RequestContext:
     def fail(self, error: Exception, operation_name: str = "") -> None:
         """Audit an error of the request, unless the operation that raised it has done so."""
         # a failed database cannot store its own failure: the caller would only wait twice
-        if error not in self.trail.audited_errors and not isinstance(error, DATABASE_ERRORS):
-            self.trail.fail_early(operation_name or self.operation_name, error)
+        if error not in self.reads.audited_errors and not isinstance(error, DATABASE_ERRORS):
+            self.reads.fail_early(operation_name or self.operation_name, error)
 
     def open_hierarchy(self) -> Hierarchy:
         """Return the archive within the caller's scope, without cached results of earlier operations."""

@@ -13,7 +13,7 @@ from orthancproxy.archive.levels import Level
 from orthancproxy.archive.parsing import integer
 from orthancproxy.archive.plan import LevelPlan, Needs
 from orthancproxy.archive.records import Resource
-from orthancproxy.audit.trail import subject_of
+from orthancproxy.audit.reads import subject_of
 from orthancproxy.errors import ArchiveProtocolError, ArchiveUnavailable, NotFound
 from orthancproxy.resolvers.context import RequestContext
 from orthancproxy.resolvers.guard import PendingEvent, audited_read, audited_write

@@ -17,7 +17,7 @@ from orthancproxy.archive.records import Instance, Resource
 from orthancproxy.archive.rendering import NEEDS, MediaType, Rendering, render
 from orthancproxy.archive.storage import Content, open_file, open_zip
 from orthancproxy.audit.kinds import AuditOutcome
-from orthancproxy.audit.trail import code_of, subject_of
+from orthancproxy.audit.reads import code_of, subject_of
 from orthancproxy.conf import conf
 from orthancproxy.database import renewed_connections
 from orthancproxy.errors import ArchiveProtocolError, InvalidRequest, NotFound, NotRenderable

@@ -12,7 +12,7 @@ from orthancproxy.audit import events
 from orthancproxy.audit.events import Subject
 from orthancproxy.audit.kinds import AuditOutcome
 from orthancproxy.audit.models import AuditEvent
-from orthancproxy.audit.trail import Trail, code_of, outcome_of
+from orthancproxy.audit.reads import RequestReads, code_of, outcome_of
 from orthancproxy.conf import conf
 from orthancproxy.database import DATABASE_ERRORS
 from orthancproxy.orthanc.call_slots import caller_scope
@@ -31,14 +31,14 @@ def audited_read(
 
     The exit of `context` writes them to the audit log: one event for all operations of the same kind and outcome.
     """
-    read = context.trail.begin(operation.kind, context.operation_name)
+    read = context.reads.begin(operation.kind, context.operation_name)
     try:
         if operation.action is not None:
             authorize(context.caller, operation.action)
         with deadline_scope(context.deadline), caller_scope(context.author.key):
             yield read.add
     except Exception as error:
-        context.trail.fail(read, error)
+        context.reads.fail(read, error)
         raise
 
 
@@ -102,7 +102,7 @@ def audited_write(context: RequestContext, operation: Operation, target: str = "
         with caller_scope(context.author.key):
             yield event
     except Exception as error:
-        context.trail.audited_errors.append(error)
+        context.reads.audited_errors.append(error)
         if event.intention or not isinstance(error, DATABASE_ERRORS):
             event.conclude(outcome_of(error), code_of(error))
         raise
@@ -115,9 +115,9 @@ def audited_separately(context: RequestContext) -> Iterator[RequestContext]:
 
     If this fails, the response omits them.
     """
-    separate = replace(context, trail=Trail(), deadline=Deadline(conf.ORTHANC_MAX_SECONDS))
+    separate = replace(context, reads=RequestReads(), deadline=Deadline(conf.ORTHANC_MAX_SECONDS))
     try:
         with separate:
             yield separate
     finally:
-        context.trail.audited_errors += separate.trail.audited_errors
+        context.reads.audited_errors += separate.reads.audited_errors

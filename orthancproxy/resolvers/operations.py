@@ -30,30 +30,23 @@ READ_AUDIT = Operation(description="Read the audit log", action=Action.VIEW_AUDI
 READ_URL = Operation(description="Read the URL of a file, an image or a ZIP", action=Action.DOWNLOAD)
 DOWNLOAD: Mapping[Level, Operation] = {
     level: Operation(
-        description=f"Download {what}", action=Action.DOWNLOAD, kind=EventKind.TRANSFERRED, target_level=level
+        description=f"Download files, images or ZIPs of {level.path}",
+        action=Action.DOWNLOAD,
+        kind=EventKind.TRANSFERRED,
+        target_level=level,
     )
-    for level, what in (
-        (Level.PATIENT, "the ZIP of a patient"),
-        (Level.STUDY, "the ZIP of a study"),
-        (Level.SERIES, "the ZIP or the thumbnail of a series"),
-        (Level.INSTANCE, "the file, preview or thumbnail of an instance"),
-    )
+    for level in Level
 }
 UPLOAD = Operation(description="Upload files", action=Action.UPLOAD, kind=EventKind.IMPORT, changes=True)
 DELETE: Mapping[Level, Operation] = {
     level: Operation(
-        description=f"Delete {what}",
+        description=f"Delete {level.path}",
         action=Action.DELETE,
         kind=EventKind.DELETION,
         changes=True,
         target_level=level,
     )
-    for level, what in (
-        (Level.PATIENT, "a patient"),
-        (Level.STUDY, "a study"),
-        (Level.SERIES, "a series"),
-        (Level.INSTANCE, "an instance"),
-    )
+    for level in Level
 }
 PREVIEW_DELETION = Operation(description="Preview a deletion (`dryRun`)", action=Action.DELETE)
 

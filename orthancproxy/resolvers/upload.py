@@ -21,7 +21,6 @@ from orthancproxy.audit.events import Subject
 from orthancproxy.audit.kinds import AuditOutcome
 from orthancproxy.conf import conf
 from orthancproxy.database import DATABASE_ERRORS, MESSAGE
-from orthancproxy.dicom.uids import UploadUIDs
 from orthancproxy.dicom.validation import long_string, person_name
 from orthancproxy.errors import GatewayUnavailable, InvalidRequest
 from orthancproxy.resolvers.context import RequestContext
@@ -32,6 +31,7 @@ from orthancproxy.uploads.files import FailedFile, SentFile, StoredFile
 from orthancproxy.uploads.inspection import common_date, common_description, common_time, inspect
 from orthancproxy.uploads.models import MAX_KEY_CHARACTERS, UploadBatch
 from orthancproxy.uploads.storing import BatchUpload
+from orthancproxy.uploads.uids import UploadUIDs
 from orthancproxy.uploads.warnings import DEMOGRAPHICS, warnings
 from orthancproxy.uploads.zips import unpack
 

@@ -84,7 +84,6 @@ class SwaggerView(SpectacularSwaggerSplitView):
     title = TITLE
 
     def finalize_response(self, request: Request, response: Response, *args: Any, **kwargs: Any) -> Response:
-        """Restrict the page to our scripts."""
         final = super().finalize_response(request, response, *args, **kwargs)
         final.headers["Content-Security-Policy"] = CONTENT_SECURITY_POLICY
         return final

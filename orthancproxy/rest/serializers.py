@@ -130,7 +130,6 @@ class InstanceSerializer(LevelSerializer[Instance]):
     )
 
     def get_fields(self) -> dict[str, Any]:
-        """Return the fields of both tables."""
         return {**super().get_fields(), **self.series_table.fields()}
 
     def to_representation(self, instance: Instance) -> dict[str, Any]:

@@ -87,7 +87,6 @@ class GatewayView(APIView):
             close_old_connections()
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
-        """Authenticate first."""
         self.context = self.exits.enter_context(_context(request))
         # other requests need the pooled connection while this one waits for Orthanc
         close_old_connections()

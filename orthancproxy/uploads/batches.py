@@ -8,11 +8,11 @@ from django.db.models import Count, Q, QuerySet
 from django.utils import timezone
 
 from orthancproxy.archive.scope import Scope
-from orthancproxy.dicom.uids import UploadUIDs
 from orthancproxy.errors import InvalidRequest
 from orthancproxy.uploads.files import FailedFile, InspectedFile, StoredFile, UploadErrorCode
 from orthancproxy.uploads.late_references import Claim, Resolution
 from orthancproxy.uploads.models import UploadBatch, UploadedFile
+from orthancproxy.uploads.uids import UploadUIDs
 
 MAX_ROWS_PER_STATEMENT = 500
 # it does not name the other patient

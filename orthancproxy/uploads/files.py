@@ -9,7 +9,7 @@ from typing import Any
 from orthancproxy import errors
 from orthancproxy.dicom.file_format import DicomFile
 from orthancproxy.dicom.sources import Source
-from orthancproxy.orthanc.payloads import StoreResult
+from orthancproxy.orthanc.responses import StoreResult
 
 
 class UploadErrorCode(Enum):

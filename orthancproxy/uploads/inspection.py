@@ -12,9 +12,9 @@ from orthancproxy.dicom.file_format import UID, DicomFile
 from orthancproxy.dicom.rewrite import PATIENT_ID, PATIENT_NAME, STUDY_DATE, STUDY_DESCRIPTION, STUDY_TIME
 from orthancproxy.dicom.sources import Source, chunks, load_if_small
 from orthancproxy.dicom.text import FALLBACK_CODECS
-from orthancproxy.dicom.uids import UploadUIDs
 from orthancproxy.errors import GatewayError
 from orthancproxy.uploads.files import FailedFile, InspectedFile, SentFile, failed
+from orthancproxy.uploads.uids import UploadUIDs
 from orthancproxy.uploads.workers import in_parallel
 
 MAX_KEPT_BYTES = 16 * 1024**2

@@ -74,8 +74,6 @@ class UploadedFile(models.Model):
     orthanc_id = models.CharField(max_length=44, blank=True)
 
     class Meta:
-        """One row for each file."""
-
         constraints: ClassVar = [models.UniqueConstraint(fields=["batch", "identity"], name="one_row_for_each_file")]
 
     def __str__(self) -> str:

@@ -17,7 +17,7 @@ from orthancproxy.dicom.rewrite import RewriteTarget, rewrite
 from orthancproxy.errors import ArchiveUnavailable, GatewayError
 from orthancproxy.logs import log_archive_failure
 from orthancproxy.orthanc.client import OrthancClient
-from orthancproxy.orthanc.payloads import StoreResult
+from orthancproxy.orthanc.responses import StoreResult
 from orthancproxy.uploads import batches
 from orthancproxy.uploads.files import FailedFile, InspectedFile, StoredFile, UploadErrorCode, failed
 from orthancproxy.uploads.inspection import parse

@@ -8,7 +8,6 @@ from graphql import GraphQLObjectType
 
 from orthancproxy import urls
 from orthancproxy.archive.levels import Level
-from orthancproxy.dicom.uids import UploadUIDs
 from orthancproxy.resolvers.operations import (
     DELETE,
     DOWNLOAD,
@@ -20,6 +19,7 @@ from orthancproxy.resolvers.operations import (
     Operation,
 )
 from orthancproxy.schema import schema
+from orthancproxy.uploads.uids import UploadUIDs
 from tests.access.archive import Target
 from tests.access.callers import CallerClient, GatewayResponse
 from tests.corpus import instance

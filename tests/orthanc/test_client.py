@@ -37,7 +37,7 @@ from orthancproxy.orthanc.endpoints import (
     SYSTEM,
     Endpoint,
 )
-from orthancproxy.orthanc.payloads import SYSTEM_DECODER
+from orthancproxy.orthanc.responses import SYSTEM_DECODER
 from orthancproxy.sandbox.orthanc import LocalOrthanc
 from tests.corpus import instance, load
 from tests.hostile_ids import HOSTILE_IDS, SOME_ID

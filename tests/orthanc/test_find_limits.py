@@ -8,7 +8,7 @@ from msgspec.json import Decoder
 
 from orthancproxy.orthanc.endpoints import FIND, Endpoint
 from orthancproxy.orthanc.find_limits import FindLimits
-from orthancproxy.orthanc.payloads import Statistics
+from orthancproxy.orthanc.responses import Statistics
 
 
 class ChangingArchive:

@@ -15,14 +15,12 @@ class Command(BaseCommand):
     help = "Create an API token with the permissions of its user, to send as Authorization: Bearer <token>."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        """Declare the arguments."""
         parser.add_argument("username", metavar="USER", help="the user of the token")
         parser.add_argument(
             "--days", type=int, default=DEFAULT_DAYS, help="days until it expires (default: %(default)s)"
         )
 
     def handle(self, *args: Any, username: str, days: int, **options: Any) -> None:
-        """Create and print the token."""
         if not 1 <= days <= MAX_DAYS:
             raise CommandError(f"--days must be from 1 to {MAX_DAYS}.")
         try:

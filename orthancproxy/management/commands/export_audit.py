@@ -36,7 +36,6 @@ class Command(BaseCommand):
     help = "Write the audit log as DICOM audit messages (PS3.15 A.5), one per line."
 
     def add_arguments(self, parser: CommandParser) -> None:
-        """Declare the arguments."""
         parser.add_argument("--since", type=_date_time, metavar="ISO", help="Only events at or after this time.")
         parser.add_argument(
             "--until", type=_date_time, metavar="ISO", help="Only events before this time (default: a minute ago)."
@@ -53,7 +52,6 @@ class Command(BaseCommand):
         )
 
     def handle(self, *args: Any, **options: Any) -> None:
-        """Write the messages, then the id."""
         last = options["after_id"]
         with ExitStack() as stack:
             try:

@@ -27,12 +27,10 @@ class Protocol(HttpToolsProtocol):
     _pauses = 0
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Start the timer."""
         super().connection_made(transport)
         self._timer = SlowClientTimer(self.loop, self._progress, self._time_out)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Stop the timer."""
         if self._timer:
             self._timer.cancel()
         super().connection_lost(exc)
@@ -45,13 +43,11 @@ class Protocol(HttpToolsProtocol):
             self._reject(431, "The URL and headers of the request are longer than the gateway accepts.")
 
     def on_headers_complete(self) -> None:
-        """Go on to the body."""
         self._head_bytes = float("-inf")
         self._heads += 1
         super().on_headers_complete()
 
     def on_body(self, body: bytes) -> None:
-        """Count the bytes."""
         self._body_bytes += len(body)
         super().on_body(body)
 
@@ -66,7 +62,6 @@ class Protocol(HttpToolsProtocol):
         super().pause_writing()
 
     def send_400_response(self, msg: str) -> None:
-        """Answer malformed HTTP."""
         self._reject(400, "The request is malformed.")
 
     def _progress(self) -> tuple[Awaited | None, int]:

@@ -37,7 +37,7 @@ class ReadOperation:
         self.outcome, self.error_code = outcome_of(error), code_of(error)
 
 
-class Trail:
+class RequestReads:
     """The operations of one request that read, in one thread or several.
 
     `audited_errors` are errors that the event of an operation already reports.
