@@ -22,7 +22,7 @@ SERVES_AGAIN = 5.0  # seconds after the end of a fault
 FILES = 6  # of an upload
 NESTED = "{ patients { nodes { patientId studies { series { instances { sopInstanceUID } } } } } }"
 DELETE = "mutation($id: ID!) { deletePatient(orthancId: $id) { deletedIds instancesCount } }"
-MAY_BE = "all the same."  # how every message ends that does not know
+MAY_BE = "may have been deleted nevertheless."  # how the message ends if the outcome is unknown
 _numbers = itertools.count(1)
 
 
