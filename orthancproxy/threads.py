@@ -1,11 +1,12 @@
 """Every pool of threads of a worker process. docs/deployment.md states how many threads a worker can have."""
 
-import asyncio
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextvars import copy_context
 from functools import cache
 from typing import ParamSpec, TypeVar
+
+from asgiref.sync import sync_to_async
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -31,7 +32,8 @@ class Pool(ThreadPoolExecutor):
 
     async def run(self, function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
         """Await work in a thread. When the caller is cancelled, work that has begun continues."""
-        return await asyncio.wrap_future(self.submit(function, *args, **kwargs))
+        # asgiref takes along Django's state, such as script prefix and language, which a copied context would hide
+        return await sync_to_async(function, thread_sensitive=False, executor=self)(*args, **kwargs)
 
 
 GRAPHQL = Pool("graphql", 128, "GraphQL requests without files, which wait for Orthanc")

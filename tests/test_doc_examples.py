@@ -44,10 +44,10 @@ def orthanc(shared_orthanc: LocalOrthanc) -> LocalOrthanc:
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """A folder with the files named in the examples; they belong to two patients."""
+    """A folder with the files named in the examples: two series of one study."""
     for number, name in enumerate(("T1", "T2"), 1):
         (tmp_path / name).mkdir()
-        (tmp_path / name / "0001.dcm").write_bytes(instance(patient=number, StudyDescription="Head"))
+        (tmp_path / name / "0001.dcm").write_bytes(instance(series=number, StudyDescription="Head"))
     return tmp_path
 
 

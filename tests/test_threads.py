@@ -6,6 +6,9 @@ import threading
 from contextvars import ContextVar
 from pathlib import Path
 
+from django.urls import get_script_prefix, set_script_prefix
+from django.utils import translation
+
 from orthancproxy.conf import SETTINGS
 from orthancproxy.threads import MAX_IDLE_REQUEST_THREADS, POOLS, Pool, request_thread, upload_files
 
@@ -43,3 +46,21 @@ def test_work_runs_in_a_copy_of_the_context_of_its_caller() -> None:
         value, thread = asyncio.run(ask())
     assert value == "of the request"
     assert thread.startswith("test")
+
+
+def test_work_sees_the_state_of_django_whichever_thread_runs_it() -> None:
+    """Behind a proxy, URLs are made in the thread; asgiref hides what was set in another one, unless it moves it."""
+    several = Pool("several", 4, "a test")
+
+    async def ask() -> list[tuple[str, str]]:
+        set_script_prefix("/gateway/")
+        with translation.override("ko"):
+            asked = [several.run(lambda: (get_script_prefix(), translation.get_language())) for _ in range(8)]
+            return await asyncio.gather(*asked)
+
+    before = get_script_prefix()
+    try:
+        assert asyncio.run(ask()) == [("/gateway/", "ko")] * 8
+    finally:
+        set_script_prefix(before)
+        several.shutdown()

@@ -15,6 +15,7 @@ from django.db.models import QuerySet
 from orthancproxy.access.actions import Action
 from orthancproxy.access.policy import authorize
 from orthancproxy.archive.levels import Level
+from orthancproxy.archive.matching import is_patient_id
 from orthancproxy.archive.plan import LevelPlan, Needs
 from orthancproxy.archive.records import Resource
 from orthancproxy.audit.events import Subject
@@ -107,6 +108,8 @@ def _upload(context: RequestContext, request: UploadRequest, event: PendingEvent
     patient_id = long_string(request.patient_id, "patient ID")
     if not patient_id:
         raise InvalidRequest("The patient ID is empty.")
+    if not is_patient_id(patient_id):
+        raise InvalidRequest("The patient ID looks like a path.")
     event.subjects = [Subject(patient_id)]
     authorize(context.caller, Action.UPLOAD, patient_id)
     patient_name = person_name(request.patient_name or "", "patient name") or None
