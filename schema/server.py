@@ -1,5 +1,7 @@
 """The type of `server`."""
 
+from dataclasses import fields
+
 import strawberry
 
 from orthancproxy.conf import conf
@@ -34,18 +36,7 @@ class ServerLimits:
 
 
 def _limits() -> ServerLimits:
-    return ServerLimits(
-        max_upload_files=conf.ORTHANC_MAX_UPLOAD_FILES,
-        max_upload_bytes=ByteCount(conf.ORTHANC_MAX_UPLOAD_BYTES),
-        max_page_size=conf.ORTHANC_MAX_PAGE_SIZE,
-        max_objects=conf.ORTHANC_MAX_OBJECTS,
-        max_seconds=conf.ORTHANC_MAX_SECONDS,
-        max_query_tokens=conf.ORTHANC_MAX_QUERY_TOKENS,
-        max_query_depth=conf.ORTHANC_MAX_QUERY_DEPTH,
-        max_query_fields=conf.ORTHANC_MAX_QUERY_FIELDS,
-        max_query_aliases=conf.ORTHANC_MAX_QUERY_ALIASES,
-        max_query_repeats=conf.ORTHANC_MAX_QUERY_REPEATS,
-    )
+    return ServerLimits(**{one.name: getattr(conf, f"ORTHANC_{one.name.upper()}") for one in fields(ServerLimits)})
 
 
 @strawberry.type(description="The Orthanc behind the gateway.")

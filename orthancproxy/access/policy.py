@@ -5,13 +5,13 @@ from orthancproxy.access.callers import Caller
 from orthancproxy.errors import NotAuthenticated, PermissionDenied
 
 
-def authorize(caller: Caller, action: Action, patient_id: str | None = None) -> None:
-    """Raise unless the caller may perform the action, and, for an upload, may do so for this PatientID.
+def authorize(caller: Caller, action: Action | None, patient_id: str | None = None) -> None:
+    """Raise unless the caller may perform the action, if there is one, and, for an upload, for this PatientID.
 
     Resources of the archive need no check here: a caller only ever sees those in scope. Raises NotAuthenticated for an
     anonymous caller, else PermissionDenied.
     """
-    if action not in caller.actions:
+    if action is not None and action not in caller.actions:
         if not caller.username:
             raise NotAuthenticated("Log in or send a token to do this.")
         raise PermissionDenied("You do not have permission to do this.")

@@ -33,8 +33,7 @@ def audited_read(
     """
     read = context.reads.begin(operation.kind, context.operation_name)
     try:
-        if operation.action is not None:
-            authorize(context.caller, operation.action)
+        authorize(context.caller, operation.action)
         with deadline_scope(context.deadline), caller_scope(context.author.key):
             yield read.add
     except Exception as error:
@@ -97,8 +96,7 @@ def audited_write(context: RequestContext, operation: Operation, target: str = "
     """
     event = PendingEvent(context, operation, target)
     try:
-        if operation.action is not None:
-            authorize(context.caller, operation.action)
+        authorize(context.caller, operation.action)
         with caller_scope(context.author.key):
             yield event
     except Exception as error:
