@@ -1,4 +1,4 @@
-"""Limits who may send a long body, and how many of them are received at once.
+"""Limits long bodies to callers with the permission to upload, and the number that is received at once.
 
 Django spools a whole body, of up to ORTHANC_MAX_UPLOAD_BYTES, to disk before it calls the view that authenticates the
 caller.
