@@ -293,10 +293,10 @@ class TestNullability:
     def test_one_field_fails_without_the_others(self, proxy: RecordingProxy, gateway: Gateway) -> None:
         assert over_graphql(gateway) == WELL
         proxy.keep_failing(DROPPED, on="/tools/")
-        content = gateway.graphql('{ server { version } patient(patientId: "P001") { patientId } }')
+        content = gateway.graphql('{ server { version } study(studyInstanceUID: "1.2") { id } }')
         assert content["data"]["server"]["version"]
-        assert content["data"]["patient"] is None
-        assert [error["path"] for error in content["errors"]] == [["patient"]]
+        assert content["data"]["study"] is None
+        assert [error["path"] for error in content["errors"]] == [["study"]]
 
 
 REST_ROUTES = (
