@@ -72,7 +72,7 @@ class Paths:
         assert self.compared >= at_least
         assert self.with_data > at_least // 2
         assert self.with_errors > at_least // 20
-        assert self.fields[CompiledExecutor] < self.fields[StrawberryGraphQLCoreExecutionContext] * 3 / 4
+        assert self.fields[CompiledExecutor] < self.fields[StrawberryGraphQLCoreExecutionContext] * 2 / 3
 
 
 def _ignore(_schema: strawberry.Schema, _errors: list[GraphQLError], _context: ExecutionContext | None = None) -> None:
