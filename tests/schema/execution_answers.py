@@ -72,7 +72,8 @@ class Paths:
         assert self.compared >= at_least
         assert self.with_data > at_least // 2
         assert self.with_errors > at_least // 20
-        assert self.fields[CompiledExecutor] < self.fields[StrawberryGraphQLCoreExecutionContext] * 2 / 3
+        # 0.64 to 0.69: Hypothesis draws from the constants of all loaded modules, and so from what ran before
+        assert self.fields[CompiledExecutor] < self.fields[StrawberryGraphQLCoreExecutionContext] * 4 / 5
 
 
 def _ignore(_schema: strawberry.Schema, _errors: list[GraphQLError], _context: ExecutionContext | None = None) -> None:
