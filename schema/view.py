@@ -65,6 +65,8 @@ class GraphQLView(views.GraphQLView[GraphQLContext, None]):
     def respond(self) -> HttpResponseBase:
         """Return the response, which is JSON even if the request is not GraphQL over HTTP."""
         try:
+            if self.request.headers.get("Upgrade", "").lower() == "websocket":
+                raise HTTPException(400, "WebSockets are not supported: send queries and mutations over HTTP.")
             return self.run(self.request)
         except HTTPException as error:
             is_persisted = isinstance(error, PersistedQueryNotSupported)
@@ -115,8 +117,6 @@ class GraphQLView(views.GraphQLView[GraphQLContext, None]):
     def parse_http_body(self, request: SyncHTTPRequestAdapter) -> GraphQLRequestData | list[GraphQLRequestData]:
         """Authenticate the caller and parse a request. Raises HTTPException for a malformed or unsupported one."""
         _ = self.context.gateway
-        if request.headers.get("Upgrade", "").lower() == "websocket":
-            raise HTTPException(400, "WebSockets are not supported: send queries and mutations over HTTP.")
         try:
             data = super().parse_http_body(request)
         except json.JSONDecodeError:

@@ -36,8 +36,9 @@ def test_request_without_query_and_hash_is_malformed(extensions: Any) -> None:
     assert answer.json()["errors"][0]["extensions"]["code"] == "BAD_USER_INPUT"
 
 
-def test_websocket_is_rejected_with_a_message() -> None:
+@pytest.mark.parametrize("accept", [None, "*/*", "text/html"])
+def test_websocket_is_rejected_with_a_message(accept: str | None) -> None:
     headers = {"Upgrade": "websocket", "Connection": "Upgrade", "Sec-WebSocket-Protocol": "graphql-transport-ws"}
-    answer = Client().get("/graphql/", headers=headers)
+    answer = Client().get("/graphql/", headers=headers | ({"Accept": accept} if accept else {}))
     assert answer.status_code == 400
     assert "WebSockets are not supported" in answer.json()["errors"][0]["message"]

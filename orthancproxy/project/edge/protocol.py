@@ -2,11 +2,12 @@
 
 uvicorn --http orthancproxy.project.edge.protocol:Protocol …
 
-It uses private attributes of uvicorn's httptools protocol (`flow`, `cycle`, `timeout_keep_alive_task`), and was checked
-with uvicorn 0.54.0.
+It uses private attributes of uvicorn's httptools protocol (`flow`, `cycle`, `timeout_keep_alive_task`, and those for
+upgrades), and was checked with uvicorn 0.54.0.
 """
 
 import asyncio
+import sys
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
@@ -14,6 +15,7 @@ from orthancproxy.http.content_security import NOTHING
 from orthancproxy.http.error_responses import error_response
 from orthancproxy.project.edge.slow_clients import Awaited, SlowClientTimer
 
+BODY_HEADERS = {b"content-length", b"transfer-encoding"}
 MAX_HEAD_BYTES = 64 * 1024  # of a request line and headers; uvicorn's httptools has no limit, its h11 this one
 
 
@@ -22,6 +24,7 @@ class Protocol(HttpToolsProtocol):
 
     _head_bytes = 0.0  # of an incomplete head; -inf within a body, where none are counted
     _timer: SlowClientTimer | None = None
+    _data = b""  # that is parsed now
     _body_bytes = 0
     _heads = 0
     _pauses = 0
@@ -38,6 +41,7 @@ class Protocol(HttpToolsProtocol):
     def data_received(self, data: bytes) -> None:
         """Parse the data, unless the head is too long."""
         self._head_bytes += len(data)
+        self._data = data
         super().data_received(data)
         if self._head_bytes > MAX_HEAD_BYTES and not self.transport.is_closing():
             self._reject(431, "The URL and headers of the request are longer than the gateway accepts.")
@@ -60,6 +64,22 @@ class Protocol(HttpToolsProtocol):
         """Wait until the client has read what was written."""
         self._pauses += 1
         super().pause_writing()
+
+    def _should_upgrade(self) -> bool:
+        """Whether the body of a request for another protocol, such as HTTP/2, is left: llhttp parses none."""
+        names = {name for name, _ in self.headers}
+        return self.scope["method"] != "CONNECT" and not names.isdisjoint(BODY_HEADERS)
+
+    def handle_websocket_upgrade(self) -> None:
+        """Ignore the Upgrade header (RFC 9110, section 7.8): parse the head again, without it, and then the body."""
+        upgrade = sys.exception()
+        assert upgrade is not None  # noqa: S101 - for mypy: uvicorn calls this while it handles HttpParserUpgrade
+        headers = b"".join(b"%b: %b\r\n" % header for header in self.headers if header[0] != b"upgrade")
+        head = b"%b %b HTTP/1.1\r\n%b\r\n" % (self.scope["method"].encode(), self.url, headers)
+        self.data_received(head + self._data[upgrade.args[0] :])
+
+    def _unsupported_upgrade_warning(self) -> None:
+        """Log nothing: anyone can cause uvicorn's warnings, and what they recommend does not help."""
 
     def send_400_response(self, msg: str) -> None:
         self._reject(400, "The request is malformed.")
