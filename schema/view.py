@@ -65,8 +65,6 @@ class GraphQLView(views.GraphQLView[GraphQLContext, None]):
     def respond(self) -> HttpResponseBase:
         """Return the response, which is JSON even if the request is not GraphQL over HTTP."""
         try:
-            if self.request.headers.get("Upgrade", "").lower() == "websocket":
-                raise HTTPException(400, "WebSockets are not supported: send queries and mutations over HTTP.")
             return self.run(self.request)
         except HTTPException as error:
             is_persisted = isinstance(error, PersistedQueryNotSupported)
@@ -85,6 +83,12 @@ class GraphQLView(views.GraphQLView[GraphQLContext, None]):
             if response.status_code == 503:
                 response["Retry-After"] = str(RETRY_AFTER)
             return response
+
+    def run(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+        """Return the response, or raise HTTPException for a WebSocket."""
+        if request.headers.get("Upgrade", "").lower() == "websocket":
+            raise HTTPException(400, "WebSockets are not supported: send queries and mutations over HTTP.")
+        return super().run(request, *args, **kwargs)
 
     def get_context(self, request: HttpRequest, response: HttpResponse) -> GraphQLContext:
         """Return the context that resolvers get as `info.context`."""
