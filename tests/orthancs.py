@@ -4,6 +4,7 @@ import secrets
 import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from functools import cache
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -42,10 +43,11 @@ def index_in_postgresql(url: str) -> dict[str, Any]:
     }
 
 
-def can_index_more_tags() -> bool:
-    """Return whether this Orthanc has `ExtraMainDicomTags`: 1.11 and newer."""
+@cache
+def installed_version() -> tuple[int, ...]:
+    """Return the version of the Orthanc that the tests start, such as (1, 12, 7)."""
     installation = Installation.find()
     chroot = ["chroot", str(installation.root)] if installation.root else []
     command = [*chroot, installation.executable, "--version"]
     version = subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()[1]
-    return [int(number) for number in version.split(".")[:2]] >= [1, 11]
+    return tuple(int(number) for number in version.split("."))
