@@ -10,11 +10,16 @@ import strawberry
 
 from orthancproxy.archive.matching import any_of
 from orthancproxy.archive.plan import Filter, LabelMatch, Order
+from orthancproxy.archive.search import words
 from orthancproxy.conf import conf
 from orthancproxy.errors import InvalidRequest, LimitExceeded
 
 TEXT = "DICOM matching: `*` and `?` are wildcards, case is ignored."
 ANY_OF = "Any of these."
+SEARCH = (
+    "Words that must all be found in PatientName, PatientID, AccessionNumber, StudyDescription or "
+    "ReferringPhysicianName, without regard to case, accents, separators of names and width of characters"
+)
 
 FieldType = TypeVar("FieldType")
 Item = TypeVar("Item")
@@ -72,6 +77,7 @@ class TagMatch:
 
 @strawberry.input(description="Every given field must match.")
 class PatientFilter:
+    search: str | None = strawberry.field(default=None, description=f"{SEARCH} of one of the patient's studies.")
     patient_id: str | None = matches("PatientID")
     patient_name: str | None = matches("PatientName")
     birth_date: DateRange | None = matches("PatientBirthDate", "PatientBirthDate.")
@@ -82,6 +88,7 @@ class PatientFilter:
 
 @strawberry.input(description="Every given field must match.")
 class StudyFilter:
+    search: str | None = strawberry.field(default=None, description=f"{SEARCH}.")
     patient_id: str | None = matches("PatientID")
     patient_name: str | None = matches("PatientName")
     study_instance_uids: list[strawberry.ID] | None = matches("StudyInstanceUID", ANY_OF, "studyInstanceUIDs")
@@ -135,7 +142,9 @@ def filter_of(given: LevelFilter | None) -> Filter:
                 given_uids = at_most(conf.ORTHANC_MAX_PAGE_SIZE, alternatives, "UIDs")
                 matched.append((keyword, any_of([str(one) for one in given_uids])))
     matched += [(tag.keyword, tag.value) for tag in at_most(MAX_TAGS, given.tags, "tags")]
-    return Filter(tuple(matched), given.labels.match() if given.labels else LabelMatch(), nothing)
+    labels = given.labels.match() if given.labels else LabelMatch()
+    search = given.search if isinstance(given, PatientFilter | StudyFilter) else None
+    return Filter(tuple(matched), labels, nothing, words(search or ""))
 
 
 @strawberry.enum(description="Ascending or descending. Missing values come first when ascending, last when descending.")

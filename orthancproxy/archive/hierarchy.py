@@ -20,6 +20,7 @@ from orthancproxy.archive.prefetch import Prefetch
 from orthancproxy.archive.records import RESOURCE_TYPES, Page, Resource
 from orthancproxy.archive.scope import EVERYTHING, Scope
 from orthancproxy.archive.scoped_fetcher import ScopedFetcher
+from orthancproxy.archive.search import SearchFetcher
 from orthancproxy.errors import InvalidRequest
 from orthancproxy.orthanc.client import OrthancClient
 from orthancproxy.orthanc.endpoints import ORTHANC_ID, check_orthanc_id
@@ -41,7 +42,7 @@ class Hierarchy:
             # an Orthanc without labels ignores them in a find, and returns everything
             scope = replace(scope, labels=frozenset())
         self.is_restricted = scope.is_restricted
-        self._fetcher = ScopedFetcher(fetcher, scope) if scope.is_restricted else fetcher
+        self._fetcher = SearchFetcher(ScopedFetcher(fetcher, scope) if scope.is_restricted else fetcher)
         # hidden resources are not prefetched, and older versions find children only by their parents
         self._can_prefetch = capabilities.has_extended_find and not scope.is_restricted
         self._prefetch = Prefetch()

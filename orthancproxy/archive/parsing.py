@@ -19,10 +19,25 @@ _LATIN = re.compile(r"[\u0000-\u024f]*")
 
 
 @dataclass(frozen=True, slots=True)
-class PersonNameParts:
-    """The components of a PN's alphabetic group (PS3.5 section 6.2.1), and its other two groups."""
+class NameGroup:
+    """One component group of a PN (PS3.5 section 6.2.1)."""
 
     formatted: str
+    family: str | None
+    given: str | None
+    middle: str | None
+    prefix: str | None
+    suffix: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class PersonNameParts:
+    """The component groups of a PN (PS3.5 section 6.2.1), the components of the first, and the others as stored."""
+
+    formatted: str
+    alphabetic: NameGroup | None
+    ideographic_group: NameGroup | None
+    phonetic_group: NameGroup | None
     family: str | None
     given: str | None
     middle: str | None
@@ -120,14 +135,26 @@ def person_name(value: str | None) -> PersonNameParts | None:
     if not (value := text(value)):
         return None
     alphabetic, ideographic, phonetic, *_ = [*value.split("="), "", ""]
-    family, given, middle, prefix, suffix, *_ = [
-        part.strip() or None for part in [*alphabetic.split("^"), "", "", "", ""]
-    ]
-    others = " ".join(part for part in (given, middle) if part)
-    separator = ", " if _LATIN.fullmatch(alphabetic) else " "
-    name = separator.join(part for part in (family, others) if part)
-    formatted = " ".join(part for part in (prefix, name, suffix) if part)
-    readable = formatted or " ".join((ideographic or phonetic).replace("^", " ").split())
+    groups = _name_group(alphabetic), _name_group(ideographic), _name_group(phonetic)
+    first = groups[0] or NameGroup("", None, None, None, None, None)
     return PersonNameParts(
-        readable, family, given, middle, prefix, suffix, ideographic.strip() or None, phonetic.strip() or None
+        next((group.formatted for group in groups if group), ""),
+        *groups,
+        first.family,
+        first.given,
+        first.middle,
+        first.prefix,
+        first.suffix,
+        ideographic.strip() or None,
+        phonetic.strip() or None,
     )
+
+
+def _name_group(value: str) -> NameGroup | None:
+    components = [component.strip() or None for component in [*value.split("^"), "", "", "", ""]][:5]
+    if not any(components):
+        return None
+    family, given, middle, prefix, suffix = components
+    others = " ".join(filter(None, (given, middle)))
+    name = (", " if _LATIN.fullmatch(value) else " ").join(filter(None, (family, others)))
+    return NameGroup(" ".join(filter(None, (prefix, name, suffix))), *components)

@@ -42,11 +42,12 @@ class LabelMatch:
 
 @dataclass(frozen=True, slots=True)
 class Filter:
-    """Criteria: DICOM attribute matching (PS3.4 section C.2.2.2) by keyword, and labels."""
+    """Criteria: DICOM attribute matching (PS3.4 section C.2.2.2) by keyword, labels, and words to search for."""
 
     tags: tuple[tuple[str, str], ...] = ()
     labels: LabelMatch = LabelMatch()
     nothing: bool = False  # matches no resource: an empty list of alternatives
+    search: tuple[str, ...] = ()  # words, as `archive.search` compares them
 
 
 @dataclass(frozen=True, slots=True)

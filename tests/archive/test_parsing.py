@@ -5,6 +5,7 @@ from datetime import UTC, date, datetime, time
 import pytest
 
 from orthancproxy.archive import parsing
+from orthancproxy.archive.parsing import NameGroup
 
 
 @pytest.mark.parametrize(
@@ -139,6 +140,20 @@ def test_person_name(
     assert name is not None
     assert (name.formatted, name.family, name.given) == (formatted, family, given)
     assert (name.ideographic, name.phonetic) == (ideographic, phonetic)
+
+
+def test_each_component_group_of_a_person_name_is_parsed() -> None:
+    name = parsing.person_name("Hong^Gildong=洪^吉洞=홍^길동^^Dr")
+    assert name is not None
+    assert name.alphabetic == NameGroup("Hong, Gildong", "Hong", "Gildong", None, None, None)
+    assert name.ideographic_group == NameGroup("洪 吉洞", "洪", "吉洞", None, None, None)
+    assert name.phonetic_group == NameGroup("Dr 홍 길동", "홍", "길동", None, "Dr", None)
+
+
+def test_an_empty_component_group_is_none() -> None:
+    name = parsing.person_name("=山田^太郎=^^")
+    assert name is not None
+    assert (name.alphabetic, name.phonetic_group) == (None, None)
 
 
 @pytest.mark.parametrize("value", ["", "  ", None])

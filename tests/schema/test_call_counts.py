@@ -31,6 +31,8 @@ class Shape:
 SHAPES = [
     Shape("patients", "{ patients(first: 1000) { nodes { patientId name { formatted } } } }", 1, 1),
     Shape("patients counted", "{ patients(first: 1000) { totalCount nodes { patientId } } }", 1, 1),
+    Shape("patients searched", '{ patients(first: 9, filter: {search: "minsu"}) { nodes { patientId } } }', 3, 2),
+    Shape("studies searched", '{ studies(first: 9, filter: {search: "minsu"}) { nodes { modalities } } }', 2, 2),
     Shape("only a count", "{ studies(first: 0) { totalCount } }", 1, 1),
     Shape("two levels", "{ patients(first: 1000) { nodes { studies { description seriesCount } } } }", 2, 2),
     Shape(

@@ -35,8 +35,10 @@ institutionName modalities lastUpdate isStable labels seriesCount instancesCount
 archiveUrl series(filter: {{modality: "C?"}}) {{ {SERIES} }} patient {{ patientId }}
 """
 PATIENT = f"""
-id orthancId patientId patientName name {{ formatted family given middle prefix suffix ideographic phonetic }} birthDate
-sex lastUpdate isStable labels studiesCount instancesCount tag(keyword: "PatientName") tags archiveUrl
+id orthancId patientId patientName name {{ formatted family given middle prefix suffix ideographic phonetic
+    alphabetic {{ family given middle prefix suffix formatted }} ideographicGroup {{ family }}
+    phoneticGroup {{ given formatted }} }}
+birthDate sex lastUpdate isStable labels studiesCount instancesCount tag(keyword: "PatientName") tags archiveUrl
 studies(first: 5) {{ ... on Study @include(if: $yes) {{ {STUDY} }} }}
 """
 PARTS = {"Patient": PATIENT, "Study": STUDY, "Series": SERIES, "Instance": INSTANCE}

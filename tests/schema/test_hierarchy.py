@@ -26,7 +26,7 @@ def _nodes(answer: dict[str, Any]) -> list[dict[str, Any]]:
 
 def test_values_are_typed(graphql: GraphQL) -> None:
     query = """{ patients(first: 1) { nodes { patientId patientName birthDate sex isStable labels lastUpdate
-        name { formatted family given ideographic phonetic } studiesCount instancesCount
+        name { formatted family given ideographic phonetic ideographicGroup { family given formatted } } studiesCount instancesCount
         studies(first: 1) { studyInstanceUID description studyDate studyTime studyId accessionNumber modalities
             referringPhysicianName institutionName seriesCount instancesCount
             series(first: 1) { seriesInstanceUID description modality seriesNumber bodyPartExamined protocolName
@@ -52,6 +52,7 @@ def test_values_are_typed(graphql: GraphQL) -> None:
             "given": "Minsu",
             "ideographic": "金1^民洙",
             "phonetic": "김1^민수",
+            "ideographicGroup": {"family": "金1", "given": "民洙", "formatted": "金1 民洙"},
         },
         "studiesCount": 2,
         "instancesCount": 12,
