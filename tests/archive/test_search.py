@@ -9,8 +9,8 @@ from orthancproxy.archive.scope import Scope
 from orthancproxy.archive.search import MAX_LENGTH, searchable, words
 from orthancproxy.errors import InvalidRequest
 from orthancproxy.orthanc.client import ConnectionOptions, OrthancClient
-from tests.conftest import StartOrthanc
 from tests.corpus import instance, load
+from tests.orthancs import StartOrthanc
 
 NAMES = {
     "hangul": "홍^길동",
