@@ -10,6 +10,7 @@ from django.db.models import Q
 from orthancproxy.schema.descriptions import describe_enum, describe_filter
 from orthancproxy.schema.inputs import OrderKey
 from orthancproxy.schema.tables import aware
+from orthancproxy.uploads.distinct_values import disagreements
 from orthancproxy.uploads.models import UploadBatch as Batch
 
 STATES = {
@@ -35,6 +36,12 @@ class UploadBatch:
     updated_at: datetime.datetime = strawberry_django.field(description="Time when the last request began or ended.")
     uploaded: int = strawberry.field(description="Number of stored files.")
     failed: int = strawberry.field(description="Number of files that are not stored.")
+
+    @strawberry.field(
+        description="What the stored files differ in, one sentence each: they may be of several patients."
+    )
+    def warnings(root: strawberry.Parent[Batch]) -> list[str]:
+        return disagreements(root.distinct_values)
 
     @strawberry.field(description="Orthanc id of the study; null until a file is stored.")
     def study_orthanc_id(root: strawberry.Parent[Batch]) -> strawberry.ID | None:

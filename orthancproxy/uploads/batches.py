@@ -9,6 +9,7 @@ from django.utils import timezone
 
 from orthancproxy.archive.scope import Scope
 from orthancproxy.errors import InvalidRequest
+from orthancproxy.uploads.distinct_values import merged
 from orthancproxy.uploads.files import FailedFile, InspectedFile, StoredFile, UploadErrorCode
 from orthancproxy.uploads.late_references import Claim, Resolution
 from orthancproxy.uploads.models import UploadBatch, UploadedFile
@@ -158,8 +159,18 @@ def release(claim: Claim, resolution: Resolution, unresolved: frozenset[str]) ->
             row.update(outcome=Outcome.UNAVAILABLE)
 
 
-def close_batch(batch: UploadBatch, study_orthanc_id: str) -> None:
-    """Write the state of a batch when a request ends; other requests with its key can end at the same time."""
+def merged_series(batch: UploadBatch) -> Mapping[str, int]:
+    """Return the new series that stored files of several old series became, with the number of these."""
+    stored = batch.files.filter(outcome__in=PROTECTED_OUTCOMES).order_by()
+    counts = stored.values("series_uid").annotate(old=Count("old_series_uid", distinct=True)).filter(old__gt=1)
+    return dict(counts.values_list("series_uid", "old"))
+
+
+def close_batch(batch: UploadBatch, study_orthanc_id: str, digests: Mapping[str, Iterable[str]]) -> None:
+    """Write the state of a batch when a request ends; other requests with its key can end at the same time.
+
+    `digests` are those of the request's stored files; afterwards `batch` has those of all requests.
+    """
     with transaction.atomic():
         locked = UploadBatch.objects.select_for_update().get(pk=batch.pk)
         left = set(batch.files.exclude(outcome__in=(Outcome.STORED, Outcome.FAILED)).values_list("outcome", flat=True))
@@ -168,7 +179,8 @@ def close_batch(batch: UploadBatch, study_orthanc_id: str) -> None:
         else:
             locked.state = UploadBatch.State.UPLOADING if left else UploadBatch.State.COMPLETE
         locked.study_orthanc_id = study_orthanc_id or locked.study_orthanc_id
-        locked.save(update_fields=["state", "study_orthanc_id", "updated_at"])
+        batch.distinct_values = locked.distinct_values = merged(locked.distinct_values, digests)
+        locked.save(update_fields=["state", "study_orthanc_id", "distinct_values", "updated_at"])
 
 
 def _record_stored(batch: UploadBatch, files: Sequence[StoredFile]) -> None:

@@ -27,6 +27,8 @@ class UploadBatch(models.Model):
     # of files without one; empty for the time of the upload
     study_date = models.CharField(max_length=8, blank=True)
     study_time = models.CharField(max_length=13, blank=True)
+    # digests of what its stored files had and should agree on, by kind (`distinct_values`)
+    distinct_values = models.JSONField(default=dict, blank=True)
     # empty until a file is stored
     study_orthanc_id = models.CharField(max_length=44, blank=True)
     state = models.CharField(max_length=16, choices=State.choices, default=State.UPLOADING)

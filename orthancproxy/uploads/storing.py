@@ -19,6 +19,7 @@ from orthancproxy.logs import log_archive_failure
 from orthancproxy.orthanc.client import OrthancClient
 from orthancproxy.orthanc.responses import StoreResult
 from orthancproxy.uploads import batches
+from orthancproxy.uploads.distinct_values import digests
 from orthancproxy.uploads.files import FailedFile, InspectedFile, StoredFile, UploadErrorCode, failed
 from orthancproxy.uploads.inspection import parse
 from orthancproxy.uploads.late_references import Resolution, resolve_references
@@ -32,13 +33,12 @@ class BatchUpload:
     """The part of one request in the upload of a batch.
 
     `outcomes` are those of its files so far. `lost` is the number of files of earlier requests that could not be
-    stored again with their references. `old_study_uids` are the StudyInstanceUIDs that the files of all requests had.
+    stored again with their references.
     """
 
     def __init__(self, client: OrthancClient, batch: UploadBatch) -> None:
         self.outcomes: list[StoredFile | FailedFile] = []
         self.lost = 0
-        self.old_study_uids: frozenset[str] = frozenset()
         self._client = client
         self.batch = batch
         self._stored_before: Mapping[str, str] = {}
@@ -56,8 +56,10 @@ class BatchUpload:
                 self.outcomes += map(self._counted_once, part)
                 batches.record(self.batch, part)
         self._resolve_references()
-        stored = (file.location.study_id for file in self.outcomes if isinstance(file, StoredFile))
-        batches.close_batch(self.batch, next(stored, ""))
+        stored = [file for file in self.outcomes if isinstance(file, StoredFile)]
+        study_id = stored[0].location.study_id if stored else ""
+        values = digests(self.batch.study_instance_uid, [file.inspected for file in stored])
+        batches.close_batch(self.batch, study_id, values)
 
     def _store(self, target: RewriteTarget, file: InspectedFile | FailedFile) -> StoredFile | FailedFile:
         """Rewrite a file and send it to Orthanc."""
@@ -114,7 +116,7 @@ class BatchUpload:
 
     def _target(self) -> RewriteTarget:
         """Return what all files of the batch become, except for the UIDs of series and instance."""
-        uids, self.old_study_uids = batches.known_uids(self.batch)
+        uids, old_study_uids = batches.known_uids(self.batch)
         created_at = timezone.localtime(self.batch.created_at)
         return RewriteTarget(
             patient_id=self.batch.patient_id,
@@ -126,7 +128,7 @@ class BatchUpload:
             study_date=self.batch.study_date or f"{created_at:%Y%m%d}",
             study_time=self.batch.study_time or f"{created_at:%H%M%S}",
             uids=uids,
-            old_study_uids=self.old_study_uids,
+            old_study_uids=old_study_uids,
         )
 
 

@@ -110,6 +110,18 @@ def test_a_chunk_sent_concurrently_several_times_is_stored_once(
     assert len(stored_files(receiving_orthanc, outcomes[0].study_id)) == 10
 
 
+def test_patients_in_parallel_chunks_are_all_counted(deployed: LocalGateway, patient_id: str) -> None:
+    """The chunk that ends last warns of all of them."""
+
+    def send(part: Sequence[File]) -> Outcome:
+        return REST(over_http(deployed.port))(part, patientId=patient_id, uploadKey=patient_id)
+
+    files = [File(instance(number=number, PatientID=f"P{number}")) for number in range(8)]
+    outcomes = send_at_once(send, chunks(files, 1))
+    warnings = {warning for outcome in outcomes for warning in outcome.warnings}
+    assert "The files have 8 patient IDs, and became one study: check that they are of one patient." in warnings
+
+
 @pytest.mark.parametrize("round_", range(3))
 def test_references_are_updated_across_parallel_chunks(
     deployed: LocalGateway, receiving_orthanc: LocalOrthanc, patient_id: str, round_: int

@@ -1,12 +1,18 @@
 """Warnings to the sender, without values from the archive."""
 
+import json
 from typing import Any
 
 import pytest
 from pytest_django import Settings
 
 from orthancproxy.sandbox.orthanc import LocalOrthanc
+from orthancproxy.uploads.distinct_values import digests, disagreements, merged
+from orthancproxy.uploads.files import InspectedFile
+from orthancproxy.uploads.models import UploadBatch
+from tests.conftest import GraphQL
 from tests.corpus import ROOT, instance, load
+from tests.proxy import RecordingProxy, answering
 from tests.uploads.upload_client import File, Transport, found, slices, stored_files
 
 pytestmark = pytest.mark.live
@@ -160,12 +166,76 @@ def test_each_difference_between_files_gives_a_warning(
     assert list(outcome.warnings) == expected
 
 
-def test_several_studies_in_chunks_give_a_warning(orthanc: LocalOrthanc, transport: Transport, patient_id: str) -> None:
+SECOND_PATIENT: dict[str, Any] = {
+    "PatientID": "P2",
+    "PatientName": "Lee^Secret",
+    "PatientBirthDate": "20010101",
+    "PatientSex": "O",
+    "StudyInstanceUID": "1.2.3",
+    "StudyDate": "20190203",
+}
+TWO_PATIENTS = (
+    "The files have 2 patient IDs, 2 patient names, 2 birth dates, 2 sexes, 2 studies, 2 study dates, and became one "
+    "study: check that they are of one patient."
+)
+
+
+def test_two_patients_in_chunks_give_a_warning_from_the_second_on(
+    orthanc: LocalOrthanc, transport: Transport, patient_id: str, graphql: GraphQL
+) -> None:
+    """The list of uploads has it too. The database has neither patient's values."""
+    chunks = [slices(2), [File(instance(number=3, **SECOND_PATIENT))], [File(instance(number=4))]]
+    warned = [transport(chunk, patientId=patient_id, uploadKey=patient_id).warnings[:1] for chunk in chunks]
+    assert warned == [(), (TWO_PATIENTS,), (TWO_PATIENTS,)]
+    query = "query($key: ID!) { uploads(filter: {uploadKey: $key}) { nodes { warnings } } }"
+    assert graphql(query, key=patient_id)["uploads"]["nodes"] == [{"warnings": [TWO_PATIENTS]}]
+    stored = json.dumps(UploadBatch.objects.get(upload_key=patient_id).distinct_values)
+    assert [value for value in SECOND_PATIENT.values() if value in stored] == []
+
+
+@pytest.mark.parametrize("values", [{name: value} for name, value in SECOND_PATIENT.items()])
+def test_each_difference_between_chunks_gives_a_warning(
+    orthanc: LocalOrthanc, transport: Transport, patient_id: str, values: dict[str, Any]
+) -> None:
+    transport(slices(1), patientId=patient_id, uploadKey=patient_id)
+    outcome = transport([File(instance(number=2, **values))], patientId=patient_id, uploadKey=patient_id)
+    assert outcome.warnings[0].startswith("The files have 2 ")
+    assert outcome.warnings[0].count(" 2 ") == 1
+
+
+def test_values_of_files_that_are_not_stored_give_no_warning(
+    orthanc: LocalOrthanc, proxy: RecordingProxy, transport: Transport, patient_id: str
+) -> None:
     transport([File(instance(1))], patientId=patient_id, uploadKey=patient_id)
-    [warning] = transport(
-        [File(instance(StudyInstanceUID="1.2.3"))], patientId=patient_id, uploadKey=patient_id
-    ).warnings
-    assert "2 studies" in warning
+    proxy.keep_failing(answering(503), on="/instances")
+    other = [File(instance(number=2, **SECOND_PATIENT))]
+    assert transport(other, patientId=patient_id, uploadKey=patient_id).warnings == ()
+    proxy.recover()
+    assert TWO_PATIENTS in transport(other, patientId=patient_id, uploadKey=patient_id).warnings
+
+
+def test_digests_of_values_are_bounded_and_differ_between_uploads() -> None:
+    first, second = (digests(uid, [inspected(f"{number}") for number in range(150)]) for uid in ("1.2", "1.3"))
+    assert first["patient IDs"].isdisjoint(second["patient IDs"])
+    values = merged(first, second)
+    assert {what: len(found) for what, found in values.items() if found} == {"patient IDs": 100}
+    [warning] = disagreements(values)
+    assert "at least 100 patient IDs" in warning
+
+
+def inspected(patient_id: str) -> InspectedFile:
+    """A file that has a PatientID and nothing else."""
+    texts = {name: "" for name in InspectedFile.__annotations__ if name not in ("sent", "dicom")}
+    values: dict[str, Any] = {**texts, "patient_id": patient_id, "sent": None, "dicom": None}
+    return InspectedFile(**values)
+
+
+def test_several_series_of_one_folder_in_chunks_give_a_warning(
+    orthanc: LocalOrthanc, transport: Transport, patient_id: str
+) -> None:
+    chunks = [slices(2, "mixed", series=1), slices(2, "mixed", series=3), slices(1, "pure", series=5)]
+    warned = [transport(chunk, patientId=patient_id, uploadKey=patient_id).warnings for chunk in chunks]
+    assert warned == [(), ("The folder “mixed” contains files of 2 series, which became one.",), ()]
 
 
 def test_text_outside_its_character_set_gives_a_warning(
