@@ -42,7 +42,8 @@ DOWNLOADS = Pool("download", 64, "reading files and ZIPs from Orthanc: a slow on
 PREFETCH = Pool("prefetch", 4, "lists that are fetched ahead; where all threads are busy, a request fetches its own")
 # two calls at once take 2.2 s for 10,000 files, one 3.5 s (1.10.1, two cores)
 FILE_TAGS = Pool("file-tags", 4, "tags that only files have, before Orthanc 1.11")
-POOLS = (GRAPHQL, UPLOADS, DOWNLOADS, PREFETCH, FILE_TAGS)
+PROBES = Pool("probe", 4, "asking Orthanc for `/readyz`, which does not wait for a thread that hangs")
+POOLS = (GRAPHQL, UPLOADS, DOWNLOADS, PREFETCH, FILE_TAGS, PROBES)
 """The pools of fixed size; those below depend on the settings and on the load."""
 
 MAX_IDLE_REQUEST_THREADS = 32

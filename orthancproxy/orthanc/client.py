@@ -20,16 +20,15 @@ from msgspec.json import Decoder
 from requests.adapters import HTTPAdapter
 from requests.auth import HTTPBasicAuth
 from urllib3.exceptions import HTTPError, ProtocolError
+from urllib3.util import Timeout
 
 from orthancproxy.errors import (
     ArchiveError,
     ArchiveProtocolError,
-    ArchiveRejected,
     ArchiveTimeout,
     ArchiveUnavailable,
     LimitExceeded,
     NotFound,
-    NotRenderable,
 )
 from orthancproxy.orthanc.call_slots import CallSlots
 from orthancproxy.orthanc.calls import Call, log_call
@@ -39,16 +38,9 @@ from orthancproxy.orthanc.endpoints import COUNT_RESOURCES, FIND, PROBE_INDEX, C
 from orthancproxy.orthanc.render_delete_lock import FileLock, RenderDeleteLock, SharedLock
 from orthancproxy.orthanc.response_body import CHUNK_BYTES, ResponseBody, timed_out
 from orthancproxy.orthanc.responses import ID_LIST_DECODER, JSON_DECODER
+from orthancproxy.orthanc.status import BUSY, error_of, is_transient
 
 logger = logging.getLogger("orthancproxy.orthanc")
-
-BUSY = frozenset({502, 503, 504})
-TRANSIENT = frozenset({502, 503})
-STORAGE_FULL = 507
-# FileStorageCannotWrite, also when two files stored at once create the same folder (1.10.1)
-CANNOT_WRITE = 2001
-# ParameterOutOfRange
-OUT_OF_RANGE = 3
 
 
 class RequestBody(Protocol):
@@ -222,8 +214,11 @@ class OrthancClient:
                 finally:
                     self._log(endpoint, response, time.perf_counter() - started, stream)
                 if response is not None:
-                    if last_try or not _is_transient(endpoint, response):
-                        self._raise_for_status(endpoint, response)
+                    if last_try or not is_transient(endpoint, response):
+                        if rejection := error_of(endpoint, response):
+                            if response.status_code in BUSY:
+                                self._count_failure()
+                            raise rejection
                         held.push(attempt.pop_all())
                         return response
                     response.close()
@@ -246,9 +241,11 @@ class OrthancClient:
         response = self._adapter.send(
             request,
             stream=stream,
-            timeout=(
-                clip_to_deadline(self._options.connect_timeout),
-                clip_to_deadline(self._options.read_timeout),
+            # the total, since connecting and reading would otherwise have until the deadline each
+            timeout=Timeout(  # type: ignore[arg-type]  # as HTTPAdapter.send documents
+                total=clip_to_deadline(inf),
+                connect=self._options.connect_timeout,
+                read=self._options.read_timeout,
             ),
             verify=self._options.ca_bundle or True,
         )
@@ -274,34 +271,6 @@ class OrthancClient:
     def _count_failure(self) -> None:
         with self._failures_lock:
             self._failures += 1
-
-    def _raise_for_status(self, endpoint: Endpoint, response: requests.Response) -> None:
-        status = response.status_code
-        if 200 <= status < 300:
-            return
-        try:
-            details = _error_details(response)
-        finally:
-            response.close()
-        if status == 404 or _is_being_deleted(endpoint, response):
-            raise NotFound("Orthanc has no such resource.")
-        if status == 415:
-            raise NotRenderable("Orthanc cannot render this instance.")
-        if status in BUSY:
-            self._count_failure()
-            raise ArchiveUnavailable("Orthanc is busy or restarting.")
-        if status == STORAGE_FULL:
-            raise ArchiveUnavailable("Orthanc's storage is full.")
-        if details.get("OrthancStatus") == CANNOT_WRITE:
-            raise ArchiveUnavailable("Orthanc cannot write to its storage.")
-        if status in (401, 403):
-            raise ArchiveRejected("Orthanc rejects the gateway's credentials.")
-        if 300 <= status < 400:
-            raise ArchiveProtocolError()
-        # Orthanc's own message contains neither addresses nor patient data
-        message = details.get("Message")
-        reason = message if isinstance(message, str) and message else f"HTTP status {status}"
-        raise ArchiveRejected(f"Orthanc rejected the request: {reason}.")
 
     def _log(self, endpoint: Endpoint, response: requests.Response | None, seconds: float, stream: bool) -> None:
         status = response.status_code if response is not None else 0
@@ -331,29 +300,3 @@ def _read(response: requests.Response) -> bytes:
         response.close()
         raise
     return b"".join(chunks)
-
-
-def _is_transient(endpoint: Endpoint, response: requests.Response) -> bool:
-    """Whether an immediate retry is likely to succeed, and harmless."""
-    # the call was not carried out
-    if _is_being_deleted(endpoint, response):
-        return True
-    if not endpoint.repeatable or response.status_code in TRANSIENT:
-        return endpoint.repeatable
-    return response.status_code == 500 and _error_details(response).get("OrthancStatus") == CANNOT_WRITE
-
-
-def _is_being_deleted(endpoint: Endpoint, response: requests.Response) -> bool:
-    """Whether Orthanc rejected an id because its resource is being deleted (1.13.0: 16 of 4,088 reads)."""
-    if response.status_code != 400 or "{id}" not in endpoint.template:
-        return False
-    return _error_details(response).get("OrthancStatus") == OUT_OF_RANGE
-
-
-def _error_details(response: requests.Response) -> Mapping[str, Any]:
-    """Orthanc's description of an error (`Message`, `OrthancStatus`), empty if there is none."""
-    try:
-        answer = orjson.loads(response.content)
-    except (orjson.JSONDecodeError, requests.RequestException):
-        answer = None
-    return answer if isinstance(answer, dict) else {}

@@ -71,7 +71,7 @@ def test_requests_fail_and_change_nothing_while_the_database_is_locked_or_full(
         assert scene.audit(ending.request_id) == []
     if fault is locked:
         assert readiness.status == 503
-        assert readiness.json["checks"] == {"orthanc": "ok", "database": "The database can't be reached."}
+        assert readiness.json["checks"] == {"orthanc": "ok", "database": "The database did not answer in time."}
 
 
 def test_upload_resumes_after_the_database_was_locked_while_files_were_stored(scene: Scene) -> None:

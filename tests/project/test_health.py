@@ -1,7 +1,10 @@
 """Liveness and readiness."""
 
 import socket
+import threading
+import time
 from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
 
 import pytest
 import responses
@@ -80,7 +83,49 @@ def test_readyz_fails_soon_if_orthanc_does_not_answer(
         assert client.get("/readyz").status_code == 200
         # the gateway waits 30 s for other calls
         proxy.keep_failing(Fault(delay=15), on=unanswered)
-        answer = client.get("/readyz")
+        check_timely_failure(client)
+
+
+@pytest.mark.django_db
+def test_readyz_fails_soon_at_an_address_that_drops_packets(client: Client, settings: Settings) -> None:
+    with full_backlog() as server:
+        settings.ORTHANC_BASE_URL = f"http://127.0.0.1:{server.getsockname()[1]}"
+        check_timely_failure(client)
+
+
+@pytest.mark.django_db
+def test_readyz_fails_soon_at_an_address_that_drops_packets_and_then_does_not_answer(
+    client: Client, settings: Settings
+) -> None:
+    with full_backlog() as server:
+        settings.ORTHANC_BASE_URL = f"http://127.0.0.1:{server.getsockname()[1]}"
+        # Linux repeats the dropped packet after a second
+        accepting = threading.Timer(0.5, server.accept)
+        accepting.start()
+        check_timely_failure(client)
+        accepting.join()
+
+
+@contextmanager
+def full_backlog() -> Iterator[socket.socket]:
+    """Yield a listening socket that drops the packets of further connections until it accepts one."""
+    with ExitStack() as stack:
+        server = stack.enter_context(socket.create_server(("127.0.0.1", 0), backlog=0))
+        with suppress(TimeoutError):
+            while True:
+                client = stack.enter_context(socket.socket())
+                client.settimeout(0.2)
+                client.connect(server.getsockname())
+        # it would be the next to connect
+        client.close()
+        yield server
+
+
+def check_timely_failure(client: Client) -> None:
+    started = time.monotonic()
+    answer = client.get("/readyz")
+    # 2 and what a busy machine adds
+    assert time.monotonic() - started < 2.5
     assert answer.status_code == 503
     assert answer.json()["checks"] == {"orthanc": "Orthanc did not answer in time.", "database": "ok"}
 

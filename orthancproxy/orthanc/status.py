@@ -1,0 +1,80 @@
+"""What the HTTP status of Orthanc's responses means: the error to raise, and whether to try again."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import orjson
+import requests
+
+from orthancproxy.errors import (
+    ArchiveProtocolError,
+    ArchiveRejected,
+    ArchiveUnavailable,
+    GatewayError,
+    NotFound,
+    NotRenderable,
+)
+from orthancproxy.orthanc.endpoints import Endpoint
+
+BUSY = frozenset({502, 503, 504})
+TRANSIENT = frozenset({502, 503})
+STORAGE_FULL = 507
+# FileStorageCannotWrite, also when two files stored at once create the same folder (1.10.1)
+CANNOT_WRITE = 2001
+# ParameterOutOfRange
+OUT_OF_RANGE = 3
+
+
+def error_of(endpoint: Endpoint, response: requests.Response) -> GatewayError | None:
+    """Return the error to raise for a response, which is closed then; None for a success."""
+    status = response.status_code
+    if 200 <= status < 300:
+        return None
+    try:
+        details = _details(response)
+    finally:
+        response.close()
+    if status == 404 or _is_being_deleted(endpoint, response):
+        return NotFound("Orthanc has no such resource.")
+    if status == 415:
+        return NotRenderable("Orthanc cannot render this instance.")
+    if status in BUSY:
+        return ArchiveUnavailable("Orthanc is busy or restarting.")
+    if status == STORAGE_FULL:
+        return ArchiveUnavailable("Orthanc's storage is full.")
+    if details.get("OrthancStatus") == CANNOT_WRITE:
+        return ArchiveUnavailable("Orthanc cannot write to its storage.")
+    if status in (401, 403):
+        return ArchiveRejected("Orthanc rejects the gateway's credentials.")
+    if 300 <= status < 400:
+        return ArchiveProtocolError()
+    # Orthanc's own message contains neither addresses nor patient data
+    message = details.get("Message")
+    reason = message if isinstance(message, str) and message else f"HTTP status {status}"
+    return ArchiveRejected(f"Orthanc rejected the request: {reason}.")
+
+
+def is_transient(endpoint: Endpoint, response: requests.Response) -> bool:
+    """Return whether an immediate retry is likely to succeed, and harmless."""
+    # the call was not carried out
+    if _is_being_deleted(endpoint, response):
+        return True
+    if not endpoint.repeatable or response.status_code in TRANSIENT:
+        return endpoint.repeatable
+    return response.status_code == 500 and _details(response).get("OrthancStatus") == CANNOT_WRITE
+
+
+def _is_being_deleted(endpoint: Endpoint, response: requests.Response) -> bool:
+    """Return whether Orthanc rejected an id because its resource is being deleted (1.13.0: 16 of 4,088 reads)."""
+    if response.status_code != 400 or "{id}" not in endpoint.template:
+        return False
+    return _details(response).get("OrthancStatus") == OUT_OF_RANGE
+
+
+def _details(response: requests.Response) -> Mapping[str, Any]:
+    """Return Orthanc's description of an error (`Message`, `OrthancStatus`), empty if there is none."""
+    try:
+        answer = orjson.loads(response.content)
+    except (orjson.JSONDecodeError, requests.RequestException):
+        answer = None
+    return answer if isinstance(answer, dict) else {}
