@@ -2,9 +2,9 @@
 
 import pytest
 
-from orthancproxy.archive.ordering import sort
+from orthancproxy.archive.ordering import POSITION, sort
 from orthancproxy.archive.plan import Order
-from orthancproxy.archive.records import Patient
+from orthancproxy.archive.records import Instance, Patient
 
 
 @pytest.mark.parametrize("keyword", ["PatientName", "PatientID"])
@@ -13,3 +13,33 @@ def test_text_is_sorted_without_padding(keyword: str) -> None:
         Patient(orthanc_id, None, {keyword: text}, {}) for orthanc_id, text in [("0", "A"), ("1", " B "), ("2", "C")]
     )
     assert sort([third, first, second], [Order(keyword)]) == [first, second, third]
+
+
+@pytest.mark.parametrize(
+    ("orientation", "positions"),
+    [
+        pytest.param("1\\0\\0\\0\\1\\0", ["9\\9\\-1", "5\\5\\0", "0\\0\\2"], id="axial"),
+        pytest.param("1\\0\\0\\0\\0\\-1", ["9\\-1\\9", "5\\0\\5", "0\\2\\0"], id="coronal"),
+        pytest.param("0\\1\\0\\0\\0\\-1", ["2\\9\\9", "0\\5\\5", "-1\\0\\0"], id="sagittal"),
+        pytest.param("1\\0\\0\\0\\0.6\\0.8", ["0\\8\\0", "0\\0\\5", "0\\-8\\9"], id="oblique"),
+        pytest.param("", ["9\\9\\-1", "5\\5\\0", "0\\0\\2"], id="unknown"),
+    ],
+)
+def test_slices_are_sorted_along_their_normal(orientation: str, positions: list[str]) -> None:
+    slices = [
+        Instance(str(number), None, {POSITION: position, "ImageOrientationPatient": orientation}, {})
+        for number, position in enumerate(positions)
+    ]
+    assert sort(reversed(slices), [Order(POSITION)]) == slices
+    assert sort(slices, [Order(POSITION, descending=True)]) == slices[::-1]
+
+
+def test_equal_values_are_sorted_by_the_next_key_and_missing_ones_are_the_smallest() -> None:
+    values = [(None, "2"), ("0", "1"), ("0", "3"), ("5", None), ("5", "1")]
+    instances = [
+        Instance(f"{9 - number}", None, {"InstanceNumber": number_ or "", "SliceLocation": location or ""}, {})
+        for number, (number_, location) in enumerate(values)
+    ]
+    order = [Order("InstanceNumber"), Order("SliceLocation")]
+    assert sort(reversed(instances), order) == instances
+    assert sort(instances, [Order(key.by, descending=True) for key in order]) == instances[::-1]

@@ -81,6 +81,16 @@ def test_a_known_patient_without_demographics_gives_no_warning(
     assert transport(slices(1), patientId=patient_id, patientName="Lee^Other").warnings == ()
 
 
+@pytest.mark.parametrize(("before", "after"), [(" ", ""), ("", " "), ("  ", " \0")])
+def test_padding_is_no_other_name_and_no_other_sex(
+    orthanc: LocalOrthanc, transport: Transport, patient_id: str, before: str, after: str
+) -> None:
+    padded = {tag: f"{before}{KNOWN[tag]}{after}" for tag in ("PatientName", "PatientSex")}
+    know(orthanc, patient_id, **{**KNOWN, **padded})
+    files = [File(instance(number=1, **KNOWN)), File(instance(number=2, **{**KNOWN, **padded}))]
+    assert transport(files, patientId=patient_id, patientName=KNOWN["PatientName"]).warnings == ()
+
+
 @pytest.mark.parametrize("padding", [" ", "\0", "  "])
 def test_a_padded_patient_id_is_the_same_patient(
     orthanc: LocalOrthanc, transport: Transport, patient_id: str, padding: str
