@@ -1,6 +1,7 @@
 """Converts text from any DICOM character set (PS3.3 section C.12.1.1.2) to UTF-8, without loss."""
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from pydicom.charset import CODES_TO_ENCODINGS, STAND_ALONE_ENCODINGS, python_encoding
@@ -50,16 +51,23 @@ STAND_ALONE = frozenset(python_encoding[name] for name in STAND_ALONE_ENCODINGS)
 SUPERSETS = {"euc_kr": "cp949", "iso_ir_58": "gb18030", "shift_jis": "cp932", "iso_ir_166": "cp874"}
 
 # the escape sequences of 94 × 94 characters in G0 and of half-width katakana there, with the names of their codecs
-# in SpecificCharacterSet and those that decode them with their escape sequences. Only $B and $(D are of DICOM.
+# in SpecificCharacterSet and those that decode them with their escape sequences. Only $B and $(D are of DICOM;
+# $(O, $(P and $(Q are of JIS X 0213.
+_KATAKANA = b"(I"
+_KANJI = (b"$B", b"$@")
 _G0 = {
     b"$B": ("iso2022_jp", "iso2022_jp_2"),
     b"$@": ("iso2022_jp", "iso2022_jp_2"),
     b"$(D": ("iso2022_jp_2", "iso2022_jp_2"),
     b"$(C": ("euc_kr", "iso2022_jp_2"),
     b"$A": ("iso_ir_58", "iso2022_jp_2"),
-    b"(I": ("shift_jis", "iso2022_jp_ext"),
+    b"$(O": ("iso2022_jp_3", "iso2022_jp_3"),
+    b"$(P": ("iso2022_jp_3", "iso2022_jp_3"),
+    b"$(Q": ("iso2022_jp_2004", "iso2022_jp_2004"),
+    _KATAKANA: ("shift_jis", "iso2022_jp_ext"),
 }
-_ASCII_OR_ROMAJI = (b"(B", b"(J")
+# and the announcement that $B is of 1990
+_ASCII_OR_ROMAJI = (b"(B", b"(J", b"&@")
 _G1 = {
     code[1:]: codec for code, codec in CODES_TO_ENCODINGS.items() if code[1:2] == b"-" or code[1:3] in (b")I", b"$)")
 }
@@ -67,6 +75,10 @@ _G1[b"-b"] = "iso8859_15"
 _ESCAPE = re.compile(b"\x1b(" + b"|".join(map(re.escape, (*_G0, *_G1, *_ASCII_OR_ROMAJI))) + b")")
 # after these, the initial character sets are active again (PS3.5 section 6.1.2.5.3)
 _DELIMITER = re.compile(rb"(?=[\r\n\f\t\\^=])")
+# the other delimiters are halves of characters too
+_CONTROL_DELIMITER = re.compile(rb"(?=[\r\n\f\t])")
+# pairs of 7 bits, characters of G1, and what remains, such as a blank behind the pairs
+_RUNS = re.compile(rb"((?:[\x21-\x7e]{2})+)|([\x80-\xff]+)|([\0-\x20\x7f]+)|(.)", re.DOTALL)
 # UTF-8 has three bytes for them; text in another character set that is valid in UTF-8 has two-byte sequences by chance
 _BEYOND_TWO_BYTES = re.compile("[\u0800-\U0010ffff]")
 # control characters and symbols, which do not follow accented letters
@@ -93,12 +105,14 @@ class Encodings:
         """
         if value.isascii() and b"\x1b" not in value:
             return value.decode("ascii"), True
-        if b"\x1b" not in value or self.codecs[0] in STAND_ALONE:
+        # what is Latin-1 for want of a better guess changes no more when a file is rewritten again
+        if b"\x1b" not in value or (self.codecs[0] in STAND_ALONE and not value.isascii()):
             return self._without_escapes(value)
-        for initial in self.codecs:
+        for initial in (*self.codecs, self.fallback):
             decoded = self._with_escapes(value, initial)
             if decoded:
-                return decoded
+                text, declared = decoded
+                return text, declared and self._is_meant(initial)
         return value.decode(LATIN_1), False
 
     def _without_escapes(self, value: bytes) -> tuple[str, bool]:
@@ -108,38 +122,64 @@ class Encodings:
             if text is None:
                 continue
             if codec in STAND_ALONE:
-                return text, True
+                return text, b"\x1b" not in value
             if utf_8 is not None and (_BEYOND_TWO_BYTES.search(utf_8) or _SYMBOL.search(text)):
                 break
-            is_only = codec == self.codecs[0] or len(self.codecs) == 2
-            return text, is_only and not _CONTROL.search(text)
+            return text, self._is_meant(codec) and not _CONTROL.search(text)
         guesses = (utf_8, *(_strictly(value, codec) for codec in (*map(SUPERSETS.get, self.codecs), self.fallback)))
         return next((guess for guess in guesses if guess is not None), value.decode(LATIN_1)), False
+
+    def _is_meant(self, codec: str) -> bool:
+        """Whether text without an escape sequence can only be in this codec."""
+        return codec == self.codecs[0] or self.codecs[1:] == (codec,)
 
     def _with_escapes(self, value: bytes, initial: str) -> tuple[str, bool] | None:
         """Decode code extensions (PS3.5 section 6.1.2.5); None if they are invalid."""
         first, *rest = _ESCAPE.split(value)
-        text = [_strictly(first, initial)]
-        declared = True
+        decoded = [_leniently(first, initial)]
         g1 = initial
         for escape, part in zip(rest[::2], rest[1::2], strict=True):
             if escape in _G0:
-                name, codec = _G0[escape]
-                declared &= name in self.codecs
-                text.append(_strictly(b"\x1b" + escape + part, codec))
-                continue
-            if escape in _G1:
-                g1 = _G1[escape]
-                declared &= g1 in self.codecs
-            if g1 != initial != ASCII:
-                part, *others = _DELIMITER.split(part, maxsplit=1)
-                text.append(_strictly(part, g1))
-                if not others:
-                    continue
-                g1, part = initial, others[0]
-            text.append(_strictly(part, g1))
-        whole = [part for part in text if part is not None and "\x1b" not in part]
-        return ("".join(whole), declared) if len(whole) == len(text) else None
+                decoded.append(("", _G0[escape][0] in self.codecs))
+                part, *others = _CONTROL_DELIMITER.split(part, maxsplit=1)
+                decoded += _in_g0(escape, part, g1)
+            else:
+                if escape in _G1:
+                    g1 = _G1[escape]
+                    decoded.append(("", g1 in self.codecs))
+                part, *others = _DELIMITER.split(part, maxsplit=1) if g1 != initial != ASCII else (part,)
+                decoded.append(_leniently(part, g1))
+            if others:
+                g1 = g1 if initial == ASCII else initial
+                decoded.append(_leniently(others[0], g1))
+        texts = [text for text, _ in decoded if text is not None and "\x1b" not in text]
+        return ("".join(texts), all(exact for _, exact in decoded)) if len(texts) == len(decoded) else None
+
+
+def _in_g0(escape: bytes, part: bytes, g1: str) -> Iterator[tuple[str | None, bool]]:
+    """Decode what follows an escape sequence of G0, which leaves characters of 8 bits to G1."""
+    codec = _G0[escape][1]
+    if escape == _KATAKANA:
+        yield _strictly(b"\x1b" + escape + part, codec), True
+        return
+    for pairs, of_g1, blanks, other in _RUNS.findall(part):
+        if pairs:
+            text = _strictly(b"\x1b" + escape + pairs, codec)
+            extended = _strictly(_shift_jis(pairs), "cp932") if text is None and escape in _KANJI else None
+            yield text or extended, extended is None
+        elif of_g1:
+            yield _leniently(of_g1, g1)
+        else:
+            yield (blanks + other).decode(ASCII), not other
+
+
+def _shift_jis(pairs: bytes) -> bytes:
+    """Return pairs of JIS X 0208 in Shift JIS: Windows has NEC's characters (①, ㈱, 髙), which the standard has not."""
+    shifted = bytearray()
+    for row, cell in zip(pairs[::2], pairs[1::2], strict=True):
+        shifted.append((row - 0x21) // 2 + (0x81 if row < 0x5F else 0xC1))
+        shifted.append(cell + 0x1F + (cell >= 0x60) if row % 2 else cell + 0x7E)
+    return bytes(shifted)
 
 
 def encodings_of(elements: Elements, above: Encodings) -> Encodings:
@@ -176,6 +216,12 @@ def encode(text: str, padding: bytes = b" ") -> bytes:
     """Return the text in UTF-8, padded to an even length."""
     value = text.encode()
     return value + padding if len(value) % 2 else value
+
+
+def _leniently(value: bytes, codec: str) -> tuple[str | None, bool]:
+    """Return text in a codec or what Windows writes for it, and whether it is the former."""
+    text = _strictly(value, codec)
+    return (text, True) if text is not None else (_strictly(value, SUPERSETS.get(codec)), False)
 
 
 def _strictly(value: bytes, codec: str | None) -> str | None:

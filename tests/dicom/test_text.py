@@ -470,6 +470,65 @@ def test_other_text_is_recognized_and_reported(character_set: str, value: bytes,
     assert new.text_guessed == (text != "é")
 
 
+KANJI, ASCII, ROMAJI = b"\x1b$B", b"\x1b(B", b"\x1b(J"
+YAMADA = b";3ED"
+# characters that Windows adds to JIS X 0208: row 13, and rows 89 to 92 (NEC's selection of IBM's)
+EXTENDED = {"①": b"-!", "Ⅲ": b"-7", "№": b"-b", "㈱": b"-j", "﨑": b"yu", "彅": b"y,", "髙": b"|b"}
+JAPANESE = ["\\ISO 2022 IR 87", "ISO 2022 IR 13\\ISO 2022 IR 87", "\\ISO 2022 IR 13\\ISO 2022 IR 87", "ISO 2022 IR 87"]
+
+
+@pytest.mark.parametrize("character_set", [*JAPANESE, "ISO_IR 100", "ISO_IR 192"])
+@pytest.mark.parametrize("text", EXTENDED)
+def test_kanji_that_windows_adds_are_decoded_and_reported(character_set: str, text: str) -> None:
+    value = KANJI + YAMADA + EXTENDED[text] + ROMAJI + b"^A"
+    new = result(_with_text(character_set, {0x00080090: EXPLICIT.element(0x00080090, "PN", value)}))
+
+    assert str(dataset(bytes(new.payload)).ReferringPhysicianName) == f"山田{text}^A"
+    assert new.text_guessed
+
+
+@pytest.mark.parametrize(
+    ("character_set", "value", "text", "guessed"),
+    [
+        # katakana of G1 stay available among kanji of G0
+        ("ISO 2022 IR 13\\ISO 2022 IR 87", b"\xd4\xcf=" + KANJI + b";3\xd4\xcfED" + ROMAJI, "ﾔﾏ=山ﾔﾏ田", False),
+        ("\\ISO 2022 IR 13\\ISO 2022 IR 87", b"\x1b)I\xd4\xcf" + KANJI + YAMADA + ASCII, "ﾔﾏ山田", False),
+        ("\\ISO 2022 IR 13\\ISO 2022 IR 87", b"\xd4\xcf" + KANJI + YAMADA + ASCII, "ﾔﾏ山田", True),
+        # without a return to ASCII
+        ("\\ISO 2022 IR 87", KANJI + YAMADA, "山田", False),
+        ("\\ISO 2022 IR 87", KANJI + YAMADA + b"\r\nabc", "山田\r\nabc", False),
+        ("\\ISO 2022 IR 87", KANJI + YAMADA + b"^" + KANJI + YAMADA + ASCII, "山田^山田", True),
+        ("\\ISO 2022 IR 87", KANJI + YAMADA + b";", "山田;", True),
+        # the announcement that JIS X 0208 is of 1990; JIS X 0213
+        ("\\ISO 2022 IR 87", b"\x1b&@" + KANJI + YAMADA + ASCII, "山田", False),
+        ("\\ISO 2022 IR 87", b"\x1b$(O" + b'."' + ASCII, "𠀋", True),
+        ("\\ISO 2022 IR 87", b"\x1b$(Q" + b"\x2e\x21" + ASCII, "俱", True),
+        # what Windows adds to other character sets, beside escape sequences
+        ("\\ISO 2022 IR 149", b"\x1b$)C" + "뷁".encode("cp949"), "뷁", True),
+        ("\\ISO 2022 IR 58", b"\x1b$)A" + "東".encode("gbk"), "東", True),
+        ("ISO 2022 IR 13\\ISO 2022 IR 87", "ﾔﾏ髙".encode("cp932") + KANJI + YAMADA + ROMAJI, "ﾔﾏ髙山田", True),
+        ("\\ISO 2022 IR 87", b"\xe9" + KANJI + YAMADA + ASCII, "é山田", True),
+        # escape sequences that a conversion to UTF-8 forgot
+        ("ISO_IR 192", KANJI + YAMADA + ASCII, "山田", True),
+        ("GB18030", KANJI + YAMADA + ASCII, "山田", True),
+    ],
+)
+def test_code_extensions_are_taken_leniently(character_set: str, value: bytes, text: str, *, guessed: bool) -> None:
+    new = result(_with_text(character_set, {0x00080080: EXPLICIT.element(0x00080080, "LT", value)}))
+
+    assert dataset(bytes(new.payload)).InstitutionName == text
+    assert new.text_guessed == guessed
+    assert reread(bytes(new.payload)).InstitutionName == text
+
+
+def test_escape_sequences_within_utf_8_stay_and_are_reported() -> None:
+    value = "é".encode() + KANJI + YAMADA + ASCII
+    new = result(_with_text("ISO_IR 192", {0x00080080: EXPLICIT.element(0x00080080, "LO", value)}))
+
+    assert value in bytes(new.payload)
+    assert new.text_guessed
+
+
 @pytest.mark.parametrize(
     ("fallback", "value", "text"),
     [
