@@ -9,15 +9,35 @@ from orthancproxy.dicom.text import FALLBACK_CODECS, LATIN_1
 
 UTF_8_FLAG = 0x800
 DIRECTORY_ATTRIBUTE = 0x10
-# macOS adds a file to each file of a ZIP
-RESOURCE_FORKS = "__MACOSX/"
-_LEFT_BEHIND = re.compile(r"\._.*|\.DS_Store|\.localized|Thumbs\.db|ehthumbs\.db|desktop\.ini|Icon\r", re.IGNORECASE)
+_LEFT_BEHIND = re.compile(
+    r"\._.*|\.DS_Store|\.localized|\.apdisk|\.VolumeIcon\.icns|\.com\.apple\..*|Icon\r"  # macOS
+    r"|(eh)?thumbs(_vista)?\.db|desktop\.ini|IconCache\.db|.*:Zone\.Identifier"  # Windows
+    r"|\.directory|\.hidden|\.goutputstream-.*|\.nfs[0-9a-f]+|\.fuse_hidden.*|\.smbdelete.*"  # Linux, and shares
+    r"|~\$.*|\.~lock\..*#|.*@Syno(EAStream|Resource)|\.dropbox(\.attr)?|\.gitignore|\.gitattributes|\.gitkeep",
+    re.IGNORECASE,
+)
+# what they contain belongs to an operating system, a NAS or a program
+_LEFT_BEHIND_FOLDER = re.compile(
+    r"\.AppleDouble|\.AppleDB|\.fseventsd|\.Spotlight-V100|\.DocumentRevisions-V100|\.TemporaryItems"
+    r"|System Volume Information|@eaDir|@tmp|\.@__thumb|\.thumbnails|lost\+found|\.dropbox\.cache|\.git|\.svn|\.hg|CVS",
+    re.IGNORECASE,
+)
+# what they contain was deleted, or is a copy of another file, also where it is DICOM. macOS adds __MACOSX to ZIPs.
+_DELETED = re.compile(
+    r"__MACOSX|\.Trash(es|-[0-9]+)?|\$RECYCLE\.BIN|RECYCLE[DR]|#recycle|@Recycle|\.recycle|[.~#@]snapshots?",
+    re.IGNORECASE,
+)
 _KANA_OR_KANJI = re.compile("[\u3040-\u30ff\u4e00-\u9fff]")
 
 
-def is_left_behind(name: str) -> bool:
-    """Whether an operating system adds files of this name to folders."""
-    return bool(_LEFT_BEHIND.fullmatch(name))
+def is_left_behind(folder: str, name: str) -> bool:
+    """Whether operating systems and their like add files of this name, or in this folder, to what people store."""
+    return bool(_LEFT_BEHIND.fullmatch(name)) or any(map(_LEFT_BEHIND_FOLDER.fullmatch, folder.split("/")))
+
+
+def is_deleted(folder: str) -> bool:
+    """Whether a folder is, or is in, the trash, the snapshots of a NAS, or what macOS adds to ZIPs."""
+    return any(map(_DELETED.fullmatch, folder.split("/")))
 
 
 def member_paths(infos: Sequence[ZipInfo]) -> list[str]:

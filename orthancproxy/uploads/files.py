@@ -34,6 +34,12 @@ CODES: Mapping[type[errors.GatewayError], UploadErrorCode] = {
 }
 
 
+def folder_of(series_path: str) -> str:
+    """Return a path for comparison: composed (macOS decomposes it), with slashes, none of them at its ends."""
+    parts = unicodedata.normalize("NFC", series_path).replace("\\", "/").split("/")
+    return "/".join(part for part in parts if part not in ("", "."))
+
+
 @dataclass(frozen=True, slots=True)
 class SentFile:
     """A file of a form, or of a ZIP in a form.
@@ -49,9 +55,8 @@ class SentFile:
 
     @property
     def folder(self) -> str:
-        """`series_path` for comparison: composed (macOS decomposes it), with slashes, none of them at its ends."""
-        parts = unicodedata.normalize("NFC", self.series_path).replace("\\", "/").split("/")
-        return "/".join(part for part in parts if part not in ("", "."))
+        """`series_path` for comparison."""
+        return folder_of(self.series_path)
 
     def close(self) -> None:
         """Free the disk space that all files of the form share."""

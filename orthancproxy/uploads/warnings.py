@@ -38,7 +38,10 @@ def warnings(known: Resource | None, upload: BatchUpload, files: Sequence[Stored
     if signed := sum(file.was_signed for file in files):
         yield f"{signed} files had digital signatures, which were removed: they do not apply to the stored files."
     if left_out:
-        yield f"{left_out} files that operating systems add to folders, such as .DS_Store and Thumbs.db, were left out."
+        yield (
+            f"{left_out} files that operating systems add to folders, such as .DS_Store and Thumbs.db, or keep in the "
+            "trash were left out."
+        )
     if upload.lost:
         yield (
             f"{upload.lost} files that were stored before could not be stored again with their references: "

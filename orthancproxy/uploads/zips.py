@@ -4,15 +4,15 @@ import hashlib
 import tempfile
 import zipfile
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import IO, Any, BinaryIO
 
 from orthancproxy.conf import conf
 from orthancproxy.dicom.sources import CHUNK_BYTES, FileRange, Source, disk_full_as_limit, open_source
 from orthancproxy.errors import EmptyFile, InvalidDicom, LimitExceeded, NotDicom, UnreadableDicom
-from orthancproxy.uploads.file_names import RESOURCE_FORKS, is_left_behind, member_paths
-from orthancproxy.uploads.files import FailedFile, SentFile, failed
+from orthancproxy.uploads.file_names import is_deleted, is_left_behind, member_paths
+from orthancproxy.uploads.files import FailedFile, SentFile, failed, folder_of
 
 MIN_BYTES_FOR_RATIO = 64 * 1024**2  # fewer inflated bytes do no harm
 MAX_RATIO = 200
@@ -30,23 +30,30 @@ ARCHIVES = {
     b"\xfd7zXZ\0": "xz",
     **dict.fromkeys(ZIPS, "ZIP"),
 }
+FOLDER_BYTES = (0, 4096)
 MALFORMED = (zipfile.BadZipFile, zlib.error, EOFError, OSError, OverflowError, RuntimeError, ValueError)
 
 
 def unpack(files: Sequence[SentFile]) -> tuple[list[SentFile | FailedFile], int]:
     """Return the files and, in place of each ZIP, its members. ZIPs and members that cannot be read have failed.
 
-    The number is that of files left out, which operating systems add to folders (`.DS_Store`, `Thumbs.db`).
+    The number is that of files left out, which operating systems add to folders (`.DS_Store`, `Thumbs.db`) or keep of
+    deleted ones.
     Raises LimitExceeded for more files or bytes than one request may upload.
     """
     unpacked: list[SentFile | FailedFile] = []
     room = conf.ORTHANC_MAX_UPLOAD_BYTES - sum(file.source.size for file in files)
+    left_out = 0
     for file in files:
+        if is_deleted(file.folder):
+            left_out += 1
+            continue
         if not _is_zip(file.source):
             unpacked.append(_checked(file))
             continue
         try:
-            members = list(_members(file, conf.ORTHANC_MAX_UPLOAD_FILES - len(unpacked), room))
+            members, deleted = _members(file, conf.ORTHANC_MAX_UPLOAD_FILES - len(unpacked), room)
+            left_out += deleted
         except (InvalidDicom, LimitExceeded) as error:
             members = [_failed(file, error)]
         room -= sum(member.source.size for member in members if isinstance(member, SentFile))
@@ -55,12 +62,13 @@ def unpack(files: Sequence[SentFile]) -> tuple[list[SentFile | FailedFile], int]
         raise LimitExceeded(f"At most {conf.ORTHANC_MAX_UPLOAD_FILES} files can be uploaded at once.")
     if room < 0:
         raise LimitExceeded(f"At most {conf.ORTHANC_MAX_UPLOAD_BYTES} bytes can be uploaded at once.")
-    kept = [file for file in unpacked if isinstance(file, FailedFile) or not _is_left_behind(file)]
-    return kept, len(unpacked) - len(kept)
+    kept = [file for file in unpacked if not _is_left_behind(file)]
+    return kept, left_out + len(unpacked) - len(kept)
 
 
-def _is_left_behind(file: SentFile) -> bool:
-    return is_left_behind(file.name) and not _is_dicom(file.source)
+def _is_left_behind(file: SentFile | FailedFile) -> bool:
+    is_dicom = isinstance(file, SentFile) and _is_dicom(file.source)
+    return is_left_behind(folder_of(file.series_path), file.name) and not is_dicom
 
 
 def _is_dicom(source: Source) -> bool:
@@ -68,7 +76,10 @@ def _is_dicom(source: Source) -> bool:
 
 
 def _checked(file: SentFile) -> SentFile | FailedFile:
-    """Return a file, which has failed if it is another kind of archive."""
+    """Return a file, which has failed if it is another kind of archive, or a folder."""
+    if _may_be_folder(file):
+        kind_of_error = NotDicom if file.source.size else EmptyFile
+        return _failed(file, kind_of_error("This is empty, or a folder: send the files that are in it."))
     start = file.source.read_at(0, 8)
     kind = next((kind for magic, kind in ARCHIVES.items() if start.startswith(magic)), "")
     if kind and not _is_dicom(file.source):
@@ -76,14 +87,21 @@ def _checked(file: SentFile) -> SentFile | FailedFile:
     return file
 
 
+def _may_be_folder(file: SentFile) -> bool:
+    """Whether a file is what browsers send of a folder that is dropped into a field for files."""
+    is_empty = file.source.size in FOLDER_BYTES and not any(file.source.read_at(0, file.source.size))
+    return is_empty and "." not in file.name
+
+
 def _is_zip(source: Source) -> bool:
     """Whether a file is a ZIP and not DICOM, whose preamble can be anything."""
     return source.read_at(0, 4) in ZIPS and not _is_dicom(source)
 
 
-def _members(file: SentFile, max_files: int, max_bytes: int) -> Iterator[SentFile | FailedFile]:
-    """Spool the files of a ZIP. Raises EmptyFile, UnreadableDicom, or LimitExceeded for too many files or bytes.
+def _members(file: SentFile, max_files: int, max_bytes: int) -> tuple[list[SentFile | FailedFile], int]:
+    """Spool the files of a ZIP, without deleted ones and their number.
 
+    Raises EmptyFile, UnreadableDicom, or LimitExceeded for too many files or bytes.
     No member inflates to more bytes than it declares, so that the limits are checked on the declared sizes.
     """
     try:
@@ -93,13 +111,10 @@ def _members(file: SentFile, max_files: int, max_bytes: int) -> Iterator[SentFil
         paths = member_paths(entries)
     except MALFORMED as error:
         raise UnreadableDicom("The ZIP is damaged.") from error
-    members = [
-        (info, path)
-        for info, path in zip(entries, paths, strict=True)
-        if not path.endswith("/") and not path.startswith(RESOURCE_FORKS)
-    ]
+    named = [(info, path) for info, path in zip(entries, paths, strict=True) if not path.endswith("/")]
+    members = [(info, path) for info, path in named if not is_deleted(path.rpartition("/")[0])]
     infos = [info for info, _ in members]
-    if not infos:
+    if not named:
         raise EmptyFile("The ZIP contains no files.")
     if len(infos) > max_files:
         raise LimitExceeded(f"The ZIP contains {len(infos)} files, more than can be uploaded at once.")
@@ -109,6 +124,7 @@ def _members(file: SentFile, max_files: int, max_bytes: int) -> Iterator[SentFil
     if total > MIN_BYTES_FOR_RATIO and total > MAX_RATIO * file.source.size:
         raise LimitExceeded(f"The ZIP is compressed more than {MAX_RATIO} times: send its files without it.")
     spool = tempfile.TemporaryFile(buffering=0)  # noqa: SIM115  open as long as what is read from it
+    unpacked: list[SentFile | FailedFile] = []
     for info, member_path in members:
         folder, _, name = member_path.rpartition("/")
         path = "/".join(part for part in (file.series_path, folder) if part)
@@ -117,7 +133,8 @@ def _members(file: SentFile, max_files: int, max_bytes: int) -> Iterator[SentFil
             extracted = _checked(replace(member, source=_extract(zip_file, info, spool)))
         except UnreadableDicom as error:
             extracted = _failed(member, error)
-        yield extracted
+        unpacked.append(extracted)
+    return unpacked, len(named) - len(members)
 
 
 class _BoundedReads:

@@ -69,22 +69,63 @@ def test_members_with_other_compression_are_rejected(
     assert (outcome.counts, outcome.codes) == ((1, 0, 1), ["UNREADABLE"])
 
 
-def test_resource_forks_of_macos_are_skipped(orthanc: LocalOrthanc, transport: Transport, patient_id: str) -> None:
-    archive = zipped({"a/1.dcm": ONE, "__MACOSX/a/._1.dcm": b"resource fork"})
-    assert transport([File(archive)], patientId=patient_id).counts == (1, 0, 0)
+LEFT_BEHIND = (
+    *(".DS_Store", "._1.dcm", ".localized", ".apdisk"),
+    *("Thumbs.db", "ehthumbs_vista.db", "desktop.ini", "1.dcm:Zone.Identifier", "~$report.docx"),
+    *(".directory", ".nfs00000000018a2b3c00000001", ".fuse_hidden0000000100000002", ".~lock.report.odt#"),
+    *(".AppleDouble/1.dcm", ".fseventsd/000000000012d687", ".Spotlight-V100/Store-V2/x/store.db"),
+    *("System Volume Information/IndexerVolumeGuid", "lost+found/1", "@eaDir/1.dcm/SYNOFILE_THUMB_M.jpg"),
+    *(".@__thumb/default1.dcm", ".git/objects/1a/2b", ".svn/entries", ".thumbnails/1.png"),
+)
+DELETED = (
+    *("__MACOSX/a/._1.dcm", ".Trashes/501/1.dcm", ".Trash-1000/files/1.dcm", "$RECYCLE.BIN/S-1-5-21/$R1.dcm"),
+    *("#recycle/1.dcm", "@Recycle/1.dcm", ".snapshot/hourly.0/1.dcm", "#snapshot/GMT-2026/1.dcm"),
+)
 
 
-LEFT_BEHIND = (".DS_Store", "._1.dcm", "Thumbs.db", "desktop.ini")
+def sent_and_zipped(paths: Sequence[str], content: bytes) -> list[File]:
+    """A ZIP of files below a folder, and these files."""
+    archive = File(zipped({f"a/{path}": content for path in paths}))
+    split = [f"a/{path}".rpartition("/") for path in paths]
+    return [archive, *(File(content, folder, name) for folder, _, name in split)]
 
 
 def test_files_that_operating_systems_add_are_left_out(
     orthanc: LocalOrthanc, transport: Transport, patient_id: str
 ) -> None:
-    archive = zipped({"a/1.dcm": ONE, **{f"a/{name}": b"anything" for name in LEFT_BEHIND}})
-    outcome = transport([File(archive), *(File(b"x", "a", name) for name in LEFT_BEHIND)], patientId=patient_id)
+    files = [File(ONE), *sent_and_zipped(LEFT_BEHIND, b"anything"), File(zipped({"Icon\r": b""}))]
+    outcome = transport(files, patientId=patient_id)
+    assert (outcome.counts, outcome.failed) == ((1, 0, 0), ())
+    [warning] = outcome.warnings
+    assert warning.startswith(f"{2 * len(LEFT_BEHIND) + 1} files")
+
+
+def test_files_in_the_trash_and_in_snapshots_are_left_out_whatever_they_are(
+    orthanc: LocalOrthanc, transport: Transport, patient_id: str
+) -> None:
+    """They can be of another patient, or copies of files that are sent too."""
+    outcome = transport([File(ONE), *sent_and_zipped(DELETED, TWO)], patientId=patient_id)
     assert outcome.counts == (1, 0, 0)
     [warning] = outcome.warnings
-    assert warning.startswith("8 files")
+    assert warning.startswith(f"{2 * len(DELETED)} files")
+
+
+@pytest.mark.parametrize("name", ["git", "x.git", "trash", "eaDir", "~$", "cvs2", "Snapshot 1", "a.DS_Store"])
+def test_folders_and_files_with_similar_names_are_not_left_out(
+    orthanc: LocalOrthanc, transport: Transport, patient_id: str, name: str
+) -> None:
+    outcome = transport([File(ONE, f"{name}/b", "1.dcm"), File(TWO, "c", name)], patientId=patient_id)
+    assert (outcome.counts, outcome.warnings) == ((2, 0, 0), ())
+
+
+@pytest.mark.parametrize("content", [b"", bytes(4096)], ids=len)
+def test_a_dropped_folder_is_called_one(
+    orthanc: LocalOrthanc, transport: Transport, patient_id: str, content: bytes
+) -> None:
+    files = [File(ONE), File(content, "", "study"), File(content, "", "1.dcm")]
+    outcome = transport(files, patientId=patient_id)
+    assert outcome.codes == (["NOT_DICOM"] * 2 if content else ["EMPTY"] * 2)
+    assert ["folder" in message for message in outcome.messages] == [True, False]
 
 
 def test_a_dicom_file_of_any_name_is_stored(orthanc: LocalOrthanc, transport: Transport, patient_id: str) -> None:
