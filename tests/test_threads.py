@@ -42,8 +42,15 @@ def test_work_runs_in_a_copy_of_the_context_of_its_caller() -> None:
         variable.set("of the request")
         return await pool.run(lambda: (variable.get(), threading.current_thread().name))
 
+    async def submit() -> str:
+        variable.set("of the request")
+        submitted = pool.submit(variable.get)
+        variable.set("set later")
+        return submitted.result(10)
+
     with Pool("test", 1, "this test") as pool:
         value, thread = asyncio.run(ask())
+        assert asyncio.run(submit()) == "of the request"
     assert value == "of the request"
     assert thread.startswith("test")
 

@@ -29,6 +29,7 @@ from tests.rest.conftest import id_of
         ("PatientName", "ﾔﾏﾀﾞ^ﾀﾛｳ=$B;3ED(J^$BB@O:(J=\x1b$B$d$^$@\x1b(J^$B$?$m$&(B", "ﾔﾏﾀﾞ^ﾀﾛｳ=山田^太郎=やまだ^たろう"),
         ("PatientName", "ﾔﾏﾀﾞ^ﾀﾛｳ=;3ED^B@O:=$d$^$@^$?$m$&", "ﾔﾏﾀﾞ^ﾀﾛｳ=山田^太郎=やまだ^たろう"),
         ("PatientName", "ﾔﾏﾀﾞ^ﾀﾛｳ=山田^太郎=;3E", "ﾔﾏﾀﾞ^ﾀﾛｳ=山田^太郎=;3E"),
+        ("PatientName", "ﾔﾏﾀﾞ^ﾀﾛｳ=;3ED^~~", "ﾔﾏﾀﾞ^ﾀﾛｳ=;3ED^~~"),
         ("StudyDescription", "\x1b$BF,It\x1b(B MRI", "頭部 MRI"),
         ("StudyDescription", "F,It MRI", "F,It MRI"),
         ("StudyDescription", "$500 (Brain)", "$500 (Brain)"),

@@ -100,6 +100,18 @@ def test_export_stops_before_the_first_event_of_the_last_minute() -> None:
     assert exported("--until", now.isoformat()) == ["old", "young", "old, after the young one"]
 
 
+def test_export_stops_before_an_operation_that_has_not_ended() -> None:
+    """Its outcome would be exported before the events in between; after an hour, it has none."""
+    now = timezone.now()
+    create_event(operation="before")
+    intention = create_event(**INTENT, operation="intended", at=now - timedelta(minutes=59))
+    create_event(operation="meanwhile", at=now - timedelta(minutes=30))
+    assert exported() == ["before"]
+    outcome = {"event": EventKind.DELETION, "intention": intention}
+    create_event(**outcome, operation="ended", at=now - timedelta(minutes=5))
+    assert exported() == ["before", "meanwhile", "ended"]
+
+
 def test_event_with_a_time_in_the_future_does_not_stop_the_export() -> None:
     create_event(operation="wrong clock", at=timezone.now() + timedelta(days=3650))
     create_event(operation="after it")

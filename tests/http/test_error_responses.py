@@ -2,6 +2,7 @@
 
 import pytest
 from django.core.exceptions import BadRequest, PermissionDenied, RequestDataTooBig, SuspiciousOperation
+from django.db import OperationalError
 from django.http import Http404, HttpRequest, HttpResponse
 from django.test import Client
 from django.urls import path
@@ -17,6 +18,7 @@ RAISED: dict[str, Exception] = {
     "forbidden": PermissionDenied("detail that stays inside"),
     "missing": Http404("detail that stays inside"),
     "broken": RuntimeError("detail that stays inside"),
+    "locked": OperationalError("detail that stays inside"),
 }
 
 
@@ -42,6 +44,7 @@ urlpatterns = [path("form", form), path("<name>", fail)]
         ("missing", 404, "NOT_FOUND"),
         ("no/such/route", 404, "NOT_FOUND"),
         ("broken", 500, "INTERNAL"),
+        ("locked", 503, "GATEWAY_UNAVAILABLE"),
     ],
 )
 def test_errors_are_json_with_a_code(settings: Settings, name: str, status: int, code: str) -> None:
@@ -52,6 +55,7 @@ def test_errors_are_json_with_a_code(settings: Settings, name: str, status: int,
     assert answer.json()["code"] == code
     assert answer.json()["detail"]
     assert "inside" not in answer.text
+    assert answer.get("Retry-After") == ("5" if status == 503 else None)
     assert answer["X-Content-Type-Options"] == "nosniff"
     assert answer["Referrer-Policy"] == "same-origin"
     assert answer["X-Frame-Options"] == "DENY"

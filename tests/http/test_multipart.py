@@ -1,13 +1,15 @@
-"""The ranges of the files of a form in its body, whatever the files contain."""
+"""The files of a form are ranges of its body, whatever they contain; forms have limits."""
 
 import random
 import tempfile
 from typing import IO, Any
 
 import pytest
+from pytest_django import Settings
 
 from orthancproxy.dicom.sources import chunks
-from orthancproxy.http.multipart import receive
+from orthancproxy.errors import LimitExceeded
+from orthancproxy.http.multipart import MAX_FIELD_BYTES, MAX_OTHER_FIELDS, Form, receive
 
 BOUNDARY = "a-boundary"
 # easily mistaken for the end of a part
@@ -60,3 +62,53 @@ def test_a_form_parsed_in_chunks_of_any_size_has_the_same_files(size: int, is_fi
         assert [file.source.size for file in found] == [len(file) for file in files]
         for file in found:
             file.close()
+
+
+def received(*parts: tuple[str, bytes]) -> Form:
+    """Receive a form of parts: the parameters of their Content-Disposition, and their content."""
+    head = "--a-boundary\r\nContent-Disposition: form-data; {}\r\n\r\n"
+    encoded = (head.format(parameters).encode() + content + b"\r\n" for parameters, content in parts)
+    request: Any = Request(b"".join(encoded) + b"--a-boundary--\r\n", is_file=True)
+    return receive(request)
+
+
+def test_a_file_without_a_name_is_one_if_it_has_content() -> None:
+    unnamed = 'name="files"; filename=""'
+    found = received((unnamed, b""), (unnamed, b"content"), ('name="files"; filename="a"', b"")).files.getlist("files")
+    assert [(file.name, file.source.size) for file in found] == [("", 7), ("a", 0)]
+
+
+@pytest.mark.parametrize("path", ["folder/name", "C:\\\\folder\\\\name", "../name", "name"])
+def test_the_name_of_a_file_has_no_folders(path: str) -> None:
+    [file] = received((f'name="files"; filename="{path}"', b"")).files.getlist("files")
+    assert file.name == "name"
+
+
+def test_the_fields_of_a_form_have_a_limit_together() -> None:
+    half = b"x" * (MAX_FIELD_BYTES // 2)
+    form = received(('name="a"', half), ('name="b"', half))
+    assert len(form.text("a")) + len(form.text("b")) == MAX_FIELD_BYTES
+    with pytest.raises(LimitExceeded, match="fields of the form are too long"):
+        received(('name="a"', half), ('name="b"', half + b"x"))
+
+
+def test_a_field_sent_as_a_file_has_the_same_limit() -> None:
+    blob = 'name="operations"; filename="blob"'
+    assert received((blob, b"x" * MAX_FIELD_BYTES)).text("operations") == "x" * MAX_FIELD_BYTES
+    with pytest.raises(LimitExceeded, match="fields of the form are too long"):
+        received((blob, b"x" * (MAX_FIELD_BYTES + 1))).text("operations")
+
+
+def test_a_form_has_a_maximum_number_of_files_of_bytes_and_of_fields(settings: Settings) -> None:
+    settings.ORTHANC_MAX_UPLOAD_FILES, settings.ORTHANC_MAX_UPLOAD_BYTES = 2, 10
+    file, field = 'name="files"; filename="a"', 'name="series_path"'
+    most = [(file, b"12345")] * 2 + [(field, b"")] * (2 * 2 + MAX_OTHER_FIELDS)
+    assert len(received(*most).files.getlist("files")) == 2
+    for one_more, message in (
+        ((file, b""), "At most 2 files"),
+        ((field, b""), "too many fields"),
+    ):
+        with pytest.raises(LimitExceeded, match=message):
+            received(*most, one_more)
+    with pytest.raises(LimitExceeded, match="At most 10 bytes"):
+        received((file, b"12345"), (file, b"123456"))

@@ -7,6 +7,7 @@ import logging
 import socket
 import subprocess
 import sys
+import threading
 import time
 import urllib.request
 from collections.abc import AsyncIterator, Iterator
@@ -27,8 +28,10 @@ from structlog.stdlib import ProcessorFormatter
 from orthancproxy.logs import logging_config
 from orthancproxy.orthanc.calls import Call, CallLog, current_calls, log_call, recording
 from orthancproxy.project.urls import handler400, handler403, handler404, handler500  # noqa: F401  resolved by name
+from tests.waiting import wait_until_async
 
 CALL = Call("GET", "/studies/{id}", 200, 0.25, 1000)
+has_begun_to_wait = threading.Event()
 CHECKOUT = Path(__file__).resolve().parents[2]
 
 
@@ -58,13 +61,14 @@ async def stream(request: HttpRequest) -> StreamingHttpResponse:
         if "fail" in request.GET:
             raise RuntimeError("broken in the middle")
         if "wait" in request.GET:
-            await asyncio.sleep(60)
+            await wait(request)
         yield b"two"
 
     return StreamingHttpResponse(chunks())
 
 
 async def wait(request: HttpRequest) -> HttpResponse:
+    has_begun_to_wait.set()
     await asyncio.sleep(60)
     return HttpResponse("late")
 
@@ -75,6 +79,8 @@ urlpatterns = [
     path("broken", broken),
     path("stream", stream),
     path("wait", wait),
+    path("livez", lambda _: HttpResponse(status=200)),
+    path("readyz", lambda _: HttpResponse(status=503)),
 ]
 
 
@@ -241,14 +247,21 @@ def test_a_stream_that_fails_is_logged_with_traceback_and_request_id(lines: Line
 def test_disconnected_client_is_logged(route: str, status: int, lines: Lines) -> None:
     async def leave() -> None:
         server = ask(route)
+        has_begun_to_wait.clear()
         await server.send_input({"type": "http.request"})
-        await asyncio.sleep(0.2)
+        await wait_until_async(has_begun_to_wait.is_set)
         await server.send_input({"type": "http.disconnect"})
         await server.wait()
 
     asyncio.run(leave())
     [line] = lines.requests
     assert (line["status"], line["request_id"]) == (status, "abc")
+
+
+def test_a_probe_is_logged_only_if_it_fails(browse: Any, lines: Lines) -> None:
+    browse("/livez")
+    browse("/readyz")
+    assert [(line["path"], line["status"]) for line in lines.requests] == [("/readyz", 503)]
 
 
 def test_call_log_keeps_calls_only_for_recorders(browse: Any) -> None:

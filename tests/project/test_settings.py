@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from django.test import override_settings
 
+from dev.generate_docs import table
 from orthancproxy.conf import DEPLOYMENT_VARIABLES, SETTINGS, Setting, conf
 from orthancproxy.project.environment import Environment
 from orthancproxy.project.static import cache_immutable_files
@@ -38,6 +39,11 @@ class TestDocumentation:
     def test_has_each_setting_and_no_other(self) -> None:
         names = re.findall(r"^\| `(\w+)` \|", (CHECKOUT / "docs/settings.md").read_text("utf-8"), re.MULTILINE)
         assert names == [setting.name for setting in ALL]
+
+    def test_a_table_escapes_what_would_end_a_cell(self) -> None:
+        assert table(("Name", "Value"), [("`x`", "json|console")]) == (
+            "| Name | Value |\n| --- | --- |\n| `x` | json\\|console |\n"
+        )
 
     def test_is_generated_from_the_code(self, tmp_path: Path) -> None:
         assert generate_docs("--check").stdout == ""
@@ -112,10 +118,11 @@ def test_a_setting_is_parsed_from_its_environment_variable(name: str, text: str,
     assert environment.problems == []
 
 
-def test_a_secret_can_be_read_from_a_file(tmp_path: Path) -> None:
-    (tmp_path / "password").write_text("s3cret\n")
+@pytest.mark.parametrize("end", ["", "\n", "\r\n"])
+def test_a_secret_can_be_read_from_a_file(tmp_path: Path, end: str) -> None:
+    (tmp_path / "password").write_bytes(f" s3cret {end}".encode())
     environment = Environment({"ORTHANC_PASSWORD_FILE": str(tmp_path / "password")})
-    assert environment.read(BY_NAME["ORTHANC_PASSWORD"]) == "s3cret"
+    assert environment.read(BY_NAME["ORTHANC_PASSWORD"]) == " s3cret "
 
 
 def test_a_missing_secret_file_is_a_problem(tmp_path: Path) -> None:
