@@ -2,19 +2,23 @@
 
 import json
 import socket
+import sqlite3
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 from pytest_django import Settings
 
+from orthancproxy.audit.models import AuditEvent
 from orthancproxy.resolvers.context import connect
 from orthancproxy.sandbox.gateway import serving
 from orthancproxy.sandbox.orthanc import LocalOrthanc
 from tests.conftest import GraphQL
 from tests.proxy import Fault, RecordingProxy
 from tests.tcp_proxy import TCPFault, TCPProxy
+from tests.waiting import wait_until
 
 pytestmark = pytest.mark.live
 
@@ -86,7 +90,13 @@ def test_nothing_more_is_fetched_for_a_client_that_has_gone_away(proxy: Recordin
         proxy.keep_failing(Fault(delay=1.5))
         with socket.create_connection(("127.0.0.1", gateway.port)) as client:
             client.sendall(request)
-            while not proxy.requests:
-                time.sleep(0.05)
-        time.sleep(4)
+            wait_until(lambda: proxy.requests)
+        # written when the request has ended
+        wait_until(lambda: "CLIENT_DISCONNECTED" in audited_codes(tmp_path))
         assert len(proxy.requests) == 1
+
+
+def audited_codes(folder: Path) -> list[str]:
+    """The error codes in the audit log of the gateway in this folder."""
+    with closing(sqlite3.connect(folder / "data/gateway.sqlite3")) as database:
+        return [code for (code,) in database.execute(f"SELECT error_code FROM {AuditEvent._meta.db_table}")]  # noqa: S608

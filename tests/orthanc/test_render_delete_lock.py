@@ -1,5 +1,6 @@
 """Orthanc never renders and deletes at the same time, which deadlocks 1.12.7."""
 
+import os
 import tempfile
 import threading
 import time
@@ -26,6 +27,7 @@ from orthancproxy.project.environment import Environment
 from orthancproxy.sandbox.gateway import LocalGateway, serving
 from orthancproxy.sandbox.orthanc import LocalOrthanc
 from tests.corpus import instance, load
+from tests.waiting import wait_until
 
 MakeLock = Callable[[str], RenderDeleteLock]
 MEDIA_TYPES = ("image/png", "image/jpeg")
@@ -47,6 +49,16 @@ def make_lock(request: pytest.FixtureRequest) -> Iterator[MakeLock]:
     yield lambda name: RenderDeleteLock(AdvisoryLock(name, "locks"))
     connections["locks"].close()
     del connections.settings["locks"]
+
+
+def waiting_locks() -> int:
+    """The number of threads that wait for a lock: of PostgreSQL where it has the locks, else of a file (proc(5))."""
+    if "locks" in connections.settings:
+        with connections["locks"].cursor() as cursor:
+            cursor.execute("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted")
+            return int(cursor.fetchone()[0])
+    waiting = [line.split() for line in Path("/proc/locks").read_text().splitlines() if "->" in line]
+    return sum(str(os.getpid()) in fields for fields in waiting)
 
 
 class TestConflictingCalls:
@@ -94,10 +106,10 @@ class TestConflictingCalls:
         with self.first.hold(FRAME_RENDERED):
             deleting = threading.Thread(target=call, args=(DELETE, "delete"))
             deleting.start()
-            time.sleep(0.3)
+            wait_until(lambda: waiting_locks() == 1)
             drawing = threading.Thread(target=call, args=(FRAME_RENDERED, "draw"))
             drawing.start()
-            time.sleep(0.3)
+            wait_until(lambda: waiting_locks() == 2)
             assert order == []
         deleting.join()
         drawing.join()

@@ -1,7 +1,7 @@
 """Every failure is JSON in the contract's form, with its status, and tells nothing of Orthanc or of the code."""
 
 import json
-import time
+import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler
 from typing import Any, TypeVar
@@ -111,10 +111,13 @@ class TestFailingOrthanc:
         self._check(get(route), 503, "ARCHIVE_UNAVAILABLE", settings.ORTHANC_BASE_URL)
 
     def test_slower_than_the_timeout(self, route: str, settings: Settings, false_orthanc: FalseOrthanc) -> None:
-        false_orthanc.answers["/system"] = lambda _: time.sleep(1)
+        is_answered = threading.Event()
+        false_orthanc.answers["/system"] = lambda _: is_answered.wait(10)
         settings.ORTHANC_BASE_URL = false_orthanc.base_url
         settings.ORTHANC_READ_TIMEOUT = 0.2
-        self._check(get(route), 504, "ARCHIVE_UNAVAILABLE", settings.ORTHANC_BASE_URL)
+        response = get(route)
+        is_answered.set()
+        self._check(response, 504, "ARCHIVE_UNAVAILABLE", settings.ORTHANC_BASE_URL)
 
     @pytest.mark.parametrize("garbage", [b"", b"hello", b"[]", b'"x"', b"<html></html>", b"\xff\xfe"])
     def test_response_of_garbage(
@@ -165,14 +168,17 @@ class TestFailingTransfer:
             response.getvalue()
 
     def test_stalled_file_is_a_timeout(self, false_orthanc: FalseOrthanc) -> None:
+        is_read = threading.Event()
+
         def stopped(handler: BaseHTTPRequestHandler) -> None:
             send(handler, b"part", length=1000)
-            time.sleep(1)
+            is_read.wait(10)
 
         false_orthanc.answers[f"/instances/{INSTANCE}/file"] = stopped
         response = get(f"instances/{INSTANCE}/file/")
         with pytest.raises(ArchiveTimeout):
             response.getvalue()
+        is_read.set()
 
     @pytest.mark.parametrize("body", [b"", b"PK\x03\x04 and no end", b"PK\x05\x06" + bytes(17)])
     def test_truncated_zip_is_an_error(self, false_orthanc: FalseOrthanc, body: bytes) -> None:

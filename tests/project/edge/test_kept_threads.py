@@ -16,6 +16,7 @@ from asgiref.sync import sync_to_async
 from orthancproxy.project.edge.kept_threads import KeptThreads
 from orthancproxy.sandbox.gateway import LocalGateway, serving
 from tests.postgresql import run_postgresql
+from tests.waiting import wait_until, wait_until_async
 
 AT_ONCE = 5
 
@@ -48,22 +49,21 @@ async def ask_at_once(application: KeptThreads, worker: Application) -> None:
     before = len(worker.threads)
     worker.may_go_on.clear()
     asking = [asyncio.ensure_future(ask(application)) for _ in range(AT_ONCE)]
-    while len(worker.threads) < before + AT_ONCE:
-        await asyncio.sleep(0.01)
+    await wait_until_async(lambda: len(worker.threads) == before + AT_ONCE)
     worker.may_go_on.set()
     await asyncio.gather(*asking)
 
 
-async def settle() -> None:
-    """Wait until threads have been put back."""
-    await asyncio.sleep(0.1)
+async def settle(application: KeptThreads, idle: int) -> None:
+    """Wait until as many threads have been put back."""
+    await wait_until_async(lambda: len(application._idle) == idle)
 
 
 def test_sequential_requests_share_a_thread() -> None:
     async def run() -> None:
         for _ in range(AT_ONCE):
             await ask(application)
-            await settle()
+            await settle(application, 1)
 
     application = KeptThreads(worker := Application())
     asyncio.run(run())
@@ -73,7 +73,7 @@ def test_sequential_requests_share_a_thread() -> None:
 def test_concurrent_requests_have_their_own_threads_which_are_reused() -> None:
     async def run() -> None:
         await ask_at_once(application, worker)
-        await settle()
+        await settle(application, AT_ONCE)
         await ask_at_once(application, worker)
 
     application = KeptThreads(worker := Application())
@@ -88,8 +88,7 @@ def test_thread_of_a_disconnected_client_is_not_reused_while_it_works() -> None:
 
         async def __call__(self, scope: dict[str, Any], receive: Any, send: Any) -> None:
             working = asyncio.ensure_future(super().__call__(scope, receive, send))
-            while not self.threads:
-                await asyncio.sleep(0.01)
+            await wait_until_async(lambda: self.threads)
             if len(self.threads) > 1 or self.may_go_on.is_set():
                 await working
 
@@ -111,8 +110,7 @@ def test_thread_of_a_disconnected_client_is_not_reused_while_it_works() -> None:
 def test_excess_threads_end_after_a_peak() -> None:
     application = KeptThreads(worker := Application(), max_idle=2)
     asyncio.run(ask_at_once(application, worker))
-    for thread in worker.threads:
-        thread.join(0.5)
+    wait_until(lambda: sum(thread.is_alive() for thread in worker.threads) <= 2)
     assert sum(thread.is_alive() for thread in worker.threads) == 2
 
 

@@ -14,6 +14,7 @@ from orthancproxy.access.callers import Caller
 from orthancproxy.errors import NotAuthenticated
 from orthancproxy.project.edge.rejections import REJECTION, UNREAD
 from orthancproxy.project.edge.upload_slots import limit_uploads
+from tests.waiting import wait_until_async
 
 UPLOADER = frozenset({Action.UPLOAD})
 FORM = (b"content-type", b"multipart/form-data; boundary=b")
@@ -61,9 +62,14 @@ class Sending:
         self._pieces: asyncio.Queue[Mapping[str, Any]] = asyncio.Queue()
         self.end = asyncio.ensure_future(application(scope, self._receive, None))
 
-    async def body(self, piece: bytes, *, is_last: bool = False) -> None:
+    def put(self, piece: bytes, *, is_last: bool = False) -> None:
+        """Send a piece."""
         self._pieces.put_nowait({"type": "http.request", "body": piece, "more_body": not is_last})
-        await asyncio.sleep(0.01)
+
+    async def body(self, piece: bytes, *, is_last: bool = False) -> None:
+        """Send a piece, and wait until it is read or the request has ended."""
+        self.put(piece, is_last=is_last)
+        await wait_until_async(lambda: self._pieces.empty() or self.end.done())
 
     async def _receive(self) -> Mapping[str, Any]:
         piece = await self._pieces.get()
@@ -127,7 +133,7 @@ def test_one_caller_has_at_most_half_of_the_slots() -> None:
         for sending in (held, waiting, other):
             await sending.body(b"x" * 100)
         for sending in (waiting, other):
-            await sending.body(b"x", is_last=True)
+            sending.put(b"x", is_last=True)
         await asyncio.wait_for(other.end, 5)
         assert not waiting.end.done()
         assert waiting.read == 100
