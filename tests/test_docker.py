@@ -183,6 +183,7 @@ class TestDockerfile:
     def test_copied_files_exist_and_are_in_the_build_context(self) -> None:
         sent = {line.removeprefix("!") for line in read(".dockerignore").splitlines() if line.startswith("!")}
         copied = re.findall(r"^COPY (?!--)(.+) \S+$", DOCKERFILE, re.MULTILINE)
+        assert copied
         for path in " ".join(copied).split():
             assert (CHECKOUT / path).exists(), path
             assert any(path == root or path.startswith(f"{root}/") for root in sent), path

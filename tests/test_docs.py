@@ -15,11 +15,13 @@ PAGES = [CHECKOUT / "README.md", CHECKOUT / "CONTRIBUTING.md", *sorted((CHECKOUT
 # what only the tests, the benchmarks and Orthanc's own image read
 OTHER_VARIABLES = {"ORTHANC_BIN", "ORTHANC_ROOT"}
 
+LINK = r"\]\(([^)\s]+)\)"
+PATH = r"(?<!`)`((?:orthancproxy|schema|tests|docs|benchmarks|dev|docker)/[\w./-]*)`(?!`)"
+NAME = r'"?(orthancproxy(?:\.\w+)+)(?=["`])'
+VARIABLE = r"\b(?:ORTHANC|DJANGO)_[A-Z_]*[A-Z]\b(?!_*…)"
+MAKE_TARGET = r"(?:^|`)(?:[A-Z_]+=\S* )*make ([a-z-]+)"
+
 each_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(CHECKOUT)))
-
-
-def code_spans(page: Path) -> list[str]:
-    return re.findall(r"(?<!`)`([^`\n]+)`(?!`)", page.read_text("utf-8"))
 
 
 def anchors(page: Path) -> set[str]:
@@ -38,10 +40,16 @@ def test_the_readme_links_to_every_page() -> None:
     assert [page for page in pages if f"]({page})" not in readme] == []
 
 
+@pytest.mark.parametrize("pattern", [LINK, PATH, NAME, VARIABLE, MAKE_TARGET])
+def test_the_pages_have_what_is_checked_below(pattern: str) -> None:
+    text = "\n".join(page.read_text("utf-8") for page in PAGES)
+    assert len(re.findall(pattern, text, re.MULTILINE)) >= 3
+
+
 @each_page
 def test_links_lead_somewhere(page: Path) -> None:
     broken = []
-    for link in re.findall(r"\]\(([^)\s]+)\)", page.read_text("utf-8")):
+    for link in re.findall(LINK, page.read_text("utf-8")):
         if re.match(r"https?:", link):
             continue
         path, _, anchor = link.partition("#")
@@ -53,14 +61,13 @@ def test_links_lead_somewhere(page: Path) -> None:
 
 @each_page
 def test_paths_exist(page: Path) -> None:
-    folders = "|".join(("orthancproxy", "schema", "tests", "docs", "benchmarks", "dev", "docker"))
-    paths = [span for span in code_spans(page) if re.fullmatch(rf"(?:{folders})/[\w./-]*", span)]
+    paths = re.findall(PATH, page.read_text("utf-8"))
     assert [path for path in paths if not (CHECKOUT / path).exists()] == []
 
 
 @each_page
 def test_names_can_be_imported(page: Path) -> None:
-    names = re.findall(r'"?(orthancproxy(?:\.\w+)+)(?=["`])', page.read_text("utf-8"))
+    names = re.findall(NAME, page.read_text("utf-8"))
     for name in names:
         if re.fullmatch(r"orthancproxy\.(view|download|upload|delete|view_audit)", name):
             continue  # a permission
@@ -72,20 +79,21 @@ def test_names_can_be_imported(page: Path) -> None:
 @each_page
 def test_settings_exist(page: Path) -> None:
     known = {setting.name for setting in (*SETTINGS, *DEPLOYMENT_VARIABLES)} | OTHER_VARIABLES
-    named = set(re.findall(r"\b(?:ORTHANC|DJANGO)_[A-Z_]*[A-Z]\b(?!_*…)", page.read_text("utf-8")))
+    named = set(re.findall(VARIABLE, page.read_text("utf-8")))
     assert {name for name in named if name.removesuffix("_FILE") not in known and "__" not in name} == set()
 
 
 @each_page
 def test_make_targets_exist(page: Path) -> None:
     targets = set(re.findall(r"^([a-z-]+):", (CHECKOUT / "Makefile").read_text("utf-8"), re.MULTILINE))
-    named = set(re.findall(r"(?:^|`)(?:[A-Z_]+=\S* )*make ([a-z-]+)", page.read_text("utf-8"), re.MULTILINE))
+    named = set(re.findall(MAKE_TARGET, page.read_text("utf-8"), re.MULTILINE))
     assert named <= targets
 
 
 def test_test_classes_named_in_security_md_exist() -> None:
     tests = "\n".join(path.read_text("utf-8") for path in (CHECKOUT / "tests").rglob("test_*.py"))
     named = set(re.findall(r"`(Test\w+)`", (CHECKOUT / "docs/security.md").read_text("utf-8")))
+    assert named
     assert {name for name in named if f"class {name}" not in tests} == set()
 
 

@@ -68,6 +68,20 @@ class TestPrefetch:
             with pytest.raises(ArchiveTimeout):
                 lists.result(1, list)
 
+    def test_no_fetch_is_running_after_the_block(self) -> None:
+        may_end, ended = threading.Event(), threading.Event()
+
+        def fetch() -> list[Any]:
+            assert may_end.wait(PATIENCE)
+            ended.set()
+            return []
+
+        fetching = SignallingFetch(fetch)
+        with Prefetch({1: fetching}):
+            assert fetching.started.wait(PATIENCE)
+            threading.Timer(0.1, may_end.set).start()
+        assert ended.is_set()
+
     def test_lists_are_fetched_in_the_context_of_the_request(self) -> None:
         fetch = SignallingFetch(lambda: [Study(variable.get(), None, {}, {})])
         variable.set("of the request")

@@ -310,6 +310,7 @@ def test_lookups_by_identifier(archive: Archive, scope: Scope, level: Level) -> 
         if "\\" not in identifier and ".." not in identifier and identifier:
             by_identifier.setdefault(identifier, []).append(resource.orthanc_id)
 
+    assert len(by_identifier) > 5
     for number, (identifier, ids) in enumerate(by_identifier.items()):
         visible = [orthanc_id for orthanc_id in ids if orthanc_id in shown]
         if level.depth > 1 and number % 9 and len(ids) == 1:
@@ -353,7 +354,9 @@ def test_parents_and_their_other_children(archive: Archive, scope: Scope) -> Non
     )
     shown = archive.shown(scope)
 
-    for series in Hierarchy(archive.client, scope).page(plan).resources:
+    found = Hierarchy(archive.client, scope).page(plan).resources
+    assert set(_ids(found)) == {chain[2] for chain in archive.chains if chain[2] in shown}
+    for series in found:
         patient = series.related["parent"].related["parent"]
         siblings = {chain[1] for chain in archive.chains if chain[0] == patient.orthanc_id and chain[1] in shown}
         assert set(_ids(patient.related["children"])) == siblings

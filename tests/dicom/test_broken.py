@@ -67,11 +67,12 @@ def outcome(content: bytes) -> str:
 
 
 def test_a_rewritten_broken_file_can_be_parsed() -> None:
-    for file in built():
-        if outcome(file.content) == "stored":
-            new = rewritten(file.content)
-            assert new[:132] == bytes(128) + b"DICM", file.name
-            assert read(InMemory(new)).sop_instance_uid == NEW_INSTANCE, file.name
+    stored = [file for file in built() if outcome(file.content) == "stored"]
+    assert len(stored) > 50
+    for file in stored:
+        new = rewritten(file.content)
+        assert new[:132] == bytes(128) + b"DICM", file.name
+        assert read(InMemory(new)).sop_instance_uid == NEW_INSTANCE, file.name
 
 
 def run(files: Iterable[Broken], *, measured: bool = False) -> Report:

@@ -190,8 +190,8 @@ def test_each_uid_of_a_multi_valued_element_is_replaced(
 
     new = reread(data, uids=UIDS)
 
-    for item in new.ReferencedSOPSequence:
-        assert list(item.FailedSOPInstanceUIDList) == [OTHER_UID, NEW_UID, CTImageStorage, NEW_UID]
+    lists = [list(item.FailedSOPInstanceUIDList) for item in new.ReferencedSOPSequence]
+    assert lists == [[OTHER_UID, NEW_UID, CTImageStorage, NEW_UID]] * 2
 
 
 def test_each_uid_of_a_very_long_list_is_replaced() -> None:

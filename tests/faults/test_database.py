@@ -137,7 +137,7 @@ def test_gateway_recovers_when_its_postgresql_was_gone(orthanc: LocalOrthanc, sc
                     pool.submit(graphql, gateway.port, NESTED),
                     pool.submit(rest, gateway.port, f"patients/{scene.stored_patient('gone')}/", "DELETE"),
                 ]
-                time.sleep(1)
+                assert proxy.met.wait(10)
                 proxy.suffer(WELL)
                 for ending in [one.result() for one in sent]:
                     assert ending.is_well or ending.code == "GATEWAY_UNAVAILABLE", ending

@@ -3,8 +3,7 @@
 import os
 import shutil
 import signal
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,6 +18,7 @@ from tests.faults.fault_client import REQUESTS, Ending, Scene, graphql, rest, up
 from tests.faults.outcome_checks import check_typed
 from tests.tcp_proxy import WELL, TCPFault, TCPProxy
 from tests.uploads.upload_client import REST, TRANSPORTS, File, found, slices
+from tests.waiting import wait_until
 
 pytestmark = [pytest.mark.live, pytest.mark.long]
 
@@ -59,7 +59,7 @@ def test_gateway_killed_during_writes_and_with_a_full_spool(
         with started(upstream.base_url, orthanc, folder, disk) as scene:
             upstream.suffer(TCPFault(on=b"POST /instances", latency=0.02))
             sent = pool.submit(upload, scene.gateway.port, REST(), "killed", files)
-            wait_until(lambda: scene.instances_of("killed") > 10)
+            wait_until(lambda: scene.instances_of("killed") > 10, seconds=30)
             kill(scene)
             broken: Ending = sent.result()
             assert broken.status == 0
@@ -108,10 +108,3 @@ def check_without_room(scene: Scene, disk: Path) -> None:
         assert scene.count() == before
         wait_until(lambda: shutil.disk_usage(disk).free >= free, seconds=5)
         assert upload(scene.gateway.port, transport(), "little", slices(3)).reported == 3
-
-
-def wait_until(condition: Callable[[], bool], seconds: float = 30) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)

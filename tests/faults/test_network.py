@@ -1,6 +1,5 @@
 """Connections are slow, cut, reset, closed by half, or full of noise: on either side of the gateway."""
 
-import time
 from dataclasses import replace
 
 import pytest
@@ -9,6 +8,7 @@ from tests.faults.fault_client import FILES, REQUESTS, Scene, upload
 from tests.faults.outcome_checks import check_archive, check_audit, check_typed
 from tests.tcp_proxy import WELL, TCPFault, TCPProxy
 from tests.uploads.upload_client import REST
+from tests.waiting import wait_until
 
 pytestmark = [pytest.mark.live, pytest.mark.long]
 
@@ -103,11 +103,10 @@ def test_connection_faults_between_the_client_and_the_gateway(scene: Scene, down
 
 def wait_for_ends(scene: Scene, request_id: str) -> None:
     """Wait until what was begun has ended: the gateway does not stop half-way when a client has gone away."""
-    deadline = time.monotonic() + 5
-    while True:
+
+    def has_ended() -> bool:
         rows = scene.audit(request_id)
         intended = [row.pk for row in rows if row.outcome == "INTENDED"]
-        if intended == [row.intention for row in rows if row.intention]:
-            return
-        assert time.monotonic() < deadline, rows
-        time.sleep(0.05)
+        return intended == [row.intention for row in rows if row.intention]
+
+    wait_until(has_ended)

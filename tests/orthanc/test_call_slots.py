@@ -1,7 +1,6 @@
 """Calls to Orthanc at once are bounded, and shared between callers."""
 
 import threading
-import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing, suppress
@@ -19,6 +18,7 @@ from orthancproxy.orthanc.endpoints import FIND, INSTANCE_FILE, SYSTEM, CallKind
 from orthancproxy.sandbox.orthanc import LocalOrthanc
 from tests.hostile_ids import SOME_ID
 from tests.proxy import DROPPED, Fault, RecordingProxy, Request, answering
+from tests.waiting import wait_until
 
 INDEXED = {"Level": "Instance", "Query": {"0010,0010": "*"}}
 IN_FILES = {"Level": "Instance", "Query": {"0010,4000": "*?*?z"}}
@@ -154,8 +154,7 @@ class TestWaiting:
         held = slots.acquire(CallKind.INDEX)
         with ThreadPoolExecutor(1) as pool:
             storing = pool.submit(slots.acquire, CallKind.STORING)
-            while not slots._waiting:
-                time.sleep(0.01)
+            wait_until(lambda: slots._waiting)
             slots.release(held)
             storing.result(5)
 
@@ -210,9 +209,8 @@ class TestClient:
 
         with ThreadPoolExecutor(40) as pool:
             attack = [pool.submit(find, "attacker", IN_FILES) for _ in range(40)]
-            while proxy.held < 2:
-                time.sleep(0.01)
-                assert not any(one.done() for one in attack)
+            wait_until(lambda: proxy.held == 2)
+            assert not any(one.done() for one in attack)
             assert find("somebody", INDEXED)
             assert find("attacker", INDEXED)
             with closing(client.open(INSTANCE_FILE, id=find("somebody", INDEXED)[0])) as file:
@@ -281,8 +279,7 @@ def test_a_caller_that_starves_orthanc_gets_retry_after_and_others_are_answered(
     assert ask("10.0.0.2", "{ patients { totalCount } }").json() == {"data": {"patients": {"totalCount": 3}}}
     with ThreadPoolExecutor(60) as pool:
         attack = [pool.submit(ask, "10.0.0.1", ATTACK) for _ in range(60)]
-        while proxy.held < 2 or sum(one.done() for one in attack) < 18:
-            time.sleep(0.05)
+        wait_until(lambda: proxy.held == 2 and sum(one.done() for one in attack) == 18, seconds=30)
         assert ask("10.0.0.2", "{ patients { totalCount } }").json() == {"data": {"patients": {"totalCount": 3}}}
         assert proxy.held == 2
         rejected = [one.result() for one in attack if one.done()]

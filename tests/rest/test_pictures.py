@@ -189,7 +189,8 @@ class TestCaching:
         assert len(set(tags)) == len(tags)
 
     def test_other_etag_is_answered_with_the_image(self, gallery: Gallery) -> None:
-        get(gallery.address("CT_small", "preview"), headers={"If-None-Match": '"other"'})
+        response = get(gallery.address("CT_small", "preview"), headers={"If-None-Match": '"other"'})
+        assert size(response.content) == (128, 128)
 
 
 CANNOT = "Orthanc cannot render this instance"

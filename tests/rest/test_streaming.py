@@ -6,7 +6,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, closing
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from select import select
@@ -17,6 +17,7 @@ from orthancproxy.sandbox.gateway import LocalGateway
 from orthancproxy.sandbox.orthanc import LocalOrthanc
 from tests.corpus import instance, load
 from tests.rest.conftest import HARMLESS_CALL, INSTANCE, SERIES, FalseOrthanc
+from tests.waiting import wait_until
 
 MEGABYTE = 1024 * 1024
 Serve = Callable[[str], AbstractContextManager[LocalGateway]]
@@ -27,15 +28,6 @@ def begin(gateway: LocalGateway, address: str) -> socket.socket:
     client = socket.create_connection(("127.0.0.1", gateway.port), timeout=10)
     client.sendall(f"GET {address} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
     return client
-
-
-def wait_until(condition: Callable[[], bool], seconds: float = 5.0) -> bool:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(0.05)
-    return True
 
 
 def is_alive(gateway: LocalGateway) -> bool:
@@ -71,8 +63,9 @@ class TestLargeFile:
             orthanc_id, stored = self._store(orthanc)
             address = f"/api/orthanc/instances/{orthanc_id}/file/"
             # what the first request of a process loads
-            http.client.HTTPConnection("127.0.0.1", gateway.port).request("HEAD", address)
-            time.sleep(1)
+            with closing(http.client.HTTPConnection("127.0.0.1", gateway.port)) as connection:
+                connection.request("HEAD", address)
+                assert connection.getresponse().status == 200
             before = gateway.peak_memory()
             assert self._download(gateway, address) == stored
             assert gateway.peak_memory() - before < 30 * MEGABYTE
@@ -80,7 +73,7 @@ class TestLargeFile:
             with begin(gateway, address) as client:
                 assert client.recv(MEGABYTE)
                 assert open_connections(orthanc.port)
-            assert wait_until(lambda: not open_connections(orthanc.port))
+            wait_until(lambda: not open_connections(orthanc.port))
             assert is_alive(gateway)
 
     def _download(self, gateway: LocalGateway, address: str) -> bytes:
@@ -159,11 +152,11 @@ class TestDisconnectedClient:
     def test_closes_a_response_that_has_not_begun(
         self, serve: Serve, false_orthanc: FalseOrthanc, left: threading.Event
     ) -> None:
-        asked = threading.Event()
+        asked, may_go_on = threading.Event(), threading.Event()
 
         def hesitate(handler: BaseHTTPRequestHandler) -> None:
             asked.set()
-            time.sleep(1)
+            assert may_go_on.wait(10)
             try:
                 handler.send_response(200)
                 handler.send_header("Content-Length", "1000000000")
@@ -178,6 +171,8 @@ class TestDisconnectedClient:
         with serve(false_orthanc.base_url) as gateway:
             with begin(gateway, f"/api/orthanc/instances/{INSTANCE}/file/"):
                 assert asked.wait(10)
+            wait_until(lambda: not open_connections(gateway.port))
+            may_go_on.set()
             assert left.wait(5)
             assert is_alive(gateway)
 

@@ -6,7 +6,6 @@ import signal
 import subprocess
 import sys
 import textwrap
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,6 +13,7 @@ import pytest
 import requests
 
 from orthancproxy.sandbox.orthanc import INDEXED_INSTANCE_TAGS, Installation, LocalOrthanc, SandboxError
+from tests.waiting import wait_until
 
 pytestmark = pytest.mark.long
 
@@ -143,10 +143,7 @@ def test_orthanc_ends_when_its_parent_is_killed(tmp_path: Path) -> None:
     os.kill(parent.pid, signal.SIGKILL)
     parent.wait()
     parent.stdout.close()
-    deadline = time.monotonic() + 15
-    while not has_ended(pid) and time.monotonic() < deadline:
-        time.sleep(0.05)
-    assert has_ended(pid)
+    wait_until(lambda: has_ended(pid), seconds=60)
     shutil.rmtree(folder)
 
 

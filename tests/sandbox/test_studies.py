@@ -86,8 +86,8 @@ class TestInOrthanc:
         }
 
     def test_orthanc_renders_every_sample_image(self, orthanc: LocalOrthanc) -> None:
-        for series in get(orthanc, "/series?expand"):
-            if series["MainDicomTags"]["Modality"] == "RTPLAN":
-                continue
+        images = [one for one in get(orthanc, "/series?expand") if one["MainDicomTags"]["Modality"] != "RTPLAN"]
+        assert {one["MainDicomTags"]["Modality"] for one in images} >= {"CT", "MR", "US"}
+        for series in images:
             url = f"{orthanc.base_url}/instances/{series['Instances'][0]}/preview"
             assert requests.get(url, timeout=10).content.startswith(b"\x89PNG")

@@ -237,7 +237,9 @@ def test_nested_lists_are_cut_for_each_parent(graphql: GraphQL) -> None:
     query = """{ patients { nodes { studies(first: 1, offset: 1) { studyDate
         series(orderBy: [{field: SERIES_NUMBER, direction: DESC}], first: 1) { seriesNumber
             instances(offset: 2) { instanceNumber } none: instances(first: 0) { id } } } } } }"""
-    for patient in _nodes(graphql(query)):
+    patients = _nodes(graphql(query))
+    assert len(patients) == 3
+    for patient in patients:
         [study] = patient["studies"]
         assert study["studyDate"].startswith("2021")
         assert study["series"] == [{"seriesNumber": 2, "instances": [{"instanceNumber": 3}], "none": []}]

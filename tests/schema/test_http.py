@@ -153,6 +153,7 @@ def test_the_media_type_is_what_was_asked_for(accept: str | None, media_type: st
     assert answer.status_code == (status if media_type == CURRENT else 200)
     content = json.loads(answer.content)
     assert ("data" in content) is (status == 200 or media_type == JSON)
+    assert ("errors" in content) is (status != 200)
     assert all(error["extensions"]["code"] for error in content.get("errors", ()))
 
 

@@ -38,6 +38,7 @@ from tests.uploads.upload_client import (
     stored_files,
     uids_of,
 )
+from tests.waiting import wait_until
 
 pytestmark = pytest.mark.live
 
@@ -259,10 +260,7 @@ def test_an_upload_leaves_no_file_open(deployed: LocalGateway, patient_id: str) 
         return [file for process in processes for file in open_files(process) if file.endswith("(deleted)")]
 
     # Django closes a body after it has answered
-    deadline = time.monotonic() + 10
-    while left() and time.monotonic() < deadline:
-        time.sleep(0.05)
-    assert left() == []
+    wait_until(lambda: not left())
 
 
 def children(process: int) -> list[int]:

@@ -29,6 +29,7 @@ from tests.uploads.upload_client import (
     over_http,
     slices,
 )
+from tests.waiting import wait_until
 
 pytestmark = [pytest.mark.live, pytest.mark.long]
 
@@ -104,15 +105,6 @@ def connect(gateway: LocalGateway, sent: bytes = b"", *, narrow: bool = False) -
     return client
 
 
-def wait_until(condition: Callable[[], bool], seconds: float) -> bool:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(0.1)
-    return True
-
-
 def seconds_of(work: Callable[[], object]) -> float:
     started = time.monotonic()
     work()
@@ -159,11 +151,11 @@ SILENCES = {
 
 class TestSilentClients:
     def test_cost_one_descriptor_each(self, served: Served) -> None:
-        assert wait_until(lambda: served.holds(served.gateway).connections == 0, 5)
+        wait_until(lambda: served.holds(served.gateway).connections == 0, 5)
         before = served.holds(served.gateway)
         stored = count_instances(served.orthanc)
         clients = [connect(served.gateway, sent) for sent in SILENCES.values() for _ in range(34)]
-        time.sleep(0.5)
+        wait_until(lambda: served.holds(served.gateway).descriptors - before.descriptors >= len(clients))
         meanwhile = served.holds(served.gateway)
         assert meanwhile.threads - before.threads <= 4
         assert meanwhile.connections == 0
@@ -172,9 +164,9 @@ class TestSilentClients:
         check_download(served, served.gateway)
         close(clients)
         # what each of a request's threads keeps open stays
-        assert wait_until(lambda: served.holds(served.gateway).descriptors - before.descriptors < 150, 5)
-        assert wait_until(lambda: served.holds(served.gateway).threads - before.threads < 40, 5)
-        assert wait_until(lambda: served.holds(served.gateway).connections == 0, 5)
+        wait_until(lambda: served.holds(served.gateway).descriptors - before.descriptors < 150, 5)
+        wait_until(lambda: served.holds(served.gateway).threads - before.threads < 40, 5)
+        wait_until(lambda: served.holds(served.gateway).connections == 0, 5)
         assert count_instances(served.orthanc) == stored + 2
         assert not is_stored(served.orthanc, "CUT")
 
@@ -236,8 +228,8 @@ class TestTimeout:
                 assert json.loads(answer.partition(b"\r\n\r\n")[2])["code"] == "LIMIT_EXCEEDED", name
             stop.set()
             assert slowly.result() > FILE
-            assert wait_until(lambda: served.holds(gateway).connections == 0, 3 * TIMEOUT)
-            assert wait_until(lambda: served.holds(gateway).descriptors - before.descriptors < 40, 5)
+            wait_until(lambda: served.holds(gateway).connections == 0, 3 * TIMEOUT)
+            wait_until(lambda: served.holds(gateway).descriptors - before.descriptors < 40, 5)
             close([*clients.values(), unread, reading])
 
 
@@ -260,9 +252,9 @@ class TestSlowReaders:
             for _ in range(50)
             for path in (served.file, served.archive)
         ]
-        assert wait_until(lambda: served.holds(gateway).connections >= SLOTS, 10)
+        wait_until(lambda: served.holds(gateway).connections >= SLOTS, 10)
         # besides the downloads, the calls that look their files up
-        assert wait_until(lambda: served.holds(gateway).connections <= SLOTS + 2, 10)
+        wait_until(lambda: served.holds(gateway).connections <= SLOTS + 2, 10)
         meanwhile = served.holds(gateway)
         assert meanwhile.connections >= SLOTS
         assert meanwhile.memory - before.memory < 100 * MEGABYTE
@@ -270,13 +262,13 @@ class TestSlowReaders:
         assert meanwhile.threads - before.threads < MAX_WAITING_PER_CALLER + 4 * SLOTS
         check_others(served, gateway, "readers")
         close(clients)
-        assert wait_until(lambda: served.holds(gateway).connections == 0, 5)
+        wait_until(lambda: served.holds(gateway).connections == 0, 5)
         assert served.holds(gateway).memory - before.memory < 100 * MEGABYTE
 
     def test_lose_their_slots_after_the_timeout(self, served: Served) -> None:
         gateway = served.strict
         clients = [connect(gateway, head("GET", served.file), narrow=True) for _ in range(SLOTS)]
-        assert wait_until(lambda: served.holds(gateway).connections == SLOTS, TIMEOUT / 2)
+        wait_until(lambda: served.holds(gateway).connections == SLOTS, TIMEOUT / 2)
         assert seconds_of(lambda: check_download(served, gateway)) < 2 * TIMEOUT
         close(clients)
 
@@ -291,5 +283,5 @@ class TestSlowReaders:
             for _ in range(5):
                 with connect(served.gateway, head("GET", path)) as client:
                     assert client.recv(100_000).startswith(b"HTTP/1.1 200 ")
-        assert wait_until(lambda: served.holds(served.gateway).connections == 0, 5)
+        wait_until(lambda: served.holds(served.gateway).connections == 0, 5)
         assert served.holds(served.gateway).threads - before.threads < SLOTS
