@@ -107,17 +107,25 @@ class Configuration:
     ORTHANC_MAX_DOWNLOADS = Setting(
         12,
         "Maximum number of concurrent downloads (files and ZIPs) per worker process; each occupies one of Orthanc's "
-        "HTTP threads while the client reads. Never more than half of `ORTHANC_MAX_CALLS`. Further downloads wait for "
-        "up to 30 seconds.",
+        "HTTP threads while the client reads. Never more than half of the process's part of `ORTHANC_MAX_CALLS`, and "
+        "half of them are for one caller. Further downloads wait for up to 30 seconds.",
         minimum=1,
         maximum=1000,
     )
     ORTHANC_MAX_CALLS = Setting(
-        24,
-        "Maximum number of concurrent calls to Orthanc per worker process. Multiplied by the worker processes of all "
-        "hosts, it must be below `HttpThreadsCount` of Orthanc (50). At most half are downloads, and an eighth finds "
-        "that read files; each caller has at most a third, besides downloads. Further calls wait for up to 30 seconds.",
+        40,
+        "Maximum number of concurrent calls to Orthanc, of which each worker process makes an equal part. Multiplied "
+        "by the hosts, it must be below `HttpThreadsCount` of Orthanc (50). At most half are downloads, and a tenth "
+        "finds that read files; each caller has at most a third, besides downloads. Further calls wait for up to 30 "
+        "seconds.",
         minimum=2,
+        maximum=1000,
+    )
+    WEB_CONCURRENCY = Setting(
+        1,
+        "Number of worker processes on this host, which uvicorn and gunicorn read too; the Docker image starts 2. They "
+        "share `ORTHANC_MAX_CALLS`.",
+        minimum=1,
         maximum=1000,
     )
     ORTHANC_POOL_SIZE = Setting(

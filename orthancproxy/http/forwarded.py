@@ -90,10 +90,20 @@ def _add_prefix(request: HttpRequest) -> None:
 
 
 def _take_last_address(request: HttpRequest) -> None:
-    """Set REMOTE_ADDR to the last entry, which the trusted proxy added: clients can send those before it."""
-    last: str = request.META.get("HTTP_X_FORWARDED_FOR", "").rpartition(",")[2].strip()
-    with suppress(ValueError):
-        request.META["REMOTE_ADDR"] = str(ip_address(last))
+    address = client_address(request.META.get("REMOTE_ADDR", ""), request.META.get("HTTP_X_FORWARDED_FOR", ""))
+    request.META["REMOTE_ADDR"] = address
+
+
+def client_address(peer: str, forwarded_for: str) -> str:
+    """Return the address of the client of a connection from `peer`.
+
+    With ORTHANC_TRUST_FORWARDED it is the last entry of X-Forwarded-For, which the trusted proxy added: clients can
+    send those before it.
+    """
+    if conf.ORTHANC_TRUST_FORWARDED:
+        with suppress(ValueError):
+            return str(ip_address(forwarded_for.rpartition(",")[2].strip()))
+    return peer
 
 
 def _first(request: HttpRequest, name: str) -> str:

@@ -55,8 +55,8 @@ class Slot:
 class CallSlots:
     """Grants at most `total` slots at once. A freed slot goes to the waiting caller that has the fewest. Thread-safe.
 
-    Of the total, at most half and `max_downloads` are downloads, a third renderings, and an eighth calls that read
-    files. A caller has at most a third, besides downloads, of which a twelfth of the total for calls that read files.
+    Of the total, at most half and `max_downloads` are downloads, a third renderings, and a tenth calls that read files.
+    A caller has at most half of each kind, rounded up, and a third of the total besides downloads.
     """
 
     def __init__(
@@ -130,18 +130,16 @@ class CallSlots:
     def _has_room(self, slot: Slot) -> bool:
         if slot.kind is CallKind.PROBE:
             return True
-        total, files = self._total, CallKind.FILES
-        if self._held.total() >= total or self._of_kind(slot.kind) >= self._most(slot.kind):
+        most = self._most(slot.kind)
+        if self._held.total() >= self._total or self._of_kind(slot.kind) >= most:
             return False
-        if slot.kind is CallKind.DOWNLOAD:
-            return True
+        if self._held[slot.caller, slot.kind] >= (most + 1) // 2:
+            return False
         own = sum(self._held[slot.caller, kind] for kind in CallKind if kind is not CallKind.DOWNLOAD)
-        return own < max(1, total // 3) and (
-            slot.kind is not files or self._held[slot.caller, files] < max(1, total // 12)
-        )
+        return slot.kind is CallKind.DOWNLOAD or own < max(1, self._total // 3)
 
     def _most(self, kind: CallKind) -> int:
-        shares = {CallKind.DOWNLOAD: 2, CallKind.RENDERING: 3, CallKind.FILES: 8}
+        shares = {CallKind.DOWNLOAD: 2, CallKind.RENDERING: 3, CallKind.FILES: 10}
         most = max(1, self._total // shares.get(kind, 1))
         return min(most, self._max_downloads) if kind is CallKind.DOWNLOAD else most
 

@@ -53,7 +53,10 @@ class RequestBody(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class ConnectionOptions:
-    """How to connect to Orthanc. Timeouts and delays are in seconds."""
+    """How to connect to Orthanc. Timeouts and delays are in seconds.
+
+    `max_calls` is the number of calls that all `processes` make at once, each an equal part of it.
+    """
 
     base_url: str
     username: str = ""
@@ -63,8 +66,9 @@ class ConnectionOptions:
     read_timeout: float = 30.0
     retry_delay: float = 0.2
     pool_size: int = 32
-    max_calls: int = 24
+    max_calls: int = 40
     max_downloads: int = 12
+    processes: int = 1
     log_calls: bool = False
 
 
@@ -85,7 +89,7 @@ class OrthancClient:
         # as bytes: requests would encode str as Latin-1
         self._auth = HTTPBasicAuth(options.username.encode(), options.password.encode()) if options.username else None
         self._render_delete_lock = RenderDeleteLock(lock or FileLock(self._base_url))
-        self._slots = CallSlots(options.max_calls, options.max_downloads)
+        self._slots = CallSlots(max(1, options.max_calls // options.processes), options.max_downloads)
         self._failures_lock = threading.Lock()
         self._failures = 0
         self._cached_capabilities: tuple[int, Capabilities] | None = None
@@ -118,7 +122,7 @@ class OrthancClient:
         self._cached_capabilities = (failures + tolerated, found)
         if found.http_threads is not None:
             # the others are for probes and for clients of its own
-            self._slots.limit(found.http_threads * 9 // 10)
+            self._slots.limit(found.http_threads * 9 // 10 // self._options.processes)
         return found
 
     def ping(self, max_seconds: float = inf) -> None:

@@ -22,6 +22,7 @@ from orthancproxy.orthanc.response_body import CHUNK_BYTES
 from orthancproxy.project.edge.body_limit import limit_bodies
 from orthancproxy.project.edge.kept_threads import KeptThreads
 from orthancproxy.project.edge.rejections import Application, rejected
+from orthancproxy.project.edge.request_shares import share_threads
 
 logger = logging.getLogger(__name__)
 
@@ -96,4 +97,4 @@ def _raise_file_limit() -> None:
     resource.setrlimit(resource.RLIMIT_NOFILE, (maximum, maximum))
 
 
-application = limit_bodies(KeptThreads(start()))
+application = limit_bodies(share_threads(KeptThreads(start())))

@@ -36,6 +36,7 @@ def connect() -> OrthancClient:
             pool_size=conf.ORTHANC_POOL_SIZE,
             max_calls=conf.ORTHANC_MAX_CALLS,
             max_downloads=conf.ORTHANC_MAX_DOWNLOADS,
+            processes=conf.WEB_CONCURRENCY,
             log_calls=conf.ORTHANC_DEBUG_LOG,
         ),
         # gateways on several hosts share a database, not a folder for temporary files

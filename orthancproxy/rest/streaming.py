@@ -53,6 +53,7 @@ def closing_on_disconnect(
             response.add_done_callback(_close_result)
             raise
 
+    answer.is_download = True  # type: ignore[attr-defined]  # which deployments read before they call it
     return answer
 
 

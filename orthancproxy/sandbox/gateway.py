@@ -68,6 +68,7 @@ def serving(
         **_environment(),
         "DJANGO_DATA_DIR": str(folder / "data"),
         "ORTHANC_BASE_URL": base_url,
+        "WEB_CONCURRENCY": str(workers),
         "ORTHANC_ANONYMOUS_ACTIONS": ",".join(action.value for action in Action),
         # the gateway is on plain HTTP, and not every client makes an exception for its own machine
         "DJANGO_SECURE_COOKIES": "false",
@@ -81,7 +82,7 @@ def serving(
         [
             *(sys.executable, "-m", "uvicorn", "orthancproxy.project.asgi:application"),
             *("--http", "orthancproxy.project.edge.protocol:Protocol"),
-            *("--app-dir", str(CHECKOUT), "--host", "127.0.0.1", "--port", str(port), "--workers", str(workers)),
+            *("--app-dir", str(CHECKOUT), "--host", "127.0.0.1", "--port", str(port)),
             # browsers keep connections open
             *("--no-proxy-headers", "--no-server-header", "--timeout-graceful-shutdown", "1"),
         ],

@@ -71,12 +71,13 @@ def callers(slots: CallSlots) -> Iterator[Callers]:
 class TestShares:
     def test_a_caller_has_at_most_a_third_besides_downloads(self, callers: Callers) -> None:
         assert len(callers.take_all("a")) == 8
-        assert len(callers.take_all("a", CallKind.DOWNLOAD)) == 12
-        assert len(callers.take_all("b")) == 4
-        assert callers.take_all("c") == []
+        assert len(callers.take_all("a", CallKind.DOWNLOAD)) == 6
+        assert len(callers.take_all("b")) == 8
+        assert len(callers.take_all("c")) == 2
+        assert callers.take_all("d") == []
 
     @pytest.mark.parametrize(
-        ("kind", "of_one", "of_all"), [(CallKind.FILES, 2, 3), (CallKind.RENDERING, 8, 8), (CallKind.DOWNLOAD, 12, 12)]
+        ("kind", "of_one", "of_all"), [(CallKind.FILES, 1, 2), (CallKind.RENDERING, 4, 8), (CallKind.DOWNLOAD, 6, 12)]
     )
     def test_each_kind_leaves_room_for_the_others(
         self, callers: Callers, kind: CallKind, of_one: int, of_all: int
@@ -199,21 +200,22 @@ def client(proxy: HeldBack) -> OrthancClient:
     return client
 
 
+def _find_as(client: OrthancClient, caller: str, body: Mapping[str, Any]) -> list[str]:
+    with caller_scope(caller):
+        found: list[str] = client.call(FIND, body=body)
+        return found
+
+
 @pytest.mark.live
 class TestClient:
     def test_finds_that_read_files_leave_orthanc_to_other_calls(self, proxy: HeldBack, client: OrthancClient) -> None:
-        def find(caller: str, body: Mapping[str, Any]) -> list[str]:
-            with caller_scope(caller):
-                found: list[str] = client.call(FIND, body=body)
-                return found
-
         with ThreadPoolExecutor(40) as pool:
-            attack = [pool.submit(find, "attacker", IN_FILES) for _ in range(40)]
+            attack = [pool.submit(_find_as, client, "attacker", IN_FILES) for _ in range(40)]
             wait_until(lambda: proxy.held == 2)
             assert not any(one.done() for one in attack)
-            assert find("somebody", INDEXED)
-            assert find("attacker", INDEXED)
-            with closing(client.open(INSTANCE_FILE, id=find("somebody", INDEXED)[0])) as file:
+            assert _find_as(client, "somebody", INDEXED)
+            assert _find_as(client, "attacker", INDEXED)
+            with closing(client.open(INSTANCE_FILE, id=_find_as(client, "somebody", INDEXED)[0])) as file:
                 assert b"".join(file)
             assert proxy.held == 2
             proxy.opened.set()
@@ -256,6 +258,18 @@ class TestClient:
         with pytest.raises(GatewayUnavailable), deadline_scope(Deadline(0.3)):
             client.call(FIND, body=IN_FILES)
         assert client.call(FIND, body=INDEXED)
+
+    def test_worker_processes_share_the_calls(self, proxy: HeldBack) -> None:
+        clients = [OrthancClient(ConnectionOptions(proxy.base_url, max_calls=40, processes=4)) for _ in range(4)]
+        for client in clients:
+            client.capabilities()
+        with ThreadPoolExecutor(40) as pool:
+            finds = [pool.submit(_find_as, client, f"{number}", IN_FILES) for client in clients for number in range(10)]
+            wait_until(lambda: proxy.held == 4)
+            assert not any(find.done() for find in finds)
+            # a tenth of 40, as for one process
+            assert proxy.held == 4
+            proxy.opened.set()
 
     def test_orthanc_tells_how_many_calls_it_answers(self, start_orthanc: Callable[..., LocalOrthanc]) -> None:
         orthanc = start_orthanc(configuration={"HttpThreadsCount": 10})

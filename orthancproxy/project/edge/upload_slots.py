@@ -25,6 +25,7 @@ from orthancproxy.conf import conf
 from orthancproxy.database import DATABASE_ERRORS
 from orthancproxy.errors import GatewayError, GatewayUnavailable
 from orthancproxy.project.edge.body_limit import is_upload
+from orthancproxy.project.edge.clients import address_of
 from orthancproxy.project.edge.rejections import Application, Message, Receive, Send, answer_unread, rejected
 
 MAX_WAIT_SECONDS = 30.0
@@ -62,7 +63,7 @@ def limit_uploads(
                 if before <= free_bytes < received:
                     try:
                         async with asyncio.timeout(max_wait_seconds):
-                            await held.enter_async_context(slots.hold(caller.username or _address(scope)))
+                            await held.enter_async_context(slots.hold(caller.username or address_of(scope)))
                     except TimeoutError:
                         is_busy = True
                 # so that Django gives up
@@ -111,8 +112,3 @@ async def _caller(scope: Mapping[str, Any], identify_caller: Callable[[HttpReque
 
 def _no_response(_: HttpRequest) -> HttpResponse:
     return HttpResponse()
-
-
-def _address(scope: Mapping[str, Any]) -> str:
-    # no user has a space in its name
-    return f" {(scope.get('client') or ('',))[0]}"

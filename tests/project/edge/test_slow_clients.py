@@ -14,7 +14,7 @@ import pytest
 
 from benchmarks.soak.process import Held, held
 from orthancproxy.conf import conf
-from orthancproxy.orthanc.call_slots import MAX_WAITING_PER_CALLER
+from orthancproxy.project.edge.request_shares import MAX_REQUESTS_PER_CLIENT
 from orthancproxy.sandbox.gateway import LocalGateway, serving
 from orthancproxy.sandbox.orthanc import LocalOrthanc
 from tests.corpus import instance, load
@@ -94,9 +94,12 @@ UPLOAD_BODY = head("POST", REST_PATH, f"Content-Type: {CONTENT_TYPE}", "Content-
 UPLOAD = REST().body(slices(3), patientId="CUT")
 
 
-def connect(gateway: LocalGateway, sent: bytes = b"", *, narrow: bool = False) -> socket.socket:
+def connect(
+    gateway: LocalGateway, sent: bytes = b"", *, narrow: bool = False, address: str = "127.0.0.1"
+) -> socket.socket:
     """A connection on which this was sent; a narrow one takes little before it is read."""
     client = socket.socket()
+    client.bind((address, 0))
     if narrow:
         client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
     client.settimeout(20)
@@ -248,9 +251,10 @@ class TestSlowReaders:
         gateway = served.gateway
         before = served.holds(gateway)
         clients = [
-            connect(gateway, head("GET", path), narrow=True)
-            for _ in range(50)
+            connect(gateway, head("GET", path), narrow=True, address=address)
+            for _ in range(25)
             for path in (served.file, served.archive)
+            for address in ("127.0.0.1", "127.0.0.2")
         ]
         wait_until(lambda: served.holds(gateway).connections >= SLOTS, 10)
         # besides the downloads, the calls that look their files up
@@ -259,15 +263,28 @@ class TestSlowReaders:
         assert meanwhile.connections >= SLOTS
         assert meanwhile.memory - before.memory < 100 * MEGABYTE
         # those that wait for a slot have one each, and those that read
-        assert meanwhile.threads - before.threads < MAX_WAITING_PER_CALLER + 4 * SLOTS
+        assert meanwhile.threads - before.threads < 2 * MAX_REQUESTS_PER_CLIENT + 4 * SLOTS
         check_others(served, gateway, "readers")
         close(clients)
         wait_until(lambda: served.holds(gateway).connections == 0, 5)
         assert served.holds(gateway).memory - before.memory < 100 * MEGABYTE
 
+    def test_of_one_caller_leave_half_of_the_slots_to_others(self, served: Served) -> None:
+        gateway = served.gateway
+        clients = [
+            connect(gateway, head("GET", served.file), narrow=True, address="127.0.0.2") for _ in range(3 * SLOTS)
+        ]
+        wait_until(lambda: served.holds(gateway).connections >= SLOTS // 2, 10)
+        assert seconds_of(lambda: check_download(served, gateway)) < PROMPTLY
+        close(clients)
+        wait_until(lambda: served.holds(gateway).connections == 0, 5)
+
     def test_lose_their_slots_after_the_timeout(self, served: Served) -> None:
         gateway = served.strict
-        clients = [connect(gateway, head("GET", served.file), narrow=True) for _ in range(SLOTS)]
+        clients = [
+            connect(gateway, head("GET", served.file), narrow=True, address=f"127.0.0.{1 + number % 2}")
+            for number in range(SLOTS)
+        ]
         wait_until(lambda: served.holds(gateway).connections == SLOTS, TIMEOUT / 2)
         assert seconds_of(lambda: check_download(served, gateway)) < 2 * TIMEOUT
         close(clients)
