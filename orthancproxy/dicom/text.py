@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from encodings.aliases import aliases
 
 from pydicom.charset import CODES_TO_ENCODINGS, STAND_ALONE_ENCODINGS, python_encoding
 from pydicom.datadict import private_dictionary_VR
@@ -16,6 +17,7 @@ TEXT_VRS = frozenset(map(str, CUSTOMIZABLE_CHARSET_VR))
 ASCII_VRS = frozenset({"AE", "AS", "CS", "DA", "DS", "DT", "IS", "TM", "UR"})
 ASCII = "ascii"
 LATIN_1 = "latin_1"
+MAX_CHARACTER_BYTES = 4
 # Latin alphabet no. 9, which pydicom 3.0 does not know
 CODECS = {
     **python_encoding,
@@ -48,7 +50,18 @@ FALLBACK_CODECS = {
 # they have no escape sequences, so that rewritten files remain unchanged when rewritten again
 STAND_ALONE = frozenset(python_encoding[name] for name in STAND_ALONE_ENCODINGS)
 # what Windows writes for them
-SUPERSETS = {"euc_kr": "cp949", "iso_ir_58": "gb18030", "shift_jis": "cp932", "iso_ir_166": "cp874"}
+SUPERSETS = {
+    "euc_kr": "cp949",
+    "iso_ir_58": "gb18030",
+    "shift_jis": "cp932",
+    "iso_ir_166": "cp874",
+    LATIN_1: "cp1252",
+    "iso_ir_148": "cp1254",
+}
+# Python's aliases of other character sets, which some devices name as the Web does (`EUC-KR`, `windows-1252`)
+_OF_THE_WEB = re.compile(
+    r"utf_8|euc_kr|cp949|gbk|gb2312|big5|euc_jp|shift_jis|cp932|koi8_r|tis_620|(iso8859_|cp125)[0-9]+"
+)
 
 # the escape sequences of 94 × 94 characters in G0 and of half-width katakana there, with the names of their codecs
 # in SpecificCharacterSet and those that decode them with their escape sequences. Only $B and $(D are of DICOM;
@@ -81,6 +94,8 @@ _CONTROL_DELIMITER = re.compile(rb"(?=[\r\n\f\t])")
 _RUNS = re.compile(rb"((?:[\x21-\x7e]{2})+)|([\x80-\xff]+)|([\0-\x20\x7f]+)|(.)", re.DOTALL)
 # UTF-8 has three bytes for them; text in another character set that is valid in UTF-8 has two-byte sequences by chance
 _BEYOND_TWO_BYTES = re.compile("[\u0800-\U0010ffff]")
+# of an escape sequence, and of padding, at the end of a value
+_CUT_ESCAPE = re.compile(rb"\x1b[$(]?[()]?(?=[\0 ]*\Z)")
 # control characters and symbols, which do not follow accented letters
 _SYMBOL = re.compile("[\x80-\xbf\uff61-\uff65]")
 _CONTROL = re.compile("[\x80-\x9f]")
@@ -103,6 +118,10 @@ class Encodings:
         Escape sequences may be missing if only one character set can be meant. Text in UTF-8 is recognized in files
         that declare nothing or another character set.
         """
+        text, declared = self._decode(value)
+        return text.removeprefix("\ufeff"), declared
+
+    def _decode(self, value: bytes) -> tuple[str, bool]:
         if value.isascii() and b"\x1b" not in value:
             return value.decode("ascii"), True
         # what is Latin-1 for want of a better guess changes no more when a file is rewritten again
@@ -125,8 +144,15 @@ class Encodings:
                 return text, b"\x1b" not in value
             if utf_8 is not None and (_BEYOND_TWO_BYTES.search(utf_8) or _SYMBOL.search(text)):
                 break
-            return text, self._is_meant(codec) and not _CONTROL.search(text)
-        guesses = (utf_8, *(_strictly(value, codec) for codec in (*map(SUPERSETS.get, self.codecs), self.fallback)))
+            if _CONTROL.search(text):
+                return _strictly(value, SUPERSETS.get(codec)) or text, False
+            return text, self._is_meant(codec)
+        guesses = (
+            utf_8,
+            *(_strictly(value, SUPERSETS.get(codec)) for codec in self.codecs),
+            *(_cut(value, codec) for codec in (*self.codecs, "utf-8")),
+            _strictly(value, self.fallback if self.fallback != LATIN_1 else SUPERSETS[LATIN_1]),
+        )
         return next((guess for guess in guesses if guess is not None), value.decode(LATIN_1)), False
 
     def _is_meant(self, codec: str) -> bool:
@@ -135,7 +161,7 @@ class Encodings:
 
     def _with_escapes(self, value: bytes, initial: str) -> tuple[str, bool] | None:
         """Decode code extensions (PS3.5 section 6.1.2.5); None if they are invalid."""
-        first, *rest = _ESCAPE.split(value)
+        first, *rest = _ESCAPE.split(_CUT_ESCAPE.sub(b"", value))
         decoded = [_leniently(first, initial)]
         g1 = initial
         for escape, part in zip(rest[::2], rest[1::2], strict=True):
@@ -200,9 +226,16 @@ def _codec(name: str) -> str:
         codec = CODECS[name]
     else:
         number = re.sub(r"^ISO.*IR\D*", "", name)
-        codec = CODECS.get(f"ISO_IR {number}", CODECS.get(f"ISO 2022 IR {number}", ASCII))
+        codec = CODECS.get(f"ISO_IR {number}", CODECS.get(f"ISO 2022 IR {number}", _codec_of_the_web(name)))
     # pydicom takes ISO_IR 6 for Latin-1
     return ASCII if codec == CODECS[""] else codec
+
+
+def _codec_of_the_web(name: str) -> str:
+    """Return Python's codec of a name that DICOM does not define; `ascii` if it has none that is safe."""
+    alias = re.sub(r"[^a-z0-9]+", "_", name.lower())
+    codec = aliases.get(alias, alias)
+    return codec if codec == LATIN_1 or _OF_THE_WEB.fullmatch(codec) else ASCII
 
 
 def vr_of(element: Element, elements: Elements) -> str:
@@ -219,9 +252,23 @@ def encode(text: str, padding: bytes = b" ") -> bytes:
 
 
 def _leniently(value: bytes, codec: str) -> tuple[str | None, bool]:
-    """Return text in a codec or what Windows writes for it, and whether it is the former."""
+    """Return text in a codec or what Windows writes for it, or cut within a character; and whether it is the first."""
     text = _strictly(value, codec)
-    return (text, True) if text is not None else (_strictly(value, SUPERSETS.get(codec)), False)
+    return (text, True) if text is not None else (_strictly(value, SUPERSETS.get(codec)) or _cut(value, codec), False)
+
+
+def _cut(value: bytes, codec: str) -> str | None:
+    """Return text whose last character beyond ASCII is incomplete, since a device cut it at 64 bytes.
+
+    What remains of this character becomes Latin-1.
+    """
+    try:
+        return value.decode(codec)
+    except UnicodeDecodeError as error:
+        whole, rest = value[: error.start], value[error.start :]
+    if whole.isascii() or len(rest.rstrip(b"\0 ")) >= MAX_CHARACTER_BYTES:
+        return None
+    return whole.decode(codec) + rest.decode(LATIN_1)
 
 
 def _strictly(value: bytes, codec: str | None) -> str | None:

@@ -470,6 +470,69 @@ def test_other_text_is_recognized_and_reported(character_set: str, value: bytes,
     assert new.text_guessed == (text != "é")
 
 
+@pytest.mark.parametrize(
+    ("name", "codec", "text"),
+    [
+        ("EUC-KR", "euc_kr", "홍"),
+        ("KS_C_5601-1987", "euc_kr", "홍"),
+        ("CP949", "cp949", "뷁"),
+        ("GB2312", "gb2312", "东"),
+        ("Big5", "big5", "東"),
+        ("Shift_JIS", "shift_jis", "山"),
+        ("EUC-JP", "euc_jp", "山"),
+        ("ISO8859-1", "latin_1", "é"),
+        ("ISO-8859-2", "iso8859_2", "ł"),
+        ("windows-1251", "cp1251", "Ю"),
+        ("windows-1252", "cp1252", "“é”"),
+        ("KOI8-R", "koi8_r", "Ю"),
+    ],
+)
+def test_character_sets_that_are_named_as_on_the_web_are_decoded(name: str, codec: str, text: str) -> None:
+    new = result(_with_text(name, {0x00080080: EXPLICIT.element(0x00080080, "LO", text.encode(codec))}))
+
+    assert dataset(bytes(new.payload)).InstitutionName == text
+    assert not new.text_guessed
+
+
+@pytest.mark.parametrize(
+    "name", ["utf-7", "rot13", "punycode", "hz", "idna", "unicode_escape", "utf-16", "ISO-2022-KR"]
+)
+def test_other_codecs_of_python_are_no_character_sets(name: str) -> None:
+    new = result(_with_text(name, {0x00080080: EXPLICIT.element(0x00080080, "LO", b"+AGE- \xe9")}))
+
+    assert dataset(bytes(new.payload)).InstitutionName == "+AGE- é"
+    assert new.text_guessed
+
+
+@pytest.mark.parametrize(
+    ("character_set", "value", "text"),
+    [
+        # cut at a number of bytes, within a character or an escape sequence
+        ("ISO_IR 192", "홍길".encode()[:5], "홍ê¸"),
+        ("ISO_IR 192", "홍길".encode()[:4] + b" ", "홍ê"),
+        ("", "홍길".encode()[:5], "홍ê¸"),
+        ("\\ISO 2022 IR 149", "홍길".encode("euc_kr")[:3], "홍±"),
+        ("\\ISO 2022 IR 149", b"\x1b$)C" + "홍길".encode("euc_kr")[:3], "홍±"),
+        ("GB18030", "东东".encode("gb18030")[:3], "东¶"),
+        ("\\ISO 2022 IR 87", b"\x1b$B;3ED\x1b", "山田"),
+        ("\\ISO 2022 IR 87", b"\x1b$B;3ED\x1b( ", "山田"),
+        ("\\ISO 2022 IR 149", b"Kim\x1b$)", "Kim"),
+        # what Windows writes for Latin-1 and Latin-5
+        ("ISO_IR 100", b"\x93\xe9\x94 \x80", "“é” €"),
+        ("", b"\x93\xe9\x94", "“é”"),
+        ("ISO_IR 148", b"\x93\xfe\x94", "“ş”"),
+        # a byte order mark
+        ("ISO_IR 192", "\ufeffé".encode(), "é"),
+    ],
+)
+def test_text_of_careless_devices_is_readable(character_set: str, value: bytes, text: str) -> None:
+    new = result(_with_text(character_set, {0x00080080: EXPLICIT.element(0x00080080, "LO", value)}))
+
+    assert dataset(bytes(new.payload)).InstitutionName == text
+    assert new.text_guessed == (not text.endswith(("田", "Kim", "é")) or character_set == "")
+    assert reread(bytes(new.payload)).InstitutionName == text
+
+
 KANJI, ASCII, ROMAJI = b"\x1b$B", b"\x1b(B", b"\x1b(J"
 YAMADA = b";3ED"
 # characters that Windows adds to JIS X 0208: row 13, and rows 89 to 92 (NEC's selection of IBM's)
