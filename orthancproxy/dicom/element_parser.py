@@ -31,7 +31,6 @@ MAX_ELEMENTS_PER_DATA_SET = 10_000  # or per item: Orthanc's time grows with the
 MAX_LOADED_VALUE_BYTES = 4 * 1024  # longer values stay in the source
 MAX_LOADED_BYTES = 32 * 1024**2  # all loaded values together
 PLAIN_VRS = KNOWN_VRS - {"SQ", "UN"}
-BLANK_VRS = (b"  ", b"??")
 _VRS = {vr.encode(): vr for vr in KNOWN_VRS}
 
 
@@ -72,20 +71,25 @@ class ElementParser:
                 raise UnreadableDicom("The file is truncated within an element, or an element is longer than its item.")
             if tag == SPECIFIC_CHARACTER_SET and length > MAX_LOADED_VALUE_BYTES:
                 raise UnreadableDicom("The value of SpecificCharacterSet is too long.")
+            # of two elements with one tag, Orthanc reads the first
             if length == UNDEFINED or (vr not in PLAIN_VRS and self._has_items(tag, vr, encoding)):
-                elements[tag] = self._read_structured(tag, vr, length, encoding, end, depth)
+                elements.setdefault(tag, self._read_structured(tag, vr, length, encoding, end, depth))
                 position = file.tell()
                 continue
             self._count_element(length)
             position = start + length
             if length > MAX_LOADED_VALUE_BYTES:
-                elements[tag] = Element(tag, vr, ByteRange(start, length))
+                elements.setdefault(tag, Element(tag, vr, ByteRange(start, length)))
                 file.seek(position)
             else:
-                elements[tag] = Element(tag, vr, file.read(length))
+                elements.setdefault(tag, Element(tag, vr, file.read(length)))
         if len(elements) > MAX_ELEMENTS_PER_DATA_SET:
             raise LimitExceeded(f"A data set or item has more than {MAX_ELEMENTS_PER_DATA_SET} elements.")
-        if delimited != has_delimiter or not (delimited or self._is_at_end(position, end, depth)):
+        # some devices write both the length and the delimiter of an item
+        has_both = has_delimiter and depth > 0 and file.tell() == end
+        if (delimited != has_delimiter and not has_both) or not (
+            has_delimiter or self._is_at_end(position, end, depth)
+        ):
             raise UnreadableDicom("The file is truncated within a data element, or an item has a wrong length.")
         return elements
 
@@ -205,8 +209,9 @@ class ElementParser:
 def read_header(file: BinaryIO, encoding: Encoding) -> tuple[int, str | None, int] | None:
     """Read the header of an element: tag, VR and length of the value; None at the end of the file.
 
-    An unknown VR has a length of two bytes. So has a blank one, which some devices write; its VR is returned as None.
-    Without a plausible VR, the header is read as implicit VR, to which some files change in the middle.
+    An unknown VR has a length of two bytes, or of four as new VRs have (PS3.5 section 7.1.2). So has one of other
+    printable characters, which some devices write: blanks, `??`, `lo`; its VR is returned as None. Without a plausible
+    VR, the header is read as implicit VR, to which some files change in the middle.
     """
     head = file.read(8)
     if len(head) < 8:
@@ -218,12 +223,14 @@ def read_header(file: BinaryIO, encoding: Encoding) -> tuple[int, str | None, in
     group, number, code, length = headers.short.unpack(head)
     vr = _VRS.get(code)
     if vr is None:
-        if code in BLANK_VRS:
+        if is_vr(code):
+            vr = code.decode("latin-1")
+            length = length or _long_length(file, encoding)
+        elif code in (b"  ", b"??") or (length and code.isascii() and code.decode().isprintable()):
             return group << 16 | number, None, length
-        if not b"AA" <= code <= b"ZZ":
+        else:
             group, number, length = headers.implicit.unpack(head)
             return group << 16 | number, None, length
-        vr = code.decode("latin-1")
     elif vr in LONG_VRS:
         rest = file.read(4)
         if len(rest) < 4:
@@ -232,6 +239,17 @@ def read_header(file: BinaryIO, encoding: Encoding) -> tuple[int, str | None, in
     return group << 16 | number, vr, length
 
 
+def _long_length(file: BinaryIO, encoding: Encoding) -> int:
+    """Return the length of four bytes that follows two zeros; 0 where an element or the end of the file follows."""
+    start = file.tell()
+    following = file.read(6)
+    if len(following) < 6 or is_vr(following[4:6]):
+        file.seek(start)
+        return 0
+    file.seek(start + 4)
+    return int.from_bytes(following[:4], "little" if encoding.little else "big")
+
+
 def is_vr(text: bytes) -> bool:
-    """Whether these bytes look like a VR."""
+    """Whether these bytes are two capitals, as each VR is."""
     return len(text) == 2 and text.isalpha() and text.isupper()

@@ -150,11 +150,18 @@ def _read(source: Source, start: int, undeclared: Encodings) -> DicomFile:
 
 
 def _begins_like_data_set(start: bytes) -> bool:
-    """Whether a file begins with an element of group 0002, 0004 or 0008, little endian, without a preamble."""
+    """Whether a file begins with an element of group 0002, 0004 or 0008, without a preamble."""
+    if _is_big_endian(start):
+        return True
     if len(start) < 8 or start[:2] not in (b"\2\0", b"\4\0", b"\b\0"):
         return False
     length = int.from_bytes(start[4:], "little")
     return start[4:6].decode("latin-1") in KNOWN_VRS or (length <= MAX_FIRST_VALUE_BYTES and length % 2 == 0)
+
+
+def _is_big_endian(start: bytes) -> bool:
+    """Whether a data set begins with group 0008 in explicit VR big endian."""
+    return start[:2] == b"\0\b" and start[4:6].decode("latin-1") in KNOWN_VRS
 
 
 def _check_groups(elements: Elements) -> None:
@@ -195,6 +202,8 @@ def _transfer_syntax(declared: str, file: BinaryIO) -> tuple[str, Encoding]:
     start = file.read(6)
     file.seek(-len(start), 1)
     explicit = is_vr(start[4:6])
+    if not declared and _is_big_endian(start):
+        return str(ExplicitVRBigEndian), Encoding(implicit=False, little=False)
     if declared in ("", ImplicitVRLittleEndian, ExplicitVRLittleEndian):
         found = ExplicitVRLittleEndian if explicit else ImplicitVRLittleEndian
         return str(found), Encoding(implicit=not explicit, little=True)

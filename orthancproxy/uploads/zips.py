@@ -21,15 +21,27 @@ METHODS = frozenset({zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED})
 # zipfile reads the directory at once and makes an object of each entry, which takes 46 bytes, its path and its folders
 MAX_DIRECTORY_BYTES_PER_FILE = 512
 MIN_DIRECTORY_LIMIT_BYTES = 1024**2
-ZIPS = (b"PK\x03\x04", b"PK\x05\x06")
-ARCHIVES = {
-    b"Rar!\x1a\x07": "RAR",
-    b"7z\xbc\xaf\x27\x1c": "7z",
-    b"\x1f\x8b\b": "gzip",
-    b"BZh": "bzip2",
-    b"\xfd7zXZ\0": "xz",
-    **dict.fromkeys(ZIPS, "ZIP"),
-}
+# of one that begins like the last part of several, too
+ZIPS = (b"PK\x03\x04", b"PK\x05\x06", b"PK\x07\x08", b"PK00")
+ENCRYPTED_FLAG = 0x1
+# offset, bytes there, name
+ARCHIVES = (
+    *((0, magic, "ZIP") for magic in ZIPS),
+    (0, b"Rar!\x1a\x07", "RAR"),
+    (0, b"7z\xbc\xaf\x27\x1c", "7z"),
+    (0, b"\x1f\x8b\b", "gzip"),
+    (0, b"BZh", "bzip2"),
+    (0, b"\xfd7zXZ\0", "xz"),
+    (0, b"\x28\xb5\x2f\xfd", "Zstandard"),
+    (0, b"\x04\x22\x4d\x18", "LZ4"),
+    (0, b"\x1f\x9d", "compress"),
+    (0, b"ALZ\x01", "ALZ"),
+    (0, b"EGGA", "EGG"),
+    (0, b"MSCF", "CAB"),
+    (2, b"-lh", "LZH"),
+    (257, b"ustar", "tar"),
+    (32769, b"CD001", "ISO 9660"),
+)
 FOLDER_BYTES = (0, 4096)
 MALFORMED = (zipfile.BadZipFile, zlib.error, EOFError, OSError, OverflowError, RuntimeError, ValueError)
 
@@ -80,10 +92,9 @@ def _checked(file: SentFile) -> SentFile | FailedFile:
     if _may_be_folder(file):
         kind_of_error = NotDicom if file.source.size else EmptyFile
         return _failed(file, kind_of_error("This is empty, or a folder: send the files that are in it."))
-    start = file.source.read_at(0, 8)
-    kind = next((kind for magic, kind in ARCHIVES.items() if start.startswith(magic)), "")
+    kind = next((kind for offset, magic, kind in ARCHIVES if file.source.read_at(offset, len(magic)) == magic), "")
     if kind and not _is_dicom(file.source):
-        return _failed(file, NotDicom(f"This is a {kind} file: unpack it, or send a ZIP file of its files."))
+        return _failed(file, NotDicom(f"This is a file of type {kind}: unpack it, or send a ZIP file of its files."))
     return file
 
 
@@ -157,13 +168,15 @@ def _extract(zip_file: zipfile.ZipFile, info: zipfile.ZipInfo, spool: IO[bytes])
     start = spool.tell()
     if info.compress_type not in METHODS:
         raise UnreadableDicom("The compression method of this file in the ZIP is not supported: use deflate.")
+    if info.flag_bits & ENCRYPTED_FLAG:
+        raise UnreadableDicom("This file in the ZIP is encrypted: send a ZIP without a password.")
     try:
         with disk_full_as_limit(), zip_file.open(info) as member:
             while piece := member.read(CHUNK_BYTES):
                 spool.write(piece)
     except MALFORMED as error:
         spool.seek(start)
-        raise UnreadableDicom("This file in the ZIP is damaged or encrypted.") from error
+        raise UnreadableDicom("This file in the ZIP is damaged.") from error
     return FileRange(spool, start, spool.tell() - start)
 
 

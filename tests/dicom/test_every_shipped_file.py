@@ -110,7 +110,7 @@ def pairs(refused: dict[Path, InvalidDicom], tmp_path_factory: pytest.TempPathFa
     return found
 
 
-WITHOUT_PREAMBLE = ("rtstruct.dcm", "ExplVR_LitEndNoMeta.dcm")
+WITHOUT_PREAMBLE = ("rtstruct.dcm", "ExplVR_LitEndNoMeta.dcm", "ExplVR_BigEndNoMeta.dcm")
 
 
 def test_only_files_with_a_known_reason_are_rejected(refused: dict[Path, InvalidDicom]) -> None:

@@ -31,6 +31,7 @@ from tests.dicom.encoding import (
     BIG_ENDIAN,
     EXPLICIT,
     IMPLICIT,
+    ITEM_DELIMITATION,
     STUDY,
     UNDEFINED,
     ElementEncoder,
@@ -87,8 +88,13 @@ NO_DICOM = {
         (IMPLICIT.element(0x00080000, "UL", b"\1\1\0\0") + IMPLICIT.dataset(), ImplicitVRLittleEndian),
         (part10(BIG_ENDIAN.dataset(), ExplicitVRBigEndian)[132:], ExplicitVRBigEndian),
         (part10(IMPLICIT.dataset(), None)[132:], ImplicitVRLittleEndian),
+        (BIG_ENDIAN.dataset(), ExplicitVRBigEndian),
+        (part10(BIG_ENDIAN.dataset(), None), ExplicitVRBigEndian),
     ],
-    ids=["explicit", "implicit", "explicit, group length", "implicit, group length", "big endian with meta", "meta"],
+    ids=[
+        *("explicit", "implicit", "explicit, group length", "implicit, group length", "big endian with meta", "meta"),
+        *("big endian", "big endian without a transfer syntax"),
+    ],
 )
 def test_a_data_set_without_preamble_is_read(data: bytes, transfer_syntax: str) -> None:
     new = reread(data)
@@ -138,14 +144,46 @@ def test_a_second_meta_information_is_dropped(encoder: ElementEncoder, transfer_
     assert dataset(new).Rows == 2
 
 
-@pytest.mark.parametrize("vr", ["  ", "??"])
+@pytest.mark.parametrize("vr", ["  ", "??", "lo", "--", "1a"])
 def test_an_element_of_blank_vr_has_a_length_of_two_bytes(vr: str) -> None:
-    unnamed = EXPLICIT.element(0x00180015, vr, b"HEAD") + EXPLICIT.element(0x00180016, vr, b"")
+    unnamed = EXPLICIT.element(0x00180015, vr, b"HEAD")
+    if not vr.strip(" ?"):
+        unnamed += EXPLICIT.element(0x00180016, vr, b"")
 
     new = rewritten(part10(EXPLICIT.dataset({0x00180015: unnamed})))
 
     assert EXPLICIT.element(0x00180015, "CS", b"HEAD") in new
     assert dataset(new).Modality == "CT"
+
+
+@pytest.mark.parametrize("vr", ["XX", "OX"])
+@pytest.mark.parametrize("value", [b"", b"value ", bytes(70_000)], ids=len)
+def test_an_element_of_a_vr_of_the_future_has_a_length_of_four_bytes(vr: str, value: bytes) -> None:
+    unknown = EXPLICIT.element(0x00189999, "UN", value).replace(b"UN", vr.encode(), 1)
+
+    new = read(InMemory(rewritten(part10(EXPLICIT.dataset({0x00189999: unknown}))))).elements
+
+    assert new.keys() == read(InMemory(part10(EXPLICIT.dataset()))).elements.keys() | {0x00080005, 0x00189999}
+    assert getattr(new[0x00189999].value, "length", None) == (len(value) if len(value) > 4096 else None)
+
+
+@pytest.mark.parametrize("value", [b"", b"ab"])
+def test_an_unknown_vr_with_a_length_of_two_bytes_is_read(value: bytes) -> None:
+    unknown = EXPLICIT.element(0x00189999, "ZZ", value)
+
+    new = read(InMemory(rewritten(part10(EXPLICIT.dataset({0x00189999: unknown}))))).elements
+
+    assert new[0x00189999].value == value
+    assert 0x00200000 | 0x000D in new
+
+
+def test_an_item_with_a_length_can_have_a_delimiter_too() -> None:
+    reference = sop_reference(EXPLICIT, "1.2.3") + EXPLICIT.header(ITEM_DELIMITATION, "", 0)
+    sequence = EXPLICIT.sequence(0x00081140, reference, reference)
+
+    new = reread(part10(EXPLICIT.dataset({0x00081140: sequence})), uids={"1.2.3": "1.2.4"})
+
+    assert [item.ReferencedSOPInstanceUID for item in new.ReferencedImageSequence] == ["1.2.4"] * 2
 
 
 def test_a_sequence_of_unknown_vr_in_a_big_endian_file_is_implicit_little_endian() -> None:

@@ -4,6 +4,7 @@ import bz2
 import gzip
 import lzma
 import struct
+import tarfile
 import zipfile
 from collections.abc import Sequence
 from io import BytesIO
@@ -133,12 +134,31 @@ def test_a_dicom_file_of_any_name_is_stored(orthanc: LocalOrthanc, transport: Tr
     assert (outcome.counts, outcome.warnings) == ((2, 0, 0), ())
 
 
+def tarred(content: bytes) -> bytes:
+    """A tar file of one file."""
+    file = BytesIO()
+    with tarfile.open(fileobj=file, mode="w") as archive:
+        info = tarfile.TarInfo("1.dcm")
+        info.size = len(content)
+        archive.addfile(info, BytesIO(content))
+    return file.getvalue()
+
+
 OTHER_ARCHIVES = {
     "RAR": b"Rar!\x1a\x07\x01\0" + bytes(500),
     "7z": b"7z\xbc\xaf\x27\x1c\0\4" + bytes(500),
     "gzip": gzip.compress(ONE),
     "bzip2": bz2.compress(ONE),
     "xz": lzma.compress(ONE),
+    "Zstandard": b"\x28\xb5\x2f\xfd" + bytes(500),
+    "LZ4": b"\x04\x22\x4d\x18" + bytes(500),
+    "compress": b"\x1f\x9d\x90" + bytes(500),
+    "ALZ": b"ALZ\x01" + bytes(500),
+    "EGG": b"EGGA" + bytes(500),
+    "CAB": b"MSCF" + bytes(500),
+    "LZH": b"\x20\0-lh5-" + bytes(500),
+    "tar": tarred(ONE),
+    "ISO 9660": bytes(32769) + b"CD001\1" + bytes(500),
 }
 
 
@@ -149,7 +169,7 @@ def test_another_kind_of_archive_is_named(
     content = OTHER_ARCHIVES[kind]
     outcome = transport([File(content), File(zipped({"a.x": content}))], patientId=patient_id)
     assert outcome.codes == ["NOT_DICOM"] * 2
-    assert all(message.startswith(f"This is a {kind} file") for message in outcome.messages)
+    assert all(message.startswith(f"This is a file of type {kind}:") for message in outcome.messages)
 
 
 def test_backslashes_in_names_are_folders(orthanc: LocalOrthanc, transport: Transport, patient_id: str) -> None:
@@ -260,6 +280,15 @@ def test_an_encrypted_zip_fails_file_by_file(orthanc: LocalOrthanc, transport: T
         ("1.dcm", "x/a", "UNREADABLE"),
         ("2.dcm", "x", "UNREADABLE"),
     ]
+    assert all("encrypted" in message for message in outcome.messages)
+
+
+@pytest.mark.parametrize("marker", [b"PK\x07\x08", b"PK00"])
+def test_a_zip_that_was_to_be_split_is_opened(
+    orthanc: LocalOrthanc, transport: Transport, patient_id: str, marker: bytes
+) -> None:
+    """APPNOTE.TXT 8.5.3 and 8.5.4."""
+    assert transport([File(marker + SMALL)], patientId=patient_id).counts == (2, 0, 0)
 
 
 @pytest.mark.parametrize("members", [{}, {"a/": b"", "a/b/": b""}], ids=["nothing", "directories"])
@@ -306,7 +335,7 @@ def test_a_zip_in_a_zip_is_not_dicom(orthanc: LocalOrthanc, transport: Transport
     outcome = transport([File(zipped({"a/inner.zip": SMALL, "1.dcm": ONE}))], patientId=patient_id)
     assert outcome.counts == (1, 0, 1)
     assert [(one.name, one.folder, one.code) for one in outcome.failed] == [("inner.zip", "a", "NOT_DICOM")]
-    assert outcome.messages[0].startswith("This is a ZIP file")
+    assert outcome.messages[0].startswith("This is a file of type ZIP:")
 
 
 def bomb(zeros: int) -> bytes:
