@@ -1,12 +1,14 @@
 """The object budget of a request counts resources as the response shows them, and limits what is fetched."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 from django.test import Client
 from pytest_django import Settings
 
+from orthancproxy.archive.object_budget import ObjectBudget
+from orthancproxy.errors import LimitExceeded
 from orthancproxy.resolvers.context import connect
 from orthancproxy.sandbox.orthanc import LocalOrthanc
 from tests.conftest import GraphQL
@@ -40,6 +42,13 @@ def exactly(graphql: GraphQL, query: str) -> tuple[str, int]:
     data = graphql(query)
     [connection] = data.values()
     return query.replace("first: 1000", f"first: {len(connection['nodes'])}"), objects(connection)
+
+
+@pytest.mark.parametrize("charge", [ObjectBudget.reserve, ObjectBudget.check_fetch])
+def test_the_maximum_itself_is_within_the_budget(charge: Callable[[ObjectBudget, int], None]) -> None:
+    charge(ObjectBudget(3), 3)
+    with pytest.raises(LimitExceeded, match="maxObjects"):
+        charge(ObjectBudget(3), 4)
 
 
 @pytest.mark.parametrize(

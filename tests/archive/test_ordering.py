@@ -2,8 +2,9 @@
 
 import pytest
 
+from orthancproxy.archive.levels import Level
 from orthancproxy.archive.ordering import POSITION, sort
-from orthancproxy.archive.plan import Order
+from orthancproxy.archive.plan import LevelPlan, Order
 from orthancproxy.archive.records import Instance, Patient
 
 
@@ -43,3 +44,26 @@ def test_equal_values_are_sorted_by_the_next_key_and_missing_ones_are_the_smalle
     order = [Order("InstanceNumber"), Order("SliceLocation")]
     assert sort(reversed(instances), order) == instances
     assert sort(instances, [Order(key.by, descending=True) for key in order]) == instances[::-1]
+
+
+@pytest.mark.parametrize(
+    ("level", "order", "expected"),
+    [
+        (Level.STUDY, (), "-StudyDate -StudyTime StudyInstanceUID"),
+        (Level.STUDY, (Order("StudyDate"),), "StudyDate StudyTime StudyInstanceUID"),
+        (Level.STUDY, (Order("StudyTime"), Order("StudyDate", True)), "StudyTime -StudyDate StudyInstanceUID"),
+        (Level.STUDY, (Order("StudyInstanceUID", True),), "-StudyInstanceUID"),
+        (Level.INSTANCE, (), "InstanceNumber ImagePositionPatient SOPInstanceUID"),
+        (
+            Level.INSTANCE,
+            (Order("InstanceNumber", True), Order("SliceLocation")),
+            "-InstanceNumber SliceLocation -ImagePositionPatient SOPInstanceUID",
+        ),
+        (Level.PATIENT, (Order("PatientName", True),), "-PatientName PatientID"),
+    ],
+)
+def test_ties_are_broken_by_time_or_position_in_the_same_direction_and_then_by_the_identifier(
+    level: Level, order: tuple[Order, ...], expected: str
+) -> None:
+    keys = LevelPlan(level=level, order=order).full_order
+    assert " ".join(f"-{key.by}" if key.descending else key.by for key in keys) == expected

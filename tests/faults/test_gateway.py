@@ -59,7 +59,7 @@ def test_gateway_killed_during_writes_and_with_a_full_spool(
         with started(upstream.base_url, orthanc, folder, disk) as scene:
             upstream.suffer(TCPFault(on=b"POST /instances", latency=0.02))
             sent = pool.submit(upload, scene.gateway.port, REST(), "killed", files)
-            wait_until(lambda: scene.instances_of("killed") > 10, seconds=30)
+            wait_until(lambda: scene.instances_of("killed") > 10)
             kill(scene)
             broken: Ending = sent.result()
             assert broken.status == 0
@@ -106,5 +106,5 @@ def check_without_room(scene: Scene, disk: Path) -> None:
         check_typed(refused, REQUESTS["REST upload"], {"LIMIT_EXCEEDED"})
         assert refused.code == "LIMIT_EXCEEDED"
         assert scene.count() == before
-        wait_until(lambda: shutil.disk_usage(disk).free >= free, seconds=5)
+        wait_until(lambda: shutil.disk_usage(disk).free >= free)
         assert upload(scene.gateway.port, transport(), "little", slices(3)).reported == 3

@@ -152,7 +152,7 @@ def test_a_killed_sandbox_leaves_no_port_open(tmp_path: Path) -> None:
         sandbox(tmp_path, port, ORTHANC_BASE_URL=orthanc.base_url) as (process, _),
     ):
         process.kill()
-        wait_until(lambda: not is_open(port), seconds=60)
+        wait_until(lambda: not is_open(port))
 
 
 def test_a_port_in_use_is_an_error_of_one_line(tmp_path: Path) -> None:

@@ -143,7 +143,7 @@ def test_orthanc_ends_when_its_parent_is_killed(tmp_path: Path) -> None:
     os.kill(parent.pid, signal.SIGKILL)
     parent.wait()
     parent.stdout.close()
-    wait_until(lambda: has_ended(pid), seconds=60)
+    wait_until(lambda: has_ended(pid))
     shutil.rmtree(folder)
 
 

@@ -154,7 +154,7 @@ SILENCES = {
 
 class TestSilentClients:
     def test_cost_one_descriptor_each(self, served: Served) -> None:
-        wait_until(lambda: served.holds(served.gateway).connections == 0, 5)
+        wait_until(lambda: served.holds(served.gateway).connections == 0)
         before = served.holds(served.gateway)
         stored = count_instances(served.orthanc)
         clients = [connect(served.gateway, sent) for sent in SILENCES.values() for _ in range(34)]
@@ -167,9 +167,9 @@ class TestSilentClients:
         check_download(served, served.gateway)
         close(clients)
         # what each of a request's threads keeps open stays
-        wait_until(lambda: served.holds(served.gateway).descriptors - before.descriptors < 150, 5)
-        wait_until(lambda: served.holds(served.gateway).threads - before.threads < 40, 5)
-        wait_until(lambda: served.holds(served.gateway).connections == 0, 5)
+        wait_until(lambda: served.holds(served.gateway).descriptors - before.descriptors < 150)
+        wait_until(lambda: served.holds(served.gateway).threads - before.threads < 40)
+        wait_until(lambda: served.holds(served.gateway).connections == 0)
         assert count_instances(served.orthanc) == stored + 2
         assert not is_stored(served.orthanc, "CUT")
 
@@ -232,7 +232,7 @@ class TestTimeout:
             stop.set()
             assert slowly.result() > FILE
             wait_until(lambda: served.holds(gateway).connections == 0, 3 * TIMEOUT)
-            wait_until(lambda: served.holds(gateway).descriptors - before.descriptors < 40, 5)
+            wait_until(lambda: served.holds(gateway).descriptors - before.descriptors < 40)
             close([*clients.values(), unread, reading])
 
 
@@ -256,9 +256,9 @@ class TestSlowReaders:
             for path in (served.file, served.archive)
             for address in ("127.0.0.1", "127.0.0.2")
         ]
-        wait_until(lambda: served.holds(gateway).connections >= SLOTS, 10)
+        wait_until(lambda: served.holds(gateway).connections >= SLOTS)
         # besides the downloads, the calls that look their files up
-        wait_until(lambda: served.holds(gateway).connections <= SLOTS + 2, 10)
+        wait_until(lambda: served.holds(gateway).connections <= SLOTS + 2)
         meanwhile = served.holds(gateway)
         assert meanwhile.connections >= SLOTS
         assert meanwhile.memory - before.memory < 100 * MEGABYTE
@@ -266,7 +266,7 @@ class TestSlowReaders:
         assert meanwhile.threads - before.threads < 2 * MAX_REQUESTS_PER_CLIENT + 4 * SLOTS
         check_others(served, gateway, "readers")
         close(clients)
-        wait_until(lambda: served.holds(gateway).connections == 0, 5)
+        wait_until(lambda: served.holds(gateway).connections == 0)
         assert served.holds(gateway).memory - before.memory < 100 * MEGABYTE
 
     def test_of_one_caller_leave_half_of_the_slots_to_others(self, served: Served) -> None:
@@ -300,5 +300,5 @@ class TestSlowReaders:
             for _ in range(5):
                 with connect(served.gateway, head("GET", path)) as client:
                     assert client.recv(100_000).startswith(b"HTTP/1.1 200 ")
-        wait_until(lambda: served.holds(served.gateway).connections == 0, 5)
+        wait_until(lambda: served.holds(served.gateway).connections == 0)
         assert served.holds(served.gateway).threads - before.threads < SLOTS
