@@ -11,6 +11,8 @@ WEB := orthancproxy/static/orthancproxy/.graphiql-built
 TEST_TOOLS := /usr/bin/chromium=chromium,fonts-noto-cjk dcmftest=dcmtk dciodvfy=dicom3tools
 # the index of the Orthanc that is installed
 TEST_TOOLS += /usr/share/orthanc/plugins/libOrthancPostgreSQLIndex.so=orthanc-postgresql
+# a decoder for the Orthanc that is installed
+TEST_TOOLS += /usr/share/orthanc/plugins/libOrthancGdcm.so=orthanc-gdcm
 # Playwright's Node needs this library, whose folder is named for the machine
 ifeq ($(wildcard /usr/lib/*/libatomic.so.1 /usr/lib/libatomic.so.1 /usr/lib64/libatomic.so.1),)
 TEST_TOOLS += /no-libatomic=libatomic1

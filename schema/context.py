@@ -7,6 +7,7 @@ import strawberry
 from django.http import HttpRequest
 
 from orthancproxy.access.authentication import authenticate, author
+from orthancproxy.orthanc.capabilities import Capabilities
 from orthancproxy.resolvers.context import RequestContext
 from orthancproxy.schema.urls import ResourceUrls
 
@@ -22,6 +23,11 @@ class GraphQLContext:
         """The authenticated caller's request. Reads the database. Raises NotAuthenticated and PermissionDenied."""
         caller = authenticate(self.request)
         return RequestContext(caller, author(self.request, caller), operation_name="graphql")
+
+    @cached_property
+    def capabilities(self) -> Capabilities:
+        """The capabilities of Orthanc, the same for the whole response. Raises ArchiveError."""
+        return self.gateway.client.capabilities()
 
     def give_up(self) -> None:
         """Stop reading from Orthanc. A change of the archive continues to its end."""

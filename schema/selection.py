@@ -15,6 +15,7 @@ from strawberry.schema import Schema
 from strawberry.types.arguments import convert_arguments
 from strawberry.types.field import StrawberryField
 
+from orthancproxy.archive import renderability
 from orthancproxy.archive.keywords import ALL_COMPUTED, COMPUTED, is_text, owner_below, tag_of
 from orthancproxy.archive.levels import Level
 from orthancproxy.archive.plan import LevelPlan, Needs
@@ -128,6 +129,8 @@ class Selection:
                 needs |= attribute.needs
             elif field.python_name in ("tag", "tags"):
                 needs |= Needs(tags=_keywords(level, self._arguments(object_type, inner)))
+            elif field.python_name == "is_renderable":
+                needs |= renderability.NEEDS
             elif related_plan := _related_level(level, field.python_name):
                 related[name] = self._level_plan(related_plan, inner, self._arguments(object_type, inner))
         return LevelPlan(

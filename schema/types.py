@@ -12,7 +12,7 @@ import strawberry
 from strawberry.relay import to_base64
 from strawberry.scalars import JSON
 
-from orthancproxy.archive import records
+from orthancproxy.archive import records, renderability
 from orthancproxy.archive.keywords import MAIN_DICOM_TAGS
 from orthancproxy.archive.parsing import NameGroup, PersonNameParts
 from orthancproxy.schema.context import Info
@@ -272,10 +272,6 @@ class Instance(Node):
     transfer_syntax_uid: strawberry.ID | None = strawberry.field(
         name="transferSyntaxUID", description="TransferSyntaxUID (0002,0010)."
     )
-    is_renderable: bool = strawberry.field(
-        description="Whether Orthanc can render it without plugins, judging by attributes and transfer syntax. With a "
-        "plugin for JPEG 2000 it renders more."
-    )
     file_size: ByteCount = strawberry.field(description="The size of the DICOM file.")
     labels: list[str] | None = strawberry.field(description=LABELS)
     series: Series = strawberry.field(
@@ -283,6 +279,15 @@ class Instance(Node):
     )
     tag: str | None = strawberry.field(resolver=_tag, metadata=PLAIN, description=TAG)
     tags: JSON = strawberry.field(resolver=_tags, metadata=PLAIN, description=TAGS)
+
+    @strawberry.field(
+        description="Whether Orthanc can render it, judging by its version, its GDCM plugin (for JPEG 2000), and the "
+        "attributes and transfer syntax of the instance.",
+        metadata=PLAIN,
+    )
+    def is_renderable(root: strawberry.Parent[records.Instance], info: Info) -> bool:
+        syntax = root.facts.get("TransferSyntax")
+        return renderability.is_renderable(root.tags, syntax, info.context.capabilities)
 
     @strawberry.field(description="URL of the DICOM file (PS3.10), also for `wadouri:` image loaders.", metadata=PLAIN)
     def file_url(root: strawberry.Parent[records.Instance], info: Info) -> str:

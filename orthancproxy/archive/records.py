@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, Self, TypeVar, overload
 
-from orthancproxy.archive import parsing, renderability
+from orthancproxy.archive import parsing
 from orthancproxy.archive.levels import Level
 from orthancproxy.archive.plan import Fact, Needs
 
@@ -144,10 +144,6 @@ class Instance(Resource):
     image_position_patient = tag("ImagePositionPatient", parsing.decimals)
     image_orientation_patient = tag("ImageOrientationPatient", parsing.decimals)
     transfer_syntax_uid = fact(Fact.METADATA, "TransferSyntax")
-    is_renderable = Attribute(
-        Needs(renderability.TAGS, frozenset({Fact.METADATA})),
-        lambda resource: renderability.is_renderable(resource.tags, resource.facts.get("TransferSyntax")),
-    )
     file_size = fact(Fact.FILE, "FileSize")  # bytes
     file_uuid = fact(Fact.FILE, "FileUuid")  # changes when the file is replaced
 

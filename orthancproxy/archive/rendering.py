@@ -4,10 +4,10 @@ from dataclasses import dataclass
 from math import ceil
 from typing import Literal
 
-from orthancproxy.archive import frame_values
+from orthancproxy.archive import frame_values, parsing
 from orthancproxy.archive.plan import Needs
 from orthancproxy.archive.records import Instance
-from orthancproxy.archive.renderability import MAX_PIXELS
+from orthancproxy.archive.renderability import MAX_PIXELS, crashes
 from orthancproxy.archive.storage import Content
 from orthancproxy.archive.windows import Window, frame_window
 from orthancproxy.errors import ArchiveRejected, NotRenderable
@@ -55,6 +55,8 @@ def render(client: OrthancClient, instance: Instance, rendering: Rendering) -> C
     rows, columns = instance.rows or 0, instance.columns or 0
     if rows * columns > MAX_PIXELS:
         raise NotRenderable(f"The image is larger than {MAX_PIXELS} pixels.")
+    if crashes(parsing.integer(instance.tags.get("BitsStored")) or 0, client.capabilities()):
+        raise NotRenderable("Orthanc cannot render more than 16 bits with its GDCM plugin.")
     try:
         window = frame_window(client, instance, rendering.frame, rendering.window)
         options = _size(rendering, rows, columns)

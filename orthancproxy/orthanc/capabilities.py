@@ -1,6 +1,7 @@
 """The capabilities of an Orthanc, which depend on its version, plugins and configuration."""
 
 import logging
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -8,6 +9,7 @@ from typing import Any
 from orthancproxy.errors import ArchiveProtocolError, ArchiveTimeout, NotFound
 from orthancproxy.orthanc.endpoints import COUNT_RESOURCES, SYSTEM
 from orthancproxy.orthanc.find_limits import CallOrthanc, FindLimits
+from orthancproxy.orthanc.plugins import Plugins
 from orthancproxy.orthanc.responses import COUNT_DECODER, SYSTEM_DECODER
 
 logger = logging.getLogger("orthancproxy.orthanc")
@@ -29,6 +31,7 @@ ALWAYS_INDEXED: Mapping[str, frozenset[str]] = {
     ),
 }
 LEVELS = tuple(ALWAYS_INDEXED)
+RELEASE = re.compile(r"(\d+)\.(\d+)\.(\d+)", re.ASCII)
 # counted or gathered from the index: ModalitiesInStudy, SOPClassesInStudy, NumberOf…Related…
 COMPUTED = frozenset("0008,0061 0008,0062 0020,1200 0020,1202 0020,1204 0020,1206 0020,1208 0020,1209".split())
 
@@ -49,6 +52,12 @@ class Capabilities:
     partly_indexed: Mapping[str, frozenset[str]]
     http_threads: int | None  # HttpThreadsCount, the number of calls that it answers at once (1.13.0)
     find_limits: FindLimits = field(compare=False)
+    plugins: Plugins = field(compare=False)
+
+    def is_since(self, *version: int) -> bool:
+        """Whether it is of this version or newer, as a development version ("mainline") is."""
+        numbers = RELEASE.match(self.version)
+        return numbers is None or tuple(map(int, numbers.groups())) >= version
 
     def reads_files(self, find: Mapping[str, Any]) -> bool:
         """Whether Orthanc reads files to answer a find or count: it is about tags that the index does not hold."""
@@ -77,6 +86,7 @@ def discover(call: CallOrthanc, tolerate: Callable[[], None]) -> Capabilities:
             partly_indexed=partly,
             http_threads=system.performance.http_threads_count,
             find_limits=FindLimits(call),
+            plugins=Plugins(call),
         )
     except NotFound as error:
         # a server, but no Orthanc at this base path

@@ -63,6 +63,7 @@ class Endpoint:
 
 
 SYSTEM = Endpoint("GET", "/system")
+PLUGINS = Endpoint("GET", "/plugins")
 STATISTICS = Endpoint("GET", "/statistics")
 FIND = Endpoint("POST", "/tools/find")
 PROBE_INDEX = Endpoint("POST", "/tools/find", kind=CallKind.PROBE)

@@ -12,10 +12,10 @@ from pydicom.dataset import Dataset
 from pydicom.uid import EnhancedMRImageStorage, generate_uid
 
 from orthancproxy.sandbox.orthanc import LocalOrthanc
-from tests.conftest import GraphQL, UseOrthanc
+from tests.conftest import UseOrthanc
 from tests.corpus import instance
 from tests.orthancs import StartOrthanc
-from tests.rest.conftest import Gallery, encoded, id_of, shipped
+from tests.rest.conftest import encoded, id_of, shipped
 
 pytestmark = pytest.mark.live
 
@@ -311,19 +311,3 @@ class TestParameters:
 
     def test_a_thumbnail_takes_none(self, ask_for: Callable[..., Any]) -> None:
         assert ask_for(image(), "thumbnail", width="5").status_code == 400
-
-
-def test_is_renderable_tells_what_a_preview_answers(
-    gallery: Gallery, use_orthanc: UseOrthanc, graphql: GraphQL
-) -> None:
-    use_orthanc(gallery.orthanc)
-    query = (
-        "{ instances { nodes { orthancId isRenderable previewUrl(width: 20, windowCenter: 1.5, windowWidth: 3) } } }"
-    )
-    found = {node["orthancId"]: node for node in graphql(query)["instances"]["nodes"]}
-    told = {name: found[orthanc_id]["isRenderable"] for name, orthanc_id in gallery.ids.items()}
-    answered = {
-        name: Client().get(found[orthanc_id]["previewUrl"]).status_code for name, orthanc_id in gallery.ids.items()
-    }
-    assert told == {name: status == 200 for name, status in answered.items()}
-    assert set(told.values()) == {True, False}
