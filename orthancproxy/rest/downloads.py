@@ -19,7 +19,6 @@ from orthancproxy.resolvers.downloads import MAX_FRAME
 from orthancproxy.rest import openapi, streaming
 from orthancproxy.rest.views import GatewayView
 
-RENDERING_PARAMETERS = frozenset(parameter.name for parameter in openapi.RENDERING)
 MAX_SIDE = 2**16 - 1  # Rows and Columns are 16-bit numbers
 MEDIA_TYPES: Sequence[MediaType] = ("image/png", "image/jpeg")
 
@@ -35,6 +34,9 @@ class DownloadView(GatewayView):
 
 class InstanceFileView(DownloadView):
     """The DICOM file of an instance."""
+
+    parameters = (openapi.VERSION.name,)
+    ignores_others = True
 
     @openapi.downloads(
         "downloadInstance",
@@ -55,6 +57,8 @@ class InstanceFileView(DownloadView):
 
 class PreviewView(DownloadView):
     """A frame of an instance."""
+
+    parameters = (*(parameter.name for parameter in openapi.RENDERING), openapi.VERSION.name)
 
     @openapi.downloads(
         "previewInstance",
@@ -78,6 +82,8 @@ class PreviewView(DownloadView):
 class ThumbnailView(DownloadView):
     """The thumbnail of an instance."""
 
+    parameters = (openapi.VERSION.name,)
+
     @openapi.downloads(
         "thumbnailInstance",
         MEDIA_TYPES,
@@ -87,7 +93,6 @@ class ThumbnailView(DownloadView):
         errors=(415,),
     )
     def get(self, request: Request, orthanc_id: str) -> HttpResponseBase:
-        _check_parameters(request, (openapi.VERSION.name,))
         thumbnail = downloads.get_thumbnail(
             self.entered_context,
             orthanc_id,
@@ -108,7 +113,6 @@ class SeriesThumbnailView(DownloadView):
         errors=(415,),
     )
     def get(self, request: Request, orthanc_id: str) -> HttpResponseBase:
-        _check_parameters(request, ())
         thumbnail = downloads.get_series_thumbnail(
             self.entered_context,
             orthanc_id,
@@ -136,7 +140,6 @@ class ZipView(DownloadView):
 
 
 def _rendering(request: Request) -> Rendering:
-    _check_parameters(request, {*RENDERING_PARAMETERS, openapi.VERSION.name})
     center, width = _decimal(request, "window-center"), _decimal(request, "window-width")
     if (center is None) is not (width is None):
         raise InvalidRequest("Give both window-center and window-width.")
@@ -150,12 +153,6 @@ def _rendering(request: Request) -> Rendering:
         _whole(request, "height", 1, MAX_SIDE),
         _whole(request, "quality", 1, 100),
     )
-
-
-def _check_parameters(request: Request, known: Collection[str]) -> None:
-    """Raise InvalidRequest for a parameter that would be ignored."""
-    if unknown := sorted(request.query_params.keys() - known):
-        raise InvalidRequest(f"There is no parameter {unknown[0][:64]!a}.")
 
 
 def _whole(request: Request, name: str, least: int, most: int) -> int | None:

@@ -4,7 +4,7 @@ Views are synchronous, as Django REST framework is; Django runs each in a thread
 """
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from contextlib import ExitStack
 from typing import Any, cast
 
@@ -68,6 +68,9 @@ class GatewayView(APIView):
     throttle_classes = ()
     metadata_class = None
     schema = AutoSchema()
+    # of the query; a request with others is rejected unless the view ignores them
+    parameters: Collection[str] = ()
+    ignores_others = False
 
     @classmethod
     def as_view(cls, **initkwargs: Any) -> Any:
@@ -91,6 +94,11 @@ class GatewayView(APIView):
         # other requests need the pooled connection while this one waits for Orthanc
         close_old_connections()
         super().initial(request, *args, **kwargs)
+        for name, values in request.query_params.lists():
+            if name not in self.parameters and not self.ignores_others:
+                raise InvalidRequest(f"There is no parameter {name[:64]!a}.")
+            if name in self.parameters and len(values) > 1:
+                raise InvalidRequest(f"The parameter {name} was sent more than once.")
 
     @property
     def entered_context(self) -> RequestContext:
@@ -136,6 +144,8 @@ class MountPointView(UnknownAddressView):
 class PatientsView(GatewayView):
     """All patients."""
 
+    ignores_others = True
+
     @openapi.lists("listPatients", PatientSerializer, "All patients, by PatientID.")
     def get(self, request: Request) -> Response:
         page = hierarchy.get_page(
@@ -147,8 +157,11 @@ class PatientsView(GatewayView):
 class ChildrenView(GatewayView):
     """The children of the resource that a `*_id` parameter names: by its Orthanc id, or by its PatientID or UID."""
 
-    def get_parent(self, parameter: str, level: Level, needs: Needs, own_needs: Needs = NOTHING) -> Resource:
+    ignores_others = True
+
+    def get_parent(self, level: Level, needs: Needs, own_needs: Needs = NOTHING) -> Resource:
         """Return the resource with its children of a level. Raises InvalidRequest and NotFound."""
+        [parameter] = self.parameters
         name = self.request.query_params.get(parameter)
         if not name:
             raise InvalidRequest(f"The parameter {parameter} is missing.")
@@ -160,6 +173,8 @@ class ChildrenView(GatewayView):
 class StudiesView(ChildrenView):
     """The studies of a patient."""
 
+    parameters = ("patient_id",)
+
     @openapi.lists(
         "listStudies",
         StudySerializer,
@@ -167,12 +182,14 @@ class StudiesView(ChildrenView):
         openapi.identifier("patient_id", "PatientID"),
     )
     def get(self, request: Request) -> Response:
-        patient = self.get_parent("patient_id", Level.STUDY, StudySerializer.table.needs)
+        patient = self.get_parent(Level.STUDY, StudySerializer.table.needs)
         return Response(StudySerializer(patient.related["children"], many=True).data)
 
 
 class SeriesView(ChildrenView):
     """The series of a study."""
+
+    parameters = ("study_id",)
 
     @openapi.lists(
         "listSeries",
@@ -181,12 +198,14 @@ class SeriesView(ChildrenView):
         openapi.identifier("study_id", "StudyInstanceUID"),
     )
     def get(self, request: Request) -> Response:
-        study = self.get_parent("study_id", Level.SERIES, SeriesSerializer.table.needs)
+        study = self.get_parent(Level.SERIES, SeriesSerializer.table.needs)
         return Response(SeriesSerializer(study.related["children"], many=True).data)
 
 
 class InstancesView(ChildrenView):
     """The instances of a series."""
+
+    parameters = ("series_id",)
 
     @openapi.lists(
         "listInstances",
@@ -196,7 +215,7 @@ class InstancesView(ChildrenView):
     )
     def get(self, request: Request) -> Response:
         needs, own_needs = InstanceSerializer.table.needs, InstanceSerializer.series_table.needs
-        series = self.get_parent("series_id", Level.INSTANCE, needs, own_needs)
+        series = self.get_parent(Level.INSTANCE, needs, own_needs)
         above = InstanceSerializer.series_table.read(series)
         return Response(InstanceSerializer(series.related["children"], many=True, context=above).data)
 
