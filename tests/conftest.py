@@ -154,7 +154,7 @@ def any_archive(request: pytest.FixtureRequest) -> LocalOrthanc:
 def django_db_setup(
     tmp_path_factory: pytest.TempPathFactory, django_test_environment: None, django_db_blocker: DjangoDbBlocker
 ) -> Iterator[None]:
-    """A database that every test may write to, since all that the gateway does is recorded.
+    """A database that every test may write to, since the gateway audits every operation.
 
     It is a file, as the gateway's own is: threads that share one in memory lock each other out. Tests that look at
     rows ask for `transactional_db`, which empties it after them.
@@ -168,7 +168,7 @@ def django_db_setup(
 
 
 @pytest.fixture(autouse=True)
-def _begin_without_records(request: pytest.FixtureRequest, django_db_blocker: DjangoDbBlocker) -> None:
+def _empty_tables(request: pytest.FixtureRequest, django_db_blocker: DjangoDbBlocker) -> None:
     """Empty the gateway's own tables for a test that looks at them: others, which only write to them, leave rows."""
     looks = {"db", "transactional_db"}.intersection(request.fixturenames)
     if not looks and not any(request.node.iter_markers("django_db")):
@@ -180,14 +180,14 @@ def _begin_without_records(request: pytest.FixtureRequest, django_db_blocker: Dj
 
 
 @pytest.fixture(autouse=True)
-def _everybody_may_do_everything(settings: Settings) -> None:
-    """Let anonymous callers in: who may do what is the subject of tests/access only."""
+def _anonymous_callers_have_every_permission(settings: Settings) -> None:
+    """Permissions are the subject of tests/access only."""
     settings.ORTHANC_ANONYMOUS_ACTIONS = [action.value for action in Action]
 
 
 @pytest.fixture(autouse=True)
-def _every_refusal_is_written_down(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let the audit take what the tests are refused in a minute: how much it takes is the subject of tests/faults."""
+def _every_rejection_is_audited(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The rate limit is the subject of tests/audit only."""
     monkeypatch.setattr(refusal_rate_limit, "max_rows_per_address", 1_000_000)
     monkeypatch.setattr(refusal_rate_limit, "max_rows", 1_000_000)
 

@@ -19,7 +19,7 @@ from tests.proxy import RecordingProxy
 
 
 @pytest.fixture(autouse=True)
-def _anonymous_callers_have_no_permissions(_everybody_may_do_everything: None, settings: Settings) -> None:
+def _anonymous_callers_have_no_permissions(_anonymous_callers_have_every_permission: None, settings: Settings) -> None:
     """Use the default, which the other tests change."""
     settings.ORTHANC_ANONYMOUS_ACTIONS = []
 
