@@ -14,7 +14,7 @@ from pathlib import Path
 
 import requests
 
-from benchmarks import clients, download, growth, memory, starving, study, upload, whole
+from benchmarks import clients, crowded_upload, download, growth, memory, starving, study, upload, whole
 from benchmarks.measuring import BenchmarkError, Row, table, tell
 from benchmarks.options import Options
 from orthancproxy.sandbox.orthanc import LocalOrthanc, SandboxError
@@ -32,6 +32,7 @@ BENCHMARKS: Mapping[str, Callable[[Options], Iterator[Row]]] = {
     "growth": growth.rows,
     "archive-memory": growth.memory_rows,
     "upload": upload.rows,
+    "crowded-upload": crowded_upload.rows,
     "upload-memory": memory.rows,
 }
 PACKAGES = ("django", "strawberry-graphql", "pydicom", "uvicorn")

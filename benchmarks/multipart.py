@@ -49,8 +49,8 @@ def in_memory(request: UploadRequest) -> UploadRequest:
     return UploadRequest(request.files, request.size, [b"".join(request.body)])
 
 
-def send(gateway: LocalGateway, request: UploadRequest) -> None:
-    """Upload; raise BenchmarkError unless every file was stored."""
+def send(gateway: LocalGateway, request: UploadRequest, address: str = "127.0.0.1") -> None:
+    """Upload; raise BenchmarkError unless every file was stored. `address` is that of the caller, forwarded."""
     connection = http.client.HTTPConnection("127.0.0.1", gateway.port, timeout=TIMEOUT)
     try:
         # a server that rejects may respond and disconnect before it has read everything
@@ -63,6 +63,7 @@ def send(gateway: LocalGateway, request: UploadRequest) -> None:
                     "Accept": "application/json",
                     "Content-Type": f"multipart/form-data; boundary={_BOUNDARY}",
                     "Content-Length": str(request.size),
+                    "X-Forwarded-For": address,
                 },
             )
         answer = connection.getresponse()
