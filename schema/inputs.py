@@ -8,7 +8,7 @@ from typing import Any, Generic, TypeVar
 
 import strawberry
 
-from orthancproxy.archive.matching import any_of
+from orthancproxy.archive.matching import any_of, identifier_filter
 from orthancproxy.archive.plan import Filter, LabelMatch, Order
 from orthancproxy.archive.search import words
 from orthancproxy.conf import conf
@@ -127,6 +127,7 @@ def filter_of(given: LevelFilter | None) -> Filter:
     if given is None:
         return Filter()
     matched: list[tuple[str, str]] = []
+    identifiers: tuple[tuple[str, frozenset[str]], ...] = ()
     nothing = given.labels is not None and given.labels.any == []
     for field in dataclasses.fields(given):
         match field.metadata.get("keyword"), getattr(given, field.name):
@@ -138,13 +139,17 @@ def filter_of(given: LevelFilter | None) -> Filter:
                 matched.append((keyword, days.matching()))
             case _, []:
                 nothing = True
-            case keyword, alternatives:
-                given_uids = at_most(conf.ORTHANC_MAX_PAGE_SIZE, alternatives, "UIDs")
-                matched.append((keyword, any_of([str(one) for one in given_uids])))
+            case "ModalitiesInStudy", modalities:
+                matched.append(
+                    ("ModalitiesInStudy", any_of(list(at_most(conf.ORTHANC_MAX_PAGE_SIZE, modalities, "modalities"))))
+                )
+            case keyword, uids:
+                given_uids = at_most(conf.ORTHANC_MAX_PAGE_SIZE, uids, "UIDs")
+                identifiers += identifier_filter(keyword, map(str, given_uids)).identifiers
     matched += [(tag.keyword, tag.value) for tag in at_most(MAX_TAGS, given.tags, "tags")]
     labels = given.labels.match() if given.labels else LabelMatch()
     search = given.search if isinstance(given, PatientFilter | StudyFilter) else None
-    return Filter(tuple(matched), labels, nothing, words(search or ""))
+    return Filter(tuple(matched), labels, nothing, words(search or ""), identifiers)
 
 
 @strawberry.enum(description="Ascending or descending. Missing values come first when ascending, last when descending.")

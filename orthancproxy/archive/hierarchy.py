@@ -8,10 +8,11 @@ from itertools import chain
 from operator import or_
 from typing import Any
 
+from orthancproxy.archive.cross_level_fetcher import CrossLevelFetcher
 from orthancproxy.archive.extended_find import ExtendedFind
 from orthancproxy.archive.fetcher import Fetcher, Roots
 from orthancproxy.archive.levels import Level, patient_orthanc_id
-from orthancproxy.archive.matching import uid_filter
+from orthancproxy.archive.matching import identifier_filter
 from orthancproxy.archive.object_budget import ObjectBudget
 from orthancproxy.archive.ordering import slice_page, sort
 from orthancproxy.archive.plain_find import PlainFind
@@ -42,7 +43,8 @@ class Hierarchy:
             # an Orthanc without labels ignores them in a find, and returns everything
             scope = replace(scope, labels=frozenset())
         self.is_restricted = scope.is_restricted
-        self._fetcher = SearchFetcher(ScopedFetcher(fetcher, scope) if scope.is_restricted else fetcher)
+        related = CrossLevelFetcher(ScopedFetcher(fetcher, scope) if scope.is_restricted else fetcher)
+        self._fetcher = SearchFetcher(related)
         # hidden resources are not prefetched, and older versions find children only by their parents
         self._can_prefetch = capabilities.has_extended_find and not scope.is_restricted
         self._prefetch = Prefetch()
@@ -78,7 +80,7 @@ class Hierarchy:
                 padded = [patient_orthanc_id(value.rjust(len(value) + blanks)) for blanks in _LEADING_BLANKS]
                 found = self._fetcher.by_ids(plan.level, padded, needs)
         else:
-            found = self._fetcher.matching(plan.level, uid_filter(plan.level, value), needs)
+            found = self._fetcher.matching(plan.level, identifier_filter(plan.level.identifier, [value]), needs)
         if len(found) > 1:
             raise InvalidRequest(f"{len(found)} {plan.level.path} have this {plan.level.identifier}: use orthancId.")
         return next(iter(self._linked(plan, found, found)), None)

@@ -7,13 +7,13 @@ one of several. So it gets a query that every matching resource fulfils on each 
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fnmatch import translate
 
 from pydicom.datadict import dictionary_VM, tag_for_keyword
 
-from orthancproxy.archive import parsing
+from orthancproxy.archive import date_times, parsing
 from orthancproxy.archive.keywords import ALL_COMPUTED, is_text, owner_below, tag_of, vr_of
 from orthancproxy.archive.levels import Level
 from orthancproxy.archive.plan import Filter, LabelMatch
@@ -50,14 +50,15 @@ class Criterion:
 def criteria_of(level: Level, criteria: Filter) -> list[Criterion]:
     """Return the attributes to match. Raises InvalidRequest for an unsupported keyword or value."""
     checked = [(_matchable(keyword, level), _checked(keyword, value)) for keyword, value in criteria.tags]
-    repeated = {keyword for keyword, count in Counter(keyword for keyword, _ in checked).items() if count > 1}
-    found = []
+    counts = Counter(keyword for keyword, _ in (*criteria.tags, *criteria.identifiers, *criteria.sent))
+    repeated = {keyword for keyword, count in counts.items() if count > 1}
+    found = [_identified(keyword, values, keyword in repeated) for keyword, values in criteria.identifiers]
     for keyword, value in checked:
         alternatives = [part for part in dict.fromkeys(map(_trimmed, value.split("\\"))) if part]
         # universal matching (PS3.4 sections C.2.2.2.3 and C.2.2.2.4), also of absent values
         if all(part.strip("*") for part in alternatives) and alternatives:
             found.append(_criterion(keyword, alternatives, keyword in repeated))
-    return found
+    return [*found, *(Criterion(keyword, value, lambda _: True) for keyword, value in criteria.sent)]
 
 
 def query(criteria: Sequence[Criterion]) -> dict[str, str]:
@@ -99,14 +100,23 @@ def _checked(keyword: str, value: str) -> str:
     alternatives = value.split("\\")
     if len(alternatives) > MAX_ALTERNATIVES or any(len(part) > MAX_VALUE_LENGTH for part in alternatives):
         raise InvalidRequest(f"The value for {keyword} is too long.")
-    if any(unicodedata.category(character) in ("Cc", "Cs") for character in value):
+    if _has_control_characters(value):
         raise InvalidRequest(f"The value for {keyword} contains control characters.")
     vr = vr_of(keyword)
     if vr not in WILDCARD_VRS and value.strip(" *") and ("*" in value or "?" in value):
         raise InvalidRequest(f"{keyword} does not support wildcards (PS3.4 section C.2.2.2.4).")
-    if vr == "UI" and value.strip(" *") and not all(map(_UID.fullmatch, alternatives)):
-        raise InvalidRequest(f"This is not a valid {keyword}.")
+    if vr == "UI":
+        for alternative in filter(None, map(_trimmed, alternatives)):
+            _check_identifier(keyword, alternative)
     return value
+
+
+def _identified(keyword: str, values: frozenset[str], is_repeated: bool) -> Criterion:
+    """Match one of these values exactly, which need not be valid: archives have UIDs of letters and wildcards."""
+    # a list has no wildcards; Orthanc ignores case in it
+    sent = any_of(sorted(values)) if all(map(can_be_listed, values)) else None
+    is_exact = not is_repeated and all(map(_UID.fullmatch, values))
+    return Criterion(keyword, sent, lambda text: (text or "").rstrip(" \0") in values, is_exact)
 
 
 def _criterion(keyword: str, alternatives: list[str], is_repeated: bool) -> Criterion:
@@ -120,12 +130,16 @@ def _criterion(keyword: str, alternatives: list[str], is_repeated: bool) -> Crit
         return any(match(value) for value in values if _trimmed(value) for match in one_of)
 
     has_wildcards = any("*" in part or "?" in part for part in alternatives)
-    if vr == "UI" or (keyword == "ModalitiesInStudy" and not has_wildcards):
+    if vr == "UI" and not has_values:
+        return _identified(keyword, frozenset(alternatives), is_repeated)
+    if keyword == "ModalitiesInStudy" and not has_wildcards:
         return Criterion(keyword, any_of(alternatives), matches, not is_repeated)
     sent = None
     if len(alternatives) == 1 and keyword != "ModalitiesInStudy" and (vr in WILDCARD_VRS or not has_values):
         sent = _sent(vr, alternatives[0])
-    elif not has_values and vr not in _COMPARABLE and not has_wildcards and all(map(str.isascii, alternatives)):
+    elif (
+        not has_values and vr not in {*_COMPARABLE, "DT"} and not has_wildcards and all(map(str.isascii, alternatives))
+    ):
         # a list has no wildcards, and Orthanc ignores blanks at the end only
         sent = any_of([blanks + part for part in alternatives for blanks in ("", " ", "  ")])
     return Criterion(keyword, sent, matches)
@@ -141,6 +155,8 @@ def _matches(vr: str, wanted: str) -> Callable[[str], bool]:
             return lambda value: (known := comparable(value)) is not None and low <= known <= high
         if moment := comparable(wanted):
             return lambda value: comparable(value) == moment
+    if vr == "DT" and (match_moment := date_times.matcher(wanted)):
+        return match_moment
     folded = fold(wanted)
     if vr in WILDCARD_VRS:
         match = re.compile(translate(folded.replace("[", "[[]"))).match
@@ -151,10 +167,10 @@ def _matches(vr: str, wanted: str) -> Callable[[str], bool]:
 def _sent(vr: str, wanted: str) -> str | None:
     """Return what Orthanc finds every matching value by; None if there is nothing."""
     if vr in WILDCARD_VRS:
-        # its `?` is one byte; it drops letters beyond ASCII and then blanks at the ends; blanks, `_` and `%` beside `*`
-        # match nothing if there are such letters; it compares several values as one
-        parts = _PRESELECTING.findall(unicodedata.normalize("NFC", wanted))
-        return "".join(f"*{part}" for part in parts) + "*" if parts else None
+        return _widened(wanted)
+    if vr == "DT":
+        # Orthanc compares the text, without offsets from UTC
+        return None
     if vr not in _COMPARABLE:
         return wanted
     first, separator, last = wanted.partition("-")
@@ -164,6 +180,16 @@ def _sent(vr: str, wanted: str) -> str | None:
     return f"{low}-{high}~" if high else f"{low}-"
 
 
+def _widened(wanted: str) -> str | None:
+    """Return a pattern that matches more than this text or pattern on every Orthanc; None if it would match all.
+
+    Orthanc's `?` is one byte; it drops letters beyond ASCII and then blanks at the ends; blanks, `_` and `%` beside
+    `*` match nothing if there are such letters; it compares several values as one.
+    """
+    parts = _PRESELECTING.findall(unicodedata.normalize("NFC", wanted))
+    return "".join(f"*{part}" for part in parts) + "*" if parts else None
+
+
 def fold(text: str) -> str:
     """Return the text without padding, case and differences of composition, with a character for each shown."""
     text = _trimmed(text)
@@ -171,6 +197,10 @@ def fold(text: str) -> str:
         return text.lower()
     composed = unicodedata.normalize("NFC", text)
     return "".join(lower if len(lower := one.lower()) == 1 else one for one in composed).replace("ς", "σ")
+
+
+def _has_control_characters(value: str) -> bool:
+    return any(unicodedata.category(character) in ("Cc", "Cs") for character in value)
 
 
 def _trimmed(value: str) -> str:
@@ -192,11 +222,7 @@ def _time(value: str) -> str | None:
     return time.strftime("%H%M%S.%f") if time else None
 
 
-def _moment(value: str) -> str | None:
-    return value if value[:4].isdecimal() else None
-
-
-_COMPARABLE: Mapping[str, Callable[[str], str | None]] = {"DA": _day, "TM": _time, "DT": _moment}
+_COMPARABLE: Mapping[str, Callable[[str], str | None]] = {"DA": _day, "TM": _time}
 
 
 def any_of(values: list[str]) -> str:
@@ -212,11 +238,20 @@ def can_be_listed(identifier: str) -> bool:
     return identifier != "" and "\\" not in identifier
 
 
-def uid_filter(level: Level, uid: str) -> Filter:
-    """Match one UID. Raises InvalidRequest if it is malformed."""
-    if not _UID.fullmatch(uid):
-        raise InvalidRequest(f"This is not a valid {level.identifier}.")
-    return Filter(tags=((level.identifier, any_of([uid])),))
+def identifier_filter(keyword: str, values: Iterable[str]) -> Filter:
+    """Match any of these UIDs as lists show them, valid or not. Raises InvalidRequest for one that cannot be found."""
+    wanted = frozenset(map(_trimmed, values))
+    for value in wanted:
+        _check_identifier(keyword, value)
+    return Filter(identifiers=((keyword, wanted),))
+
+
+def _check_identifier(keyword: str, value: str) -> None:
+    if not value or len(value) > MAX_VALUE_LENGTH or _has_control_characters(value):
+        raise InvalidRequest(f"This is not a valid {keyword}.")
+    if "\\" in value or _PATH_STEP.search(value):
+        # a list of two values to Orthanc, which has no wildcards for UIDs; and paths are never forwarded
+        raise InvalidRequest(f"Orthanc cannot find this {keyword}: use orthancId.")
 
 
 def is_patient_id(value: str) -> bool:
@@ -224,7 +259,7 @@ def is_patient_id(value: str) -> bool:
     return (
         len(value) <= 64
         and "\\" not in value
-        and not any(unicodedata.category(character) in ("Cc", "Cs") for character in value)
+        and not _has_control_characters(value)
         # legal in an LO, but values that look like paths are never forwarded
         and not _PATH_STEP.search(value)
     )

@@ -42,12 +42,18 @@ class LabelMatch:
 
 @dataclass(frozen=True, slots=True)
 class Filter:
-    """Criteria: DICOM attribute matching (PS3.4 section C.2.2.2) by keyword, labels, and words to search for."""
+    """Criteria: DICOM attribute matching (PS3.4 section C.2.2.2) by keyword, labels, words to search for, identifiers.
+
+    `identifiers` are keywords of which the value is one of these, padding at its end aside. What is `sent` decides
+    nothing: Orthanc preselects by it in addition.
+    """
 
     tags: tuple[tuple[str, str], ...] = ()
     labels: LabelMatch = LabelMatch()
     nothing: bool = False  # matches no resource: an empty list of alternatives
     search: tuple[str, ...] = ()  # words, as `archive.search` compares them
+    identifiers: tuple[tuple[str, frozenset[str]], ...] = ()
+    sent: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

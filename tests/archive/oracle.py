@@ -1,32 +1,17 @@
-"""Archives of values that are hard to match and to sort, and what every query over them must find.
+"""Requests for lists, and what each must find in an archive of `oracle_archive`.
 
-It knows the values as they were written and the rules of the API, and uses no code of the gateway.
+It uses no code of the gateway.
 """
 
 import datetime
 import random
-import re
-import unicodedata
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-from tests.corpus import ROOT, instance
+from tests.archive.oracle_archive import IDENTIFIERS, LABELS, LEVELS, SCOPES, Archive, Node, Scope, levels_of
+from tests.archive.oracle_values import VALUES, day_of, in_range, integer_of, is_match, shown
 
-TEXTS = [
-    None, "", "MRI 뇌", "MRI 뇌 2", "MRI", "mri Brain", "Kim 철수", "kim^a", "AB_", "AB_x", "AB", "50%", "홍^길동",
-    "홍^길순", "김^철수", " leading", "M\u00fcller", "Mu\u0308ller", "MÜLLER^X", "ΑΒΓ", "αβγ", "Иван", "ИВАН", "Straße",
-    "a*b", "a[b]", "山田^太郎",
-]  # fmt: skip
-SHORT_TEXTS = [text for text in TEXTS if text is None or len(text.encode()) <= 16]
-CODES = [None, "", "CT", "MR", "PT\\CT", "ct"]
-DATES = [None, "", "20200101", "20200102", "2020.01.02", "20191231", "2020", "nonsense", "09990101", "20200231"]
-TIMES = [None, "", "10", "1011", "101112", "10:11:12", "101112.5", "235960", "x"]
-NUMBERS = [None, "", "10", "9", "007", "-3", "1.5", "x1", "2147483648"]
-POSITIONS = [None, ["0", "0", "1"], ["0", "0", "2"], ["0", "0", "-1.5"]]
-PATIENT_IDS = [
-    None, "P0", "p0", "P 1", "홍1", "홍2", "가", "AB_", "AB", "x" * 70, "..", "a*b", "P\\Q", " KR-2", "KR-2", "Mü", "É",
-]  # fmt: skip
 PATTERNS = [
     "*", "**", "MRI *", "MRI*", "*뇌*", "MRI 뇌*", "Kim 철*", "김^철?", "홍^길?", "?*", "*_*", "AB_*", "AB_",
     "AB?", "50%", "50%*", "*%*", "M?ller*", "müller", "Mu\u0308LLER", "*ü*", "αΒγ", "иван", "Ив*", "STRA?E",
@@ -34,11 +19,10 @@ PATTERNS = [
     "p*", "?R-2", "KR-2", "..", "x*", "홍?", "P0\\KR-2", "CT", "c?", "MR\\PT", "P?\\MR", "CT*", "PRIMARY",
     "prim*", "ORIGINAL", "OTHER",
 ]  # fmt: skip
-LEVELS = ("patients", "studies", "seriesList", "instances")
 TEXT_TAGS = {
     "patients": ["PatientName", "PatientID"],
     "studies": ["StudyDescription", "AccessionNumber", "ReferringPhysicianName", "PatientName", "PatientID"],
-    "seriesList": ["SeriesDescription", "Modality", "PatientID", "StudyDescription"],
+    "series": ["SeriesDescription", "Modality", "PatientID", "PatientName", "StudyDescription"],
     "instances": ["ImageType", "PatientComments", "PatientName", "SeriesDescription"],
 }
 FIELDS = {
@@ -49,9 +33,10 @@ FIELDS = {
     ("studies", "ReferringPhysicianName"): "referringPhysicianName",
     ("studies", "PatientName"): "patientName",
     ("studies", "PatientID"): "patientId",
-    ("seriesList", "SeriesDescription"): "description",
-    ("seriesList", "Modality"): "modality",
+    ("series", "SeriesDescription"): "description",
+    ("series", "Modality"): "modality",
 }
+UID_FIELDS = {"studies": "studyInstanceUIDs", "series": "seriesInstanceUIDs", "instances": "sopInstanceUIDs"}
 SEVERAL_VALUES = {"ImageType", "Modality"}
 ORDERS = {
     "patients": {"PATIENT_ID": "PatientID", "PATIENT_NAME": "PatientName", "BIRTH_DATE": "PatientBirthDate"},
@@ -63,7 +48,7 @@ ORDERS = {
         "PATIENT_ID": "PatientID",
         "ACCESSION_NUMBER": "AccessionNumber",
     },
-    "seriesList": {"SERIES_NUMBER": "SeriesNumber", "MODALITY": "Modality", "DESCRIPTION": "SeriesDescription"},
+    "series": {"SERIES_NUMBER": "SeriesNumber", "MODALITY": "Modality", "DESCRIPTION": "SeriesDescription"},
     "instances": {
         "INSTANCE_NUMBER": "InstanceNumber",
         "SLICE_LOCATION": "SliceLocation",
@@ -73,109 +58,251 @@ ORDERS = {
 DEFAULT_ORDERS = {
     "patients": [("PatientID", False)],
     "studies": [("StudyDate", True)],
-    "seriesList": [("SeriesNumber", False)],
+    "series": [("SeriesNumber", False)],
     "instances": [("InstanceNumber", False)],
 }
 THEN = {"StudyDate": "StudyTime", "InstanceNumber": "ImagePositionPatient"}
-IDENTIFIERS = {
-    "patients": "PatientID",
-    "studies": "StudyInstanceUID",
-    "seriesList": "SeriesInstanceUID",
-    "instances": "SOPInstanceUID",
+ROOT_FIELDS = {"patients": "patients", "studies": "studies", "series": "seriesList", "instances": "instances"}
+PARENT_FIELDS = {"studies": "patient", "series": "study", "instances": "series"}
+DAYS = [datetime.date(2020, 1, 1), datetime.date(2020, 1, 2), datetime.date(999, 1, 1), None]
+DAY_TAGS = {"patients": ("birthDate", "PatientBirthDate"), "studies": ("studyDate", "StudyDate")}
+
+# what is selected of each resource, and its value
+SHOWN: dict[str, dict[str, Callable[[Node], Any]]] = {
+    "patients": {
+        "patientId": lambda node: shown(node.tags["PatientID"]),
+        "patientName": lambda node: shown(node.tags["PatientName"]),
+        "birthDate": lambda node: day_of(node.tags["PatientBirthDate"]),
+        "studiesCount": lambda node: len(node.children),
+        "instancesCount": lambda node: len(list(node.below("instances"))),
+    },
+    "studies": {
+        "description": lambda node: shown(node.tags["StudyDescription"]),
+        "studyDate": lambda node: day_of(node.tags["StudyDate"]),
+        "modalities": lambda node: modalities(node),
+        "seriesCount": lambda node: len(node.children),
+        'tag(keyword: "PatientName")': lambda node: node.tags["PatientName"],
+    },
+    "series": {
+        "description": lambda node: shown(node.tags["SeriesDescription"]),
+        "modality": lambda node: shown(node.tags["Modality"]),
+        "seriesNumber": lambda node: integer_of(node.tags["SeriesNumber"]),
+        "instancesCount": lambda node: len(node.children),
+        'tag(keyword: "PatientName")': lambda node: node.tags["PatientName"],
+    },
+    "instances": {
+        "sopInstanceUID": lambda node: shown(node.tags["SOPInstanceUID"]),
+        "instanceNumber": lambda node: integer_of(node.tags["InstanceNumber"]),
+        'tag(keyword: "PatientName")': lambda node: node.tags["PatientName"],
+        'tag(keyword: "StudyDescription")': lambda node: node.tags["StudyDescription"],
+    },
 }
-
-
-@dataclass(frozen=True)
-class Archive:
-    """Instances as dictionaries of their tags, in the order in which they are stored."""
-
-    instances: list[dict[str, Any]]
-
-    def files(self) -> Iterator[bytes]:
-        """The instances as DICOM files."""
-        for tags in self.instances:
-            yield instance(**tags)
-
-    def resources(self, level: str) -> list[dict[str, Any]]:
-        """The resources of a level, each with its tags."""
-        found: dict[Any, dict[str, Any]] = {}
-        for tags in self.instances:
-            found.setdefault(tuple(tags[IDENTIFIERS[one]] for one in LEVELS[: LEVELS.index(level) + 1]), tags)
-        return list(found.values())
-
-
-def archive(random: random.Random, patients: int = 14) -> Archive:
-    """Make an archive of so many patients with one to three studies, series and instances each."""
-    pick = random.choice
-    found: list[dict[str, Any]] = []
-    for number, patient_id in enumerate(random.sample(PATIENT_IDS, patients)):
-        patient: dict[str, Any] = {"PatientID": patient_id, "PatientName": pick(TEXTS), "PatientBirthDate": pick(DATES)}
-        for study_number in range(random.randint(1, 3)):
-            study_uid = f"{ROOT}.{number}.{study_number}"
-            study: dict[str, Any] = {
-                "StudyInstanceUID": study_uid,
-                "StudyDate": pick(DATES),
-                "StudyTime": pick(TIMES),
-                "StudyDescription": pick(TEXTS),
-                "AccessionNumber": pick(SHORT_TEXTS),
-                "ReferringPhysicianName": pick(TEXTS),
-            }
-            for series_number in range(random.randint(1, 2)):
-                series_uid = f"{study_uid}.{series_number}"
-                series: dict[str, Any] = {
-                    "SeriesInstanceUID": series_uid,
-                    "SeriesNumber": pick(NUMBERS),
-                    "SeriesDescription": pick(TEXTS),
-                    "Modality": pick(CODES),
-                }
-                found += [
-                    patient
-                    | study
-                    | series
-                    | {
-                        "SOPInstanceUID": f"{series_uid}.{instance_number}",
-                        "InstanceNumber": pick(NUMBERS),
-                        "SliceLocation": pick(NUMBERS),
-                        "ImagePositionPatient": pick(POSITIONS),
-                        "ImageType": pick([None, ["ORIGINAL", "PRIMARY"], ["DERIVED", "PRIMARY", "OTHER"]]),
-                        "PatientComments": pick(TEXTS),
-                    }
-                    for instance_number in range(random.randint(1, 3))
-                ]
-    return Archive(found)
 
 
 @dataclass(frozen=True)
 class Request:
-    """One list: its level, filters by keyword, orders, and page."""
+    """A list: its level, filters, orders and page, and what is selected of each of its resources."""
 
     level: str
+    fields: tuple[str, ...] = ()
     texts: list[tuple[str, str, bool]] = field(default_factory=list)  # keyword, pattern, whether by a field
-    days: tuple[str, datetime.date | None, datetime.date | None] | None = None
+    days: tuple[datetime.date | None, datetime.date | None] | None = None
+    modalities: list[str] | None = None
+    uids: list[str] | None = None
+    labels: dict[str, list[str]] | None = None
     orders: list[tuple[str, bool]] = field(default_factory=list)
-    first: int = 1000
+    first: int | None = None
+    offset: int = 0
+    parents: bool = False
+    children: "Request | None" = None
 
     def query(self) -> str:
-        """The query in GraphQL."""
-        fields = [f"{FIELDS[self.level, tag]}: {quoted(value)}" for tag, value, by_field in self.texts if by_field]
+        """The query of the root list in GraphQL."""
+        arguments = [f"first: {self.first}", "after: $after", *self._arguments()]
+        return (
+            f"query ($after: String) {{ {ROOT_FIELDS[self.level]}({', '.join(arguments)}) {{ totalCount "
+            f"nodes {self._selection()} pageInfo {{ hasNextPage endCursor }} }} }}"
+        )
+
+    def _arguments(self) -> list[str]:
+        criteria = [f"{FIELDS[self.level, tag]}: {quoted(value)}" for tag, value, by_field in self.texts if by_field]
         tags = [
             f"{{keyword: {quoted(tag)}, value: {quoted(value)}}}" for tag, value, by_field in self.texts if not by_field
         ]
         if self.days:
-            name, first, last = self.days
-            bounds = (("from", first), ("to", last))
-            fields.append(f"{name}: {{{', '.join(f'{end}: {quoted(str(day))}' for end, day in bounds if day)}}}")
+            bounds = zip(("from", "to"), self.days, strict=True)
+            days = ", ".join(f"{end}: {quoted(str(day))}" for end, day in bounds if day)
+            criteria.append(f"{DAY_TAGS[self.level][0]}: {{{days}}}")
+        if self.modalities is not None:
+            criteria.append(f"modalities: {listed(self.modalities)}")
+        if self.uids is not None:
+            criteria.append(f"{UID_FIELDS[self.level]}: {listed(self.uids)}")
+        if self.labels is not None:
+            labels = ", ".join(f"{kind}: {listed(names)}" for kind, names in self.labels.items())
+            criteria.append(f"labels: {{{labels}}}")
         if tags:
-            fields.append(f"tags: [{', '.join(tags)}]")
+            criteria.append(f"tags: [{', '.join(tags)}]")
         orders = [f"{{field: {name}, direction: {'DESC' if down else 'ASC'}}}" for name, down in self.orders]
-        arguments = [f"first: {self.first}", "after: $after"]
-        arguments += [f"filter: {{{', '.join(fields)}}}"] if fields else []
-        arguments += [f"orderBy: [{', '.join(orders)}]"] if orders else []
-        return (
-            f"query ($after: String) {{ {self.level}({', '.join(arguments)}) {{ totalCount "
-            f'nodes {{ orthancId uid: tag(keyword: "{IDENTIFIERS[self.level]}") }} '
-            "pageInfo { hasNextPage endCursor } } }"
-        )
+        arguments = [f"filter: {{{', '.join(criteria)}}}"] if criteria else []
+        return arguments + ([f"orderBy: [{', '.join(orders)}]"] if orders else [])
+
+    def _selection(self) -> str:
+        parts = ["orthancId", *aliased(self.fields)]
+        if self.parents:
+            parts.append(_parents_selection(self.level))
+        if self.children:
+            below = self.children
+            arguments = below._arguments()
+            arguments += [f"first: {below.first}"] if below.first is not None else []
+            arguments += [f"offset: {below.offset}"] if below.offset else []
+            parts.append(below.level + (f"({', '.join(arguments)})" if arguments else "") + " " + below._selection())
+        return f"{{ {' '.join(parts)} }}"
+
+    def expected(self, found: Iterable[Node]) -> list[dict[str, Any]]:
+        """The nodes of the list among these resources of its level, without paging of the root list."""
+        every = [node for node in found if self._is_match(node)]
+        return [self._shown(node) for node in self._sorted(every)]
+
+    def _shown(self, node: Node) -> dict[str, Any]:
+        part = {"orthancId": node.orthanc_id} | values_of(node, self.fields)
+        if self.parents:
+            part |= _parents_shown(node)
+        if self.children:
+            below = self.children.expected(node.children)
+            last = None if self.children.first is None else self.children.offset + self.children.first
+            part[self.children.level] = below[self.children.offset : last]
+        return part
+
+    def _is_match(self, node: Node) -> bool:
+        tests = [is_match(pattern, node.tags[tag], tag in SEVERAL_VALUES) for tag, pattern, _ in self.texts]
+        if self.days and any(self.days):
+            tests.append(in_range(day_of(node.tags[DAY_TAGS[self.level][1]]), *self.days))
+        if self.modalities is not None:
+            wanted = {one.strip() for one in self.modalities}
+            tests.append(any(one.casefold() in {w.casefold() for w in wanted} for one in modalities(node)))
+        if self.uids is not None:
+            tests.append(node.tags[IDENTIFIERS[self.level]] in self.uids)
+        if self.labels is not None:
+            tests += [has_labels(node, kind, names) for kind, names in self.labels.items()]
+        return all(tests)
+
+    def _sorted(self, found: list[Node]) -> list[Node]:
+        found = sorted(found, key=lambda node: node.orthanc_id)
+        orders = [(ORDERS[self.level][name], down) for name, down in self.orders] or DEFAULT_ORDERS[self.level]
+        named = {tag for tag, _ in orders}
+        orders += [(THEN[tag], down) for tag, down in orders if tag in THEN and THEN[tag] not in named]
+        orders.append((IDENTIFIERS[self.level], False))
+        for tag, down in reversed(orders):
+            value: Callable[[Any], Any] = VALUES.get(tag, shown)
+            missing = [node for node in found if value(node.tags[tag]) is None]
+            by_value: dict[Any, list[Node]] = {}
+            for node in found:
+                by_value.setdefault(value(node.tags[tag]), []).append(node)
+            by_value.pop(None, None)
+            present = [node for known in sorted(by_value, reverse=down) for node in by_value[known]]
+            found = present + missing if down else missing + present
+        return found
+
+
+def expected(archive: Archive, request: Request, scope: Scope | None) -> list[dict[str, Any]]:
+    """All nodes of a root list, as a caller with this scope sees them."""
+    return request.expected(levels_of(archive.visible(scope), request.level))
+
+
+def request(random: random.Random, archive: Archive, has_labels: bool, level: str = "", depth: int = 2) -> Request:
+    """Make a request for a root list, or for the lists of a level below it."""
+    is_nested = bool(level)
+    level = level or random.choice(LEVELS)
+    fields = tuple(random.sample(sorted(SHOWN[level]), random.choice([0, 1, 1, 2])))
+    made = Request(level, fields, parents=random.random() < 0.25)
+    made = replace(made, orders=[(key, random.random() < 0.5) for key in _some(random, sorted(ORDERS[level]))])
+    if random.random() < 0.7:
+        made = _filtered(random, made, archive, has_labels)
+    if is_nested:
+        made = replace(made, first=random.choice([None, None, 0, 1, 2]), offset=random.choice([0, 0, 0, 1]))
+    else:
+        made = replace(made, first=random.choice([1, 3, 7, 1000, 1000]))
+    if level != "instances" and depth and random.random() < 0.5:
+        below = LEVELS[LEVELS.index(level) + 1]
+        made = replace(made, children=request(random, archive, has_labels, below, depth - 1))
+    return made
+
+
+def _filtered(random: random.Random, made: Request, archive: Archive, has_labels: bool) -> Request:
+    level = made.level
+    texts = [
+        (tag, random.choice(PATTERNS), (level, tag) in FIELDS and random.random() < 0.6)
+        for tag in random.sample(TEXT_TAGS[level], random.choice([0, 1, 1, 2]))
+    ]
+    made = replace(made, texts=texts)
+    if level in DAY_TAGS and random.random() < 0.4:
+        low, high = random.choice(DAYS), random.choice(DAYS)
+        if not (low and high and low > high):
+            made = replace(made, days=(low, high))
+    if level == "studies" and random.random() < 0.3:
+        made = replace(made, modalities=random.sample(["CT", "MR", "PT", "RTSTRUCT", "ct", "US"], random.randint(0, 2)))
+    if level in UID_FIELDS and random.random() < 0.2:
+        # one with a backslash is found by its Orthanc id only
+        known = [tags[IDENTIFIERS[level]] for tags in archive.instances if "\\" not in tags[IDENTIFIERS[level]]]
+        uids = random.sample(known, random.randint(0, 3)) + random.sample(["1.2.3", "1"], random.randint(0, 1))
+        made = replace(made, uids=uids)
+    if has_labels and random.random() < 0.3:
+        labels = {kind: _some(random, LABELS) for kind in _some(random, ["all", "any", "none"])}
+        made = replace(made, labels=labels)
+    return made
+
+
+def scope(random: random.Random, has_labels: bool) -> Scope | None:
+    """Choose a caller's scope."""
+    return random.choice([one for one in SCOPES if has_labels or one is None or not one.labels])
+
+
+def _some(random: random.Random, values: list[str]) -> list[str]:
+    return random.sample(values, random.choice([0, 1, 1, 2]))
+
+
+def _parents_selection(level: str) -> str:
+    if level not in PARENT_FIELDS:
+        return ""
+    above = LEVELS[LEVELS.index(level) - 1]
+    fields = " ".join(["orthancId", *aliased(sorted(SHOWN[above]))])
+    return f"{PARENT_FIELDS[level]} {{ {fields} {_parents_selection(above)} }}"
+
+
+def _parents_shown(node: Node) -> dict[str, Any]:
+    if node.parent is None:
+        return {}
+    above = node.parent
+    shown_above = {"orthancId": above.orthanc_id} | values_of(above, sorted(SHOWN[above.level]))
+    return {PARENT_FIELDS[node.level]: shown_above | _parents_shown(above)}
+
+
+def aliased(fields: Iterable[str]) -> list[str]:
+    """The fields with names under which each can be selected beside the others."""
+    return [f"{name_of(one)}: {one}" for one in fields]
+
+
+def name_of(one: str) -> str:
+    """The name of a field in the response."""
+    return one.replace('tag(keyword: "', "tag").replace('")', "")
+
+
+def values_of(node: Node, fields: Iterable[str]) -> dict[str, Any]:
+    """The values of the fields of a resource as in a response."""
+    values = {name_of(one): SHOWN[node.level][one](node) for one in fields}
+    return {name: value.isoformat() if isinstance(value, datetime.date) else value for name, value in values.items()}
+
+
+def modalities(study: Node) -> list[str]:
+    """The modalities of the series of a study."""
+    values = {part.strip() for series in study.children for part in (series.tags["Modality"] or "").split("\\")}
+    return sorted(values - {""})
+
+
+def has_labels(node: Node, kind: str, names: list[str]) -> bool:
+    """Whether a resource has all, any or none of these labels."""
+    found = node.labels.intersection(names)
+    return {"all": len(found) == len(set(names)), "any": bool(found), "none": not found}[kind]
 
 
 def quoted(text: str) -> str:
@@ -183,135 +310,6 @@ def quoted(text: str) -> str:
     return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
 
 
-def request(random: random.Random) -> Request:
-    """Make a request."""
-    level = random.choice(LEVELS)
-    texts = [
-        (tag, random.choice(PATTERNS), (level, tag) in FIELDS and random.random() < 0.6)
-        for tag in random.sample(TEXT_TAGS[level], random.choice([0, 1, 1, 2]))
-    ]
-    days = None
-    if level in ("patients", "studies") and random.random() < 0.4:
-        choices = [datetime.date(2020, 1, 1), datetime.date(2020, 1, 2), datetime.date(999, 1, 1), None]
-        low, high = random.choice(choices), random.choice(choices)
-        if not (low and high and low > high):
-            days = ("birthDate" if level == "patients" else "studyDate", low, high)
-    keys = random.sample(sorted(ORDERS[level]), random.choice([0, 1, 1, 2]))
-    orders = [(key, random.random() < 0.5) for key in keys]
-    return Request(level, texts, days, orders, random.choice([1, 3, 7, 1000, 1000]))
-
-
-def expected(archive: Archive, request: Request) -> list[str | None]:
-    """The identifiers of all resources that a request lists, in their order."""
-    found = archive.resources(request.level)
-    for tag, pattern, _ in request.texts:
-        found = [one for one in found if is_match(pattern, one[tag], tag in SEVERAL_VALUES)]
-    if request.days:
-        name, low, high = request.days
-        tag = "PatientBirthDate" if name == "birthDate" else "StudyDate"
-        if low or high:
-            found = [one for one in found if in_range(day_of(one[tag]), low, high)]
-    orders = [(ORDERS[request.level][name], down) for name, down in request.orders] or DEFAULT_ORDERS[request.level]
-    named = {tag for tag, _ in orders}
-    orders += [(THEN[tag], down) for tag, down in orders if tag in THEN and THEN[tag] not in named]
-    orders.append((IDENTIFIERS[request.level], False))
-    for tag, down in reversed(orders):
-        value: Callable[[Any], Any] = VALUES.get(tag, shown)
-        missing = [one for one in found if value(one[tag]) is None]
-        by_value: dict[Any, list[dict[str, Any]]] = {}
-        for one in found:
-            by_value.setdefault(value(one[tag]), []).append(one)
-        by_value.pop(None, None)
-        present = [one for known in sorted(by_value, reverse=down) for one in by_value[known]]
-        found = present + missing if down else missing + present
-    return [one[IDENTIFIERS[request.level]] for one in found]
-
-
-def is_match(pattern: str, stored: Any, several: bool) -> bool:
-    """Whether a value matches: alternatives, wildcards, without case and padding; `*` also what is absent."""
-    alternatives = [part.strip() for part in pattern.split("\\")]
-    if any(part and not part.strip("*") for part in alternatives):
-        return True
-    values = stored if isinstance(stored, list) else [stored or ""]
-    if several:
-        values = [part for value in values for part in value.split("\\")]
-    return any(
-        value.strip() and likens(folded(part), folded(value)) for part in alternatives if part for value in values
-    )
-
-
-def likens(pattern: str, text: str) -> bool:
-    """Whether a text is like a pattern, by a table of prefixes."""
-    reached = {0}
-    for character in pattern:
-        if character == "*":
-            reached = set(range(min(reached), len(text) + 1)) if reached else set()
-        else:
-            reached = {at + 1 for at in reached if at < len(text) and character in ("?", text[at])}
-    return len(text) in reached
-
-
-def folded(text: str) -> str:
-    """A text without case and composition; `ß` and its like stay one character."""
-    composed = unicodedata.normalize("NFC", text.strip())
-    return "".join(one.casefold() if len(one.casefold()) == 1 else one for one in composed)
-
-
-def shown(value: Any) -> str | None:
-    """A text as shown."""
-    return (value or "").strip() or None
-
-
-def day_of(value: str | None) -> datetime.date | None:
-    """A date as shown."""
-    if not re.fullmatch(r"\d{8}|\d{4}\.\d\d\.\d\d", value or ""):
-        return None
-    try:
-        return datetime.date.fromisoformat((value or "").replace(".", ""))
-    except ValueError:
-        return None
-
-
-def in_range(day: datetime.date | None, low: datetime.date | None, high: datetime.date | None) -> bool:
-    """Whether a date is in a range."""
-    return day is not None and (low is None or low <= day) and (high is None or day <= high)
-
-
-def time_of(value: str | None) -> float | None:
-    """A time as shown, in seconds."""
-    match = re.fullmatch(r"(\d\d):?(\d\d)?:?(\d\d(?:\.\d+)?)?", value or "")
-    if not match:
-        return None
-    hours, minutes, seconds = (float(part or 0) for part in match.groups())
-    return hours * 3600 + minutes * 60 + min(seconds, 59.999999)
-
-
-def integer_of(value: str | None) -> int | None:
-    """An integer as shown: 32 bits."""
-    return int(value or "") if re.fullmatch(r"-?\d+", value or "") and int(value or "") < 2**31 else None
-
-
-def decimal_of(value: str | None) -> float | None:
-    """A decimal as shown."""
-    return float(value or "") if re.fullmatch(r"-?\d+(\.\d+)?", value or "") else None
-
-
-def position_of(value: list[str] | None) -> float | None:
-    """The position along the normal of the files, which is the third axis."""
-    return float(value[2]) if value else None
-
-
-VALUES: dict[str, Callable[[Any], Any]] = {
-    "PatientBirthDate": day_of,
-    "StudyDate": day_of,
-    "StudyTime": time_of,
-    "SeriesNumber": integer_of,
-    "InstanceNumber": integer_of,
-    "SliceLocation": decimal_of,
-    "ImagePositionPatient": position_of,
-}
-
-
-def as_shown(found: Sequence[str | None]) -> list[str | None]:
-    """Identifiers as lists show them."""
-    return [shown(one) for one in found]
+def listed(texts: list[str]) -> str:
+    """Return texts as a list of GraphQL."""
+    return f"[{', '.join(map(quoted, texts))}]"

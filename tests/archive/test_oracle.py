@@ -1,4 +1,4 @@
-"""Filters, orders and pages over random archives find what an independent oracle expects.
+"""Filters, orders, pages and scopes over random archives find what an independent oracle expects.
 
 `make oracle` tries other seeds and more requests.
 """
@@ -6,13 +6,19 @@
 import os
 import random
 from collections.abc import Callable
+from typing import Any
 
 import pytest
+from django.contrib.auth.models import Group, Permission, User
+from django.test import Client
+from knox.models import get_token_model
 
+from orthancproxy.access.models import AccessScope
 from orthancproxy.sandbox.orthanc import INDEXED_INSTANCE_TAGS, LocalOrthanc
-from tests.archive.oracle import Archive, Request, archive, as_shown, expected, request
-from tests.conftest import GraphQL, UseOrthanc
-from tests.corpus import load
+from tests.archive.oracle import ROOT_FIELDS, Request, expected, request, scope
+from tests.archive.oracle_archive import LEVELS, SCOPES, Archive, Scope, archive, orthanc_id
+from tests.conftest import UseOrthanc
+from tests.corpus import ask, load
 
 pytestmark = pytest.mark.live
 
@@ -25,33 +31,65 @@ def stored(start_orthanc: Callable[..., LocalOrthanc]) -> tuple[LocalOrthanc, Ar
     made = archive(random.Random(SEED))
     orthanc = start_orthanc(configuration=INDEXED_INSTANCE_TAGS)
     load(orthanc, made.files())
+    if not has_labels(orthanc):
+        return orthanc, made.without_labels()
+    for level, name in {(level, orthanc_id(level, tags)) for tags in made.instances for level in LEVELS}:
+        for label in made.labels[name]:
+            ask(orthanc, f"/{level}/{name}/labels/{label}", "PUT")
     return orthanc, made
 
 
+def has_labels(orthanc: LocalOrthanc) -> bool:
+    """Whether this version has labels: 1.12 and newer."""
+    return tuple(map(int, orthanc.version.split(".")[:2])) >= (1, 12)
+
+
+@pytest.fixture
+def callers(transactional_db: None) -> dict[Scope | None, Client]:
+    """Clients of users with each of the scopes."""
+    permissions = Permission.objects.filter(codename="view")
+    found: dict[Scope | None, Client] = {}
+    for number, one in enumerate(dict.fromkeys(SCOPES)):
+        group = Group.objects.create(name=f"oracle {number}")
+        group.permissions.set(permissions)
+        rules = [(AccessScope.Kind.PATIENT_ID, pattern) for pattern in (one.patterns if one else ())]
+        rules += [(AccessScope.Kind.STUDY_LABEL, label) for label in (one.labels if one else ())]
+        AccessScope.objects.bulk_create(AccessScope(group=group, kind=kind, value=value) for kind, value in rules)
+        user = User.objects.create_user(f"oracle {number}")
+        user.groups.add(group)
+        token = get_token_model().objects.create(user)[1]
+        found[one] = Client(headers={"Authorization": f"Bearer {token}"})
+    return found
+
+
 def test_every_list_is_what_the_oracle_expects(
-    stored: tuple[LocalOrthanc, Archive], use_orthanc: UseOrthanc, graphql: GraphQL
+    stored: tuple[LocalOrthanc, Archive], use_orthanc: UseOrthanc, callers: dict[Scope | None, Client]
 ) -> None:
     orthanc, made = stored
     use_orthanc(orthanc)
     chance = random.Random(SEED)
     wrong = []
     for _ in range(REQUESTS):
-        one = request(chance)
-        right = as_shown(expected(made, one))
-        found, totals = _all_pages(graphql, one)
+        one, caller = request(chance, made, has_labels(orthanc)), scope(chance, has_labels(orthanc))
+        right = expected(made, one, caller)
+        found, totals = _all_pages(callers[caller], one)
         if found != right or totals - {len(right)}:
-            wrong.append((one, {"found": found, "totals": totals, "expected": right}))
-    assert not wrong, f"{len(wrong)} of {REQUESTS}: {wrong[:3]}"
+            wrong.append((caller, one.query(), {"found": found, "totals": totals, "expected": right}))
+    assert not wrong, f"{len(wrong)} of {REQUESTS}: {min(wrong, key=lambda one: len(str(one)))}"
 
 
-def _all_pages(graphql: GraphQL, one: Request) -> tuple[list[str | None], set[int]]:
-    found: list[str | None] = []
+def _all_pages(client: Client, one: Request) -> tuple[list[Any], set[int]]:
+    found: list[Any] = []
     totals = set()
     after = None
     while True:
-        page = graphql(one.query(), after=after)[one.level]
+        body = {"query": one.query(), "variables": {"after": after}}
+        answer = client.post("/graphql/", body, content_type="application/json").json()
+        if "errors" in answer:
+            return [answer["errors"]], set()
+        page = answer["data"][ROOT_FIELDS[one.level]]
         totals.add(page["totalCount"])
-        found += [node["uid"] for node in page["nodes"]]
+        found += page["nodes"]
         if not page["pageInfo"]["hasNextPage"]:
-            return as_shown(found), totals
+            return found, totals
         after = page["pageInfo"]["endCursor"]

@@ -31,8 +31,8 @@ class Shape:
 SHAPES = [
     Shape("patients", "{ patients(first: 1000) { nodes { patientId name { formatted } } } }", 1, 1),
     Shape("patients counted", "{ patients(first: 1000) { totalCount nodes { patientId } } }", 1, 1),
-    Shape("patients searched", '{ patients(first: 9, filter: {search: "minsu"}) { nodes { patientId } } }', 3, 2),
-    Shape("studies searched", '{ studies(first: 9, filter: {search: "minsu"}) { nodes { modalities } } }', 2, 2),
+    Shape("patients searched", '{ patients(first: 9, filter: {search: "minsu"}) { nodes { patientId } } }', 4, 3),
+    Shape("studies searched", '{ studies(first: 9, filter: {search: "minsu"}) { nodes { modalities } } }', 3, 3),
     Shape("only a count", "{ studies(first: 0) { totalCount } }", 1, 1),
     Shape("two levels", "{ patients(first: 1000) { nodes { studies { description seriesCount } } } }", 2, 2),
     Shape(
@@ -82,7 +82,14 @@ SHAPES = [
     Shape(
         "tags of the study from the series", '{ seriesList(first: 1000) { nodes { tag(keyword: "StudyDate") } } }', 1, 2
     ),
-    Shape("tags of the patient", '{ instances(first: 1000) { nodes { tag(keyword: "PatientName") } } }', 1, 3),
+    Shape("tags of the patient", '{ instances(first: 1000) { nodes { tag(keyword: "PatientName") } } }', 2, 4),
+    Shape("patients of one name", '{ studies(first: 9, filter: {patientName: "kim*"}) { nodes { id } } }', 2, 2),
+    Shape(
+        "studies by modality, also by one of several of a series",
+        '{ studies(first: 9, filter: {modalities: ["CT", "MR", "PT"]}) { nodes { id } } }',
+        2,
+        3,
+    ),
     Shape(
         "files and transfer syntaxes",
         "{ studies(first: 1000) { nodes { series { instances { fileSize transferSyntaxUID sopClassUID } } } } }",
