@@ -54,7 +54,7 @@ bench: .venv/.synced ## Measure the gateway against Orthanc itself (ARGS: see do
 	@dev/install-orthanc
 	$(PYTHON) -m benchmarks --plot docs/growth.png $(ARGS)
 
-soak: .venv/.synced ## Read, upload and delete with 16 clients for ten minutes, and check the result (ARGS=--help)
+soak: .venv/.synced ## Read, upload and delete with 16 clients for ten minutes, then attack; check the result (ARGS=--help)
 	@dev/install-orthanc
 	$(PYTHON) -m benchmarks.soak $(ARGS)
 
