@@ -77,5 +77,5 @@ def _framework_response(exception: exceptions.APIException, answer: Answer) -> H
     if challenge := getattr(exception, "auth_header", None):
         response["WWW-Authenticate"] = challenge
     if wait := getattr(exception, "wait", None):
-        response["Retry-After"] = str(int(wait) + 1)
+        response["Retry-After"] = str(wait)
     return response

@@ -36,6 +36,7 @@ def test_integer(value: str | None, expected: int | None) -> None:
         ("-.5", -0.5),
         ("1.", 1.0),
         (" 1e-3 ", 0.001),
+        ("-1.5E+2", -150.0),
         ("nan", None),
         ("inf", None),
         ("1e999", None),

@@ -117,14 +117,15 @@ class MeetingProxy(RecordingProxy):
         return fault
 
 
+@pytest.fixture(scope="module")
+def orthanc(start_orthanc: Callable[..., LocalOrthanc]) -> LocalOrthanc:
+    orthanc = start_orthanc()
+    load(orthanc, hierarchy(patients=2, studies=2, series=2, instances=2))
+    return orthanc
+
+
 @pytest.mark.live
 class TestHierarchy:
-    @pytest.fixture
-    def orthanc(self, start_orthanc: Callable[..., LocalOrthanc]) -> LocalOrthanc:
-        orthanc = start_orthanc()
-        load(orthanc, hierarchy(patients=2, studies=2, series=2, instances=2))
-        return orthanc
-
     @pytest.fixture
     def client(self, orthanc: LocalOrthanc) -> OrthancClient:
         return OrthancClient(ConnectionOptions(orthanc.base_url))

@@ -6,11 +6,9 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from orthancproxy.sandbox.gateway import serving
-from orthancproxy.sandbox.orthanc import INDEXED_INSTANCE_TAGS
+from orthancproxy.sandbox.orthanc import LocalOrthanc
 from tests.browser.graphiql import GraphiQL, graphiql_page
 from tests.browser.users import PASSWORD, User, make
-from tests.corpus import hierarchy, load
-from tests.orthancs import StartOrthanc
 
 pytestmark = [pytest.mark.live, pytest.mark.once]
 
@@ -21,12 +19,10 @@ SCOPES = "query Scopes { viewer { username actions scopes { kind value } } }"
 
 
 @pytest.fixture(scope="module")
-def gateway(start_orthanc: StartOrthanc, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def gateway(archive: LocalOrthanc, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The address of a gateway without permissions for anonymous callers, over patients P001 to P003."""
     folder = tmp_path_factory.mktemp("gateway")
-    orthanc = start_orthanc(configuration=INDEXED_INSTANCE_TAGS)
-    load(orthanc, hierarchy())
-    with serving(orthanc.base_url, folder, settings={"ORTHANC_ANONYMOUS_ACTIONS": ""}) as gateway:
+    with serving(archive.base_url, folder, settings={"ORTHANC_ANONYMOUS_ACTIONS": ""}) as gateway:
         make(folder, ADMINISTRATOR)
         yield gateway.address
 

@@ -9,8 +9,8 @@ import pytest
 from playwright.sync_api import Browser, expect
 
 from orthancproxy.sandbox.gateway import serving
+from orthancproxy.sandbox.orthanc import LocalOrthanc
 from tests.browser.users import User, make
-from tests.orthancs import StartOrthanc
 
 pytestmark = [pytest.mark.live, pytest.mark.once]
 
@@ -18,9 +18,9 @@ ADMINISTRATOR = User("관리자", is_superuser=True)
 
 
 @pytest.fixture(scope="module")
-def gateway(start_orthanc: StartOrthanc, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def gateway(archive: LocalOrthanc, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     folder = tmp_path_factory.mktemp("gateway")
-    with serving(start_orthanc().base_url, folder, settings={"ORTHANC_ANONYMOUS_ACTIONS": ""}) as gateway:
+    with serving(archive.base_url, folder, settings={"ORTHANC_ANONYMOUS_ACTIONS": ""}) as gateway:
         make(folder, ADMINISTRATOR)
         yield gateway.address
 

@@ -229,6 +229,18 @@ def test_a_stream_ends_with_its_last_byte(lines: Lines) -> None:
     assert "Hong" not in lines.text
 
 
+def test_a_stream_that_fails_and_is_closed_then_is_logged_once(lines: Lines) -> None:
+    async def read() -> None:
+        response: Any = await AsyncClient().get("/stream?fail")
+        with pytest.raises(RuntimeError, match="in the middle"):
+            async for _ in response:
+                pass
+        response.close()
+
+    asyncio.run(read())
+    assert [line["status"] for line in lines.requests] == [500]
+
+
 def test_a_stream_that_fails_is_logged_with_traceback_and_request_id(lines: Lines) -> None:
     async def read() -> None:
         server = ask("/stream?fail")

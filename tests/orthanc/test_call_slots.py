@@ -76,6 +76,10 @@ class TestShares:
         assert len(callers.take_all("c")) == 2
         assert callers.take_all("d") == []
 
+    def test_the_downloads_of_a_caller_leave_its_other_calls_their_share(self, callers: Callers) -> None:
+        assert len(callers.take_all("a", CallKind.DOWNLOAD)) == 6
+        assert len(callers.take_all("a")) == 8
+
     @pytest.mark.parametrize(
         ("kind", "of_one", "of_all"), [(CallKind.FILES, 1, 2), (CallKind.RENDERING, 4, 8), (CallKind.DOWNLOAD, 6, 12)]
     )

@@ -33,6 +33,7 @@ class ChangingArchive:
         ([0, 5], [5, 9]),  # stored in between
         ([9, 5], [12, 5]),  # stored and deleted
         ([3, 4, 5], [4, 5, 6]),
+        ([3, 2, 1], [4, 4, 4]),  # deleted meanwhile, and the statistics lag behind
     ],
 )
 def test_a_find_during_changes_is_not_truncated(found: list[int], stored: list[int]) -> None:

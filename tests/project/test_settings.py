@@ -139,6 +139,7 @@ def test_a_missing_secret_file_is_a_problem(tmp_path: Path) -> None:
         ("ORTHANC_POOL_SIZE", "1.5"),
         ("ORTHANC_POOL_SIZE", ""),
         ("ORTHANC_POOL_SIZE", "0"),
+        ("ORTHANC_READ_TIMEOUT", "0"),
         ("ORTHANC_READ_TIMEOUT", "nan"),
         ("DJANGO_SESSION_HOURS", "nan"),
         ("DJANGO_SESSION_HOURS", "inf"),

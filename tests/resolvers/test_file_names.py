@@ -28,7 +28,12 @@ def test_names_the_patient_the_date_and_what_it_is() -> None:
 
 def test_fits_into_a_file_system() -> None:
     tags = {"PatientName": "한" * 64, "StudyDescription": "뇌" * 64, "SeriesDescription": "축" * 64}
-    assert len(file_name(Series("id", None, tags, {}), extension="zip").encode()) <= 255
+    for prefix in ("", "a", "ab"):
+        tags["PatientID"] = tags["PatientName"] = prefix + "한" * 64
+        name = file_name(Series("id", None, tags, {}), extension="zip")
+        assert len(name.encode()) <= 255
+        # not cut within a character
+        assert set(name) <= set("ab한뇌축_.zip")
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ from rest_framework.response import Response
 from orthancproxy import errors
 from orthancproxy.errors import ArchiveTimeout, ArchiveUnavailable
 from orthancproxy.http.error_responses import STATUSES
-from orthancproxy.rest.errors import FRAMEWORK_ANSWERS
+from orthancproxy.rest.errors import FRAMEWORK_ANSWERS, exception_handler
 from orthancproxy.rest.views import GatewayView
 from orthancproxy.sandbox.orthanc import LocalOrthanc, free_port
 from tests.conftest import UseOrthanc
@@ -79,6 +79,11 @@ class TestMapping:
         assert response.status_code == STATUSES[kind]
         assert response.json() == {"detail": "What went wrong.", "code": kind.code}
         assert ("Retry-After" in response) == (response.status_code == 503)
+
+    @pytest.mark.parametrize(("wait", "seconds"), [(2.5, "3"), (None, None)])
+    def test_a_throttled_request_is_told_how_long_to_wait(self, wait: float | None, seconds: str | None) -> None:
+        response = exception_handler(exceptions.Throttled(wait), {})
+        assert (response.status_code, response.get("Retry-After")) == (429, seconds)
 
     def test_unexpected_error_is_masked_and_logged(self, settings: Settings, caplog: pytest.LogCaptureFixture) -> None:
         settings.ROOT_URLCONF = __name__
