@@ -13,7 +13,7 @@ VALUES: Mapping[str, Callable[[InspectedFile], str]] = {
     "patient IDs": lambda file: file.patient_id,
     "patient names": lambda file: comparable(file.patient_name),
     "birth dates": lambda file: file.birth_date,
-    "sexes": lambda file: file.sex,
+    "sexes": lambda file: comparable(file.sex),
     "studies": lambda file: file.old_study_uid,
     "study dates": lambda file: file.study_date,
     "study times": lambda file: file.study_time,
@@ -53,5 +53,8 @@ def disagreements(known: Mapping[str, Collection[str]]) -> list[str]:
 
 
 def comparable(value: str) -> str:
-    """A value without padding and without delimiters of empty components at its end (PS3.5 section 6.2)."""
-    return unicodedata.normalize("NFC", value).strip(" \0").rstrip("^= ")
+    """A value without padding and without delimiters of empty components at its end (PS3.5 section 6.2).
+
+    Case and width do not count: one device writes `KIM^MINSU` and `ﾔﾏﾀﾞ`, another `Kim^Minsu` and `ヤマダ`.
+    """
+    return unicodedata.normalize("NFKC", value).casefold().strip(" \0").rstrip("^= ")

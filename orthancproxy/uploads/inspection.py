@@ -90,7 +90,7 @@ def _inspect(uids: UploadUIDs, file: SentFile | FailedFile) -> InspectedFile | F
         study_time=_time(dicom.text(STUDY_TIME)),
         patient_id=dicom.text(PATIENT_ID),
         patient_name=dicom.text(PATIENT_NAME),
-        birth_date=dicom.text(PATIENT_BIRTH_DATE),
+        birth_date=dicom.text(PATIENT_BIRTH_DATE).replace(".", ""),
         sex=dicom.text(PATIENT_SEX),
         modality=modality,
         dicom=None if dicom.is_deflated else replace(dicom, source=file.source),

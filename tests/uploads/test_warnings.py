@@ -38,6 +38,7 @@ def know(orthanc: LocalOrthanc, patient_id: str, **tags: Any) -> None:
         ("Secret^Person=祕密=비밀", {}, []),
         ("Secret^Person=祕密", {}, ["name"]),
         ("Secret^Person=祕密=비밀^^", {}, []),
+        ("SECRET^PERSON=祕密=비밀", {"PatientBirthDate": "1931.02.03", "PatientSex": "o"}, []),
         ("Secret^Person=祕密=비밀", {"PatientBirthDate": "", "PatientSex": ""}, []),
         ("Secret^Person=祕密=비밀", {"PatientBirthDate": None, "PatientSex": None}, []),
     ],
@@ -166,6 +167,8 @@ def test_files_of_several_patients_give_a_warning(orthanc: LocalOrthanc, transpo
         ({"StudyTime": "000000"}, "2 study times"),
         ({"PatientID": None, "PatientName": "", "PatientBirthDate": "", "PatientSex": None, "StudyTime": ""}, None),
         ({"PatientName": "Kim001^Minsu=金1^民洙=김1^민수^="}, None),
+        ({"PatientName": "KIM001^ＭＩＮＳＵ=金1^民洙=김1^민수"}, None),
+        ({"PatientBirthDate": "1951.03.15", "PatientSex": "f"}, None),
     ],
 )
 def test_each_difference_between_files_gives_a_warning(
