@@ -82,7 +82,7 @@ def operations_table() -> str:
             operation.description,
             f"`{operation.action.value}`" if operation.action else "none",
             f"`{operation.kind.value}`",
-            "before and after" if operation.changes else "once",
+            "before and after" if operation.changes else "each viewing" if operation.viewed else "once",
         )
         for operation in OPERATIONS
     )

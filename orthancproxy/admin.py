@@ -26,10 +26,8 @@ from orthancproxy.access.models import AccessScope
 from orthancproxy.audit.dicom_messages import dicom_event
 from orthancproxy.audit.kinds import Authentication
 from orthancproxy.audit.models import AuditEvent
-from orthancproxy.resolvers.audit import visible_events
+from orthancproxy.resolvers.audit import reading_audit_log, visible_events
 from orthancproxy.resolvers.context import RequestContext
-from orthancproxy.resolvers.guard import audited_read
-from orthancproxy.resolvers.operations import READ_AUDIT
 
 if TYPE_CHECKING:
     _Admin = admin.ModelAdmin[Any]
@@ -161,7 +159,7 @@ def _audited(request: HttpRequest) -> Iterator[None]:
     caller = caller_of_user(request.user, Authentication.SESSION)
     context = RequestContext(caller, author(request, caller), f"{request.method} {request.path}")
     try:
-        with context, audited_read(context, READ_AUDIT):
+        with context, reading_audit_log(context):
             yield
     except errors.PermissionDenied as error:
         raise PermissionDenied from error

@@ -217,6 +217,13 @@ class Configuration:
         "Orthanc's option `DefaultEncoding`, which Orthanc does not tell, such as `Korean` or `Japanese`.",
     )
     ORTHANC_THUMBNAIL_SIZE = Setting(256, "Longer side of a thumbnail in pixels.", minimum=1, maximum=2048)
+    ORTHANC_VIEWING_MINUTES = Setting(
+        5.0,
+        "Minutes for which the files and images of a series that a caller gets have one event of the audit log before "
+        "the first, and one with their number afterwards. 0: one event for each.",
+        minimum=0,
+        maximum=30,  # export_audit waits for outcomes for an hour
+    )
     ORTHANC_TRUST_FORWARDED = Setting(
         False,
         "Trust `X-Forwarded-Host`, `-Proto`, `-Port` and `-Prefix` for absolute URLs, and `-For` for the client's "

@@ -1,7 +1,7 @@
 """Where Django looks for the app's tables: each package declares its own."""
 
 from orthancproxy.access.models import AccessScope, Archive
-from orthancproxy.audit.models import AuditEvent, AuditSubject
+from orthancproxy.audit.models import AuditEvent, AuditSubject, Viewing
 from orthancproxy.uploads.models import UploadBatch, UploadedFile
 
-__all__ = ["AccessScope", "Archive", "AuditEvent", "AuditSubject", "UploadBatch", "UploadedFile"]
+__all__ = ["AccessScope", "Archive", "AuditEvent", "AuditSubject", "UploadBatch", "UploadedFile", "Viewing"]

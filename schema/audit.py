@@ -90,7 +90,10 @@ class AuditEvent:
     def request_id(root: strawberry.Parent[Event]) -> str | None:
         return root.request_id or None
 
-    @strawberry.field(description="The resource that the caller named, such as `series/<Orthanc id>`; null for a list.")
+    @strawberry.field(
+        description="The resource that the caller named, or of which files and images were viewed, such as "
+        "`series/<Orthanc id>`; null for a list."
+    )
     def target(root: strawberry.Parent[Event]) -> str | None:
         return root.target or None
 
@@ -138,9 +141,13 @@ class AuditEventFilter:
     def study_instance_uid(self, value: strawberry.ID, prefix: str) -> Q:
         return Q(**{f"{prefix}pk__in": Subject.objects.filter(study_instance_uid=value).values("event")})
 
-    @strawberry_django.filter_field(description="True: only INTENDED events without an outcome. False: only others.")
+    @strawberry_django.filter_field(
+        description="True: only INTENDED events without an outcome, and of no series that is being viewed. "
+        "False: only others."
+    )
     def is_unfinished(self, value: bool, prefix: str) -> Q:
-        unfinished = Q(**{f"{prefix}outcome": AuditOutcome.INTENDED, f"{prefix}conclusion__isnull": True})
+        without = {f"{prefix}{name}__isnull": True for name in ("conclusion", "viewing")}
+        unfinished = Q(**{f"{prefix}outcome": AuditOutcome.INTENDED, **without})
         return unfinished if value else ~unfinished
 
 

@@ -24,6 +24,7 @@ from xml.etree import ElementTree as ET
 from orthancproxy.audit.kinds import AuditOutcome, Code, DicomEvent, EventKind
 from orthancproxy.audit.models import AuditEvent, AuditSubject
 
+BEGIN_TRANSFERRING = Code("110102", "DCM", "Begin Transferring DICOM Instances")
 STUDY_INSTANCE_UID = Code("110180", "DCM", "Study Instance UID")
 PATIENT_NUMBER = Code("2", "RFC-3881", "Patient Number")
 URI = Code("12", "RFC-3881", "URI")
@@ -45,9 +46,12 @@ _NOT_XML = re.compile("[^\x20-\x7e\xa0-\u2027\u202a-\ud7ff\ue000-\ufffd\U0001000
 def dicom_event(event: AuditEvent) -> DicomEvent:
     """Return the DICOM event of an audit event.
 
-    Deleting less than a study is an access (A.5.3.6), whose EventActionCode is D.
+    Deleting less than a study is an access (A.5.3.6), whose EventActionCode is D. The intention of a transfer is an
+    event of its own (A.5.3.3).
     """
     dicom = EventKind[event.event].dicom
+    if event.event == EventKind.TRANSFERRED and event.outcome == AuditOutcome.INTENDED:
+        return replace(dicom, id=BEGIN_TRANSFERRING, action="E")
     if event.event == EventKind.DELETION:
         level = event.target.partition("/")[0]
         if level in {"series", "instance", "instances"} and not event.counts.get("studies"):

@@ -54,8 +54,9 @@ def write(
     subjects: Iterable[Subject] = (),
     counts: Mapping[str, int] | None = None,
     intention: AuditEvent | None = None,
+    durable: bool = True,
 ) -> AuditEvent | None:
-    """Write one event, permanently; `duration` is in seconds.
+    """Write one event, permanently; `duration` is in seconds. Unless `durable`, it is part of an outer transaction.
 
     Return None if the rate limit of rejected anonymous requests suppresses it. Raises what the database raises:
     an operation that is not audited must not be carried out.
@@ -68,7 +69,7 @@ def write(
         if suppressed:
             counts["refusalsLeftOut"] = suppressed
     # an outer transaction could roll it back
-    with transaction.atomic(durable=True):
+    with transaction.atomic(durable=durable):
         event = AuditEvent.objects.create(
             event=kind,
             operation=_storable(operation, 200),

@@ -1,4 +1,4 @@
-"""The tables of the audit log, which are append-only."""
+"""The tables of the audit log, which are append-only, and of the viewings that it does not have the end of yet."""
 
 from collections.abc import Collection, Iterable
 from typing import Any, Never
@@ -106,3 +106,20 @@ class AuditSubject(_AppendOnly):
 
     def __str__(self) -> str:
         return f"{self.patient_id} {self.study_instance_uid}".strip()
+
+
+class Viewing(models.Model):
+    """What a caller has viewed of a series since an INTENDED event, until the outcome is written.
+
+    Unlike the log it changes: each file and picture is counted here, by any worker of any host.
+    """
+
+    # digest of the caller, the operation and the series
+    key = models.CharField(max_length=64, primary_key=True)
+    intention = models.OneToOneField(AuditEvent, on_delete=models.PROTECT, related_name="viewing")
+    transfers = models.PositiveIntegerField(default=1)
+    last_at = models.DateTimeField()
+    closes_at = models.DateTimeField(db_index=True)
+
+    def __str__(self) -> str:
+        return f"{self.intention} until {self.closes_at.isoformat()}"

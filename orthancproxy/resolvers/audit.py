@@ -1,10 +1,14 @@
 """Reading the caller and the audit log."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 from django.db.models import QuerySet
 
 from orthancproxy.access.callers import Caller
 from orthancproxy.archive.scope import Scope
 from orthancproxy.audit.models import AuditEvent, AuditSubject
+from orthancproxy.audit.viewings import viewings
 from orthancproxy.resolvers.context import RequestContext
 from orthancproxy.resolvers.guard import audited_read
 from orthancproxy.resolvers.operations import READ_AUDIT, READ_CALLER
@@ -20,8 +24,16 @@ def get_viewer(context: RequestContext) -> Caller:
 
 def get_audit_events(context: RequestContext) -> QuerySet[AuditEvent]:
     """Return the audit events, the latest first; for a caller with a scope, those about its patients only."""
-    with audited_read(context, READ_AUDIT):
+    with reading_audit_log(context):
         return visible_events(context.caller.scope).order_by("-at", "-pk")
+
+
+@contextmanager
+def reading_audit_log(context: RequestContext) -> Iterator[None]:
+    """Authorize a caller to read the audit log, audit it, and complete the log before it is read."""
+    with audited_read(context, READ_AUDIT):
+        viewings.close_expired()
+        yield
 
 
 def visible_events(scope: Scope) -> QuerySet[AuditEvent]:

@@ -1,6 +1,6 @@
 """Downloads: the file and rendered images of an instance, and ZIPs of the files below a resource."""
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from hashlib import sha256
@@ -16,7 +16,7 @@ from orthancproxy.archive.plan import Fact, LevelPlan, Needs
 from orthancproxy.archive.records import Instance, Resource
 from orthancproxy.archive.rendering import NEEDS, MediaType, Rendering, render
 from orthancproxy.archive.storage import Content, open_file, open_zip
-from orthancproxy.audit.kinds import AuditOutcome
+from orthancproxy.audit.kinds import AuditOutcome, EventKind
 from orthancproxy.audit.reads import code_of, subject_of
 from orthancproxy.conf import conf
 from orthancproxy.database import renewed_connections
@@ -25,7 +25,7 @@ from orthancproxy.resolvers.context import RequestContext
 from orthancproxy.resolvers.file_names import NAME_NEEDS, file_name
 from orthancproxy.resolvers.guard import PendingEvent, audited_write
 from orthancproxy.resolvers.hierarchy import look_up, with_audit_tags
-from orthancproxy.resolvers.operations import DOWNLOAD
+from orthancproxy.resolvers.operations import DOWNLOAD, VIEW, Operation
 
 MAX_FRAME = 2**31 - 1
 CACHED_SECONDS = 24 * 60 * 60
@@ -54,12 +54,13 @@ def get_file(
     headers_only: bool = False,
 ) -> Download:
     """Return the DICOM file of an instance as stored. Raises NotFound."""
-    with _authorized(context, _plan(Instance.file_uuid.needs), orthanc_id) as pending:
+    plan = _plan(Instance.file_uuid.needs)
+    with _authorized(context, VIEW, plan, orthanc_id, headers_only=headers_only) as pending:
         instance = cast("Instance", pending.resource)
         etag = _etag(instance)
         filename = file_name(instance, extension="dcm")
         if _matches(etag, if_none_match):
-            return Download(filename, etag, None, instance.file_uuid)
+            return pending.unchanged(filename, etag, instance.file_uuid)
         if headers_only:
             headers = Content.headers("application/dicom", instance.file_size)
             return Download(filename, etag, headers, instance.file_uuid)
@@ -72,10 +73,11 @@ def get_preview(
     *,
     rendering: Rendering = FIRST_FRAME,
     if_none_match: Collection[str] = (),
+    headers_only: bool = False,
 ) -> Download:
     """Return a frame. Raises NotFound, NotRenderable, or InvalidRequest for a frame below 0."""
-    needs = _image_needs(orthanc_id, "preview", rendering, if_none_match)
-    with _authorized(context, _plan(needs), orthanc_id) as pending:
+    plan = _plan(_image_needs(orthanc_id, "preview", rendering, if_none_match))
+    with _authorized(context, VIEW, plan, orthanc_id, headers_only=headers_only) as pending:
         instance = cast("Instance", pending.resource)
         return _get_image(context, pending, instance, "preview", rendering, if_none_match)
 
@@ -86,11 +88,12 @@ def get_thumbnail(
     *,
     media_type: MediaType = "image/png",
     if_none_match: Collection[str] = (),
+    headers_only: bool = False,
 ) -> Download:
     """Return the first frame, its longer side at most ORTHANC_THUMBNAIL_SIZE pixels. Raises like `get_preview`."""
     rendering = _thumbnail(media_type)
-    needs = _image_needs(orthanc_id, "thumbnail", rendering, if_none_match)
-    with _authorized(context, _plan(needs), orthanc_id) as pending:
+    plan = _plan(_image_needs(orthanc_id, "thumbnail", rendering, if_none_match))
+    with _authorized(context, VIEW, plan, orthanc_id, headers_only=headers_only) as pending:
         instance = cast("Instance", pending.resource)
         return _get_image(context, pending, instance, "thumbnail", rendering, if_none_match)
 
@@ -101,10 +104,11 @@ def get_series_thumbnail(
     *,
     media_type: MediaType = "image/png",
     if_none_match: Collection[str] = (),
+    headers_only: bool = False,
 ) -> Download:
     """Return the thumbnail of the middle instance of a series, by number. Raises NotFound or NotRenderable."""
     plan = LevelPlan(level=Level.SERIES, related={"instances": _plan(IMAGE_NEEDS)})
-    with _authorized(context, plan, orthanc_id) as pending:
+    with _authorized(context, VIEW, plan, orthanc_id, headers_only=headers_only) as pending:
         instances = pending.resource.related["instances"]
         if not instances:
             raise NotFound("There is no instance in this series.")
@@ -115,7 +119,7 @@ def get_series_thumbnail(
 def get_zip(context: RequestContext, level: Level, orthanc_id: str, *, headers_only: bool = False) -> Download:
     """Return a ZIP of all DICOM files below a resource. Raises NotFound."""
     plan = LevelPlan(level=level, needs=Needs(frozenset({"PatientID"})))
-    with _authorized(context, plan, orthanc_id) as pending:
+    with _authorized(context, DOWNLOAD, plan, orthanc_id, headers_only=headers_only) as pending:
         filename = file_name(pending.resource, extension="zip")
         if headers_only:
             return Download(filename, None, Content.headers("application/zip", None))
@@ -142,6 +146,11 @@ class _PendingDownload:
         self._event = event
         self._opened: Content | None = None
 
+    def unchanged(self, filename: str, etag: str, version: str | None) -> Download:
+        """Return a download without content, for a caller that has it: nothing is transferred, or audited."""
+        self._event.outcome = self._event.series = None
+        return Download(filename, etag, None, version)
+
     def of(self, content: Content) -> Content:
         """Return the content; if it breaks off, that is audited."""
         self._opened = content
@@ -162,15 +171,28 @@ class _PendingDownload:
 
 
 @contextmanager
-def _authorized(context: RequestContext, plan: LevelPlan, orthanc_id: str) -> Iterator[_PendingDownload]:
+def _authorized(
+    context: RequestContext,
+    operations: Mapping[Level, Operation],
+    plan: LevelPlan,
+    orthanc_id: str,
+    *,
+    headers_only: bool,
+) -> Iterator[_PendingDownload]:
     """Authorize the caller, look the resource up, and audit the download. Raises NotFound."""
     pending = None
+    operation = operations[plan.level]
+    if headers_only:
+        # no file, but they name the patient
+        operation = replace(operation, kind=EventKind.ACCESSED, viewed=False)
     try:
-        with audited_write(context, DOWNLOAD[plan.level], orthanc_id) as event:
+        with audited_write(context, operation, orthanc_id) as event:
             named = replace(plan, needs=plan.needs | NAME_NEEDS[plan.level])
             resource = _get(context, with_audit_tags(named), orthanc_id)
             event.subjects = [subject_of(resource)]
             event.counts = {plan.level.path: 1}
+            if operation.viewed:
+                event.series = resource.parent_id if plan.level is Level.INSTANCE else resource.orthanc_id
             pending = _PendingDownload(resource, plan.needs, event)
             yield pending
     except BaseException:
@@ -204,7 +226,7 @@ def _get_image(
         extension=FILE_EXTENSIONS[rendering.media_type],
     )
     if _matches(etag, if_none_match):
-        return Download(filename, etag, None, instance.file_uuid)
+        return pending.unchanged(filename, etag, instance.file_uuid)
     key = _cache_key(instance.orthanc_id, kind, rendering)
     cached: _Cached | None = cache.get(key)
     if cached and cached[0] == etag:

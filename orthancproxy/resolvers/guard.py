@@ -7,12 +7,14 @@ from contextlib import contextmanager
 from dataclasses import replace
 
 from orthancproxy.access.policy import authorize
+from orthancproxy.archive.levels import Level
 from orthancproxy.archive.records import Resource
 from orthancproxy.audit import events
 from orthancproxy.audit.events import Subject
 from orthancproxy.audit.kinds import AuditOutcome
 from orthancproxy.audit.models import AuditEvent
 from orthancproxy.audit.reads import RequestReads, code_of, outcome_of
+from orthancproxy.audit.viewings import viewings
 from orthancproxy.conf import conf
 from orthancproxy.database import DATABASE_ERRORS
 from orthancproxy.orthanc.call_slots import caller_scope
@@ -44,13 +46,15 @@ def audited_read(
 class PendingEvent:
     """The audit event of an operation that is being carried out.
 
-    `subjects` and `counts` are filled in by the operation; `outcome` is SUCCESS unless it says otherwise or raises.
+    `subjects` and `counts` are filled in by the operation; `outcome` is SUCCESS unless it says otherwise or raises, and
+    None for nothing to audit. `series` is the Orthanc id of the series that is viewed, in which transfers are counted.
     """
 
     def __init__(self, context: RequestContext, operation: Operation, target: str) -> None:
         self.subjects: Iterable[Subject] = ()
         self.counts: Mapping[str, int] = {}
-        self.outcome = AuditOutcome.SUCCESS
+        self.outcome: AuditOutcome | None = AuditOutcome.SUCCESS
+        self.series: str | None = None
         self.intention: AuditEvent | None = None
         self._context = context
         self._operation = operation
@@ -75,6 +79,15 @@ class PendingEvent:
             counts=self.counts,
             intention=self.intention,
         )
+
+    def succeed(self) -> None:
+        """Write the outcome of an operation that did not raise."""
+        if self.series and conf.ORTHANC_VIEWING_MINUTES:
+            target = f"{Level.SERIES.path}/{self.series}"
+            author, operation = self._context.author, self._context.operation_name
+            viewings.count(author, self._operation.kind, operation, target, self.subjects, self.counts)
+        elif self.outcome:
+            self.conclude(self.outcome)
 
     def conclude(self, outcome: AuditOutcome, error_code: str = "") -> None:
         """Write the outcome. If this fails after the intent was written, the intent stays without an outcome."""
@@ -104,7 +117,7 @@ def audited_write(context: RequestContext, operation: Operation, target: str = "
         if event.intention or not isinstance(error, DATABASE_ERRORS):
             event.conclude(outcome_of(error), code_of(error))
         raise
-    event.conclude(event.outcome)
+    event.succeed()
 
 
 @contextmanager

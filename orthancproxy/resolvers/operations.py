@@ -14,13 +14,14 @@ class Operation:
 
     Without an `action`, no permission is needed. An operation that `changes` the archive is audited before and after
     it is carried out. `target_level` is the level of the resource that the caller names and the audit event has as its
-    target, if there is one.
+    target, if there is one. What is `viewed` of a series is audited before the first and after the last transfer.
     """
 
     description: str
     action: Action | None = Action.VIEW
     kind: EventKind = EventKind.ACCESSED
     changes: bool = False
+    viewed: bool = False
     target_level: Level | None = None
 
 
@@ -30,12 +31,23 @@ READ_AUDIT = Operation(description="Read the audit log", action=Action.VIEW_AUDI
 READ_URL = Operation(description="Read the URL of a file, an image or a ZIP", action=Action.DOWNLOAD)
 DOWNLOAD: Mapping[Level, Operation] = {
     level: Operation(
-        description=f"Download files, images or ZIPs of {level.path}",
+        description=f"Download a ZIP of {level.path}",
         action=Action.DOWNLOAD,
         kind=EventKind.TRANSFERRED,
         target_level=level,
     )
     for level in Level
+    if level is not Level.INSTANCE
+}
+VIEW: Mapping[Level, Operation] = {
+    level: Operation(
+        description=f"Download {what}",
+        action=Action.DOWNLOAD,
+        kind=EventKind.TRANSFERRED,
+        viewed=True,
+        target_level=level,
+    )
+    for level, what in ((Level.SERIES, "thumbnails of series"), (Level.INSTANCE, "files and images of instances"))
 }
 UPLOAD = Operation(description="Upload files", action=Action.UPLOAD, kind=EventKind.IMPORT, changes=True)
 DELETE: Mapping[Level, Operation] = {

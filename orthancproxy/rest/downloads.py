@@ -75,6 +75,7 @@ class PreviewView(DownloadView):
             orthanc_id,
             rendering=_rendering(request),
             if_none_match=_if_none_match(request),
+            headers_only=request.method == "HEAD",
         )
         return _varying_by_accept(streaming.stream(request._request, preview, is_saved=False))
 
@@ -98,6 +99,7 @@ class ThumbnailView(DownloadView):
             orthanc_id,
             media_type=_preferred(request),
             if_none_match=_if_none_match(request),
+            headers_only=request.method == "HEAD",
         )
         return _varying_by_accept(streaming.stream(request._request, thumbnail, is_saved=False))
 
@@ -118,6 +120,7 @@ class SeriesThumbnailView(DownloadView):
             orthanc_id,
             media_type=_preferred(request),
             if_none_match=_if_none_match(request),
+            headers_only=request.method == "HEAD",
         )
         return _varying_by_accept(streaming.stream(request._request, thumbnail, is_saved=False))
 

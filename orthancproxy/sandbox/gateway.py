@@ -76,7 +76,7 @@ def serving(
         "ORTHANC_INTROSPECTION": "true",
         **(settings or {}),
     }
-    _make_database(environment)
+    make_database(environment)
     port = port or free_port()
     process = ChildProcess(
         [
@@ -97,7 +97,8 @@ def serving(
         process.stop()
 
 
-def _make_database(environment: Mapping[str, str]) -> None:
+def make_database(environment: Mapping[str, str]) -> None:
+    """Create or migrate the database of a gateway with these environment variables."""
     url = urlsplit(environment.get("DATABASE_URL", ""))
     file = Path(url.path or f"{environment['DJANGO_DATA_DIR']}/gateway.sqlite3")
     if url.scheme not in ("", "sqlite") or file.exists():

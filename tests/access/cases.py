@@ -1,13 +1,14 @@
 """The rows of the access matrix: every root field and every route, with its declared operation and expected audit."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from graphql import GraphQLObjectType
 
 from orthancproxy import urls
 from orthancproxy.archive.levels import Level
+from orthancproxy.audit.kinds import EventKind
 from orthancproxy.resolvers.operations import (
     DELETE,
     DOWNLOAD,
@@ -16,6 +17,7 @@ from orthancproxy.resolvers.operations import (
     READ_AUDIT,
     READ_CALLER,
     UPLOAD,
+    VIEW,
     Operation,
 )
 from orthancproxy.schema import schema
@@ -260,6 +262,8 @@ def _routes() -> Iterator[tuple[str, AccessCase]]:
             subjects=OF_STUDY,
             levels=("series",),
         )
+        # a HEAD request transfers nothing
+        more: dict[str, Any] = {"kind": EventKind.ACCESSED, "viewed": False} if method == "HEAD" else {}
         for level, what, subjects in (
             ("instances", "file", OF_STUDY),
             ("instances", "preview", OF_STUDY),
@@ -274,7 +278,7 @@ def _routes() -> Iterator[tuple[str, AccessCase]]:
                 f"{level}/<str:orthanc_id>/{what}",
                 f"{level}/{{{variable(level)}}}/{what}",
                 {level: 1},
-                operation=DOWNLOAD[LEVELS[level]],
+                operation=replace((DOWNLOAD if what == "archive" else VIEW)[LEVELS[level]], **more),
                 subjects=subjects,
                 levels=(level,),
             )

@@ -1,7 +1,12 @@
 """Assertions about one operation of one caller: the response, its audit events, and the state of the archive."""
 
+from typing import Any
+
+from django.utils import timezone
+
 from orthancproxy.audit.kinds import AuditOutcome, EventKind
-from orthancproxy.audit.models import AuditEvent
+from orthancproxy.audit.models import AuditEvent, Viewing
+from orthancproxy.audit.viewings import viewings
 from orthancproxy.uploads.models import UploadBatch
 from tests.access.archive import SmallArchive
 from tests.access.callers import ADDRESS, CallerClient, GatewayResponse
@@ -18,6 +23,8 @@ def assert_access(
 ) -> None:
     """Send a case as a caller, and check all of its effects; `before` is the state of the archive."""
     proxy.requests.clear()
+    # each picture is the first of its viewing
+    Viewing.objects.all().delete()
     event_count, upload_count = AuditEvent.objects.count(), UploadBatch.objects.count()
     answer = case.send(caller)
     events = answer.audit_events
@@ -95,11 +102,20 @@ def assert_succeeded(answer: GatewayResponse, case: AccessCase) -> None:
 
 
 def assert_success_audited(answer: GatewayResponse, case: AccessCase, caller: CallerClient) -> None:
-    """Assert one event for a read, none where no permission and no user is involved; two for a change."""
+    """Assert one event for a read, none where no permission and no user is involved; two for a change or a viewing."""
     if case.operation.action is None and not caller.username:
         assert answer.audit_events == []
         return
     subjects, counts = case.audited_subjects(caller), case.counts
+    if case.operation.viewed:
+        [intended] = answer.audit_events
+        Viewing.objects.update(closes_at=timezone.now())
+        viewings.close_expired()
+        target = f"series/{DEFAULT_TARGET.ids['series']}"
+        about: dict[str, Any] = {"subjects": subjects, "counts": counts, "target": target}
+        assert_event(intended, case, caller, AuditOutcome.INTENDED, **about)
+        assert_event(intended.conclusion, case, caller, AuditOutcome.SUCCESS, **about, intention=intended)
+        return
     if not case.operation.changes:
         [event] = answer.audit_events
         assert_event(event, case, caller, AuditOutcome.SUCCESS, subjects=subjects, counts=counts)
@@ -121,11 +137,12 @@ def assert_event(
     subjects: Subjects = frozenset(),
     counts: object = None,
     intention: AuditEvent | None = None,
+    target: str = "",
 ) -> None:
     assert (event.username, event.authentication, event.address) == caller.audit_author
     assert (event.event, event.operation) == (case.operation.kind, case.audited_name(DEFAULT_TARGET))
     assert (event.outcome, event.error_code) == (outcome, error_code)
-    assert event.target == case.audited_target(DEFAULT_TARGET)
+    assert event.target == (target or case.audited_target(DEFAULT_TARGET))
     assert event.counts == (counts or {})
     found = list(event.subjects.values_list("patient_id", "study_instance_uid"))
     assert (len(found), frozenset(found)) == (len(subjects), subjects)

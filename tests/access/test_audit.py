@@ -7,7 +7,7 @@ import pytest
 
 from orthancproxy.audit import events
 from orthancproxy.audit.kinds import AuditOutcome, EventKind
-from orthancproxy.audit.models import AuditEvent
+from orthancproxy.audit.models import AuditEvent, Viewing
 from tests.access.archive import SmallArchive, Target
 from tests.access.callers import CallerClient
 from tests.access.cases import CASES, DEFAULT_TARGET
@@ -33,6 +33,8 @@ class TestFailingAudit:
                 raise OSError("the disk is full")
 
             monkeypatch.setattr(events, "write", failing_write)
+            # that of a viewing has been written
+            Viewing.objects.all().delete()
 
         return fail
 
@@ -162,6 +164,7 @@ class TestAuditEvents:
         assert proxy.requests == []
 
     def test_manager_reads_audit_events(self, callers: dict[str, CallerClient], archive: SmallArchive) -> None:
+        Viewing.objects.all().delete()
         done = callers["Viewer (access token)"].rest(f"instances/{DEFAULT_TARGET.ids['instances']}/file/")
         query = """query($id: String!) { auditEvents(filter: {requestId: $id}) { totalCount nodes {
             event operation outcome username authentication address requestId target counts
@@ -174,12 +177,12 @@ class TestAuditEvents:
                     {
                         "event": "TRANSFERRED",
                         "operation": "GET /api/orthanc/instances/{orthanc_id}/file/",
-                        "outcome": "SUCCESS",
+                        "outcome": "INTENDED",
                         "username": "oidc-Viewer-(access-token)",
                         "authentication": "OPENID_CONNECT",
                         "address": "127.0.0.1",
                         "requestId": done.request_id,
-                        "target": f"instances/{DEFAULT_TARGET.ids['instances']}",
+                        "target": f"series/{DEFAULT_TARGET.ids['series']}",
                         "counts": {"instances": 1},
                         "subjects": [
                             {"patientId": DEFAULT_TARGET.patient_id, "studyInstanceUID": DEFAULT_TARGET.study_uid}

@@ -124,8 +124,8 @@ def test_export_needs_one_query_for_the_subjects_of_each_chunk(monkeypatch: pyte
         create_event(Subject("1", "1.2.3"), Subject("1", "1.2.4"))
     with CaptureQueriesContext(connection) as queries:
         assert len(export()[0]) == 40
-    # the first event of the last minute, the events, and the subjects of each chunk
-    assert len(queries) == 2 + 4
+    # the expired viewings, the first event of the last minute, the events, and the subjects of each chunk
+    assert len(queries) == 3 + 4
 
 
 def test_export_appends_to_the_output_file_in_utf_8(tmp_path: Path) -> None:

@@ -19,6 +19,7 @@ from django.utils.dateparse import parse_datetime
 from orthancproxy.audit.dicom_messages import messages
 from orthancproxy.audit.kinds import AuditOutcome
 from orthancproxy.audit.models import AuditEvent, AuditSubject
+from orthancproxy.audit.viewings import viewings
 
 EVENTS_IN_MEMORY = 200
 # an event may be committed after one with a higher id, but not much later
@@ -53,6 +54,7 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         last = options["after_id"]
+        viewings.close_expired()
         with ExitStack() as stack:
             try:
                 write = self._writer(stack, options["output"])
