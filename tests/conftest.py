@@ -188,7 +188,7 @@ def _anonymous_callers_have_every_permission(settings: Settings) -> None:
 @pytest.fixture(autouse=True)
 def _every_rejection_is_audited(monkeypatch: pytest.MonkeyPatch) -> None:
     """The rate limit is the subject of tests/audit only."""
-    monkeypatch.setattr(refusal_rate_limit, "max_rows_per_address", 1_000_000)
+    monkeypatch.setattr(refusal_rate_limit, "max_rows_per_caller", 1_000_000)
     monkeypatch.setattr(refusal_rate_limit, "max_rows", 1_000_000)
 
 

@@ -58,12 +58,14 @@ def write(
 ) -> AuditEvent | None:
     """Write one event, permanently; `duration` is in seconds. Unless `durable`, it is part of an outer transaction.
 
-    Return None if the rate limit of rejected anonymous requests suppresses it. Raises what the database raises:
+    Return None if the rate limit of rejections suppresses it. Raises what the database raises:
     an operation that is not audited must not be carried out.
     """
     counts = dict(counts or {})
-    if error_code in RATE_LIMITED_CODES and (not author.username or kind == EventKind.LOGIN):
-        suppressed = refusal_rate_limit.count(author.address or "")
+    if error_code in RATE_LIMITED_CODES:
+        # anyone can claim to be a user who logs in
+        username = "" if kind == EventKind.LOGIN else author.username
+        suppressed = refusal_rate_limit.count(username, author.address or "")
         if suppressed is None:
             return None
         if suppressed:

@@ -15,8 +15,8 @@ from orthancproxy.resolvers.operations import READ_AUDIT, READ_CALLER
 
 
 def get_viewer(context: RequestContext) -> Caller:
-    """Return the caller, which needs no permission. Not audited for anonymous callers, who could fill the audit log."""
-    if not context.caller.username:
+    """Return the caller. Not audited for callers without any permission, who could fill the audit log."""
+    if not (context.caller.username and context.caller.actions):
         return context.caller
     with audited_read(context, READ_CALLER):
         return context.caller

@@ -1,6 +1,7 @@
-"""The rate limit of rejections: anonymous callers cannot fill the audit log, and it counts what was left out."""
+"""The rate limit of rejections: nobody without permission can fill the audit log, which counts what was left out."""
 
 import pytest
+from django.contrib.auth.models import User
 from django.test import Client
 from pytest_django import Settings
 
@@ -14,9 +15,9 @@ from tests.manual_clock import ManualClock
 
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> ManualClock:
-    """A clock that the test advances; the limits are 3 rows for an address and 5 in total."""
+    """A clock that the test advances; the limits are 3 rows for a caller, and 5 for all anonymous ones."""
     clock = ManualClock()
-    limit = RefusalRateLimit(max_rows_per_address=3, max_rows=5, clock=clock)
+    limit = RefusalRateLimit(max_rows_per_caller=3, max_rows=5, clock=clock)
     monkeypatch.setattr(events, "refusal_rate_limit", limit)
     return clock
 
@@ -44,14 +45,33 @@ class TestRefusalRateLimit:
     def test_failed_logins_are_limited_whichever_username_they_claim(self, clock: ManualClock) -> None:
         assert sum(audit_rejection(username=f"user{number}", event=EventKind.LOGIN) for number in range(50)) == 3
 
-    def test_rejections_of_users_and_other_outcomes_are_always_audited(self, clock: ManualClock) -> None:
+    def test_users_have_rows_of_their_own_and_a_count_of_their_own(self, clock: ManualClock) -> None:
         for _ in range(50):
             audit_rejection()
-        before = AuditEvent.objects.count()
+        for address in ("192.0.2.7", "192.0.2.8"):
+            written = [audit_rejection(address, username="nurse") for _ in range(10)]
+            assert written == ([True] * 3 + [False] * 7 if address == "192.0.2.7" else [False] * 10)
+        assert audit_rejection(username="doctor")
+        clock.now += 61
         assert audit_rejection(username="nurse")
-        assert write(Author(), EventKind.ACCESSED, "patients", AuditOutcome.SUCCESS)
-        assert write(Author(), EventKind.DELETION, "delete", AuditOutcome.FAILED, error_code="ARCHIVE_UNAVAILABLE")
-        assert AuditEvent.objects.count() == before + 3
+        assert audit_rejection()
+        assert audit_rejection(username="doctor")
+        rows = AuditEvent.objects.order_by("-pk")[:3]
+        assert [(row.username, row.counts) for row in reversed(rows)] == [
+            ("nurse", {"refusalsLeftOut": 17}),
+            ("", {"refusalsLeftOut": 47}),
+            ("doctor", {}),
+        ]
+
+    def test_other_outcomes_are_always_audited(self, clock: ManualClock) -> None:
+        for _ in range(50):
+            audit_rejection()
+            audit_rejection(username="nurse")
+        before = AuditEvent.objects.count()
+        for author in (Author(), Author("nurse")):
+            assert write(author, EventKind.ACCESSED, "patients", AuditOutcome.SUCCESS)
+            assert write(author, EventKind.DELETION, "delete", AuditOutcome.FAILED, error_code="ARCHIVE_UNAVAILABLE")
+        assert AuditEvent.objects.count() == before + 4
 
     @pytest.mark.usefixtures("clock")
     def test_rejections_over_the_limit_get_the_same_response(self, settings: Settings) -> None:
@@ -63,3 +83,14 @@ class TestRefusalRateLimit:
             graphql = Client().post("/graphql/", query, content_type="application/json")
             assert graphql.json()["errors"][0]["extensions"]["code"] == "UNAUTHENTICATED"
         assert AuditEvent.objects.count() == 3
+
+    @pytest.mark.usefixtures("clock")
+    @pytest.mark.parametrize("query", ["{ patients { totalCount } }", "{ viewer { username } }", "{ nothing }", "{"])
+    def test_user_without_permission_writes_three_rows_at_most(self, query: str) -> None:
+        client, user = Client(), User.objects.create_user("nobody")
+        client.force_login(user, backend="orthancproxy.project.login.PasswordBackend")
+        before = AuditEvent.objects.count()
+        for _ in range(20):
+            client.post("/graphql/", {"query": query}, content_type="application/json")
+            client.get("/api/orthanc/patients/")
+        assert AuditEvent.objects.count() <= before + 3
