@@ -12,7 +12,7 @@ from math import copysign
 from typing import Self
 
 from orthancproxy.archive import parsing
-from orthancproxy.archive.frame_values import is_stored, read_extremes
+from orthancproxy.archive.frame_values import is_stored
 from orthancproxy.archive.records import Instance
 from orthancproxy.errors import NotFound
 from orthancproxy.orthanc import endpoints
@@ -59,8 +59,14 @@ class FrameWindow:
         return (low, high) if (self.slope < 0) is is_inverted else (high, low)
 
 
-def frame_window(client: OrthancClient, instance: Instance, frame: int, wanted: Window | None) -> FrameWindow | None:
-    """Return the window that is wanted, or that of the file, or the range of the frame's values.
+def frame_window(
+    client: OrthancClient,
+    instance: Instance,
+    frame: int,
+    wanted: Window | None,
+    extremes: Callable[[], tuple[float, float]],
+) -> FrameWindow | None:
+    """Return the window that is wanted, or that of the file, or the range of the frame's values: its `extremes`.
 
     None where Orthanc's own is right: for colour, and for 8 bits without a window. Raises ArchiveError.
     """
@@ -86,7 +92,7 @@ def frame_window(client: OrthancClient, instance: Instance, frame: int, wanted: 
     elif bits <= 8 and slope == 1.0 and not intercept:
         return None
     else:
-        low, high = read_extremes(client, instance, frame)
+        low, high = extremes()
         if not is_stored(instance):
             rescaled = Window.between(low, high, 1.0)
             return FrameWindow(rescaled, rescaled, 1.0)

@@ -2,8 +2,10 @@
 
 import struct
 import zlib
+from io import BytesIO
 from typing import Any
 
+import matplotlib.image as mpimg
 import pytest
 from django.core.cache import cache
 from django.test import Client
@@ -46,6 +48,12 @@ def shades(png: bytes) -> int:
             found.update(pixels.decompress(png[at + 8 : at + 8 + length]))
         at += length + 12
     return len(found)
+
+
+def pixels(png: bytes) -> list[bytes]:
+    """The rows of an image of 8-bit greys."""
+    image = mpimg.imread(BytesIO(png), format="png")
+    return [bytes(round(float(value) * 255) for value in row) for row in image]
 
 
 BLACK = 20
@@ -120,6 +128,15 @@ class TestThumbnail:
         settings.ORTHANC_THUMBNAIL_SIZE = 64
         assert shades(get(gallery.address("CT_small", "thumbnail")).content) > BLACK
 
+    def test_has_the_shades_of_the_preview(self, gallery: Gallery, settings: Settings) -> None:
+        settings.ORTHANC_THUMBNAIL_SIZE = 64
+        preview = pixels(get(gallery.address("CT_small", "preview")).content)
+        thumbnail = pixels(get(gallery.address("CT_small", "thumbnail")).content)
+        for y in range(64):
+            for x in range(64):
+                four = [preview[2 * y + row][2 * x + column] for row in (0, 1) for column in (0, 1)]
+                assert abs(thumbnail[y][x] - sum(four) / 4) <= 1.5
+
     def test_is_a_jpeg_if_accept_prefers_it(self, gallery: Gallery) -> None:
         response = get(gallery.address("CT_small", "thumbnail"), headers={"Accept": "image/jpeg"})
         assert response.content.startswith(b"\xff\xd8")
@@ -151,6 +168,19 @@ class TestCaching:
         assert calls[-1] == "/instances/{id}/frames/{frame}/rendered"
         if connect().capabilities().has_extended_find:
             assert calls[:-1] == ["/{level}/{id}"]
+
+    @pytest.mark.parametrize("name", ["CT_small", "MR_small", "windowed"])
+    def test_a_first_png_thumbnail_takes_one_call_besides_the_look_up(
+        self, gallery: Gallery, settings: Settings, name: str
+    ) -> None:
+        settings.ORTHANC_THUMBNAIL_SIZE = 50
+        connect().capabilities()
+        with recording() as log:
+            get(gallery.address(name, "thumbnail"))
+        calls = [call.template for call in log.calls]
+        assert [template for template in calls if "/frames/" in template] == calls[-1:]
+        if connect().capabilities().has_extended_find:
+            assert len(calls) == 2
 
     @pytest.mark.parametrize("what", ["preview", "thumbnail", "file"])
     def test_a_versioned_url_is_immutable(self, gallery: Gallery, graphql: GraphQL, what: str) -> None:
