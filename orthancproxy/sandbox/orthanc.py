@@ -143,6 +143,11 @@ class LocalOrthanc:
         return self.folder / "orthanc.log"
 
     @property
+    def index_file(self) -> Path:
+        """Its SQLite index, which only one process can open."""
+        return self.folder / "storage" / "index"
+
+    @property
     def version(self) -> str:
         """Its version, such as 1.12.7. SandboxError before its first start."""
         if self._version is None:

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 import requests
 
+from orthancproxy.orthanc.sqlite_index import tune
 from orthancproxy.sandbox.orthanc import Installation, LocalOrthanc, free_port
 from orthancproxy.sandbox.studies import INSTANCES_COUNT
 from tests.corpus import instance, load
@@ -107,6 +108,7 @@ def test_the_sandbox_serves_sample_studies_until_ctrl_c_and_closes_its_ports(dat
         assert "Traceback" not in output
         assert not is_open(port)
         assert not is_open(int(where[2]))
+        assert not tune(LocalOrthanc(data / "orthanc").index_file), "the index has its statistics already"
 
 
 @pytest.mark.live
