@@ -4,6 +4,7 @@ import secrets
 import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from functools import cache
 from typing import Any
 from urllib.parse import urlsplit
@@ -11,6 +12,9 @@ from urllib.parse import urlsplit
 import psycopg
 from psycopg import sql
 
+from orthancproxy.archive.levels import Level
+from orthancproxy.orthanc.capabilities import Capabilities
+from orthancproxy.orthanc.client import OrthancClient
 from orthancproxy.sandbox.orthanc import Installation, LocalOrthanc
 
 StartOrthanc = Callable[..., LocalOrthanc]
@@ -51,3 +55,19 @@ def installed_version() -> tuple[int, ...]:
     command = [*chroot, installation.executable, "--version"]
     version = subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()[1]
     return tuple(int(number) for number in version.split("."))
+
+
+class WalkingOrthanc(OrthancClient):
+    """A client whose Orthanc is taken for a large one over SQLite without statistics."""
+
+    def capabilities(self) -> Capabilities:
+        """Return the detected capabilities, but for that."""
+        return replace(super().capabilities(), walks_index=True)
+
+
+class CrowdedOrthanc(OrthancClient):
+    """A client whose Orthanc is taken for one with a million resources of each level."""
+
+    def capabilities(self) -> Capabilities:
+        """Return the detected capabilities, but for that."""
+        return replace(super().capabilities(), stored={level.value: 1_000_000 for level in Level})

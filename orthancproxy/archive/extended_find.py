@@ -62,18 +62,34 @@ class ExtendedFind:
         if plan.first == 0:
             length = self._count(plan, criteria)
             return Page((), length > plan.offset, length)
+        if self._is_counted_first(plan, criteria) and (length := self._count(plan, criteria)) > MAX_SORTED:
+            return self._page_in_order(plan, criteria, plan.first, length)
         in_files = {keyword for keyword in plan.needs.tags if self._is_in_files(plan.level, keyword)}
-        needs = replace(plan.needs, tags=plan.needs.tags - in_files)
+        needs = plan.needs.without(in_files)
         body = self._body(plan.level, query(criteria), needs, plan.filter) | {"Limit": MAX_SORTED + 1}
         every = to_resources(plan.level, self._find_all(plan.level, body))
         if len(every) > MAX_SORTED:
-            ordered = self._find_in_order(plan, criteria, plan.first)
             total = self._count(plan, criteria) if plan.total else None
-            return Page(tuple(ordered[: plan.first]), len(ordered) > plan.first, total)
+            return self._page_in_order(plan, criteria, plan.first, total)
         page = self._sorted(plan, every)
         if not in_files:
             return page
         return replace(page, resources=tuple(self.complete(plan.level, page.resources, plan.needs)))
+
+    def _is_counted_first(self, plan: LevelPlan, criteria: Sequence[Criterion]) -> bool:
+        """Whether a list is probably too long to be sorted here: without a filter, or by modality.
+
+        Counting 20,000 studies takes 70 ms, finding 2,000 of them to see that there are more 130 to 260 ms (1.13.0).
+        """
+        return (
+            self._capabilities.stored[plan.level.value] > MAX_SORTED
+            and not plan.filter.labels
+            and all(one.keyword == "ModalitiesInStudy" for one in criteria)
+        )
+
+    def _page_in_order(self, plan: LevelPlan, criteria: Sequence[Criterion], first: int, total: int | None) -> Page:
+        ordered = self._find_in_order(plan, criteria, first)
+        return Page(tuple(ordered[:first]), len(ordered) > first, total)
 
     def _sorted(self, plan: LevelPlan, every: Sequence[Resource]) -> Page:
         part = slice_page(sort(every, plan.full_order), plan)

@@ -1,7 +1,7 @@
 """What to fetch: a tree of level plans, which a transport builds and `hierarchy` executes."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Set
+from dataclasses import dataclass, field, replace
 from enum import Enum, auto
 
 from orthancproxy.archive.levels import Level
@@ -26,6 +26,10 @@ class Needs:
 
     def __or__(self, other: "Needs") -> "Needs":
         return Needs(self.tags | other.tags, self.facts | other.facts, self.parent or other.parent)
+
+    def without(self, tags: Set[str]) -> "Needs":
+        """Return the same needs without these tags."""
+        return replace(self, tags=self.tags - tags)
 
 
 @dataclass(frozen=True, slots=True)

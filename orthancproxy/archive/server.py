@@ -102,6 +102,11 @@ def _advice(capabilities: Capabilities) -> list[str]:
             f"Reconstruct the resources that were stored before {', '.join(sorted(partly))} came into Orthanc's index, "
             "for example with its Housekeeper plugin: until then, Orthanc reads these tags from the files."
         )
+    if capabilities.walks_index:
+        advice.append(
+            "Stop Orthanc and run `manage.py tune_orthanc_index` on the file of its SQLite index, or use PostgreSQL: "
+            "without statistics, SQLite finds the children of a resource among all that are stored."
+        )
     if capabilities.find_limits.found:
         advice.append(
             'Set "LimitFindResults" and "LimitFindInstances" to 0 in Orthanc\'s configuration: they truncate results, '

@@ -7,10 +7,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from orthancproxy.errors import ArchiveProtocolError, ArchiveTimeout, NotFound
-from orthancproxy.orthanc.endpoints import COUNT_RESOURCES, SYSTEM
+from orthancproxy.orthanc.endpoints import COUNT_RESOURCES, STATISTICS, SYSTEM
 from orthancproxy.orthanc.find_limits import CallOrthanc, FindLimits
+from orthancproxy.orthanc.index_walks import walks_index
 from orthancproxy.orthanc.plugins import Plugins
-from orthancproxy.orthanc.responses import COUNT_DECODER, SYSTEM_DECODER
+from orthancproxy.orthanc.responses import COUNT_DECODER, STATISTICS_DECODER, SYSTEM_DECODER
 
 logger = logging.getLogger("orthancproxy.orthanc")
 
@@ -42,6 +43,8 @@ class Capabilities:
 
     `indexed` are the tags, as `gggg,eeee`, that Orthanc's index holds for **every** resource of a level ("Patient" to
     "Instance"); None before 1.11.0, which does not list them. `partly_indexed` are those of newer resources only.
+    `stored` are the numbers of resources by level when they were counted. `walks_index`: Orthanc finds the children of
+    a resource among all resources of their level, and counts them by a scan of the whole index.
     """
 
     name: str
@@ -50,6 +53,8 @@ class Capabilities:
     has_labels: bool  # 1.12.0, and a database that supports them
     indexed: Mapping[str, frozenset[str]] | None
     partly_indexed: Mapping[str, frozenset[str]]
+    stored: Mapping[str, int]
+    walks_index: bool
     http_threads: int | None  # HttpThreadsCount, the number of calls that it answers at once (1.13.0)
     find_limits: FindLimits = field(compare=False)
     plugins: Plugins = field(compare=False)
@@ -77,6 +82,8 @@ def discover(call: CallOrthanc, tolerate: Callable[[], None]) -> Capabilities:
         extended = system.capabilities.has_extended_find
         listed = {level: frozenset(tags.split(";")) for level, tags in system.main_dicom_tags.items()}
         partly = {level: _partly_indexed(call, tolerate, level, tags) for level, tags in listed.items() if extended}
+        statistics = call(STATISTICS, decoder=STATISTICS_DECODER)
+        over_sqlite = extended and system.database_backend_plugin is None
         return Capabilities(
             name=system.name,
             version=system.version,
@@ -84,6 +91,13 @@ def discover(call: CallOrthanc, tolerate: Callable[[], None]) -> Capabilities:
             has_labels=system.has_labels,
             indexed={level: tags - partly.get(level, frozenset()) for level, tags in listed.items()} or None,
             partly_indexed=partly,
+            stored={
+                "Patient": statistics.count_patients,
+                "Study": statistics.count_studies,
+                "Series": statistics.count_series,
+                "Instance": statistics.count_instances,
+            },
+            walks_index=over_sqlite and walks_index(call, tolerate, statistics.count_instances),
             http_threads=system.performance.http_threads_count,
             find_limits=FindLimits(call),
             plugins=Plugins(call),

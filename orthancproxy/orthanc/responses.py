@@ -64,10 +64,14 @@ class Performance(Struct, rename="pascal"):
 
 
 class System(Struct, rename="pascal"):
-    """`GET /system`. `main_dicom_tags` are the indexed tags by level, separated by semicolons (1.11.0)."""
+    """`GET /system`. `main_dicom_tags` are the indexed tags by level, separated by semicolons (1.11.0).
+
+    `database_backend_plugin` is null for SQLite.
+    """
 
     version: str
     name: str = ""
+    database_backend_plugin: str | None = ""
     has_labels: bool = False
     capabilities: SystemCapabilities = field(default_factory=SystemCapabilities)
     performance: Performance = field(default_factory=Performance)
