@@ -62,6 +62,10 @@ def _tags(root: strawberry.Parent[records.Resource], keywords: Keywords = None) 
     return cast("JSON", {keyword: tags.get(keyword) for keyword in keywords})
 
 
+def _is_renderable(root: strawberry.Parent[records.Instance], info: Info) -> bool:
+    return renderability.is_renderable(root.tags, root.facts.get("TransferSyntax"), info.context.capabilities)
+
+
 def _archive_url(root: strawberry.Parent[records.Resource], info: Info) -> str:
     return info.context.urls.to(root, "archive")
 
@@ -272,6 +276,12 @@ class Instance(Node):
     transfer_syntax_uid: strawberry.ID | None = strawberry.field(
         name="transferSyntaxUID", description="TransferSyntaxUID (0002,0010)."
     )
+    is_renderable: bool = strawberry.field(
+        resolver=_is_renderable,
+        metadata=PLAIN,
+        description="Whether Orthanc can render it, judging by its version, its GDCM plugin (for JPEG 2000), and the "
+        "attributes and transfer syntax of the instance.",
+    )
     file_size: ByteCount = strawberry.field(description="The size of the DICOM file.")
     labels: list[str] | None = strawberry.field(description=LABELS)
     series: Series = strawberry.field(
@@ -279,15 +289,6 @@ class Instance(Node):
     )
     tag: str | None = strawberry.field(resolver=_tag, metadata=PLAIN, description=TAG)
     tags: JSON = strawberry.field(resolver=_tags, metadata=PLAIN, description=TAGS)
-
-    @strawberry.field(
-        description="Whether Orthanc can render it, judging by its version, its GDCM plugin (for JPEG 2000), and the "
-        "attributes and transfer syntax of the instance.",
-        metadata=PLAIN,
-    )
-    def is_renderable(root: strawberry.Parent[records.Instance], info: Info) -> bool:
-        syntax = root.facts.get("TransferSyntax")
-        return renderability.is_renderable(root.tags, syntax, info.context.capabilities)
 
     @strawberry.field(description="URL of the DICOM file (PS3.10), also for `wadouri:` image loaders.", metadata=PLAIN)
     def file_url(root: strawberry.Parent[records.Instance], info: Info) -> str:

@@ -681,7 +681,16 @@ class TestAllowlist:
 
     @pytest.mark.parametrize(
         "forbidden",
-        ["/tools/reset", "/tools/shutdown", "/tools/execute-script", "/modalities", "/peers", "/jobs", "/plugins", "*"],
+        [
+            "/tools/reset",
+            "/tools/shutdown",
+            "/tools/execute-script",
+            "/modalities",
+            "/peers",
+            "/jobs",
+            "/plugins/",
+            "*",
+        ],
     )
     def test_no_harmful_endpoint_is_declared(self, forbidden: str) -> None:
         assert len(DECLARED) > 5

@@ -14,6 +14,11 @@ from orthancproxy.archive.levels import Level
 from orthancproxy.archive.plan import LevelPlan
 from orthancproxy.archive.records import RESOURCE_TYPES, Page, Resource
 from orthancproxy.audit.events import Author
+from orthancproxy.orthanc.capabilities import Capabilities
+from orthancproxy.orthanc.endpoints import STATISTICS, Endpoint
+from orthancproxy.orthanc.find_limits import FindLimits
+from orthancproxy.orthanc.plugins import Plugins
+from orthancproxy.orthanc.responses import Statistics
 from orthancproxy.resolvers import hierarchy
 from orthancproxy.resolvers.context import RequestContext
 from orthancproxy.schema.context import GraphQLContext
@@ -187,8 +192,16 @@ def _more(kind: type[Resource]) -> Resource:
     return more(orthanc_id="more", parent_id=None, tags={}, facts={}, related={})
 
 
+def _call(endpoint: Endpoint, *, body: Any = None, decoder: Any = None) -> Any:
+    """An empty Orthanc without plugins."""
+    return Statistics(0, 0, 0, 0, 0) if endpoint == STATISTICS else []
+
+
 def context() -> GraphQLContext:
     """What resolvers get for a request of somebody who may do everything."""
     made = GraphQLContext(RequestFactory().get("/graphql/"))
     made.__dict__["gateway"] = RequestContext(Caller(actions=frozenset(Action)), Author())
+    made.__dict__["capabilities"] = Capabilities(
+        "x", "1.13.0", True, True, None, {}, None, FindLimits(_call), Plugins(_call)
+    )
     return made
