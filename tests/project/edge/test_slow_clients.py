@@ -274,11 +274,11 @@ class TestSlowReaders:
         clients = [
             connect(gateway, head("GET", served.file), narrow=True, address="127.0.0.2") for _ in range(3 * SLOTS)
         ]
-        wait_until(lambda: served.holds(gateway).connections >= SLOTS // 2, 10)
+        wait_until(lambda: served.holds(gateway).connections >= SLOTS // 2)
         # long before the others lose their slots
         assert seconds_of(lambda: check_download(served, gateway)) < conf.ORTHANC_CLIENT_TIMEOUT / 4
         close(clients)
-        wait_until(lambda: served.holds(gateway).connections == 0, 5)
+        wait_until(lambda: served.holds(gateway).connections == 0)
 
     def test_lose_their_slots_after_the_timeout(self, served: Served) -> None:
         gateway = served.strict
