@@ -96,6 +96,7 @@ def test_default_settings_pass() -> None:
         ("ORTHANC_CORS_ORIGINS", "https://viewer.example.org", "E002"),
         ("ALLOWED_HOSTS", ["*"], "W001"),
         ("SECRET_KEY", "short", "W002"),
+        ("SECRET_KEY", "abcd" * 20, "W002"),
     ],
 )
 def test_an_invalid_value_is_reported_with_a_hint_and_without_secrets(

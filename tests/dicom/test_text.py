@@ -10,10 +10,11 @@ from pydicom import data as pydicom_data
 from pydicom.dataset import FileDataset
 from pydicom.uid import CTImageStorage, ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
+from orthancproxy.dicom.elements import Element
 from orthancproxy.dicom.file_format import read
 from orthancproxy.dicom.rewrite import rewrite
 from orthancproxy.dicom.sources import InMemory
-from orthancproxy.dicom.text import FALLBACK_CODECS
+from orthancproxy.dicom.text import FALLBACK_CODECS, vr_of
 from orthancproxy.errors import InvalidDicom
 from tests.dicom.comparison import REWRITTEN, texts, values
 from tests.dicom.encoding import BIG_ENDIAN, EXPLICIT, IMPLICIT, ElementEncoder, part10
@@ -308,6 +309,17 @@ def test_private_text_is_decoded_where_the_file_says_that_it_is_text(
 
     assert dataset(payload)[0x00091001].value == text
     assert EXPLICIT.element(0x00091002, "UN", value) in payload
+
+
+@pytest.mark.parametrize(
+    ("tag", "vr"), [(0x00091101, "LO"), (0x00091127, "SL"), (0x00091001, "UN"), (0x00091201, "UN"), (0x000911FF, "UN")]
+)
+def test_the_vr_of_a_private_element_is_that_of_the_creator_of_its_block(tag: int, vr: str) -> None:
+    creators = {0x00090010: b"UNKNOWN ", 0x00090011: b"GEMS_IDEN_01"}
+    elements = {tag: Element(tag, "LO", creator) for tag, creator in creators.items()}
+    assert vr_of(Element(tag, "UN", b""), elements) == vr
+    assert vr_of(Element(tag, None, b""), elements) == vr
+    assert vr_of(Element(tag, "SH", b""), elements) == "SH"
 
 
 def test_a_private_creator_is_text_in_implicit_vr_too() -> None:

@@ -72,6 +72,21 @@ def test_client_address_is_the_last_forwarded_one(client: Client, sent: str, exp
 
 
 @pytest.mark.usefixtures("trusted")
+@pytest.mark.parametrize(
+    ("scheme", "port", "expected"),
+    [
+        ("https", "443", "https://pacs.example.org/"),
+        ("https", "80", "https://pacs.example.org:80/"),
+        ("http", "80", "http://pacs.example.org/"),
+        ("http", "443", "http://pacs.example.org:443/"),
+    ],
+)
+def test_the_default_port_is_no_part_of_urls(client: Client, scheme: str, port: str, expected: str) -> None:
+    headers = {"x-forwarded-host": "pacs.example.org", "x-forwarded-proto": scheme, "x-forwarded-port": port}
+    assert client.get("/address/", headers=headers).json()["own"] == f"{expected}address/"
+
+
+@pytest.mark.usefixtures("trusted")
 def test_trusted_headers_give_the_urls_of_the_client(client: Client) -> None:
     assert client.get("/address/", headers=PROXY).json() == {
         "own": "https://pacs.example.org:8443/gateway/address/",

@@ -6,6 +6,12 @@ from orthancproxy.archive.records import Study
 from orthancproxy.rest.serializers import StudySerializer
 
 
+@pytest.mark.parametrize(("counted", "shown"), [("12", 12), ("0", 0), ("", 0), (None, 0)])
+def test_a_count_that_is_absent_is_zero(counted: str | None, shown: int) -> None:
+    tags = {} if counted is None else {"NumberOfStudyRelatedSeries": counted}
+    assert StudySerializer.table.read(Study("id", "patient", tags, {}))["seriesCount"] == shown
+
+
 @pytest.mark.parametrize(
     ("stored", "shown"),
     [("Brain MRI ", "Brain MRI"), (" Brain MRI", "Brain MRI"), ("Brain MRI\0", "Brain MRI"), ("  ", None), ("", None)],

@@ -125,11 +125,16 @@ def test_a_body_that_does_not_fit_on_the_disk_is_rejected_as_too_long() -> None:
 
 
 def test_another_failure_of_the_disk_is_raised() -> None:
-    async def failing(*_: Any) -> None:
+    asked: list[Mapping[str, Any]] = []
+
+    async def failing(scope: dict[str, Any], *_: Any) -> None:
+        asked.append(scope)
         raise OSError(errno.EIO, "Input/output error")
 
     with pytest.raises(OSError, match="Input/output"):
         run(limit_bodies(failing)({"type": "http", "method": "POST", "path": "/", "headers": []}, None, None))  # type: ignore[arg-type]
+    # it is not answered as a long body
+    assert len(asked) == 1
 
 
 def test_lifespan_events_pass() -> None:
