@@ -9,6 +9,7 @@ from django.urls import path
 from django.views.decorators.csrf import csrf_protect
 from pytest_django import Settings
 
+from orthancproxy.http.error_responses import error_response
 from orthancproxy.project.urls import handler400, handler403, handler404, handler500  # noqa: F401  resolved by name
 
 RAISED: dict[str, Exception] = {
@@ -59,6 +60,11 @@ def test_errors_are_json_with_a_code(settings: Settings, name: str, status: int,
     assert answer["X-Content-Type-Options"] == "nosniff"
     assert answer["Referrer-Policy"] == "same-origin"
     assert answer["X-Frame-Options"] == "DENY"
+
+
+@pytest.mark.parametrize(("status", "challenge"), [(401, 'Bearer realm="orthanc"'), (403, None)])
+def test_a_caller_who_did_not_authenticate_gets_a_challenge(status: int, challenge: str | None) -> None:
+    assert error_response(status, "CODE", "Detail.").get("WWW-Authenticate") == challenge
 
 
 def test_internal_error_has_the_request_id(settings: Settings) -> None:

@@ -162,6 +162,14 @@ def test_the_default_database_is_a_sqlite_file_in_the_data_folder(tmp_path: Path
     assert database["NAME"] == str(tmp_path / "gateway.sqlite3")
 
 
+def test_a_database_in_memory_makes_no_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    environment = Environment({})
+    assert environment.database("sqlite://:memory:", tmp_path)["NAME"] == ":memory:"
+    assert environment.problems == []
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_sqlite_connections_wait_for_each_other_and_write_ahead(tmp_path: Path) -> None:
     for url in ("", f"sqlite:///{tmp_path}/own.sqlite3"):
         database = Environment({}).database(url, tmp_path)

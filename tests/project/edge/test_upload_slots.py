@@ -144,6 +144,22 @@ def test_one_caller_has_at_most_half_of_the_slots() -> None:
     asyncio.run(run())
 
 
+def test_an_upload_takes_a_slot_as_soon_as_it_is_longer_than_what_is_free() -> None:
+    async def run() -> None:
+        gateway = Gateway()
+        held, waiting = gateway.send("a"), gateway.send("a")
+        for sending in (held, waiting):
+            await sending.body(b"x" * 10)
+            await sending.body(b"x")
+        waiting.put(b"x", is_last=True)
+        await held.body(b"", is_last=True)
+        await asyncio.wait_for(held.end, 5)
+        await asyncio.wait_for(waiting.end, 5)
+        assert gateway.ends == ["11 bytes", "12 bytes"]
+
+    asyncio.run(run())
+
+
 def test_idle_and_short_uploads_take_no_slot() -> None:
     async def run() -> None:
         gateway = Gateway(max_wait_seconds=0.05)
