@@ -83,7 +83,7 @@ class AuditEventAdmin(LinearLookups, _Events):
     date_hierarchy = "at"
     fields = (
         *("at", "event", "code", "operation", "outcome", "error_code", "username", "authentication", "address"),
-        *("request_id", "duration_ms", "target", "counts", "subjects", "intention", "conclusion"),
+        *("request_id", "duration_ms", "target", "counts", "details", "subjects", "intention", "conclusion"),
     )
     list_display = ("at", "event", "operation", "outcome", "error_code", "username", "address")
     list_filter = ("event", "outcome", "authentication")

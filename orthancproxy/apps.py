@@ -12,4 +12,4 @@ class OrthancProxyConfig(AppConfig):
     def ready(self) -> None:
         """Import the modules that register checks and signal receivers."""
         from orthancproxy import checks  # noqa: F401
-        from orthancproxy.access import logins  # noqa: F401
+        from orthancproxy.access import changes, logins  # noqa: F401

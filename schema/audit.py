@@ -70,6 +70,10 @@ class AuditEvent:
     duration_ms: float = strawberry_django.field(description="The duration in milliseconds.")
     counts: JSON = strawberry_django.field(description='Number of resources by level, such as `{"studies": 2}`.')
 
+    details: JSON | None = strawberry_django.field(
+        description='What changed, for ACCESS_CHANGED, such as `{"groups added": ["Manager"]}`; otherwise null.'
+    )
+
     @strawberry.field(description="The patients and studies that the event concerns.")
     def subjects(root: strawberry.Parent[Event]) -> list[AuditSubject]:
         return cast("list[AuditSubject]", list(root.subjects.all()))

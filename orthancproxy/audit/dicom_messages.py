@@ -13,6 +13,7 @@ with the same request id. That id, the operation and its counts are in one more 
 own, which A.5 allows as an extension.
 """
 
+import json
 import re
 from base64 import b64encode
 from collections.abc import Iterable, Iterator, Mapping
@@ -25,6 +26,7 @@ from orthancproxy.audit.kinds import AuditOutcome, Code, DicomEvent, EventKind
 from orthancproxy.audit.models import AuditEvent, AuditSubject
 
 BEGIN_TRANSFERRING = Code("110102", "DCM", "Begin Transferring DICOM Instances")
+ROLES_CHANGED = Code("110136", "DCM", "Security Roles Changed")
 STUDY_INSTANCE_UID = Code("110180", "DCM", "Study Instance UID")
 PATIENT_NUMBER = Code("2", "RFC-3881", "Patient Number")
 URI = Code("12", "RFC-3881", "URI")
@@ -56,6 +58,8 @@ def dicom_event(event: AuditEvent) -> DicomEvent:
         level = event.target.partition("/")[0]
         if level in {"series", "instance", "instances"} and not event.counts.get("studies"):
             return replace(dicom, id=EventKind.ACCESSED.dicom.id)
+    if event.event == EventKind.ACCESS_CHANGED and event.target.startswith("groups/"):
+        return replace(dicom, type=ROLES_CHANGED)
     return dicom
 
 
@@ -80,14 +84,16 @@ def _message(event: AuditEvent, dicom: DicomEvent, subjects: Iterable[AuditSubje
     if event.event == EventKind.AUDIT_LOG_USED:
         uri = f"//{quote(source, safe='')}/audit-events"
         _add_object(message, URI, uri, ("2", "13"), "Security Audit Log")
+    if event.event == EventKind.ACCESS_CHANGED:
+        alert = _add_object(message, URI, f"//{quote(source, safe='')}/{quote(event.target)}", ("2", "13"))
+        _add_detail(alert, "Alert Description", json.dumps(event.details, ensure_ascii=False))
     for uid in dict.fromkeys(subject.study_instance_uid for subject in subjects if subject.study_instance_uid):
         _add_object(message, STUDY_INSTANCE_UID, uid, ("2", "3"))
     for patient_id in dict.fromkeys(subject.patient_id for subject in subjects if subject.patient_id):
         _add_object(message, PATIENT_NUMBER, patient_id, ("1", "1"))
     request = _add_object(message, REQUEST, event.request_id, ("2", "20"), event.operation)
     for name, value in _details(event).items():
-        encoded = b64encode(value.encode("utf-8", "backslashreplace")).decode()
-        _add(request, "ParticipantObjectDetail", {"type": name, "value": encoded})
+        _add_detail(request, name, value)
     return message
 
 
@@ -138,6 +144,11 @@ def _add_object(
     _add_code(described, "ParticipantObjectIDTypeCode", kind)
     _add(described, "ParticipantObjectName", text=name)
     return described
+
+
+def _add_detail(described: ET.Element, name: str, value: str) -> None:
+    encoded = b64encode(value.encode("utf-8", "backslashreplace")).decode()
+    _add(described, "ParticipantObjectDetail", {"type": name, "value": encoded})
 
 
 def _add_code(parent: ET.Element, tag: str, code: Code) -> None:

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from django.db import transaction
 
@@ -53,6 +54,7 @@ def write(
     target: str = "",
     subjects: Iterable[Subject] = (),
     counts: Mapping[str, int] | None = None,
+    details: Mapping[str, Any] | None = None,
     intention: AuditEvent | None = None,
     durable: bool = True,
 ) -> AuditEvent | None:
@@ -84,6 +86,7 @@ def write(
             duration_ms=round(duration * 1000, 1),
             target=_storable(target, 64),
             counts=counts,
+            details=details,
             intention=intention,
         )
         AuditSubject.objects.bulk_create(

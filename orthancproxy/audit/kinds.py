@@ -93,6 +93,16 @@ class EventKind(_TranslatedChoices):
         DicomEvent(id=Code("110101", "DCM", "Audit Log Used"), action="R"),
     )
 
+    ACCESS_CHANGED = (
+        "ACCESS_CHANGED",
+        "A user, a group, their permissions, an access scope or an API token was changed.",
+        DicomEvent(
+            id=Code("110113", "DCM", "Security Alert"),
+            action="E",
+            type=Code("110137", "DCM", "User Security Attributes Changed"),
+        ),
+    )
+
     description: str
     dicom: DicomEvent
 

@@ -3,6 +3,7 @@
 from collections.abc import Collection, Iterable
 from typing import Any, Never
 
+from django.core.serializers.json import DjangoJSONEncoder
 from django.db import models
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
@@ -83,6 +84,8 @@ class AuditEvent(_AppendOnly):
     target = models.CharField(_("target"), max_length=64, blank=True)
     # number of resources by level, such as {"studies": 2, "instances": 200}
     counts = models.JSONField(_("counts"), default=dict)
+    # of a change of access, such as {"groups added": ["Manager"]}; null for other events
+    details = models.JSONField(_("details"), null=True, encoder=DjangoJSONEncoder)
     # for an outcome: the INTENDED event of the same operation
     intention = models.OneToOneField(
         "self", on_delete=models.PROTECT, null=True, related_name="conclusion", verbose_name=_("intention")

@@ -18,6 +18,7 @@ from django.http.response import HttpResponseBase
 from django.utils.decorators import sync_and_async_middleware
 from structlog.contextvars import bind_contextvars, unbind_contextvars
 
+from orthancproxy.access.current_request import current_request
 from orthancproxy.orthanc.calls import CallLog, current_calls
 
 logger = logging.getLogger(__name__)
@@ -73,6 +74,7 @@ class _LoggedRequest:
         bind_contextvars(request_id=self.request_id)
         self.calls = CallLog(keep=False, parent=current_calls.get())
         current_calls.set(self.calls)
+        current_request.set(self.request)
 
     def answered(self, response: HttpResponseBase) -> HttpResponseBase:
         """Return the response with the request id. The request ends now, or with the last byte of a stream."""
@@ -118,6 +120,7 @@ class _LoggedRequest:
         )
         unbind_contextvars("request_id")
         current_calls.set(self.calls.parent)
+        current_request.set(None)
 
 
 def _milliseconds(seconds: float) -> float:
