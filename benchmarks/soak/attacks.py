@@ -27,7 +27,7 @@ from orthancproxy.sandbox.gateway import LocalGateway, serving
 from orthancproxy.sandbox.orthanc import LocalOrthanc
 
 SECONDS = 20.0  # of the light caller, alone and beside each attack
-MAX_SLOWDOWN = 15.0  # of the light caller: the ratio of its medians
+MAX_SLOWDOWN = 20.0  # of the light caller: the ratio of its medians
 MAX_LATE_SLOWDOWN = 40.0  # the ratio of its 95th percentiles
 MIN_QUERIES = 100  # for which a 95th percentile is not chance
 MAX_MEMORY = 0.3  # of the bytes that an attack makes the gateway handle
