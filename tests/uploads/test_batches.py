@@ -7,6 +7,7 @@ from django.utils import timezone
 
 from orthancproxy.errors import InvalidRequest
 from orthancproxy.uploads import batches
+from orthancproxy.uploads.files import FailedFile, UploadErrorCode
 from orthancproxy.uploads.late_references import Resolution
 from orthancproxy.uploads.models import UploadBatch, UploadedFile
 from orthancproxy.uploads.uids import UploadUIDs
@@ -95,6 +96,19 @@ def test_a_file_is_claimed_once_and_again_when_its_claim_has_expired() -> None:
     taken.update(taken_at=timezone.now() - batches.CLAIM_EXPIRES_AFTER - timedelta(minutes=1))
     [again] = batches.claim_resolvable(batch, {"1.2": "2.25.1"})
     assert (again.row, again.is_interrupted) == (row, True)
+
+
+@pytest.mark.parametrize("code", [UploadErrorCode.UNREADABLE, UploadErrorCode.ARCHIVE_UNAVAILABLE])
+def test_a_stored_file_stays_stored_when_a_later_request_fails_it(code: UploadErrorCode) -> None:
+    batch = opened()
+    rows = {outcome: with_file(batch, outcome) for outcome in (Outcome.STORED, Outcome.MENDING, Outcome.PENDING)}
+    batches.record(batch, [FailedFile(0, "", "", code, "", row.identity) for row in rows.values()])
+    failed = Outcome.UNAVAILABLE if code is UploadErrorCode.ARCHIVE_UNAVAILABLE else Outcome.FAILED
+    assert list(batch.files.order_by("pk").values_list("outcome", flat=True)) == [
+        Outcome.STORED,
+        Outcome.MENDING,
+        failed,
+    ]
 
 
 @pytest.mark.parametrize(
