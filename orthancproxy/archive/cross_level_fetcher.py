@@ -8,6 +8,7 @@ the whole value of a series, which is `PT\\CT` in some files (1.10.1 to 1.13.0).
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 
+from orthancproxy.archive.decoding import MAX_IDS_PER_CALL
 from orthancproxy.archive.fetcher import Fetcher, Roots
 from orthancproxy.archive.keywords import MAIN_DICOM_TAGS
 from orthancproxy.archive.levels import Level, patient_orthanc_id
@@ -138,10 +139,14 @@ class CrossLevelFetcher:
         ids = [patient_orthanc_id(resource.tags.get(_PATIENT_ID, "")) for resource in found]
         # stand for studies, of which patients are the parents
         below = {one: Study("", one, resource.tags, {}) for one, resource in zip(ids, found, strict=True)}
-        patients = self._fetcher.parents(Level.PATIENT, list(below.values()), Needs(wanted))
+        if len(below) > MAX_IDS_PER_CALL:
+            # one call: 5,000 patients take 0.1 s, and 0.5 s in lists (1.13.0)
+            patients = self._fetcher.matching(Level.PATIENT, Filter(), Needs(wanted))
+        else:
+            patients = self._fetcher.parents(Level.PATIENT, list(below.values()), Needs(wanted))
         tags = {patient.orthanc_id: patient.tags for patient in patients}
         return [
-            replace(resource, tags=_overlaid(resource.tags, tags[one], wanted)) if one in tags else resource
+            _with_tags(resource, tags[one], wanted) if one in tags else resource
             for one, resource in zip(ids, found, strict=True)
         ]
 
@@ -155,8 +160,9 @@ def _beside(modalities: Iterable[str]) -> list[str]:
     return [pattern for one in sorted(wanted) for pattern in (f"*?{one}*", f"*{one}?*")]
 
 
-def _overlaid(tags: Mapping[str, str], of_patient: Mapping[str, str], wanted: frozenset[str]) -> dict[str, str]:
-    return {
-        **{keyword: value for keyword, value in tags.items() if keyword not in wanted},
-        **{keyword: value for keyword, value in of_patient.items() if keyword in wanted},
-    }
+def _with_tags(resource: Resource, of_patient: Mapping[str, str], wanted: frozenset[str]) -> Resource:
+    tags = resource.tags
+    if all(tags.get(keyword) == of_patient.get(keyword) for keyword in wanted):
+        return resource
+    kept = {keyword: value for keyword, value in tags.items() if keyword not in wanted}
+    return replace(resource, tags={**kept, **{one: of_patient[one] for one in wanted if one in of_patient}})

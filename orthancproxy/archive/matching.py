@@ -25,6 +25,10 @@ WILDCARD_VRS = frozenset({"AE", "CS", "LO", "LT", "PN", "SH", "ST", "UC", "UR", 
 SINGLE_VALUE_VRS = frozenset({"LT", "ST", "UR", "UT"})  # a backslash is text (PS3.5 section 6.2)
 MAX_VALUE_LENGTH = 1024
 MAX_ALTERNATIVES = 10_000
+# an LO has at most 64 characters, a DS 16
+_MAX_BLANKS = 64
+_MAX_BLANKS_OF_NUMBERS = 16
+_MAX_PADDED = 6400
 
 _LABEL = re.compile(r"[A-Za-z0-9_-]{1,64}", re.ASCII)
 _UID = re.compile(r"[0-9.]{1,64}", re.ASCII)
@@ -135,13 +139,10 @@ def _criterion(keyword: str, alternatives: list[str], is_repeated: bool) -> Crit
     if keyword == "ModalitiesInStudy" and not has_wildcards:
         return Criterion(keyword, any_of(alternatives), matches, not is_repeated)
     sent = None
-    if len(alternatives) == 1 and keyword != "ModalitiesInStudy" and (vr in WILDCARD_VRS or not has_values):
-        sent = _sent(vr, alternatives[0])
-    elif (
-        not has_values and vr not in {*_COMPARABLE, "DT"} and not has_wildcards and all(map(str.isascii, alternatives))
-    ):
-        # a list has no wildcards, and Orthanc ignores blanks at the end only
-        sent = any_of([blanks + part for part in alternatives for blanks in ("", " ", "  ")])
+    if len(alternatives) == 1 and keyword != "ModalitiesInStudy" and (vr in WILDCARD_VRS or vr in _COMPARABLE):
+        sent = _sent(vr, alternatives[0]) if vr in WILDCARD_VRS or not has_values else None
+    elif not (has_values or has_wildcards) and vr not in {*_COMPARABLE, "DT"}:
+        sent = _padded(vr, alternatives)
     return Criterion(keyword, sent, matches)
 
 
@@ -168,16 +169,19 @@ def _sent(vr: str, wanted: str) -> str | None:
     """Return what Orthanc finds every matching value by; None if there is nothing."""
     if vr in WILDCARD_VRS:
         return _widened(wanted)
-    if vr == "DT":
-        # Orthanc compares the text, without offsets from UTC
-        return None
-    if vr not in _COMPARABLE:
-        return wanted
     first, separator, last = wanted.partition("-")
-    # the year or hour, which `yyyy.mm.dd` and `hh:mm:ss` begin with, too
-    digits = 2 if vr == "TM" else 4
-    low, high = _digits(first)[:digits], _digits(last if separator else first)[:digits]
+    # the year or hour, which `yyyy.mm.dd` and `hh:mm:ss` begin with, too; a dot sorts before digits, a colon after them
+    low, high = _digits(first), _digits(last if separator else first)
+    low, high = (low, high[:2]) if vr == "TM" else (low[:4], high)
     return f"{low}-{high}~" if high else f"{low}-"
+
+
+def _padded(vr: str, alternatives: Sequence[str]) -> str | None:
+    """Return a list of these texts or numbers, also with blanks before them: Orthanc ignores those at the end only."""
+    blanks = _MAX_BLANKS if vr in WILDCARD_VRS else _MAX_BLANKS_OF_NUMBERS
+    if len(alternatives) * blanks > _MAX_PADDED or not all(map(str.isascii, alternatives)):
+        return None
+    return any_of([part.rjust(len(part) + count) for part in alternatives for count in range(blanks)])
 
 
 def _widened(wanted: str) -> str | None:

@@ -221,7 +221,7 @@ def request(random: random.Random, archive: Archive, has_labels: bool, level: st
     if is_nested:
         made = replace(made, first=random.choice([None, None, 0, 1, 2]), offset=random.choice([0, 0, 0, 1]))
     else:
-        made = replace(made, first=random.choice([1, 3, 7, 1000, 1000]))
+        made = replace(made, first=random.choice([3, 7, 1000, 1000, 1000]))
     if level != "instances" and depth and random.random() < 0.5:
         below = LEVELS[LEVELS.index(level) + 1]
         made = replace(made, children=request(random, archive, has_labels, below, depth - 1))

@@ -1,4 +1,4 @@
-"""UIDs that lists show, valid or not, can be looked up and filtered by."""
+"""What lists show, valid or not, can be looked up and filtered by: UIDs, and values with blanks before them."""
 
 from collections.abc import Callable
 
@@ -73,3 +73,36 @@ def test_what_a_list_shows_can_be_looked_up(
             criteria = f'filter: {{tags: [{{keyword: "{keyword}", value: $uid}}]}}'
             query = f"query($uid: String!) {{ {plural}({criteria}) {{ totalCount }} }}"
             assert graphql(query, uid=uid)[plural] == {"totalCount": 1}
+
+
+@pytest.fixture(scope="module")
+def padded(start_orthanc: Callable[..., LocalOrthanc]) -> LocalOrthanc:
+    """An archive of values with blanks before them."""
+    orthanc = start_orthanc()
+    load(
+        orthanc,
+        [
+            instance(1, 1, StudyDescription=" " * 40 + "Far", InstanceNumber=" " * 9 + "11"),
+            instance(1, 2, StudyDescription="Near", InstanceNumber="12 "),
+        ],
+    )
+    return orthanc
+
+
+@pytest.mark.parametrize(("value", "count"), [("11", 1), ("12", 1), ("11\\12", 2), ("1", 0), ("11\\7", 1)])
+def test_numbers_are_found_whatever_their_padding(
+    value: str, count: int, padded: LocalOrthanc, use_orthanc: UseOrthanc, graphql: GraphQL
+) -> None:
+    use_orthanc(padded)
+    query = """query($value: String!) {
+      instances(filter: {tags: [{keyword: "InstanceNumber", value: $value}]}) { totalCount } }"""
+    assert graphql(query, value=value)["instances"]["totalCount"] == count
+
+
+@pytest.mark.parametrize(("value", "count"), [("far", 1), ("far\\near", 2), ("FAR\\x", 1), ("ar", 0)])
+def test_text_is_found_whatever_its_padding(
+    value: str, count: int, padded: LocalOrthanc, use_orthanc: UseOrthanc, graphql: GraphQL
+) -> None:
+    use_orthanc(padded)
+    query = "query($value: String!) { studies(filter: {description: $value}) { totalCount } }"
+    assert graphql(query, value=value)["studies"]["totalCount"] == count

@@ -23,7 +23,7 @@ from tests.corpus import ask, load
 pytestmark = pytest.mark.live
 
 SEED = int(os.environ.get("ORACLE_SEED", "14"))
-REQUESTS = int(os.environ.get("ORACLE_REQUESTS", "250"))
+REQUESTS = int(os.environ.get("ORACLE_REQUESTS", "150"))
 
 
 @pytest.fixture(scope="module")
