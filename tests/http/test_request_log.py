@@ -270,6 +270,18 @@ def test_disconnected_client_is_logged(route: str, status: int, lines: Lines) ->
     assert (line["status"], line["request_id"]) == (status, "abc")
 
 
+@pytest.mark.parametrize("log_format", ["console", "json"])
+@pytest.mark.parametrize("character", ["\n", "\x1b", "\x85", "\u200e", "\u202a", "\u202e", "\u2066", "\u2069"])
+def test_a_value_cannot_forge_or_reverse_a_log_line(log_format: str, character: str) -> None:
+    arguments = dict(logging_config(log_format)["formatters"]["structured"])
+    arguments.pop("()")
+    record = logging.LogRecord("test", logging.INFO, "", 0, "event", (), None)
+    record.path = f"/a{character}b"
+    line = ProcessorFormatter(**arguments).format(record)
+    assert character not in line
+    assert f"/a\\u{ord(character):04x}b" in line or "/a\\nb" in line
+
+
 def test_a_probe_is_logged_only_if_it_fails(browse: Any, lines: Lines) -> None:
     browse("/livez")
     browse("/readyz")

@@ -147,6 +147,14 @@ def test_orthanc_ends_when_its_parent_is_killed(tmp_path: Path) -> None:
     shutil.rmtree(folder)
 
 
+def test_only_an_orthanc_in_another_root_gets_no_temporary_folder(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    assert Installation("/usr/sbin/Orthanc").environment()["TMPDIR"] == str(tmp_path)
+    assert "TMPDIR" not in Installation("/usr/sbin/Orthanc", tmp_path).environment()
+
+
 def test_a_missing_orthanc_is_an_error_that_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("ORTHANC_ROOT", raising=False)
     monkeypatch.delenv("ORTHANC_BIN", raising=False)
