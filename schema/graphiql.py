@@ -41,6 +41,7 @@ def _graphiql(request: HttpRequest) -> HttpResponse:
         # a project without users has no login page
         "login_url": _login_address(request) if user is not None else "",
         "logout_url": _address("logout"),
+        "tokens_url": _address("tokens"),
     }
     response = render(request, "graphql/graphiql.html", context)
     if username:

@@ -84,6 +84,8 @@ DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 # of pages; the APIs are in English
 LANGUAGES = [("en", "English"), ("ko", "한국어"), ("ja", "日本語")]
 LANGUAGE_CODE = "en"
+# before the catalogs of the other apps, some of which have the same texts with other translations
+LOCALE_PATHS = [BASE_DIR / "orthancproxy/locale"]
 USE_TZ = True
 TIME_ZONE = environment.time_zone(read(DeploymentVariables.TZ))
 

@@ -72,7 +72,7 @@ def test_a_viewer_logs_in_reads_and_logs_out(graphiql: GraphiQL, orthanc: LocalO
     assert code(graphiql, "Hierarchy") == "UNAUTHENTICATED"
 
     graphiql.log_in(VIEWER)
-    assert graphiql.account() == [VIEWER.name, "Log out"]
+    assert graphiql.account() == [VIEWER.name, "API tokens", "Log out"]
     assert graphiql.execute("Hierarchy")["data"]["patients"]["totalCount"] == 5
     graphiql.write(WHO)
     assert graphiql.execute("Who")["data"]["viewer"] == {"username": VIEWER.name, "actions": ["VIEW", "DOWNLOAD"]}

@@ -120,7 +120,7 @@ def test_audit_in_the_admin_site_is_read_only(administrator: GraphiQL, gateway: 
 def test_logout_from_the_admin_site_ends_the_session(administrator: GraphiQL, gateway: str) -> None:
     page = administrator.page
     administrator.open()
-    assert administrator.account() == [ADMINISTRATOR.name, "Log out"]
+    assert administrator.account() == [ADMINISTRATOR.name, "API tokens", "Log out"]
     page.goto(f"{gateway}/admin/")
     page.get_by_role("button", name="Log out").click()
     administrator.open()

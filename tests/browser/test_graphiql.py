@@ -40,6 +40,18 @@ def test_the_nested_example_shows_the_sample_studies(path: str, graphiql: Graphi
     assert_nothing_amiss(graphiql)
 
 
+def test_on_a_phone_the_result_is_below_the_query(graphiql: GraphiQL) -> None:
+    graphiql.page.set_viewport_size({"width": 390, "height": 844})
+    graphiql.open()
+    graphiql.execute("Hierarchy")
+    query, result = (graphiql.page.locator(pane).bounding_box() for pane in (".graphiql-editors", ".graphiql-response"))
+    assert query
+    assert result
+    assert result["y"] >= query["y"] + query["height"]
+    assert min(query["width"], result["width"]) > 250
+    assert_nothing_amiss(graphiql)
+
+
 @pytest.mark.parametrize("operation", [name for name in EXAMPLES if name != "Hierarchy"])
 def test_the_other_examples_run_as_they_are(operation: str, graphiql: GraphiQL) -> None:
     graphiql.open()

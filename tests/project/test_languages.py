@@ -49,7 +49,7 @@ LANGUAGES = [
         "로그아웃",
         "API 토큰",
         "토큰이 없습니다.",
-        "만료까지의 일수",
+        "유효 기간(일)",
         "사이트 관리",
         "PatientID가 패턴과 일치하는 환자",
         "감사 이벤트",
@@ -64,7 +64,7 @@ LANGUAGES = [
         "ログアウト",
         "APIトークン",
         "トークンはありません。",
-        "有効日数",
+        "有効期間（日）",
         "サイト管理",
         "PatientIDがパターンに一致する患者",
         "監査イベント",
@@ -190,6 +190,14 @@ def test_catalog_is_complete_and_compiled(path: Path) -> None:
     assert source_texts() - set(texts) == set()
     assert all(texts.values())
     assert path.with_suffix(".mo").read_bytes() == compiled(path.read_text("utf-8")), "run `make messages`"
+
+
+@pytest.mark.parametrize("path", CATALOGS, ids=lambda path: path.parts[-3])
+def test_no_text_is_replaced_by_that_of_another_application(path: Path) -> None:
+    with translation.override(path.parts[-3]):
+        for source, text in messages(path.read_text("utf-8")).items():
+            # neither the header nor a plural
+            assert not source or "\0" in source or translation.gettext(source) == text
 
 
 def test_each_language_has_a_catalog() -> None:

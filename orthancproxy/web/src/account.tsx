@@ -1,22 +1,25 @@
 import { csrfHeader } from './csrf';
 
 interface AccountProps {
-  /** Empty for somebody who is not logged in. */
+  /** Empty for an anonymous caller. */
   username?: string;
-  /** Empty where there is no page to log in on. */
+  /** Empty where the project has no login page. */
   loginUrl?: string;
   /** Empty where the project has no such address. */
   logoutUrl?: string;
+  /** Empty where the project has no page of the user's tokens. */
+  tokensUrl?: string;
 }
 
-/** Who is logged in, and the way in or out. */
-export function Account({ username, loginUrl, logoutUrl }: AccountProps) {
+/** The user's name, and links to log in or out and to the user's tokens. */
+export function Account({ username, loginUrl, logoutUrl, tokensUrl }: AccountProps) {
   if (!username) return loginUrl ? <a href={loginUrl}>Log in</a> : null;
   return (
     <>
       <span className="username" title={`Logged in as ${username}`}>
         {username}
       </span>
+      {tokensUrl && <a href={tokensUrl}>API tokens</a>}
       {logoutUrl && (
         <button type="button" onClick={() => void logOut(logoutUrl)}>
           Log out
@@ -26,7 +29,7 @@ export function Account({ username, loginUrl, logoutUrl }: AccountProps) {
   );
 }
 
-/** Forgets what another user wrote in this tab: GraphiQL keeps writing it down until the page is left. */
+/** Clears what another user entered in this tab: GraphiQL stores it until the page is left. */
 export function forgetOthers(storage: Storage, username = ''): void {
   const known = storage.getItem('account');
   if (known && known !== username) storage.clear();
@@ -35,10 +38,10 @@ export function forgetOthers(storage: Storage, username = ''): void {
 
 async function logOut(url: string): Promise<void> {
   try {
-    // Whatever page Django leads to after it is of no interest.
+    // the page that Django redirects to is not needed
     await fetch(url, { method: 'POST', credentials: 'same-origin', redirect: 'manual', headers: csrfHeader() });
   } finally {
-    // The page tells who is logged in, also where that failed.
+    // the reloaded page shows who is logged in, also if that failed
     window.location.reload();
   }
 }

@@ -4,7 +4,7 @@ import { csrfHeader } from './csrf';
 
 type Fetcher = GraphiQLProps['fetcher'];
 
-/** Posts operations to the endpoint as the signed-in user, the way Django expects it. */
+/** Returns a function that posts operations to the endpoint, with the session of the user. */
 export function createFetcher(endpoint: string): Fetcher {
   return async (operation, options) => {
     const response = await fetch(endpoint, {
@@ -19,12 +19,12 @@ export function createFetcher(endpoint: string): Fetcher {
       body: JSON.stringify(operation),
     });
     const contentType = response.headers.get('Content-Type') ?? 'no content type';
-    // GraphQL errors come as JSON with any status; HTML is a proxy's error page or a sign-in form.
+    // GraphQL errors are JSON with any status; HTML is the error page or login form of a proxy
     if (!contentType.includes('json')) {
       const error = new Error(
-        `${response.url} answered ${response.status} ${response.statusText} (${contentType}), not GraphQL.`,
+        `${response.url} responded with ${response.status} ${response.statusText} (${contentType}), not with GraphQL.`,
       );
-      // GraphiQL would show the stack in the result pane.
+      // GraphiQL would show the stack in the result
       delete error.stack;
       throw error;
     }

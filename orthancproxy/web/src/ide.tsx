@@ -9,7 +9,7 @@ import { createFetcher } from './fetcher';
 const container = document.getElementById('graphiql');
 if (!container) throw new Error('The page has no element with the id "graphiql".');
 
-const { endpoint, username, loginUrl, logoutUrl } = container.dataset;
+const { endpoint, username, loginUrl, logoutUrl, tokensUrl } = container.dataset;
 
 forgetOthers(window.sessionStorage, username);
 createRoot(container).render(
@@ -24,7 +24,7 @@ createRoot(container).render(
   >
     <GraphiQL.Logo>
       <span className="title">Orthanc GraphQL</span>
-      <Account username={username} loginUrl={loginUrl} logoutUrl={logoutUrl} />
+      <Account username={username} loginUrl={loginUrl} logoutUrl={logoutUrl} tokensUrl={tokensUrl} />
     </GraphiQL.Logo>
   </GraphiQL>,
 );
