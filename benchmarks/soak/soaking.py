@@ -226,7 +226,9 @@ def _unaudited(folder: Path, changes: Sequence[Change]) -> Iterator[str]:
             "WHERE done.event IN ('IMPORT', 'DELETION') AND done.outcome = 'SUCCESS'"
         ).fetchall()
         [[unconcluded]] = connection.execute(
-            "SELECT COUNT(*) FROM orthancproxy_auditevent WHERE outcome = 'INTENDED' AND id NOT IN "
+            # a viewing is concluded minutes later
+            "SELECT COUNT(*) FROM orthancproxy_auditevent "
+            "WHERE event IN ('IMPORT', 'DELETION') AND outcome = 'INTENDED' AND id NOT IN "
             "(SELECT intention_id FROM orthancproxy_auditevent WHERE intention_id IS NOT NULL)"
         )
     done = Counter((change.request_id, change.event) for change in changes)
