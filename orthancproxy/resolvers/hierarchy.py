@@ -35,7 +35,7 @@ def get_after_change(context: RequestContext, plan: LevelPlan, orthanc_id: str) 
 def get_by_orthanc_ids(context: RequestContext, plan: LevelPlan, orthanc_ids: Sequence[str]) -> Mapping[str, Resource]:
     """Return the resources that exist at the plan's level, by their Orthanc ids."""
     with audited_read(context) as read:
-        found = look_up(context, with_audit_tags(plan), orthanc_ids)
+        found = context.open_hierarchy().by_ids(with_audit_tags(plan), orthanc_ids)
         read(found)
         return {record.orthanc_id: record for record in found}
 
@@ -59,8 +59,8 @@ def get_named(context: RequestContext, plan: LevelPlan, name: str) -> Resource:
 
 
 def look_up(context: RequestContext, plan: LevelPlan, orthanc_ids: Sequence[str]) -> list[Resource]:
-    """Return resources by their Orthanc ids, for an operation that authorizes and audits itself."""
-    return context.open_hierarchy().by_ids(plan, orthanc_ids)
+    """Return resources as stored by their Orthanc ids, for an operation that authorizes and audits itself."""
+    return context.open_hierarchy().by_ids(plan, orthanc_ids, as_stored=True)
 
 
 def with_audit_tags(plan: LevelPlan) -> LevelPlan:
