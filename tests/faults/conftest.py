@@ -11,7 +11,12 @@ from tests.faults.fault_client import Scene
 from tests.orthancs import StartOrthanc
 from tests.tcp_proxy import WELL, TCPProxy
 
-IMPATIENT = {"ORTHANC_READ_TIMEOUT": "2", "ORTHANC_CONNECT_TIMEOUT": "2"}
+IMPATIENT = {
+    "ORTHANC_READ_TIMEOUT": "2",
+    "ORTHANC_CONNECT_TIMEOUT": "2",
+    # an audit event for each download
+    "ORTHANC_VIEWING_MINUTES": "0",
+}
 
 
 @pytest.fixture(scope="module")
