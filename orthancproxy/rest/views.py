@@ -94,6 +94,8 @@ class GatewayView(APIView):
         # other requests need the pooled connection while this one waits for Orthanc
         close_old_connections()
         super().initial(request, *args, **kwargs)
+        if (request.method or "").lower() not in map(str.lower, self.allowed_methods):
+            return  # 405 follows
         for name, values in request.query_params.lists():
             if name not in self.parameters and not self.ignores_others:
                 raise InvalidRequest(f"There is no parameter {name[:64]!a}.")
