@@ -28,7 +28,7 @@ from orthancproxy.archive.records import Page, Resource
 from orthancproxy.errors import ArchiveRejected, NotFound
 from orthancproxy.orthanc import endpoints
 from orthancproxy.orthanc.client import OrthancClient
-from orthancproxy.orthanc.responses import COUNT_DECODER, RESOURCE_DECODER, ResourcePayload
+from orthancproxy.orthanc.responses import COUNT_DECODER, ID_LIST_DECODER, RESOURCE_DECODER, ResourcePayload
 
 _CONTENT = {
     Fact.CHANGES: ("Metadata", "IsStable"),
@@ -39,13 +39,16 @@ _CONTENT = {
 _ORDER_TYPES = {"IS": "DicomTagAsInt", "DS": "DicomTagAsFloat"}
 # finding 2,000 resources takes 0.1 to 0.3 s (1.12.7)
 MAX_SORTED = 2000
+# Orthanc's index answers nobody while it lists instances with their tags: 10,000 take 0.7 s (1.13.0) to 2.7 s (1.12.7)
+MAX_READ_PER_CALL = 500
 
 
 class ExtendedFind:
     """Fetches each list of resources with one find: a page, the children of many parents, the parents of many."""
 
-    def __init__(self, client: OrthancClient, budget: ObjectBudget) -> None:
+    def __init__(self, client: OrthancClient, budget: ObjectBudget, max_read_per_call: int = MAX_READ_PER_CALL) -> None:
         self._client = client
+        self._max_read_per_call = max_read_per_call
         self._budget = budget
         self._capabilities = client.capabilities()
         self._find_limits = self._capabilities.find_limits
@@ -200,7 +203,8 @@ class ExtendedFind:
         if filtered.nothing:
             return []
         in_index = self._in_index(level)
-        if not in_index.issuperset(query(criteria)):
+        reads_files = any(self._is_in_files(level, one.keyword) for one in criteria)
+        if reads_files or not in_index.issuperset(query(criteria)):
             self._find_limits.refresh(level.value)
         if self._find_limits.found:
             criteria = matched_in_index(criteria, in_index)
@@ -211,14 +215,64 @@ class ExtendedFind:
             **query([one for one in criteria if one.is_exact]),
         }
         self._check_index(level, wanted)
-        body = self._body(level, wanted, needs | Needs(decisive(criteria)), filtered) | dict(restriction or {})
-        found = to_resources(level, self._find_all(level, body))
-        if restriction:
-            self._budget.check_fetch(len(found))
-        found = select(criteria, found)
+        if reads_files and not self._find_limits.found:
+            found = self._read_in_parts(level, criteria, needs, filtered, identifiers or {}, restriction)
+        else:
+            body = self._body(level, wanted, needs | Needs(decisive(criteria)), filtered) | dict(restriction or {})
+            found = to_resources(level, self._find_all(level, body))
+            if restriction:
+                self._budget.check_fetch(len(found))
+            found = select(criteria, found)
         if len(_label_constraints(filtered)) > 1:
             return [resource for resource in found if has_labels(resource.facts.get("Labels"), filtered.labels)]
         return found
+
+    def _read_in_parts(
+        self,
+        level: Level,
+        criteria: Sequence[Criterion],
+        needs: Needs,
+        filtered: Filter,
+        identifiers: Mapping[str, str],
+        restriction: Mapping[str, Any] | None,
+    ) -> list[Resource]:
+        """Find with a call for every `max_read_per_call` resources that match as far as the index can tell.
+
+        In one call, Orthanc would list all of them with their tags before it reads the first file, and read on after
+        the deadline.
+        """
+        findable = self._in_index(level) | {tag_of(keyword) for keyword in COMPUTED[level]}
+        criteria = [
+            one if tag_of(one.keyword) in findable else replace(one, sent=None, is_exact=False) for one in criteria
+        ]
+        wanted = {**query(criteria), **identifiers, **query([one for one in criteria if one.is_exact])}
+        needs |= Needs(decisive(criteria), frozenset({Fact.LABELS} if len(_label_constraints(filtered)) > 1 else ()))
+        # the limit is for what matches
+        within = {name: value for name, value in (restriction or {}).items() if name != "Limit"}
+        body = self._body(level, wanted, needs, filtered) | within
+        missing = dict.fromkeys(self._list_ids(body))
+        found: list[Resource] = []
+
+        def add(part: list[Resource]) -> None:
+            found.extend(select(criteria, [one for one in part if one.orthanc_id in missing]))
+            for one in part:
+                missing.pop(one.orthanc_id, None)
+            if restriction:
+                self._budget.check_fetch(len(found))
+
+        for start in range(0, len(missing), self._max_read_per_call):
+            part = {**body, "Since": start, "Limit": self._max_read_per_call}
+            add(to_resources(level, find(self._client, part)))
+        # those that moved up because others were deleted, or that Orthanc skipped
+        for ids in batched(missing):
+            add(self.by_ids(level, ids, needs))
+        return found
+
+    def _list_ids(self, body: Mapping[str, Any]) -> list[str]:
+        left_out = {"RequestedTags", "ResponseContent"}
+        listing = {name: value for name, value in body.items() if name not in left_out}
+        ids: list[str] = self._client.call(endpoints.FIND, body=listing, decoder=ID_LIST_DECODER)
+        return ids
 
     def _check_index(self, level: Level, wanted: Iterable[str]) -> None:
         """Reject a filter by a tag that is indexed for a part of the archive only: the rest would be missing."""
