@@ -164,8 +164,9 @@ class TestErrors:
             instance_id = orthanc_id("P001", uid, f"{uid}.1", f"{uid}.1.1")
             assert error(address, **{parameter: instance_id}) == (404, "NOT_FOUND")
 
-    def test_malformed_uid_is_rejected(self) -> None:
-        assert error("series/", study_id="abc") == (400, "BAD_USER_INPUT")
+    @pytest.mark.parametrize("uid", ["1.2\\1.3", "../1", "1.2\n"])
+    def test_a_value_that_is_no_single_uid_is_rejected(self, uid: str) -> None:
+        assert error("series/", study_id=uid) == (400, "BAD_USER_INPUT")
 
 
 @pytest.fixture(scope="module")
