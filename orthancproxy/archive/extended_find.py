@@ -1,6 +1,6 @@
 """The fetcher for Orthanc 1.12.5 and newer, whose find sorts, pages and returns exactly the requested data."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from math import inf
@@ -8,7 +8,8 @@ from typing import Any
 
 from orthancproxy.archive.decoding import batched, bulk_content, find, to_resources
 from orthancproxy.archive.fetcher import Roots
-from orthancproxy.archive.keywords import COMPUTED, KEYWORDS, is_long, tag_of, vr_of
+from orthancproxy.archive.find_bodies import FindBodies, label_constraints, order_by
+from orthancproxy.archive.keywords import COMPUTED, tag_of
 from orthancproxy.archive.levels import Level
 from orthancproxy.archive.matching import (
     Criterion,
@@ -25,18 +26,11 @@ from orthancproxy.archive.object_budget import ObjectBudget
 from orthancproxy.archive.ordering import POSITION, SORTED_HERE, slice_page, sort
 from orthancproxy.archive.plan import Fact, Filter, LevelPlan, Needs, Order
 from orthancproxy.archive.records import Page, Resource
-from orthancproxy.errors import ArchiveRejected, NotFound
+from orthancproxy.errors import NotFound
 from orthancproxy.orthanc import endpoints
 from orthancproxy.orthanc.client import OrthancClient
 from orthancproxy.orthanc.responses import COUNT_DECODER, ID_LIST_DECODER, RESOURCE_DECODER, ResourcePayload
 
-_CONTENT = {
-    Fact.CHANGES: ("Metadata", "IsStable"),
-    Fact.LABELS: ("Labels",),
-    Fact.FILE: ("Attachments",),
-    Fact.METADATA: ("Metadata",),
-}
-_ORDER_TYPES = {"IS": "DicomTagAsInt", "DS": "DicomTagAsFloat"}
 # finding 2,000 resources takes 0.1 to 0.3 s (1.12.7)
 MAX_SORTED = 2000
 # Orthanc's index answers nobody while it lists instances with their tags: 10,000 take 0.7 s (1.13.0) to 2.7 s (1.12.7)
@@ -52,7 +46,7 @@ class ExtendedFind:
         self._budget = budget
         self._capabilities = client.capabilities()
         self._find_limits = self._capabilities.find_limits
-        self._indexed = self._capabilities.indexed or {}
+        self._bodies = FindBodies(self._capabilities)
 
     def page(self, plan: LevelPlan) -> Page:
         """Return one page of a root list.
@@ -67,9 +61,9 @@ class ExtendedFind:
             return Page((), length > plan.offset, length)
         if self._is_counted_first(plan, criteria) and (length := self._count(plan, criteria)) > MAX_SORTED:
             return self._page_in_order(plan, criteria, plan.first, length)
-        in_files = {keyword for keyword in plan.needs.tags if self._is_in_files(plan.level, keyword)}
+        in_files = {keyword for keyword in plan.needs.tags if self._bodies.is_in_files(plan.level, keyword)}
         needs = plan.needs.without(in_files)
-        body = self._body(plan.level, query(criteria), needs, plan.filter) | {"Limit": MAX_SORTED + 1}
+        body = self._bodies.body(plan.level, query(criteria), needs, plan.filter) | {"Limit": MAX_SORTED + 1}
         every = to_resources(plan.level, self._find_all(plan.level, body))
         if len(every) > MAX_SORTED:
             total = self._count(plan, criteria) if plan.total else None
@@ -137,7 +131,7 @@ class ExtendedFind:
             for payload in bulk_content(self._client, part, with_metadata=Fact.METADATA in needs.facts)
         ]
         found = to_resources(level, [payload for payload in payloads if payload.type == level.value])
-        if not found or not self._requested(level, needs):
+        if not found or not self._bodies.requested(level, needs):
             return found
         # bulk-content has no RequestedTags: fetch again by the identifiers it returned
         facts = {resource.orthanc_id: resource.facts for resource in found}
@@ -155,7 +149,7 @@ class ExtendedFind:
         return [again[orthanc_id] for orthanc_id in identifiers if orthanc_id in again]
 
     def _get(self, level: Level, orthanc_id: str, needs: Needs) -> list[Resource]:
-        requested = ";".join(tag.replace(",", "-") for tag in self._requested(level, needs))
+        requested = ";".join(tag.replace(",", "-") for tag in self._bodies.requested(level, needs))
         query_string = f"short&requestedTags={requested}" if requested else "short"
         try:
             payload = self._client.call(
@@ -171,7 +165,7 @@ class ExtendedFind:
         To get a series by id, Orthanc reads all of its instances to count the expected ones: 8 ms for 25 (1.12.7).
         """
         uid = Level.SERIES.identifier
-        body = self._body(Level.INSTANCE, {}, Needs(frozenset({uid})), Filter()) | {
+        body = self._bodies.body(Level.INSTANCE, {}, Needs(frozenset({uid})), Filter()) | {
             "ParentSeries": orthanc_id,
             "Limit": 1,
         }
@@ -202,8 +196,8 @@ class ExtendedFind:
     ) -> list[Resource]:
         if filtered.nothing:
             return []
-        in_index = self._in_index(level)
-        reads_files = any(self._is_in_files(level, one.keyword) for one in criteria)
+        in_index = self._bodies.in_index(level)
+        reads_files = any(self._bodies.is_in_files(level, one.keyword) for one in criteria)
         if reads_files or not in_index.issuperset(query(criteria)):
             self._find_limits.refresh(level.value)
         if self._find_limits.found:
@@ -214,16 +208,18 @@ class ExtendedFind:
             **(identifiers or {}),
             **query([one for one in criteria if one.is_exact]),
         }
-        self._check_index(level, wanted)
+        self._bodies.check_index(level, wanted)
         if reads_files and not self._find_limits.found:
             found = self._read_in_parts(level, criteria, needs, filtered, identifiers or {}, restriction)
         else:
-            body = self._body(level, wanted, needs | Needs(decisive(criteria)), filtered) | dict(restriction or {})
+            body = self._bodies.body(level, wanted, needs | Needs(decisive(criteria)), filtered) | dict(
+                restriction or {}
+            )
             found = to_resources(level, self._find_all(level, body))
             if restriction:
                 self._budget.check_fetch(len(found))
             found = select(criteria, found)
-        if len(_label_constraints(filtered)) > 1:
+        if len(label_constraints(filtered)) > 1:
             return [resource for resource in found if has_labels(resource.facts.get("Labels"), filtered.labels)]
         return found
 
@@ -241,15 +237,15 @@ class ExtendedFind:
         In one call, Orthanc would list all of them with their tags before it reads the first file, and read on after
         the deadline.
         """
-        findable = self._in_index(level) | {tag_of(keyword) for keyword in COMPUTED[level]}
+        findable = self._bodies.in_index(level) | {tag_of(keyword) for keyword in COMPUTED[level]}
         criteria = [
             one if tag_of(one.keyword) in findable else replace(one, sent=None, is_exact=False) for one in criteria
         ]
         wanted = {**query(criteria), **identifiers, **query([one for one in criteria if one.is_exact])}
-        needs |= Needs(decisive(criteria), frozenset({Fact.LABELS} if len(_label_constraints(filtered)) > 1 else ()))
+        needs |= Needs(decisive(criteria), frozenset({Fact.LABELS} if len(label_constraints(filtered)) > 1 else ()))
         # the limit is for what matches
         within = {name: value for name, value in (restriction or {}).items() if name != "Limit"}
-        body = self._body(level, wanted, needs, filtered) | within
+        body = self._bodies.body(level, wanted, needs, filtered) | within
         missing = dict.fromkeys(self._list_ids(body))
         found: list[Resource] = []
 
@@ -274,26 +270,15 @@ class ExtendedFind:
         ids: list[str] = self._client.call(endpoints.FIND, body=listing, decoder=ID_LIST_DECODER)
         return ids
 
-    def _check_index(self, level: Level, wanted: Iterable[str]) -> None:
-        """Reject a filter by a tag that is indexed for a part of the archive only: the rest would be missing."""
-        partly = frozenset[str]().union(
-            *(self._capabilities.partly_indexed.get(one.value, frozenset()) for one in (*level.above, level))
-        )
-        if unknown := sorted(KEYWORDS[tag] for tag in partly.intersection(wanted)):
-            raise ArchiveRejected(
-                f"Orthanc has indexed {', '.join(unknown)} for a part of its files only: reconstruct the others before "
-                "filtering by it (see server.advice)."
-            )
-
     def _find_in_order(self, plan: LevelPlan, criteria: Sequence[Criterion], first: int) -> list[Resource]:
         """Find a page and one more resource, which shows whether there is a next page, in Orthanc's order.
 
         That has absent values last, and sorts values that are shown as null by their text, or as 0.
         """
-        body = self._body(plan.level, query(criteria), plan.needs, plan.filter)
+        body = self._bodies.body(plan.level, query(criteria), plan.needs, plan.filter)
         # two patients may have studies, series or instances of one UID
         order = dict.fromkeys((*plan.full_order, Order(Level.PATIENT.identifier)))
-        body["OrderBy"] = [_order_by(key) for key in order if key.by != POSITION]
+        body["OrderBy"] = [order_by(key) for key in order if key.by != POSITION]
         found: list[Resource] = []
         while len(found) <= first:
             part = {**body, "Since": plan.offset + len(found), "Limit": first + 1 - len(found)}
@@ -312,40 +297,6 @@ class ExtendedFind:
             found = found + more
         return found
 
-    def _body(self, level: Level, wanted: Mapping[str, str], needs: Needs, criteria: Filter) -> dict[str, Any]:
-        content = {"MainDicomTags", *(part for fact in needs.facts for part in _CONTENT[fact])}
-        if level is not Level.PATIENT:
-            content.add("Parent")
-        body: dict[str, Any] = {"Level": level.value, "Query": wanted, "Short": True}
-        for constraint, labels in _label_constraints(criteria)[:1]:
-            body |= {"Labels": sorted(labels), "LabelsConstraint": constraint}
-        if len(_label_constraints(criteria)) > 1:
-            content.add("Labels")
-        if not self._capabilities.has_labels:
-            content.discard("Labels")
-        if requested := self._requested(level, needs):
-            body["RequestedTags"] = requested
-        return body | {"ResponseContent": sorted(content)}
-
-    def _requested(self, level: Level, needs: Needs) -> list[str]:
-        """Return tags that are not among the main tags of the level: of parents, counted, or in files only."""
-        keywords = set(needs.tags)
-        if needs.parent:
-            keywords.add(level.parent.identifier)
-        come_along = self._indexed.get(level.value, frozenset())
-        if level is Level.STUDY:
-            come_along |= self._indexed.get(Level.PATIENT.value, frozenset())
-        return sorted(tag_of(keyword) for keyword in keywords if tag_of(keyword) not in come_along or is_long(keyword))
-
-    def _in_index(self, level: Level) -> frozenset[str]:
-        """The tags in Orthanc's index, of this level and those above."""
-        return frozenset[str]().union(*(self._indexed.get(one.value, frozenset()) for one in (*level.above, level)))
-
-    def _is_in_files(self, level: Level, keyword: str) -> bool:
-        """Whether Orthanc reads files for a tag."""
-        is_computed = keyword in COMPUTED[level]
-        return not is_computed and (tag_of(keyword) not in self._in_index(level) or is_long(keyword))
-
     def _can_be_listed(self, identifier: str) -> bool:
         """Whether a resource is found by its identifier among others, also if results are truncated.
 
@@ -355,11 +306,11 @@ class ExtendedFind:
 
     def _can_page(self, plan: LevelPlan, criteria: Sequence[Criterion]) -> bool:
         """Whether Orthanc can sort, page and count the list. It ignores an OrderBy on tags outside its index."""
-        in_index = self._in_index(plan.level)
+        in_index = self._bodies.in_index(plan.level)
         orders = {order.by for order in plan.full_order} - {"LastUpdate", POSITION}
         return (
             not plan.filter.nothing
-            and len(_label_constraints(plan.filter)) <= 1
+            and len(label_constraints(plan.filter)) <= 1
             and orders.isdisjoint(SORTED_HERE)
             and in_index.issuperset(map(tag_of, orders))
             and all(
@@ -369,7 +320,7 @@ class ExtendedFind:
         )
 
     def _count(self, plan: LevelPlan, criteria: Sequence[Criterion]) -> int:
-        body = self._body(plan.level, query(criteria), Needs(), plan.filter)
+        body = self._bodies.body(plan.level, query(criteria), Needs(), plan.filter)
         del body["ResponseContent"]
         return int(self._client.call(endpoints.COUNT_RESOURCES, body=body, decoder=COUNT_DECODER).count)
 
@@ -389,22 +340,6 @@ class ExtendedFind:
             *(({f"Parent{above.value}": root}, {}) for root in alone),
             *(({}, {tag_of(above.identifier): any_of(part)}) for part in parts),
         ]
-
-
-def _order_by(order: Order) -> dict[str, str]:
-    last_update = order.by == "LastUpdate"
-    return {
-        "Type": "Metadata" if last_update else _ORDER_TYPES.get(vr_of(order.by), "DicomTag"),
-        "Key": order.by if last_update else tag_of(order.by),
-        "Direction": "DESC" if order.descending else "ASC",
-    }
-
-
-def _label_constraints(criteria: Filter) -> list[tuple[str, frozenset[str]]]:
-    """Return the label constraints, of which Orthanc accepts one in a find."""
-    labels = criteria.labels
-    named = (("All", labels.all), ("Any", labels.any), ("None", labels.none))
-    return [(constraint, wanted) for constraint, wanted in named if wanted]
 
 
 def _identifier(resource: Resource, level: Level) -> str:
