@@ -19,7 +19,7 @@ from orthancproxy.archive import renderability
 from orthancproxy.archive.keywords import ALL_COMPUTED, COMPUTED, is_text, owner_below, tag_of
 from orthancproxy.archive.levels import Level
 from orthancproxy.archive.plan import LevelPlan, Needs
-from orthancproxy.archive.records import RESOURCE_TYPES, Attribute, Instance
+from orthancproxy.archive.records import RESOURCE_TYPES, Attribute, Instance, Series
 from orthancproxy.errors import InvalidRequest
 from orthancproxy.schema.connections import MAX_OFFSET, offset_after, page_size
 from orthancproxy.schema.context import Info
@@ -123,7 +123,9 @@ class Selection:
             if field.python_name.endswith("_url"):
                 self._context.urls.check(f"{level.value}.{inner[0].node.name.value}")
                 if level is Level.INSTANCE:
-                    needs |= Instance.file_uuid.needs
+                    needs |= Instance.version.needs
+                elif field.python_name == "thumbnail_url":
+                    needs |= Series.version.needs
             attribute = getattr(record, field.python_name, None)
             if isinstance(attribute, Attribute):
                 needs |= attribute.needs

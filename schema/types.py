@@ -245,7 +245,7 @@ class Series(Node):
 
     @strawberry.field(description="URL of a thumbnail of the middle instance.", metadata=PLAIN)
     def thumbnail_url(root: strawberry.Parent[records.Series], info: Info) -> str:
-        return info.context.urls.to(root, "thumbnail")
+        return info.context.urls.to_version(root, "thumbnail")
 
     @classmethod
     def is_type_of(cls, value: object, _info: object) -> bool:

@@ -7,7 +7,7 @@ from django.http import HttpRequest
 from django.urls import reverse
 
 from orthancproxy.access.actions import Action
-from orthancproxy.archive.records import Instance, Resource
+from orthancproxy.archive.records import Instance, Resource, Series
 from orthancproxy.resolvers.context import RequestContext
 from orthancproxy.resolvers.guard import audited_read
 from orthancproxy.resolvers.operations import READ_URL
@@ -40,7 +40,7 @@ class ResourceUrls:
         """Return the URL of a part of a resource: `file`, `preview`, `thumbnail` or `archive`."""
         return f"{self.prefix}{record.level.path}/{record.orthanc_id}/{what}/"
 
-    def to_version(self, record: Instance, what: str, query: str = "") -> str:
-        """Return the URL of a part of an instance, which browsers cache: it changes when the file is replaced."""
-        parameters = "&".join(part for part in (f"v={record.file_uuid}" if record.file_uuid else "", query) if part)
+    def to_version(self, record: Instance | Series, what: str, query: str = "") -> str:
+        """Return the URL of a part of a resource, which browsers cache: it changes when files are replaced."""
+        parameters = "&".join(part for part in (f"v={record.version}" if record.version else "", query) if part)
         return self.to(record, what) + (f"?{parameters}" if parameters else "")

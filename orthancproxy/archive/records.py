@@ -124,6 +124,7 @@ class Series(Resource):
     series_date = tag("SeriesDate", parsing.calendar_date)
     series_time = tag("SeriesTime", parsing.time_of_day)
     instances_count = count("NumberOfSeriesRelatedInstances")
+    version = fact(Fact.CHANGES, "LastUpdate")  # changes with its instances, in whole seconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,7 +146,7 @@ class Instance(Resource):
     image_orientation_patient = tag("ImageOrientationPatient", parsing.decimals)
     transfer_syntax_uid = fact(Fact.METADATA, "TransferSyntax")
     file_size = fact(Fact.FILE, "FileSize")  # bytes
-    file_uuid = fact(Fact.FILE, "FileUuid")  # changes when the file is replaced
+    version = fact(Fact.FILE, "FileUuid")  # changes when the file is replaced
 
 
 RESOURCE_TYPES: Mapping[Level, type[Resource]] = {

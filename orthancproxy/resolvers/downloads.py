@@ -3,17 +3,19 @@
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from hashlib import sha256
 from typing import cast
 
 from django.core.cache import cache
+from django.utils import timezone
 from pydicom.uid import UID
 
 from orthancproxy.archive.hierarchy import Hierarchy
 from orthancproxy.archive.levels import Level
 from orthancproxy.archive.own_zip import open_own_zip, zip_plan
 from orthancproxy.archive.plan import Fact, LevelPlan, Needs
-from orthancproxy.archive.records import Instance, Resource
+from orthancproxy.archive.records import Instance, Resource, Series
 from orthancproxy.archive.rendering import NEEDS, MediaType, Rendering, render
 from orthancproxy.archive.storage import Content, open_file, open_zip
 from orthancproxy.audit.kinds import AuditOutcome, EventKind
@@ -31,7 +33,9 @@ MAX_FRAME = 2**31 - 1
 CACHED_SECONDS = 24 * 60 * 60
 # Django's in-memory cache is limited by entries (300), not bytes: this bounds it to 150 MB
 MAX_CACHED_BYTES = 512 * 1024
-IMAGE_NEEDS = Instance.file_uuid.needs | Instance.number_of_frames.needs
+IMAGE_NEEDS = Instance.version.needs | Instance.number_of_frames.needs
+# more than clocks differ by
+SETTLING_TIME = timedelta(minutes=1)
 FIRST_FRAME = Rendering(0, "image/png")
 FILE_EXTENSIONS: dict[MediaType, str] = {"image/png": "png", "image/jpeg": "jpg"}
 
@@ -54,17 +58,17 @@ def get_file(
     headers_only: bool = False,
 ) -> Download:
     """Return the DICOM file of an instance as stored. Raises NotFound."""
-    plan = _plan(Instance.file_uuid.needs)
+    plan = _plan(Instance.version.needs)
     with _authorized(context, VIEW, plan, orthanc_id, headers_only=headers_only) as pending:
         instance = cast("Instance", pending.resource)
         etag = _etag(instance)
         filename = file_name(instance, extension="dcm")
         if _matches(etag, if_none_match):
-            return pending.unchanged(filename, etag, instance.file_uuid)
+            return pending.unchanged(filename, etag, instance.version)
         if headers_only:
             headers = Content.headers("application/dicom", instance.file_size)
-            return Download(filename, etag, headers, instance.file_uuid)
-        return Download(filename, etag, pending.of(open_file(context.client, orthanc_id)), instance.file_uuid)
+            return Download(filename, etag, headers, instance.version)
+        return Download(filename, etag, pending.of(open_file(context.client, orthanc_id)), instance.version)
 
 
 def get_preview(
@@ -107,13 +111,25 @@ def get_series_thumbnail(
     headers_only: bool = False,
 ) -> Download:
     """Return the thumbnail of the middle instance of a series, by number. Raises NotFound or NotRenderable."""
-    plan = LevelPlan(level=Level.SERIES, related={"instances": _plan(IMAGE_NEEDS)})
+    plan = LevelPlan(level=Level.SERIES, needs=Series.version.needs, related={"instances": _plan(IMAGE_NEEDS)})
     with _authorized(context, VIEW, plan, orthanc_id, headers_only=headers_only) as pending:
-        instances = pending.resource.related["instances"]
+        series = cast("Series", pending.resource)
+        instances = series.related["instances"]
         if not instances:
             raise NotFound("There is no instance in this series.")
         middle = instances[len(instances) // 2]
-        return _get_image(context, pending, middle, "thumbnail", _thumbnail(media_type), if_none_match)
+        image = _get_image(context, pending, middle, "thumbnail", _thumbnail(media_type), if_none_match)
+        return replace(image, version=_settled_version(context, series))
+
+
+def _settled_version(context: RequestContext, series: Series) -> str | None:
+    """Return the version of a series; None while its instances may change under it.
+
+    Its LastUpdate counts whole seconds of Orthanc's clock; deletions renew it since 1.12.1.
+    """
+    is_renewed = context.client.capabilities().has_extended_find
+    is_settled = series.last_update and series.last_update < timezone.now() - SETTLING_TIME
+    return series.version if is_renewed and is_settled else None
 
 
 def get_zip(context: RequestContext, level: Level, orthanc_id: str, *, headers_only: bool = False) -> Download:
@@ -226,11 +242,11 @@ def _get_image(
         extension=FILE_EXTENSIONS[rendering.media_type],
     )
     if _matches(etag, if_none_match):
-        return pending.unchanged(filename, etag, instance.file_uuid)
+        return pending.unchanged(filename, etag, instance.version)
     key = _cache_key(instance.orthanc_id, kind, rendering)
     cached: _Cached | None = cache.get(key)
     if cached and cached[0] == etag:
-        return Download(filename, etag, Content.of(*cached[1:]), instance.file_uuid)
+        return Download(filename, etag, Content.of(*cached[1:]), instance.version)
     if not (pending.resource is instance and NEEDS.tags <= pending.needs.tags):
         instance = _get_instance(context, instance.orthanc_id, NEEDS | IMAGE_NEEDS)
     content = _render(context, instance, rendering)
@@ -238,7 +254,7 @@ def _get_image(
         content = pending.of(content)
     else:
         cache.set(key, (etag, b"".join(content), content.media_type), CACHED_SECONDS)
-    return Download(filename, etag, content, instance.file_uuid)
+    return Download(filename, etag, content, instance.version)
 
 
 _Cached = tuple[str, bytes, str]  # the entity tag, the picture and its media type
@@ -307,9 +323,9 @@ def _not_found(level: Level) -> NotFound:
 
 def _etag(instance: Instance, *variant: str | float) -> str:
     """Return an entity tag (RFC 9110 section 8.8.3), which changes when the file is replaced."""
-    if instance.file_uuid is None:
+    if instance.version is None:
         raise ArchiveProtocolError
-    name = "-".join(map(str, (instance.file_uuid, *variant)))
+    name = "-".join(map(str, (instance.version, *variant)))
     return f'"{name}"'
 
 

@@ -107,10 +107,13 @@ class ThumbnailView(DownloadView):
 class SeriesThumbnailView(DownloadView):
     """The thumbnail of a series."""
 
+    parameters = (openapi.VERSION.name,)
+
     @openapi.downloads(
         "thumbnailSeries",
         MEDIA_TYPES,
         "The first frame of its middle instance, scaled down, as PNG, or as JPEG if Accept prefers it.",
+        openapi.VERSION,
         openapi.IF_NONE_MATCH,
         errors=(415,),
     )

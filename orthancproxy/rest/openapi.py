@@ -57,7 +57,7 @@ RENDERING = (
 VERSION = _in_query(
     "v",
     {"type": "string", "maxLength": 64},
-    "The version of the file, as in `fileUrl`: if it is the current one, the response is immutable.",
+    "The version, as in `fileUrl` and `thumbnailUrl`: if it is the current one, the response is immutable.",
 )
 IF_NONE_MATCH = OpenApiParameter(
     "If-None-Match",

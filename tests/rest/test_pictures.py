@@ -1,7 +1,9 @@
 """Previews and thumbnails: drawn by Orthanc, of the right frame and size, cached, and refused with a reason."""
 
+import re
 import struct
 import zlib
+from datetime import timedelta
 from io import BytesIO
 from typing import Any
 
@@ -12,6 +14,7 @@ from django.test import Client
 from pytest_django import Settings
 
 from orthancproxy.orthanc.calls import recording
+from orthancproxy.resolvers import downloads
 from orthancproxy.resolvers.context import connect
 from orthancproxy.sandbox.orthanc import LocalOrthanc
 from tests.conftest import GraphQL, UseOrthanc
@@ -269,3 +272,30 @@ def test_thumbnail_of_a_series_is_that_of_its_middle_instance(
     assert thumbnail["ETag"] == middle["ETag"]
     assert thumbnail["ETag"] not in (first["ETag"], last["ETag"])
     assert Client().get(series["thumbnailUrl"], headers={"If-None-Match": middle["ETag"]}).status_code == 304
+
+
+@pytest.mark.since("1.12.5")
+@pytest.mark.parametrize(
+    ("settling_time", "policy"),
+    [
+        (timedelta(days=-1), "private, max-age=604800, immutable"),
+        # two changes within one second have one LastUpdate
+        (timedelta(days=1), "private, no-cache"),
+    ],
+)
+def test_a_versioned_thumbnail_of_a_series_is_immutable_when_it_has_settled(
+    settling_time: timedelta,
+    policy: str,
+    archive: LocalOrthanc,
+    use_orthanc: UseOrthanc,
+    graphql: GraphQL,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    use_orthanc(archive)
+    monkeypatch.setattr(downloads, "SETTLING_TIME", settling_time)
+    [series] = graphql("{ seriesList(first: 1) { nodes { thumbnailUrl lastUpdate } } }")["seriesList"]["nodes"]
+    unversioned, _, version = series["thumbnailUrl"].partition("?v=")
+    assert version == re.sub("[-:]", "", series["lastUpdate"].partition("+")[0])
+    assert get(series["thumbnailUrl"])["Cache-Control"] == policy
+    assert get(unversioned)["Cache-Control"] == "private, no-cache"
+    assert get(f"{unversioned}?v=20200101T000000")["Cache-Control"] == "private, no-cache"
