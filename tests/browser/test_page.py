@@ -52,6 +52,7 @@ def test_anonymous_caller_is_shown_the_login_url() -> None:
         "username": "",
         "login-url": "/login/?next=/graphql/",
         "logout-url": "/logout/",
+        "tokens-url": "/tokens/",
     }
     # no cookie is set for those who need none
     assert not response.cookies
@@ -92,4 +93,5 @@ def test_page_works_without_users(settings: Settings) -> None:
         "username": "",
         "login-url": "",
         "logout-url": "",
+        "tokens-url": "",
     }
