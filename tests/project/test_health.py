@@ -125,7 +125,7 @@ def check_timely_failure(client: Client) -> None:
     started = time.monotonic()
     answer = client.get("/readyz")
     # 2 and what a busy machine adds
-    assert time.monotonic() - started < 2.5
+    assert time.monotonic() - started < 4
     assert answer.status_code == 503
     assert answer.json()["checks"] == {"orthanc": "Orthanc did not answer in time.", "database": "ok"}
 
