@@ -13,8 +13,8 @@ from orthancproxy.archive.fetcher import Fetcher, Roots
 from orthancproxy.archive.keywords import MAIN_DICOM_TAGS
 from orthancproxy.archive.levels import Level, patient_orthanc_id
 from orthancproxy.archive.matching import criteria_of
-from orthancproxy.archive.ordering import slice_page, sort
-from orthancproxy.archive.plan import Fact, Filter, LevelPlan, Needs
+from orthancproxy.archive.ordering import page_of, sort_needs
+from orthancproxy.archive.plan import Filter, LevelPlan, Needs
 from orthancproxy.archive.records import Page, Resource, Study
 
 _PATIENT_ID = Level.PATIENT.identifier
@@ -36,18 +36,14 @@ class CrossLevelFetcher:
             needs = self._with_patient_id(plan.level, plan.needs)
             page = self._fetcher.page(replace(plan, filter=criteria, needs=needs))
             return replace(page, resources=tuple(self._with_patients_tags(plan.level, page.resources, plan.needs)))
-        changes = frozenset({Fact.CHANGES}) if "LastUpdate" in keys else frozenset[Fact]()
-        to_sort = Needs(keys & plan.needs.tags, changes)
+        to_sort = sort_needs(plan)
         needs = self._with_patient_id(plan.level, to_sort)
         found = self._either(
             lambda one: self._fetcher.page(LevelPlan(level=plan.level, needs=needs, filter=one)).resources,
             criteria,
             studies,
         )
-        every = sort(self._with_patients_tags(plan.level, found, to_sort), plan.full_order)
-        part = slice_page(every, plan)
-        has_next = plan.offset + len(part) < len(every)
-        return Page(tuple(self.complete(plan.level, part, plan.needs)), has_next, len(every))
+        return page_of(plan, self._with_patients_tags(plan.level, found, to_sort), self.complete)
 
     def matching(self, level: Level, criteria: Filter, needs: Needs) -> list[Resource]:
         """Return all matching resources of a level, unordered."""

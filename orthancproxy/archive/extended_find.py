@@ -23,7 +23,7 @@ from orthancproxy.archive.matching import (
     select,
 )
 from orthancproxy.archive.object_budget import ObjectBudget
-from orthancproxy.archive.ordering import POSITION, SORTED_HERE, slice_page, sort
+from orthancproxy.archive.ordering import POSITION, SORTED_HERE, page_of
 from orthancproxy.archive.plan import Fact, Filter, LevelPlan, Needs, Order
 from orthancproxy.archive.records import Page, Resource
 from orthancproxy.errors import NotFound
@@ -55,7 +55,7 @@ class ExtendedFind:
         """
         criteria = criteria_of(plan.level, plan.filter)
         if plan.first is None or not self._can_page(plan, criteria):
-            return self._sorted(plan, self.matching(plan.level, plan.filter, plan.needs))
+            return page_of(plan, self.matching(plan.level, plan.filter, plan.needs))
         if plan.first == 0:
             length = self._count(plan, criteria)
             return Page((), length > plan.offset, length)
@@ -68,7 +68,7 @@ class ExtendedFind:
         if len(every) > MAX_SORTED:
             total = self._count(plan, criteria) if plan.total else None
             return self._page_in_order(plan, criteria, plan.first, total)
-        page = self._sorted(plan, every)
+        page = page_of(plan, every)
         if not in_files:
             return page
         return replace(page, resources=tuple(self.complete(plan.level, page.resources, plan.needs)))
@@ -87,10 +87,6 @@ class ExtendedFind:
     def _page_in_order(self, plan: LevelPlan, criteria: Sequence[Criterion], first: int, total: int | None) -> Page:
         ordered = self._find_in_order(plan, criteria, first)
         return Page(tuple(ordered[:first]), len(ordered) > first, total)
-
-    def _sorted(self, plan: LevelPlan, every: Sequence[Resource]) -> Page:
-        part = slice_page(sort(every, plan.full_order), plan)
-        return Page(tuple(part), plan.offset + len(part) < len(every), len(every))
 
     def matching(self, level: Level, criteria: Filter, needs: Needs) -> list[Resource]:
         """Return all matching resources of a level, unordered."""
@@ -202,12 +198,7 @@ class ExtendedFind:
             self._find_limits.refresh(level.value)
         if self._find_limits.found:
             criteria = matched_in_index(criteria, in_index)
-        # which resources are above is checked later, what they are called is not
-        wanted = {
-            **query(criteria),
-            **(identifiers or {}),
-            **query([one for one in criteria if one.is_exact]),
-        }
+        wanted = _wanted(criteria, identifiers or {})
         self._bodies.check_index(level, wanted)
         if reads_files and not self._find_limits.found:
             found = self._read_in_parts(level, criteria, needs, filtered, identifiers or {}, restriction)
@@ -241,11 +232,10 @@ class ExtendedFind:
         criteria = [
             one if tag_of(one.keyword) in findable else replace(one, sent=None, is_exact=False) for one in criteria
         ]
-        wanted = {**query(criteria), **identifiers, **query([one for one in criteria if one.is_exact])}
         needs |= Needs(decisive(criteria), frozenset({Fact.LABELS} if len(label_constraints(filtered)) > 1 else ()))
         # the limit is for what matches
         within = {name: value for name, value in (restriction or {}).items() if name != "Limit"}
-        body = self._bodies.body(level, wanted, needs, filtered) | within
+        body = self._bodies.body(level, _wanted(criteria, identifiers), needs, filtered) | within
         missing = dict.fromkeys(self._list_ids(body))
         found: list[Resource] = []
 
@@ -340,6 +330,11 @@ class ExtendedFind:
             *(({f"Parent{above.value}": root}, {}) for root in alone),
             *(({}, {tag_of(above.identifier): any_of(part)}) for part in parts),
         ]
+
+
+def _wanted(criteria: Sequence[Criterion], identifiers: Mapping[str, str]) -> dict[str, str]:
+    """The query of a find below these identifiers: what is above is checked later, what is matched exactly is not."""
+    return {**query(criteria), **identifiers, **query([one for one in criteria if one.is_exact])}
 
 
 def _identifier(resource: Resource, level: Level) -> str:

@@ -6,8 +6,9 @@ from typing import Any
 
 from orthancproxy.archive import parsing
 from orthancproxy.archive.keywords import vr_of
-from orthancproxy.archive.plan import LevelPlan, Order
-from orthancproxy.archive.records import Resource
+from orthancproxy.archive.levels import Level
+from orthancproxy.archive.plan import Fact, LevelPlan, Needs, Order
+from orthancproxy.archive.records import Page, Resource
 
 # Often not ASCII: Orthanc would sort all Korean names alike.
 SORTED_HERE = frozenset({"PatientName", "StudyDescription"})
@@ -54,6 +55,24 @@ def _position(instance: Resource) -> float | None:
         case _:
             normal = (0.0, 0.0, 1.0)
     return sum(part * along for part, along in zip(position, normal, strict=True))
+
+
+def sort_needs(plan: LevelPlan) -> Needs:
+    """Return the data that sorting a list takes, of those that its plan needs."""
+    keys = frozenset(order.by for order in plan.full_order)
+    return Needs(keys & plan.needs.tags, frozenset({Fact.CHANGES}) if "LastUpdate" in keys else frozenset())
+
+
+def page_of(
+    plan: LevelPlan,
+    every: Iterable[Resource],
+    complete: Callable[[Level, Sequence[Resource], Needs], Sequence[Resource]] | None = None,
+) -> Page:
+    """Return the page that a plan asks for of a whole list, which is sorted here; `complete` adds the data needed."""
+    found = sort(every, plan.full_order)
+    part = slice_page(found, plan)
+    resources = complete(plan.level, part, plan.needs) if complete and part else part
+    return Page(tuple(resources), plan.offset + len(part) < len(found), len(found))
 
 
 def slice_page(resources: Sequence[Resource], plan: LevelPlan) -> Sequence[Resource]:

@@ -24,7 +24,7 @@ from orthancproxy.archive.matching import (
     select,
 )
 from orthancproxy.archive.object_budget import ObjectBudget
-from orthancproxy.archive.ordering import slice_page, sort
+from orthancproxy.archive.ordering import page_of, sort_needs
 from orthancproxy.archive.plan import Fact, Filter, LevelPlan, Needs
 from orthancproxy.archive.records import Page, Resource
 from orthancproxy.errors import ArchiveRejected
@@ -51,11 +51,7 @@ class PlainFind:
 
     def page(self, plan: LevelPlan) -> Page:
         """Return one page of a root list: all matching resources are sorted, and this page is completed."""
-        sort_tags = Needs(frozenset(order.by for order in plan.full_order) & plan.needs.tags)
-        every = self.matching(plan.level, plan.filter, sort_tags)
-        part = slice_page(sort(every, plan.full_order), plan)
-        has_next = plan.offset + len(part) < len(every)
-        return Page(tuple(self.complete(plan.level, part, plan.needs)), has_next, len(every))
+        return page_of(plan, self.matching(plan.level, plan.filter, sort_needs(plan)), self.complete)
 
     def matching(self, level: Level, criteria: Filter, needs: Needs) -> list[Resource]:
         """Return all matching resources of a level, unordered."""

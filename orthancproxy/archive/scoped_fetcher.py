@@ -16,7 +16,7 @@ from orthancproxy.archive.fetcher import Fetcher, Roots
 from orthancproxy.archive.keywords import COMPUTED, MAIN_DICOM_TAGS
 from orthancproxy.archive.levels import Level
 from orthancproxy.archive.matching import criteria_of
-from orthancproxy.archive.ordering import slice_page, sort
+from orthancproxy.archive.ordering import page_of, sort_needs
 from orthancproxy.archive.plan import Fact, Filter, LabelMatch, LevelPlan, Needs
 from orthancproxy.archive.records import Page, Resource
 from orthancproxy.archive.scope import Scope, searches
@@ -47,13 +47,8 @@ class ScopedFetcher:
     def page(self, plan: LevelPlan) -> Page:
         """Return one page of a root list: all visible resources are sorted, and this page is completed."""
         _check(plan.level, plan.filter)
-        keys = frozenset(order.by for order in plan.full_order)
-        changes = frozenset({Fact.CHANGES}) if "LastUpdate" in keys else frozenset[Fact]()
-        to_sort = Needs(keys & plan.needs.tags, changes)
-        every = self.complete(plan.level, self._every(plan.level, plan.filter, plan.needs), to_sort)
-        part = slice_page(sort(every, plan.full_order), plan)
-        has_next = plan.offset + len(part) < len(every)
-        return Page(tuple(self.complete(plan.level, part, plan.needs)), has_next, len(every))
+        every = self._every(plan.level, plan.filter, plan.needs)
+        return page_of(plan, self.complete(plan.level, every, sort_needs(plan)), self.complete)
 
     def matching(self, level: Level, criteria: Filter, needs: Needs) -> list[Resource]:
         """Return all visible matching resources of a level, unordered. Meant for criteria that match few."""

@@ -7,8 +7,8 @@ from dataclasses import replace
 from orthancproxy.archive.fetcher import Fetcher, Roots
 from orthancproxy.archive.keywords import vr_of
 from orthancproxy.archive.levels import Level
-from orthancproxy.archive.ordering import slice_page, sort
-from orthancproxy.archive.plan import Fact, Filter, LevelPlan, Needs
+from orthancproxy.archive.ordering import page_of, sort_needs
+from orthancproxy.archive.plan import Filter, LevelPlan, Needs
 from orthancproxy.archive.records import Page, Resource
 from orthancproxy.errors import InvalidRequest
 
@@ -31,13 +31,7 @@ class SearchFetcher:
         """Return one sorted page of a root list."""
         if not plan.filter.search:
             return self._fetcher.page(plan)
-        keys = frozenset(order.by for order in plan.full_order)
-        every = self.matching(
-            plan.level, plan.filter, Needs(keys & plan.needs.tags, plan.needs.facts & {Fact.CHANGES}, plan.needs.parent)
-        )
-        part = slice_page(sort(every, plan.full_order), plan)
-        resources = self.complete(plan.level, part, plan.needs) if part else ()
-        return Page(tuple(resources), plan.offset + len(part) < len(every), len(every))
+        return page_of(plan, self.matching(plan.level, plan.filter, sort_needs(plan)), self.complete)
 
     def matching(self, level: Level, criteria: Filter, needs: Needs) -> list[Resource]:
         """Return all matching resources of a level, unordered."""
