@@ -167,4 +167,4 @@ class AuditEventOrderField(Enum):
 
 @strawberry.input(description="One key of an order.")
 class AuditEventOrder(OrderKey[AuditEventOrderField]):
-    """Orders events."""
+    pass

@@ -76,4 +76,4 @@ class UploadBatchOrderField(Enum):
 
 @strawberry.input(description="One key of an order.")
 class UploadBatchOrder(OrderKey[UploadBatchOrderField]):
-    """Orders uploads."""
+    pass

@@ -202,22 +202,22 @@ class OrderKey(Generic[FieldType]):
 
 @strawberry.input(description="One key of an order.")
 class PatientOrder(OrderKey[PatientOrderField]):
-    """Orders patients."""
+    pass
 
 
 @strawberry.input(description="One key of an order.")
 class StudyOrder(OrderKey[StudyOrderField]):
-    """Orders studies."""
+    pass
 
 
 @strawberry.input(description="One key of an order.")
 class SeriesOrder(OrderKey[SeriesOrderField]):
-    """Orders series."""
+    pass
 
 
 @strawberry.input(description="One key of an order.")
 class InstanceOrder(OrderKey[InstanceOrderField]):
-    """Orders instances."""
+    pass
 
 
 def order_of(given: Sequence[OrderKey[Any]] | None) -> tuple[Order, ...]:

@@ -58,7 +58,7 @@ def integer(value: str | None) -> int | None:
 
 
 def decimal(value: str | None) -> float | None:
-    """Parse a DS."""
+    """Parse a DS of one value; None if it is invalid or too long."""
     return _decimal(value) if value and len(value) <= _MAX_NUMBER_LENGTH else None
 
 

@@ -55,7 +55,7 @@ class _AppendOnly(models.Model):
         super().save(**{**options, "force_insert": True})
 
     def delete(self, using: Any = None, keep_parents: bool = False) -> Never:
-        """Raise AppendOnlyError."""
+        """Raise AppendOnlyError: no row is ever deleted."""
         raise AppendOnlyError
 
 

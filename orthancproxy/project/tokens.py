@@ -34,7 +34,7 @@ class TokensView(LoginRequiredMixin, View):
     """The tokens of the user of the session. The admin site's history has what was created and revoked."""
 
     def get(self, request: HttpRequest) -> HttpResponse:
-        """List them."""
+        """Return the page with the tokens and a form for a new one."""
         return self._page(NewTokenForm())
 
     @transaction.atomic

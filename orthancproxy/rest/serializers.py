@@ -66,13 +66,13 @@ class LevelSerializer(serializers.Serializer[R]):
 
 
 class PatientSerializer(LevelSerializer[Patient]):
-    """A patient."""
+    """A patient in a list, with the number of its studies."""
 
     table = Table({"patientId": "PatientID", "patientName": "PatientName"}, studiesCount=Patient.studies_count)
 
 
 class StudySerializer(LevelSerializer[Study]):
-    """A study."""
+    """A study in a list, with the number of its series."""
 
     table = Table(
         {
@@ -85,7 +85,7 @@ class StudySerializer(LevelSerializer[Study]):
 
 
 class SeriesSerializer(LevelSerializer[Series]):
-    """A series."""
+    """A series in a list, with the number of its instances."""
 
     table = Table(
         {
@@ -203,7 +203,7 @@ class DeletionSerializer(serializers.Serializer[Deletion]):
 
 
 class ErrorSerializer(serializers.Serializer[Any]):
-    """An error."""
+    """The body of every response that reports an error."""
 
     detail = serializers.CharField(help_text="One sentence for the person who made the request.")
     code = serializers.CharField(help_text="The kind of error, for programs.")

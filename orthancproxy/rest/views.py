@@ -144,7 +144,7 @@ class MountPointView(UnknownAddressView):
 
 
 class PatientsView(GatewayView):
-    """All patients."""
+    """The list of all patients that the caller may see."""
 
     ignores_others = True
 

@@ -1,5 +1,6 @@
 """The rows of the access matrix: every root field and every route, with its declared operation and expected audit."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -43,7 +44,7 @@ OF_ALL_STUDIES: Subjects = frozenset(
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class AccessCase:
+class AccessCase(ABC):
     """A root field or a route, called by a caller with the permission that its operation needs.
 
     `subjects` and `counts` are those of its audit event for a caller without a scope, with the default target. `levels`
@@ -63,13 +64,13 @@ class AccessCase:
     def is_permitted(self, caller: CallerClient) -> bool:
         return self.operation.action is None or self.operation.action in caller.actions
 
+    @abstractmethod
     def send(self, caller: CallerClient, target: Target = DEFAULT_TARGET) -> GatewayResponse:
         """Send it as a caller."""
-        raise NotImplementedError
 
+    @abstractmethod
     def audited_name(self, target: Target) -> str:
         """The `operation` of its audit event."""
-        raise NotImplementedError
 
     def audited_target(self, target: Target) -> str:
         level = self.operation.target_level
