@@ -2,6 +2,7 @@
 
 from orthancproxy.access.models import AccessScope, Archive
 from orthancproxy.audit.models import AuditEvent, AuditSubject, Viewing
+from orthancproxy.follower.models import Lease
 from orthancproxy.uploads.models import UploadBatch, UploadedFile
 
-__all__ = ["AccessScope", "Archive", "AuditEvent", "AuditSubject", "UploadBatch", "UploadedFile", "Viewing"]
+__all__ = ["AccessScope", "Archive", "AuditEvent", "AuditSubject", "Lease", "UploadBatch", "UploadedFile", "Viewing"]

@@ -1,9 +1,10 @@
-"""Every pool of threads of a worker process. docs/deployment.md states how many threads a worker can have."""
+"""Every thread of a worker process. docs/deployment.md states how many there can be."""
 
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextvars import copy_context
 from functools import cache
+from threading import Thread
 from typing import ParamSpec, TypeVar
 
 from asgiref.sync import sync_to_async
@@ -58,3 +59,8 @@ def upload_files(size: int) -> Pool:
 def request_thread() -> Pool:
     """Return a thread for the synchronous part of one request at a time. MAX_IDLE_REQUEST_THREADS of them are kept."""
     return Pool("request", 1, "the synchronous part of a request, REST views among it")
+
+
+def daemon(name: str, function: Callable[P, object], /, *args: P.args, **kwargs: P.kwargs) -> Thread:
+    """Return a thread for work that lasts as long as the process, which does not wait for it to end."""
+    return Thread(target=function, name=name, args=args, kwargs=kwargs, daemon=True)

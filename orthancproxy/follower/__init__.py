@@ -1,0 +1,1 @@
+"""Work in the background that one process of the deployment does for all."""

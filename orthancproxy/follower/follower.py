@@ -1,0 +1,92 @@
+"""Repeats steps in the background, in one of the processes that share a database."""
+
+import logging
+from collections.abc import Callable, Sequence
+from datetime import datetime, timedelta
+from threading import Event
+from uuid import uuid4
+
+from django.db import connections
+from django.db.models import Q
+from django.utils import timezone
+
+from orthancproxy.database import renewed_connections
+from orthancproxy.errors import GatewayError
+from orthancproxy.follower.models import Lease
+from orthancproxy.threads import daemon
+
+logger = logging.getLogger(__name__)
+
+Step = Callable[[], None]
+
+SECONDS_BETWEEN_STEPS = 1.0
+# a process that died keeps its lease for this long
+LEASE_DURATION = timedelta(seconds=15)
+
+
+class LeaseHolder:
+    """A process that holds a lease of this name, or waits for it. Safe for threads."""
+
+    def __init__(self, name: str, now: Callable[[], datetime] = timezone.now) -> None:
+        self._name = name
+        self._now = now
+        self._id = uuid4().hex
+
+    def take(self) -> bool:
+        """Take the lease if it is free, or extend it; return whether this process holds it.
+
+        Raises Django's database errors.
+        """
+        now = self._now()
+        free = Q(holder=self._id) | Q(held_until=None) | Q(held_until__lt=now)
+        taken = {"holder": self._id, "held_until": now + LEASE_DURATION}
+        leases = Lease.objects.filter(name=self._name)
+        if leases.filter(free).update(**taken):
+            return True
+        return Lease.objects.get_or_create(name=self._name, defaults=taken)[0].holder == self._id
+
+    def release(self) -> None:
+        """Let another process take the lease at once."""
+        Lease.objects.filter(name=self._name, holder=self._id).update(held_until=None)
+
+
+class Follower:
+    """Repeats steps about every second while this process holds the lease, each in a thread of its own.
+
+    A step that takes longer than LEASE_DURATION extends the lease itself. One that fails is repeated, and logged once
+    for each outage.
+    """
+
+    def __init__(self, steps: Sequence[Step], lease: LeaseHolder, seconds: float = SECONDS_BETWEEN_STEPS) -> None:
+        self._lease = lease
+        self._seconds = seconds
+        self._stopped = Event()
+        self._threads = [daemon(f"follower-{number}", self._repeat, step) for number, step in enumerate(steps)]
+
+    def start(self) -> None:
+        """Begin, until `stop` or the end of the process."""
+        for thread in self._threads:
+            thread.start()
+
+    def stop(self) -> None:
+        """End the threads after their current steps, wait for them, and release the lease."""
+        self._stopped.set()
+        for thread in self._threads:
+            thread.join()
+        self._lease.release()
+
+    def _repeat(self, step: Step) -> None:
+        is_failing = False
+        while not self._stopped.wait(self._seconds):
+            try:
+                with renewed_connections():
+                    if self._lease.take():
+                        step()
+                is_failing = False
+            except Exception as error:
+                if not is_failing:
+                    # a bug has a traceback, an outage needs none
+                    is_outage = isinstance(error, GatewayError)
+                    logger.warning("a step in the background fails: %r", error, exc_info=not is_outage)
+                is_failing = True
+        connections.close_all()

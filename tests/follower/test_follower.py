@@ -1,0 +1,86 @@
+"""Steps in the background are repeated by one process, whatever fails."""
+
+from collections.abc import Callable, Iterator
+from datetime import datetime, timedelta
+
+import pytest
+from django.utils import timezone
+
+from orthancproxy.errors import ArchiveUnavailable
+from orthancproxy.follower.follower import LEASE_DURATION, Follower, LeaseHolder
+from tests.log_capture import logged
+from tests.waiting import wait_until
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = timezone.now()
+
+    def __call__(self) -> datetime:
+        return self.now
+
+
+@pytest.fixture
+def start() -> Iterator[Callable[..., Follower]]:
+    started = []
+
+    def start(*steps: Callable[[], None]) -> Follower:
+        started.append(Follower(steps, LeaseHolder("work"), seconds=0.01))
+        started[-1].start()
+        return started[-1]
+
+    yield start
+    for follower in started:
+        follower.stop()
+
+
+def test_one_process_holds_a_lease_until_it_stops_extending_it() -> None:
+    clock = Clock()
+    first, second, other = (LeaseHolder(name, clock) for name in ("work", "work", "other work"))
+    assert first.take()
+    assert not second.take()
+    assert other.take()
+    clock.now += LEASE_DURATION - timedelta(seconds=1)
+    assert first.take()
+    clock.now += LEASE_DURATION - timedelta(seconds=1)
+    assert not second.take()
+    clock.now += timedelta(seconds=2)
+    assert second.take()
+    assert not first.take()
+    second.release()
+    assert first.take()
+
+
+class Step:
+    def __init__(self) -> None:
+        self.repetitions = 0
+
+    def __call__(self) -> None:
+        self.repetitions += 1
+
+
+def test_steps_are_repeated_in_one_process_and_then_in_the_next(start: Callable[..., Follower]) -> None:
+    of_first, of_second = Step(), Step()
+    first = start(of_first)
+    wait_until(lambda: of_first.repetitions)
+    start(of_second)
+    wait_until(lambda: of_first.repetitions > 20)
+    assert not of_second.repetitions
+    first.stop()
+    wait_until(lambda: of_second.repetitions)
+
+
+def test_a_step_that_fails_does_not_keep_others_from_running_and_is_logged_once(start: Callable[..., Follower]) -> None:
+    failures = Step()
+
+    def fail() -> None:
+        failures()
+        raise ArchiveUnavailable("Orthanc is not available.")
+
+    other = Step()
+    with logged() as lines:
+        start(fail, other)
+        wait_until(lambda: other.repetitions > 5 and failures.repetitions > 5)
+    assert [line["level"] for line in lines] == ["warning"]
