@@ -145,6 +145,8 @@ class ExtendedFind:
         return [again[orthanc_id] for orthanc_id in identifiers if orthanc_id in again]
 
     def _get(self, level: Level, orthanc_id: str, needs: Needs) -> list[Resource]:
+        if level is Level.PATIENT and not self._capabilities.has_patient_routes:
+            return self._find(level, [], needs, Filter(), restriction={"ParentPatient": orthanc_id})
         requested = ";".join(tag.replace(",", "-") for tag in self._bodies.requested(level, needs))
         query_string = f"short&requestedTags={requested}" if requested else "short"
         try:

@@ -51,6 +51,7 @@ class Capabilities:
     version: str
     has_extended_find: bool  # OrderBy, Parent*, ResponseContent, count-resources: 1.12.5
     has_labels: bool  # 1.12.0, and a database that supports them
+    has_patient_routes: bool  # `/patients/…`, which PatientLevelEnabled switches off (1.12.11); finds have patients
     indexed: Mapping[str, frozenset[str]] | None
     partly_indexed: Mapping[str, frozenset[str]]
     stored: Mapping[str, int]
@@ -89,6 +90,7 @@ def discover(call: CallOrthanc, tolerate: Callable[[], None]) -> Capabilities:
             version=system.version,
             has_extended_find=extended,
             has_labels=system.has_labels,
+            has_patient_routes=system.patient_level_enabled,
             indexed={level: tags - partly.get(level, frozenset()) for level, tags in listed.items()} or None,
             partly_indexed=partly,
             stored={

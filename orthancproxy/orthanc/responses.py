@@ -66,13 +66,15 @@ class Performance(Struct, rename="pascal"):
 class System(Struct, rename="pascal"):
     """`GET /system`. `main_dicom_tags` are the indexed tags by level, separated by semicolons (1.11.0).
 
-    `database_backend_plugin` is null for SQLite.
+    `database_backend_plugin` is null for SQLite. `patient_level_enabled` is false where Orthanc has no route of
+    `/patients` (1.12.11).
     """
 
     version: str
     name: str = ""
     database_backend_plugin: str | None = ""
     has_labels: bool = False
+    patient_level_enabled: bool = True
     capabilities: SystemCapabilities = field(default_factory=SystemCapabilities)
     performance: Performance = field(default_factory=Performance)
     main_dicom_tags: dict[Literal["Patient", "Study", "Series", "Instance"], str] = field(default_factory=dict)

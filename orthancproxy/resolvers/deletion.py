@@ -89,8 +89,9 @@ def _carry_out(context: RequestContext, line: Sequence[Resource], event: Pending
     event.write_intent()
     deleted = event.counts = Counter[str]()
     remaining = None
-    # a patient as a whole may have hidden studies
-    for target in studies if is_restricted and resource.level is Level.PATIENT else [resource]:
+    # a patient as a whole may have hidden studies, or no route
+    is_split = is_restricted or not context.client.capabilities().has_patient_routes
+    for target in studies if is_split and resource.level is Level.PATIENT else [resource]:
         try:
             remaining = _delete(context, target)
         except NotFound:

@@ -143,7 +143,8 @@ def get_zip(context: RequestContext, level: Level, orthanc_id: str, *, headers_o
 
 
 def _open_zip(context: RequestContext, resource: Resource) -> Content:
-    if context.caller.scope.admits_patient(resource.tags.get("PatientID", "")):
+    has_route = resource.level is not Level.PATIENT or context.client.capabilities().has_patient_routes
+    if has_route and context.caller.scope.admits_patient(resource.tags.get("PatientID", "")):
         return open_zip(context.client, resource.level, resource.orthanc_id)
     # Orthanc would add hidden studies, or name the folder after the file of one; a ZIP is no response of many objects
     visible = Hierarchy(context.client, context.caller.scope)
