@@ -224,6 +224,13 @@ class Configuration:
         minimum=0,
         maximum=30,  # export_audit waits for outcomes for an hour
     )
+    ORTHANC_CHANGES_DAYS = Setting(
+        7,
+        "Days for which the log of changes of the archive is kept. Clients that were away for longer are told so "
+        "(`CURSOR_EXPIRED`).",
+        minimum=1,
+        maximum=3650,
+    )
     ORTHANC_TRUST_FORWARDED = Setting(
         False,
         "Trust `X-Forwarded-Host`, `-Proto`, `-Port` and `-Prefix` for absolute URLs, and `-For` for the client's "

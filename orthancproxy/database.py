@@ -1,6 +1,7 @@
 """The gateway's own database: its failures as gateway errors, and its connections in our threads."""
 
 import logging
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from hashlib import sha256
@@ -20,6 +21,7 @@ logger = logging.getLogger(__name__)
 
 DATABASE_ERRORS = (OperationalError, InterfaceError)
 """Django's errors for a database that is locked, full, read-only or unreachable; the request itself is valid."""
+_UNSTORABLE = re.compile(r"[\x00\ud800-\udfff]")
 MESSAGE = "The gateway's database is unavailable: try again later."
 
 
@@ -32,6 +34,11 @@ def as_gateway_error(error: BaseException | None, message: str = MESSAGE) -> Gat
         unavailable.__cause__ = error
         return unavailable
     return None
+
+
+def storable(text: str) -> str:
+    """Return text of a caller or a file without what databases reject: null characters and lone surrogates."""
+    return _UNSTORABLE.sub("\N{REPLACEMENT CHARACTER}", text)
 
 
 @contextmanager

@@ -12,6 +12,7 @@
     │   │   ├── UnreadableDicom   the file is truncated or malformed
     │   │   └── UnsafeDicom       the file looks like an attack
     │   └── NotRenderable         Orthanc cannot render the instance
+    ├── CursorExpired             the log no longer has all changes after the cursor
     ├── LimitExceeded             the request exceeds a limit of the gateway
     ├── ClientDisconnected        the client has gone away; nobody receives this
     ├── GatewayUnavailable        the gateway is busy, or its database is unavailable; retry later
@@ -99,6 +100,17 @@ class NotRenderable(InvalidRequest):
     """Orthanc cannot render the instance."""
 
     code = "NOT_RENDERABLE"
+
+
+class CursorExpired(GatewayError):
+    """The log no longer has all changes after the cursor."""
+
+    code = "CURSOR_EXPIRED"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "The changes after this cursor are no longer kept: read the archive anew, then go on from now."
+        )
 
 
 class LimitExceeded(GatewayError):

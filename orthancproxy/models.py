@@ -2,7 +2,19 @@
 
 from orthancproxy.access.models import AccessScope, Archive
 from orthancproxy.audit.models import AuditEvent, AuditSubject, Viewing
+from orthancproxy.feed.models import ChangeLogState, ChangeRow
 from orthancproxy.follower.models import Lease
 from orthancproxy.uploads.models import UploadBatch, UploadedFile
 
-__all__ = ["AccessScope", "Archive", "AuditEvent", "AuditSubject", "Lease", "UploadBatch", "UploadedFile", "Viewing"]
+__all__ = [
+    "AccessScope",
+    "Archive",
+    "AuditEvent",
+    "AuditSubject",
+    "ChangeLogState",
+    "ChangeRow",
+    "Lease",
+    "UploadBatch",
+    "UploadedFile",
+    "Viewing",
+]

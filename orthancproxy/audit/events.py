@@ -1,6 +1,5 @@
 """Writes audit events: one for each operation, two where it changes the archive."""
 
-import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -10,6 +9,7 @@ from django.db import transaction
 from orthancproxy.audit.kinds import AuditOutcome, Authentication, EventKind
 from orthancproxy.audit.models import AuditEvent, AuditSubject
 from orthancproxy.audit.rate_limit import refusal_rate_limit
+from orthancproxy.database import storable
 from orthancproxy.errors import CSRFFailed, InvalidRequest, LimitExceeded, NotAuthenticated, PermissionDenied
 
 ROWS_PER_STATEMENT = 500
@@ -17,7 +17,6 @@ ROWS_PER_STATEMENT = 500
 RATE_LIMITED_CODES = frozenset(
     one.code for one in (NotAuthenticated, PermissionDenied, CSRFFailed, InvalidRequest, LimitExceeded)
 )
-_UNSTORABLE = re.compile(r"[\x00\ud800-\udfff]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,5 +103,4 @@ def write(
 
 
 def _storable(text: str, max_length: int) -> str:
-    """Return text of a caller without what databases reject: null characters and lone surrogates."""
-    return _UNSTORABLE.sub("\N{REPLACEMENT CHARACTER}", text)[:max_length]
+    return storable(text)[:max_length]

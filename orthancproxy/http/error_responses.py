@@ -22,6 +22,7 @@ from orthancproxy.errors import (
     ArchiveUnavailable,
     ClientDisconnected,
     CSRFFailed,
+    CursorExpired,
     GatewayError,
     GatewayUnavailable,
     InvalidRequest,
@@ -46,6 +47,7 @@ STATUSES: Mapping[type[GatewayError], int] = {
     NotFound: 404,
     InvalidRequest: 400,
     NotRenderable: 415,
+    CursorExpired: 410,
     LimitExceeded: 413,
     ClientDisconnected: 499,  # nginx's, for its log
     GatewayUnavailable: 503,

@@ -1,0 +1,205 @@
+"""The log of changes: one order for all gateways, nothing twice, and nothing dropped silently."""
+
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+from queue import Queue
+
+import pytest
+from django.db import connections
+from django.utils import timezone
+from pytest_django import Settings
+
+from orthancproxy.archive.levels import Level
+from orthancproxy.errors import CursorExpired
+from orthancproxy.feed.log import Change, ChangeLog, Kind, LoggedChange
+from orthancproxy.feed.models import ChangeRow
+from orthancproxy.feed.tail import Tail
+from tests.waiting import wait_until
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+STUDY = Change(Kind.ADDED, Level.STUDY, "study", "P1", "1.2.3", "patient", "study", frozenset({"research"}))
+SERIES = Change(Kind.ADDED, Level.SERIES, "series", "P1", "1.2.3", "patient", "study")
+
+
+@pytest.fixture
+def log() -> ChangeLog:
+    return ChangeLog()
+
+
+def into(queue: "Queue[LoggedChange]") -> Callable[[Sequence[LoggedChange]], None]:
+    """A listener that puts each change into a queue."""
+
+    def listener(changes: Sequence[LoggedChange]) -> None:
+        for one in changes:
+            queue.put(one)
+
+    return listener
+
+
+def kinds(log: ChangeLog) -> list[tuple[Kind, str]]:
+    return [(one.change.kind, one.change.orthanc_id) for one in log.after(0, 1000)]
+
+
+def test_changes_are_read_as_they_were_appended(log: ChangeLog) -> None:
+    before = timezone.now()
+    log.append([STUDY, SERIES])
+    first, second = log.after(0, 10)
+    assert (first.change, second.change) == (STUDY, SERIES)
+    assert before <= first.at <= timezone.now()
+    assert log.after(first.cursor, 10) == [second]
+    assert log.after(0, 1) == [first]
+    assert log.after(second.cursor, 10) == []
+    assert log.newest() == second.cursor
+
+
+def test_value_that_databases_reject_is_stored_without_it(log: ChangeLog) -> None:
+    log.append([Change(Kind.ADDED, Level.PATIENT, "patient", "P\x00\ud800")])
+    [logged] = log.after(0, 10)
+    assert logged.change.patient_id == "P\N{REPLACEMENT CHARACTER}\N{REPLACEMENT CHARACTER}"
+
+
+class TestDeletions:
+    def test_resource_that_is_reported_twice_is_logged_once(self, log: ChangeLog) -> None:
+        log.append([STUDY])
+        log.removed(Level.STUDY, ["study", "study"])
+        log.removed(Level.STUDY, ["study", "other"])
+        assert kinds(log) == [(Kind.ADDED, "study"), (Kind.DELETED, "study"), (Kind.DELETED, "other")]
+
+    def test_resource_that_came_back_is_deleted_again(self, log: ChangeLog) -> None:
+        log.removed(Level.STUDY, ["study"])
+        log.append([STUDY])
+        log.removed(Level.STUDY, ["study"])
+        assert [kind for kind, _ in kinds(log)] == [Kind.DELETED, Kind.ADDED, Kind.DELETED]
+
+    def test_deletion_has_the_patient_study_and_labels_of_earlier_changes(self, log: ChangeLog) -> None:
+        log.append([STUDY])
+        log.removed(Level.STUDY, ["study", "unknown"])
+        _, deleted, unknown = log.after(0, 10)
+        assert deleted.change == Change(
+            Kind.DELETED, Level.STUDY, "study", "P1", "1.2.3", "patient", "study", frozenset({"research"})
+        )
+        assert unknown.change == Change(Kind.DELETED, Level.STUDY, "unknown")
+
+    @pytest.mark.parametrize("deleted", ["series", "study", "patient"])
+    def test_what_was_seen_before_its_deletion_is_not_logged_after_it(self, log: ChangeLog, deleted: str) -> None:
+        log.append([STUDY])
+        known_at = log.newest()
+        log.removed(Level.STUDY, [deleted])
+        log.append([SERIES], known_at=known_at)
+        assert len(kinds(log)) == 2
+        log.append([SERIES], known_at=log.newest())
+        assert len(kinds(log)) == 3
+
+
+class TestRetention:
+    @pytest.fixture(autouse=True)
+    def _days(self, settings: Settings) -> None:
+        settings.ORTHANC_CHANGES_DAYS = 2
+
+    def age(self, cursor: int) -> None:
+        ChangeRow.objects.filter(pk__lte=cursor).update(at=timezone.now() - timedelta(days=2, seconds=1))
+
+    def test_old_changes_are_dropped_and_their_cursors_expire(self, log: ChangeLog) -> None:
+        log.append([STUDY] * 5)
+        cursors = [one.cursor for one in log.after(0, 10)]
+        self.age(cursors[2])
+        log.trim()
+        for expired in (0, *cursors[:2]):
+            with pytest.raises(CursorExpired):
+                log.after(expired, 10)
+        assert [one.cursor for one in log.after(cursors[2], 10)] == cursors[3:]
+        assert log.oldest() == cursors[2]
+        log.trim()
+        assert log.oldest() == cursors[2]
+
+    def test_cursors_grow_after_everything_was_dropped(self, log: ChangeLog) -> None:
+        log.append([STUDY])
+        newest = log.newest()
+        self.age(newest)
+        log.trim()
+        assert log.newest() == newest
+        assert log.after(newest, 10) == []
+        log.append([STUDY])
+        assert log.newest() > newest
+
+    def test_cursor_of_another_log_is_expired(self, log: ChangeLog) -> None:
+        log.append([STUDY])
+        with pytest.raises(CursorExpired):
+            log.after(log.newest() + 1, 10)
+
+
+class TestTail:
+    @pytest.fixture
+    def delivered(self) -> "Queue[LoggedChange]":
+        return Queue()
+
+    @pytest.fixture
+    def tail(self, log: ChangeLog, delivered: "Queue[LoggedChange]") -> Iterator[Tail]:
+        tail, listener = Tail(log), into(delivered)
+        log.append([STUDY])
+        assert tail.listen(listener) == log.newest()
+        yield tail
+        tail.leave(listener)
+
+    def test_new_changes_are_handed_to_all_listeners(
+        self, log: ChangeLog, tail: Tail, delivered: "Queue[LoggedChange]"
+    ) -> None:
+        seen: Queue[LoggedChange] = Queue()
+        tail.listen(lambda changes: seen.put(changes[0]))
+        log.append([SERIES])
+        assert delivered.get(timeout=5).change == seen.get(timeout=5).change == SERIES
+
+    def test_eight_threads_append_and_nothing_is_missed_or_repeated(
+        self, log: ChangeLog, tail: Tail, delivered: "Queue[LoggedChange]"
+    ) -> None:
+        def append(thread: int) -> None:
+            for number in range(25):
+                log.append([Change(Kind.ADDED, Level.SERIES, f"{thread} {number}")])
+            connections.close_all()
+
+        with ThreadPoolExecutor(8) as pool:
+            list(pool.map(append, range(8)))
+        got = [delivered.get(timeout=5) for _ in range(200)]
+        assert [one.cursor for one in got] == sorted({one.cursor for one in got})
+        assert {one.change.orthanc_id for one in got} == {f"{a} {b}" for a in range(8) for b in range(25)}
+        assert delivered.empty()
+
+    def test_listener_that_fails_or_leaves_gets_no_more(
+        self, log: ChangeLog, tail: Tail, delivered: "Queue[LoggedChange]"
+    ) -> None:
+        calls: list[int] = []
+
+        def fail(changes: object) -> None:
+            calls.append(1)
+            raise RuntimeError
+
+        tail.listen(fail)
+        for _ in range(2):
+            log.append([SERIES])
+            assert delivered.get(timeout=5).change == SERIES
+        assert calls == [1]
+
+    def test_listener_after_the_last_has_left_starts_from_the_newest(self, log: ChangeLog) -> None:
+        tail, seen = Tail(log), Queue[LoggedChange]()
+        listener = into(seen)
+        tail.listen(listener)
+        tail.leave(listener)
+        wait_until(lambda: "changes" not in [thread.name for thread in threading.enumerate()])
+        log.append([STUDY])
+        assert tail.listen(listener) == log.newest()
+        log.append([SERIES])
+        assert seen.get(timeout=5).change == SERIES
+        tail.leave(listener)
+
+    def test_listeners_are_told_to_read_for_themselves_if_the_database_was_replaced(
+        self, log: ChangeLog, tail: Tail
+    ) -> None:
+        seen: Queue[int] = Queue()
+        tail.listen(lambda changes: seen.put(len(changes)))
+        ChangeRow.objects.all().delete()
+        assert seen.get(timeout=5) == 0
+        log.append([STUDY])
+        assert seen.get(timeout=5) == 1
