@@ -132,6 +132,11 @@ class Configuration:
         32, "Number of connections to Orthanc that each worker process keeps open.", minimum=1, maximum=1000
     )
     ORTHANC_DEBUG_LOG = Setting(False, "Log every call to Orthanc with its duration, without patient data.")
+    ORTHANC_INDEX = Setting(
+        False,
+        "Keep an index of patients and studies in the gateway's database, which selects the pages of lists. Needs "
+        "Orthanc 1.12.5.",
+    )
     ORTHANC_COMPILED_EXECUTION = Setting(
         True, "Compile GraphQL selections to Python expressions. Without it, the same responses take longer."
     )

@@ -4,6 +4,7 @@ from orthancproxy.access.models import AccessScope, Archive
 from orthancproxy.audit.models import AuditEvent, AuditSubject, Viewing
 from orthancproxy.feed.models import ChangeLogState, ChangeRow
 from orthancproxy.follower.models import Lease
+from orthancproxy.index.models import IndexedPatient, IndexedStudy, IndexState
 from orthancproxy.uploads.models import UploadBatch, UploadedFile
 
 __all__ = [
@@ -13,6 +14,9 @@ __all__ = [
     "AuditSubject",
     "ChangeLogState",
     "ChangeRow",
+    "IndexState",
+    "IndexedPatient",
+    "IndexedStudy",
     "Lease",
     "UploadBatch",
     "UploadedFile",

@@ -18,12 +18,14 @@ from pytest_django import DjangoDbBlocker, Settings
 from orthancproxy.access.actions import Action
 from orthancproxy.audit.rate_limit import refusal_rate_limit
 from orthancproxy.orthanc.calls import CallLog, current_calls, recording
-from orthancproxy.resolvers.context import connect
+from orthancproxy.resolvers.context import background, connect
 from orthancproxy.sandbox.orthanc import INDEXED_INSTANCE_TAGS, LocalOrthanc
 from tests.corpus import hierarchy, load
 from tests.orthancs import StartOrthanc, index_in_postgresql, installed_version, running_orthancs
 from tests.postgresql import run_postgresql
 
+# `GATEWAY_INDEX=1 make test` runs every test with the index
+INDEXED = "GATEWAY_INDEX" in os.environ
 UseOrthanc = Callable[[LocalOrthanc], LocalOrthanc]
 TEMPORARY_FOLDER = pytest.StashKey[Path]()
 
@@ -192,13 +194,35 @@ def _every_rejection_is_audited(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(refusal_rate_limit, "max_rows", 1_000_000)
 
 
+@pytest.fixture(autouse=True)
+def _no_index_unless_wanted(settings: Settings) -> None:
+    """Most tests use their Orthanc for a short time only."""
+    settings.ORTHANC_INDEX = False
+
+
 @pytest.fixture
-def use_orthanc(settings: Settings) -> Iterator[UseOrthanc]:
+def use_index(settings: Settings) -> Callable[[], None]:
+    """Let the gateway select lists by an index of the Orthanc that it points to."""
+
+    def use() -> None:
+        settings.ORTHANC_INDEX = True
+        keeper = background().keeper
+        assert keeper
+        if connect().capabilities().has_extended_find:
+            keeper.build()
+
+    return use
+
+
+@pytest.fixture
+def use_orthanc(settings: Settings, use_index: Callable[[], None]) -> Iterator[UseOrthanc]:
     """Point the gateway to an Orthanc for one test."""
 
     def use(orthanc: LocalOrthanc) -> LocalOrthanc:
         settings.ORTHANC_BASE_URL = orthanc.base_url
         connect.cache_clear()
+        if INDEXED:
+            use_index()
         return orthanc
 
     yield use

@@ -11,6 +11,7 @@ from typing import Any
 from orthancproxy.archive.cross_level_fetcher import CrossLevelFetcher
 from orthancproxy.archive.extended_find import ExtendedFind
 from orthancproxy.archive.fetcher import Fetcher, Roots
+from orthancproxy.archive.index import IndexFetcher, Keeper
 from orthancproxy.archive.levels import Level, patient_orthanc_id
 from orthancproxy.archive.matching import identifier_filter
 from orthancproxy.archive.object_budget import ObjectBudget
@@ -34,7 +35,13 @@ _LEADING_BLANKS = range(1, 64)
 class Hierarchy:
     """Turns plans into resources, for one request. Resources out of scope look as if they did not exist."""
 
-    def __init__(self, client: OrthancClient, scope: Scope = EVERYTHING, budget: ObjectBudget | None = None) -> None:
+    def __init__(
+        self,
+        client: OrthancClient,
+        scope: Scope = EVERYTHING,
+        budget: ObjectBudget | None = None,
+        keeper: Keeper | None = None,
+    ) -> None:
         capabilities = client.capabilities()
         self._budget = budget or ObjectBudget()
         self._has_labels = capabilities.has_labels
@@ -47,7 +54,9 @@ class Hierarchy:
             scope = replace(scope, labels=frozenset())
         self.is_restricted = scope.is_restricted
         self._visible: Fetcher = ScopedFetcher(fetcher, scope) if scope.is_restricted else fetcher
-        self._fetcher = SearchFetcher(CrossLevelFetcher(self._visible))
+        self._fetcher: Fetcher = SearchFetcher(CrossLevelFetcher(self._visible))
+        if keeper and capabilities.has_extended_find:
+            self._fetcher = IndexFetcher(self._fetcher, keeper, scope)
         # hidden resources are not prefetched, and older versions find children only by their parents
         self._can_prefetch = capabilities.has_extended_find and not scope.is_restricted
         self._prefetch = Prefetch()

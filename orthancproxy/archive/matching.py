@@ -42,13 +42,15 @@ class Criterion:
     """One attribute to match.
 
     Orthanc finds every matching resource by `sent`, and no other if `is_exact`; None is sent for what it cannot
-    preselect. `matches` decides about a resource's value.
+    preselect. `matches` decides about a resource's value. `alternatives` are the values or patterns to match by VR, of
+    which identifiers have none.
     """
 
     keyword: str
     sent: str | None
     matches: Callable[[str | None], bool]
     is_exact: bool = False
+    alternatives: tuple[str, ...] = ()
 
 
 def criteria_of(level: Level, criteria: Filter) -> list[Criterion]:
@@ -137,13 +139,13 @@ def _criterion(keyword: str, alternatives: list[str], is_repeated: bool) -> Crit
     if vr == "UI" and not has_values:
         return _identified(keyword, frozenset(alternatives), is_repeated)
     if keyword == "ModalitiesInStudy" and not has_wildcards:
-        return Criterion(keyword, any_of(alternatives), matches, not is_repeated)
+        return Criterion(keyword, any_of(alternatives), matches, not is_repeated, tuple(alternatives))
     sent = None
     if len(alternatives) == 1 and keyword != "ModalitiesInStudy" and (vr in WILDCARD_VRS or vr in _COMPARABLE):
         sent = _sent(vr, alternatives[0]) if vr in WILDCARD_VRS or not has_values else None
     elif not (has_values or has_wildcards) and vr not in {*_COMPARABLE, "DT"}:
         sent = _padded(vr, alternatives)
-    return Criterion(keyword, sent, matches)
+    return Criterion(keyword, sent, matches, alternatives=tuple(alternatives))
 
 
 def _matches(vr: str, wanted: str) -> Callable[[str], bool]:
@@ -152,7 +154,7 @@ def _matches(vr: str, wanted: str) -> Callable[[str], bool]:
         first, separator, last = wanted.partition("-")
         if separator:
             # a bound of fewer digits includes all that begins with it
-            low, high = _digits(first), f"{_digits(last)}~"
+            low, high = digits(first), f"{digits(last)}~"
             return lambda value: (known := comparable(value)) is not None and low <= known <= high
         if moment := comparable(wanted):
             return lambda value: comparable(value) == moment
@@ -171,7 +173,7 @@ def _sent(vr: str, wanted: str) -> str | None:
         return _widened(wanted)
     first, separator, last = wanted.partition("-")
     # the year or hour, which `yyyy.mm.dd` and `hh:mm:ss` begin with, too; a dot sorts before digits, a colon after them
-    low, high = _digits(first), _digits(last if separator else first)
+    low, high = digits(first), digits(last if separator else first)
     low, high = (low, high[:2]) if vr == "TM" else (low[:4], high)
     return f"{low}-{high}~" if high else f"{low}-"
 
@@ -211,12 +213,13 @@ def _trimmed(value: str) -> str:
     return value.strip(" \0")
 
 
-def _digits(bound: str) -> str:
+def digits(bound: str) -> str:
     """Return a bound without the separators of `yyyy.mm.dd` and `hh:mm:ss`."""
     return _SEPARATORS.sub("", bound.strip())
 
 
-def _day(value: str) -> str | None:
+def day_of(value: str) -> str | None:
+    """Return a day as `yyyymmdd`; None if it is shown as null."""
     day = parsing.calendar_date(value)
     return day.isoformat().replace("-", "") if day else None
 
@@ -226,7 +229,7 @@ def _time(value: str) -> str | None:
     return time.strftime("%H%M%S.%f") if time else None
 
 
-_COMPARABLE: Mapping[str, Callable[[str], str | None]] = {"DA": _day, "TM": _time}
+_COMPARABLE: Mapping[str, Callable[[str], str | None]] = {"DA": day_of, "TM": _time}
 
 
 def any_of(values: list[str]) -> str:

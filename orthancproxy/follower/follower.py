@@ -10,7 +10,7 @@ from django.db import connections
 from django.db.models import Q
 from django.utils import timezone
 
-from orthancproxy.database import renewed_connections
+from orthancproxy.database import DATABASE_ERRORS, renewed_connections
 from orthancproxy.errors import GatewayError
 from orthancproxy.follower.models import Lease
 from orthancproxy.threads import daemon
@@ -20,6 +20,7 @@ logger = logging.getLogger(__name__)
 Step = Callable[[], None]
 
 SECONDS_BETWEEN_STEPS = 1.0
+MAX_SECONDS_TO_STOP = 10.0
 # a process that died keeps its lease for this long
 LEASE_DURATION = timedelta(seconds=15)
 
@@ -69,10 +70,10 @@ class Follower:
             thread.start()
 
     def stop(self) -> None:
-        """End the threads after their current steps, wait for them, and release the lease."""
+        """End the threads after their current steps, wait for them for a while, and release the lease."""
         self._stopped.set()
         for thread in self._threads:
-            thread.join()
+            thread.join(MAX_SECONDS_TO_STOP)
         self._lease.release()
 
     def _repeat(self, step: Step) -> None:
@@ -86,7 +87,7 @@ class Follower:
             except Exception as error:
                 if not is_failing:
                     # a bug has a traceback, an outage needs none
-                    is_outage = isinstance(error, GatewayError)
+                    is_outage = isinstance(error.__cause__ or error, (GatewayError, *DATABASE_ERRORS))
                     logger.warning("a step in the background fails: %r", error, exc_info=not is_outage)
                 is_failing = True
         connections.close_all()

@@ -80,6 +80,12 @@ class System(Struct, rename="pascal"):
     main_dicom_tags: dict[Literal["Patient", "Study", "Series", "Instance"], str] = field(default_factory=dict)
 
 
+class Changes(Struct, rename="pascal"):
+    """`GET /changes`. `last` is the number of the newest change of what has not been deleted."""
+
+    last: int
+
+
 class Statistics(Struct, rename="pascal"):
     """`GET /statistics`; the size is in bytes."""
 
@@ -139,6 +145,7 @@ SYSTEM_DECODER = Decoder(System)
 # Orthanc sends sizes as text
 STATISTICS_DECODER = Decoder(Statistics, strict=False)
 RESOURCE_STATISTICS_DECODER = Decoder(ResourceStatistics, strict=False)
+CHANGES_DECODER = Decoder(Changes)
 COUNT_DECODER = Decoder(ResourceCount)
 STORE_DECODER = Decoder(StoreResult)
 DELETE_DECODER = Decoder(DeleteResult)

@@ -11,11 +11,14 @@ from django.db import connection
 
 from orthancproxy.access.callers import Caller
 from orthancproxy.archive.hierarchy import Hierarchy
+from orthancproxy.archive.index_keeper import IndexKeeper
 from orthancproxy.archive.object_budget import ObjectBudget
 from orthancproxy.audit.events import Author
 from orthancproxy.audit.reads import RequestReads
 from orthancproxy.conf import conf
 from orthancproxy.database import DATABASE_ERRORS, AdvisoryLock
+from orthancproxy.follower.follower import Follower, LeaseHolder
+from orthancproxy.index.store import DjangoIndex
 from orthancproxy.orthanc.client import ConnectionOptions, OrthancClient
 from orthancproxy.orthanc.deadline import Deadline
 
@@ -42,6 +45,24 @@ def connect() -> OrthancClient:
         # gateways on several hosts share a database, not a folder for temporary files
         AdvisoryLock(conf.ORTHANC_BASE_URL) if connection.vendor == "postgresql" else None,
     )
+
+
+@dataclass(frozen=True, slots=True)
+class Background:
+    """What a process has besides its requests: the keeper of the archive's index, if there is one, and its follower."""
+
+    keeper: IndexKeeper | None
+    follower: Follower
+
+
+@cache
+def background() -> Background:
+    """Return what goes on in the background, which the first call starts: one for the process."""
+    lease = LeaseHolder(conf.ORTHANC_BASE_URL)
+    keeper = IndexKeeper(connect(), DjangoIndex(conf.ORTHANC_BASE_URL), lease.take) if conf.ORTHANC_INDEX else None
+    follower = Follower([keeper.look] if keeper else [], lease)
+    follower.start()
+    return Background(keeper, follower)
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,12 +108,15 @@ class RequestContext:
 
     def open_hierarchy(self) -> Hierarchy:
         """Return the archive within the caller's scope, without cached results of earlier operations."""
-        return Hierarchy(self.client, self.caller.scope, self.budget)
+        return Hierarchy(self.client, self.caller.scope, self.budget, background().keeper)
 
 
 def _forget_client(*, setting: str, **_: Any) -> None:
     if setting.startswith("ORTHANC_"):
         connect.cache_clear()
+        if background.cache_info().currsize:
+            background().follower.stop()
+            background.cache_clear()
 
 
 setting_changed.connect(_forget_client)

@@ -62,11 +62,18 @@ def callers(transactional_db: None) -> dict[Scope | None, Client]:
     return found
 
 
+@pytest.mark.parametrize("is_indexed", [False, True])
 def test_every_list_is_what_the_oracle_expects(
-    stored: tuple[LocalOrthanc, Archive], use_orthanc: UseOrthanc, callers: dict[Scope | None, Client]
+    stored: tuple[LocalOrthanc, Archive],
+    use_orthanc: UseOrthanc,
+    use_index: Callable[[], None],
+    callers: dict[Scope | None, Client],
+    is_indexed: bool,
 ) -> None:
     orthanc, made = stored
     use_orthanc(orthanc)
+    if is_indexed:
+        use_index()
     chance = random.Random(SEED)
     wrong = []
     for _ in range(REQUESTS):

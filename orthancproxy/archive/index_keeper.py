@@ -1,0 +1,221 @@
+"""Builds the index, and keeps it current."""
+
+import logging
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
+from datetime import timedelta
+from threading import Lock
+from typing import Any
+
+from orthancproxy.archive import parsing
+from orthancproxy.archive.decoding import batched, bulk_content, find, to_resources
+from orthancproxy.archive.index import INDEXED_LEVELS, Index, Progress
+from orthancproxy.archive.keywords import tag_of
+from orthancproxy.archive.levels import Level
+from orthancproxy.archive.matching import any_of, can_be_listed
+from orthancproxy.archive.records import Resource
+from orthancproxy.errors import ArchiveUnavailable
+from orthancproxy.orthanc import endpoints
+from orthancproxy.orthanc.client import OrthancClient
+from orthancproxy.orthanc.responses import CHANGES_DECODER, ID_LIST_DECODER, STATISTICS_DECODER
+
+logger = logging.getLogger(__name__)
+
+PAGE = 1000
+# Orthanc scans its archive for the modalities of each call, of one study or of 5,000 (1.13.0)
+STUDIES_PER_SCAN = 5000
+LOOKS_BETWEEN_SWEEPS = 5
+# more have hardly been missed: it is another archive
+MAX_MISSED = 1000
+# LastUpdate has whole seconds
+CLOCK_TOLERANCE = timedelta(seconds=2)
+# longer than from one sweep to the next
+UNSETTLED = timedelta(seconds=15)
+_CONTENT = ["MainDicomTags", "Metadata", "Parent"]
+
+
+class IndexKeeper:
+    """Keeps an index of the archive of one Orthanc, 1.12.5 or newer. Safe for threads.
+
+    `report` is called at least once for every STUDIES_PER_SCAN studies of a build.
+    """
+
+    def __init__(self, client: OrthancClient, index: Index, report: Callable[[], object] = bool) -> None:
+        self._client = client
+        self._index = index
+        self._report = report
+        self._catching_up = Lock()
+        self._looks = 0
+        # deletions leave no trace, and a gateway that starts has not seen any
+        self._has_deletions = True
+        self._was_away = False
+        self._seen: object = None
+
+    def current_index(self) -> Index | None:
+        """Return the index with all that was added to the archive so far; None if it is not built."""
+        progress = self._index.progress()
+        if not progress.is_ready:
+            return None
+        last = self._last_change()
+        if last == progress.last_change:
+            return self._index
+        with self._catching_up:
+            # another thread may have done it
+            progress = self._index.progress()
+            if last < progress.last_change and not self._compare_ids():
+                # what was added last was not deleted: it is another archive
+                self._index.advance(Progress())
+                return None
+            if last != progress.last_change:
+                self._catch_up(progress, last, CLOCK_TOLERANCE)
+        return self._index
+
+    def refresh(self, level: Level, ids: Sequence[str]) -> None:
+        """Replace the entries with these Orthanc ids, and those above and below."""
+        found = self._by_ids(level, ids)
+        gone = set(ids) - {one.orthanc_id for one in found}
+        if gone:
+            self._index.remove(level, gone)
+            # others may have been deleted with them
+            self._has_deletions = True
+        if level is Level.PATIENT:
+            patients = [patient.orthanc_id for patient in found]
+            studies = self._by_ids(Level.STUDY, patients)
+            indexed = self._index.ids(Level.STUDY, patients)
+            self._index.remove(Level.STUDY, indexed - {study.orthanc_id for study in studies})
+        else:
+            studies = found
+            found = self._by_ids(Level.PATIENT, list(dict.fromkeys(study.parent_id or "" for study in studies)))
+        self._index.put(found)
+        self._index.put(studies)
+        self._add_modalities()
+
+    def look(self) -> None:
+        """Do what is due: about once a second, in one process of the deployment. Raises like `current_index`."""
+        if not self._client.capabilities().has_extended_find:
+            return
+        try:
+            if not self._index.progress().is_ready or self._was_away:
+                self.build()
+            elif self.current_index():
+                if self._looks % LOOKS_BETWEEN_SWEEPS == 0:
+                    self.sweep()
+                self._looks += 1
+        except ArchiveUnavailable:
+            # what starts again may have another state
+            self._was_away = True
+            raise
+
+    def build(self) -> None:
+        """Index all patients and studies. Raises like `current_index`."""
+        logger.info("building the index")
+        last = self._last_change()
+        newest = ""
+        for level in INDEXED_LEVELS:
+            requested = {"RequestedTags": [tag_of("ModalitiesInStudy")]} if level is Level.STUDY else {}
+            for found in self._pages(level, requested, limit=STUDIES_PER_SCAN):
+                self._index.put(found)
+                newest = max([newest, *_updates(found)])
+                self._report()
+        self._compare_ids(maximum=None)
+        self._add_modalities()
+        self._index.advance(Progress(is_ready=True, last_change=last, newest_update=newest))
+        self._was_away = False
+        logger.info("the index is built")
+
+    def sweep(self) -> None:
+        """Remove what was deleted behind the gateway, and add what was missed. Raises like `current_index`."""
+        statistics = self._client.call(endpoints.STATISTICS, decoder=STATISTICS_DECODER)
+        counts = statistics.count_patients, statistics.count_studies
+        if self._has_deletions or counts != tuple(map(self._index.count, INDEXED_LEVELS)):
+            self._has_deletions = False
+            if not self._compare_ids():
+                self._index.advance(Progress())
+                return
+        progress = self._index.progress()
+        seen = statistics, progress.last_change
+        if seen != self._seen:
+            # series and instances that were deleted have renewed the LastUpdate of their study
+            with self._catching_up:
+                self._catch_up(progress, progress.last_change, UNSETTLED)
+        self._seen = seen
+
+    def _catch_up(self, progress: Progress, last: int, tolerance: timedelta) -> None:
+        """Index what was added since, which renews the LastUpdate of its study and patient."""
+        newest = progress.newest_update
+        for level in INDEXED_LEVELS:
+            changed = self._updated_since(level, progress.newest_update, tolerance)
+            self._index.put(changed)
+            newest = max([newest, *_updates(changed)])
+        self._add_modalities()
+        self._index.advance(replace(progress, last_change=last, newest_update=newest))
+
+    def _updated_since(self, level: Level, update: str, tolerance: timedelta) -> list[Resource]:
+        moment = parsing.timestamp(update)
+        since = (moment - tolerance).strftime("%Y%m%dT%H%M%S") if moment else ""
+        order = [{"Type": "Metadata", "Key": "LastUpdate", "Direction": "DESC"}]
+        changed: list[Resource] = []
+        for found in self._pages(level, {"OrderBy": order}, limit=50):
+            recent = [one for one in found if (one.facts["LastUpdate"] or "") >= since]
+            changed += recent
+            if len(recent) < len(found):
+                break
+        return changed
+
+    def _pages(self, level: Level, body: dict[str, Any], limit: int = PAGE) -> Iterator[list[Resource]]:
+        """Repeat a find for all that it finds, even if `LimitFindResults` truncates each result."""
+        since, limits = 0, self._client.capabilities().find_limits
+        body = {"Level": level.value, "Query": {}, "Short": True, "ResponseContent": _CONTENT, **body, "Limit": limit}
+        while payloads := find(self._client, {**body, "Since": since}):
+            since += len(payloads)
+            is_last = len(payloads) < limit and not limits.may_truncate(level.value, len(payloads))
+            yield to_resources(level, payloads)
+            if is_last:
+                return
+
+    def _by_ids(self, level: Level, ids: Sequence[str]) -> list[Resource]:
+        """Return the resources of a level with these Orthanc ids or below them."""
+        return [
+            one for part in batched(ids) for one in to_resources(level, bulk_content(self._client, part, level=level))
+        ]
+
+    def _compare_ids(self, maximum: int | None = MAX_MISSED) -> bool:
+        """Remove the entries of what is gone, and add what is missing; return False, and do nothing, if it is more."""
+        present = {
+            level: set(self._client.call(endpoints.IDS, decoder=ID_LIST_DECODER, level=level.path))
+            for level in INDEXED_LEVELS
+        }
+        missing = {level: sorted(ids - self._index.ids(level)) for level, ids in present.items()}
+        if maximum is not None and sum(map(len, missing.values())) > maximum:
+            return False
+        for level in INDEXED_LEVELS:
+            self._index.remove(level, self._index.ids(level) - present[level])
+            self._index.put(self._by_ids(level, missing[level]))
+        return True
+
+    def _add_modalities(self) -> None:
+        """Find the modalities of the studies whose series are not known."""
+        while studies := self._index.without_modalities(PAGE):
+            modalities: dict[str, set[str]] = {study.orthanc_id: set() for study in studies}
+            for series in self._series_of(studies):
+                if series.parent_id in modalities:
+                    modalities[series.parent_id].update((series.tags.get("Modality") or "").split("\\"))
+            self._index.set_modalities(modalities)
+
+    def _series_of(self, studies: Sequence[Resource]) -> Iterator[Resource]:
+        uids = {study.orthanc_id: study.tags.get("StudyInstanceUID", "") for study in studies}
+        bodies: list[dict[str, Any]] = [
+            {"Query": {tag_of("StudyInstanceUID"): any_of(part)}}
+            for part in batched(dict.fromkeys(filter(can_be_listed, uids.values())))
+        ]
+        bodies += [{"ParentStudy": orthanc_id} for orthanc_id, uid in uids.items() if not can_be_listed(uid)]
+        for body in bodies:
+            for found in self._pages(Level.SERIES, body):
+                yield from found
+
+    def _last_change(self) -> int:
+        return int(self._client.call(endpoints.CHANGES, query="last", decoder=CHANGES_DECODER).last)
+
+
+def _updates(resources: Iterable[Resource]) -> list[str]:
+    return [update for one in resources if one.level is Level.STUDY and (update := one.facts["LastUpdate"])]

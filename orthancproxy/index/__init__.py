@@ -1,0 +1,1 @@
+"""The gateway's index of patients and studies, in its own database."""

@@ -1,0 +1,253 @@
+"""Keeps the index in Django's database."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import Any
+
+from django.db import transaction
+from django.db.models import Q, QuerySet
+from django.utils import timezone
+
+from orthancproxy.archive import parsing, search
+from orthancproxy.archive.index import INDEXED_TAGS, IndexUnavailable, Progress, Selection, indexed
+from orthancproxy.archive.levels import Level
+from orthancproxy.archive.matching import day_of, fold
+from orthancproxy.archive.plan import Filter, LevelPlan
+from orthancproxy.archive.records import RESOURCE_TYPES, Resource
+from orthancproxy.archive.scope import Scope
+from orthancproxy.database import DATABASE_ERRORS
+from orthancproxy.index.conditions import condition, scope_condition, sort_keys
+from orthancproxy.index.models import IndexedPatient, IndexedStudy, IndexState
+
+ROWS_PER_STATEMENT = 100
+IDS_PER_STATEMENT = 500
+_OF_PATIENT = INDEXED_TAGS[Level.PATIENT] - {Level.PATIENT.identifier}
+
+
+class DjangoIndex:
+    """The index of the archive at one base URL."""
+
+    def __init__(self, base_url: str) -> None:
+        self._base_url = base_url
+        self._state_id: int | None = None
+
+    def progress(self) -> Progress:
+        """Return how far the index has come."""
+        with _available():
+            state = self._states().get()
+            return Progress(state.is_ready, state.last_change, state.newest_update)
+
+    def advance(self, progress: Progress) -> None:
+        """Record how far the index has come."""
+        with _available():
+            self._states().update(
+                is_ready=progress.is_ready,
+                last_change=progress.last_change,
+                newest_update=progress.newest_update,
+                updated_at=timezone.now(),
+            )
+
+    def select(self, plan: LevelPlan, scope: Scope) -> Selection | None:
+        """Return the resources of a page, with their indexed data; None if the index cannot tell."""
+        in_scope, order = scope_condition(scope), sort_keys(plan.full_order)
+        matching = self._condition(plan.level, plan.filter)
+        if in_scope is None or order is None or matching is None:
+            return None
+        with _available():
+            found = self._entries(plan.level).filter(in_scope & matching)
+            last = None if plan.first is None else plan.offset + plan.first + 1
+            resources = _resources(plan.level, found.order_by(*order)[plan.offset : last])
+            return Selection(resources, found.count() if plan.total else None)
+
+    def put(self, resources: Sequence[Resource]) -> None:
+        """Add or replace entries of patients or studies of one level, by their indexed data."""
+        resources = list({one.orthanc_id: one for one in resources}.values())
+        for start in range(0, len(resources), IDS_PER_STATEMENT):
+            with _available(), transaction.atomic():
+                self._put(resources[start : start + IDS_PER_STATEMENT])
+
+    def _put(self, resources: Sequence[Resource]) -> None:
+        level = resources[0].level
+        if level is Level.STUDY:
+            self._write(level, self._with_patients_tags(resources))
+            return
+        known = self._tags_of_patients(patient.orthanc_id for patient in resources)
+        self._write(level, resources)
+        # their studies have copies of their tags
+        renamed = [one.orthanc_id for one in resources if known.get(one.orthanc_id) != indexed(one).tags]
+        studies = _resources(Level.STUDY, self._entries(Level.STUDY).filter(patient__in=renamed))
+        self._write(Level.STUDY, self._with_patients_tags(studies))
+
+    def _write(self, level: Level, resources: Sequence[Resource]) -> None:
+        model = _TABLES[level]
+        make = _patient if level is Level.PATIENT else _study
+        fields = [field.name for field in model._meta.concrete_fields]
+        model.objects.bulk_create(
+            [make(self._state(), resource) for resource in resources],
+            batch_size=ROWS_PER_STATEMENT,
+            update_conflicts=True,
+            unique_fields=["state", "orthanc_id"],
+            update_fields=[name for name in fields if name not in ("id", "state", "orthanc_id")],
+        )
+
+    def _with_patients_tags(self, studies: Sequence[Resource]) -> list[Resource]:
+        """Return the studies with the tags of their patients instead of their copies, as lists show them."""
+        patients = self._tags_of_patients({study.parent_id or "" for study in studies})
+        return [
+            replace(study, tags={**study.tags, **dict.fromkeys(_OF_PATIENT, ""), **patients[study.parent_id or ""]})
+            if study.parent_id in patients
+            else study
+            for study in studies
+        ]
+
+    def _tags_of_patients(self, ids: Iterable[str]) -> dict[str, dict[str, str]]:
+        patients = self._entries(Level.PATIENT).filter(orthanc_id__in=ids)
+        return dict(patients.values_list("orthanc_id", "tags"))
+
+    def remove(self, level: Level, ids: Iterable[str]) -> None:
+        """Remove the entries with these Orthanc ids, and those of the studies of a patient."""
+        ids = list(ids)
+        with _available(), transaction.atomic():
+            for start in range(0, len(ids), IDS_PER_STATEMENT):
+                part = ids[start : start + IDS_PER_STATEMENT]
+                self._entries(level).filter(orthanc_id__in=part).delete()
+                if level is Level.PATIENT:
+                    self._entries(Level.STUDY).filter(patient__in=part).delete()
+
+    def ids(self, level: Level, parents: Iterable[str] | None = None) -> set[str]:
+        """Return the Orthanc ids of all entries of a level, or of the studies of these patients."""
+        with _available():
+            entries = self._entries(level)
+            found = entries if parents is None else entries.filter(patient__in=parents)
+            return set(found.values_list("orthanc_id", flat=True))
+
+    def count(self, level: Level) -> int:
+        """Return the number of entries of a level."""
+        with _available():
+            return self._entries(level).count()
+
+    def without_modalities(self, limit: int) -> list[Resource]:
+        """Return at most `limit` studies whose modalities are unknown."""
+        with _available():
+            return _resources(Level.STUDY, self._entries(Level.STUDY).filter(modalities="")[:limit])
+
+    def set_modalities(self, modalities: Mapping[str, Iterable[str]]) -> None:
+        """Set the modalities of studies, by Orthanc id."""
+        with _available(), transaction.atomic():
+            for orthanc_id, values in modalities.items():
+                self._entries(Level.STUDY).filter(orthanc_id=orthanc_id).update(modalities=_list_of(values))
+
+    def _state(self) -> int:
+        if self._state_id is None:
+            with _available():
+                self._state_id = IndexState.objects.get_or_create(base_url=self._base_url)[0].pk
+        return self._state_id
+
+    def _states(self) -> QuerySet[IndexState]:
+        return IndexState.objects.filter(pk=self._state())
+
+    def _entries(self, level: Level) -> QuerySet[Any]:
+        entries: QuerySet[Any] = _TABLES[level].objects.filter(state=self._state())
+        return entries
+
+    def _condition(self, level: Level, criteria: Filter) -> Q | None:
+        if not criteria.search or level is Level.STUDY:
+            return condition(level, criteria)
+        # the patients of the studies that are found
+        others = condition(level, replace(criteria, search=()))
+        words = condition(Level.STUDY, Filter(search=criteria.search))
+        if others is None or words is None:
+            return None
+        return others & Q(orthanc_id__in=self._entries(Level.STUDY).filter(words).values("patient"))
+
+
+_TABLES: Mapping[Level, Any] = {Level.PATIENT: IndexedPatient, Level.STUDY: IndexedStudy}
+
+
+@contextmanager
+def _available() -> Iterator[None]:
+    try:
+        yield
+    except DATABASE_ERRORS as error:
+        raise IndexUnavailable from error
+
+
+def _resources(level: Level, entries: QuerySet[Any]) -> list[Resource]:
+    make = RESOURCE_TYPES[level]
+    if level is Level.PATIENT:
+        patients = entries.values_list("orthanc_id", "tags", "last_update")
+        return [make(orthanc_id, None, tags, {"LastUpdate": update or None}) for orthanc_id, tags, update in patients]
+    studies = entries.values_list("orthanc_id", "patient", "tags", "last_update", "modalities")
+    return [
+        make(orthanc_id, patient, tags | _with_modalities(modalities), {"LastUpdate": update or None})
+        for orthanc_id, patient, tags, update, modalities in studies
+    ]
+
+
+def _with_modalities(column: str) -> dict[str, str]:
+    return {"ModalitiesInStudy": column.strip("|").replace("|", "\\")} if column else {}
+
+
+def _entry(state: int, resource: Resource) -> dict[str, Any]:
+    entry = indexed(resource)
+    tags = entry.tags
+    patient_id = tags.get("PatientID", "")
+    return {
+        "state_id": state,
+        "orthanc_id": entry.orthanc_id,
+        "tags": dict(tags),
+        "last_update": entry.facts["LastUpdate"] or "",
+        "patient_id": _text(patient_id),
+        "patient_name": _text(tags.get("PatientName")),
+        "patient_birth_date": _day(tags.get("PatientBirthDate")),
+        "folded_patient_id": _folded(patient_id),
+        "folded_patient_name": _folded(tags.get("PatientName")),
+        "folded_patient_sex": _list_of(_values(tags.get("PatientSex"))),
+    }
+
+
+def _patient(state: int, resource: Resource) -> IndexedPatient:
+    return IndexedPatient(**_entry(state, resource))
+
+
+def _study(state: int, resource: Resource) -> IndexedStudy:
+    entry = _entry(state, resource)
+    tags = entry["tags"]
+    time = parsing.time_of_day(tags.get("StudyTime"))
+    modalities = resource.tags.get("ModalitiesInStudy")
+    return IndexedStudy(
+        **entry,
+        patient=resource.parent_id or "",
+        scoped_patient_id=tags.get("PatientID", "").rstrip(" \0"),
+        study_instance_uid=_text(tags.get("StudyInstanceUID")),
+        study_date=_day(tags.get("StudyDate")),
+        study_time=time.strftime("%H%M%S.%f") if time else "",
+        study_description=_text(tags.get("StudyDescription")),
+        accession_number=_text(tags.get("AccessionNumber")),
+        folded_study_description=_folded(tags.get("StudyDescription")),
+        folded_accession_number=_folded(tags.get("AccessionNumber")),
+        folded_referring_physician_name=_folded(tags.get("ReferringPhysicianName")),
+        searchable=search.searchable(tags),
+        modalities="" if modalities is None else _list_of(_values(modalities)),
+    )
+
+
+def _text(text: str | None) -> str:
+    return parsing.text(text) or ""
+
+
+def _folded(text: str | None) -> str:
+    return fold(text or "")
+
+
+def _day(text: str | None) -> str:
+    return day_of(text or "") or ""
+
+
+def _values(text: str | None) -> list[str]:
+    return [*dict.fromkeys([text, *text.split("\\")])] if text else []
+
+
+def _list_of(values: Iterable[str]) -> str:
+    return "".join(f"|{fold(value)}" for value in values) + "|"

@@ -1,0 +1,195 @@
+"""The index of patients and studies gives the lists that Orthanc gives, and corrects itself."""
+
+from dataclasses import dataclass, field, replace
+from itertools import product
+from typing import Any
+
+import pytest
+
+from orthancproxy.archive import storage
+from orthancproxy.archive.hierarchy import Hierarchy
+from orthancproxy.archive.index import Selection
+from orthancproxy.archive.index_keeper import IndexKeeper
+from orthancproxy.archive.levels import Level
+from orthancproxy.archive.plan import Fact, Filter, LevelPlan, Needs, Order
+from orthancproxy.archive.records import Resource
+from orthancproxy.archive.scope import EVERYTHING, Scope
+from orthancproxy.archive.search import words
+from orthancproxy.index.store import DjangoIndex
+from orthancproxy.orthanc.client import ConnectionOptions, OrthancClient
+from orthancproxy.sandbox.orthanc import LocalOrthanc
+from tests.corpus import ROOT, instance, load
+from tests.orthancs import StartOrthanc
+
+pytestmark = [pytest.mark.live, pytest.mark.since("1.12.5"), pytest.mark.django_db]
+
+FILTERS = [
+    Filter(),
+    *(
+        Filter(((keyword, value),))
+        for keyword, values in {
+            "PatientID": ["P001", "p00?", "*1", "P001\\P002", "nobody", "*"],
+            "PatientName": ["kim*", "*김3*", "KIM002^MINSU*", "*^민수"],
+            "PatientBirthDate": ["19510101-19520101", "-1955", "19510315"],
+            "PatientSex": ["F", "f\\m", "*"],
+        }.items()
+        for value in values
+    ),
+]
+STUDY_FILTERS = [
+    Filter(((keyword, value),))
+    for keyword, values in {
+        "StudyDate": ["20210101-20211231", "20220211", "2022-", "2021.01.01-"],
+        "StudyDescription": ["brain study ?", "*1", "*_*", "*%*", "Brain study 1\\Brain study 2"],
+        "AccessionNumber": ["A001-1", "a00*"],
+        "ReferringPhysicianName": ["yamada*", "*tarou"],
+        "ModalitiesInStudy": ["MR", "CT\\MR", "US"],
+    }.items()
+    for value in values
+] + [Filter(search=words(typed)) for typed in ("김1", "kim001 study", "minsu a002", "nobody")]
+ORDERS = {
+    Level.PATIENT: ["PatientID", "PatientName", "PatientBirthDate", "LastUpdate"],
+    Level.STUDY: ["StudyDate", "StudyTime", "StudyDescription", "PatientName", "PatientID", "AccessionNumber"],
+}
+PLANS = [
+    LevelPlan(level=level, filter=criteria, order=order, first=4, offset=offset, total=True)
+    for level, filters in {Level.PATIENT: FILTERS, Level.STUDY: FILTERS + STUDY_FILTERS}.items()
+    for criteria in filters
+    for offset, order in [(0, ()), (3, ()), *((1, (Order(ORDERS[level][0], descending=True),)),)]
+] + [
+    LevelPlan(level=level, order=(Order(by, descending),), first=5, total=True)
+    for level, keys in ORDERS.items()
+    for by, descending in product(keys, (False, True))
+]
+
+
+class CountingIndex(DjangoIndex):
+    """Counts the pages that it selects, and those that it leaves to Orthanc."""
+
+    def __init__(self) -> None:
+        super().__init__("here")
+        self.selected: list[bool] = []
+
+    def select(self, plan: LevelPlan, scope: Scope) -> Selection | None:
+        """Select a page."""
+        selection = super().select(plan, scope)
+        self.selected.append(selection is not None)
+        return selection
+
+
+@dataclass
+class Archive:
+    """An Orthanc, and its index."""
+
+    orthanc: LocalOrthanc
+    index: CountingIndex = field(default_factory=CountingIndex)
+
+    def __post_init__(self) -> None:
+        self.client = OrthancClient(ConnectionOptions(self.orthanc.base_url))
+        self.keeper = IndexKeeper(self.client, self.index)
+        self.keeper.build()
+
+    def page(self, plan: LevelPlan, scope: Scope = EVERYTHING) -> Any:
+        """A page by the index."""
+        return _shown(Hierarchy(self.client, scope, keeper=self.keeper), plan)
+
+    def expected(self, plan: LevelPlan, scope: Scope = EVERYTHING) -> Any:
+        """The same page by Orthanc."""
+        return _shown(Hierarchy(self.client, scope), plan)
+
+    def delete(self, resource: Resource) -> None:
+        """Delete a resource behind the gateway."""
+        storage.delete(self.client, resource.level, resource.orthanc_id)
+
+
+def _shown(hierarchy: Hierarchy, plan: LevelPlan) -> Any:
+    page = hierarchy.page(replace(plan, needs=Needs(facts=frozenset({Fact.CHANGES}))))
+    return [(one.orthanc_id, one.last_update, one.tags.get("PatientName")) for one in page.resources], page.total
+
+
+@pytest.fixture
+def indexed(archive: LocalOrthanc) -> Archive:
+    return Archive(archive)
+
+
+@pytest.fixture
+def changing(start_orthanc: StartOrthanc) -> Archive:
+    orthanc = start_orthanc()
+    load(orthanc, (instance(patient, study) for patient in (1, 2, 3) for study in (1, 2)))
+    return Archive(orthanc)
+
+
+@pytest.mark.parametrize("scope", [EVERYTHING, Scope(("P001", "P00*")), Scope(())], ids=str)
+def test_lists_are_those_of_orthanc(indexed: Archive, scope: Scope) -> None:
+    for plan in PLANS:
+        assert indexed.page(plan, scope) == indexed.expected(plan, scope), plan
+    assert all(indexed.index.selected)
+    # the patients of a restricted caller are made of visible studies
+    assert len(indexed.index.selected) >= len(PLANS) / (6 if scope.is_restricted else 1)
+
+
+@pytest.mark.parametrize(
+    ("plan", "scope"),
+    [
+        (LevelPlan(level=Level.STUDY, first=5, filter=Filter((("InstitutionName", "서울병원"),))), EVERYTHING),
+        (LevelPlan(level=Level.STUDY, first=5, filter=Filter((("PatientSex", "F*"),))), EVERYTHING),
+        (LevelPlan(level=Level.STUDY, first=5, filter=Filter((("StudyTime", "10-11"),))), EVERYTHING),
+        (LevelPlan(level=Level.STUDY, first=5, order=(Order("StudyID"),)), EVERYTHING),
+        (LevelPlan(level=Level.STUDY, first=5, filter=Filter((("StudyInstanceUID", f"{ROOT}.1.1"),))), EVERYTHING),
+        (LevelPlan(level=Level.STUDY, first=5), Scope(("*1",))),
+    ],
+)
+def test_what_the_index_does_not_hold_is_left_to_orthanc(indexed: Archive, plan: LevelPlan, scope: Scope) -> None:
+    assert indexed.page(plan, scope) == indexed.expected(plan, scope)
+    assert indexed.index.selected == [False]
+
+
+STUDIES = LevelPlan(level=Level.STUDY, first=4, total=True)
+PATIENTS = LevelPlan(level=Level.PATIENT, first=2, total=True)
+
+
+def test_additions_are_listed_at_once(changing: Archive) -> None:
+    for number in (2, 3, 4):
+        load(changing.orthanc, [instance(number, 3)])
+        for plan in (STUDIES, PATIENTS):
+            assert changing.page(plan) == changing.expected(plan)
+    assert all(changing.index.selected)
+
+
+def test_what_was_deleted_is_not_shown_and_the_page_is_filled_up(changing: Archive) -> None:
+    first = Hierarchy(changing.client).page(STUDIES).resources[0]
+    changing.delete(first)
+    rows, total = changing.page(STUDIES)
+    assert rows == changing.expected(STUDIES)[0]
+    assert total == 5
+    last = Hierarchy(changing.client).page(replace(STUDIES, first=9)).resources[-1]
+    changing.delete(last)
+    changing.keeper.sweep()
+    assert changing.page(STUDIES) == changing.expected(STUDIES)
+    assert changing.page(PATIENTS) == changing.expected(PATIENTS)
+
+
+def test_modalities_follow_the_series(changing: Archive) -> None:
+    plan = replace(STUDIES, filter=Filter((("ModalitiesInStudy", "MR"),)))
+    assert changing.page(plan) == ([], 0)
+    load(changing.orthanc, [instance(1, 1, 2)])
+    assert changing.page(plan)[1] == 1
+    [study] = (
+        Hierarchy(changing.client).page(replace(plan, related={"series": LevelPlan(level=Level.SERIES)})).resources
+    )
+    [resonance] = [one for one in study.related["series"] if one.tags["Modality"] == "MR"]
+    changing.delete(resonance)
+    changing.keeper.sweep()
+    assert changing.page(plan) == ([], 0)
+
+
+def test_another_database_is_noticed(changing: Archive, start_orthanc: StartOrthanc) -> None:
+    other = start_orthanc()
+    load(other, [instance(7, 1)])
+    client = OrthancClient(ConnectionOptions(other.base_url))
+    keeper = IndexKeeper(client, changing.index)
+    for _ in range(2):
+        page = Hierarchy(client, keeper=keeper).page(STUDIES)
+        assert [study.tags["PatientID"] for study in page.resources] == ["P007"]
+        assert page.total == 1
+    assert changing.index.count(Level.PATIENT) == 1
