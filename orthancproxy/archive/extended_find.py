@@ -153,9 +153,14 @@ class ExtendedFind:
             payload = self._client.call(
                 endpoints.RESOURCE, query=query_string, decoder=RESOURCE_DECODER, level=level.path, id=orthanc_id
             )
-            return to_resources(level, [payload])
         except NotFound:
             return []
+        found = to_resources(level, [payload])
+        if Fact.METADATA not in needs.facts:
+            return found
+        # that route has none
+        described = to_resources(level, bulk_content(self._client, [orthanc_id], with_metadata=True))
+        return [replace(one, facts={**one.facts, **more.facts}) for one, more in zip(found, described, strict=False)]
 
     def _series_by_id(self, orthanc_id: str, needs: Needs) -> list[Resource]:
         """Find a series by the UID that its instances hold.

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 import pytest
+from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian
 
 from orthancproxy.sandbox.orthanc import LocalOrthanc
 from tests.conftest import GraphQL, UseOrthanc
@@ -106,3 +107,14 @@ def test_text_is_found_whatever_its_padding(
     use_orthanc(padded)
     query = "query($value: String!) { studies(filter: {description: $value}) { totalCount } }"
     assert graphql(query, value=value)["studies"]["totalCount"] == count
+
+
+def test_instances_are_described_whatever_their_uid(
+    malformed: LocalOrthanc, use_orthanc: UseOrthanc, graphql: GraphQL
+) -> None:
+    use_orthanc(malformed)
+    fields = 'sopClassUID transferSyntaxUID kvp: tag(keyword: "KVP")'
+    nodes = graphql(f"{{ instances {{ nodes {{ {fields} }} }} }}")["instances"]["nodes"]
+    assert {(node["sopClassUID"], node["transferSyntaxUID"], node["kvp"]) for node in nodes} == {
+        (CTImageStorage, ExplicitVRLittleEndian, "120")
+    }
