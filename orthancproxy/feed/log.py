@@ -6,7 +6,7 @@ change_log.append([Change(Kind.ADDED, Level.STUDY, orthanc_id)])
 change_log.after(cursor, limit=100)
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -78,36 +78,31 @@ class ChangeLog:
     Methods raise what the database raises.
     """
 
-    def __init__(self, using: str = DEFAULT_DB_ALIAS) -> None:
+    def __init__(self, using: str = DEFAULT_DB_ALIAS, now: Callable[[], datetime] = timezone.now) -> None:
         self.using = using
+        self.now = now
         self.appended = Event()
         """Set when this process has appended to the log; whoever waits for it clears it."""
 
-    def append(self, changes: Iterable[Change], *, known_at: int | None = None) -> None:
+    def append(self, changes: Iterable[Change]) -> None:
         """Append changes in one transaction.
 
         A change without its patient and study gets them from the newest change of the same resource. What is deleted
-        twice is logged once. `known_at` is the newest cursor when the caller saw the resources: those deleted since
-        then are left out.
+        twice is logged once.
         """
         changes = list(changes)
         if not changes:
             return
         with self.exclusive():
-            newest = self._newest_of([one.orthanc_id for one in changes])
-            deleted = {one for one, known in newest.items() if known.change.kind is Kind.DELETED}
-            gone = set() if known_at is None else self._deleted_after(known_at)
-            at = timezone.now()
+            newest = {one: known.change for one, known in self.newest_of(one.orthanc_id for one in changes).items()}
+            at = self.now()
             rows = []
             for one in changes:
-                if one.kind is Kind.DELETED:
-                    if one.orthanc_id in deleted:
-                        continue
-                    deleted.add(one.orthanc_id)
-                elif gone.intersection((one.orthanc_id, one.study_orthanc_id, one.patient_orthanc_id)):
-                    continue
                 known = newest.get(one.orthanc_id)
-                rows.append(_to_row(_identified(one, known.change) if known else one, at))
+                if known and one.kind is known.kind is Kind.DELETED:
+                    continue
+                newest[one.orthanc_id] = identified = _identified(one, known) if known else one
+                rows.append(_to_row(identified, at))
             self._rows().bulk_create(rows, batch_size=IDS_PER_STATEMENT)
             if rows:
                 self._notify()
@@ -117,7 +112,7 @@ class ChangeLog:
         self.append([Change(Kind.DELETED, level, one) for one in orthanc_ids])
 
     def after(self, cursor: int, limit: int) -> list[LoggedChange]:
-        """Return the first changes after a cursor, or from the beginning of the log after 0.
+        """Return the first changes after a cursor; `oldest` is that before all that are kept.
 
         Raises CursorExpired if changes after the cursor have been dropped, or if it is of another log.
         """
@@ -139,7 +134,7 @@ class ChangeLog:
 
     def trim(self) -> None:
         """Drop changes that are older than ORTHANC_CHANGES_DAYS, ROWS_PER_TRIM at most."""
-        limit = timezone.now() - timedelta(days=conf.ORTHANC_CHANGES_DAYS)
+        limit = self.now() - timedelta(days=conf.ORTHANC_CHANGES_DAYS)
         oldest = self._rows().order_by("pk").first()
         if oldest is None or oldest.at >= limit:
             return
@@ -150,6 +145,10 @@ class ChangeLog:
                 state.dropped = cursor
             state.save(using=self.using)
             self._rows().filter(pk__lte=state.dropped).delete()
+
+    def state(self) -> ChangeLogState:
+        """Return the log's state, which others may change: `exclusive` yields one that they cannot."""
+        return ChangeLogState.objects.using(self.using).first() or ChangeLogState()
 
     @contextmanager
     def exclusive(self) -> Iterator[ChangeLogState]:
@@ -166,7 +165,7 @@ class ChangeLog:
     def _dropped(self) -> int:
         return ChangeLogState.objects.using(self.using).values_list("dropped", flat=True).first() or 0
 
-    def _newest_of(self, orthanc_ids: Iterable[str]) -> dict[str, LoggedChange]:
+    def newest_of(self, orthanc_ids: Iterable[str]) -> dict[str, LoggedChange]:
         """Return the newest change of each of these resources that has one."""
         found: dict[str, LoggedChange] = {}
         ids = list(dict.fromkeys(orthanc_ids))
@@ -177,7 +176,8 @@ class ChangeLog:
                 found[row.orthanc_id] = _to_logged(row)
         return found
 
-    def _deleted_after(self, cursor: int) -> set[str]:
+    def deleted_after(self, cursor: int) -> set[str]:
+        """Return the Orthanc ids of what was deleted after a cursor."""
         return set(self._rows().filter(pk__gt=cursor, kind=Kind.DELETED).values_list("orthanc_id", flat=True))
 
     def _notify(self) -> None:

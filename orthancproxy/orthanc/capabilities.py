@@ -49,6 +49,7 @@ class Capabilities:
 
     name: str
     version: str
+    server: str  # DatabaseServerIdentifier: one of the Orthancs over a database (1.11.1)
     has_extended_find: bool  # OrderBy, Parent*, ResponseContent, count-resources: 1.12.5
     has_labels: bool  # 1.12.0, and a database that supports them
     has_patient_routes: bool  # `/patients/…`, which PatientLevelEnabled switches off (1.12.11); finds have patients
@@ -88,6 +89,7 @@ def discover(call: CallOrthanc, tolerate: Callable[[], None]) -> Capabilities:
         return Capabilities(
             name=system.name,
             version=system.version,
+            server=system.database_server_identifier,
             has_extended_find=extended,
             has_labels=system.has_labels,
             has_patient_routes=system.patient_level_enabled,

@@ -74,15 +74,30 @@ class System(Struct, rename="pascal"):
     name: str = ""
     database_backend_plugin: str | None = ""
     has_labels: bool = False
+    database_server_identifier: str = ""
     patient_level_enabled: bool = True
     capabilities: SystemCapabilities = field(default_factory=SystemCapabilities)
     performance: Performance = field(default_factory=Performance)
     main_dicom_tags: dict[Literal["Patient", "Study", "Series", "Instance"], str] = field(default_factory=dict)
 
 
-class Changes(Struct, rename="pascal"):
-    """`GET /changes`. `last` is the number of the newest change of what has not been deleted."""
+class OrthancChange(Struct, gc=False):
+    """An entry of `GET /changes`."""
 
+    seq: int = field(name="Seq")
+    type: str = field(name="ChangeType")
+    level: str = field(name="ResourceType")
+    id: str = field(name="ID")
+
+
+class OrthancChanges(Struct, rename="pascal"):
+    """`GET /changes`: some entries, the oldest first; `done` if there are no newer ones.
+
+    With `?last`, `last` is the number of the newest entry of what has not been deleted.
+    """
+
+    changes: list[OrthancChange]
+    done: bool
     last: int
 
 
@@ -145,7 +160,7 @@ SYSTEM_DECODER = Decoder(System)
 # Orthanc sends sizes as text
 STATISTICS_DECODER = Decoder(Statistics, strict=False)
 RESOURCE_STATISTICS_DECODER = Decoder(ResourceStatistics, strict=False)
-CHANGES_DECODER = Decoder(Changes)
+CHANGES_DECODER = Decoder(OrthancChanges)
 COUNT_DECODER = Decoder(ResourceCount)
 STORE_DECODER = Decoder(StoreResult)
 DELETE_DECODER = Decoder(DeleteResult)

@@ -131,7 +131,7 @@ def capabilities(version: str = "1.13.0", plugins: list[str] | type[Exception] =
             return plugins
         raise plugins
 
-    return Capabilities("x", version, True, True, True, None, {}, {}, False, None, FindLimits(call), Plugins(call))
+    return Capabilities("x", version, "", True, True, True, None, {}, {}, False, None, FindLimits(call), Plugins(call))
 
 
 @pytest.mark.parametrize(

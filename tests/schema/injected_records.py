@@ -202,6 +202,6 @@ def context() -> GraphQLContext:
     made = GraphQLContext(RequestFactory().get("/graphql/"))
     made.__dict__["gateway"] = RequestContext(Caller(actions=frozenset(Action)), Author())
     made.__dict__["capabilities"] = Capabilities(
-        "x", "1.13.0", True, True, True, None, {}, {}, False, None, FindLimits(_call), Plugins(_call)
+        "x", "1.13.0", "", True, True, True, None, {}, {}, False, None, FindLimits(_call), Plugins(_call)
     )
     return made

@@ -1,0 +1,154 @@
+"""Reads Orthanc's own changes into the log: what was added, and what became stable.
+
+Orthanc has an entry for each instance that it stores. The log has one UPDATED of its series and one of its study for
+all of a second. Orthanc has no entries for deletions, and those of what is deleted vanish.
+"""
+
+import logging
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import timedelta
+from itertools import takewhile
+from threading import Lock
+
+from orthancproxy.archive.levels import Level
+from orthancproxy.feed.identities import NEW_INSTANCE, Identities, identify
+from orthancproxy.feed.log import Change, ChangeLog, Kind
+from orthancproxy.feed.models import ChangeLogState
+from orthancproxy.orthanc import endpoints
+from orthancproxy.orthanc.client import OrthancClient
+from orthancproxy.orthanc.responses import CHANGES_DECODER, OrthancChange, OrthancChanges
+
+logger = logging.getLogger(__name__)
+
+ENTRIES_PER_LOOK = 5000
+"""1 MB. With a look a second, Orthanc would have to store ten times as fast as it does (two cores, small files)."""
+BETWEEN_UPDATES = timedelta(seconds=0.9)  # the follower looks every second, by another clock
+MAX_ATTEMPTS = 3
+
+_KINDS = {
+    f"{prefix}{level.value}": kind
+    for prefix, kind in (("New", Kind.ADDED), ("Stable", Kind.STABLE))
+    for level in Level.INSTANCE.above
+}
+
+
+class Reader:
+    """Reads what Orthanc has changed since the position in the log's state, which all gateways share.
+
+    The position moves in the transaction that appends to the log: each entry is logged once, whoever reads it, and
+    after an outage of the database. Safe for threads.
+    """
+
+    def __init__(self, client: OrthancClient, log: ChangeLog, base_url: str) -> None:
+        self._client = client
+        self._log = log
+        self._base_url = base_url
+        self._looking = Lock()
+        self._is_failing = False
+
+    def follow(self) -> None:
+        """Look, and drop what is too old: one process repeats this every second. Raises like `look`."""
+        self.look()
+        self._log.trim()
+
+    def look(self) -> None:
+        """Log what is new, of ENTRIES_PER_LOOK entries. The first look at an Orthanc begins at its newest entry.
+
+        Raises ArchiveError, and what the database raises.
+        """
+        with self._looking:
+            for _ in range(MAX_ATTEMPTS):
+                if self._has_read():
+                    return
+
+    def report(self, deleted: Sequence[Change] = ()) -> None:
+        """Log what this gateway has just deleted, or else what it has just added.
+
+        It never raises, for the archive is changed already: after an outage, `look` logs the additions. The index
+        reports deletions that are missing, if there is one.
+        """
+        try:
+            if deleted:
+                self._log.append(deleted)
+            else:
+                self.look()
+            self._is_failing = False
+        except Exception:
+            # once for each outage
+            if not self._is_failing:
+                logger.exception("a change of the archive cannot be logged")
+            self._is_failing = True
+
+    def _has_read(self) -> bool:
+        """Log what is new; return False if that must be repeated, for others have written to the log meanwhile."""
+        state = self._log.state()
+        server = self._client.capabilities().server or self._base_url
+        newest = self._entries("last").last
+        if state.server != server or state.position is None or newest < state.position:
+            # another Orthanc; or its newest entry is gone with what was deleted, or with its whole database
+            return self._advance(state, ChangeLogState(server=server, position=newest), [], 0)
+        if newest == state.position:
+            return True
+        seen_at = self._log.newest()
+        entries = _whole(self._entries(f"since={state.position}&limit={ENTRIES_PER_LOOK}"))
+        identities = identify(self._client, self._log, entries)
+        entries = self._due(entries, identities)
+        if not entries:
+            return True
+        position = ChangeLogState(server=server, position=entries[-1].seq)
+        return self._advance(state, position, _changes(entries, identities), seen_at)
+
+    def _entries(self, query: str) -> OrthancChanges:
+        found: OrthancChanges = self._client.call(endpoints.CHANGES, query=query, decoder=CHANGES_DECODER)
+        return found
+
+    def _due(self, entries: Sequence[OrthancChange], identities: Identities) -> list[OrthancChange]:
+        """Return the entries before the first instance of a study that the log had just now: the next look has them."""
+        studies = {one.id: line[1].orthanc_id for one in entries if len(line := identities.line(one.id)) > 1}
+        just_now = self._log.now() - BETWEEN_UPDATES
+        logged = {one for one, last in self._log.newest_of(studies.values()).items() if last.at > just_now}
+        return list(takewhile(lambda one: one.type != NEW_INSTANCE or studies.get(one.id) not in logged, entries))
+
+    def _advance(self, before: ChangeLogState, after: ChangeLogState, changes: Sequence[Change], seen_at: int) -> bool:
+        """Append changes of resources that were seen after the cursor `seen_at`, and move the position.
+
+        Return False, with nothing done, if another process has moved it, or if one of the resources was deleted since.
+        """
+        with self._log.exclusive() as state:
+            if (state.server, state.position) != (before.server, before.position):
+                return False
+            deleted = self._log.deleted_after(seen_at) if changes else set()
+            if any(
+                not deleted.isdisjoint((one.orthanc_id, one.study_orthanc_id, one.patient_orthanc_id))
+                for one in changes
+            ):
+                return False
+            state.server, state.position = after.server, after.position
+            state.save(using=self._log.using)
+            self._log.append(changes)
+        return True
+
+
+def _whole(found: OrthancChanges) -> list[OrthancChange]:
+    """Return entries without an instance at the end, whose new series, study and patient may follow."""
+    is_partial = not found.done and found.changes and found.changes[-1].type == NEW_INSTANCE
+    return found.changes[:-1] if is_partial else found.changes
+
+
+def _changes(entries: Sequence[OrthancChange], identities: Identities) -> list[Change]:
+    """Return what entries are in the log, in their order: what is above first, and updates where the last one was."""
+    new = {one.id for one in entries if _KINDS.get(one.type) is Kind.ADDED}
+    changes: dict[tuple[Kind, str], Change] = {}
+    for entry in entries:
+        kind = Kind.UPDATED if entry.type == NEW_INSTANCE else _KINDS.get(entry.type)
+        if kind is None:
+            continue
+        for one in identities.line(entry.id):
+            if one.orthanc_id in new:
+                changes.setdefault((Kind.ADDED, one.orthanc_id), replace(one, kind=Kind.ADDED))
+            is_updated = kind is Kind.UPDATED and one.level is not Level.PATIENT and one.orthanc_id not in new
+            if is_updated or (kind is Kind.STABLE and one.orthanc_id == entry.id):
+                changes.pop((kind, one.orthanc_id), None)
+                changes[kind, one.orthanc_id] = replace(one, kind=kind)
+    return list(changes.values())
