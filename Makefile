@@ -25,7 +25,7 @@ endif
 NODE_TESTS := tests/identity tests/schema/audits
 WEB_SOURCES := $(shell find orthancproxy/web -name node_modules -prune -o -type f -print)
 
-.PHONY: help run test test-matrix oracle bench soak check sdl docs messages web lock clean
+.PHONY: help run test test-matrix oracle bench bench-large soak check sdl docs messages web lock clean
 .DEFAULT_GOAL := help
 
 help: ## List these commands
@@ -53,6 +53,10 @@ oracle: .venv/.synced ## Compare filters, orders and pages of a random archive w
 bench: .venv/.synced ## Measure the gateway against Orthanc itself (ARGS: see docs/performance.md)
 	@dev/install-orthanc
 	$(PYTHON) -m benchmarks --plot docs/growth.png $(ARGS)
+
+bench-large: .venv/.synced ## The same over 1,000,000 instances, as found and tuned (ARGS, ORTHANC=1.13.0)
+	root=$$(dev/orthanc-root $(ORTHANC)) && ORTHANC_ROOT=$$root $(PYTHON) -m benchmarks \
+		--only large --rounds 7 --memory-rounds 1 --plot-large docs/growth-large.png $(ARGS)
 
 soak: .venv/.synced ## Read, upload and delete with 16 clients for ten minutes, then attack; check the result (ARGS=--help)
 	@dev/install-orthanc

@@ -9,14 +9,20 @@ import platform
 import signal
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from importlib.metadata import version
+from importlib import metadata
 from pathlib import Path
 
 import requests
 
 from benchmarks import clients, crowded_upload, download, growth, memory, starving, study, upload, whole
-from benchmarks.measuring import BenchmarkError, Row, table, tell
+from benchmarks.large import growth as large_growth
+from benchmarks.large import lists as large_lists
+from benchmarks.large import memory as large_memory
+from benchmarks.large import studies as large_studies
+from benchmarks.large.servers import LargeServers
+from benchmarks.measuring import BenchmarkError, Row, tables, tell
 from benchmarks.options import Options
+from benchmarks.stored import default_cache
 from orthancproxy.sandbox.orthanc import LocalOrthanc, SandboxError
 
 BENCHMARKS: Mapping[str, Callable[[Options], Iterator[Row]]] = {
@@ -35,6 +41,24 @@ BENCHMARKS: Mapping[str, Callable[[Options], Iterator[Row]]] = {
     "crowded-upload": crowded_upload.rows,
     "upload-memory": memory.rows,
 }
+# on 1,000,000 instances; `make bench-large`
+LARGE_BENCHMARKS: Mapping[str, Callable[[Options], Iterator[Row]]] = {
+    "large-page": large_lists.page_rows,
+    "large-start": large_lists.start_rows,
+    "large-search": large_lists.search_rows,
+    "large-deep-page": large_lists.deep_page_rows,
+    "large-study": large_studies.warm_rows,
+    "large-big-study": large_studies.big_rows,
+    "large-cold": large_studies.cold_rows,
+    "large-clients": large_studies.clients_rows,
+    "large-whole": large_studies.whole_rows,
+    "large-legacy": large_studies.legacy_rows,
+    "large-patients": large_lists.patients_rows,
+    "large-index": large_memory.index_rows,
+    "large-memory": large_memory.cache_rows,
+    "large-growth": large_growth.rows,
+}
+ALL_BENCHMARKS = {**BENCHMARKS, **LARGE_BENCHMARKS}
 PACKAGES = ("django", "strawberry-graphql", "pydicom", "uvicorn")
 
 
@@ -42,30 +66,38 @@ def main(arguments: Sequence[str]) -> int:
     """Run the selected benchmarks and return the exit status: 1 if any failed."""
     options = _parser().parse_args(arguments)
     with LocalOrthanc() as orthanc:
-        how = Options(orthanc.version, options.rounds, options.memory_rounds, options.upload_threads)
-    environment = _environment(how)
-    tell(", ".join(f"{name} {value}" for name, value in environment.items()))
+        version = orthanc.version
+    archives = options.cache / version
     rows: list[Row] = []
     failed: list[str] = []
-    for name in options.only:
-        try:
-            # one by one, so that a failure keeps the rows measured before it
-            for row in BENCHMARKS[name](how):
-                rows.append(row)  # noqa: PERF402
-        except (BenchmarkError, requests.RequestException) as error:
-            tell(f"{name}: {error}")
-            failed.append(name)
-        except KeyboardInterrupt:
-            tell(f"{name}: stopped")
-            failed.append(name)
-            break
+    with LargeServers(archives) as large:
+        how = Options(version, archives, large, options.rounds, options.memory_rounds, options.upload_threads)
+        environment = _environment(how)
+        tell(", ".join(f"{name} {value}" for name, value in environment.items()))
+        for name in options.only:
+            try:
+                # one by one, so that a failure keeps the rows measured before it
+                for row in ALL_BENCHMARKS[name](how):
+                    rows.append(row)  # noqa: PERF402
+            except (BenchmarkError, requests.RequestException) as error:
+                tell(f"{name}: {error}")
+                failed.append(name)
+            except KeyboardInterrupt:
+                tell(f"{name}: stopped")
+                failed.append(name)
+                break
     if rows:
-        sys.stdout.write(f"{table(rows)}\n")
+        sys.stdout.write(f"{tables(rows)}\n")
     result = {"environment": environment, "failed": failed, "rows": [row.as_json() for row in rows]}
     if options.json:
         options.json.write_text(f"{json.dumps(result, indent=2, ensure_ascii=False)}\n")
-    if options.plot and "growth" in options.only and "growth" not in failed:
+    measured = set(options.only) - set(failed)
+    if options.plot_large and "large-growth" in measured:
         # the clients' processes import this module too, without matplotlib's start-up time
+        from benchmarks import plot
+
+        plot.draw_large(result, options.plot_large)
+    if options.plot and "growth" in measured:
         from benchmarks import plot
 
         plot.draw([result, *(json.loads(other.read_text()) for other in options.plot_with)], options.plot)
@@ -81,7 +113,15 @@ def _parser() -> argparse.ArgumentParser:
         type=_names,
         default=list(BENCHMARKS),
         metavar="NAMES",
-        help=f"the benchmarks to run, separated by commas: {', '.join(BENCHMARKS)} (all)",
+        help=f"the benchmarks to run, separated by commas: {', '.join(BENCHMARKS)} (all of these); "
+        f"{', '.join(LARGE_BENCHMARKS)}, or large for these",
+    )
+    parser.add_argument(
+        "--cache",
+        type=Path,
+        default=default_cache(),
+        metavar="FOLDER",
+        help="where archives are kept between runs; those of 1,000,000 instances take 4 GB (%(default)s)",
     )
     parser.add_argument("--rounds", type=_positive, default=5, help="rounds of every comparison (5)")
     parser.add_argument("--memory-rounds", type=_positive, default=1, help="rounds of every 2 GB upload (1)")
@@ -92,6 +132,7 @@ def _parser() -> argparse.ArgumentParser:
         help="ORTHANC_UPLOAD_THREADS of the gateway, and the threads that post to Orthanc directly (4)",
     )
     parser.add_argument("--plot", type=Path, metavar="PNG", help="plot how the time grows, if growth is measured")
+    parser.add_argument("--plot-large", type=Path, metavar="PNG", help="the same of large-growth")
     parser.add_argument(
         "--plot-with",
         type=Path,
@@ -106,9 +147,10 @@ def _parser() -> argparse.ArgumentParser:
 
 def _names(text: str) -> list[str]:
     names = [name.strip() for name in text.split(",")]
-    unknown = [name for name in names if name not in BENCHMARKS]
+    names = [one for name in names for one in (LARGE_BENCHMARKS if name == "large" else [name])]
+    unknown = [name for name in names if name not in ALL_BENCHMARKS]
     if unknown:
-        raise argparse.ArgumentTypeError(f"unknown: {', '.join(unknown)}; choose from {', '.join(BENCHMARKS)}")
+        raise argparse.ArgumentTypeError(f"unknown: {', '.join(unknown)}; choose from {', '.join(ALL_BENCHMARKS)}")
     return names
 
 
@@ -124,8 +166,9 @@ def _environment(options: Options) -> dict[str, str | int]:
     return {
         "orthanc": options.version,
         "python": platform.python_version(),
-        **{package: version(package) for package in PACKAGES},
+        **{package: metadata.version(package) for package in PACKAGES},
         "cores": os.cpu_count() or 0,
+        "load": f"{os.getloadavg()[0]:.1f}",
         "upload threads": options.upload_threads,
     }
 

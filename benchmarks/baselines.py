@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from benchmarks.contents import OF_PATIENT, OF_STUDY, SERIES, STUDIES, Contents
+from benchmarks.contents import INSTANCES, OF_PATIENT, SERIES, STUDIES, Contents
 from benchmarks.measuring import BenchmarkError
 from benchmarks.reading import Reader
 
@@ -92,11 +92,11 @@ def check_archive(answers: Answers, archive: Contents) -> None:
     _check_tags(answers[3:], archive.instances)
 
 
-def check_study(answers: Answers) -> None:
-    """Raise BenchmarkError if anything is missing."""
-    if (len(answers[1]), len(answers[-1])) != (SERIES, OF_STUDY):
+def check_study(answers: Answers, series: int = SERIES, instances: int = INSTANCES) -> None:
+    """Raise BenchmarkError unless the study has as many series, of as many instances each."""
+    if (len(answers[1]), len(answers[-1])) != (series, series * instances):
         raise BenchmarkError("Orthanc's responses do not contain the whole study.")
-    _check_tags(answers[2:], OF_STUDY)
+    _check_tags(answers[2:], series * instances)
 
 
 def check_walk(instances: int) -> None:

@@ -6,13 +6,13 @@ import itertools
 import multiprocessing
 import statistics
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 
 from benchmarks import baselines, queries
 from benchmarks.baselines import Orthanc
-from benchmarks.measuring import Quantity, Row, ratio, tell
+from benchmarks.measuring import Goal, Quantity, Row, ratio, tell
 from benchmarks.options import WHOLE, Options, reading
 from benchmarks.reading import Reader
 
@@ -37,6 +37,7 @@ class Target:
     study: str
     orthanc: Orthanc
     gateway: str | None = None
+    seconds: float = SECONDS
 
     @property
     def name(self) -> str:
@@ -44,13 +45,13 @@ class Target:
         return "Orthanc" if self.gateway is None else "gateway"
 
     def repeat(self, start: float) -> list[tuple[float, float]]:
-        """Return the start and end of each request (monotonic seconds), for `SECONDS` from the start."""
+        """Return the start and end of each request (monotonic seconds), for some seconds from the start."""
         with Reader(self.gateway or self.orthanc.address) as reader:
             answer = self._ask(reader)
             self._check(answer)
             time.sleep(max(0.0, start - time.monotonic()))
             # a new process may miss the start; that round is not counted
-            end = time.monotonic() + SECONDS
+            end = time.monotonic() + self.seconds
             times = []
             while (begin := time.monotonic()) < end:
                 answer = self._ask(reader)
@@ -73,28 +74,33 @@ class Target:
 def rows(options: Options) -> Iterator[Row]:
     """Return the row on requests per second."""
     name = f"one study, {CLIENTS} clients at once: requests a second / fewest calls"
-    with (
-        reading(WHOLE, options.version) as (orthanc, gateway),
-        ProcessPoolExecutor(CLIENTS, mp_context=multiprocessing.get_context("spawn")) as pool,
-    ):
+    with reading(WHOLE, options) as (orthanc, gateway):
         study = orthanc.first("studies")
         targets = [Target(study, orthanc, gateway.address), Target(study, orthanc)]
-        loads: dict[str, list[Load]] = {target.name: [] for target in targets}
+        yield compare_rates(name, [[target] * CLIENTS for target in targets], options.rounds)
+
+
+def compare_rates(
+    name: str, sides: Sequence[Sequence[Target]], rounds: int, goal: Goal | None = None, column: str = ""
+) -> Row:
+    """Return the ratio of the requests per second of two sides, each with the target of every client."""
+    loads: dict[str, list[Load]] = {side[0].name: [] for side in sides}
+    with ProcessPoolExecutor(CLIENTS, mp_context=multiprocessing.get_context("spawn")) as pool:
         # round -1 starts the processes and warms up the servers
-        for number in range(-1, options.rounds):
-            for target in targets[:: 1 if number % 2 == 0 else -1]:
-                load = _measure(pool, target)
+        for number in range(-1, rounds):
+            for side in sides[:: 1 if number % 2 == 0 else -1]:
+                load = _measure(pool, side)
                 if number >= 0:
-                    loads[target.name].append(load)
-                    tell(f"{name}, round {number + 1} of {options.rounds}: {target.name} {load.rate:.0f} a second")
-        parts = [part for side, measured in loads.items() for part in _parts(side, measured)]
-        rates = [[load.rate for load in measured] for measured in loads.values()]
-        yield Row(name, ratio(*rates), tuple(parts))
+                    loads[side[0].name].append(load)
+                    tell(f"{name}, round {number + 1} of {rounds}: {side[0].name} {load.rate:.0f} a second")
+    parts = [part for label, measured in loads.items() for part in _parts(label, measured)]
+    rates = [[load.rate for load in measured] for measured in loads.values()]
+    return Row(name, ratio(*rates), tuple(parts), goal, column)
 
 
-def _measure(pool: ProcessPoolExecutor, target: Target) -> Load:
+def _measure(pool: ProcessPoolExecutor, targets: Sequence[Target]) -> Load:
     start = time.monotonic() + _HEAD_START
-    futures = [pool.submit(target.repeat, start) for _ in range(CLIENTS)]
+    futures = [pool.submit(target.repeat, start) for target in targets]
     times = list(itertools.chain.from_iterable(future.result() for future in futures))
     seconds = max(end for _, end in times) - min(begin for begin, _ in times)
     durations = [1000 * (end - begin) for begin, end in times]

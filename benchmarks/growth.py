@@ -29,7 +29,7 @@ def rows(options: Options) -> Iterator[Row]:
     with ExitStack() as stack:
         sides = []
         for archive in ARCHIVES:
-            orthanc, gateway = stack.enter_context(reading(archive, options.version))
+            orthanc, gateway = stack.enter_context(reading(archive, options))
             queries.check_archive(queries.whole_archive(gateway.address), archive)
             baselines.check_archive(orthanc.whole_archive(), archive)
             sides += [
@@ -63,7 +63,7 @@ def memory_rows(options: Options) -> Iterator[Row]:
     measured = []
     for _ in range(options.memory_rounds):
         # a new gateway each time: memory kept from an earlier query would hide the peak
-        with reading(archive, options.version) as (orthanc, gateway):
+        with reading(archive, options) as (orthanc, gateway):
             queries.check_study(queries.study(gateway.address, orthanc.first("studies")))
             with PeakMemory(gateway.pid) as memory:
                 answer = queries.whole_archive_as_bytes(gateway.address)

@@ -73,12 +73,16 @@ def at_least(limit: float) -> Goal:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A line of the table: the result, the amounts it was computed from, and its goal, if any."""
+    """A line of the table: the result, the amounts it was computed from, and its goal, if any.
+
+    Rows with a `column` share the line of their name.
+    """
 
     name: str
     result: Quantity
     parts: tuple[Quantity, ...] = ()
     goal: Goal | None = None
+    column: str = ""
 
     @property
     def cells(self) -> tuple[str, ...]:
@@ -87,12 +91,18 @@ class Row:
             self.name,
             str(self.result),
             self.result.spread,
-            self._goal,
-            ", ".join(f"{part.name} {part}" for part in self.parts),
+            self.goal_text,
+            self.parts_text,
         )
 
     @property
-    def _goal(self) -> str:
+    def parts_text(self) -> str:
+        """The amounts that the result was computed from."""
+        return ", ".join(f"{part.name} {part}" for part in self.parts)
+
+    @property
+    def goal_text(self) -> str:
+        """The goal, and whether it is missed."""
         if self.goal is None:
             return "–"
         sign = "≥" if self.goal.is_minimum else "≤"
@@ -103,6 +113,7 @@ class Row:
         """Return the row as JSON."""
         return {
             "name": self.name,
+            **({"column": self.column} if self.column else {}),
             "goal": self.goal and {"at least" if self.goal.is_minimum else "at most": self.goal.limit},
             "goal met": self.goal and self.goal.is_met(self.result),
             "result": self.result.as_json(),
@@ -151,6 +162,20 @@ def repeatedly(times: int, action: Callable[[], object]) -> float:
     return statistics.median(timed(action) for _ in range(times))
 
 
+def steadily(action: Callable[[], object], seconds: float = 0.5) -> float:
+    """Return the median duration of an action that is repeated for some seconds after a first time, in seconds.
+
+    An action that takes as long is done once.
+    """
+    first = timed(action)
+    if first >= seconds:
+        return first
+    durations: list[float] = []
+    while sum(durations) < seconds:
+        durations.append(timed(action))
+    return statistics.median(durations)
+
+
 def timed(action: Callable[[], object]) -> float:
     """Return the duration of an action, in seconds."""
     start = time.perf_counter()
@@ -158,9 +183,27 @@ def timed(action: Callable[[], object]) -> float:
     return time.perf_counter() - start
 
 
-def table(rows: Sequence[Row]) -> str:
-    """Return the rows as a Markdown table."""
-    lines = [HEADINGS, *(row.cells for row in rows)]
+def tables(rows: Sequence[Row]) -> str:
+    """Return the rows as Markdown tables: one of those without a column, one with a line for those of each name."""
+    plain = [row for row in rows if not row.column]
+    columns = list(dict.fromkeys(row.column for row in rows if row.column))
+    texts = [_table([HEADINGS, *(row.cells for row in plain)])] if plain else []
+    if columns:
+        headings = ["benchmark", *(heading for column in columns for heading in (column, "goal", "made of (medians)"))]
+        names = dict.fromkeys(row.name for row in rows if row.column)
+        texts.append(_table([headings, *(_line(name, columns, rows) for name in names)]))
+    return "\n\n".join(texts)
+
+
+def _line(name: str, columns: Sequence[str], rows: Sequence[Row]) -> list[str]:
+    cells = [name]
+    for column in columns:
+        row = next((row for row in rows if (row.name, row.column) == (name, column)), None)
+        cells += [f"{row.result} ({row.result.spread})", row.goal_text, row.parts_text] if row else ["", "", ""]
+    return cells
+
+
+def _table(lines: Sequence[Sequence[str]]) -> str:
     widths = [max(len(cell) for cell in column) for column in zip(*lines, strict=True)]
     texts = [
         f"| {' | '.join(cell.ljust(width) for cell, width in zip(cells, widths, strict=True))} |" for cells in lines

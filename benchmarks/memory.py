@@ -108,14 +108,21 @@ class PeakMemory:
             time.sleep(_SAMPLING_INTERVAL)
 
     def _read(self, field: str) -> int:
-        try:
-            status = (self._process / "status").read_text()
-        except OSError as error:
-            raise BenchmarkError(
-                "Without Linux' /proc, or the gateway's process in it, no memory is measured."
-            ) from error
-        for line in status.splitlines():
-            name, _, value = line.partition(":")
-            if name == field:
-                return int(value.removesuffix("kB")) * 1024
-        raise BenchmarkError(f"The kernel does not report {field}.")
+        return _bytes(self._process, field)
+
+
+def resident_bytes(pid: int) -> int:
+    """Return the resident memory of a process."""
+    return _bytes(Path("/proc", str(pid)), "VmRSS")
+
+
+def _bytes(process: Path, field: str) -> int:
+    try:
+        status = (process / "status").read_text()
+    except OSError as error:
+        raise BenchmarkError("Without Linux' /proc, or the gateway's process in it, no memory is measured.") from error
+    for line in status.splitlines():
+        name, _, value = line.partition(":")
+        if name == field:
+            return int(value.removesuffix("kB")) * 1024
+    raise BenchmarkError(f"The kernel does not report {field}.")

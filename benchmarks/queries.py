@@ -18,13 +18,14 @@ instances {
   id orthancId sopInstanceUID sopClassUID instanceNumber rows columns numberOfFrames pixelSpacing sliceThickness
   sliceLocation imagePositionPatient imageOrientationPatient transferSyntaxUID fileSize
 }"""
-_STUDY = f"""
+# the fields of a study with its hierarchy
+STUDY = f"""
 studyInstanceUID description studyDate
 series {{ seriesInstanceUID modality seriesNumber description {_INSTANCES} }}"""
 _WHOLE_ARCHIVE = f"""{{
-  patients(first: 1000) {{ nodes {{ patientId patientName birthDate sex studies {{ {_STUDY} }} }} }}
+  patients(first: 1000) {{ nodes {{ patientId patientName birthDate sex studies {{ {STUDY} }} }} }}
 }}"""
-_ONE_STUDY = f"query($id: ID!) {{ study(orthancId: $id) {{ {_STUDY} }} }}"
+_ONE_STUDY = f"query($id: ID!) {{ study(orthancId: $id) {{ {STUDY} }} }}"
 _PATH = "/graphql/"
 _MESSAGE_LENGTH = 1_000  # characters of an unexpected response in an error message
 
@@ -32,6 +33,11 @@ _MESSAGE_LENGTH = 1_000  # characters of an unexpected response in an error mess
 def whole_archive(gateway: str) -> Any:
     """Fetch every patient, study, series and instance."""
     return orjson.loads(whole_archive_as_bytes(gateway))
+
+
+def whole_archive_over(gateway: Reader) -> Any:
+    """Fetch the same over an open connection."""
+    return gateway.post(_PATH, {"query": _WHOLE_ARCHIVE})
 
 
 def whole_archive_as_bytes(gateway: str) -> bytes:
@@ -53,38 +59,40 @@ def study_over(gateway: Reader, study: str) -> Any:
 
 def check_archive(answer: Any, archive: Contents) -> None:
     """Raise BenchmarkError unless a response is the whole archive."""
-    patients = _data(answer)["patients"]["nodes"]
+    patients = data(answer)["patients"]["nodes"]
     names = {patient["patientId"]: patient["patientName"] for patient in patients}
     if names != {contents.patient_id(n): contents.patient_name(n) for n in range(archive.patients)}:
         raise BenchmarkError("The gateway's patients are not those of the archive.")
     studies = [study for patient in patients for study in patient["studies"]]
     if len(studies) != archive.studies:
         raise BenchmarkError(f"The gateway answered {len(studies)} studies, not {archive.studies}.")
-    _check_studies(studies)
+    check_studies(studies)
 
 
-def check_study(answer: Any) -> None:
-    """Raise BenchmarkError unless a response is a study of the archive."""
-    _check_studies([_data(answer)["study"]])
+def check_study(answer: Any, series: int = SERIES, instances: int = INSTANCES) -> None:
+    """Raise BenchmarkError unless a response is a study with as many series, of as many instances each."""
+    check_studies([data(answer)["study"]], series, instances)
 
 
-def _data(answer: Any) -> Any:
+def data(answer: Any) -> Any:
+    """Return the data of a response. Raises BenchmarkError if it has none, or errors."""
     if "errors" in answer or not answer.get("data"):
         raise BenchmarkError(f"The gateway answered {orjson.dumps(answer)[:_MESSAGE_LENGTH].decode(errors='replace')}")
     return answer["data"]
 
 
-def _check_studies(studies: list[Any]) -> None:
+def check_studies(studies: list[Any], series: int = SERIES, instances: int = INSTANCES) -> None:
+    """Raise BenchmarkError unless all of these have as many series, of as many instances each, with all values."""
     wanted = Counter(
         (number, instance, *contents.slice_position(number, instance))
-        for number in range(1, SERIES + 1)
-        for instance in range(1, INSTANCES + 1)
+        for number in range(1, series + 1)
+        for instance in range(1, instances + 1)
     )
     for one in studies:
         found = Counter(
-            (series["seriesNumber"], instance["instanceNumber"], *instance["imagePositionPatient"])
-            for series in one["series"]
-            for instance in series["instances"]
+            (found_series["seriesNumber"], instance["instanceNumber"], *instance["imagePositionPatient"])
+            for found_series in one["series"]
+            for instance in found_series["instances"]
             if _is_right(instance)
         )
         if found != wanted:

@@ -15,7 +15,7 @@ from benchmarks.stored import holding
 def rows(options: Options) -> Iterator[Row]:
     """Return the row on the 95th percentile of the light caller's query."""
     name = f"small query beside {FINDS.name}, {WHOLE.instances:,}: 95th percentile"
-    with holding(WHOLE, options.version) as orthanc, tempfile.TemporaryDirectory(prefix="gateway-") as folder:
+    with holding(WHOLE, options.archives) as orthanc, tempfile.TemporaryDirectory(prefix="gateway-") as folder:
         outcomes = []
         for number in range(options.rounds):
             outcomes += attack(orthanc, Path(folder) / str(number), [FINDS])

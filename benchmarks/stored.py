@@ -19,21 +19,21 @@ LOADING_THREADS = 3
 _MARKER = "complete"  # written last: an archive without it is loaded again
 
 
+def default_cache() -> Path:
+    """Return the folder below which archives are kept, for each version of Orthanc, unless another one is given."""
+    caches = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    return caches / "orthanc-graphql-gateway" / "benchmarks"
+
+
 @contextmanager
-def holding(archive: Contents, version: str, plugins: Sequence[str] = ()) -> Iterator[LocalOrthanc]:
-    """Yield an Orthanc of this version with the archive, started after loading."""
-    wanted = _folder(archive, version)
+def holding(archive: Contents, archives: Path, plugins: Sequence[str] = ()) -> Iterator[LocalOrthanc]:
+    """Yield an Orthanc with the archive, which is kept in a folder of `archives`, started after loading."""
+    wanted = archives / f"{archive.instances}-{archive.digest}"
     if not _is_complete(wanted):
         _load(archive, wanted)
     with _orthanc(wanted, plugins) as orthanc:
         Archive(orthanc).expect(archive.instances)
         yield orthanc
-
-
-def _folder(archive: Contents, version: str) -> Path:
-    caches = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    name = f"{archive.instances}-{archive.digest}"
-    return caches / "orthanc-graphql-gateway" / "benchmarks" / version / name
 
 
 def _orthanc(wanted: Path, plugins: Sequence[str] = ()) -> LocalOrthanc:

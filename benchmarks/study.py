@@ -15,7 +15,7 @@ REPETITIONS = 30  # in each round; the median counts
 
 def rows(options: Options) -> Iterator[Row]:
     """Return the rows on one study: the ratio to the fewest calls, and the difference."""
-    with reading(WHOLE, options.version) as (orthanc, gateway):
+    with reading(WHOLE, options) as (orthanc, gateway):
         study = orthanc.first("studies")
         queries.check_study(queries.study(gateway.address, study))
         baselines.check_study(orthanc.study(study))
@@ -33,7 +33,7 @@ def rows(options: Options) -> Iterator[Row]:
 
 def legacy_rows(options: Options) -> Iterator[Row]:
     """Return the row on the REST list of a series' instances."""
-    with reading(WHOLE, options.version) as (orthanc, gateway):
+    with reading(WHOLE, options) as (orthanc, gateway):
         series = orthanc.first("series")
         paths = {
             gateway.address: f"/api/orthanc/instances/?series_id={series}",

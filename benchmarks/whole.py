@@ -27,7 +27,7 @@ SeriesNumber PixelSpacing SliceThickness SliceLocation ImagePositionPatient Imag
 
 def rows(options: Options) -> Iterator[Row]:
     """Return the row on the gateway and the fewest calls."""
-    with reading(WHOLE, options.version) as (orthanc, gateway):
+    with reading(WHOLE, options) as (orthanc, gateway):
         ours = _warm_side(gateway)
         baselines.check_archive(orthanc.whole_archive(), WHOLE)
         yield compare(
@@ -41,7 +41,7 @@ def rows(options: Options) -> Iterator[Row]:
 
 def walk_rows(options: Options) -> Iterator[Row]:
     """Return the row on a GET for every resource, measured on one patient and scaled."""
-    with reading(WHOLE, options.version) as (orthanc, gateway):
+    with reading(WHOLE, options) as (orthanc, gateway):
         ours = _warm_side(gateway)
         patient = orthanc.first("patients")
         baselines.check_walk(orthanc.walk(patient))
@@ -60,7 +60,7 @@ def qido_rows(options: Options) -> Iterator[Row]:
     if plugin is None:
         tell(f"qido: skipped, {_PLUGIN} is not installed with this Orthanc")
         return
-    with reading(WHOLE, options.version, [plugin]) as (orthanc, gateway):
+    with reading(WHOLE, options, [plugin]) as (orthanc, gateway):
         ours = _warm_side(gateway)
         if _ask_qido(orthanc) != WHOLE.instances:
             raise BenchmarkError("QIDO-RS did not list all instances.")
@@ -75,7 +75,7 @@ def qido_rows(options: Options) -> Iterator[Row]:
 
 def cpu_rows(options: Options) -> Iterator[Row]:
     """Return the row on CPU time, in which the speed of the machine cancels out."""
-    with reading(WHOLE, options.version) as (_, gateway):
+    with reading(WHOLE, options) as (_, gateway):
         _warm_side(gateway)
         answer = queries.whole_archive_as_bytes(gateway.address)
 

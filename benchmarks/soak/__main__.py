@@ -40,7 +40,7 @@ def main(arguments: Sequence[str]) -> int:
 def _attack(version: str) -> Iterator[Outcome]:
     """Yield the outcomes of the attacks: finds in a large archive, which is kept, the others in one of a patient."""
     with tempfile.TemporaryDirectory(prefix="soak-") as folder:
-        with stored.holding(WHOLE, version) as orthanc:
+        with stored.holding(WHOLE, stored.default_cache() / version) as orthanc:
             yield from attack(orthanc, Path(folder) / "finds", [FINDS])
         with LocalOrthanc() as orthanc:
             load(orthanc)

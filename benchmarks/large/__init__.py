@@ -1,0 +1,1 @@
+"""Benchmarks at the size of a hospital: `make bench-large`."""
