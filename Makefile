@@ -25,7 +25,7 @@ endif
 NODE_TESTS := tests/identity tests/schema/audits
 WEB_SOURCES := $(shell find orthancproxy/web -name node_modules -prune -o -type f -print)
 
-.PHONY: help run test test-matrix oracle bench bench-large soak check sdl docs messages web lock clean
+.PHONY: help run test test-matrix test-uncached oracle staleness bench bench-large soak check sdl docs messages web lock clean
 .DEFAULT_GOAL := help
 
 help: ## List these commands
@@ -46,9 +46,15 @@ test-matrix: .venv/.synced web ## Run the tests that depend on Orthanc's version
 	@dev/install-node-packages $(NODE_TESTS)
 	root=$$(dev/orthanc-root $(ORTHANC)) && ORTHANC_ROOT=$$root $(PYTEST) -m "live and not once" $(ARGS)
 
+test-uncached: .venv/.synced web ## Run the tests of GraphQL and REST on another Orthanc without the cache of instances (ORTHANC=1.12.7, ARGS)
+	root=$$(dev/orthanc-root $(ORTHANC)) && ORTHANC_ROOT=$$root ORTHANC_CACHE_BYTES=0 $(PYTEST) -m "live and not once" tests/schema tests/rest tests/resolvers $(ARGS)
+
 oracle: .venv/.synced ## Compare filters, orders and pages of a random archive with an oracle (SEED, REQUESTS, ORTHANC_ROOT)
 	@dev/install-orthanc
 	ORACLE_SEED=$(or $(SEED),$$(date +%s)) ORACLE_REQUESTS=$(or $(REQUESTS),2000) $(PYTHON) -m pytest -q tests/archive/test_oracle.py
+
+staleness: .venv/.synced ## Compare gateways with a cache with Orthanc while it changes (STEPS, REPORT, ORTHANC_ROOT); needs cc
+	STALENESS_STEPS=$(or $(STEPS),10000) STALENESS_REPORT=$(or $(REPORT),/dev/stderr) $(PYTHON) -m pytest -q tests/archive/test_staleness.py
 
 bench: .venv/.synced ## Measure the gateway against Orthanc itself (ARGS: see docs/performance.md)
 	@dev/install-orthanc

@@ -12,7 +12,8 @@ from orthancproxy.orthanc.capabilities import Capabilities
 _CONTENT = {
     Fact.CHANGES: ("Metadata", "IsStable"),
     Fact.LABELS: ("Labels",),
-    Fact.FILE: ("Attachments",),
+    Fact.FILE_SIZE: ("Attachments",),
+    Fact.FILE_UUID: ("Attachments",),
     Fact.METADATA: ("Metadata",),
 }
 _ORDER_TYPES = {"IS": "DicomTagAsInt", "DS": "DicomTagAsFloat"}

@@ -20,6 +20,8 @@ from orthancproxy.archive.plain_find import PlainFind
 from orthancproxy.archive.plan import Fact, Filter, LevelPlan, Needs
 from orthancproxy.archive.prefetch import Prefetch
 from orthancproxy.archive.records import RESOURCE_TYPES, Page, Resource
+from orthancproxy.archive.revision_fetcher import RevisionFetcher
+from orthancproxy.archive.revisions import RevisionCache
 from orthancproxy.archive.scope import EVERYTHING, Scope
 from orthancproxy.archive.scoped_fetcher import ScopedFetcher
 from orthancproxy.archive.search import SearchFetcher
@@ -41,6 +43,7 @@ class Hierarchy:
         scope: Scope = EVERYTHING,
         budget: ObjectBudget | None = None,
         keeper: Keeper | None = None,
+        cache: RevisionCache | None = None,
     ) -> None:
         capabilities = client.capabilities()
         self._budget = budget or ObjectBudget()
@@ -53,12 +56,15 @@ class Hierarchy:
             # an Orthanc without labels ignores them in a find, and returns everything
             scope = replace(scope, labels=frozenset())
         self.is_restricted = scope.is_restricted
+        # before 1.12.1, deletions leave no trace in `LastUpdate`
+        if cache and capabilities.has_extended_find:
+            fetcher = RevisionFetcher(fetcher, cache, capabilities, self._budget, looks_up=not self.is_restricted)
         self._visible: Fetcher = ScopedFetcher(fetcher, scope) if scope.is_restricted else fetcher
         self._fetcher: Fetcher = SearchFetcher(CrossLevelFetcher(self._visible))
         if keeper and capabilities.has_extended_find:
             self._fetcher = IndexFetcher(self._fetcher, keeper, scope)
-        # hidden resources are not prefetched, and older versions find children only by their parents
-        self._can_prefetch = capabilities.has_extended_find and not scope.is_restricted
+        # hidden resources are not prefetched, nor kept ones; older versions find children only by their parents
+        self._can_prefetch = capabilities.has_extended_find and not scope.is_restricted and not cache
         self._prefetch = Prefetch()
 
     def page(self, plan: LevelPlan) -> Page:
@@ -226,9 +232,11 @@ def _same_fetch(plan: LevelPlan) -> list[list[str]]:
 def _fetchable(plan: LevelPlan) -> LevelPlan:
     """The plan with the data needed to sort its resources and to find the related ones."""
     keys = frozenset(order.by for order in plan.full_order)
+    # what is below a study is kept under its `LastUpdate`
+    is_proof = plan.level is Level.STUDY and bool(plan.related)
     needs = plan.needs | Needs(
         keys - {"LastUpdate"},
-        frozenset({Fact.CHANGES}) if "LastUpdate" in keys else frozenset(),
+        frozenset({Fact.CHANGES}) if "LastUpdate" in keys or is_proof else frozenset(),
         any(related_plan.level.depth < plan.level.depth for related_plan in plan.related.values()),
     )
     return replace(plan, needs=needs)

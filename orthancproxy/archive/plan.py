@@ -12,7 +12,8 @@ class Fact(Enum):
 
     CHANGES = auto()  # when it last changed, and whether it is stable
     LABELS = auto()
-    FILE = auto()  # size and FileUuid of an instance's file
+    FILE_SIZE = auto()  # of an instance's file
+    FILE_UUID = auto()  # of an instance's file, which changes when it is replaced or compressed
     METADATA = auto()  # SOP class and transfer syntax of an instance
 
 

@@ -145,8 +145,8 @@ class Instance(Resource):
     image_position_patient = tag("ImagePositionPatient", parsing.decimals)
     image_orientation_patient = tag("ImageOrientationPatient", parsing.decimals)
     transfer_syntax_uid = fact(Fact.METADATA, "TransferSyntax")
-    file_size = fact(Fact.FILE, "FileSize")  # bytes
-    version = fact(Fact.FILE, "FileUuid")  # changes when the file is replaced
+    file_size = fact(Fact.FILE_SIZE, "FileSize")  # bytes
+    version = fact(Fact.FILE_UUID, "FileUuid")  # changes when the file is replaced
 
 
 RESOURCE_TYPES: Mapping[Level, type[Resource]] = {

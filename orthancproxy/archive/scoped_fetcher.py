@@ -33,6 +33,7 @@ _AT_HAND = {
     Level.PATIENT: frozenset({Level.PATIENT.identifier}),
     Level.STUDY: MAIN_DICOM_TAGS[Level.STUDY] | MAIN_DICOM_TAGS[Level.PATIENT],
 }
+_FACTS_AT_HAND = {Fact.CHANGES, Fact.LABELS, Fact.FILE_SIZE, Fact.FILE_UUID}
 
 
 class ScopedFetcher:
@@ -191,7 +192,7 @@ class ScopedFetcher:
 
 def _at_hand(level: Level, needs: Needs) -> Needs:
     """The part of these needs that comes with each resource, without reading hidden ones or other pages."""
-    facts = {Fact.LABELS} if level is Level.PATIENT else {Fact.CHANGES, Fact.LABELS, Fact.FILE}
+    facts = {Fact.LABELS} if level is Level.PATIENT else _FACTS_AT_HAND
     return Needs(needs.tags & _AT_HAND[level], needs.facts & facts, needs.parent)
 
 

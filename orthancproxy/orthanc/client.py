@@ -8,7 +8,7 @@ import logging
 import threading
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from math import inf
 from typing import Any, Protocol
@@ -33,8 +33,9 @@ from orthancproxy.errors import (
 from orthancproxy.orthanc.call_slots import CallSlots
 from orthancproxy.orthanc.calls import Call, log_call
 from orthancproxy.orthanc.capabilities import Capabilities, discover
+from orthancproxy.orthanc.clock import OrthancClock
 from orthancproxy.orthanc.deadline import Deadline, clip_to_deadline, deadline_scope
-from orthancproxy.orthanc.endpoints import COUNT_RESOURCES, FIND, PROBE_INDEX, CallKind, Endpoint
+from orthancproxy.orthanc.endpoints import COUNT_RESOURCES, FIND, NOW, PROBE_INDEX, CallKind, Endpoint
 from orthancproxy.orthanc.render_delete_lock import FileLock, RenderDeleteLock, SharedLock
 from orthancproxy.orthanc.response_body import CHUNK_BYTES, ResponseBody, timed_out
 from orthancproxy.orthanc.responses import ID_LIST_DECODER, JSON_DECODER
@@ -94,6 +95,7 @@ class OrthancClient:
         self._failures = 0
         self._cached_capabilities: tuple[int, Capabilities] | None = None
         self._discovery_lock = threading.Lock()
+        self.clock = OrthancClock(self._now)
 
     def capabilities(self) -> Capabilities:
         """Return the capabilities of this Orthanc, cached until it becomes unreachable. Raises ArchiveError."""
@@ -139,6 +141,10 @@ class OrthancClient:
         except NotFound as error:
             # a server, but no Orthanc at this base path
             raise ArchiveProtocolError from error
+
+    def _now(self) -> bytes:
+        with closing(self.open(NOW)) as body:
+            return b"".join(body)
 
     def call(
         self,

@@ -65,6 +65,7 @@ class Endpoint:
 SYSTEM = Endpoint("GET", "/system")
 PLUGINS = Endpoint("GET", "/plugins")
 STATISTICS = Endpoint("GET", "/statistics")
+NOW = Endpoint("GET", "/tools/now")
 FIND = Endpoint("POST", "/tools/find")
 PROBE_INDEX = Endpoint("POST", "/tools/find", kind=CallKind.PROBE)
 COUNT_RESOURCES = Endpoint("POST", "/tools/count-resources")

@@ -13,6 +13,7 @@ from orthancproxy.access.callers import Caller
 from orthancproxy.archive.hierarchy import Hierarchy
 from orthancproxy.archive.index_keeper import IndexKeeper
 from orthancproxy.archive.object_budget import ObjectBudget
+from orthancproxy.archive.revisions import RevisionCache
 from orthancproxy.audit.events import Author
 from orthancproxy.audit.reads import RequestReads
 from orthancproxy.conf import conf
@@ -45,6 +46,13 @@ def connect() -> OrthancClient:
         # gateways on several hosts share a database, not a folder for temporary files
         AdvisoryLock(conf.ORTHANC_BASE_URL) if connection.vendor == "postgresql" else None,
     )
+
+
+@cache
+def revision_cache(client: OrthancClient) -> RevisionCache | None:
+    """Return what is kept of the studies of an Orthanc, shared between threads; None if that is turned off."""
+    max_bytes = conf.ORTHANC_CACHE_BYTES
+    return RevisionCache(client.clock, max_bytes=max_bytes, min_age=conf.ORTHANC_CACHE_MIN_AGE) if max_bytes else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,12 +116,14 @@ class RequestContext:
 
     def open_hierarchy(self) -> Hierarchy:
         """Return the archive within the caller's scope, without cached results of earlier operations."""
-        return Hierarchy(self.client, self.caller.scope, self.budget, background().keeper)
+        keeper, kept = background().keeper, revision_cache(self.client)
+        return Hierarchy(self.client, self.caller.scope, self.budget, keeper, kept)
 
 
 def _forget_client(*, setting: str, **_: Any) -> None:
     if setting.startswith("ORTHANC_"):
         connect.cache_clear()
+        revision_cache.cache_clear()
         if background.cache_info().currsize:
             background().follower.stop()
             background.cache_clear()

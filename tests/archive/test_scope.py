@@ -221,7 +221,7 @@ LISTS = {
         level=Level.INSTANCE,
         needs=Needs(
             frozenset({"Rows", "Modality", "StudyDate", "PatientID", "SliceLocation"}),
-            frozenset({Fact.FILE, Fact.METADATA}),
+            frozenset({Fact.FILE_SIZE, Fact.FILE_UUID, Fact.METADATA}),
         ),
         order=(Order("SliceLocation"),),
     ),

@@ -1,4 +1,4 @@
-"""All that the GraphQL client asks here, it asks twice: with the compiled fast path, and without it."""
+"""All that the GraphQL client asks here, it asks twice: with the compiled fast path and the cache, and without them."""
 
 import pytest
 from pytest_django import Settings
@@ -15,4 +15,6 @@ def execution(request: pytest.FixtureRequest, settings: Settings) -> str:
     """How queries are executed: as always where nothing else is said."""
     path: str = getattr(request, "param", "compiled")
     settings.ORTHANC_COMPILED_EXECUTION = path == "compiled"
+    if path == "standard":
+        settings.ORTHANC_CACHE_BYTES = 0
     return path

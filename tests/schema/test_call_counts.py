@@ -150,6 +150,7 @@ def test_number_of_calls_depends_on_the_shape_only(
 ) -> None:
     use_orthanc(archives[patients])
     extended = connect().capabilities().has_extended_find
+    connect().clock.least_at(0)
 
     graphql(shape.query)
 
@@ -164,6 +165,7 @@ def test_a_list_of_many_parents_is_split(
     orthanc = use_orthanc(start_orthanc())
     load(orthanc, hierarchy(patients=501, studies=1, series=1, instances=1))
     extended = connect().capabilities().has_extended_find
+    connect().clock.least_at(0)
 
     answer = graphql('{ patients(first: 1000, filter: {patientId: "P*"}) { nodes { studies { description } } } }')
 
@@ -209,6 +211,7 @@ def test_exactly_the_selected_tags_are_asked_for(
     with RecordingProxy(unindexed_archive.port) as proxy:
         settings.ORTHANC_BASE_URL = proxy.base_url
         extended = connect().capabilities().has_extended_find
+        connect().clock.least_at(0)
 
         assert sent("instanceNumber imagePositionPatient fileSize") == []
 

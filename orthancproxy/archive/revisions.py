@@ -1,0 +1,189 @@
+"""What is kept of studies between requests, under the `LastUpdate` that each had when it was fetched.
+
+Whoever reads an entry must have seen that `LastUpdate` in the same request (ADR 0018).
+"""
+
+import threading
+from collections import OrderedDict
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from sys import getsizeof
+from typing import Any
+
+from orthancproxy.archive.plan import Needs
+from orthancproxy.archive.records import Resource
+from orthancproxy.orthanc.clock import OrthancClock, seconds_of
+
+# of a child in the index, and of a list, with their shares of free slots
+_CHILD_BYTES = 110
+_LIST_BYTES = 1000
+_NOTHING: Mapping[str, Any] = {}
+
+
+@dataclass(frozen=True, slots=True)
+class Revision:
+    """A study at one `LastUpdate`."""
+
+    study_id: str
+    study_uid: str
+    last_update: str
+
+
+@dataclass(frozen=True, slots=True)
+class Children:
+    """All children of one resource, with the data that `needs` names."""
+
+    needs: Needs
+    resources: tuple[Resource, ...]
+
+
+@dataclass(slots=True)
+class _Entry:
+    revision: Revision
+    children: dict[str, Children]  # by the id of the parent
+    sizes: dict[str, int]  # bytes, likewise
+
+    @property
+    def size(self) -> int:
+        return sum(self.sizes.values())
+
+
+class RevisionCache:
+    """Keeps the children of studies and series, at most `max_bytes` of them; the least recently used study goes first.
+
+    Thread-safe. Returned resources are shared: they must not be changed.
+    """
+
+    def __init__(self, clock: OrthancClock, *, max_bytes: int, min_age: float) -> None:
+        self.clock = clock
+        self.max_bytes = max_bytes
+        self.flights = Flights()
+        self._min_age = min_age
+        self._lock = threading.Lock()
+        self._entries: OrderedDict[str, _Entry] = OrderedDict()
+        self._parents: dict[str, str] = {}  # of series and instances
+        self._size = 0
+
+    @property
+    def size(self) -> int:
+        """The bytes that the kept resources take."""
+        return self._size
+
+    def is_settled(self, revision: Revision, moment: float) -> bool:
+        """Whether a `LastUpdate`, wherever it was read after this moment, names one state of the study only.
+
+        It has whole seconds: a study that changes twice within one has two states of one name. So it must be older than
+        `min_age` seconds at the moment, from which on every change renews it.
+        """
+        changed, least = seconds_of(revision.last_update), self.clock.least_at(moment)
+        return changed is not None and least is not None and changed + self._min_age <= least
+
+    def get(self, revision: Revision, parent_id: str) -> Children | None:
+        """Return the children of a study or series at this revision of the study, if they are kept."""
+        with self._lock:
+            entry = self._entries.get(revision.study_id)
+            if entry is None or entry.revision != revision:
+                return None
+            self._entries.move_to_end(revision.study_id)
+            return entry.children.get(parent_id)
+
+    def latest(self, orthanc_id: str) -> Revision | None:
+        """Return the revision under which a study, or the one above a series or instance, is kept. It may be past."""
+        with self._lock:
+            while above := self._parents.get(orthanc_id):
+                orthanc_id = above
+            entry = self._entries.get(orthanc_id)
+            return entry.revision if entry else None
+
+    def parent_of(self, orthanc_id: str) -> str | None:
+        """Return the id of the parent of a kept series or instance."""
+        return self._parents.get(orthanc_id)
+
+    def put(self, revision: Revision, parent_id: str, children: Children) -> Children:
+        """Keep all children of a study or series at this revision, instead of any other. Return them as they are kept.
+
+        They are not kept if they are larger than the cache.
+        """
+        kept = replace(children, resources=tuple(_compacted(parent_id, children.resources)))
+        size = _size(kept.resources)
+        with self._lock:
+            entry = self._entries.get(revision.study_id)
+            if entry is None or entry.revision != revision:
+                self._remove(revision.study_id)
+                entry = self._entries[revision.study_id] = _Entry(revision, {}, {})
+            before = entry.children.get(parent_id)
+            self._forget(before)
+            self._size += size - entry.sizes.get(parent_id, 0)
+            entry.children[parent_id], entry.sizes[parent_id] = kept, size
+            self._parents |= {child.orthanc_id: parent_id for child in kept.resources}
+            self._entries.move_to_end(revision.study_id)
+            while self._size > self.max_bytes:
+                self._remove(next(iter(self._entries)))
+        return kept
+
+    def _remove(self, study_id: str) -> None:
+        entry = self._entries.pop(study_id, None)
+        if entry is not None:
+            self._size -= entry.size
+            for children in entry.children.values():
+                self._forget(children)
+
+    def _forget(self, children: Children | None) -> None:
+        for child in children.resources if children else ():
+            self._parents.pop(child.orthanc_id, None)
+
+
+class Flights:
+    """Lets one request fetch what several want at the same time. Thread-safe."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._landed: dict[object, threading.Event] = {}
+
+    @contextmanager
+    def claim(self, keys: Collection[object]) -> Iterator[tuple[Collection[object], list[threading.Event]]]:
+        """Yield those of these keys that nobody else fetches, and what the fetches of the others will set.
+
+        The caller fetches its own within the block; at its end, whether it succeeded or not, the others look again.
+        """
+        landed = threading.Event()
+        with self._lock:
+            others = [self._landed[key] for key in keys if key in self._landed]
+            own = {key for key in keys if key not in self._landed}
+            self._landed |= dict.fromkeys(own, landed)
+        try:
+            yield own, others
+        finally:
+            with self._lock:
+                for key in own:
+                    del self._landed[key]
+            landed.set()
+
+
+def _compacted(parent_id: str, resources: Sequence[Resource]) -> Iterator[Resource]:
+    """Yield the same resources with each value once: most values of a series are those of all its instances."""
+    values: dict[Any, Any] = {}
+    share = values.setdefault
+    for resource in resources:
+        yield replace(
+            resource,
+            parent_id=parent_id,
+            tags={keyword: share(value, value) for keyword, value in resource.tags.items()},
+            facts={name: share(value, value) for name, value in resource.facts.items()},
+            related=_NOTHING,
+        )
+
+
+def _size(resources: Iterable[Resource]) -> int:
+    """Return how many bytes resources take in memory, with their entries in the cache; keywords are everybody's."""
+    seen: set[int] = set()
+    total = _LIST_BYTES
+    for resource in resources:
+        parts = (resource, resource.orthanc_id, resource.tags, resource.facts)
+        for part in (*parts, *resource.tags.values(), *resource.facts.values()):
+            if id(part) not in seen:
+                seen.add(id(part))
+                total += getsizeof(part)
+        total += _CHILD_BYTES
+    return total

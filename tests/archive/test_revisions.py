@@ -1,0 +1,302 @@
+"""Which instances are kept between requests, how many, and who fetches them."""
+
+import threading
+import tracemalloc
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from types import SimpleNamespace
+from typing import cast
+
+import pytest
+
+from orthancproxy.archive.fetcher import Roots
+from orthancproxy.archive.levels import Level
+from orthancproxy.archive.object_budget import ObjectBudget
+from orthancproxy.archive.plan import Fact, Filter, LevelPlan, Needs
+from orthancproxy.archive.records import Instance, Page, Resource, Series, Study
+from orthancproxy.archive.revision_fetcher import RevisionFetcher
+from orthancproxy.archive.revisions import Children, Revision, RevisionCache
+from orthancproxy.errors import ArchiveUnavailable, LimitExceeded
+from orthancproxy.orthanc.capabilities import ALWAYS_INDEXED, Capabilities
+from orthancproxy.orthanc.clock import OrthancClock
+from orthancproxy.orthanc.deadline import Deadline, deadline_scope
+
+PATIENCE = 10  # seconds
+NOW = b"20261128T120010"
+OLD, YOUNG = "20261128T120008", "20261128T120009"
+NUMBERS = Needs(frozenset({"InstanceNumber"}), frozenset({Fact.FILE_SIZE}))
+CHANGES = Needs(facts=frozenset({Fact.CHANGES}))
+CAPABILITIES = cast("Capabilities", SimpleNamespace(indexed=ALWAYS_INDEXED, partly_indexed={}))
+
+
+class Archive:
+    """An Orthanc of one study with one series of two instances, as a fetcher. `fetches` are those of instances."""
+
+    def __init__(self, last_update: str = OLD) -> None:
+        self.last_update = last_update
+        self.fetches: list[Needs] = []
+        self.proofs = 0
+        self.series = Series("series", "study", {"SeriesInstanceUID": "1.1"}, {})
+        self.fetching = threading.Semaphore(0)
+        self.may_fetch = threading.Event()
+        self.may_fetch.set()
+        self.error: Exception | None = None
+
+    @property
+    def study(self) -> Study:
+        """The study at this moment."""
+        tags = {"StudyInstanceUID": "1", "PatientID": "P1"}
+        return Study("study", "patient", tags, {"LastUpdate": self.last_update})
+
+    def page(self, plan: LevelPlan) -> Page:
+        """Return the study."""
+        return Page((self.study,), False, 1)
+
+    def matching(self, level: Level, criteria: Filter, needs: Needs) -> list[Resource]:
+        """Return the study or the series."""
+        self.proofs += level is Level.STUDY
+        return [self.study if level is Level.STUDY else self.series]
+
+    def children(
+        self, level: Level, parents: Sequence[Resource], criteria: Filter, needs: Needs, roots: Roots
+    ) -> list[Resource]:
+        """Return the series or the instances. These wait for the test, and may fail."""
+        if level is Level.SERIES:
+            return [self.series]
+        self.fetches.append(needs)
+        self.fetching.release()
+        assert self.may_fetch.wait(PATIENCE)
+        if self.error:
+            raise self.error
+        tags = {tag: f"{tag} at {self.last_update}" for tag in needs.tags}
+        facts = {"FileSize": 7, "FileUuid": "uuid", "Labels": ["a"]}
+        return [
+            Instance(f"instance {number}", "series", {**tags, "InstanceNumber": str(number)}, facts)
+            for number in (1, 2)
+        ]
+
+    def parents(self, level: Level, children: Sequence[Resource], needs: Needs) -> list[Resource]:
+        """Return nothing."""
+        return []
+
+    def by_ids(self, level: Level, ids: Sequence[str], needs: Needs) -> list[Resource]:
+        """Return nothing."""
+        return []
+
+    def complete(self, level: Level, found: Sequence[Resource], needs: Needs) -> list[Resource]:
+        """Return the same."""
+        return list(found)
+
+
+def make_cache(max_bytes: int = 10**9) -> RevisionCache:
+    """A cache for an Orthanc whose clock stands still."""
+    return RevisionCache(OrthancClock(lambda: NOW, lambda: 0.0), max_bytes=max_bytes, min_age=2)
+
+
+def request(
+    archive: Archive,
+    cache: RevisionCache,
+    needs: Needs = NUMBERS,
+    *,
+    maximum: int = 100,
+    patience_seconds: float = PATIENCE,
+) -> list[Resource]:
+    """The instances that a query for the study shows."""
+    budget = ObjectBudget(maximum)
+    fetcher = RevisionFetcher(archive, cache, CAPABILITIES, budget, patience_seconds=patience_seconds)
+    fetcher.page(LevelPlan(level=Level.STUDY, needs=CHANGES))
+    series = fetcher.children(Level.SERIES, [archive.study], Filter(), Needs(), None)
+    return fetcher.children(Level.INSTANCE, series, Filter(), needs, None)
+
+
+class TestWhatIsKept:
+    def test_instances_are_fetched_once_while_their_study_is_unchanged(self) -> None:
+        archive, cache = Archive(), make_cache()
+        first, second = request(archive, cache), request(archive, cache)
+        assert first == second
+        assert [one.tags["InstanceNumber"] for one in second] == ["1", "2"]
+        assert len(archive.fetches) == 1
+        archive.last_update = "20261128T120007"
+        request(archive, cache)
+        assert len(archive.fetches) == 2
+
+    def test_instances_of_a_study_that_may_change_within_its_last_second_are_not_kept(self) -> None:
+        archive, cache = Archive(YOUNG), make_cache()
+        request(archive, cache)
+        request(archive, cache)
+        assert len(archive.fetches) == 2
+        assert cache.size == 0
+
+    @pytest.mark.parametrize("last_update", ["", "yesterday", "20271128T120000"])
+    def test_nothing_is_kept_under_a_time_that_tells_nothing(self, last_update: str) -> None:
+        archive, cache = Archive(last_update), make_cache()
+        request(archive, cache)
+        assert cache.size == 0
+
+    def test_nothing_is_kept_if_orthanc_does_not_tell_the_time(self) -> None:
+        archive, cache = Archive(), RevisionCache(OrthancClock(lambda: b"", lambda: 0.0), max_bytes=10**9, min_age=2)
+        request(archive, cache)
+        assert cache.size == 0
+
+    @pytest.mark.parametrize(
+        "needs",
+        [
+            Needs(facts=frozenset({Fact.LABELS})),
+            Needs(facts=frozenset({Fact.FILE_UUID})),
+            Needs(facts=frozenset({Fact.CHANGES})),
+            Needs(frozenset({"SeriesDescription"})),
+            Needs(frozenset({"PatientName"})),
+            Needs(frozenset({"NumberOfStudyRelatedInstances"})),
+        ],
+    )
+    def test_what_changes_without_a_trace_is_fetched_each_time(self, needs: Needs) -> None:
+        archive, cache = Archive(), make_cache()
+        for _ in range(2):
+            request(archive, cache, needs)
+        assert archive.fetches == [needs, needs]
+
+    def test_labels_and_uuids_are_not_kept_with_the_rest(self) -> None:
+        archive, cache = Archive(), make_cache()
+        request(archive, cache)
+        assert [dict(one.facts) for one in request(archive, cache)] == [{"FileSize": 7}] * 2
+
+    def test_tags_from_files_are_fetched_once_and_added(self) -> None:
+        archive, cache = Archive(), make_cache()
+        wanted = [Needs(frozenset({"KVP"})), Needs(frozenset({"PatientAge"})), Needs(frozenset({"KVP", "PatientAge"}))]
+        for needs in wanted:
+            found = request(archive, cache, needs)
+        assert [sorted(needs.tags) for needs in archive.fetches] == [["KVP"], ["PatientAge"]]
+        assert [one.tags["KVP"] for one in found] == [f"KVP at {OLD}"] * 2
+
+    def test_the_identifiers_above_are_known(self) -> None:
+        archive, cache = Archive(), make_cache()
+        request(archive, cache)
+        identifiers = Needs(frozenset({"PatientID", "StudyInstanceUID", "SeriesInstanceUID"}), parent=True)
+        [found, _] = request(archive, cache, identifiers)
+        assert len(archive.fetches) == 1
+        assert {tag: found.tags[tag] for tag in identifiers.tags} == {
+            "PatientID": "P1",
+            "StudyInstanceUID": "1",
+            "SeriesInstanceUID": "1.1",
+        }
+
+    def test_an_instance_is_found_by_its_id_and_a_find_for_its_study(self) -> None:
+        archive, cache = Archive(), make_cache()
+        request(archive, cache)
+        for looks_up, found in ((True, ["instance 2"]), (False, [])):
+            fetcher = RevisionFetcher(archive, cache, CAPABILITIES, ObjectBudget(), looks_up=looks_up)
+            assert [one.orthanc_id for one in fetcher.by_ids(Level.INSTANCE, ["instance 2"], NUMBERS)] == found
+            assert archive.proofs == 1
+        archive.last_update = "20261128T120007"
+        fetcher = RevisionFetcher(archive, cache, CAPABILITIES, ObjectBudget())
+        assert fetcher.by_ids(Level.INSTANCE, ["instance 2"], NUMBERS) == []
+
+    def test_kept_instances_count_towards_the_budget(self) -> None:
+        archive, cache = Archive(), make_cache()
+        request(archive, cache)
+        with pytest.raises(LimitExceeded):
+            request(archive, cache, maximum=1)
+
+
+class TestSingleFlight:
+    def test_what_several_requests_want_at_once_is_fetched_once(self) -> None:
+        archive, cache = Archive(), make_cache()
+        archive.may_fetch.clear()
+        with ThreadPoolExecutor(4) as pool:
+            requests = [pool.submit(request, archive, cache) for _ in range(4)]
+            assert archive.fetching.acquire(timeout=PATIENCE)
+            archive.may_fetch.set()
+            found = [one.result(PATIENCE) for one in requests]
+        assert [len(one) for one in found] == [2] * 4
+        assert len(archive.fetches) == 1
+
+    def test_a_fetch_that_fails_fails_its_own_request_only(self) -> None:
+        archive, cache = Archive(), make_cache()
+        archive.may_fetch.clear()
+        archive.error = ArchiveUnavailable("")
+        with ThreadPoolExecutor(2) as pool:
+            first = pool.submit(request, archive, cache)
+            assert archive.fetching.acquire(timeout=PATIENCE)
+            second = pool.submit(request, archive, cache)
+            archive.may_fetch.set()
+            with pytest.raises(ArchiveUnavailable):
+                first.result(PATIENCE)
+            archive.error = None
+            # the second may have begun before the first had failed, or after
+            errors = [one for one in [second.exception(PATIENCE)] if one]
+        assert all(isinstance(one, ArchiveUnavailable) for one in errors)
+        assert len(request(archive, cache)) == 2
+
+    def test_nobody_waits_past_the_deadline_or_for_long(self) -> None:
+        archive, cache = Archive(), make_cache()
+        archive.may_fetch.clear()
+        with ThreadPoolExecutor(2) as pool:
+            slow = pool.submit(request, archive, cache)
+            assert archive.fetching.acquire(timeout=PATIENCE)
+            with deadline_scope(Deadline(0.1)), pytest.raises(LimitExceeded):
+                request(archive, cache)
+            assert len(archive.fetches) == 1
+            impatient = pool.submit(request, archive, cache, patience_seconds=0)
+            assert archive.fetching.acquire(timeout=PATIENCE)
+            archive.may_fetch.set()
+            assert len(slow.result(PATIENCE)) == len(impatient.result(PATIENCE)) == 2
+
+
+class TestSize:
+    TAGS = tuple(f"Tag{number}" for number in range(10))
+
+    def test_the_least_recently_used_study_goes_first(self) -> None:
+        cache = make_cache()
+        revisions = [Revision(f"study {number}", "1", OLD) for number in range(4)]
+        for revision in revisions[:3]:
+            cache.put(revision, "series", self._children(10))
+        cache.max_bytes = cache.size
+        assert cache.get(revisions[0], "series")
+        cache.put(revisions[3], "series", self._children(10))
+        assert [bool(cache.get(one, "series")) for one in revisions] == [True, False, True, True]
+        assert cache.size <= cache.max_bytes
+
+    def test_what_is_larger_than_the_cache_is_not_kept(self) -> None:
+        cache = make_cache(20_000)
+        revision = Revision("study", "1", OLD)
+        returned = cache.put(revision, "series", self._children(1000))
+        assert len(returned.resources) == 1000
+        assert cache.get(revision, "series") is None
+        assert cache.parent_of("0") is None
+        assert cache.size == 0
+
+    def test_the_size_is_what_the_resources_take(self) -> None:
+        cache = make_cache()
+        tracemalloc.start()
+        before, _ = tracemalloc.get_traced_memory()
+        for study in range(20):
+            for series in range(4):
+                name = f"{study}.{series}"
+                cache.put(Revision(f"{study}", f"{study}", OLD), name, self._children(100, name))
+        after, _ = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        assert cache.size == pytest.approx(after - before, rel=0.2)
+
+    def _children(self, count: int, series: str = "") -> Children:
+        """Instances as decoded from a response: each value is an object of its own."""
+
+        def own(text: str) -> str:
+            return text.encode().decode()
+
+        return Children(
+            Needs(),
+            tuple(
+                Instance(
+                    own(f"{series}{number}".rjust(44)),
+                    own(series),
+                    {
+                        "SOPInstanceUID": own(f"1.2.826.0.1.3680043.8.498.{series}.{number}"),
+                        "InstanceNumber": own(str(number)),
+                        "ImagePositionPatient": own(f"-100\\-90.5\\{number}"),
+                        **{tag: own(f"a value of all: {tag}") for tag in self.TAGS},
+                    },
+                    {"FileSize": 500_000 + number, "TransferSyntax": own("1.2.840.10008.1.2.1")},
+                )
+                for number in range(count)
+            ),
+        )

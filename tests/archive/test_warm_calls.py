@@ -1,0 +1,81 @@
+"""How many calls to Orthanc a request costs whose instances are kept, and that its response is the same."""
+
+import time
+from dataclasses import dataclass
+
+import pytest
+
+from orthancproxy.archive.hierarchy import Hierarchy
+from orthancproxy.archive.levels import Level
+from orthancproxy.archive.plan import LevelPlan, Needs
+from orthancproxy.archive.records import Instance, Resource
+from orthancproxy.archive.revisions import RevisionCache
+from orthancproxy.archive.scope import EVERYTHING, Scope
+from orthancproxy.orthanc.calls import recording
+from orthancproxy.orthanc.client import ConnectionOptions, OrthancClient
+from orthancproxy.sandbox.orthanc import LocalOrthanc
+from tests.archive.test_staleness import shown
+
+pytestmark = pytest.mark.live
+
+INSTANCES = LevelPlan(level=Level.INSTANCE, needs=Instance.rows.needs | Instance.file_size.needs)
+SERIES = LevelPlan(level=Level.SERIES, related={"instances": INSTANCES})
+STUDY = LevelPlan(level=Level.STUDY, related={"series": SERIES})
+PATIENT = LevelPlan(level=Level.PATIENT, related={"studies": STUDY})
+OF_SERIES = LevelPlan(level=Level.INSTANCE, needs=Needs(frozenset({"SeriesDescription"})))
+IN_SCOPE = Scope(("P00*",))
+
+
+@dataclass(frozen=True)
+class Shape:
+    """A request for one resource or for a page, and the calls of its repetition."""
+
+    name: str
+    plan: LevelPlan
+    warm: int
+    is_page: bool = False
+    scope: Scope = EVERYTHING
+
+
+SHAPES = [
+    Shape("a study: its LastUpdate, its series", STUDY, 2),
+    Shape("a series, the LastUpdate of its study", SERIES, 2),
+    Shape("an instance: the LastUpdate of its study", INSTANCES, 1),
+    Shape("a page of studies, their series", STUDY, 2, is_page=True),
+    Shape("a page of patients, their studies and series", PATIENT, 3, is_page=True),
+    Shape("an instance whose tags of the series may change", OF_SERIES, 1),
+    Shape("a page of studies in scope", STUDY, 2, is_page=True, scope=IN_SCOPE),
+]
+
+
+@pytest.fixture(scope="module")
+def client(archive: LocalOrthanc) -> OrthancClient:
+    """A client of an archive whose last change is past."""
+    client = OrthancClient(ConnectionOptions(archive.base_url))
+    client.capabilities()
+    time.sleep(3)
+    return client
+
+
+@pytest.mark.parametrize("shape", SHAPES, ids=[shape.name for shape in SHAPES])
+def test_a_request_whose_instances_are_kept(shape: Shape, client: OrthancClient) -> None:
+    cache = RevisionCache(client.clock, max_bytes=10**8, min_age=2)
+    everything = Hierarchy(client).page(LevelPlan(level=Level.PATIENT, related={"studies": STUDY})).resources
+    one = next(iter(everything))
+    while one.level is not shape.plan.level:
+        one = next(iter(one.related.values()))[0]
+
+    def request(cache: RevisionCache | None) -> list[Resource]:
+        hierarchy = Hierarchy(client, shape.scope, cache=cache)
+        if shape.is_page:
+            return list(hierarchy.page(shape.plan).resources)
+        return hierarchy.by_ids(shape.plan, [one.orthanc_id])
+
+    # keeps all
+    Hierarchy(client, cache=cache).page(PATIENT)
+    with recording() as calls:
+        found = request(cache)
+
+    assert shown(shape.plan, found) == shown(shape.plan, request(None))
+    if client.capabilities().has_extended_find:
+        assert calls.count == shape.warm, [(call.method, call.template) for call in calls.calls]
