@@ -18,7 +18,8 @@ from pytest_django import DjangoDbBlocker, Settings
 from orthancproxy.access.actions import Action
 from orthancproxy.audit.rate_limit import refusal_rate_limit
 from orthancproxy.orthanc.calls import CallLog, current_calls, recording
-from orthancproxy.resolvers.context import background, connect
+from orthancproxy.resolvers.background import background
+from orthancproxy.resolvers.context import connect
 from orthancproxy.sandbox.orthanc import INDEXED_INSTANCE_TAGS, LocalOrthanc
 from tests.corpus import hierarchy, load
 from tests.orthancs import StartOrthanc, index_in_postgresql, installed_version, running_orthancs
@@ -206,9 +207,10 @@ def use_index(settings: Settings) -> Callable[[], None]:
 
     def use() -> None:
         settings.ORTHANC_INDEX = True
-        keeper = background().keeper
+        client = connect()
+        keeper = background(client).keeper
         assert keeper
-        if connect().capabilities().has_extended_find:
+        if client.capabilities().has_extended_find:
             keeper.build()
 
     return use

@@ -75,8 +75,8 @@ class Index(Protocol):
     def put(self, resources: Sequence[Resource]) -> None:
         """Add or replace entries of patients or studies of one level, by their indexed data."""
 
-    def remove(self, level: Level, ids: Iterable[str]) -> None:
-        """Remove the entries with these Orthanc ids, and those of the studies of a patient."""
+    def remove(self, level: Level, ids: Iterable[str]) -> list[Resource]:
+        """Remove the entries with these Orthanc ids, and those of the studies of a patient; return them."""
 
     def ids(self, level: Level, parents: Iterable[str] | None = None) -> set[str]:
         """Return the Orthanc ids of all entries of a level, or of those below these parents."""

@@ -1,7 +1,7 @@
 """Builds the index, and keeps it current."""
 
 import logging
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import replace
 from datetime import timedelta
 from threading import Lock
@@ -37,13 +37,21 @@ _CONTENT = ["MainDicomTags", "Metadata", "Parent"]
 class IndexKeeper:
     """Keeps an index of the archive of one Orthanc, 1.12.5 or newer. Safe for threads.
 
-    `report` is called at least once for every STUDIES_PER_SCAN studies of a build.
+    `report` is called at least once for every STUDIES_PER_SCAN studies of a build, `on_removed` with the entries of
+    what was deleted.
     """
 
-    def __init__(self, client: OrthancClient, index: Index, report: Callable[[], object] = bool) -> None:
+    def __init__(
+        self,
+        client: OrthancClient,
+        index: Index,
+        report: Callable[[], object] = bool,
+        on_removed: Callable[[Sequence[Resource]], object] = bool,
+    ) -> None:
         self._client = client
         self._index = index
         self._report = report
+        self._on_removed = on_removed
         self._catching_up = Lock()
         self._looks = 0
         # deletions leave no trace, and a gateway that starts has not seen any
@@ -75,20 +83,25 @@ class IndexKeeper:
         found = self._by_ids(level, ids)
         gone = set(ids) - {one.orthanc_id for one in found}
         if gone:
-            self._index.remove(level, gone)
+            self.removed(level, gone)
             # others may have been deleted with them
             self._has_deletions = True
         if level is Level.PATIENT:
             patients = [patient.orthanc_id for patient in found]
             studies = self._by_ids(Level.STUDY, patients)
             indexed = self._index.ids(Level.STUDY, patients)
-            self._index.remove(Level.STUDY, indexed - {study.orthanc_id for study in studies})
+            self.removed(Level.STUDY, indexed - {study.orthanc_id for study in studies})
         else:
             studies = found
             found = self._by_ids(Level.PATIENT, list(dict.fromkeys(study.parent_id or "" for study in studies)))
         self._index.put(found)
         self._index.put(studies)
         self._add_modalities()
+
+    def removed(self, level: Level, ids: Collection[str]) -> None:
+        """Remove the entries of what was deleted from the archive. Raises IndexUnavailable."""
+        if level in INDEXED_LEVELS and ids and (entries := self._index.remove(level, ids)):
+            self._on_removed(entries)
 
     def look(self) -> None:
         """Do what is due: about once a second, in one process of the deployment. Raises like `current_index`."""
@@ -181,17 +194,20 @@ class IndexKeeper:
 
     def _compare_ids(self, maximum: int | None = MAX_MISSED) -> bool:
         """Remove the entries of what is gone, and add what is missing; return False, and do nothing, if it is more."""
-        present = {
-            level: set(self._client.call(endpoints.IDS, decoder=ID_LIST_DECODER, level=level.path))
-            for level in INDEXED_LEVELS
-        }
+        present = {level: self._ids(level) for level in INDEXED_LEVELS}
         missing = {level: sorted(ids - self._index.ids(level)) for level, ids in present.items()}
         if maximum is not None and sum(map(len, missing.values())) > maximum:
             return False
         for level in INDEXED_LEVELS:
-            self._index.remove(level, self._index.ids(level) - present[level])
+            self.removed(level, self._index.ids(level) - present[level])
             self._index.put(self._by_ids(level, missing[level]))
         return True
+
+    def _ids(self, level: Level) -> set[str]:
+        """Return the Orthanc ids of all resources of a level."""
+        if level is Level.PATIENT and not self._client.capabilities().has_patient_routes:
+            return {patient.orthanc_id for found in self._pages(level, {}) for patient in found}
+        return set(self._client.call(endpoints.RESOURCE_IDS, decoder=ID_LIST_DECODER, level=level.path))
 
     def _add_modalities(self) -> None:
         """Find the modalities of the studies whose series are not known."""

@@ -105,15 +105,20 @@ class DjangoIndex:
         patients = self._entries(Level.PATIENT).filter(orthanc_id__in=ids)
         return dict(patients.values_list("orthanc_id", "tags"))
 
-    def remove(self, level: Level, ids: Iterable[str]) -> None:
-        """Remove the entries with these Orthanc ids, and those of the studies of a patient."""
+    def remove(self, level: Level, ids: Iterable[str]) -> list[Resource]:
+        """Remove the entries with these Orthanc ids, and those of the studies of a patient; return them."""
         ids = list(ids)
+        removed: list[Resource] = []
         with _available(), transaction.atomic():
             for start in range(0, len(ids), IDS_PER_STATEMENT):
                 part = ids[start : start + IDS_PER_STATEMENT]
-                self._entries(level).filter(orthanc_id__in=part).delete()
+                found = {level: self._entries(level).filter(orthanc_id__in=part)}
                 if level is Level.PATIENT:
-                    self._entries(Level.STUDY).filter(patient__in=part).delete()
+                    found[Level.STUDY] = self._entries(Level.STUDY).filter(patient__in=part)
+                for one, entries in found.items():
+                    removed += _resources(one, entries)
+                    entries.delete()
+        return removed
 
     def ids(self, level: Level, parents: Iterable[str] | None = None) -> set[str]:
         """Return the Orthanc ids of all entries of a level, or of the studies of these patients."""

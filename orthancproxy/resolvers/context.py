@@ -11,17 +11,15 @@ from django.db import connection
 
 from orthancproxy.access.callers import Caller
 from orthancproxy.archive.hierarchy import Hierarchy
-from orthancproxy.archive.index_keeper import IndexKeeper
 from orthancproxy.archive.object_budget import ObjectBudget
 from orthancproxy.archive.revisions import RevisionCache
 from orthancproxy.audit.events import Author
 from orthancproxy.audit.reads import RequestReads
 from orthancproxy.conf import conf
 from orthancproxy.database import DATABASE_ERRORS, AdvisoryLock
-from orthancproxy.follower.follower import Follower, LeaseHolder
-from orthancproxy.index.store import DjangoIndex
 from orthancproxy.orthanc.client import ConnectionOptions, OrthancClient
 from orthancproxy.orthanc.deadline import Deadline
+from orthancproxy.resolvers.background import Background, background
 
 logger = logging.getLogger(__name__)
 
@@ -53,24 +51,6 @@ def revision_cache(client: OrthancClient) -> RevisionCache | None:
     """Return what is kept of the studies of an Orthanc, shared between threads; None if that is turned off."""
     max_bytes = conf.ORTHANC_CACHE_BYTES
     return RevisionCache(client.clock, max_bytes=max_bytes, min_age=conf.ORTHANC_CACHE_MIN_AGE) if max_bytes else None
-
-
-@dataclass(frozen=True, slots=True)
-class Background:
-    """What a process has besides its requests: the keeper of the archive's index, if there is one, and its follower."""
-
-    keeper: IndexKeeper | None
-    follower: Follower
-
-
-@cache
-def background() -> Background:
-    """Return what goes on in the background, which the first call starts: one for the process."""
-    lease = LeaseHolder(conf.ORTHANC_BASE_URL)
-    keeper = IndexKeeper(connect(), DjangoIndex(conf.ORTHANC_BASE_URL), lease.take) if conf.ORTHANC_INDEX else None
-    follower = Follower([keeper.look] if keeper else [], lease)
-    follower.start()
-    return Background(keeper, follower)
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,9 +94,14 @@ class RequestContext:
         if error not in self.reads.audited_errors and not isinstance(error, DATABASE_ERRORS):
             self.reads.fail_early(operation_name or self.operation_name, error)
 
+    @property
+    def background(self) -> Background:
+        """What the process does besides its requests."""
+        return background(self.client)
+
     def open_hierarchy(self) -> Hierarchy:
         """Return the archive within the caller's scope, without cached results of earlier operations."""
-        keeper, kept = background().keeper, revision_cache(self.client)
+        keeper, kept = self.background.keeper, revision_cache(self.client)
         return Hierarchy(self.client, self.caller.scope, self.budget, keeper, kept)
 
 
@@ -124,9 +109,6 @@ def _forget_client(*, setting: str, **_: Any) -> None:
     if setting.startswith("ORTHANC_"):
         connect.cache_clear()
         revision_cache.cache_clear()
-        if background.cache_info().currsize:
-            background().follower.stop()
-            background.cache_clear()
 
 
 setting_changed.connect(_forget_client)

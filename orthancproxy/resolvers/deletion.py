@@ -98,6 +98,8 @@ def _carry_out(context: RequestContext, line: Sequence[Resource], event: Pending
             continue  # deleted concurrently
         deleted.update(_counts(target))
         deleted.update(above.path for above in target.level.above if above.depth > _depth(remaining))
+        emptied = [one for one in line if _depth(remaining) < one.level.depth < target.level.depth]
+        context.background.forget([target, *emptied])
     if not deleted:
         raise _not_found(resource.level)
     if remaining is None or resource.level is Level.PATIENT:

@@ -193,3 +193,15 @@ def test_another_database_is_noticed(changing: Archive, start_orthanc: StartOrth
         assert [study.tags["PatientID"] for study in page.resources] == ["P007"]
         assert page.total == 1
     assert changing.index.count(Level.PATIENT) == 1
+
+
+def test_what_is_removed_from_the_index_is_told(changing: Archive) -> None:
+    told: list[Resource] = []
+    keeper = IndexKeeper(changing.client, changing.index, on_removed=told.extend)
+    [patient, *_] = Hierarchy(changing.client).page(PATIENTS).resources
+    changing.delete(patient)
+    keeper.sweep()
+    assert sorted(one.level.value for one in told) == ["Patient", "Study", "Study"]
+    assert {one.tags["PatientID"] for one in told} == {"P001"}
+    keeper.removed(Level.PATIENT, [patient.orthanc_id])
+    assert len(told) == 3

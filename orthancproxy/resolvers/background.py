@@ -1,0 +1,98 @@
+"""What a process does besides its requests: it keeps the archive's index current."""
+
+import logging
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from threading import Lock
+from typing import Any
+
+from django.core.signals import setting_changed
+
+from orthancproxy.archive.index import IndexUnavailable
+from orthancproxy.archive.index_keeper import IndexKeeper
+from orthancproxy.archive.levels import Level
+from orthancproxy.archive.records import Resource
+from orthancproxy.conf import conf
+from orthancproxy.database import DATABASE_ERRORS
+from orthancproxy.errors import GatewayError
+from orthancproxy.feed.log import Change, Kind, change_log
+from orthancproxy.follower.follower import Follower, LeaseHolder
+from orthancproxy.index.store import DjangoIndex
+from orthancproxy.orthanc.client import OrthancClient
+
+logger = logging.getLogger(__name__)
+
+_starting = Lock()
+_running: "Background | None" = None
+
+
+@dataclass(frozen=True, slots=True)
+class Background:
+    """The keeper of the archive's index, if there is one, and what follows the archive."""
+
+    keeper: IndexKeeper | None
+    follower: Follower
+
+    def forget(self, deleted: Iterable[Resource]) -> None:
+        """Remove from the index what was deleted. A failure is logged: the index finds out later."""
+        if self.keeper:
+            with _tolerated():
+                for one in deleted:
+                    self.keeper.removed(one.level, [one.orthanc_id])
+
+
+def background(client: OrthancClient) -> Background:
+    """Return what this process does in the background, which the first call starts."""
+    global _running
+    with _starting:
+        if _running is None:
+            _running = _start(client)
+        return _running
+
+
+def _start(client: OrthancClient) -> Background:
+    lease = LeaseHolder(conf.ORTHANC_BASE_URL)
+    keeper = None
+    if conf.ORTHANC_INDEX:
+        keeper = IndexKeeper(client, DjangoIndex(conf.ORTHANC_BASE_URL), lease.take, _log_removed)
+    follower = Follower([keeper.look] if keeper else [], lease)
+    follower.start()
+    return Background(keeper, follower)
+
+
+def _log_removed(removed: Sequence[Resource]) -> None:
+    """Log the deletion of patients and studies that the index had."""
+    with _tolerated():
+        change_log.append(
+            Change(
+                Kind.DELETED,
+                one.level,
+                one.orthanc_id,
+                patient_id=one.tags.get("PatientID", ""),
+                study_instance_uid=one.tags.get("StudyInstanceUID"),
+                patient_orthanc_id=one.parent_id or one.orthanc_id,
+                study_orthanc_id=one.orthanc_id if one.level is Level.STUDY else None,
+            )
+            for one in removed
+        )
+
+
+@contextmanager
+def _tolerated() -> Iterator[None]:
+    try:
+        yield
+    except (GatewayError, IndexUnavailable, *DATABASE_ERRORS):
+        logger.warning("a change of the archive was not noted", exc_info=True)
+
+
+def _stop(*, setting: str, **_: Any) -> None:
+    global _running
+    if setting.startswith("ORTHANC_"):
+        with _starting:
+            if _running:
+                _running.follower.stop()
+            _running = None
+
+
+setting_changed.connect(_stop)
