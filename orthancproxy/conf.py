@@ -245,9 +245,9 @@ class Configuration:
     )
     ORTHANC_CHANGES_DAYS = Setting(
         7,
-        "Days for which the log of changes of the archive is kept. Clients that were away for longer are told so "
-        "(`CURSOR_EXPIRED`).",
-        minimum=1,
+        "Days for which the log of changes of the archive is kept. Clients that were away for longer get "
+        "`CURSOR_EXPIRED`. 0: changes are not logged.",
+        minimum=0,
         maximum=3650,
     )
     ORTHANC_TRUST_FORWARDED = Setting(

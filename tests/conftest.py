@@ -201,6 +201,12 @@ def _no_index_unless_wanted(settings: Settings) -> None:
     settings.ORTHANC_INDEX = False
 
 
+@pytest.fixture(autouse=True)
+def _no_log_of_changes_unless_wanted(settings: Settings) -> None:
+    """The log of changes is the subject of tests/feed only: it reads Orthanc's every second."""
+    settings.ORTHANC_CHANGES_DAYS = 0
+
+
 @pytest.fixture
 def use_index(settings: Settings) -> Callable[[], None]:
     """Let the gateway select lists by an index of the Orthanc that it points to."""

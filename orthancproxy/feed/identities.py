@@ -31,6 +31,25 @@ class Identities:
         return [*_above(found), found] if found else []
 
 
+def study_identity(study: Resource) -> Change:
+    """Return a study as an update of it."""
+    return Change(
+        kind=Kind.UPDATED,
+        level=Level.STUDY,
+        orthanc_id=study.orthanc_id,
+        patient_id=study.tags.get("PatientID", ""),
+        study_instance_uid=study.tags.get("StudyInstanceUID", ""),
+        patient_orthanc_id=study.parent_id,
+        study_orthanc_id=study.orthanc_id,
+        labels=frozenset(study.facts.get("Labels") or ()),
+    )
+
+
+def patient_identity(orthanc_id: str, patient_id: str | None) -> Change:
+    """Return a patient as an update of it."""
+    return Change(Kind.UPDATED, Level.PATIENT, orthanc_id, patient_id, patient_orthanc_id=orthanc_id)
+
+
 def identify(client: OrthancClient, log: ChangeLog, entries: Sequence[OrthancChange]) -> Identities:
     """Find what entries are about: in the log, or with a call for the studies of all and one for their series.
 
@@ -47,14 +66,14 @@ def identify(client: OrthancClient, log: ChangeLog, entries: Sequence[OrthancCha
         [study for part in batched(instances + unknown) for study in bulk_content(client, part, Level.STUDY)],
     )
     for study in studies:
-        identity = _of_study(study)
+        identity = study_identity(study)
         by_id[study.orthanc_id] = identity
         by_id |= {one: replace(identity, level=Level.SERIES, orthanc_id=one) for one in study.facts["Series"]}
         by_id |= {one.orthanc_id: one for one in _above(identity)}
     patients = [one for one, level in levels.items() if one not in by_id and level is Level.PATIENT]
     for part in batched(patients):
         for patient in to_resources(Level.PATIENT, bulk_content(client, part)):
-            by_id[patient.orthanc_id] = _of_patient(patient.orthanc_id, patient.tags.get("PatientID", ""))
+            by_id[patient.orthanc_id] = patient_identity(patient.orthanc_id, patient.tags.get("PatientID", ""))
     new = {one.id for one in entries if one.type == "NewSeries"}
     known = [study for study in studies if not new.issuperset(study.facts["Series"])]
     series_of: dict[str, str] = {}
@@ -94,28 +113,11 @@ def _find_series(client: OrthancClient, body: Mapping[str, object]) -> Iterator[
             return
 
 
-def _of_study(study: Resource) -> Change:
-    return Change(
-        kind=Kind.UPDATED,
-        level=Level.STUDY,
-        orthanc_id=study.orthanc_id,
-        patient_id=study.tags.get("PatientID", ""),
-        study_instance_uid=study.tags.get("StudyInstanceUID", ""),
-        patient_orthanc_id=study.parent_id,
-        study_orthanc_id=study.orthanc_id,
-        labels=frozenset(study.facts.get("Labels") or ()),
-    )
-
-
-def _of_patient(orthanc_id: str, patient_id: str | None) -> Change:
-    return Change(Kind.UPDATED, Level.PATIENT, orthanc_id, patient_id, patient_orthanc_id=orthanc_id)
-
-
 def _above(change: Change) -> Iterable[Change]:
     """Return the patient of a study, or the patient and the study of a series."""
     above = []
     if change.level is not Level.PATIENT and change.patient_orthanc_id:
-        above.append(_of_patient(change.patient_orthanc_id, change.patient_id))
+        above.append(patient_identity(change.patient_orthanc_id, change.patient_id))
     if change.level is Level.SERIES and change.study_orthanc_id:
         above.append(replace(change, level=Level.STUDY, orthanc_id=change.study_orthanc_id))
     return above

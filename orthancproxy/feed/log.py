@@ -85,13 +85,13 @@ class ChangeLog:
         """Set when this process has appended to the log; whoever waits for it clears it."""
 
     def append(self, changes: Iterable[Change]) -> None:
-        """Append changes in one transaction.
+        """Append changes in one transaction, unless ORTHANC_CHANGES_DAYS is 0.
 
-        A change without its patient and study gets them from the newest change of the same resource. What is deleted
-        twice is logged once.
+        A change without its patient and study, or without labels, gets those of the newest change of the same resource.
+        What is deleted twice is logged once.
         """
         changes = list(changes)
-        if not changes:
+        if not changes or not conf.ORTHANC_CHANGES_DAYS:
             return
         with self.exclusive():
             newest = {one: known.change for one, known in self.newest_of(one.orthanc_id for one in changes).items()}
@@ -190,9 +190,8 @@ class ChangeLog:
 
 
 def _identified(change: Change, known: Change) -> Change:
-    if change.is_identified:
-        return change
-    return replace(known, kind=change.kind, labels=change.labels or known.labels)
+    labels = change.labels or known.labels
+    return replace(change if change.is_identified else known, kind=change.kind, labels=labels)
 
 
 def _to_row(change: Change, at: datetime) -> ChangeRow:

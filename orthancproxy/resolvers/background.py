@@ -1,7 +1,7 @@
-"""What a process does besides its requests: it keeps the archive's index current."""
+"""What a process does besides its requests: it keeps the archive's index and the log of its changes current."""
 
 import logging
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from threading import Lock
@@ -17,6 +17,7 @@ from orthancproxy.conf import conf
 from orthancproxy.database import DATABASE_ERRORS
 from orthancproxy.errors import GatewayError
 from orthancproxy.feed.log import Change, Kind, change_log
+from orthancproxy.feed.orthanc_changes import Reader
 from orthancproxy.follower.follower import Follower, LeaseHolder
 from orthancproxy.index.store import DjangoIndex
 from orthancproxy.orthanc.client import OrthancClient
@@ -29,17 +30,25 @@ _running: "Background | None" = None
 
 @dataclass(frozen=True, slots=True)
 class Background:
-    """The keeper of the archive's index, if there is one, and what follows the archive."""
+    """The keeper of the archive's index and the reader of its changes, if there are, and what follows the archive."""
 
     keeper: IndexKeeper | None
+    changes: Reader | None
     follower: Follower
 
-    def forget(self, deleted: Iterable[Resource]) -> None:
-        """Remove from the index what was deleted. A failure is logged: the index finds out later."""
+    def report(self, changes: Sequence[Change]) -> None:
+        """Log what an operation has changed, and remove from the index what it deleted.
+
+        Orthanc tells what was added. A failure is logged, for the archive is changed already; the index notices later.
+        """
+        if self.changes:
+            # before the index reports the same without labels
+            self.changes.report(changes)
         if self.keeper:
             with _tolerated():
-                for one in deleted:
-                    self.keeper.removed(one.level, [one.orthanc_id])
+                for one in changes:
+                    if one.kind is Kind.DELETED:
+                        self.keeper.removed(one.level, [one.orthanc_id])
 
 
 def background(client: OrthancClient) -> Background:
@@ -56,9 +65,10 @@ def _start(client: OrthancClient) -> Background:
     keeper = None
     if conf.ORTHANC_INDEX:
         keeper = IndexKeeper(client, DjangoIndex(conf.ORTHANC_BASE_URL), lease.take, _log_removed)
-    follower = Follower([keeper.look] if keeper else [], lease)
+    changes = Reader(client, change_log, conf.ORTHANC_BASE_URL) if conf.ORTHANC_CHANGES_DAYS else None
+    follower = Follower([*([keeper.look] if keeper else []), *([changes.follow] if changes else [])], lease)
     follower.start()
-    return Background(keeper, follower)
+    return Background(keeper, changes, follower)
 
 
 def _log_removed(removed: Sequence[Resource]) -> None:

@@ -6,15 +6,17 @@ study, and counts as deleted once no visible study is left.
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from orthancproxy.archive import storage
 from orthancproxy.archive.levels import Level
 from orthancproxy.archive.parsing import integer
-from orthancproxy.archive.plan import LevelPlan, Needs
+from orthancproxy.archive.plan import Fact, LevelPlan, Needs
 from orthancproxy.archive.records import Resource
 from orthancproxy.audit.reads import subject_of
 from orthancproxy.errors import ArchiveProtocolError, ArchiveUnavailable, NotFound
+from orthancproxy.feed.identities import patient_identity, study_identity
+from orthancproxy.feed.log import Change, Kind
 from orthancproxy.resolvers.context import RequestContext
 from orthancproxy.resolvers.guard import PendingEvent, audited_read, audited_write
 from orthancproxy.resolvers.hierarchy import look_up
@@ -96,16 +98,32 @@ def _carry_out(context: RequestContext, line: Sequence[Resource], event: Pending
             remaining = _delete(context, target)
         except NotFound:
             continue  # deleted concurrently
+        event.changes += _changes(line if target is resource else [target, resource], remaining)
         deleted.update(_counts(target))
         deleted.update(above.path for above in target.level.above if above.depth > _depth(remaining))
-        emptied = [one for one in line if _depth(remaining) < one.level.depth < target.level.depth]
-        context.background.forget([target, *emptied])
     if not deleted:
         raise _not_found(resource.level)
     if remaining is None or resource.level is Level.PATIENT:
         return None
     is_hidden = is_restricted and remaining.level is Level.PATIENT and not _is_visible(context, remaining.orthanc_id)
     return None if is_hidden else remaining
+
+
+def _changes(line: Sequence[Resource], remaining: ResourceRef | None) -> list[Change]:
+    """Return what a deletion has changed: the resource, studies of a patient, parents that are deleted or updated.
+
+    `line` is the resource, its parent, and so on up to the patient.
+    """
+    *below, patient = line
+    studies = [one for one in below if one.level is Level.STUDY] or patient.related.get(_STUDIES, ())
+    changed = [
+        *(replace(study_identity(studies[0]), level=one.level, orthanc_id=one.orthanc_id) for one in below[:-1]),
+        *map(study_identity, studies),
+        patient_identity(patient.orthanc_id, patient.tags.get("PatientID", "")),
+    ]
+    deleted = [replace(one, kind=Kind.DELETED) for one in changed if one.level.depth > _depth(remaining)]
+    # the log has no updates of patients
+    return deleted + [one for one in changed[len(deleted) :] if one.level is not Level.PATIENT]
 
 
 def _delete(context: RequestContext, resource: Resource) -> ResourceRef | None:
@@ -127,10 +145,10 @@ def _study_or_patient(line: Sequence[Resource]) -> Resource:
 
 
 def _counted(level: Level, **related: LevelPlan) -> LevelPlan:
-    """Return a plan with the number of resources below."""
-    return LevelPlan(
-        level=level, needs=Needs(frozenset(_count_of(level, below) for below in level.below)), related=related
-    )
+    """Return a plan with the number of resources below, and the labels of studies."""
+    counts = frozenset(_count_of(level, below) for below in level.below)
+    facts = frozenset({Fact.LABELS} if level is Level.STUDY else ())
+    return LevelPlan(level=level, needs=Needs(counts, facts), related=related)
 
 
 def _count_of(level: Level, below: Level) -> str:

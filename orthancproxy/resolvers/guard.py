@@ -17,6 +17,7 @@ from orthancproxy.audit.reads import RequestReads, code_of, outcome_of
 from orthancproxy.audit.viewings import viewings
 from orthancproxy.conf import conf
 from orthancproxy.database import DATABASE_ERRORS
+from orthancproxy.feed.log import Change
 from orthancproxy.orthanc.call_slots import caller_scope
 from orthancproxy.orthanc.deadline import Deadline, deadline_scope
 from orthancproxy.resolvers.context import RequestContext
@@ -48,6 +49,7 @@ class PendingEvent:
 
     `subjects` and `counts` are filled in by the operation; `outcome` is SUCCESS unless it says otherwise or raises, and
     None for nothing to audit. `series` is the Orthanc id of the series that is viewed, in which transfers are counted.
+    `changes` are those that Orthanc does not tell: deletions.
     """
 
     def __init__(self, context: RequestContext, operation: Operation, target: str) -> None:
@@ -56,6 +58,7 @@ class PendingEvent:
         self.outcome: AuditOutcome | None = AuditOutcome.SUCCESS
         self.series: str | None = None
         self.intention: AuditEvent | None = None
+        self.changes: list[Change] = []
         self._context = context
         self._operation = operation
         self._target = f"{operation.target_level.path}/{target}" if operation.target_level else ""
@@ -79,6 +82,11 @@ class PendingEvent:
             counts=self.counts,
             intention=self.intention,
         )
+
+    def report_changes(self) -> None:
+        """Log what the operation may have changed in the archive."""
+        if self.intention:
+            self._context.background.report(self.changes)
 
     def succeed(self) -> None:
         """Write the outcome of an operation that did not raise."""
@@ -111,7 +119,10 @@ def audited_write(context: RequestContext, operation: Operation, target: str = "
     try:
         authorize(context.caller, operation.action)
         with caller_scope(context.author.key):
-            yield event
+            try:
+                yield event
+            finally:
+                event.report_changes()
     except Exception as error:
         context.reads.audited_errors.append(error)
         if event.intention or not isinstance(error, DATABASE_ERRORS):

@@ -1,0 +1,142 @@
+"""What the gateway itself changes is in the log when its response arrives, once, whoever reads Orthanc's changes."""
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import pairwise
+
+import pytest
+from django.db import OperationalError
+
+from orthancproxy.archive.levels import Level
+from orthancproxy.feed.log import Change, ChangeLog, Kind, change_log
+from orthancproxy.feed.models import ChangeLogState
+from orthancproxy.feed.orthanc_changes import BETWEEN_UPDATES, Reader
+from orthancproxy.resolvers.background import background
+from orthancproxy.resolvers.context import connect
+from orthancproxy.sandbox.orthanc import LocalOrthanc
+from tests.conftest import UseOrthanc
+from tests.corpus import ask, instance, load
+from tests.deletion.deletion_client import TRANSPORTS, refill, resource_at
+from tests.log_capture import logged
+from tests.orthancs import StartOrthanc
+from tests.uploads import upload_client
+from tests.waiting import wait_until
+
+pytestmark = [pytest.mark.live, pytest.mark.django_db(transaction=True)]
+
+ADDED, UPDATED, DELETED = Kind.ADDED, Kind.UPDATED, Kind.DELETED
+
+
+@pytest.fixture(scope="module")
+def module_orthanc(start_orthanc: StartOrthanc) -> LocalOrthanc:
+    return start_orthanc()
+
+
+@pytest.fixture
+def orthanc(module_orthanc: LocalOrthanc, use_orthanc: UseOrthanc) -> Iterator[LocalOrthanc]:
+    refill(module_orthanc)
+    use_orthanc(module_orthanc)
+    changes = background(connect()).changes
+    assert changes
+    changes.look()
+    yield module_orthanc
+    background(connect()).follower.stop()
+
+
+def logged_changes() -> list[tuple[Kind, str]]:
+    return [(one.change.kind, one.change.orthanc_id) for one in change_log.after(0, 1000)]
+
+
+def at(*place: int) -> str:
+    return resource_at(place).orthanc_id
+
+
+@pytest.mark.parametrize("transport", upload_client.TRANSPORTS)
+def test_upload_adds_its_study_once_and_updates_it_at_most_once_a_second(orthanc: LocalOrthanc, transport: str) -> None:
+    upload = upload_client.TRANSPORTS[transport]()
+    key = f"key of {transport}"
+    for part in range(4):
+        files = [upload_client.File(instance(9, number=number)) for number in range(10 * part, 10 * part + 10)]
+        outcome = upload(files, patientId=f"N {transport}", uploadKey=key)
+        assert outcome.uploaded == 10
+        assert len(logged_changes()) >= 3
+    changes = change_log.after(0, 1000)
+    assert [one.change.kind for one in changes[:3]] == [ADDED] * 3
+    assert [one.change.level for one in changes[:3]] == [Level.PATIENT, Level.STUDY, Level.SERIES]
+    assert {one.change.kind for one in changes[3:]} <= {UPDATED}
+    assert [one.change.orthanc_id for one in changes[1:3]] == [outcome.study_id, *outcome.series_ids]
+    times = [one.at for one in changes if one.change.orthanc_id == outcome.study_id]
+    assert all(later - earlier > BETWEEN_UPDATES for earlier, later in pairwise(times))
+    # the last part is told, at once or within a second
+    wait_until(lambda: ChangeLogState.objects.get().position == json.loads(ask(orthanc, "/changes?last"))["Last"])
+
+
+@pytest.mark.parametrize(
+    ("place", "deleted", "updated"),
+    [
+        ((1, 1, 1, 1), [(1, 1, 1, 1)], [(1, 1, 1), (1, 1)]),
+        ((1, 1, 2), [(1, 1, 2)], [(1, 1)]),
+        ((1, 2, 1), [(1, 2, 1), (1, 2)], []),
+        ((1, 1), [(1, 1)], []),
+        ((2, 1, 1, 1), [(2, 1, 1, 1), (2, 1, 1), (2, 1), (2,)], []),
+        ((3,), [(3, 1), (3, 2), (3,)], []),
+    ],
+)
+def test_deletion_is_logged_with_its_patient_and_study(
+    orthanc: LocalOrthanc,
+    place: tuple[int, ...],
+    deleted: list[tuple[int, ...]],
+    updated: list[tuple[int, ...]],
+) -> None:
+    outcome = TRANSPORTS["REST"]()(resource_at(place).level, at(*place))
+    assert outcome.deleted
+    changes = [one.change for one in change_log.after(0, 1000)]
+    expected = [(DELETED, at(*one)) for one in deleted] + [(UPDATED, at(*one)) for one in updated]
+    assert sorted(logged_changes()) == sorted(expected)
+    for one in changes:
+        assert one.patient_id == f"P00{place[0]}"
+        assert one.patient_orthanc_id == at(place[0])
+        assert (one.study_instance_uid is None) is (one.study_orthanc_id is None) is (one.level is Level.PATIENT)
+    # reported again, as the Lua script does
+    change_log.removed(changes[0].level, [changes[0].orthanc_id])
+    assert len(logged_changes()) == len(expected)
+
+
+@pytest.mark.since("1.12.0")
+def test_deletion_has_the_labels_of_the_study(orthanc: LocalOrthanc) -> None:
+    ask(orthanc, f"/studies/{at(1, 1)}/labels/research", "PUT")
+    TRANSPORTS["REST"]()("studies", at(1, 1))
+    [change] = [one.change for one in change_log.after(0, 1000)]
+    assert (change.kind, change.labels) == (DELETED, frozenset({"research"}))
+
+
+class BrokenLog(ChangeLog):
+    """A log whose database can be unavailable."""
+
+    is_broken = False
+
+    @contextmanager
+    def exclusive(self) -> Iterator[ChangeLogState]:
+        if self.is_broken:
+            raise OperationalError("database is locked")
+        with super().exclusive() as state:
+            yield state
+
+
+def test_outage_of_the_log_is_logged_once_and_additions_follow(orthanc: LocalOrthanc) -> None:
+    background(connect()).follower.stop()
+    log = BrokenLog()
+    reader = Reader(connect(), log, orthanc.base_url)
+    reader.look()
+    log.is_broken = True
+    with logged() as lines:
+        load(orthanc, [instance(8)])
+        reader.report([])
+        reader.report([Change(DELETED, Level.STUDY, at(1, 1))])
+    assert [line["event"] for line in lines] == ["a change of the archive cannot be logged"]
+    log.is_broken = False
+    load(orthanc, [instance(7)])
+    reader.report([])
+    added = [one.change.patient_id for one in log.after(0, 1000) if one.change.level is Level.PATIENT]
+    assert added == ["P008", "P007"]
