@@ -220,6 +220,13 @@ class Configuration:
         minimum=1,
         maximum=1000,
     )
+    ORTHANC_MAX_STREAMS = Setting(
+        2000,
+        "Maximum number of event streams that each worker process keeps open, a tenth of them for one caller. Each "
+        "takes a connection and about 60 KB.",
+        minimum=10,
+        maximum=100_000,
+    )
     ORTHANC_UPLOAD_THREADS = Setting(
         4,
         "Number of uploaded files that each worker process rewrites and sends to Orthanc concurrently.",

@@ -44,7 +44,10 @@ PREFETCH = Pool("prefetch", 4, "lists that are fetched ahead; where all threads 
 # two calls at once take 2.2 s for 10,000 files, one 3.5 s (1.10.1, two cores)
 FILE_TAGS = Pool("file-tags", 4, "tags that only files have, before Orthanc 1.11")
 PROBES = Pool("probe", 4, "asking Orthanc for `/readyz`, which does not wait for a thread that hangs")
-POOLS = (GRAPHQL, UPLOADS, DOWNLOADS, PREFETCH, FILE_TAGS, PROBES)
+EVENTS = Pool("event", 8, "what event streams deliver, once for all that deliver the same")
+# of its own: callers are authenticated again while deliveries wait for Orthanc
+STREAMS = Pool("stream", 1, "authenticating the callers of event streams again, and closing these streams")
+POOLS = (GRAPHQL, UPLOADS, DOWNLOADS, PREFETCH, FILE_TAGS, PROBES, EVENTS, STREAMS)
 """The pools of fixed size; those below depend on the settings and on the load."""
 
 MAX_IDLE_REQUEST_THREADS = 32

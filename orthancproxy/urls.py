@@ -6,6 +6,7 @@ from django.urls import URLPattern, path, re_path
 
 from orthancproxy.archive.levels import Level
 from orthancproxy.rest import documentation, views
+from orthancproxy.rest.changes import ChangesView
 from orthancproxy.rest.deletion import ResourceView
 from orthancproxy.rest.downloads import InstanceFileView, PreviewView, SeriesThumbnailView, ThumbnailView, ZipView
 from orthancproxy.rest.upload import UploadView
@@ -47,6 +48,7 @@ urlpatterns = [
     *route("studies/<str:orthanc_id>", ResourceView, "study", level=Level.STUDY),
     *route("series/<str:orthanc_id>", ResourceView, "one-series", level=Level.SERIES),
     *route("instances/<str:orthanc_id>", ResourceView, "instance", level=Level.INSTANCE),
+    *route("changes", ChangesView, "changes"),
     *route("upload-patient", UploadView, "upload-patient", is_upload=True),
     path("schema/", documentation.SchemaView.as_view(), name="schema"),
     path("docs/", documentation.SwaggerView.as_view(url_name=f"{app_name}:schema"), name="docs"),

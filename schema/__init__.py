@@ -7,6 +7,7 @@ from graphql import GraphQLError, Undefined
 from strawberry.schema.config import StrawberryConfig
 from strawberry.types import ExecutionContext
 
+from orthancproxy.schema.changes import Subscription
 from orthancproxy.schema.execution import CompiledExecutor
 from orthancproxy.schema.limits import QueryLimits
 from orthancproxy.schema.mutations import Mutation
@@ -39,6 +40,7 @@ class GatewaySchema(strawberry.Schema):
 schema = GatewaySchema(
     query=Query,
     mutation=Mutation,
+    subscription=Subscription,
     types=[Patient, Study, Series, Instance],
     config=StrawberryConfig(scalar_map=SCALARS),
     execution_context_class=CompiledExecutor,

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Self
 
 import strawberry
 from django.http import HttpRequest
@@ -23,6 +24,13 @@ class GraphQLContext:
         """The authenticated caller's request. Reads the database. Raises NotAuthenticated and PermissionDenied."""
         caller = authenticate(self.request)
         return RequestContext(caller, author(self.request, caller), operation_name="graphql")
+
+    @classmethod
+    def for_delivery(cls, request: HttpRequest, gateway: RequestContext) -> Self:
+        """Return the context for a part of a stream, in which the caller has been authenticated again."""
+        context = cls(request)
+        vars(context)["gateway"] = gateway
+        return context
 
     @cached_property
     def capabilities(self) -> Capabilities:

@@ -9,17 +9,8 @@ from orthancproxy.archive.levels import Level
 from orthancproxy.resolvers import deletion
 from orthancproxy.resolvers.hierarchy import get_after_change, get_by_orthanc_id
 from orthancproxy.schema.context import Info, gateway
-from orthancproxy.schema.descriptions import describe_enum
 from orthancproxy.schema.selection import Selection
 from orthancproxy.schema.types import Node
-
-LEVELS = {
-    Level.PATIENT: "A patient.",
-    Level.STUDY: "A study of a patient.",
-    Level.SERIES: "A series of a study.",
-    Level.INSTANCE: "An instance of a series.",
-}
-describe_enum(strawberry.enum(Level, description="A level of the DICOM hierarchy."), LEVELS)
 
 
 @strawberry.type(description="A deleted resource.")

@@ -14,6 +14,7 @@ from orthancproxy.resolvers.audit import get_audit_events, get_viewer
 from orthancproxy.resolvers.upload import get_uploads
 from orthancproxy.schema.audit import RELATED, AuditEvent, AuditEventFilter, AuditEventOrder
 from orthancproxy.schema.batches import UploadBatch, UploadBatchFilter, UploadBatchOrder
+from orthancproxy.schema.changes import AfterChange, ArchiveChangeConnection, changes_page
 from orthancproxy.schema.connections import Connection, ListPage
 from orthancproxy.schema.context import Info, gateway
 from orthancproxy.schema.inputs import (
@@ -206,6 +207,13 @@ class Query:
     ) -> Connection[AuditEvent]:
         page = page_of(info, get_audit_events(gateway(info)), filter, order_by, first, after, RELATED)
         return cast("Connection[AuditEvent]", page)
+
+    @strawberry.field(
+        description="Changes of the archive that the caller may see, oldest first, from the beginning of the log or "
+        "after a cursor. `archiveChanges` is also a subscription."
+    )
+    def archive_changes(self, info: Info, after: AfterChange = None, first: First = None) -> ArchiveChangeConnection:
+        return changes_page(info, after, first)
 
     @strawberry.field(description="The caller, with permissions and access scopes.")
     def viewer(self, info: Info) -> Viewer:

@@ -14,11 +14,21 @@ from strawberry.scalars import JSON
 
 from orthancproxy.archive import records, renderability
 from orthancproxy.archive.keywords import MAIN_DICOM_TAGS
+from orthancproxy.archive.levels import Level
 from orthancproxy.archive.parsing import NameGroup, PersonNameParts
 from orthancproxy.schema.context import Info
+from orthancproxy.schema.descriptions import describe_enum
 from orthancproxy.schema.execution import PLAIN
 from orthancproxy.schema.inputs import InstanceFilter, InstanceOrder, SeriesFilter, SeriesOrder, StudyFilter, StudyOrder
 from orthancproxy.schema.scalars import ByteCount
+
+LEVELS = {
+    Level.PATIENT: "A patient.",
+    Level.STUDY: "A study of a patient.",
+    Level.SERIES: "A series of a study.",
+    Level.INSTANCE: "An instance of a series.",
+}
+describe_enum(strawberry.enum(Level, description="A level of the DICOM hierarchy."), LEVELS)
 
 FILTER = strawberry.argument(description="Only resources that match.")
 ORDER = strawberry.argument(description="The keys to order by, most important first.")

@@ -21,17 +21,21 @@ from strawberry.file_uploads.utils import replace_placeholders_with_files
 from strawberry.http import GraphQLHTTPResponse, GraphQLRequestData
 from strawberry.types import ExecutionResult
 
+from orthancproxy.access.credentials import credentials_of
 from orthancproxy.database import DATABASE_ERRORS, as_gateway_error, renewed_connections
 from orthancproxy.errors import GatewayError, InvalidRequest, LimitExceeded, nearest
 from orthancproxy.http.error_responses import CHALLENGE, RETRY_AFTER, STATUSES, bad_request
+from orthancproxy.http.event_streams import event_streams
 from orthancproxy.http.multipart import receive
-from orthancproxy.http.negotiation import preferred
+from orthancproxy.http.negotiation import EVENT_STREAM, preferred
 from orthancproxy.logs import log_archive_failure
 from orthancproxy.resolvers.upload import require_upload_permission
 from orthancproxy.schema import schema
+from orthancproxy.schema.changes import Opening, SubscriptionBegins
 from orthancproxy.schema.context import GraphQLContext
 from orthancproxy.schema.errors import original, shown
 from orthancproxy.schema.graphiql import page
+from orthancproxy.schema.subscriptions import COMPLETE, SubscriptionSource, encode, next_event
 from orthancproxy.threads import GRAPHQL, UPLOADS
 
 # a client that accepts both equally (`*/*`) gets the first, which older clients know
@@ -60,6 +64,7 @@ class GraphQLView(views.GraphQLView[GraphQLContext, None]):
         super().__init__(schema=schema, multipart_uploads_enabled=True)
         self.context = context
         self.request = context.request
+        self._begun: tuple[Opening, GraphQLRequestData] | None = None
 
     @renewed_connections()
     def respond(self) -> HttpResponseBase:
@@ -159,7 +164,9 @@ class GraphQLView(views.GraphQLView[GraphQLContext, None]):
                 )
                 causes = {str(error.path[0]): original(error) for error in result.errors or () if error.path}
                 for field, cause in causes.items():
-                    if isinstance(cause, Exception):
+                    if isinstance(cause, SubscriptionBegins):
+                        self._begun = cause.opening, request_data
+                    elif isinstance(cause, Exception):
                         gateway.fail(cause, field)
         except Exception as error:
             if result is None:
@@ -169,6 +176,8 @@ class GraphQLView(views.GraphQLView[GraphQLContext, None]):
 
     def process_result(self, request: HttpRequest, result: ExecutionResult) -> GraphQLHTTPResponse:
         """Return the response, with errors in the form of the API."""
+        if self._begun:
+            return {"data": None}
         errors = [shown(error, _request_id(request)) for error in result.errors or ()]
         answer = {"data": result.data} | ({"errors": errors} if errors else {})
         is_current = preferred(request, MEDIA_TYPES) != MEDIA_TYPES[0]
@@ -179,7 +188,20 @@ class GraphQLView(views.GraphQLView[GraphQLContext, None]):
     def create_response(
         self, response_data: GraphQLHTTPResponse | list[GraphQLHTTPResponse], sub_response: HttpResponse
     ) -> HttpResponseBase:
-        """Respond in the media type that the client prefers. A response without `data` was not executed."""
+        """Respond in the media type that the client prefers. A response without `data` was not executed.
+
+        As text/event-stream, it is the only event of a stream, unless it is a subscription (GraphQL over SSE, distinct
+        connections mode).
+        """
+        if self._begun:
+            opening, data = self._begun
+            gateway = self.context.gateway
+            source = SubscriptionSource(gateway, self.request, data, opening.levels)
+            credentials = credentials_of(self.request, gateway.caller)
+            return event_streams.response(self.request, source, credentials, opening.cursor)
+        if preferred(self.request, (*MEDIA_TYPES, EVENT_STREAM)) == EVENT_STREAM:
+            only = next_event(response_data) + COMPLETE
+            return _described(self.request, HttpResponse(only), EVENT_STREAM)
         response = super().create_response(response_data, sub_response)
         if "data" not in response_data:
             response.status_code = 400
@@ -189,12 +211,7 @@ class GraphQLView(views.GraphQLView[GraphQLContext, None]):
         return _described(self.request, response)
 
     def encode_json(self, data: object) -> bytes:
-        """Encode the response with orjson, which is ten times as fast as json."""
-        try:
-            return orjson.dumps(data)
-        except orjson.JSONEncodeError:
-            # a message that quotes an unpaired surrogate of the request, which only json can encode
-            return json.dumps(data).encode()
+        return encode(data)
 
     def render_graphql_ide(self, request: HttpRequest) -> HttpResponse:
         return page(request)
@@ -211,8 +228,8 @@ def render_error(request: HttpRequest, status: int, code: str, message: str) -> 
     return _described(request, response)
 
 
-def _described(request: HttpRequest, response: Response) -> Response:
-    response["Content-Type"] = preferred(request, MEDIA_TYPES)
+def _described(request: HttpRequest, response: Response, media_type: str = "") -> Response:
+    response["Content-Type"] = media_type or preferred(request, MEDIA_TYPES)
     patch_vary_headers(response, ["Accept"])
     # it may hold patient data
     response["Cache-Control"] = "private, no-store"

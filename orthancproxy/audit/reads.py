@@ -43,8 +43,8 @@ class RequestReads:
     `audited_errors` are errors that the event of an operation already reports.
     """
 
-    def __init__(self) -> None:
-        self.is_open = False
+    def __init__(self, *, is_open: bool = False) -> None:
+        self.is_open = is_open
         self.audited_errors: list[BaseException] = []
         self._reads: list[ReadOperation] = []
         self._early_failures: list[ReadOperation] = []

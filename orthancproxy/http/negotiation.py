@@ -7,6 +7,9 @@ from django.http import HttpRequest
 
 T = TypeVar("T", bound=str)
 
+EVENT_STREAM = "text/event-stream"
+"""The media type of server-sent events."""
+
 
 def preferred(request: HttpRequest, media_types: Sequence[T]) -> T:
     """Return the media type that Accept prefers; the first if it accepts none of them or is malformed."""

@@ -1,7 +1,7 @@
 """The context of a request: its caller, and the archive as that caller sees it."""
 
 import logging
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from types import TracebackType
 from typing import Any, Self
@@ -98,6 +98,16 @@ class RequestContext:
     def background(self) -> Background:
         """What the process does besides its requests."""
         return background(self.client)
+
+    def for_delivery(self, caller: Caller) -> Self:
+        """Return a context for a part of a stream, which nothing audits: the stream was audited when it began."""
+        return replace(
+            self,
+            caller=caller,
+            reads=RequestReads(is_open=True),
+            budget=ObjectBudget(conf.ORTHANC_MAX_OBJECTS),
+            deadline=Deadline(conf.ORTHANC_MAX_SECONDS),
+        )
 
     def open_hierarchy(self) -> Hierarchy:
         """Return the archive within the caller's scope, without cached results of earlier operations."""

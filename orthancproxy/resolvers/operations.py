@@ -26,6 +26,7 @@ class Operation:
 
 
 READ = Operation(description="Read patients, studies, series, instances, uploads, or the server's description")
+READ_CHANGES = Operation(description="Read or follow the changes of the archive")
 READ_CALLER = Operation(description="Read one's own name, permissions and scopes", action=None)
 READ_AUDIT = Operation(description="Read the audit log", action=Action.VIEW_AUDIT, kind=EventKind.AUDIT_LOG_USED)
 READ_URL = Operation(description="Read the URL of a file, an image or a ZIP", action=Action.DOWNLOAD)

@@ -8,7 +8,13 @@ from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, PolymorphicProxySerializer, extend_schema
 from rest_framework import serializers
 
-from orthancproxy.rest.serializers import DeletionSerializer, ErrorSerializer, FailureSerializer, UploadSerializer
+from orthancproxy.rest.serializers import (
+    ChangePageSerializer,
+    DeletionSerializer,
+    ErrorSerializer,
+    FailureSerializer,
+    UploadSerializer,
+)
 
 View = TypeVar("View", bound=Callable[..., Any])
 
@@ -114,6 +120,7 @@ _ERRORS = {
     401: "UNAUTHENTICATED: log in, or send a token; or the token is invalid, and `detail` says why.",
     403: "FORBIDDEN: the caller lacks the permission. CSRF_FAILED: the request lacks the session's X-CSRFToken.",
     404: "NOT_FOUND: there is no such resource.",
+    410: "CURSOR_EXPIRED: the log no longer has all changes after the cursor: read the archive anew.",
     413: "LIMIT_EXCEEDED: more files or bytes than one request may upload.",
     415: "NOT_RENDERABLE: Orthanc cannot render this instance; `detail` says why.",
     502: "ARCHIVE_ERROR: Orthanc rejected the call, or its response is unexpected.",
@@ -173,6 +180,39 @@ def downloads(
         parameters=[ORTHANC_ID, *parameters, *_DOWNLOAD_HEADERS, *_RESPONSE_HEADERS],
         responses={**answers, **_errors((400, 404, *errors))},
     )
+
+
+def changes(view: View) -> View:
+    """Describe the route of changes."""
+    described: Callable[[View], View] = extend_schema(
+        operation_id="listChanges",
+        summary="The changes of the archive, oldest first.",
+        description="As text/event-stream, the changes as they happen: the data of each event is one change, and its "
+        "id is the cursor, which browsers send as Last-Event-ID when they connect again. An event `error` is the last "
+        "one. Without `after`, a page begins with the oldest change in the log, and a stream with the next one.",
+        tags=["changes"],
+        parameters=[
+            _in_query("after", {"type": "string", "pattern": "^[0-9]{1,19}$"}, "The cursor of the change before."),
+            _in_query(
+                "limit",
+                {"type": "integer", "minimum": 0, "maximum": 1000, "default": 100},
+                "Maximum number of changes on a page; a stream has none.",
+            ),
+            OpenApiParameter(
+                "Last-Event-ID",
+                OpenApiTypes.STR,
+                OpenApiParameter.HEADER,
+                description="The id of the last event of an earlier stream, which counts instead of `after`.",
+            ),
+            *_RESPONSE_HEADERS,
+        ],
+        responses={
+            (200, "application/json"): ChangePageSerializer,
+            (200, "text/event-stream"): OpenApiResponse(OpenApiTypes.STR, "Server-sent events."),
+            **_errors((400, 410)),
+        },
+    )
+    return described(view)
 
 
 def deletes(view: View) -> View:

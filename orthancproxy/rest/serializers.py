@@ -16,6 +16,8 @@ from orthancproxy.archive import parsing
 from orthancproxy.archive.levels import Level
 from orthancproxy.archive.plan import Needs
 from orthancproxy.archive.records import Attribute, Instance, Patient, Resource, Series, Study
+from orthancproxy.feed.log import Kind, LoggedChange
+from orthancproxy.resolvers.changes import ChangePage
 from orthancproxy.resolvers.deletion import Deletion, ResourceRef
 from orthancproxy.resolvers.upload import UploadResult
 from orthancproxy.uploads.files import FailedFile, UploadErrorCode
@@ -199,6 +201,50 @@ class DeletionSerializer(serializers.Serializer[Deletion]):
             "removedAncestors": ancestors,
             "remainingAncestor": ResourceSerializer(remaining).data if remaining else None,
             "instancesCount": instance.instances_count,
+        }
+
+
+class ChangeSerializer(serializers.Serializer[LoggedChange]):
+    """A change of a resource of the archive."""
+
+    cursor = serializers.CharField(help_text="Its position in the log: the value of `after` for what follows.")
+    kind = serializers.ChoiceField(
+        choices=[kind.value for kind in Kind],
+        help_text="`stable`: no instance was added for a while. `deleted`: with everything below it.",
+    )
+    level = serializers.ChoiceField(choices=[level.value.lower() for level in Level], help_text="Its level.")
+    orthancId = serializers.CharField(help_text="Orthanc's id.")
+    at = serializers.DateTimeField(help_text="When the gateway learned of it.")
+    patientId = serializers.CharField(allow_null=True, help_text="PatientID; null if the gateway never knew it.")
+    studyInstanceUID = serializers.CharField(
+        allow_null=True, help_text="StudyInstanceUID; null for patients, and if the gateway never knew it."
+    )
+
+    def to_representation(self, instance: LoggedChange) -> dict[str, Any]:
+        change = instance.change
+        return {
+            "cursor": str(instance.cursor),
+            "kind": change.kind.value,
+            "level": change.level.value.lower(),
+            "orthancId": change.orthanc_id,
+            "at": instance.at.isoformat(),
+            "patientId": change.patient_id,
+            "studyInstanceUID": change.study_instance_uid,
+        }
+
+
+class ChangePageSerializer(serializers.Serializer[ChangePage]):
+    """A page of changes, oldest first."""
+
+    changes = ChangeSerializer(many=True, help_text="There may be fewer than `limit`, or none, although more follow.")
+    next = serializers.CharField(help_text="The value of `after` for the next page.")
+    hasNext = serializers.BooleanField(help_text="Whether more changes follow now.")
+
+    def to_representation(self, instance: ChangePage) -> dict[str, Any]:
+        return {
+            "changes": [ChangeSerializer().to_representation(one) for one in instance.changes],
+            "next": str(instance.end),
+            "hasNext": instance.has_next,
         }
 
 

@@ -1,10 +1,16 @@
 """The rows of the access matrix: every root field and every route, with its declared operation and expected audit."""
 
+import asyncio
+import json
+import re
+import uuid
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+from asgiref.sync import sync_to_async
+from django.test import AsyncClient
 from graphql import GraphQLObjectType
 
 from orthancproxy import urls
@@ -17,6 +23,7 @@ from orthancproxy.resolvers.operations import (
     READ,
     READ_AUDIT,
     READ_CALLER,
+    READ_CHANGES,
     UPLOAD,
     VIEW,
     Operation,
@@ -107,6 +114,30 @@ class FieldCase(AccessCase):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SubscriptionCase(FieldCase):
+    """A root field of the subscription type. What it yields first, or its errors, are the response."""
+
+    def send(self, caller: CallerClient, target: Target = DEFAULT_TARGET) -> GatewayResponse:
+        return asyncio.run(self._send(caller))
+
+    async def _send(self, caller: CallerClient) -> GatewayResponse:
+        client, request_id = AsyncClient(enforce_csrf_checks=True, raise_request_exception=False), uuid.uuid4().hex
+        client.cookies = caller.client.cookies
+        headers = {"X-Request-ID": request_id, "Accept": "text/event-stream", **caller.headers}
+        response: Any = await client.post(
+            GRAPHQL_PATH, {"query": self.query}, content_type="application/json", headers=headers
+        )
+        if response.streaming:
+            await anext(aiter(response))
+            content = json.dumps({"data": {self.name: "begun"}}).encode()
+        else:
+            # of an event stream that has only errors
+            [content] = re.findall(rb"^(?:data: )?({.*})$", response.content, re.MULTILINE)
+        await sync_to_async(response.close)()
+        return GatewayResponse(response.status_code, dict(response.headers), content, request_id)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RouteCase(AccessCase):
     """A route of the REST API with a method; in `address`, `{}` are names of a target's variables."""
 
@@ -182,6 +213,17 @@ def _fields() -> Iterator[tuple[str, AccessCase]]:
         "{ auditEvents { totalCount nodes { id operation } } }",
         {},
         operation=READ_AUDIT,
+    )
+    query = "{ archiveChanges(first: 0) { pageInfo { endCursor } } }"
+    yield field("archiveChanges", query, {}, operation=READ_CHANGES)
+    yield (
+        "Subscription.archiveChanges",
+        SubscriptionCase(
+            name="archiveChanges",
+            query="subscription { archiveChanges { cursor } }",
+            counts={},
+            operation=READ_CHANGES,
+        ),
     )
     yield field("viewer", "{ viewer { username actions scopes { kind value } } }", {}, operation=READ_CALLER)
     yield field("server", "{ server { version patientsCount } }", {})
@@ -263,6 +305,7 @@ def _routes() -> Iterator[tuple[str, AccessCase]]:
             subjects=OF_STUDY,
             levels=("series",),
         )
+        yield from route(method, "changes", "changes?limit=0", {}, operation=READ_CHANGES)
         # a HEAD request transfers nothing
         more: dict[str, Any] = {"kind": EventKind.ACCESSED, "viewed": False} if method == "HEAD" else {}
         for level, what, subjects in (

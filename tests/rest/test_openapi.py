@@ -32,6 +32,7 @@ ROUTES = {
     "/api/orthanc/studies/{orthanc_id}/archive/",
     "/api/orthanc/series/{orthanc_id}/archive/",
     "/api/orthanc/series/{orthanc_id}/thumbnail/",
+    "/api/orthanc/changes/",
     "/api/orthanc/upload-patient/",
 }
 
@@ -66,6 +67,8 @@ class TestDocument:
             expected = {"200", "401", "403", "500", "502", "503", "504"}
             if path.endswith("upload-patient/"):
                 expected |= {"400", "413"}
+            elif path.endswith("changes/"):
+                expected |= {"400", "410"}
             elif path != "/api/orthanc/patients/":
                 expected |= {"400", "404"}
             if path.endswith(("file/", "preview/", "thumbnail/")):

@@ -7,10 +7,12 @@ upgrades), and was checked with uvicorn 0.54.0.
 """
 
 import asyncio
+import socket
 import sys
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
+from orthancproxy.conf import conf
 from orthancproxy.http.content_security import NOTHING
 from orthancproxy.http.error_responses import error_response
 from orthancproxy.project.edge.slow_clients import Awaited, SlowClientTimer
@@ -31,7 +33,16 @@ class Protocol(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
+        self._limit_unacknowledged_time(transport)
         self._timer = SlowClientTimer(self.loop, self._progress, self._time_out)
+
+    def shutdown(self) -> None:
+        """End the event streams: the server waits until all responses have ended."""
+        # it imports models, and uvicorn imports this module before the apps are ready
+        from orthancproxy.http.event_streams import event_streams
+
+        event_streams.close()
+        super().shutdown()
 
     def connection_lost(self, exc: Exception | None) -> None:
         if self._timer:
@@ -83,6 +94,13 @@ class Protocol(HttpToolsProtocol):
 
     def send_400_response(self, msg: str) -> None:
         self._reject(400, "The request is malformed.")
+
+    def _limit_unacknowledged_time(self, transport: asyncio.Transport) -> None:
+        """Let the kernel close the connection of a host that has vanished: by default it tries for 15 minutes."""
+        sock = transport.get_extra_info("socket")
+        if sock is not None and sock.family in (socket.AF_INET, socket.AF_INET6) and sys.platform == "linux":
+            milliseconds = round(conf.ORTHANC_CLIENT_TIMEOUT * 1000)
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, milliseconds)
 
     def _progress(self) -> tuple[Awaited | None, int]:
         if self.flow.write_paused:

@@ -1,0 +1,327 @@
+"""Streams of the archive's changes as server-sent events (HTML Living Standard, section 9.2).
+
+All streams of a process share one tail of the log. What a batch of changes looks like to several streams is rendered
+once for all of them that show the same. Thousands of open streams take no threads and no database connections.
+"""
+
+import asyncio
+import logging
+from collections import defaultdict, deque
+from collections.abc import AsyncIterator, Hashable, Sequence
+from contextvars import Context
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Protocol, cast
+
+from django.core.handlers.asgi import ASGIRequest
+from django.http import HttpRequest, StreamingHttpResponse
+
+from orthancproxy.access.callers import Caller
+from orthancproxy.access.credentials import CallerWatch, Credentials
+from orthancproxy.access.policy import authorize
+from orthancproxy.conf import conf
+from orthancproxy.database import DATABASE_ERRORS, as_gateway_error, renewed_connections
+from orthancproxy.errors import GatewayError, GatewayUnavailable, InvalidRequest
+from orthancproxy.feed.log import LoggedChange, change_log
+from orthancproxy.feed.tail import tail
+from orthancproxy.http.negotiation import EVENT_STREAM
+from orthancproxy.logs import log_archive_failure
+from orthancproxy.resolvers.changes import ChangeBatch
+from orthancproxy.resolvers.context import RequestContext, connect
+from orthancproxy.resolvers.operations import READ_CHANGES
+from orthancproxy.threads import EVENTS, STREAMS
+
+logger = logging.getLogger(__name__)
+
+HEARTBEAT_SECONDS = 15.0
+RECHECK_SECONDS = 2.0
+RETRY_MS = 2000  # after which browsers connect again
+MAX_UNCHECKED_SECONDS = 4.5  # since the callers were authenticated, after which nothing is delivered
+KEPT_BATCHES = 64  # that streams may lag behind without reading the log themselves
+CHANGES_PER_READ = 200
+
+
+class Source(Protocol):
+    """What a stream shows of changes."""
+
+    @property
+    def context(self) -> RequestContext:
+        """The request that began the stream."""
+
+    @property
+    def key(self) -> Hashable:
+        """What is equal for sources that render the same, besides the caller's scope and actions."""
+
+    def render(self, changes: Sequence[LoggedChange], caller: Caller) -> bytes:
+        """Return the events of changes that the caller may see; runs in a thread."""
+
+    def render_error(self, error: GatewayError) -> bytes:
+        """Return the last event of a stream that ends with an error."""
+
+
+def event(data: bytes, *, name: str = "", cursor: int | None = None) -> bytes:
+    """Return an event with data of one line. Browsers send the cursor of the last one as Last-Event-ID."""
+    head = f"event: {name}\n" if name else ""
+    if cursor is not None:
+        head += f"id: {cursor}\n"
+    return b"%bdata: %b\n\n" % (head.encode(), data)
+
+
+def last_event_id(request: HttpRequest, after: str | None) -> str | None:
+    """Return the cursor with which a stream continues: that of Last-Event-ID, or else `after`."""
+    return request.headers.get("Last-Event-ID") or after
+
+
+@dataclass(eq=False)
+class _Batch:
+    """Changes that follow the cursor `start`, and what was rendered of them."""
+
+    start: int
+    changes: Sequence[LoggedChange]
+    rendered: "dict[Hashable, asyncio.Future[bytes]]" = field(default_factory=dict)
+
+    @property
+    def end(self) -> int:
+        return self.changes[-1].cursor
+
+    @cached_property
+    def shown(self) -> ChangeBatch:
+        return ChangeBatch(self.changes, connect())
+
+    def after(self, cursor: int) -> "_Batch":
+        """Return the part after a cursor."""
+        if cursor == self.start:
+            return self
+        return _Batch(cursor, [one for one in self.changes if one.cursor > cursor])
+
+    async def render(self, source: Source, caller: Caller) -> bytes:
+        """Return what a source shows of it, rendered once for all that show the same."""
+        key = (source.key, caller.scope, caller.actions)
+        if key not in self.rendered:
+            self.rendered[key] = asyncio.ensure_future(EVENTS.run(self._render, source, caller))
+        # a client that disconnects must not cancel it for the others
+        return await asyncio.shield(self.rendered[key])
+
+    @renewed_connections()
+    def _render(self, source: Source, caller: Caller) -> bytes:
+        visible = self.shown.visible(caller.scope)
+        return source.render(visible, caller) if visible else b""
+
+
+class EventStream(AsyncIterator[bytes]):
+    """The chunks of one response. Django also calls `close`, in a thread, when the client disconnects."""
+
+    def __init__(self, streams: "EventStreams", source: Source, credentials: Credentials, cursor: int) -> None:
+        self.credentials = credentials
+        self.author = source.context.author.key
+        self._streams = streams
+        self._source = source
+        self._caller = source.context.caller
+        self._cursor = self._told = cursor
+        self._error: GatewayError | None = None
+        self._news = asyncio.Event()
+        self._chunks = self._make_chunks()
+
+    async def __anext__(self) -> bytes:
+        return await anext(self._chunks)
+
+    def close(self) -> None:
+        """Forget the stream."""
+        self._streams.remove(self)
+
+    def wake(self) -> None:
+        """Look for changes, an error, or the end."""
+        self._news.set()
+
+    def reauthenticate(self, caller: Caller | GatewayError) -> None:
+        """Continue as the caller is now, or end."""
+        try:
+            if isinstance(caller, GatewayError):
+                raise caller
+            authorize(caller, READ_CHANGES.action)
+            self._caller = caller
+        except GatewayError as error:
+            self.fail(error)
+
+    def fail(self, error: GatewayError) -> None:
+        """End with an error."""
+        self._error = error
+        self.wake()
+
+    async def _make_chunks(self) -> AsyncIterator[bytes]:
+        try:
+            self._streams.add(self)
+            yield b"retry: %d\n\n" % RETRY_MS
+            while not self._streams.is_closed:
+                if chunk := await self._next_chunk():
+                    yield chunk
+        except (GatewayError, *DATABASE_ERRORS) as error:
+            failure = cast("GatewayError", as_gateway_error(error))
+            log_archive_failure(failure, failure.code)
+            yield self._source.render_error(failure)
+        finally:
+            self.close()
+
+    async def _next_chunk(self) -> bytes:
+        """Return the next changes, or a heartbeat; nothing if it is to be called again."""
+        self._news.clear()
+        if self._error:
+            raise self._error
+        caller = self._caller
+        batch = await self._streams.batch_after(self._cursor) if self._streams.is_checked else None
+        if batch is None:
+            try:
+                async with asyncio.timeout(HEARTBEAT_SECONDS):
+                    await self._news.wait()
+            except TimeoutError:
+                return self._heartbeat()
+            return b""
+        chunk = await batch.render(self._source, caller)
+        if self._error or caller != self._caller or not self._streams.is_checked:
+            # meanwhile the caller has lost what they had
+            return b""
+        self._cursor = batch.end
+        if chunk:
+            self._told = self._cursor
+        return chunk
+
+    def _heartbeat(self) -> bytes:
+        """Return what clients ignore. It has the cursor if only hidden changes have passed: it must not expire."""
+        if self._told == self._cursor:
+            return b":\n\n"
+        self._told = self._cursor
+        return b"id: %d\n\n" % self._cursor
+
+
+class EventStreams:
+    """The open streams of a process. They end when it is closed."""
+
+    def __init__(self) -> None:
+        self.is_closed = False
+        self._open: set[EventStream] = set()
+        self._batches: deque[_Batch] = deque(maxlen=KEPT_BATCHES)
+        # up to which the batches go; None until the log is followed
+        self._position: int | None = None
+        self._checked_at = 0.0
+        self._follower: asyncio.Task[None] | None = None
+
+    def response(
+        self, request: HttpRequest, source: Source, credentials: Credentials, cursor: int
+    ) -> StreamingHttpResponse:
+        """Return the response with the changes after a cursor; for use in any thread.
+
+        Raises GatewayUnavailable if too many streams are open, and InvalidRequest under WSGI, where each would hold a
+        thread.
+        """
+        if not isinstance(request, ASGIRequest):
+            raise InvalidRequest("This server does not support event streams: it is not an ASGI server.")
+        stream = EventStream(self, source, credentials, cursor)
+        self._check_number(stream.author)
+        response = StreamingHttpResponse(stream, content_type=EVENT_STREAM)
+        response["Cache-Control"] = "no-cache, no-transform"
+        # nginx would wait until its buffer is full
+        response["X-Accel-Buffering"] = "no"
+        return response
+
+    @property
+    def is_checked(self) -> bool:
+        """Whether the callers were authenticated recently enough to deliver something to them."""
+        return asyncio.get_running_loop().time() - self._checked_at < MAX_UNCHECKED_SECONDS
+
+    def add(self, stream: EventStream) -> None:
+        """Begin to wake a stream. Raises GatewayUnavailable if too many are open."""
+        self._check_number(stream.author)
+        self._open.add(stream)
+        loop = asyncio.get_running_loop()
+        if self._follower is None or self._follower.done() or self._follower.get_loop() is not loop:
+            self._batches.clear()
+            self._position, self._checked_at = None, loop.time()
+            # not in the context of this stream's request
+            self._follower = loop.create_task(self._follow(), context=Context())
+
+    def remove(self, stream: EventStream) -> None:
+        """Wake a stream no more; for use in any thread."""
+        self._open.discard(stream)
+
+    def close(self) -> None:
+        """End all streams, since the server shuts down. Their clients continue with another one."""
+        if not self.is_closed:
+            self.is_closed = True
+            self._wake()
+
+    async def batch_after(self, cursor: int) -> _Batch | None:
+        """Return the changes after a cursor, None if there are none yet. Raises CursorExpired."""
+        for batch in self._batches:
+            if batch.start <= cursor < batch.end:
+                return batch.after(cursor)
+        if self._position is None or cursor >= self._position:
+            return None
+        changes = await EVENTS.run(_read, cursor)
+        return _Batch(cursor, changes) if changes else None
+
+    def _check_number(self, author: str) -> None:
+        maximum = conf.ORTHANC_MAX_STREAMS
+        if sum(one.author == author for one in tuple(self._open)) >= maximum // 10:
+            raise GatewayUnavailable("Too many of your event streams are open. Close one, or try again later.")
+        if len(self._open) >= maximum:
+            raise GatewayUnavailable("Too many event streams are open. Try again later.")
+
+    def _wake(self) -> None:
+        for stream in tuple(self._open):
+            stream.wake()
+
+    async def _follow(self) -> None:
+        """Follow the log, and authenticate the callers again every RECHECK_SECONDS, while streams are open."""
+        loop = asyncio.get_running_loop()
+
+        def listener(changes: Sequence[LoggedChange]) -> None:
+            loop.call_soon_threadsafe(self._publish, changes)
+
+        try:
+            start = await STREAMS.run(renewed_connections()(tail.listen), listener)
+            if self._position is None:
+                self._position = start
+            self._wake()
+            watch = CallerWatch()
+            while self._open:
+                await self._reauthenticate(watch)
+                await asyncio.sleep(RECHECK_SECONDS)
+        except DATABASE_ERRORS as error:
+            for stream in tuple(self._open):
+                stream.fail(cast("GatewayError", as_gateway_error(error)))
+        finally:
+            tail.leave(listener)
+
+    def _publish(self, changes: Sequence[LoggedChange]) -> None:
+        start = changes[0].cursor - 1 if self._position is None else self._position
+        self._batches.append(_Batch(start, changes))
+        self._position = changes[-1].cursor
+        self._wake()
+
+    async def _reauthenticate(self, watch: CallerWatch) -> None:
+        began = asyncio.get_running_loop().time()
+        streams = defaultdict(list)
+        for stream in tuple(self._open):
+            streams[stream.credentials].append(stream)
+        try:
+            changed = await STREAMS.run(renewed_connections()(watch.changed), tuple(streams))
+        except Exception:
+            # once for each outage, more or less
+            if self.is_checked:
+                logger.exception("event streams deliver nothing: their callers cannot be authenticated")
+            return
+        for credentials, caller in changed.items():
+            for stream in streams[credentials]:
+                stream.reauthenticate(caller)
+        was_checked, self._checked_at = self.is_checked, began
+        if not was_checked:
+            self._wake()
+
+
+@renewed_connections()
+def _read(cursor: int) -> Sequence[LoggedChange]:
+    return change_log.after(cursor, CHANGES_PER_READ)
+
+
+event_streams = EventStreams()
+"""All streams of the process."""

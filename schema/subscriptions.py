@@ -1,0 +1,77 @@
+"""GraphQL over server-sent events: the protocol of `graphql-sse`, in its distinct connections mode."""
+
+import json
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import orjson
+from django.http import HttpRequest
+from graphql import GraphQLError
+from strawberry.http import GraphQLRequestData
+from strawberry.types.graphql import OperationType
+
+from orthancproxy.access.callers import Caller
+from orthancproxy.archive.levels import Level
+from orthancproxy.errors import GatewayError
+from orthancproxy.feed.log import LoggedChange
+from orthancproxy.http.event_streams import event
+from orthancproxy.resolvers.context import RequestContext
+from orthancproxy.schema import schema
+from orthancproxy.schema.changes import shown_changes
+from orthancproxy.schema.context import GraphQLContext
+from orthancproxy.schema.errors import shown
+from orthancproxy.schema.urls import ResourceUrls
+
+COMPLETE = event(b"", name="complete")
+
+
+@dataclass(frozen=True)
+class SubscriptionSource:
+    """What a subscription shows of changes: each is an event `next` with the result of the operation."""
+
+    context: RequestContext
+    request: HttpRequest
+    data: GraphQLRequestData
+    levels: frozenset[Level]
+
+    @cached_property
+    def key(self) -> Hashable:
+        urls = ResourceUrls.of(self.request, self.context)
+        return self.data.query, self.data.operation_name, orjson.dumps(self.data.variables), urls.prefix
+
+    def render(self, changes: Sequence[LoggedChange], caller: Caller) -> bytes:
+        """Execute the operation for each change. What it selects of their studies is fetched once for all."""
+        context = GraphQLContext.for_delivery(self.request, self.context.for_delivery(caller))
+        events = b""
+        for change in shown_changes([one for one in changes if one.change.level in self.levels]):
+            result = schema.execute_sync(
+                self.data.query,
+                variable_values=self.data.variables,
+                context_value=context,
+                root_value=change,
+                operation_name=self.data.operation_name,
+                allowed_operation_types=(OperationType.SUBSCRIPTION,),
+            )
+            errors = [shown(error, self.context.author.request_id) for error in result.errors or ()]
+            answer = {"data": result.data} | ({"errors": errors} if errors else {})
+            events += next_event(answer, change.logged.cursor)
+        return events
+
+    def render_error(self, error: GatewayError) -> bytes:
+        reason = shown(GraphQLError(str(error), original_error=error), self.context.author.request_id)
+        return next_event({"errors": [reason]}) + COMPLETE
+
+
+def next_event(response_data: object, cursor: int | None = None) -> bytes:
+    """Return the event with the result of an operation."""
+    return event(encode(response_data), name="next", cursor=cursor)
+
+
+def encode(data: object) -> bytes:
+    """Encode a response with orjson, which is ten times as fast as json."""
+    try:
+        return orjson.dumps(data)
+    except orjson.JSONEncodeError:
+        # a message that quotes an unpaired surrogate of the request, which only json can encode
+        return json.dumps(data).encode()

@@ -1,0 +1,125 @@
+"""Event streams of callers who lose what they had: they get nothing more within five seconds."""
+
+import asyncio
+import time
+from collections.abc import Callable, Mapping
+from contextlib import AsyncExitStack
+from typing import Any
+
+import pytest
+from asgiref.sync import sync_to_async
+from django.contrib.auth.models import Group, User
+from django.utils import timezone
+from knox.models import get_token_model
+
+from orthancproxy.access.actions import Action
+from orthancproxy.access.models import AccessScope
+from orthancproxy.archive.levels import Level
+from orthancproxy.audit.models import AuditEvent
+from orthancproxy.feed.log import Change, Kind, change_log
+from tests.access.callers import PASSWORD, READING, CallerClient, make_user, with_api_token, with_session
+from tests.event_streams import FIELDS, EventStreamClient, event_stream
+
+MAX_SECONDS = 5.0
+QUERY = f"subscription {{ archiveChanges {{ {FIELDS} }} }}"
+STUDY = "11111111-11111111-11111111-11111111-11111111"
+
+Revoke = Callable[[User, CallerClient], object]
+REVOCATIONS: Mapping[str, tuple[str, Revoke]] = {
+    "token deleted": ("UNAUTHENTICATED", lambda user, _: get_token_model().objects.filter(user=user).delete()),
+    "token expired": (
+        "UNAUTHENTICATED",
+        lambda user, _: get_token_model().objects.filter(user=user).update(expiry=timezone.now()),
+    ),
+    "user deactivated": ("UNAUTHENTICATED", lambda user, _: User.objects.filter(pk=user.pk).update(is_active=False)),
+    "logout": ("UNAUTHENTICATED", lambda _, caller: caller.client.logout()),
+    "password changed": ("UNAUTHENTICATED", lambda user, _: (user.set_password(PASSWORD + "!"), user.save())),
+    "left the group": ("FORBIDDEN", lambda user, _: user.groups.clear()),
+    "group without permission": (
+        "FORBIDDEN",
+        lambda user, _: user.groups.get(name__startswith="stream").permissions.clear(),
+    ),
+}
+
+
+def change(patient_id: str, kind: Kind = Kind.DELETED) -> Change:
+    return Change(kind, Level.STUDY, STUDY, patient_id, "1.2.3", None, STUDY)
+
+
+def caller_in_own_group(name: str) -> tuple[User, CallerClient]:
+    group = Group.objects.create(name=f"stream {name}")
+    group.permissions.set(Group.objects.get(name="Viewer").permissions.all())
+    user = make_user(f"stream-{name}".replace(" ", "-"), group.name)
+    with_credentials = with_session if name in ("logout", "password changed") else with_api_token
+    return user, with_credentials(name, user, READING)
+
+
+def codes(data: Mapping[str, Any]) -> str:
+    return str(data["errors"][0]["extensions"]["code"] if "errors" in data else data["code"])
+
+
+@pytest.mark.live
+@pytest.mark.once
+def test_callers_who_lose_what_they_had_get_nothing_more(groups: None) -> None:
+    known = {name: caller_in_own_group(name) for name in (*REVOCATIONS, "stays")}
+
+    async def open_streams(stack: AsyncExitStack, name: str) -> list[EventStreamClient]:
+        _, caller = known[name]
+        return [
+            await stack.enter_async_context(
+                event_stream(query, headers=dict(caller.headers), cookies=caller.client.cookies)
+            )
+            for query in (QUERY, None)
+        ]
+
+    async def run() -> None:
+        async with AsyncExitStack() as stack:
+            streams = {name: await open_streams(stack, name) for name in known}
+            every = [one for pair in streams.values() for one in pair]
+            await sync_to_async(change_log.append)([change("P1")])
+            for stream in every:
+                event = await stream.event()
+                assert event
+                assert "P1" in str(event.data)
+            began = time.monotonic()
+            for name, (_, revoke) in REVOCATIONS.items():
+                await sync_to_async(revoke)(*known[name])
+            for name, (code, _) in REVOCATIONS.items():
+                of_graphql, of_rest = [await stream.event() for stream in streams[name]]
+                assert of_graphql, name
+                assert of_rest, name
+                assert (of_graphql.name, codes(of_graphql.data)) == ("next", code), name
+                assert (of_rest.name, codes(of_rest.data)) == ("error", code), name
+                assert (await streams[name][0].event()).name == "complete"  # type: ignore[union-attr]
+                assert [await stream.event() for stream in streams[name]] == [None, None]
+            assert time.monotonic() - began < MAX_SECONDS
+            await sync_to_async(change_log.append)([change("P2", Kind.UPDATED)])
+            for stream in streams["stays"]:
+                assert "P2" in str(await stream.event())
+
+    asyncio.run(run())
+    # once a stream
+    assert AuditEvent.objects.filter(username="stream-stays", outcome="SUCCESS", event="ACCESSED").count() == 2
+
+
+@pytest.mark.live
+@pytest.mark.once
+def test_a_scope_counts_for_what_is_delivered_after_its_change(groups: None) -> None:
+    user, caller = caller_in_own_group("scoped")
+    confined = user.groups.get()
+
+    async def run() -> None:
+        async with event_stream(QUERY, headers=dict(caller.headers)) as stream:
+            await sync_to_async(change_log.append)([change("P1")])
+            assert "P1" in str(await stream.event())
+            await sync_to_async(AccessScope.objects.create)(
+                group=confined, kind=AccessScope.Kind.PATIENT_ID, value="Q*"
+            )
+            await asyncio.sleep(MAX_SECONDS)
+            await sync_to_async(change_log.append)([change("P2", Kind.UPDATED), change("Q1", Kind.UPDATED)])
+            event = await stream.event()
+            assert event
+            assert event.data["data"]["archiveChanges"]["patientId"] == "Q1"
+
+    asyncio.run(run())
+    assert Action.VIEW in caller.actions
