@@ -24,6 +24,12 @@ MAX_SECONDS = 5.0
 QUERY = f"subscription {{ archiveChanges {{ {FIELDS} }} }}"
 STUDY = "11111111-11111111-11111111-11111111-11111111"
 
+
+def change_password(user: User) -> None:
+    user.set_password(f"{PASSWORD}!")
+    user.save()
+
+
 Revoke = Callable[[User, CallerClient], object]
 REVOCATIONS: Mapping[str, tuple[str, Revoke]] = {
     "token deleted": ("UNAUTHENTICATED", lambda user, _: get_token_model().objects.filter(user=user).delete()),
@@ -33,7 +39,7 @@ REVOCATIONS: Mapping[str, tuple[str, Revoke]] = {
     ),
     "user deactivated": ("UNAUTHENTICATED", lambda user, _: User.objects.filter(pk=user.pk).update(is_active=False)),
     "logout": ("UNAUTHENTICATED", lambda _, caller: caller.client.logout()),
-    "password changed": ("UNAUTHENTICATED", lambda user, _: (user.set_password(PASSWORD + "!"), user.save())),
+    "password changed": ("UNAUTHENTICATED", lambda user, _: change_password(user)),
     "left the group": ("FORBIDDEN", lambda user, _: user.groups.clear()),
     "group without permission": (
         "FORBIDDEN",
