@@ -1,9 +1,12 @@
 """The type of `server`."""
 
+import datetime
 from dataclasses import fields
+from enum import Enum
 
 import strawberry
 
+from orthancproxy.archive.index import IndexStatus
 from orthancproxy.conf import conf
 from orthancproxy.schema.scalars import ByteCount
 
@@ -39,6 +42,24 @@ def _limits() -> ServerLimits:
     return ServerLimits(**{one.name: getattr(conf, f"ORTHANC_{one.name.upper()}") for one in fields(ServerLimits)})
 
 
+@strawberry.enum(name="ArchiveIndexState", description="Whether the gateway's index selects the lists of the caller.")
+class IndexStageName(Enum):
+    OFF = strawberry.enum_value("OFF", description="There is none, or it cannot serve the caller's scope.")
+    BUILDING = strawberry.enum_value("BUILDING", description="It is being built. Lists come from Orthanc.")
+    READY = strawberry.enum_value("READY", description="It selects lists of patients and studies.")
+    UNAVAILABLE = strawberry.enum_value("UNAVAILABLE", description="Its database is. Lists come from Orthanc.")
+
+
+@strawberry.type(description="The gateway's index of patients and studies.")
+class ArchiveIndex:
+    @strawberry.field(description="Whether it selects the lists of the caller.")
+    def state(root: strawberry.Parent[IndexStatus]) -> IndexStageName:
+        return IndexStageName[root.state.name]
+
+    studies_count: int = strawberry.field(description="Number of studies in it that the caller may see.")
+    updated_at: datetime.datetime | None = strawberry.field(description="When it changed.")
+
+
 @strawberry.type(description="The Orthanc behind the gateway.")
 class Server:
     name: str = strawberry.field(description="`Name` in Orthanc's configuration.")
@@ -52,6 +73,7 @@ class Server:
     series_count: int = strawberry.field(description="Number of series that the caller may see.")
     instances_count: int = strawberry.field(description="Number of instances that the caller may see.")
     disk_size: ByteCount = strawberry.field(description="Total size of the files of these instances in bytes.")
+    index: ArchiveIndex = strawberry.field(description="The gateway's index of patients and studies.")
     limits: ServerLimits = strawberry.field(resolver=_limits, description="Limits of one request.")
     advice: list[str] = strawberry.field(
         description="Changes to Orthanc's configuration that would make the gateway faster or safer."

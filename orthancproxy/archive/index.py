@@ -7,6 +7,8 @@ import logging
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
+from enum import Enum, auto
 from typing import Protocol
 
 from orthancproxy.archive.fetcher import Fetcher, Roots
@@ -15,7 +17,7 @@ from orthancproxy.archive.levels import Level
 from orthancproxy.archive.matching import Criterion, criteria_of
 from orthancproxy.archive.plan import Fact, Filter, LevelPlan, Needs
 from orthancproxy.archive.records import RESOURCE_TYPES, Page, Resource
-from orthancproxy.archive.scope import Scope
+from orthancproxy.archive.scope import EVERYTHING, Scope
 from orthancproxy.archive.search import SEARCHED_TAGS
 
 logger = logging.getLogger(__name__)
@@ -48,12 +50,34 @@ class Progress:
     """How far an index has come.
 
     `last_change` is the `Last` of Orthanc's changes up to which additions are indexed, `newest_update` the newest
-    LastUpdate of a study.
+    LastUpdate of a study, `updated_at` when this was recorded.
     """
 
     is_ready: bool = False
     last_change: int = 0
     newest_update: str = ""
+    updated_at: datetime | None = None
+
+
+class IndexStage(Enum):
+    """Whether an index selects the lists of a caller."""
+
+    OFF = auto()  # there is none, or it does not hold what the caller's scope needs
+    BUILDING = auto()
+    READY = auto()
+    UNAVAILABLE = auto()  # its database is
+
+
+@dataclass(frozen=True, slots=True)
+class IndexStatus:
+    """The state of an index, the number of its studies in a caller's scope, and when it changed."""
+
+    state: IndexStage = IndexStage.OFF
+    studies_count: int = 0
+    updated_at: datetime | None = None
+
+
+NO_INDEX = IndexStatus()
 
 
 class IndexUnavailable(Exception):
@@ -81,8 +105,8 @@ class Index(Protocol):
     def ids(self, level: Level, parents: Iterable[str] | None = None) -> set[str]:
         """Return the Orthanc ids of all entries of a level, or of those below these parents."""
 
-    def count(self, level: Level) -> int:
-        """Return the number of entries of a level."""
+    def count(self, level: Level, scope: Scope = EVERYTHING) -> int | None:
+        """Return the number of entries of a level in a scope; None if it needs what the index does not hold."""
 
     def without_modalities(self, limit: int) -> list[Resource]:
         """Return at most `limit` studies whose modalities are unknown."""

@@ -9,11 +9,20 @@ from typing import Any
 
 from orthancproxy.archive import parsing
 from orthancproxy.archive.decoding import batched, bulk_content, find, to_resources
-from orthancproxy.archive.index import INDEXED_LEVELS, Index, Progress
+from orthancproxy.archive.index import (
+    INDEXED_LEVELS,
+    NO_INDEX,
+    Index,
+    IndexStage,
+    IndexStatus,
+    IndexUnavailable,
+    Progress,
+)
 from orthancproxy.archive.keywords import tag_of
 from orthancproxy.archive.levels import Level
 from orthancproxy.archive.matching import any_of, can_be_listed
 from orthancproxy.archive.records import Resource
+from orthancproxy.archive.scope import Scope
 from orthancproxy.errors import ArchiveUnavailable
 from orthancproxy.orthanc import endpoints
 from orthancproxy.orthanc.client import OrthancClient
@@ -103,6 +112,17 @@ class IndexKeeper:
         if level in INDEXED_LEVELS and ids and (entries := self._index.remove(level, ids)):
             self._on_removed(entries)
 
+    def status(self, scope: Scope) -> IndexStatus:
+        """Return the state of the index for a caller with this scope. Raises ArchiveError."""
+        try:
+            progress = self._index.progress()
+            studies = None if scope.labels else self._index.count(Level.STUDY, scope)
+        except IndexUnavailable:
+            return IndexStatus(IndexStage.UNAVAILABLE)
+        if studies is None or not self._client.capabilities().has_extended_find:
+            return NO_INDEX
+        return IndexStatus(IndexStage.READY if progress.is_ready else IndexStage.BUILDING, studies, progress.updated_at)
+
     def look(self) -> None:
         """Do what is due: about once a second, in one process of the deployment. Raises like `current_index`."""
         if not self._client.capabilities().has_extended_find:
@@ -135,6 +155,10 @@ class IndexKeeper:
         self._index.advance(Progress(is_ready=True, last_change=last, newest_update=newest))
         self._was_away = False
         logger.info("the index is built")
+
+    def reset(self) -> None:
+        """Let no list come from the index until it is built again. Raises IndexUnavailable."""
+        self._index.advance(Progress())
 
     def sweep(self) -> None:
         """Remove what was deleted behind the gateway, and add what was missed. Raises like `current_index`."""

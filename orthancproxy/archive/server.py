@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import cast
 
 from orthancproxy.archive.hierarchy import Hierarchy
+from orthancproxy.archive.index import NO_INDEX, IndexStatus
 from orthancproxy.archive.keywords import KEYWORDS, MAIN_DICOM_TAGS, tag_of
 from orthancproxy.archive.levels import Level
 from orthancproxy.archive.plan import Needs
@@ -32,9 +33,10 @@ class ServerInfo:
     instances_count: int
     disk_size: int
     advice: tuple[str, ...]
+    index: IndexStatus
 
 
-def describe(client: OrthancClient, hierarchy: Hierarchy) -> ServerInfo:
+def describe(client: OrthancClient, hierarchy: Hierarchy, index: IndexStatus = NO_INDEX) -> ServerInfo:
     """Describe Orthanc, and count the resources in `hierarchy`. Raises ArchiveError."""
     capabilities = client.capabilities()
     if hierarchy.is_restricted:
@@ -52,6 +54,7 @@ def describe(client: OrthancClient, hierarchy: Hierarchy) -> ServerInfo:
         instances_count=statistics.count_instances,
         disk_size=statistics.total_disk_size,
         advice=tuple(_advice(capabilities)),
+        index=index,
     )
 
 

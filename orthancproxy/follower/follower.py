@@ -32,6 +32,7 @@ class LeaseHolder:
         self._name = name
         self._now = now
         self._id = uuid4().hex
+        self._held_until: datetime | None = None
 
     def take(self) -> bool:
         """Take the lease if it is free, or extend it; return whether this process holds it.
@@ -39,6 +40,13 @@ class LeaseHolder:
         Raises Django's database errors.
         """
         now = self._now()
+        if self._held_until and self._held_until - now > LEASE_DURATION / 2:
+            # a write less
+            return True
+        self._held_until = now + LEASE_DURATION if self._extend(now) else None
+        return self._held_until is not None
+
+    def _extend(self, now: datetime) -> bool:
         free = Q(holder=self._id) | Q(held_until=None) | Q(held_until__lt=now)
         taken = {"holder": self._id, "held_until": now + LEASE_DURATION}
         leases = Lease.objects.filter(name=self._name)
@@ -48,6 +56,7 @@ class LeaseHolder:
 
     def release(self) -> None:
         """Let another process take the lease at once."""
+        self._held_until = None
         Lease.objects.filter(name=self._name, holder=self._id).update(held_until=None)
 
 

@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
-from django.db import transaction
+from django.db import DEFAULT_DB_ALIAS, transaction
 from django.db.models import Q, QuerySet
 from django.utils import timezone
 
@@ -15,7 +15,7 @@ from orthancproxy.archive.levels import Level
 from orthancproxy.archive.matching import day_of, fold
 from orthancproxy.archive.plan import Filter, LevelPlan
 from orthancproxy.archive.records import RESOURCE_TYPES, Resource
-from orthancproxy.archive.scope import Scope
+from orthancproxy.archive.scope import EVERYTHING, Scope
 from orthancproxy.database import DATABASE_ERRORS
 from orthancproxy.index.conditions import condition, scope_condition, sort_keys
 from orthancproxy.index.models import IndexedPatient, IndexedStudy, IndexState
@@ -28,15 +28,20 @@ _OF_PATIENT = INDEXED_TAGS[Level.PATIENT] - {Level.PATIENT.identifier}
 class DjangoIndex:
     """The index of the archive at one base URL."""
 
-    def __init__(self, base_url: str) -> None:
+    def __init__(self, base_url: str, using: str = DEFAULT_DB_ALIAS) -> None:
         self._base_url = base_url
+        self._using = using
         self._state_id: int | None = None
 
     def progress(self) -> Progress:
         """Return how far the index has come."""
         with _available():
-            state = self._states().get()
-            return Progress(state.is_ready, state.last_change, state.newest_update)
+            state = self._states().first()
+            if state is None:
+                # the database was emptied
+                self._state_id = None
+                return Progress()
+            return Progress(state.is_ready, state.last_change, state.newest_update, state.updated_at)
 
     def advance(self, progress: Progress) -> None:
         """Record how far the index has come."""
@@ -64,7 +69,7 @@ class DjangoIndex:
         """Add or replace entries of patients or studies of one level, by their indexed data."""
         resources = list({one.orthanc_id: one for one in resources}.values())
         for start in range(0, len(resources), IDS_PER_STATEMENT):
-            with _available(), transaction.atomic():
+            with _available(), transaction.atomic(self._using):
                 self._put(resources[start : start + IDS_PER_STATEMENT])
 
     def _put(self, resources: Sequence[Resource]) -> None:
@@ -83,7 +88,7 @@ class DjangoIndex:
         model = _TABLES[level]
         make = _patient if level is Level.PATIENT else _study
         fields = [field.name for field in model._meta.concrete_fields]
-        model.objects.bulk_create(
+        model.objects.using(self._using).bulk_create(
             [make(self._state(), resource) for resource in resources],
             batch_size=ROWS_PER_STATEMENT,
             update_conflicts=True,
@@ -109,7 +114,7 @@ class DjangoIndex:
         """Remove the entries with these Orthanc ids, and those of the studies of a patient; return them."""
         ids = list(ids)
         removed: list[Resource] = []
-        with _available(), transaction.atomic():
+        with _available(), transaction.atomic(self._using):
             for start in range(0, len(ids), IDS_PER_STATEMENT):
                 part = ids[start : start + IDS_PER_STATEMENT]
                 found = {level: self._entries(level).filter(orthanc_id__in=part)}
@@ -127,10 +132,11 @@ class DjangoIndex:
             found = entries if parents is None else entries.filter(patient__in=parents)
             return set(found.values_list("orthanc_id", flat=True))
 
-    def count(self, level: Level) -> int:
-        """Return the number of entries of a level."""
+    def count(self, level: Level, scope: Scope = EVERYTHING) -> int | None:
+        """Return the number of entries of a level in a scope; None if it needs what the index does not hold."""
+        in_scope = scope_condition(scope)
         with _available():
-            return self._entries(level).count()
+            return None if in_scope is None else int(self._entries(level).filter(in_scope).count())
 
     def without_modalities(self, limit: int) -> list[Resource]:
         """Return at most `limit` studies whose modalities are unknown."""
@@ -139,21 +145,21 @@ class DjangoIndex:
 
     def set_modalities(self, modalities: Mapping[str, Iterable[str]]) -> None:
         """Set the modalities of studies, by Orthanc id."""
-        with _available(), transaction.atomic():
+        with _available(), transaction.atomic(self._using):
             for orthanc_id, values in modalities.items():
                 self._entries(Level.STUDY).filter(orthanc_id=orthanc_id).update(modalities=_list_of(values))
 
     def _state(self) -> int:
         if self._state_id is None:
             with _available():
-                self._state_id = IndexState.objects.get_or_create(base_url=self._base_url)[0].pk
+                self._state_id = IndexState.objects.using(self._using).get_or_create(base_url=self._base_url)[0].pk
         return self._state_id
 
     def _states(self) -> QuerySet[IndexState]:
-        return IndexState.objects.filter(pk=self._state())
+        return IndexState.objects.using(self._using).filter(pk=self._state())
 
     def _entries(self, level: Level) -> QuerySet[Any]:
-        entries: QuerySet[Any] = _TABLES[level].objects.filter(state=self._state())
+        entries: QuerySet[Any] = _TABLES[level].objects.using(self._using).filter(state=self._state())
         return entries
 
     def _condition(self, level: Level, criteria: Filter) -> Q | None:

@@ -1,7 +1,7 @@
 """What a process does besides its requests: it keeps the archive's index and the log of its changes current."""
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from threading import Lock
@@ -9,10 +9,11 @@ from typing import Any
 
 from django.core.signals import setting_changed
 
-from orthancproxy.archive.index import IndexUnavailable
+from orthancproxy.archive.index import NO_INDEX, IndexStatus, IndexUnavailable
 from orthancproxy.archive.index_keeper import IndexKeeper
 from orthancproxy.archive.levels import Level
 from orthancproxy.archive.records import Resource
+from orthancproxy.archive.scope import Scope
 from orthancproxy.conf import conf
 from orthancproxy.database import DATABASE_ERRORS
 from orthancproxy.errors import GatewayError
@@ -35,6 +36,10 @@ class Background:
     keeper: IndexKeeper | None
     changes: Reader | None
     follower: Follower
+
+    def index_status(self, scope: Scope) -> IndexStatus:
+        """Return the state of the index for a caller with this scope. Raises ArchiveError."""
+        return self.keeper.status(scope) if self.keeper else NO_INDEX
 
     def report(self, changes: Sequence[Change]) -> None:
         """Log what an operation has changed, and remove from the index what it deleted.
@@ -60,11 +65,14 @@ def background(client: OrthancClient) -> Background:
         return _running
 
 
+def new_keeper(client: OrthancClient, report: Callable[[], object] = bool) -> IndexKeeper:
+    """Return a keeper of the index of the settings' Orthanc, which calls `report` while it builds."""
+    return IndexKeeper(client, DjangoIndex(conf.ORTHANC_BASE_URL), report, _log_removed)
+
+
 def _start(client: OrthancClient) -> Background:
     lease = LeaseHolder(conf.ORTHANC_BASE_URL)
-    keeper = None
-    if conf.ORTHANC_INDEX:
-        keeper = IndexKeeper(client, DjangoIndex(conf.ORTHANC_BASE_URL), lease.take, _log_removed)
+    keeper = new_keeper(client, lease.take) if conf.ORTHANC_INDEX else None
     changes = Reader(client, change_log, conf.ORTHANC_BASE_URL) if conf.ORTHANC_CHANGES_DAYS else None
     follower = Follower([*([keeper.look] if keeper else []), *([changes.follow] if changes else [])], lease)
     follower.start()

@@ -73,4 +73,5 @@ def with_audit_tags(plan: LevelPlan) -> LevelPlan:
 def get_server(context: RequestContext) -> ServerInfo:
     """Return a description of Orthanc and the size of its content."""
     with audited_read(context):
-        return server.describe(context.client, context.open_hierarchy())
+        index = context.background.index_status(context.caller.scope)
+        return server.describe(context.client, context.open_hierarchy(), index)

@@ -91,18 +91,18 @@ class Archive:
 
     def page(self, plan: LevelPlan, scope: Scope = EVERYTHING) -> Any:
         """A page by the index."""
-        return _shown(Hierarchy(self.client, scope, keeper=self.keeper), plan)
+        return shown(Hierarchy(self.client, scope, keeper=self.keeper), plan)
 
     def expected(self, plan: LevelPlan, scope: Scope = EVERYTHING) -> Any:
         """The same page by Orthanc."""
-        return _shown(Hierarchy(self.client, scope), plan)
+        return shown(Hierarchy(self.client, scope), plan)
 
     def delete(self, resource: Resource) -> None:
         """Delete a resource behind the gateway."""
         storage.delete(self.client, resource.level, resource.orthanc_id)
 
 
-def _shown(hierarchy: Hierarchy, plan: LevelPlan) -> Any:
+def shown(hierarchy: Hierarchy, plan: LevelPlan) -> Any:
     page = hierarchy.page(replace(plan, needs=Needs(facts=frozenset({Fact.CHANGES}))))
     return [(one.orthanc_id, one.last_update, one.tags.get("PatientName")) for one in page.resources], page.total
 
