@@ -26,6 +26,7 @@ from orthancproxy.archive.scope import EVERYTHING, Scope
 from orthancproxy.archive.scoped_fetcher import ScopedFetcher
 from orthancproxy.archive.search import SearchFetcher
 from orthancproxy.archive.series_counts import SeriesCounts
+from orthancproxy.archive.series_metadata_fetcher import SeriesMetadataFetcher
 from orthancproxy.errors import InvalidRequest
 from orthancproxy.orthanc.client import OrthancClient
 from orthancproxy.orthanc.endpoints import ORTHANC_ID, check_orthanc_id
@@ -50,6 +51,8 @@ class Hierarchy:
         self._has_labels = capabilities.has_labels
         find = ExtendedFind if capabilities.has_extended_find else PlainFind
         fetcher: Fetcher = find(client, self._budget)
+        if capabilities.has_extended_find:
+            fetcher = SeriesMetadataFetcher(fetcher, client)
         if capabilities.walks_index:
             fetcher = SeriesCounts(fetcher, find(client, ObjectBudget()))
         if not self._has_labels:

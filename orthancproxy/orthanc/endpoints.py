@@ -73,6 +73,8 @@ BULK_CONTENT = Endpoint("POST", "/tools/bulk-content")
 RESOURCE = Endpoint("GET", "/{level}/{id}")
 RESOURCE_IDS = Endpoint("GET", "/{level}")
 CHANGES = Endpoint("GET", "/changes")
+# the DICOMweb plugin's: WADO-RS metadata of all instances of a series
+SERIES_METADATA = Endpoint("GET", "/series/{id}/attachments/4301/data")
 RESOURCE_STATISTICS = Endpoint("GET", "/{level}/{id}/statistics")
 INSTANCES_TAGS = Endpoint("GET", "/{level}/{id}/instances-tags", kind=CallKind.FILES)
 INSTANCE_TAGS = Endpoint("GET", "/instances/{id}/tags", kind=CallKind.FILES)

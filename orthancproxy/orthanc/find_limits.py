@@ -21,7 +21,9 @@ MAX_WAIT_SECONDS = 10.0
 class CallOrthanc(Protocol):
     """The type of `OrthancClient.call`."""
 
-    def __call__(self, endpoint: Endpoint, *, body: Mapping[str, Any] | None = None, decoder: Decoder[Any]) -> Any:
+    def __call__(
+        self, endpoint: Endpoint, *, body: Mapping[str, Any] | None = None, query: str = "", decoder: Decoder[Any]
+    ) -> Any:
         """Return Orthanc's decoded response."""
 
 

@@ -5,6 +5,7 @@ from functools import cached_property
 from orthancproxy.errors import ArchiveRejected, NotFound
 from orthancproxy.orthanc.endpoints import PLUGINS
 from orthancproxy.orthanc.find_limits import CallOrthanc
+from orthancproxy.orthanc.metadata_attachments import MetadataAttachments
 from orthancproxy.orthanc.responses import ID_LIST_DECODER
 
 
@@ -21,6 +22,11 @@ class Plugins:
             return frozenset(self._call(PLUGINS, decoder=ID_LIST_DECODER))
         except (ArchiveRejected, NotFound):
             return frozenset()
+
+    @cached_property
+    def metadata_attachments(self) -> MetadataAttachments | None:
+        """What is known of the attachments that the DICOMweb plugin writes; None without this plugin."""
+        return MetadataAttachments(self._call) if "dicom-web" in self.names else None
 
     @property
     def have_gdcm(self) -> bool:

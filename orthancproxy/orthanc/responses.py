@@ -82,12 +82,13 @@ class System(Struct, rename="pascal"):
 
 
 class OrthancChange(Struct, gc=False):
-    """An entry of `GET /changes`."""
+    """An entry of `GET /changes`. `date` is in UTC: YYYYMMDDTHHMMSS."""
 
     seq: int = field(name="Seq")
     type: str = field(name="ChangeType")
     level: str = field(name="ResourceType")
     id: str = field(name="ID")
+    date: str = field(name="Date", default="")
 
 
 class OrthancChanges(Struct, rename="pascal"):

@@ -20,7 +20,9 @@ class ChangingArchive:
         self._found: Iterator[int] = iter(found)
         self._stored: Iterator[int] = iter(stored)
 
-    def __call__(self, endpoint: Endpoint, *, body: Mapping[str, Any] | None = None, decoder: Decoder[Any]) -> Any:
+    def __call__(
+        self, endpoint: Endpoint, *, body: Mapping[str, Any] | None = None, query: str = "", decoder: Decoder[Any]
+    ) -> Any:
         if endpoint is FIND:
             return [""] * next(self._found)
         stored = next(self._stored)
@@ -58,7 +60,9 @@ class GrowingArchive:
         self._may_find.set()
         self._lock = threading.Lock()
 
-    def __call__(self, endpoint: Endpoint, *, body: Mapping[str, Any] | None = None, decoder: Decoder[Any]) -> Any:
+    def __call__(
+        self, endpoint: Endpoint, *, body: Mapping[str, Any] | None = None, query: str = "", decoder: Decoder[Any]
+    ) -> Any:
         if endpoint is not FIND:
             return Statistics(0, 0, self.stored, self.stored, 0)
         with self._lock:

@@ -19,7 +19,9 @@ class TimedOrthanc:
         self._others: Iterator[float] = iter(others)
         self.now = 0.0
 
-    def __call__(self, endpoint: Endpoint, *, body: Mapping[str, Any] | None = None, decoder: Decoder[Any]) -> Any:
+    def __call__(
+        self, endpoint: Endpoint, *, body: Mapping[str, Any] | None = None, query: str = "", decoder: Decoder[Any]
+    ) -> Any:
         self.now += next(self._below if endpoint is FIND else self._others)
         return []
 

@@ -124,7 +124,7 @@ def test_jpeg_2000_is_renderable_with_the_gdcm_plugin_which_gets_no_dose(
 
 
 def capabilities(version: str = "1.13.0", plugins: list[str] | type[Exception] = ArchiveRejected) -> Capabilities:
-    def call(endpoint: Endpoint, *, body: Any = None, decoder: Any = None) -> Any:
+    def call(endpoint: Endpoint, *, body: Any = None, query: str = "", decoder: Any = None) -> Any:
         if endpoint != PLUGINS:
             return Statistics(0, 0, 0, 0, 0) if endpoint == STATISTICS else []
         if isinstance(plugins, list):

@@ -192,7 +192,7 @@ def _more(kind: type[Resource]) -> Resource:
     return more(orthanc_id="more", parent_id=None, tags={}, facts={}, related={})
 
 
-def _call(endpoint: Endpoint, *, body: Any = None, decoder: Any = None) -> Any:
+def _call(endpoint: Endpoint, *, body: Any = None, query: str = "", decoder: Any = None) -> Any:
     """An empty Orthanc without plugins."""
     return Statistics(0, 0, 0, 0, 0) if endpoint == STATISTICS else []
 

@@ -1,0 +1,370 @@
+"""Tags that are read from attachments of the DICOMweb plugin are those of the files, whatever happens to these."""
+
+import json
+import random
+import time
+import zlib
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
+from hashlib import md5
+from typing import Any
+
+import pytest
+import requests
+from pydicom.datadict import DicomDictionary  # type: ignore[attr-defined]
+
+from orthancproxy.archive import series_metadata
+from orthancproxy.archive.extended_find import ExtendedFind
+from orthancproxy.archive.fetcher import Fetcher
+from orthancproxy.archive.keywords import tag_of
+from orthancproxy.archive.levels import Level
+from orthancproxy.archive.object_budget import ObjectBudget
+from orthancproxy.archive.plan import Filter, LevelPlan, Needs, Order
+from orthancproxy.archive.records import Resource, Series
+from orthancproxy.archive.series_metadata import (
+    MalformedMetadata,
+    are_instances,
+    has_exact_text,
+    tags_by_uid,
+)
+from orthancproxy.archive.series_metadata_fetcher import MIN_INSTANCES, SeriesMetadataFetcher
+from orthancproxy.orthanc.calls import recording
+from orthancproxy.orthanc.client import ConnectionOptions, OrthancClient
+from orthancproxy.orthanc.endpoints import SERIES_METADATA
+from orthancproxy.sandbox.orthanc import LocalOrthanc
+from tests.corpus import ask, instance, load
+from tests.orthancs import StartOrthanc
+from tests.waiting import wait_until
+
+PLUGIN = "/usr/share/orthanc/plugins/libOrthancDicomWeb.so"
+# the shortest for which a stable series proves anything
+STABLE_AGE = 5
+INSTANCES = MIN_INSTANCES + 2
+OF_SLICES = {"ImageType": ["ORIGINAL", "AXIAL"], "PerformingPhysicianName": "Kim=金"}
+TAGS = Needs(frozenset({"PatientAge", "ConvolutionKernel", "Rows", "ScanOptions", "SeriesInstanceUID", *OF_SLICES}))
+
+
+def attachment(instances: Sequence[Any], ids: Sequence[str] = (), version: str = "2") -> bytes:
+    compressor = zlib.compressobj(wbits=31)
+    compressed = compressor.compress(json.dumps(instances).encode()) + compressor.flush()
+    checksum = md5("".join(sorted(ids)).encode(), usedforsecurity=False).hexdigest()
+    return f"{version};{checksum};".encode() + compressed
+
+
+def metadata(uid: str, **elements: Any) -> dict[str, Any]:
+    return {"00080018": {"vr": "UI", "Value": [uid]}, **{tag[1:]: element for tag, element in elements.items()}}
+
+
+@pytest.mark.parametrize(
+    ("keyword", "element", "text"),
+    [
+        ("ImageType", {"vr": "CS", "Value": ["ORIGINAL", None, "AXIAL"]}, "ORIGINAL\\\\AXIAL"),
+        ("ImageType", {"vr": "CS"}, ""),
+        ("OperatorsName", {"vr": "PN", "Value": [{"Alphabetic": "A", "Ideographic": "洪^吉洞"}, {}]}, "A=洪^吉洞\\"),
+        ("OperatorsName", {"vr": "PN", "Value": [{"Alphabetic": "", "Ideographic": "x"}]}, "=x"),
+        ("Rows", {"vr": "US", "Value": [512, 0]}, "512\\0"),
+        ("Rows", {"vr": "US"}, None),
+        ("Rows", None, None),
+        ("StudyID", {"vr": "SH", "Value": ["$)Cx"]}, "$)Cx"),
+        ("StudyID", {"vr": "SH", "Value": ["$)C김"]}, "김"),
+    ],
+)
+def test_text_is_the_value_as_stored(keyword: str, element: Any, text: str | None) -> None:
+    tag = f"t{tag_of(keyword).replace(',', '').upper()}"
+    content = attachment([metadata("1.2", **({tag: element} if element else {}))])
+
+    assert tags_by_uid(content, {keyword})["1.2"].get(keyword) == text
+
+
+@pytest.mark.parametrize(
+    "element",
+    [
+        {"vr": "UN", "BulkDataURI": "$WADO_BASE_PLACEHOLDER$studies/1/bulk"},
+        {"vr": "OB", "InlineBinary": "AAA="},
+        {"vr": "DS", "Value": ["1"]},
+        {"vr": "IS", "Value": [1]},
+        {"vr": "UT", "Value": ["x"]},
+        {"vr": "SQ"},
+        {"vr": "US", "Value": [1.5]},
+        {"vr": "US", "Value": [True]},
+        {"vr": "LO", "Value": [1]},
+        {"vr": "PN", "Value": ["A"]},
+        {"vr": "PN", "Value": [{"Alphabetic": 1}]},
+        # the plugin drops a fourth group
+        {"vr": "PN", "Value": [{"Alphabetic": "A", "Ideographic": "B", "Phonetic": "C"}]},
+    ],
+)
+def test_an_instance_whose_text_cannot_be_told_is_left_out(element: Any) -> None:
+    content = attachment([metadata("1.2", t00080070=element), metadata("1.3")])
+
+    assert tags_by_uid(content, {"Manufacturer"}) == {"1.3": {}}
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"2;",
+        attachment([], version="1"),
+        attachment([])[:-4],
+        b"2;0;" + b"x" * 40,
+        attachment([metadata("1.2", t00080070=1)]),
+        attachment([1]),
+        attachment({"00080018": []}),  # type: ignore[arg-type]
+        attachment([metadata("1.2", t00080070={"vr": "LO", "Value": "x"})]),
+    ],
+)
+def test_a_malformed_attachment_is_rejected(content: bytes) -> None:
+    with pytest.raises(MalformedMetadata):
+        tags_by_uid(content, {"Manufacturer"})
+
+
+def test_a_decompression_bomb_is_rejected(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(series_metadata, "MAX_METADATA_BYTES", 1000)
+    short, long = (attachment([metadata("1.2", t00080070={"vr": "LO", "Value": ["x" * n]})]) for n in (900, 1000))
+
+    assert tags_by_uid(short, {"Manufacturer"})
+    with pytest.raises(MalformedMetadata):
+        tags_by_uid(long, {"Manufacturer"})
+
+
+def test_an_attachment_is_of_the_instances_with_its_checksum() -> None:
+    content = attachment([], ["a", "b"])
+
+    assert are_instances(content, ["b", "a"])
+    assert not are_instances(content, ["a"])
+
+
+Tags = dict[str, dict[str, str | None]]
+
+
+class Archive:
+    """An Orthanc with the plugin, and two ways to read tags from it."""
+
+    def __init__(self, orthanc: LocalOrthanc) -> None:
+        self.orthanc = orthanc
+        self.client = OrthancClient(ConnectionOptions(base_url=orthanc.base_url))
+        self.client.capabilities()
+
+    def series(self) -> list[str]:
+        ids: list[str] = json.loads(ask(self.orthanc, "/series"))
+        return ids
+
+    def instances(self, series: str) -> list[str]:
+        return sorted(json.loads(ask(self.orthanc, f"/series/{series}"))["Instances"])
+
+    def from_files(self, series: str, needs: Needs = TAGS) -> Tags:
+        return self._tags(self.reading_files(), series, needs)
+
+    def from_attachment(self, series: str, needs: Needs = TAGS) -> Tags:
+        return self._tags(self.reading_attachments(), series, needs)
+
+    def reads_attachment(self, series: str, needs: Needs = TAGS) -> bool:
+        with recording() as calls:
+            self.from_attachment(series, needs)
+        return SERIES_METADATA.template in {call.template for call in calls.calls}
+
+    def reading_files(self) -> Fetcher:
+        return ExtendedFind(self.client, ObjectBudget())
+
+    def reading_attachments(self) -> Fetcher:
+        return SeriesMetadataFetcher(self.reading_files(), self.client)
+
+    @staticmethod
+    def _tags(fetcher: Fetcher, series: str, needs: Needs) -> Tags:
+        root = Series(series, None, {}, {})
+        return tags_of(fetcher.children(Level.INSTANCE, [root], Filter(), needs, [root]), needs)
+
+
+def tags_of(found: Iterable[Resource], needs: Needs) -> Tags:
+    return {one.orthanc_id: {keyword: one.tags.get(keyword) for keyword in needs.tags} for one in found}
+
+
+@pytest.fixture(scope="module")
+def archive(start_orthanc: StartOrthanc) -> Archive:
+    options = {"StableAge": STABLE_AGE, "OverwriteInstances": True}
+    return Archive(start_orthanc(plugins=[PLUGIN], configuration=options))
+
+
+def slices(series: int, numbers: Sequence[int] = range(1, INSTANCES + 1), **tags: Any) -> Iterator[bytes]:
+    for number in numbers:
+        yield instance(series=series, number=number, **{**OF_SLICES, "ConvolutionKernel": f"B{number}", **tags})
+
+
+def change(orthanc: LocalOrthanc, case: str, number: int, series: str) -> None:
+    """Do to a series, of this SeriesNumber, what its case says."""
+    first = json.loads(ask(orthanc, f"/series/{series}"))["Instances"][0]
+    slice_number = int(json.loads(ask(orthanc, f"/instances/{first}/tags?short"))["0020,0013"])
+    if case in ("deleted", "replaced"):
+        ask(orthanc, f"/instances/{first}", "DELETE")
+    match case:
+        case "overwritten" | "replaced":
+            load(orthanc, slices(number, [slice_number], PatientAge="001Y"))
+        case "added":
+            load(orthanc, slices(number, [INSTANCES + 1]))
+        case "reconstructed":
+            post(orthanc, f"/series/{series}/reconstruct", {})
+        case "modified":
+            keep = ["SOPInstanceUID", "SeriesInstanceUID", "StudyInstanceUID"]
+            changed = {"Replace": {"ConvolutionKernel": "new"}, "Keep": keep, "KeepSource": True, "Force": True}
+            post(orthanc, f"/series/{series}/modify", changed)
+        case "stored again":
+            ask(orthanc, f"/series/{series}", "DELETE")
+            load(orthanc, slices(number, PatientAge="002Y"))
+
+
+@pytest.mark.live
+@pytest.mark.since("1.12.5")
+def test_tags_are_never_old(archive: Archive) -> None:
+    cases = ("unchanged", "overwritten", "deleted", "added", "replaced", "reconstructed", "modified", "stored again")
+    series: dict[str, str] = {}
+    for number, case in enumerate(cases, 1):
+        load(archive.orthanc, slices(number))
+        [series[case]] = set(archive.series()) - set(series.values())
+    before = {case: archive.from_files(one) for case, one in series.items()}
+    for case, one in series.items():
+        wait_until(lambda one=one: archive.reads_attachment(one))  # type: ignore[misc]
+        assert archive.from_attachment(one) == before[case]
+
+    for number, case in enumerate(cases, 1):
+        change(archive.orthanc, case, number, series[case])
+    after = {case: archive.from_files(one) for case, one in series.items()}
+    assert [case for case in cases if after[case] == before[case]] == ["unchanged", "reconstructed"]
+
+    # the plugin does not write another attachment after a deletion
+    expected = set(cases) - {"deleted"}
+
+    def attachments_are_read_again() -> bool:
+        read = {case for case, one in series.items() if archive.reads_attachment(one)}
+        for case, one in series.items():
+            assert archive.from_attachment(one) == after[case], case
+        assert read <= expected
+        return read == expected
+
+    assert not attachments_are_read_again()
+    wait_until(attachments_are_read_again)
+
+    # an Orthanc that ends before the series is stable never writes it again
+    one = series["overwritten"]
+    load(archive.orthanc, slices(cases.index("overwritten") + 1, PatientAge="003Y"))
+    archive.orthanc.kill()
+    archive.orthanc.start()
+    archive.client.capabilities()
+    after["overwritten"] = archive.from_files(one)
+    time.sleep(STABLE_AGE + 2)
+    assert archive.from_attachment(one) == after["overwritten"]
+    assert not archive.reads_attachment(one)
+
+
+def post(orthanc: LocalOrthanc, path: str, body: Any) -> None:
+    reply = requests.post(f"{orthanc.base_url}{path}", json=body, timeout=60)
+    assert reply.status_code == 200, reply.text
+
+
+@pytest.mark.live
+@pytest.mark.since("1.12.5")
+def test_pages_and_parts_of_a_series_are_the_same_from_attachments_and_from_files(archive: Archive) -> None:
+    before = set(archive.series())
+    load(archive.orthanc, slices(20))
+    [series] = set(archive.series()) - before
+    wait_until(lambda: archive.reads_attachment(series))
+    ids = json.loads(ask(archive.orthanc, f"/series/{series}"))["Instances"]
+    few = ids[: MIN_INSTANCES - 1]
+    of_series = Filter((("SeriesNumber", "20"),))
+    by_number = LevelPlan(
+        level=Level.INSTANCE, needs=TAGS, filter=of_series, order=(Order("SOPInstanceUID"),), first=MIN_INSTANCES
+    )
+    by_kernel = replace(by_number, order=(Order("ConvolutionKernel"),))
+    kernels = Filter((("ConvolutionKernel", "B1*"), ("SeriesNumber", "20")))
+    reads: list[tuple[Callable[[Fetcher], Iterable[Resource]], bool]] = [
+        (lambda fetcher: fetcher.by_ids(Level.INSTANCE, ids[:-1], TAGS), True),
+        (lambda fetcher: fetcher.by_ids(Level.INSTANCE, few, TAGS), False),
+        (lambda fetcher: fetcher.complete(Level.INSTANCE, fetcher.by_ids(Level.INSTANCE, ids, Needs()), TAGS), True),
+        (lambda fetcher: fetcher.page(by_number).resources, True),
+        (lambda fetcher: fetcher.page(by_kernel).resources, False),
+        (lambda fetcher: fetcher.matching(Level.INSTANCE, kernels, TAGS), False),
+        (lambda fetcher: fetcher.by_ids(Level.SERIES, [series], Needs(frozenset({"ConvolutionKernel"}))), False),
+    ]
+    for read, reads_attachment in reads:
+        with recording() as calls:
+            found = tags_of(read(archive.reading_attachments()), TAGS)
+        assert found == tags_of(read(archive.reading_files()), TAGS) != {}
+        assert (SERIES_METADATA.template in {call.template for call in calls.calls}) is reads_attachment
+
+
+@pytest.mark.live
+@pytest.mark.since("1.12.5")
+def test_a_malformed_attachment_is_replaced_by_the_files_with_one_warning(
+    archive: Archive, caplog: pytest.LogCaptureFixture
+) -> None:
+    before = set(archive.series())
+    load(archive.orthanc, slices(30))
+    [series] = set(archive.series()) - before
+    wait_until(lambda: archive.reads_attachment(series))
+    expected = archive.from_files(series)
+    url = f"{archive.orthanc.base_url}/series/{series}/attachments/4301"
+    revision = requests.get(f"{url}/data", timeout=60).headers["ETag"]
+    for content in (b"2;0", b"x"):
+        reply = requests.put(url, content, headers={"If-Match": revision}, timeout=60)
+        assert reply.status_code == 200, reply.text
+        revision = requests.get(f"{url}/data", timeout=60).headers["ETag"]
+        caplog.clear()
+
+        for _ in range(3):
+            assert archive.from_attachment(series) == expected
+        assert [record.message.split(":")[0] for record in caplog.records] == ["metadata attachment is not usable"]
+    # nor is another attachment of the series told apart by Orthanc's log
+    requests.put(url.replace("4301", "4302"), b"x", timeout=60)
+    assert not archive.reads_attachment(series)
+
+
+ASCII = ["", " ", "a", " a ", "a \\ b ", "a\\", "\\b", "\\", "a\\\\b", "x" * 300, 'q"\t\x1b[', "$)C", "$B"]
+VALUES: dict[str, Sequence[Any]] = {
+    "code": ASCII,
+    "text": [*ASCII, "é", "가나\\다", "洪=김"],
+    "PN": ["A^B", "A=B=C", "A=B=C=D", "A=", "=B", "==C", "^^^", "A=B\\C", "金^民洙=김", ""],
+    "DA": ["20200101", "2020.01.01", "", "x"],
+    "UI": ["1.2.3", "1.2\\3.4", ""],
+    "US": [0, 512, [1, 2], None],
+    "SL": [-5, [7, -(2**31)], None],
+    "DS": ["1.50", " 2", "-1.", "x"],
+    "IS": ["007", "x", "1"],
+    "FD": [0.1, 1e-20],
+}
+IDENTIFYING = {
+    *(level.identifier for level in Level),
+    *("SOPClassUID SpecificCharacterSet Rows Columns BitsAllocated BitsStored HighBit SamplesPerPixel".split()),
+    *("PixelRepresentation PhotometricInterpretation NumberOfFrames PlanarConfiguration".split()),
+}
+KINDS = {
+    "SS": "SL",
+    "UL": "US",
+    **dict.fromkeys(("AE", "AS", "CS", "DT", "TM"), "code"),
+    **dict.fromkeys(("LO", "SH", "LT", "UT"), "text"),
+}
+
+
+@pytest.mark.live
+@pytest.mark.since("1.12.5")
+def test_random_tags_are_the_same_from_attachments_and_from_files(archive: Archive) -> None:
+    chance = random.Random(20)
+    kinds = {one: KINDS.get(vr, vr) for tag, (vr, _, _, _, one) in DicomDictionary.items() if tag >= 0x00080000}
+    keywords = chance.sample([one for one, kind in kinds.items() if kind in VALUES and one not in IDENTIFYING], 300)
+    before = set(archive.series())
+    charsets = ["ISO_IR 192", "ISO_IR 100", "ISO 2022 IR 149", "ISO_IR 13", ["", "ISO 2022 IR 149"]]
+    for number, charset in enumerate(charsets, 1):
+        for slice_number in range(1, INSTANCES + 1):
+            tags = {one: chance.choice(VALUES[kinds[one]]) for one in keywords if chance.random() < 0.5}
+            load(archive.orthanc, [instance(2, 1, number, slice_number, **{"SpecificCharacterSet": charset, **tags})])
+    series = sorted(set(archive.series()) - before)
+    for one in series:
+        wait_until(lambda one=one: archive.reads_attachment(one))  # type: ignore[misc]
+
+    read = 0
+    exact = [one for one in keywords if has_exact_text(one)]
+    for _ in range(12):
+        for one in series:
+            needs = Needs(frozenset(chance.sample(chance.choice((exact, exact, keywords)), chance.randint(1, 12))))
+            assert archive.from_attachment(one, needs) == archive.from_files(one, needs), needs
+            read += archive.reads_attachment(one, needs)
+    assert read > 20
