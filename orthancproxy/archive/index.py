@@ -118,14 +118,15 @@ class Index(Protocol):
 class Keeper(Protocol):
     """Keeps an index current."""
 
-    def current_index(self) -> Index | None:
+    def current_index(self, *, by_update: bool) -> Index | None:
         """Return the index with all that was added to the archive so far; None if it is not built.
 
-        Raises ArchiveError and IndexUnavailable.
+        Unless `by_update`, without the LastUpdate of what only got more instances. Raises ArchiveError and
+        IndexUnavailable.
         """
 
-    def refresh(self, level: Level, ids: Sequence[str]) -> None:
-        """Replace the entries with these Orthanc ids, and those above and below. Raises like `current_index`."""
+    def refresh(self, level: Level, entries: Sequence[Resource]) -> None:
+        """Replace these entries, and those above and below them. Raises like `current_index`."""
 
 
 class IndexFetcher:
@@ -144,7 +145,7 @@ class IndexFetcher:
         if plan.first is None or not self._can_select(plan):
             return self._fetcher.page(plan)
         try:
-            index = self._keeper.current_index()
+            index = self._keeper.current_index(by_update="LastUpdate" in _deciding(plan))
             page = index and self._selected(index, plan, plan.first)
         except IndexUnavailable:
             logger.warning("the index is unavailable", exc_info=True)
@@ -200,19 +201,18 @@ class IndexFetcher:
     def _corrects(
         self, plan: LevelPlan, deciding: frozenset[str], selected: Sequence[Resource], matching: Sequence[Resource]
     ) -> bool:
-        """Refresh the entries that Orthanc contradicts; return whether the selection may be wrong for it."""
+        """Refresh the entries that Orthanc contradicts; return whether there are any."""
         found = {one.orthanc_id: indexed(one) for one in matching}
-        compared = deciding & INDEXED_TAGS[plan.level]
-        wrong, old = [], []
-        for entry in selected:
-            now = found.get(entry.orthanc_id)
-            if now is None or any(entry.tags.get(tag) != now.tags.get(tag) for tag in compared):
-                wrong.append(entry.orthanc_id)
-            elif entry.facts != now.facts:
-                old.append(entry.orthanc_id)
-        if wrong or old:
-            self._keeper.refresh(plan.level, wrong + old)
-        return bool(wrong) or (bool(old) and "LastUpdate" in deciding)
+        wrong = [
+            entry
+            for entry in selected
+            if (now := found.get(entry.orthanc_id)) is None
+            or any(entry.tags.get(tag) != now.tags.get(tag) for tag in deciding & INDEXED_TAGS[plan.level])
+            or ("LastUpdate" in deciding and entry.facts != now.facts)
+        ]
+        if wrong:
+            self._keeper.refresh(plan.level, wrong)
+        return bool(wrong)
 
     def matching(self, level: Level, criteria: Filter, needs: Needs) -> list[Resource]:
         """Return all matching resources of a level, unordered."""

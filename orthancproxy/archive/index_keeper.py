@@ -21,7 +21,7 @@ from orthancproxy.archive.index import (
 from orthancproxy.archive.keywords import tag_of
 from orthancproxy.archive.levels import Level
 from orthancproxy.archive.matching import any_of, can_be_listed
-from orthancproxy.archive.records import Resource
+from orthancproxy.archive.records import Patient, Resource
 from orthancproxy.archive.scope import Scope
 from orthancproxy.errors import ArchiveUnavailable
 from orthancproxy.orthanc import endpoints
@@ -68,13 +68,18 @@ class IndexKeeper:
         self._was_away = False
         self._seen: object = None
 
-    def current_index(self) -> Index | None:
-        """Return the index with all that was added to the archive so far; None if it is not built."""
+    def current_index(self, *, by_update: bool = True) -> Index | None:
+        """Return the index with all that was added to the archive so far; None if it is not built.
+
+        Unless `by_update`, without the LastUpdate of what only got more instances.
+        """
         progress = self._index.progress()
         if not progress.is_ready:
             return None
         last = self._last_change()
         if last == progress.last_change:
+            return self._index
+        if last > progress.last_change and not by_update and not self._has_additions(progress.last_change):
             return self._index
         with self._catching_up:
             # another thread may have done it
@@ -87,22 +92,20 @@ class IndexKeeper:
                 self._catch_up(progress, last, CLOCK_TOLERANCE)
         return self._index
 
-    def refresh(self, level: Level, ids: Sequence[str]) -> None:
-        """Replace the entries with these Orthanc ids, and those above and below."""
-        found = self._by_ids(level, ids)
-        gone = set(ids) - {one.orthanc_id for one in found}
-        if gone:
-            self.removed(level, gone)
-            # others may have been deleted with them
-            self._has_deletions = True
+    def refresh(self, level: Level, entries: Sequence[Resource]) -> None:
+        """Replace these entries, and those above and below them. Raises like `current_index`."""
+        found = self._found(level, level, entries)
+        self.removed(level, {one.orthanc_id for one in entries} - {one.orthanc_id for one in found})
+        # others may have been deleted with them
+        self._has_deletions |= len(found) < len(entries)
         if level is Level.PATIENT:
-            patients = [patient.orthanc_id for patient in found]
-            studies = self._by_ids(Level.STUDY, patients)
-            indexed = self._index.ids(Level.STUDY, patients)
+            studies = self._found(Level.STUDY, level, found)
+            indexed = self._index.ids(Level.STUDY, [patient.orthanc_id for patient in found])
             self.removed(Level.STUDY, indexed - {study.orthanc_id for study in studies})
         else:
             studies = found
-            found = self._by_ids(Level.PATIENT, list(dict.fromkeys(study.parent_id or "" for study in studies)))
+            # patients have their PatientID from their studies
+            found = self._found(Level.PATIENT, Level.PATIENT, [_patient_of(study) for study in studies])
         self._index.put(found)
         self._index.put(studies)
         self._add_modalities()
@@ -130,7 +133,7 @@ class IndexKeeper:
         try:
             if not self._index.progress().is_ready or self._was_away:
                 self.build()
-            elif self.current_index():
+            elif self.current_index(by_update=False):
                 if self._looks % LOOKS_BETWEEN_SWEEPS == 0:
                     self.sweep()
                 self._looks += 1
@@ -210,12 +213,6 @@ class IndexKeeper:
             if is_last:
                 return
 
-    def _by_ids(self, level: Level, ids: Sequence[str]) -> list[Resource]:
-        """Return the resources of a level with these Orthanc ids or below them."""
-        return [
-            one for part in batched(ids) for one in to_resources(level, bulk_content(self._client, part, level=level))
-        ]
-
     def _compare_ids(self, maximum: int | None = MAX_MISSED) -> bool:
         """Remove the entries of what is gone, and add what is missing; return False, and do nothing, if it is more."""
         present = {level: self._ids(level) for level in INDEXED_LEVELS}
@@ -224,7 +221,8 @@ class IndexKeeper:
             return False
         for level in INDEXED_LEVELS:
             self.removed(level, self._index.ids(level) - present[level])
-            self._index.put(self._by_ids(level, missing[level]))
+            for part in batched(missing[level]):
+                self._index.put(to_resources(level, bulk_content(self._client, part)))
         return True
 
     def _ids(self, level: Level) -> set[str]:
@@ -233,28 +231,37 @@ class IndexKeeper:
             return {patient.orthanc_id for found in self._pages(level, {}) for patient in found}
         return set(self._client.call(endpoints.RESOURCE_IDS, decoder=ID_LIST_DECODER, level=level.path))
 
+    def _found(self, level: Level, above: Level, entries: Sequence[Resource]) -> list[Resource]:
+        """Return the resources of a level that these entries are of, or that are below them."""
+        identifiers = {one.orthanc_id: one.tags.get(above.identifier, "") for one in entries}
+        bodies: list[dict[str, Any]] = [
+            {"Query": {tag_of(above.identifier): any_of(part)}}
+            for part in batched(dict.fromkeys(filter(can_be_listed, identifiers.values())))
+        ]
+        bodies += [{f"Parent{above.value}": one} for one, value in identifiers.items() if not can_be_listed(value)]
+        found = [one for body in bodies for part in self._pages(level, body) for one in part]
+        return [one for one in found if (one.orthanc_id if level is above else one.parent_id) in identifiers]
+
+    def _has_additions(self, since: int) -> bool:
+        """Whether patients, studies or series were added. Without extended changes, instances count too."""
+        query = f"since={since}&limit=1&type=NewPatient;NewStudy;NewSeries"
+        return bool(self._client.call(endpoints.CHANGES, query=query, decoder=CHANGES_DECODER).changes)
+
     def _add_modalities(self) -> None:
         """Find the modalities of the studies whose series are not known."""
         while studies := self._index.without_modalities(PAGE):
             modalities: dict[str, set[str]] = {study.orthanc_id: set() for study in studies}
-            for series in self._series_of(studies):
-                if series.parent_id in modalities:
-                    modalities[series.parent_id].update((series.tags.get("Modality") or "").split("\\"))
+            for series in self._found(Level.SERIES, Level.STUDY, studies):
+                modalities[series.parent_id or ""].update((series.tags.get("Modality") or "").split("\\"))
             self._index.set_modalities(modalities)
-
-    def _series_of(self, studies: Sequence[Resource]) -> Iterator[Resource]:
-        uids = {study.orthanc_id: study.tags.get("StudyInstanceUID", "") for study in studies}
-        bodies: list[dict[str, Any]] = [
-            {"Query": {tag_of("StudyInstanceUID"): any_of(part)}}
-            for part in batched(dict.fromkeys(filter(can_be_listed, uids.values())))
-        ]
-        bodies += [{"ParentStudy": orthanc_id} for orthanc_id, uid in uids.items() if not can_be_listed(uid)]
-        for body in bodies:
-            for found in self._pages(Level.SERIES, body):
-                yield from found
 
     def _last_change(self) -> int:
         return int(self._client.call(endpoints.CHANGES, query="last", decoder=CHANGES_DECODER).last)
+
+
+def _patient_of(study: Resource) -> Resource:
+    """Return a stand-in for the patient of a study, with its PatientID."""
+    return Patient(study.parent_id or "", None, study.tags, {})
 
 
 def _updates(resources: Iterable[Resource]) -> list[str]:
