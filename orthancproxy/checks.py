@@ -18,6 +18,8 @@ from orthancproxy.dicom.validation import long_string
 from orthancproxy.errors import InvalidRequest
 from orthancproxy.logs import LOG_FORMATS
 
+MIN_SECRET_CHARACTERS = 32
+
 
 @register(Tags.security)
 def check_settings(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list[CheckMessage]:
@@ -153,6 +155,15 @@ def _credentials() -> Iterator[CheckMessage]:
         yield Error("ORTHANC_USERNAME contains a colon.", hint=hint, id="orthancproxy.E012")
 
 
+def _events_secret() -> Iterator[CheckMessage]:
+    if 0 < len(conf.ORTHANC_EVENTS_SECRET) < MIN_SECRET_CHARACTERS:
+        yield Error(
+            f"ORTHANC_EVENTS_SECRET is shorter than {MIN_SECRET_CHARACTERS} characters.",
+            hint="Use random letters and digits, as docker/make-env does, or leave it empty.",
+            id="orthancproxy.E033",
+        )
+
+
 def _oidc_urls() -> Iterator[CheckMessage]:
     for name, value, example in (
         ("ORTHANC_OIDC_ISSUER", conf.ORTHANC_OIDC_ISSUER, "https://login.example.org/realms/hospital"),
@@ -253,6 +264,7 @@ CHECKS: tuple[Callable[[], Iterator[CheckMessage]], ...] = (
     _cors_origins,
     _anonymous_actions,
     _credentials,
+    _events_secret,
     _oidc_urls,
     _oidc,
     _exposure,

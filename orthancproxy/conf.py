@@ -257,6 +257,12 @@ class Configuration:
         minimum=0,
         maximum=3650,
     )
+    ORTHANC_EVENTS_SECRET = Setting(
+        "",
+        "Secret with which Orthanc tells the gateway what it deletes, at `/orthanc-events` "
+        "(`docker/orthanc-events.lua`); empty to turn that off.",
+        secret=True,
+    )
     ORTHANC_TRUST_FORWARDED = Setting(
         False,
         "Trust `X-Forwarded-Host`, `-Proto`, `-Port` and `-Prefix` for absolute URLs, and `-For` for the client's "

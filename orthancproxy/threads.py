@@ -47,7 +47,8 @@ PROBES = Pool("probe", 4, "asking Orthanc for `/readyz`, which does not wait for
 EVENTS = Pool("event", 8, "what event streams deliver, once for all that deliver the same")
 # of its own: callers are authenticated again while deliveries wait for Orthanc
 STREAMS = Pool("stream", 1, "authenticating the callers of event streams again, and closing these streams")
-POOLS = (GRAPHQL, UPLOADS, DOWNLOADS, PREFETCH, FILE_TAGS, PROBES, EVENTS, STREAMS)
+DELETIONS = Pool("deletions", 1, "asking Orthanc whether it has deleted what its script says, after the response")
+POOLS = (GRAPHQL, UPLOADS, DOWNLOADS, PREFETCH, FILE_TAGS, PROBES, EVENTS, STREAMS, DELETIONS)
 """The pools of fixed size; those below depend on the settings and on the load."""
 
 MAX_IDLE_REQUEST_THREADS = 32

@@ -12,9 +12,11 @@ from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 import yaml
+from django.urls import resolve
 from packaging.specifiers import SpecifierSet
 
 from orthancproxy.conf import DEPLOYMENT_VARIABLES, SETTINGS
@@ -87,6 +89,33 @@ class TestComposeFile:
             environment("gateway")["DATABASE_URL"] == f"postgres://gateway:{passwords['gateway']}@postgres:5432/gateway"
         )
         assert len({*passwords.values(), postgres["POSTGRES_PASSWORD"]}) == 3
+
+    def test_orthanc_tells_the_gateway_what_it_deletes(self) -> None:
+        orthanc = environment("orthanc")
+        [mounted] = json.loads(orthanc["ORTHANC__LUA_SCRIPTS"])
+        [script] = [volume for volume in SERVICES["orthanc"]["volumes"] if f":{mounted}:" in volume]
+        assert script == f"./docker/orthanc-events.lua:{mounted}:ro"
+        url = urlsplit(orthanc["ORTHANC_EVENTS_URL"])
+        assert set(SERVICES[url.hostname or ""]["networks"]) & set(SERVICES["orthanc"]["networks"])
+        assert (url.hostname, f"--port {url.port}" in read("docker/entrypoint")) == ("gateway", True)
+        assert resolve(url.path).route == "orthanc-events"
+        # both from .env; without it, none is sent or accepted
+        for service in ("gateway", "orthanc"):
+            assert SERVICES[service]["environment"]["ORTHANC_EVENTS_SECRET"] is None
+        assert set(re.findall(r"os\.getenv\('(\w+)'\)", read("docker/orthanc-events.lua"))) <= set(
+            SERVICES["orthanc"]["environment"]
+        )
+
+    def test_orthanc_keeps_the_tags_of_series(self) -> None:
+        orthanc = environment("orthanc")
+        assert orthanc["DICOM_WEB_PLUGIN_ENABLED"] == orthanc["ORTHANC__DICOM_WEB__ENABLE_METADATA_CACHE"] == "true"
+
+    def test_postgresql_has_connections_for_orthanc_and_two_workers(self) -> None:
+        [workers] = re.findall(r"WEB_CONCURRENCY:-(\d+)", read("docker/entrypoint"))
+        assert int(workers) >= 2
+        [limit] = [option for option in SERVICES["postgres"]["command"] if option.startswith("max_connections=")]
+        # 50 of Orthanc's plugin; a pool, the follower's and the log's of each worker; some for administrators
+        assert int(limit.partition("=")[2]) >= 50 + int(workers) * 40 + 10
 
     def test_every_secret_is_required(self) -> None:
         names = {found["name"]: found["kind"] for found in REFERENCE.finditer(COMPOSE_FILE)}
@@ -221,7 +250,8 @@ class TestScripts:
 
         made = tmp_path / ".env"
         secrets = dict(re.findall(r"^([A-Z_]+)=(.*)$", made.read_text(), re.MULTILINE))
-        assert set(secrets) == {found["name"] for found in REFERENCE.finditer(COMPOSE_FILE) if found["kind"] == "?"}
+        required = {found["name"] for found in REFERENCE.finditer(COMPOSE_FILE) if found["kind"] == "?"}
+        assert set(secrets) == required | {"ORTHANC_EVENTS_SECRET"}
         assert all(re.fullmatch("[0-9a-f]{64}", secret) for secret in secrets.values())
         assert len(set(secrets.values())) == len(secrets)
         assert made.stat().st_mode & 0o077 == 0

@@ -11,6 +11,7 @@ from django.urls import include, path, re_path, reverse_lazy
 from orthancproxy.admin import LinearLookups
 from orthancproxy.project import health
 from orthancproxy.project.login import LoginView, StaffLoginForm
+from orthancproxy.project.orthanc_events import orthanc_events
 from orthancproxy.project.static import favicon
 from orthancproxy.project.tokens import TokensView
 from orthancproxy.schema.view import graphql_view
@@ -46,6 +47,7 @@ urlpatterns = [
     path("tokens/", TokensView.as_view(), name="tokens"),
     path("admin/", admin.site.urls),
     path("favicon.ico", favicon),
+    path("orthanc-events", orthanc_events()),
     path("livez", health.livez),
     path("readyz", health.readyz),
 ]

@@ -9,9 +9,11 @@ from typing import Any
 
 from django.core.signals import setting_changed
 
+from orthancproxy.archive.hierarchy import Hierarchy
 from orthancproxy.archive.index import NO_INDEX, IndexStatus, IndexUnavailable
 from orthancproxy.archive.index_keeper import IndexKeeper
 from orthancproxy.archive.levels import Level
+from orthancproxy.archive.plan import LevelPlan
 from orthancproxy.archive.records import Resource
 from orthancproxy.archive.scope import Scope
 from orthancproxy.conf import conf
@@ -68,6 +70,20 @@ def background(client: OrthancClient) -> Background:
 def new_keeper(client: OrthancClient, report: Callable[[], object] = bool) -> IndexKeeper:
     """Return a keeper of the index of the settings' Orthanc, which calls `report` while it builds."""
     return IndexKeeper(client, DjangoIndex(conf.ORTHANC_BASE_URL), report, _log_removed)
+
+
+def check_deleted(client: OrthancClient, level: Level, ids: Sequence[str]) -> None:
+    """Remove those of these resources from the index that Orthanc no longer has, and log their deletion.
+
+    A failure is logged: the index finds out later.
+    """
+    with _tolerated():
+        left = {one.orthanc_id for one in Hierarchy(client).by_ids(LevelPlan(level=level), ids)}
+        gone = [one for one in ids if one not in left]
+        if keeper := background(client).keeper:
+            keeper.removed(level, gone)
+        # what the index had is logged already
+        change_log.removed(level, gone)
 
 
 def _start(client: OrthancClient) -> Background:

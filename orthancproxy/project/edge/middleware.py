@@ -40,6 +40,8 @@ ADMIN_POLICY = policy("script-src 'self'", "style-src 'self'", "img-src 'self' d
 
 
 PAGES = frozenset({"login", "logout", "tokens"})
+# of orchestrators and Orthanc, which use IP addresses or names of a private network
+INTERNAL = PROBES | {"/orthanc-events"}
 
 
 class _OnTheEventLoop(_Mixed):
@@ -97,9 +99,9 @@ class HostAndLength(_OnTheEventLoop, CommonMiddleware):
     def process_request(  # type: ignore[override]  # Django's redirects only
         self, request: HttpRequest
     ) -> HttpResponse | None:
-        """Reject other hosts, except for probes: orchestrators use IP addresses, and the response has no URLs."""
+        """Reject other hosts, except for requests from inside, whose responses have no URLs."""
         try:
-            return None if request.path_info in PROBES else super().process_request(request)
+            return None if request.path_info in INTERNAL else super().process_request(request)
         except DisallowedHost as error:
             # Django would log it with a traceback
             logger.warning("host rejected", extra={"reason": str(error)})
