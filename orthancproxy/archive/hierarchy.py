@@ -235,8 +235,10 @@ def _same_fetch(plan: LevelPlan) -> list[list[str]]:
 def _fetchable(plan: LevelPlan) -> LevelPlan:
     """The plan with the data needed to sort its resources and to find the related ones."""
     keys = frozenset(order.by for order in plan.full_order)
-    # what is below a study is kept under its `LastUpdate`
-    is_proof = plan.level is Level.STUDY and bool(plan.related)
+    # what is below a study or series is kept under its `LastUpdate`
+    is_proof = plan.level in (Level.STUDY, Level.SERIES) and any(
+        below.level.depth > plan.level.depth for below in plan.related.values()
+    )
     needs = plan.needs | Needs(
         keys - {"LastUpdate"},
         frozenset({Fact.CHANGES}) if "LastUpdate" in keys or is_proof else frozenset(),

@@ -1,4 +1,4 @@
-"""What is kept of studies between requests, under the `LastUpdate` that each had when it was fetched.
+"""What is kept between requests of the children of studies and series, under the `LastUpdate` of these.
 
 Whoever reads an entry must have seen that `LastUpdate` in the same request (ADR 0018).
 """
@@ -23,10 +23,10 @@ _NOTHING: Mapping[str, Any] = {}
 
 @dataclass(frozen=True, slots=True)
 class Revision:
-    """A study at one `LastUpdate`."""
+    """A study or series, with its UID, at one `LastUpdate`."""
 
-    study_id: str
-    study_uid: str
+    orthanc_id: str
+    uid: str
     last_update: str
 
 
@@ -38,19 +38,15 @@ class Children:
     resources: tuple[Resource, ...]
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class _Entry:
     revision: Revision
-    children: dict[str, Children]  # by the id of the parent
-    sizes: dict[str, int]  # bytes, likewise
-
-    @property
-    def size(self) -> int:
-        return sum(self.sizes.values())
+    children: Children
+    size: int  # bytes
 
 
 class RevisionCache:
-    """Keeps the children of studies and series, at most `max_bytes` of them; the least recently used study goes first.
+    """Keeps the children of studies and series, at most `max_bytes` of them; the least recently used list goes first.
 
     Thread-safe. Returned resources are shared: they must not be changed.
     """
@@ -61,8 +57,8 @@ class RevisionCache:
         self.flights = Flights()
         self._min_age = min_age
         self._lock = threading.Lock()
-        self._entries: OrderedDict[str, _Entry] = OrderedDict()
-        self._parents: dict[str, str] = {}  # of series and instances
+        self._entries: OrderedDict[str, _Entry] = OrderedDict()  # by the id of the parent
+        self._parents: dict[str, str] = {}
         self._size = 0
 
     @property
@@ -71,67 +67,61 @@ class RevisionCache:
         return self._size
 
     def is_settled(self, revision: Revision, moment: float) -> bool:
-        """Whether a `LastUpdate`, wherever it was read after this moment, names one state of the study only.
+        """Whether a `LastUpdate`, wherever it was read after this moment, names one state only.
 
-        It has whole seconds: a study that changes twice within one has two states of one name. So it must be older than
-        `min_age` seconds at the moment, from which on every change renews it.
+        It has whole seconds: a series that changes twice within one has two states of one name. So it must be older
+        than `min_age` seconds at the moment, from which on every change renews it.
         """
         changed, least = seconds_of(revision.last_update), self.clock.least_at(moment)
         return changed is not None and least is not None and changed + self._min_age <= least
 
-    def get(self, revision: Revision, parent_id: str) -> Children | None:
-        """Return the children of a study or series at this revision of the study, if they are kept."""
+    def get(self, revision: Revision) -> Children | None:
+        """Return the children of a study or series at this revision, if they are kept."""
         with self._lock:
-            entry = self._entries.get(revision.study_id)
+            entry = self._entries.get(revision.orthanc_id)
             if entry is None or entry.revision != revision:
                 return None
-            self._entries.move_to_end(revision.study_id)
-            return entry.children.get(parent_id)
+            self._entries.move_to_end(revision.orthanc_id)
+            return entry.children
 
-    def latest(self, orthanc_id: str) -> Revision | None:
-        """Return the revision under which a study, or the one above a series or instance, is kept. It may be past."""
+    def uid_of(self, orthanc_id: str) -> str | None:
+        """Return the UID of a study or series that has kept children, or is kept. It may have been deleted."""
         with self._lock:
-            while above := self._parents.get(orthanc_id):
-                orthanc_id = above
-            entry = self._entries.get(orthanc_id)
-            return entry.revision if entry else None
+            if entry := self._entries.get(orthanc_id):
+                return entry.revision.uid
+            above = self._entries.get(self._parents.get(orthanc_id, ""))
+            kept = above.children.resources if above else ()
+            return next((one.tags.get(one.level.identifier) for one in kept if one.orthanc_id == orthanc_id), None)
 
     def parent_of(self, orthanc_id: str) -> str | None:
         """Return the id of the parent of a kept series or instance."""
         return self._parents.get(orthanc_id)
 
-    def put(self, revision: Revision, parent_id: str, children: Children) -> Children:
+    def put(self, revision: Revision, children: Children) -> Children:
         """Keep all children of a study or series at this revision, instead of any other. Return them as they are kept.
 
         They are not kept if they are larger than the cache.
         """
+        parent_id = revision.orthanc_id
         kept = replace(children, resources=tuple(_compacted(parent_id, children.resources)))
-        size = _size(kept.resources)
+        entry = _Entry(revision, kept, _size(kept.resources))
         with self._lock:
-            entry = self._entries.get(revision.study_id)
-            if entry is None or entry.revision != revision:
-                self._remove(revision.study_id)
-                entry = self._entries[revision.study_id] = _Entry(revision, {}, {})
-            before = entry.children.get(parent_id)
-            self._forget(before)
-            self._size += size - entry.sizes.get(parent_id, 0)
-            entry.children[parent_id], entry.sizes[parent_id] = kept, size
+            self._remove(parent_id)
+            if entry.size > self.max_bytes:
+                return kept
+            self._entries[parent_id] = entry
+            self._size += entry.size
             self._parents |= {child.orthanc_id: parent_id for child in kept.resources}
-            self._entries.move_to_end(revision.study_id)
             while self._size > self.max_bytes:
                 self._remove(next(iter(self._entries)))
         return kept
 
-    def _remove(self, study_id: str) -> None:
-        entry = self._entries.pop(study_id, None)
+    def _remove(self, parent_id: str) -> None:
+        entry = self._entries.pop(parent_id, None)
         if entry is not None:
             self._size -= entry.size
-            for children in entry.children.values():
-                self._forget(children)
-
-    def _forget(self, children: Children | None) -> None:
-        for child in children.resources if children else ():
-            self._parents.pop(child.orthanc_id, None)
+            for child in entry.children.resources:
+                self._parents.pop(child.orthanc_id, None)
 
 
 class Flights:

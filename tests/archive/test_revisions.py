@@ -26,7 +26,15 @@ NOW = b"20261128T120010"
 OLD, YOUNG = "20261128T120008", "20261128T120009"
 NUMBERS = Needs(frozenset({"InstanceNumber"}), frozenset({Fact.FILE_SIZE}))
 CHANGES = Needs(facts=frozenset({Fact.CHANGES}))
-CAPABILITIES = cast("Capabilities", SimpleNamespace(indexed=ALWAYS_INDEXED, partly_indexed={}))
+
+
+def capabilities(*, walks_index: bool = False) -> Capabilities:
+    """What matters of an Orthanc's capabilities."""
+    of_orthanc = SimpleNamespace(indexed=ALWAYS_INDEXED, partly_indexed={}, walks_index=walks_index)
+    return cast("Capabilities", of_orthanc)
+
+
+CAPABILITIES = capabilities()
 
 
 class Archive:
@@ -35,8 +43,8 @@ class Archive:
     def __init__(self, last_update: str = OLD) -> None:
         self.last_update = last_update
         self.fetches: list[Needs] = []
+        self.fetches_of_series = 0
         self.proofs = 0
-        self.series = Series("series", "study", {"SeriesInstanceUID": "1.1"}, {})
         self.fetching = threading.Semaphore(0)
         self.may_fetch = threading.Event()
         self.may_fetch.set()
@@ -48,13 +56,18 @@ class Archive:
         tags = {"StudyInstanceUID": "1", "PatientID": "P1"}
         return Study("study", "patient", tags, {"LastUpdate": self.last_update})
 
+    @property
+    def series(self) -> Series:
+        """The series at this moment."""
+        return Series("series", "study", {"SeriesInstanceUID": "1.1"}, {"LastUpdate": self.last_update})
+
     def page(self, plan: LevelPlan) -> Page:
         """Return the study."""
         return Page((self.study,), False, 1)
 
     def matching(self, level: Level, criteria: Filter, needs: Needs) -> list[Resource]:
         """Return the study or the series."""
-        self.proofs += level is Level.STUDY
+        self.proofs += 1
         return [self.study if level is Level.STUDY else self.series]
 
     def children(
@@ -62,6 +75,7 @@ class Archive:
     ) -> list[Resource]:
         """Return the series or the instances. These wait for the test, and may fail."""
         if level is Level.SERIES:
+            self.fetches_of_series += 1
             return [self.series]
         self.fetches.append(needs)
         self.fetching.release()
@@ -105,7 +119,7 @@ def request(
     budget = ObjectBudget(maximum)
     fetcher = RevisionFetcher(archive, cache, CAPABILITIES, budget, patience_seconds=patience_seconds)
     fetcher.page(LevelPlan(level=Level.STUDY, needs=CHANGES))
-    series = fetcher.children(Level.SERIES, [archive.study], Filter(), Needs(), None)
+    series = fetcher.children(Level.SERIES, [archive.study], Filter(), CHANGES, None)
     return fetcher.children(Level.INSTANCE, series, Filter(), needs, None)
 
 
@@ -180,7 +194,7 @@ class TestWhatIsKept:
             "SeriesInstanceUID": "1.1",
         }
 
-    def test_an_instance_is_found_by_its_id_and_a_find_for_its_study(self) -> None:
+    def test_an_instance_is_found_by_its_id_and_a_find_for_its_series(self) -> None:
         archive, cache = Archive(), make_cache()
         request(archive, cache)
         for looks_up, found in ((True, ["instance 2"]), (False, [])):
@@ -190,6 +204,21 @@ class TestWhatIsKept:
         archive.last_update = "20261128T120007"
         fetcher = RevisionFetcher(archive, cache, CAPABILITIES, ObjectBudget())
         assert fetcher.by_ids(Level.INSTANCE, ["instance 2"], NUMBERS) == []
+
+    @pytest.mark.parametrize("walks_index", [True, False])
+    def test_series_are_found_by_their_uids_where_orthanc_walks_through_its_index(self, walks_index: bool) -> None:
+        archive, cache = Archive(), make_cache()
+        for last_update, fetches in ((OLD, 1), (OLD, 1), ("20261128T120007", 2)):
+            archive.last_update = last_update
+            fetcher = RevisionFetcher(archive, cache, capabilities(walks_index=walks_index), ObjectBudget())
+            fetcher.page(LevelPlan(level=Level.STUDY, needs=CHANGES))
+            found = fetcher.children(Level.SERIES, [archive.study], Filter(), CHANGES, None)
+            assert found == [archive.series]
+            if walks_index:
+                assert archive.fetches_of_series == fetches
+        if not walks_index:
+            assert archive.fetches_of_series == 3
+            assert cache.size == 0
 
     def test_kept_instances_count_towards_the_budget(self) -> None:
         archive, cache = Archive(), make_cache()
@@ -245,23 +274,28 @@ class TestSingleFlight:
 class TestSize:
     TAGS = tuple(f"Tag{number}" for number in range(10))
 
-    def test_the_least_recently_used_study_goes_first(self) -> None:
+    def test_the_least_recently_used_list_goes_first(self) -> None:
         cache = make_cache()
-        revisions = [Revision(f"study {number}", "1", OLD) for number in range(4)]
+        revisions = [Revision(f"series {number}", "1", OLD) for number in range(4)]
         for revision in revisions[:3]:
-            cache.put(revision, "series", self._children(10))
+            cache.put(revision, self._children(10))
         cache.max_bytes = cache.size
-        assert cache.get(revisions[0], "series")
-        cache.put(revisions[3], "series", self._children(10))
-        assert [bool(cache.get(one, "series")) for one in revisions] == [True, False, True, True]
+        assert cache.get(revisions[0])
+        cache.put(revisions[3], self._children(10))
+        assert [bool(cache.get(one)) for one in revisions] == [True, False, True, True]
         assert cache.size <= cache.max_bytes
 
     def test_what_is_larger_than_the_cache_is_not_kept(self) -> None:
         cache = make_cache(20_000)
-        revision = Revision("study", "1", OLD)
-        returned = cache.put(revision, "series", self._children(1000))
+        small, large = Revision("small", "1", OLD), Revision("large", "1", OLD)
+        cache.put(small, self._children(10))
+        before = cache.size
+        returned = cache.put(large, self._children(1000))
         assert len(returned.resources) == 1000
-        assert cache.get(revision, "series") is None
+        assert cache.get(large) is None
+        assert cache.get(small)
+        assert cache.size == before
+        cache.put(small, self._children(1000))
         assert cache.parent_of("0") is None
         assert cache.size == 0
 
@@ -272,7 +306,7 @@ class TestSize:
         for study in range(20):
             for series in range(4):
                 name = f"{study}.{series}"
-                cache.put(Revision(f"{study}", f"{study}", OLD), name, self._children(100, name))
+                cache.put(Revision(name, name, OLD), self._children(100, name))
         after, _ = tracemalloc.get_traced_memory()
         tracemalloc.stop()
         assert cache.size == pytest.approx(after - before, rel=0.2)

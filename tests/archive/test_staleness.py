@@ -86,10 +86,10 @@ class CountingCache(RevisionCache):
 
     hits = 0
 
-    def get(self, revision: Revision, parent_id: str) -> Children | None:
+    def get(self, revision: Revision) -> Children | None:
         """Return the children, and count them."""
-        found = super().get(revision, parent_id)
-        self.hits += found is not None and parent_id != revision.study_id
+        found = super().get(revision)
+        self.hits += found is not None and found.resources[0].level is Level.INSTANCE
         return found
 
 

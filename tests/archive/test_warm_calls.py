@@ -1,7 +1,7 @@
 """How many calls to Orthanc a request costs whose instances are kept, and that its response is the same."""
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pytest
 
@@ -21,6 +21,7 @@ pytestmark = pytest.mark.live
 INSTANCES = LevelPlan(level=Level.INSTANCE, needs=Instance.rows.needs | Instance.file_size.needs)
 SERIES = LevelPlan(level=Level.SERIES, related={"instances": INSTANCES})
 STUDY = LevelPlan(level=Level.STUDY, related={"series": SERIES})
+LISTED = replace(SERIES, needs=Needs(frozenset({"PatientName", "PatientID", "StudyInstanceUID", "SeriesNumber"})))
 PATIENT = LevelPlan(level=Level.PATIENT, related={"studies": STUDY})
 OF_SERIES = LevelPlan(level=Level.INSTANCE, needs=Needs(frozenset({"SeriesDescription"})))
 IN_SCOPE = Scope(("P00*",))
@@ -38,9 +39,10 @@ class Shape:
 
 
 SHAPES = [
-    Shape("a study: its LastUpdate, its series", STUDY, 2),
-    Shape("a series, the LastUpdate of its study", SERIES, 2),
-    Shape("an instance: the LastUpdate of its study", INSTANCES, 1),
+    Shape("a study, its series", STUDY, 2),
+    Shape("a series", SERIES, 1),
+    Shape("a series with the name of its patient, the patient", LISTED, 2),
+    Shape("an instance: the LastUpdate of its series", INSTANCES, 1),
     Shape("a page of studies, their series", STUDY, 2, is_page=True),
     Shape("a page of patients, their studies and series", PATIENT, 3, is_page=True),
     Shape("an instance whose tags of the series may change", OF_SERIES, 1),
@@ -71,8 +73,14 @@ def test_a_request_whose_instances_are_kept(shape: Shape, client: OrthancClient)
             return list(hierarchy.page(shape.plan).resources)
         return hierarchy.by_ids(shape.plan, [one.orthanc_id])
 
-    # keeps all
-    Hierarchy(client, cache=cache).page(PATIENT)
+    # keeps all, or what the request shows
+    if shape.is_page:
+        Hierarchy(client, cache=cache).page(PATIENT)
+    else:
+        request(cache)
+        if shape.plan is INSTANCES:
+            # single instances are not kept
+            Hierarchy(client, cache=cache).by_ids(SERIES, [one.parent_id or ""])
     with recording() as calls:
         found = request(cache)
 
