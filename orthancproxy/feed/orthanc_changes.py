@@ -12,6 +12,8 @@ from itertools import takewhile
 from threading import Lock
 
 from orthancproxy.archive.levels import Level
+from orthancproxy.database import DATABASE_ERRORS
+from orthancproxy.errors import GatewayError
 from orthancproxy.feed.identities import NEW_INSTANCE, Identities, identify
 from orthancproxy.feed.log import Change, ChangeLog, Kind
 from orthancproxy.feed.models import ChangeLogState
@@ -74,10 +76,11 @@ class Reader:
             else:
                 self.look()
             self._is_failing = False
-        except Exception:
+        except Exception as error:
             # once for each outage
             if not self._is_failing:
-                logger.exception("a change of the archive cannot be logged")
+                is_outage = isinstance(error, (GatewayError, *DATABASE_ERRORS))
+                logger.warning("a change of the archive cannot be logged: %r", error, exc_info=not is_outage)
             self._is_failing = True
 
     def _has_read(self) -> bool:

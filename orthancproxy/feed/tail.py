@@ -8,7 +8,7 @@ from typing import Any
 
 from django.db import connections
 
-from orthancproxy.database import renewed_connections
+from orthancproxy.database import DATABASE_ERRORS, renewed_connections
 from orthancproxy.errors import CursorExpired
 from orthancproxy.feed.log import CHANNEL, ChangeLog, LoggedChange, change_log
 from orthancproxy.threads import daemon
@@ -65,10 +65,11 @@ class Tail:
                 with renewed_connections():
                     self._read()
                 has_failed = False
-            except Exception:
+            except Exception as error:
                 # once for each outage
                 if not has_failed:
-                    logger.exception("the log of changes cannot be read")
+                    is_outage = isinstance(error, DATABASE_ERRORS)
+                    logger.warning("the log of changes cannot be read: %r", error, exc_info=not is_outage)
                 has_failed = True
                 notifications.close()
                 sleep(SECONDS_BETWEEN_POLLS)

@@ -134,7 +134,8 @@ def test_outage_of_the_log_is_logged_once_and_additions_follow(orthanc: LocalOrt
         load(orthanc, [instance(8)])
         reader.report([])
         reader.report([Change(DELETED, Level.STUDY, at(1, 1))])
-    assert [line["event"] for line in lines] == ["a change of the archive cannot be logged"]
+    [line] = lines
+    assert line["event"].startswith("a change of the archive cannot be logged")
     log.is_broken = False
     load(orthanc, [instance(7)])
     reader.report([])

@@ -21,7 +21,7 @@ import django
 django.setup()
 import json, threading
 from concurrent.futures import ThreadPoolExecutor
-from django.db import connections
+from django.db import connection, connections
 from orthancproxy.archive.levels import Level
 from orthancproxy.feed.log import Change, Kind, change_log
 from orthancproxy.feed.tail import tail
@@ -42,6 +42,10 @@ def append(thread):
 tail.listen(listener)
 print("ready", flush=True)
 sys.stdin.readline()
+if connection.vendor == "postgresql":
+    # an outage of a moment
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE 'LISTEN%%'")
 with ThreadPoolExecutor({THREADS}) as pool:
     list(pool.map(append, range({THREADS})))
 assert enough.wait(30), len(seen)
