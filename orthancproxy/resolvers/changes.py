@@ -90,6 +90,8 @@ def get_changes(context: RequestContext, after: str | None, limit: int) -> Chang
     """
     scope = context.caller.scope
     with audited_read(context, READ_CHANGES) as read:
+        # the log begins when somebody first asks for it
+        _ = context.background
         end = start = change_log.oldest() if after is None else cursor_of(after)
         size = CHANGES_PER_READ if scope.is_restricted else limit + 1
         found: list[LoggedChange] = []
@@ -114,6 +116,8 @@ def follow_changes(context: RequestContext, after: str | None) -> int:
     Without `after`, that is the newest. Raises InvalidRequest and CursorExpired.
     """
     with audited_read(context, READ_CHANGES):
+        # what is in the archive already is not news
+        context.background.report(())
         if after is None:
             return change_log.newest()
         cursor = cursor_of(after)

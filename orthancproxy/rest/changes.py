@@ -10,7 +10,6 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from orthancproxy.access.callers import Caller
-from orthancproxy.access.credentials import credentials_of
 from orthancproxy.conf import conf
 from orthancproxy.errors import GatewayError, InvalidRequest
 from orthancproxy.feed.log import LoggedChange
@@ -57,8 +56,7 @@ class ChangesView(GatewayView):
         cursor = follow_changes(context, last_event_id(request._request, after))
         if request.method == "HEAD":
             return HttpResponse(content_type=EVENT_STREAM)
-        credentials = credentials_of(request._request, context.caller)
-        return event_streams.response(request._request, ChangeSource(context), credentials, cursor)
+        return event_streams.response(request._request, ChangeSource(context), self.credentials, cursor)
 
 
 def _limit(text: str | None) -> int:

@@ -22,6 +22,7 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from orthancproxy.access.authentication import authenticate, author
+from orthancproxy.access.credentials import Credentials, credentials_of
 from orthancproxy.archive.levels import Level
 from orthancproxy.archive.plan import LevelPlan, Needs
 from orthancproxy.archive.records import Resource
@@ -78,6 +79,7 @@ class GatewayView(APIView):
         return transaction.non_atomic_requests(super().as_view(**initkwargs))
 
     context: RequestContext | None = None
+    credentials: Credentials
     exits: ExitStack
 
     def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
@@ -91,6 +93,8 @@ class GatewayView(APIView):
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
         self.context = self.exits.enter_context(_context(request))
+        # before Django REST framework sets the user of the request to that of its own authentication
+        self.credentials = credentials_of(request._request, self.context.caller)
         # other requests need the pooled connection while this one waits for Orthanc
         close_old_connections()
         super().initial(request, *args, **kwargs)
