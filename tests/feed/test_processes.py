@@ -13,8 +13,8 @@ import pytest
 from orthancproxy.sandbox.gateway import make_database
 
 CHECKOUT = Path(__file__).resolve().parents[2]
-THREADS, APPENDS = 4, 15
-SCRIPT = f"""
+THREADS, APPENDS = 3, 8
+SCRIPT = """
 import os, sys
 os.environ["DJANGO_SETTINGS_MODULE"] = "orthancproxy.project.settings"
 import django
@@ -26,17 +26,18 @@ from orthancproxy.archive.levels import Level
 from orthancproxy.feed.log import Change, Kind, change_log
 from orthancproxy.feed.tail import tail
 
+name, threads, appends, expected = sys.argv[1], *map(int, sys.argv[2:])
 seen, enough = [], threading.Event()
 
 def listener(changes):
     seen.extend([one.cursor, one.change.orthanc_id] for one in changes)
-    if len(seen) >= int(sys.argv[2]):
+    if len(seen) >= expected:
         enough.set()
 
 def append(thread):
-    for number in range({APPENDS}):
+    for number in range(appends):
         # one that many append, and is logged once
-        change_log.removed(Level.STUDY, [f"{{sys.argv[1]}} {{thread}} {{number}}", f"deleted {{number}}"])
+        change_log.removed(Level.STUDY, [f"{name} {thread} {number}", f"deleted {number}"])
     connections.close_all()
 
 tail.listen(listener)
@@ -46,8 +47,8 @@ if connection.vendor == "postgresql":
     # an outage of a moment
     with connection.cursor() as cursor:
         cursor.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE 'LISTEN%%'")
-with ThreadPoolExecutor({THREADS}) as pool:
-    list(pool.map(append, range({THREADS})))
+with ThreadPoolExecutor(threads) as pool:
+    list(pool.map(append, range(threads)))
 assert enough.wait(30), len(seen)
 print(json.dumps(seen), flush=True)
 """
@@ -55,8 +56,8 @@ print(json.dumps(seen), flush=True)
 
 @contextmanager
 def process(environment: dict[str, str], name: str, expected: int) -> Iterator["subprocess.Popen[str]"]:
-    """A process that appends in four threads, and listens until it has seen so many changes."""
-    command, pipe = [sys.executable, "-c", SCRIPT, name, str(expected)], subprocess.PIPE
+    """A process that appends in three threads, and listens until it has seen so many changes."""
+    command, pipe = [sys.executable, "-c", SCRIPT, name, *map(str, (THREADS, APPENDS, expected))], subprocess.PIPE
     with subprocess.Popen(command, cwd=CHECKOUT, env=environment, stdin=pipe, stdout=pipe, text=True) as started:
         try:
             yield started
