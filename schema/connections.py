@@ -1,18 +1,24 @@
 """Relay connections: a page of a list, with cursors."""
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Generic, TypeVar, cast
+from zlib import crc32
 
 import strawberry
 from strawberry.relay import PageInfo, from_base64, to_base64
 
+from orthancproxy.archive.ordering import is_position, position_of
+from orthancproxy.archive.plan import Order, Position
 from orthancproxy.conf import conf
 from orthancproxy.errors import InvalidRequest, LimitExceeded
+from orthancproxy.orthanc.endpoints import ORTHANC_ID
 from orthancproxy.schema.context import Info
 
 DEFAULT_PAGE_SIZE = 50
 MAX_OFFSET = 2**31 - 1
+INVALID_CURSOR = "`after` is not a valid cursor."
 
 NodeType = TypeVar("NodeType")
 
@@ -21,7 +27,8 @@ NodeType = TypeVar("NodeType")
 class ListPage:
     """The data of a connection: the items of a page, their offset in the whole list, and its length if selected.
 
-    `names` are the names of related resources, by place in the response (`Selection.connection`).
+    `names` are the names of related resources, by place in the response (`Selection.connection`). `order` is the order
+    of resources, in which cursors are positions; rows of tables have none.
     """
 
     items: Sequence[Any]
@@ -29,10 +36,15 @@ class ListPage:
     total: int | None
     offset: int
     names: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    order: Sequence[Order] = ()
 
     def cursor(self, index: int) -> str:
-        """Return the cursor of an item of this page: its position in the whole list."""
-        return to_base64("offset", self.offset + index)
+        """Return the cursor of an item of this page: its offset, and its position in the order of resources."""
+        offset = self.offset + index
+        if not self.order:
+            return to_base64("offset", offset)
+        position = position_of(self.items[index], self.order)
+        return to_base64("position", json.dumps([offset, _digest(self.order), *position.values, position.orthanc_id]))
 
     def shown(self, index: int, place: str) -> Any:
         """Return an item for one place in the response, with the related resources by their names in that place."""
@@ -102,14 +114,45 @@ def page_size(first: int | None) -> int:
 
 
 def offset_after(cursor: str | None) -> int:
-    """Return the number of nodes before the page. Raises InvalidRequest for an invalid cursor."""
+    """Return the number of rows before the page. Raises InvalidRequest for an invalid cursor."""
     if cursor is None:
         return 0
-    try:
-        kind, position = from_base64(cursor)
-        offset = int(position) + 1 if position.isascii() and position.isdigit() else 0
-    except ValueError as error:
-        raise InvalidRequest("`after` is not a valid cursor.") from error
+    kind, text = _parsed(cursor)
+    offset = int(text) + 1 if text.isascii() and text.isdigit() else 0
     if kind != "offset" or not 0 < offset <= MAX_OFFSET:
-        raise InvalidRequest("`after` is not a valid cursor.")
+        raise InvalidRequest(INVALID_CURSOR)
     return offset
+
+
+def position_after(cursor: str | None, order: Sequence[Order]) -> tuple[int, Position | None]:
+    """Return the offset of the page, and the position that it begins after; None if the cursor is of another order.
+
+    Cursors of offsets are accepted, too. Raises InvalidRequest for an invalid cursor.
+    """
+    if cursor is None or _parsed(cursor)[0] != "position":
+        return offset_after(cursor), None
+    try:
+        offset, digest, *values, orthanc_id = json.loads(_parsed(cursor)[1])
+    except (TypeError, ValueError, RecursionError) as error:
+        raise InvalidRequest(INVALID_CURSOR) from error
+    is_offset = type(offset) is int and 0 <= offset < MAX_OFFSET
+    if not (is_offset and isinstance(orthanc_id, str) and ORTHANC_ID.fullmatch(orthanc_id)):
+        raise InvalidRequest(INVALID_CURSOR)
+    if digest != _digest(order):
+        return offset + 1, None
+    position = Position(tuple(values), orthanc_id)
+    if not is_position(position, order):
+        raise InvalidRequest(INVALID_CURSOR)
+    return offset + 1, position
+
+
+def _parsed(cursor: str) -> tuple[str, str]:
+    try:
+        return from_base64(cursor)
+    except ValueError as error:
+        raise InvalidRequest(INVALID_CURSOR) from error
+
+
+def _digest(order: Sequence[Order]) -> int:
+    """Return a number that tells orders apart."""
+    return crc32(repr([(key.by, key.descending) for key in order]).encode())

@@ -48,7 +48,7 @@ def _page(info: Info, level: Level) -> ListPage:
     # each place in the response that shows the page shows all of it
     info.context.gateway.budget.reserve((plan.first or 0) * (len(names) + plan.objects))
     page = hierarchy.get_page(gateway(info), plan)
-    return ListPage(page.resources, page.has_next, page.total, plan.offset, names)
+    return ListPage(page.resources, page.has_next, page.total, plan.offset, names, plan.full_order)
 
 
 def _one(info: Info, level: Level, orthanc_id: str | None, identifier: str | None) -> Resource | None:

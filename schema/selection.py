@@ -4,6 +4,7 @@ It uses graphql-core's own field collection, so that a plan never differs from w
 """
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import reduce
 from operator import or_
 from typing import Any
@@ -21,7 +22,7 @@ from orthancproxy.archive.levels import Level
 from orthancproxy.archive.plan import LevelPlan, Needs
 from orthancproxy.archive.records import RESOURCE_TYPES, Attribute, Instance, Series
 from orthancproxy.errors import InvalidRequest
-from orthancproxy.schema.connections import MAX_OFFSET, offset_after, page_size
+from orthancproxy.schema.connections import MAX_OFFSET, page_size, position_after
 from orthancproxy.schema.context import Info
 from orthancproxy.schema.inputs import MAX_KEYWORDS, at_most, filter_of, order_of
 
@@ -79,11 +80,11 @@ class Selection:
             filter=filter_of(arguments.get("filter")),
             order=order_of(arguments.get("order_by")),
             first=page_size(arguments.get("first")),
-            offset=offset_after(arguments.get("after")),
             total="total_count" in selected,
             related=related,
         )
-        return plan, names
+        offset, after = position_after(arguments.get("after"), plan.full_order)
+        return replace(plan, offset=offset, after=after), names
 
     def names(self) -> tuple[frozenset[str], frozenset[str]]:
         """Return the Python names of the selected fields of a connection, and of those of its nodes."""

@@ -217,7 +217,7 @@ def id_arguments(
 
 def disguised(argument: str, hostile: str) -> list[str]:
     """A hostile text inside of what the gateway itself gives out: global ids and cursors."""
-    prefixes = {"id": LEVELS, "ids": LEVELS, "after": ("offset",)}
+    prefixes = {"id": LEVELS, "ids": LEVELS, "after": ("offset", "position")}
     name = argument.partition("(")[2].rstrip(")")
     return [
         base64.b64encode(f"{prefix}:{hostile}".encode(errors="surrogatepass")).decode()

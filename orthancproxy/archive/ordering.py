@@ -1,13 +1,15 @@
 """Sorts resources by the values that the gateway shows, so that every Orthanc's lists have one order."""
 
+from bisect import bisect
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import date, time
 from operator import attrgetter
-from typing import Any
+from typing import Any, cast
 
 from orthancproxy.archive import parsing
 from orthancproxy.archive.keywords import vr_of
 from orthancproxy.archive.levels import Level
-from orthancproxy.archive.plan import Fact, LevelPlan, Needs, Order
+from orthancproxy.archive.plan import Fact, LevelPlan, Needs, Order, Position
 from orthancproxy.archive.records import Page, Resource
 
 # Often not ASCII: Orthanc would sort all Korean names alike.
@@ -33,6 +35,42 @@ def sort(resources: Iterable[Resource], order: Sequence[Order]) -> list[Resource
         present.sort(key=value, reverse=key.descending)
         result = present + missing if key.descending else missing + present
     return result
+
+
+def position_of(resource: Resource, order: Sequence[Order]) -> Position:
+    """Return the position behind a resource, which must hold the data that it is sorted by."""
+    return Position(tuple(_comparable(_value(key.by)(resource)) for key in order), resource.orthanc_id)
+
+
+def is_position(position: Position, order: Sequence[Order]) -> bool:
+    """Whether a position has a value of the right type for each key of this order."""
+    return len(position.values) == len(order) and all(
+        value is None or isinstance(value, float if key.by == POSITION or vr_of(key.by) in ("IS", "DS") else str)
+        for key, value in zip(order, position.values, strict=True)
+    )
+
+
+def is_behind(resource: Resource, position: Position, order: Sequence[Order]) -> bool:
+    """Whether a resource comes after a position in a list of this order."""
+    for key, limit in zip(order, position.values, strict=True):
+        value = _comparable(_value(key.by)(resource))
+        if value != limit:
+            is_smaller = value is None or (limit is not None and value < limit)  # type: ignore[operator]
+            return is_smaller is key.descending
+    return resource.orthanc_id > position.orthanc_id
+
+
+def _comparable(value: Any) -> str | float | None:
+    """Return a value as text or a number, which sort alike."""
+    match value:
+        case date():
+            return value.isoformat().replace("-", "")
+        case time():
+            return value.strftime("%H%M%S.%f")
+        case int():
+            return float(value)
+        case _:
+            return cast("str | float | None", value)
 
 
 def _value(by: str) -> Callable[[Resource], Any]:
@@ -70,9 +108,18 @@ def page_of(
 ) -> Page:
     """Return the page that a plan asks for of a whole list, which is sorted here; `complete` adds the data needed."""
     found = sort(every, plan.full_order)
-    part = slice_page(found, plan)
+    start = _start(found, plan)
+    part = found[start : None if plan.first is None else start + plan.first]
     resources = complete(plan.level, part, plan.needs) if complete and part else part
-    return Page(tuple(resources), plan.offset + len(part) < len(found), len(found))
+    return Page(tuple(resources), start + len(part) < len(found), len(found))
+
+
+def _start(found: Sequence[Resource], plan: LevelPlan) -> int:
+    """Return the number of resources of a sorted list that come before the page."""
+    position = plan.after
+    if position is None:
+        return plan.offset
+    return bisect(found, False, key=lambda one: is_behind(one, position, plan.full_order))
 
 
 def slice_page(resources: Sequence[Resource], plan: LevelPlan) -> Sequence[Resource]:

@@ -69,6 +69,17 @@ class Order:
     descending: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class Position:
+    """A position in a sorted list: behind a resource with this Orthanc id and these values of the order's keys.
+
+    Values are text or numbers that sort like those that are shown; None is missing or shown as null.
+    """
+
+    values: tuple[str | float | None, ...]
+    orthanc_id: str
+
+
 # The orders of the REST contract, which nested GraphQL lists share.
 DEFAULT_ORDER = {
     Level.PATIENT: (Order("PatientID"),),
@@ -85,7 +96,8 @@ class LevelPlan:
     """One level of a query.
 
     `related` are plans for the adjacent levels, by name: for a child level, the list below each resource; for the
-    parent level, the one resource above. `first` and `offset` apply to each parent.
+    parent level, the one resource above. `first` and `offset` apply to each parent. The page of a root list begins
+    `after` a position, if there is one; `offset` is then the number of resources before it when it was shown.
     """
 
     level: Level
@@ -94,6 +106,7 @@ class LevelPlan:
     order: tuple[Order, ...] = ()
     first: int | None = None
     offset: int = 0
+    after: Position | None = None
     total: bool = False
     related: Mapping[str, "LevelPlan"] = field(default_factory=dict)
 

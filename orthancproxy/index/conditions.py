@@ -8,7 +8,7 @@ from orthancproxy.archive import matching
 from orthancproxy.archive.index import UNSTORABLE
 from orthancproxy.archive.keywords import vr_of
 from orthancproxy.archive.levels import Level
-from orthancproxy.archive.plan import Filter, Order
+from orthancproxy.archive.plan import Filter, Order, Position
 from orthancproxy.archive.scope import Scope
 from orthancproxy.index.models import BinaryTextField
 
@@ -93,6 +93,17 @@ def sort_keys(order: Sequence[Order]) -> list[str] | None:
     if any(key.by not in SORTED for key in order):
         return None
     return [f"-{SORTED[key.by]}" if key.descending else SORTED[key.by] for key in order] + ["orthanc_id"]
+
+
+def behind(position: Position, order: Sequence[Order]) -> Q:
+    """Return the condition of what comes after a position in this order, of which the index holds all keys."""
+    found = Q(orthanc_id__gt=position.orthanc_id)
+    for key, value in reversed(list(zip(order, position.values, strict=True))):
+        column, limit, further = SORTED[key.by], value or "", "lt" if key.descending else "gt"
+        is_further, is_equal = Q(**{f"{column}__{further}": limit}), Q(**{column: limit})
+        # the first condition, which the others imply, lets the database begin there
+        found = Q(**{f"{column}__{further}e": limit}) & (is_further | is_equal & found)
+    return found
 
 
 def _matches(keyword: str, alternatives: Sequence[str]) -> Q | None:

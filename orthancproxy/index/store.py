@@ -10,14 +10,14 @@ from django.db.models import Q, QuerySet
 from django.utils import timezone
 
 from orthancproxy.archive import parsing, search
-from orthancproxy.archive.index import INDEXED_TAGS, IndexUnavailable, Progress, Selection, indexed
+from orthancproxy.archive.index import INDEXED_TAGS, UNSTORABLE, IndexUnavailable, Progress, Selection, indexed
 from orthancproxy.archive.levels import Level
 from orthancproxy.archive.matching import day_of, fold
 from orthancproxy.archive.plan import Filter, LevelPlan
 from orthancproxy.archive.records import RESOURCE_TYPES, Resource
 from orthancproxy.archive.scope import EVERYTHING, Scope
 from orthancproxy.database import DATABASE_ERRORS
-from orthancproxy.index.conditions import condition, scope_condition, sort_keys
+from orthancproxy.index.conditions import behind, condition, scope_condition, sort_keys
 from orthancproxy.index.models import IndexedPatient, IndexedStudy, IndexState
 
 ROWS_PER_STATEMENT = 100
@@ -57,12 +57,16 @@ class DjangoIndex:
         """Return the resources of a page, with their indexed data; None if the index cannot tell."""
         in_scope, order = scope_condition(scope), sort_keys(plan.full_order)
         matching = self._condition(plan.level, plan.filter)
-        if in_scope is None or order is None or matching is None:
+        is_stored = not (plan.after and any(UNSTORABLE.search(str(value)) for value in plan.after.values))
+        if in_scope is None or order is None or matching is None or not is_stored:
             return None
         with _available():
             found = self._entries(plan.level).filter(in_scope & matching)
-            last = None if plan.first is None else plan.offset + plan.first + 1
-            resources = _resources(plan.level, found.order_by(*order)[plan.offset : last])
+            page, start = found, plan.offset
+            if plan.after:
+                page, start = found.filter(behind(plan.after, plan.full_order)), 0
+            last = None if plan.first is None else start + plan.first + 1
+            resources = _resources(plan.level, page.order_by(*order)[start:last])
             return Selection(resources, found.count() if plan.total else None)
 
     def put(self, resources: Sequence[Resource]) -> None:
