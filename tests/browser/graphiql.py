@@ -117,6 +117,16 @@ class GraphiQL:
         self.page.wait_for_function(SHOWS_ANSWER, arg=answer)
         return answer
 
+    def subscribe(self, operation: str) -> None:
+        """Press the button, and wait until the stream of results begins."""
+        with self.page.expect_response(lambda answer: _asks_for(answer, operation)):
+            self.page.get_by_role("button", name="Execute query").click()
+
+    def stop(self) -> None:
+        """Press the button that ends a stream of results."""
+        self.page.get_by_role("button", name="Stop query").click()
+        expect(self.page.get_by_role("button", name="Execute query")).to_be_visible()
+
     def text(self, editor: Editor) -> str:
         """The whole text of an editor; the page itself has only the lines that are in view."""
         text: str = self.page.evaluate(f"(name) => ({MODEL})(name).getValue()", editor)

@@ -1,10 +1,15 @@
 """GraphiQL works in a browser that can reach nothing but the gateway."""
 
+from io import BytesIO
+from urllib.request import Request, urlopen
+
 import pytest
+from django.test.client import BOUNDARY, MULTIPART_CONTENT, encode_multipart
 from playwright.sync_api import Error, expect
 
 from orthancproxy.sandbox.gateway import CHECKOUT
 from tests.browser.graphiql import GraphiQL
+from tests.corpus import instance
 
 pytestmark = [pytest.mark.live, pytest.mark.long]
 
@@ -104,3 +109,19 @@ def test_violation_of_the_content_security_policy_is_noticed(graphiql: GraphiQL)
     with pytest.raises(Error, match="ERR_FAILED"):
         graphiql.page.goto("http://elsewhere.invalid/page")
     assert graphiql.refused == ["http://elsewhere.invalid/page"]
+
+
+def test_a_subscription_shows_a_change_when_it_happens(graphiql: GraphiQL, gateway: str) -> None:
+    graphiql.open()
+    graphiql.write("subscription Changes { archiveChanges(levels: [STUDY]) { kind patientId } }")
+    graphiql.subscribe("Changes")
+    form = {"patient_id": "W9-subscribed", "files": BytesIO(instance())}
+    body = encode_multipart(BOUNDARY, form)
+    url = f"{gateway}/api/orthanc/upload-patient/"
+    request = Request(url, body, {"Content-Type": MULTIPART_CONTENT})  # noqa: S310 - http
+    with urlopen(request, timeout=30) as answer:  # noqa: S310
+        assert answer.status == 200
+    for text in ("ADDED", "W9-subscribed"):
+        expect(graphiql.result.filter(has_text=text)).to_be_visible()
+    graphiql.stop()
+    assert_nothing_amiss(graphiql)

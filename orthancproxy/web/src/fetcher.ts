@@ -1,4 +1,5 @@
 import type { GraphiQLProps } from 'graphiql';
+import type { ExecutionResult } from 'graphql';
 
 import { csrfHeader } from './csrf';
 
@@ -11,7 +12,8 @@ export function createFetcher(endpoint: string): Fetcher {
       method: 'POST',
       credentials: 'same-origin',
       headers: {
-        Accept: 'application/graphql-response+json, application/json;q=0.9',
+        // only subscriptions are answered with a stream
+        Accept: 'application/graphql-response+json, application/json;q=0.9, text/event-stream;q=0.8',
         'Content-Type': 'application/json',
         ...csrfHeader(),
         ...options?.headers,
@@ -19,6 +21,9 @@ export function createFetcher(endpoint: string): Fetcher {
       body: JSON.stringify(operation),
     });
     const contentType = response.headers.get('Content-Type') ?? 'no content type';
+    if (contentType.startsWith('text/event-stream') && response.body) {
+      return results(response.body);
+    }
     // GraphQL errors are JSON with any status; HTML is the error page or login form of a proxy
     if (!contentType.includes('json')) {
       const error = new Error(
@@ -30,4 +35,36 @@ export function createFetcher(endpoint: string): Fetcher {
     }
     return response.json();
   };
+}
+
+/** Returns the results of a subscription; its `return` ends the connection. */
+function results(body: ReadableStream<Uint8Array<ArrayBuffer>>): AsyncIterableIterator<ExecutionResult> {
+  const reader = body.pipeThrough(new TextDecoderStream()).getReader();
+  const events = readEvents(reader);
+  return {
+    next: () => events.next(),
+    // a generator that waits for an event would end with that event only
+    async return() {
+      await reader.cancel();
+      return { done: true, value: undefined };
+    },
+    [Symbol.asyncIterator]() {
+      return this;
+    },
+  };
+}
+
+/** Yields the data of the events `next` of graphql-sse. */
+async function* readEvents(reader: ReadableStreamDefaultReader<string>): AsyncGenerator<ExecutionResult> {
+  let received = '';
+  for (let part = await reader.read(); !part.done; part = await reader.read()) {
+    const events = (received + part.value).split('\n\n');
+    received = events.pop() ?? '';
+    for (const event of events) {
+      const data = /^data: (.*)$/m.exec(event)?.[1];
+      if (/^event: next$/m.test(event) && data) {
+        yield JSON.parse(data);
+      }
+    }
+  }
 }
