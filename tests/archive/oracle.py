@@ -10,7 +10,16 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from tests.archive.oracle_archive import IDENTIFIERS, LABELS, LEVELS, SCOPES, Archive, Node, Scope, levels_of
-from tests.archive.oracle_values import VALUES, day_of, in_range, integer_of, is_match, shown
+from tests.archive.oracle_values import (
+    VALUES,
+    day_of,
+    decimal_of,
+    in_range,
+    integer_of,
+    is_found,
+    is_match,
+    shown,
+)
 
 PATTERNS = [
     "*", "**", "MRI *", "MRI*", "*뇌*", "MRI 뇌*", "Kim 철*", "김^철?", "홍^길?", "?*", "*_*", "AB_*", "AB_",
@@ -98,6 +107,39 @@ SHOWN: dict[str, dict[str, Callable[[Node], Any]]] = {
     },
 }
 
+# more of an archive that was read from an Orthanc
+OF_ORTHANC: dict[str, dict[str, Callable[[Node], Any]]] = {
+    "patients": {
+        "sex": lambda node: shown(node.tags["PatientSex"]),
+        "labels": lambda node: sorted(node.labels),
+        "lastUpdate": lambda node: node.tags["LastUpdate"],
+    },
+    "studies": {
+        "accessionNumber": lambda node: shown(node.tags["AccessionNumber"]),
+        "instancesCount": lambda node: len(list(node.below("instances"))),
+        "labels": lambda node: sorted(node.labels),
+        "lastUpdate": lambda node: node.tags["LastUpdate"],
+    },
+    "series": {
+        "labels": lambda node: sorted(node.labels),
+        "lastUpdate": lambda node: node.tags["LastUpdate"],
+    },
+    "instances": {
+        "rows": lambda node: integer_of(node.tags["Rows"]),
+        "sliceLocation": lambda node: decimal_of(node.tags["SliceLocation"]),
+        "sopClassUID": lambda node: node.tags["SOPClassUID"],
+        "transferSyntaxUID": lambda node: node.tags["TransferSyntaxUID"],
+        "fileSize": lambda node: node.tags["FileSize"],
+        "labels": lambda node: sorted(node.labels),
+        'tag(keyword: "KVP")': lambda node: node.tags["KVP"],
+        'tag(keyword: "ImageComments")': lambda node: node.tags["ImageComments"],
+    },
+}
+SEARCHES = [
+    "mri", "뇌", "kim", "철수", "홍길동", "길동", "muller", "MULLER x", "иван", "strasse", "山田", "山田 太郎", "ab_",
+    "50%", "2", "αβγ", "a*b", "kr-2", "p0", "p0 mri", "nothing", "kim a",
+]  # fmt: skip
+
 
 @dataclass(frozen=True)
 class Request:
@@ -110,6 +152,7 @@ class Request:
     modalities: list[str] | None = None
     uids: list[str] | None = None
     labels: dict[str, list[str]] | None = None
+    search: str | None = None
     orders: list[tuple[str, bool]] = field(default_factory=list)
     first: int | None = None
     offset: int = 0
@@ -121,7 +164,7 @@ class Request:
         arguments = [f"first: {self.first}", "after: $after", *self._arguments()]
         return (
             f"query ($after: String) {{ {ROOT_FIELDS[self.level]}({', '.join(arguments)}) {{ totalCount "
-            f"nodes {self._selection()} pageInfo {{ hasNextPage endCursor }} }} }}"
+            f"nodes {self.selection()} pageInfo {{ hasNextPage endCursor }} }} }}"
         )
 
     def _arguments(self) -> list[str]:
@@ -140,13 +183,16 @@ class Request:
         if self.labels is not None:
             labels = ", ".join(f"{kind}: {listed(names)}" for kind, names in self.labels.items())
             criteria.append(f"labels: {{{labels}}}")
+        if self.search is not None:
+            criteria.append(f"search: {quoted(self.search)}")
         if tags:
             criteria.append(f"tags: [{', '.join(tags)}]")
         orders = [f"{{field: {name}, direction: {'DESC' if down else 'ASC'}}}" for name, down in self.orders]
         arguments = [f"filter: {{{', '.join(criteria)}}}"] if criteria else []
         return arguments + ([f"orderBy: [{', '.join(orders)}]"] if orders else [])
 
-    def _selection(self) -> str:
+    def selection(self) -> str:
+        """What is selected of each resource, in GraphQL."""
         parts = ["orthancId", *aliased(self.fields)]
         if self.parents:
             parts.append(_parents_selection(self.level))
@@ -155,15 +201,16 @@ class Request:
             arguments = below._arguments()
             arguments += [f"first: {below.first}"] if below.first is not None else []
             arguments += [f"offset: {below.offset}"] if below.offset else []
-            parts.append(below.level + (f"({', '.join(arguments)})" if arguments else "") + " " + below._selection())
+            parts.append(below.level + (f"({', '.join(arguments)})" if arguments else "") + " " + below.selection())
         return f"{{ {' '.join(parts)} }}"
 
     def expected(self, found: Iterable[Node]) -> list[dict[str, Any]]:
         """The nodes of the list among these resources of its level, without paging of the root list."""
         every = [node for node in found if self._is_match(node)]
-        return [self._shown(node) for node in self._sorted(every)]
+        return [self.values(node) for node in self.sorted(every)]
 
-    def _shown(self, node: Node) -> dict[str, Any]:
+    def values(self, node: Node) -> dict[str, Any]:
+        """What is selected of a resource."""
         part = {"orthancId": node.orthanc_id} | values_of(node, self.fields)
         if self.parents:
             part |= _parents_shown(node)
@@ -184,11 +231,15 @@ class Request:
             tests.append(node.tags[IDENTIFIERS[self.level]] in self.uids)
         if self.labels is not None:
             tests += [has_labels(node, kind, names) for kind, names in self.labels.items()]
+        if self.search is not None:
+            tests.append(any(is_found(self.search, study.tags) for study in _searched(node)))
         return all(tests)
 
-    def _sorted(self, found: list[Node]) -> list[Node]:
+    def sorted(self, found: Iterable[Node]) -> list[Node]:
+        """The resources in the order of the list."""
         found = sorted(found, key=lambda node: node.orthanc_id)
-        orders = [(ORDERS[self.level][name], down) for name, down in self.orders] or DEFAULT_ORDERS[self.level]
+        keys = {**ORDERS[self.level], "LAST_UPDATE": "LastUpdate"}
+        orders = [(keys[name], down) for name, down in self.orders] or [*DEFAULT_ORDERS[self.level]]
         named = {tag for tag, _ in orders}
         orders += [(THEN[tag], down) for tag, down in orders if tag in THEN and THEN[tag] not in named]
         orders.append((IDENTIFIERS[self.level], False))
@@ -209,13 +260,26 @@ def expected(archive: Archive, request: Request, scope: Scope | None) -> list[di
     return request.expected(levels_of(archive.visible(scope), request.level))
 
 
-def request(random: random.Random, archive: Archive, has_labels: bool, level: str = "", depth: int = 2) -> Request:
-    """Make a request for a root list, or for the lists of a level below it."""
+def request(
+    random: random.Random,
+    archive: Archive,
+    has_labels: bool,
+    level: str = "",
+    depth: int = 2,
+    *,
+    of_orthanc: bool = False,
+) -> Request:
+    """Make a request for a root list, or for the lists of a level below it.
+
+    If `of_orthanc`, it is about an archive that was read from an Orthanc, with more fields and orders.
+    """
     is_nested = bool(level)
     level = level or random.choice(LEVELS)
-    fields = tuple(random.sample(sorted(SHOWN[level]), random.choice([0, 1, 1, 2])))
+    every = [*SHOWN[level], *(OF_ORTHANC[level] if of_orthanc else ())]
+    fields = tuple(random.sample(sorted(every), random.choice([0, 1, 1, 2])))
     made = Request(level, fields, parents=random.random() < 0.25)
-    made = replace(made, orders=[(key, random.random() < 0.5) for key in _some(random, sorted(ORDERS[level]))])
+    keys = sorted(ORDERS[level]) + ["LAST_UPDATE"] * (of_orthanc and level != "instances")
+    made = replace(made, orders=[(key, random.random() < 0.5) for key in _some(random, keys)])
     if random.random() < 0.7:
         made = _filtered(random, made, archive, has_labels)
     if is_nested:
@@ -224,7 +288,7 @@ def request(random: random.Random, archive: Archive, has_labels: bool, level: st
         made = replace(made, first=random.choice([3, 7, 1000, 1000, 1000]))
     if level != "instances" and depth and random.random() < 0.5:
         below = LEVELS[LEVELS.index(level) + 1]
-        made = replace(made, children=request(random, archive, has_labels, below, depth - 1))
+        made = replace(made, children=request(random, archive, has_labels, below, depth - 1, of_orthanc=of_orthanc))
     return made
 
 
@@ -244,8 +308,12 @@ def _filtered(random: random.Random, made: Request, archive: Archive, has_labels
     if level in UID_FIELDS and random.random() < 0.2:
         # one with a backslash is found by its Orthanc id only
         known = [tags[IDENTIFIERS[level]] for tags in archive.instances if "\\" not in tags[IDENTIFIERS[level]]]
-        uids = random.sample(known, random.randint(0, 3)) + random.sample(["1.2.3", "1"], random.randint(0, 1))
+        uids = random.sample(known, min(random.randint(0, 3), len(known))) + random.sample(
+            ["1.2.3", "1"], random.randint(0, 1)
+        )
         made = replace(made, uids=uids)
+    if level in ("patients", "studies") and random.random() < 0.2:
+        made = replace(made, search=random.choice(SEARCHES))
     if has_labels and random.random() < 0.3:
         labels = {kind: _some(random, LABELS) for kind in _some(random, ["all", "any", "none"])}
         made = replace(made, labels=labels)
@@ -277,6 +345,11 @@ def _parents_shown(node: Node) -> dict[str, Any]:
     return {PARENT_FIELDS[node.level]: shown_above | _parents_shown(above)}
 
 
+def _searched(node: Node) -> Iterable[Node]:
+    """The studies that a search looks at for a patient or a study."""
+    return node.children if node.level == "patients" else [node]
+
+
 def aliased(fields: Iterable[str]) -> list[str]:
     """The fields with names under which each can be selected beside the others."""
     return [f"{name_of(one)}: {one}" for one in fields]
@@ -289,7 +362,8 @@ def name_of(one: str) -> str:
 
 def values_of(node: Node, fields: Iterable[str]) -> dict[str, Any]:
     """The values of the fields of a resource as in a response."""
-    values = {name_of(one): SHOWN[node.level][one](node) for one in fields}
+    known = {**OF_ORTHANC[node.level], **SHOWN[node.level]}
+    values = {name_of(one): known[one](node) for one in fields}
     return {name: value.isoformat() if isinstance(value, datetime.date) else value for name, value in values.items()}
 
 

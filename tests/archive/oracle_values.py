@@ -3,7 +3,7 @@
 import datetime
 import re
 import unicodedata
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 
@@ -35,6 +35,21 @@ def folded(text: str) -> str:
     """A text without case and composition; `ß` and its like stay one character."""
     composed = unicodedata.normalize("NFC", text.strip())
     return "".join(one.casefold() if len(one.casefold()) == 1 else one for one in composed)
+
+
+def is_found(search: str, tags: Mapping[str, Any]) -> bool:
+    """Whether each word of a search is part of a value of a study; names are joined to one word."""
+    values = [searched(tags[tag] or "") for tag in ("PatientID", "AccessionNumber", "StudyDescription")]
+    names = [searched(tags[tag] or "") for tag in ("PatientName", "ReferringPhysicianName")]
+    values += ["".join(one for one in name if one != "^" and not one.isspace()) for name in names]
+    words = [word.strip(",") for word in re.split(r"[\s^=]+", searched(search))]
+    return all(any(word in value for value in values) for word in words)
+
+
+def searched(text: str) -> str:
+    """A text without case, accents and width."""
+    apart = unicodedata.normalize("NFKD", text)
+    return unicodedata.normalize("NFC", "".join(one for one in apart if not 0x300 <= ord(one) < 0x370)).casefold()
 
 
 def shown(value: Any) -> str | None:

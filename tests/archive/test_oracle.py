@@ -9,16 +9,17 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from django.contrib.auth.models import Group, Permission, User
 from django.test import Client
-from knox.models import get_token_model
+from pytest_django import Settings
 
-from orthancproxy.access.models import AccessScope
+from orthancproxy.resolvers.context import revision_cache
 from orthancproxy.sandbox.orthanc import INDEXED_INSTANCE_TAGS, LocalOrthanc
+from tests.archive.callers import make_tokens
 from tests.archive.oracle import ROOT_FIELDS, Request, expected, request, scope
 from tests.archive.oracle_archive import LEVELS, SCOPES, Archive, Scope, archive, orthanc_id
 from tests.conftest import UseOrthanc
 from tests.corpus import ask, load
+from tests.orthancs import installed_version
 
 pytestmark = pytest.mark.live
 
@@ -47,38 +48,31 @@ def has_labels(orthanc: LocalOrthanc) -> bool:
 @pytest.fixture
 def callers(transactional_db: None) -> dict[Scope | None, Client]:
     """Clients of users with each of the scopes."""
-    permissions = Permission.objects.filter(codename="view")
-    found: dict[Scope | None, Client] = {}
-    for number, one in enumerate(dict.fromkeys(SCOPES)):
-        group = Group.objects.create(name=f"oracle {number}")
-        group.permissions.set(permissions)
-        rules = [(AccessScope.Kind.PATIENT_ID, pattern) for pattern in (one.patterns if one else ())]
-        rules += [(AccessScope.Kind.STUDY_LABEL, label) for label in (one.labels if one else ())]
-        AccessScope.objects.bulk_create(AccessScope(group=group, kind=kind, value=value) for kind, value in rules)
-        user = User.objects.create_user(f"oracle {number}")
-        user.groups.add(group)
-        token = get_token_model().objects.create(user)[1]
-        found[one] = Client(headers={"Authorization": f"Bearer {token}"})
-    return found
+    tokens = make_tokens(SCOPES)
+    return {one: Client(headers={"Authorization": f"Bearer {token}"}) for one, token in tokens.items()}
 
 
-@pytest.mark.parametrize("is_indexed", [False, True])
+@pytest.mark.parametrize("memory", ["none", "cold", "warm"] if installed_version() >= (1, 12, 5) else ["none"])
 def test_every_list_is_what_the_oracle_expects(
     stored: tuple[LocalOrthanc, Archive],
     use_orthanc: UseOrthanc,
     use_index: Callable[[], None],
     callers: dict[Scope | None, Client],
-    is_indexed: bool,
+    settings: Settings,
+    memory: str,
 ) -> None:
     orthanc, made = stored
+    settings.ORTHANC_CACHE_BYTES = 0 if memory == "none" else 10**8
     use_orthanc(orthanc)
-    if is_indexed:
+    if memory != "none":
         use_index()
     chance = random.Random(SEED)
     wrong = []
     for _ in range(REQUESTS):
         one, caller = request(chance, made, has_labels(orthanc)), scope(chance, has_labels(orthanc))
         right = expected(made, one, caller)
+        if memory == "cold":
+            revision_cache.cache_clear()
         found, totals = _all_pages(callers[caller], one)
         if found != right or totals - {len(right)}:
             wrong.append((caller, one.query(), {"found": found, "totals": totals, "expected": right}))
