@@ -45,7 +45,7 @@ class Change:
     """A change of a resource, which is identified by its Orthanc id.
 
     `patient_id` and `study_instance_uid` are tags as stored; the Orthanc ids are those of its patient and study, or its
-    own. `labels` are those of the study when they were last known. What is None is not known, or does not apply.
+    own. `labels` are those of the study, or of the studies of a patient. What is None is not known, or does not apply.
     """
 
     kind: Kind
@@ -55,7 +55,7 @@ class Change:
     study_instance_uid: str | None = None
     patient_orthanc_id: str | None = None
     study_orthanc_id: str | None = None
-    labels: frozenset[str] = frozenset()
+    labels: frozenset[str] | None = None
 
     @property
     def is_identified(self) -> bool:
@@ -88,7 +88,7 @@ class ChangeLog:
         """Append changes in one transaction, unless ORTHANC_CHANGES_DAYS is 0.
 
         A change without its patient and study, or without labels, gets those of the newest change of the same resource.
-        What is deleted twice is logged once.
+        What is deleted twice is logged once, unless who reports it first knows neither patient nor labels.
         """
         changes = list(changes)
         if not changes or not conf.ORTHANC_CHANGES_DAYS:
@@ -99,10 +99,11 @@ class ChangeLog:
             rows = []
             for one in changes:
                 known = newest.get(one.orthanc_id)
-                if known and one.kind is known.kind is Kind.DELETED:
-                    continue
-                newest[one.orthanc_id] = identified = _identified(one, known) if known else one
-                rows.append(_to_row(identified, at))
+                change = _identified(one, known) if known else one
+                # scopes need what the other has
+                if change != known or change.kind is not Kind.DELETED:
+                    newest[one.orthanc_id] = change
+                    rows.append(_to_row(change, at))
             self._rows().bulk_create(rows, batch_size=IDS_PER_STATEMENT)
             if rows:
                 self._notify()
@@ -190,8 +191,8 @@ class ChangeLog:
 
 
 def _identified(change: Change, known: Change) -> Change:
-    labels = change.labels or known.labels
-    return replace(change if change.is_identified else known, kind=change.kind, labels=labels)
+    labels = known.labels if change.labels is None else change.labels
+    return replace(known if known.is_identified else change, kind=change.kind, labels=labels)
 
 
 def _to_row(change: Change, at: datetime) -> ChangeRow:
@@ -204,7 +205,7 @@ def _to_row(change: Change, at: datetime) -> ChangeRow:
         study_instance_uid=None if change.study_instance_uid is None else storable(change.study_instance_uid),
         patient_orthanc_id=change.patient_orthanc_id,
         study_orthanc_id=change.study_orthanc_id,
-        labels=sorted(change.labels),
+        labels=None if change.labels is None else sorted(change.labels),
     )
 
 
@@ -217,7 +218,7 @@ def _to_logged(row: ChangeRow) -> LoggedChange:
         study_instance_uid=row.study_instance_uid,
         patient_orthanc_id=row.patient_orthanc_id,
         study_orthanc_id=row.study_orthanc_id,
-        labels=frozenset(row.labels),
+        labels=None if row.labels is None else frozenset(row.labels),
     )
     return LoggedChange(change, row.pk, row.at)
 

@@ -17,8 +17,8 @@ class ChangeRow(models.Model):
     study_instance_uid = models.TextField(null=True)  # noqa: DJ001
     patient_orthanc_id = models.CharField(max_length=44, null=True)  # noqa: DJ001
     study_orthanc_id = models.CharField(max_length=44, null=True)  # noqa: DJ001
-    # of the study
-    labels = models.JSONField(default=list)
+    # of the study, or the studies of a patient
+    labels = models.JSONField(null=True)
 
     class Meta:
         indexes: ClassVar = [models.Index(fields=["orthanc_id", "-id"], name="newest_change_of_resource")]

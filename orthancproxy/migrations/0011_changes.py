@@ -31,7 +31,7 @@ class Migration(migrations.Migration):
                 ('study_instance_uid', models.TextField(null=True)),
                 ('patient_orthanc_id', models.CharField(max_length=44, null=True)),
                 ('study_orthanc_id', models.CharField(max_length=44, null=True)),
-                ('labels', models.JSONField(default=list)),
+                ('labels', models.JSONField(null=True)),
             ],
             options={
                 'indexes': [models.Index(fields=['orthanc_id', '-id'], name='newest_change_of_resource')],

@@ -56,7 +56,7 @@ class ChangeBatch:
             return True
         if not scope.labels:
             return False
-        labels = change.labels
+        labels = change.labels or frozenset()
         if change.kind is not Kind.DELETED:
             with self._lock:
                 found = self._labels

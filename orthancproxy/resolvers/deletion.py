@@ -116,10 +116,12 @@ def _changes(line: Sequence[Resource], remaining: ResourceRef | None) -> list[Ch
     """
     *below, patient = line
     studies = [one for one in below if one.level is Level.STUDY] or patient.related.get(_STUDIES, ())
+    of_studies = [study_identity(study) for study in studies]
+    labels = frozenset[str]().union(*(one.labels or () for one in of_studies))
     changed = [
-        *(replace(study_identity(studies[0]), level=one.level, orthanc_id=one.orthanc_id) for one in below[:-1]),
-        *map(study_identity, studies),
-        patient_identity(patient.orthanc_id, patient.tags.get("PatientID", "")),
+        *(replace(of_studies[0], level=one.level, orthanc_id=one.orthanc_id) for one in below[:-1]),
+        *of_studies,
+        replace(patient_identity(patient.orthanc_id, patient.tags.get("PatientID", "")), labels=labels),
     ]
     deleted = [replace(one, kind=Kind.DELETED) for one in changed if one.level.depth > _depth(remaining)]
     # the log has no updates of patients

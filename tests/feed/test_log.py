@@ -4,6 +4,7 @@ import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import timedelta
 from queue import Queue
 
@@ -83,6 +84,16 @@ class TestDeletions:
         log.append([STUDY])
         log.removed(Level.STUDY, ["study"])
         assert [kind for kind, _ in kinds(log)] == [Kind.DELETED, Kind.ADDED, Kind.DELETED]
+
+    def test_first_report_that_knows_the_patient_or_labels_is_logged_too(self, log: ChangeLog) -> None:
+        deleted = replace(STUDY, kind=Kind.DELETED)
+        log.removed(Level.STUDY, ["study"])
+        log.append([replace(deleted, labels=None)])
+        log.append([deleted])
+        log.append([replace(deleted, labels=None), deleted])
+        log.removed(Level.STUDY, ["study"])
+        _, with_patient, with_labels = [one.change for one in log.after(0, 10)]
+        assert (with_patient, with_labels) == (replace(deleted, labels=None), deleted)
 
     def test_deletion_has_the_patient_study_and_labels_of_earlier_changes(self, log: ChangeLog) -> None:
         log.append([STUDY])

@@ -98,8 +98,8 @@ def test_new_resources_are_added_with_their_patient_and_study(
     uid = f"{ROOT}.1.1"
     assert [one.change for one in log.after(0, 10)] == [
         Change(ADDED, PATIENT, patient, "P001", None, patient),
-        Change(ADDED, STUDY, study, "P001", uid, patient, study),
-        Change(ADDED, SERIES, series, "P001", uid, patient, study),
+        Change(ADDED, STUDY, study, "P001", uid, patient, study, frozenset()),
+        Change(ADDED, SERIES, series, "P001", uid, patient, study, frozenset()),
     ]
     reader.look()
     assert len(kinds(log)) == 3
