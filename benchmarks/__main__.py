@@ -14,7 +14,18 @@ from pathlib import Path
 
 import requests
 
-from benchmarks import clients, crowded_upload, download, growth, memory, starving, study, upload, whole
+from benchmarks import (
+    clients,
+    crowded_upload,
+    download,
+    growth,
+    memory,
+    series_metadata,
+    starving,
+    study,
+    upload,
+    whole,
+)
 from benchmarks.large import growth as large_growth
 from benchmarks.large import lists as large_lists
 from benchmarks.large import memory as large_memory
@@ -29,6 +40,7 @@ BENCHMARKS: Mapping[str, Callable[[Options], Iterator[Row]]] = {
     "whole": whole.rows,
     "walk": whole.walk_rows,
     "qido": whole.qido_rows,
+    "metadata": series_metadata.rows,
     "cpu": whole.cpu_rows,
     "study": study.rows,
     "clients": clients.rows,

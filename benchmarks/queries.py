@@ -26,7 +26,7 @@ _WHOLE_ARCHIVE = f"""{{
   patients(first: 1000) {{ nodes {{ patientId patientName birthDate sex studies {{ {STUDY} }} }} }}
 }}"""
 _ONE_STUDY = f"query($id: ID!) {{ study(orthancId: $id) {{ {STUDY} }} }}"
-_PATH = "/graphql/"
+PATH = "/graphql/"
 _MESSAGE_LENGTH = 1_000  # characters of an unexpected response in an error message
 
 
@@ -37,13 +37,13 @@ def whole_archive(gateway: str) -> Any:
 
 def whole_archive_over(gateway: Reader) -> Any:
     """Fetch the same over an open connection."""
-    return gateway.post(_PATH, {"query": _WHOLE_ARCHIVE})
+    return gateway.post(PATH, {"query": _WHOLE_ARCHIVE})
 
 
 def whole_archive_as_bytes(gateway: str) -> bytes:
     """Fetch the same without parsing."""
     with Reader(gateway) as reader:
-        return reader.post_for_bytes(_PATH, {"query": _WHOLE_ARCHIVE})
+        return reader.post_for_bytes(PATH, {"query": _WHOLE_ARCHIVE})
 
 
 def study(gateway: str, study: str) -> Any:
@@ -54,7 +54,7 @@ def study(gateway: str, study: str) -> Any:
 
 def study_over(gateway: Reader, study: str) -> Any:
     """Fetch the same over an open connection."""
-    return gateway.post(_PATH, {"query": _ONE_STUDY, "variables": {"id": study}})
+    return gateway.post(PATH, {"query": _ONE_STUDY, "variables": {"id": study}})
 
 
 def check_archive(answer: Any, archive: Contents) -> None:

@@ -56,7 +56,7 @@ def walk_rows(options: Options) -> Iterator[Row]:
 
 def qido_rows(options: Options) -> Iterator[Row]:
     """Return the row on QIDO-RS, if the DICOMweb plugin is installed."""
-    plugin = _dicomweb_plugin()
+    plugin = dicomweb_plugin()
     if plugin is None:
         tell(f"qido: skipped, {_PLUGIN} is not installed with this Orthanc")
         return
@@ -105,7 +105,7 @@ def _warm_side(gateway: LocalGateway) -> Side:
     return lambda: timed(lambda: queries.whole_archive(gateway.address))
 
 
-def _dicomweb_plugin() -> str | None:
+def dicomweb_plugin() -> str | None:
     """Return the path of the plugin as Orthanc sees it."""
     root = Installation.find().root or Path("/")
     return next((f"/{folder}/{_PLUGIN}" for folder in _PLUGIN_FOLDERS if (root / folder / _PLUGIN).is_file()), None)
