@@ -27,8 +27,9 @@ _VALUES = {
     "CS": "ORIGINAL", "DA": "20260101", "DS": "123.456789", "FD": 1.5, "IS": "42", "LO": "Some text of a device",
     "SH": "Short text", "TM": "101010.5", "UI": "1.2.826.0.1.3680043.8.498.1234567890", "US": 512,
 }  # fmt: skip
-_WANTED = """FrameOfReferenceUID PositionReferenceIndicator PatientPosition ScanOptions ConvolutionKernel AcquisitionDate
-AcquisitionTime SoftwareVersions DeviceSerialNumber ManufacturerModelName RescaleType BitsStored""".split()
+_WANTED = """FrameOfReferenceUID PositionReferenceIndicator PatientPosition ScanOptions ConvolutionKernel
+AcquisitionDate AcquisitionTime SoftwareVersions DeviceSerialNumber ManufacturerModelName RescaleType
+BitsStored""".split()
 _STABLE_AGE_SECONDS = 6  # the shortest that proves anything for 400 instances
 _TIMEOUT_SECONDS = 120.0
 _QUERY = """query($id: ID!, $keywords: [String!]!) {

@@ -27,8 +27,8 @@ _UID = Level.INSTANCE.identifier
 _TEXT_VRS = frozenset({"AE", "AS", "CS", "DA", "DT", "LO", "SH", "TM", "UI"})
 _INTEGER_VRS = frozenset({"SL", "SS", "UL", "US"})
 _EXACT_VRS = _TEXT_VRS | _INTEGER_VRS | {"PN"}
-# the plugin leaves out the first of several values if it is empty
-_INEXACT_KEYWORDS = frozenset({"SpecificCharacterSet"})
+# of character sets, the plugin leaves out the first if it is empty; the others are Orthanc's own, whatever a file has
+_INEXACT_KEYWORDS = frozenset("SpecificCharacterSet InstanceAvailability ModalitiesInStudy SOPClassesInStudy".split())
 _NAME_GROUPS = ("Alphabetic", "Ideographic", "Phonetic")
 _VERSION = b"2"
 _GZIP_BITS = 31

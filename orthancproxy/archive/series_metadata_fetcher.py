@@ -3,7 +3,7 @@
 import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass, replace
 
 from orthancproxy.archive.decoding import batched, find
@@ -11,7 +11,7 @@ from orthancproxy.archive.fetcher import Fetcher, Roots
 from orthancproxy.archive.find_bodies import FindBodies
 from orthancproxy.archive.keywords import tag_of
 from orthancproxy.archive.levels import Level
-from orthancproxy.archive.matching import any_of
+from orthancproxy.archive.matching import any_of, criteria_of, decisive, select
 from orthancproxy.archive.plan import Filter, LevelPlan, Needs
 from orthancproxy.archive.records import Page, Resource
 from orthancproxy.archive.series_metadata import (
@@ -22,7 +22,7 @@ from orthancproxy.archive.series_metadata import (
     has_exact_text,
     tags_by_uid,
 )
-from orthancproxy.errors import ArchiveRejected, NotFound
+from orthancproxy.errors import ArchiveRejected, LimitExceeded, NotFound
 from orthancproxy.orthanc.client import OrthancClient
 from orthancproxy.orthanc.endpoints import SERIES_METADATA
 from orthancproxy.orthanc.metadata_attachments import SeriesState
@@ -69,9 +69,23 @@ class SeriesMetadataFetcher:
         self, level: Level, parents: Sequence[Resource], criteria: Filter, needs: Needs, roots: Roots
     ) -> list[Resource]:
         """Return the matching resources of a level below these parents, unordered, possibly with those of others."""
-        return self._reading(
-            level, criteria, needs, lambda some: self._fetcher.children(level, parents, criteria, some, roots)
-        )
+
+        def fetch(some: Needs, matching: Filter = criteria) -> list[Resource]:
+            return self._fetcher.children(level, parents, matching, some, roots)
+
+        of_files = Filter(tuple(one for one in criteria.tags if self._bodies.is_in_files(level, one[0])))
+        if level is not Level.INSTANCE or not of_files.tags:
+            return self._reading(level, criteria, needs, fetch)
+        of_index = replace(criteria, tags=tuple(one for one in criteria.tags if one not in of_files.tags))
+        # other than in a root list, what the index selects here is not much of the archive
+        matched = [replace(one, sent=None, is_exact=False) for one in criteria_of(level, of_files)]
+        readable = self._readable(level, needs | Needs(decisive(matched)), of_index)
+        with suppress(LimitExceeded):
+            # of what the index selects; what matches may be fewer
+            found = fetch(_without(needs, readable), of_index) if readable else []
+            if read := self._read(found, readable):
+                return select(matched, self._completed(found, needs | Needs(decisive(matched)), read))
+        return fetch(needs)
 
     def parents(self, level: Level, children: Sequence[Resource], needs: Needs) -> list[Resource]:
         """Return the resources of a level above these children, possibly with others."""

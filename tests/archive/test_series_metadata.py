@@ -16,7 +16,7 @@ from pydicom.datadict import DicomDictionary  # type: ignore[attr-defined]
 from orthancproxy.archive import series_metadata
 from orthancproxy.archive.extended_find import ExtendedFind
 from orthancproxy.archive.fetcher import Fetcher
-from orthancproxy.archive.keywords import tag_of
+from orthancproxy.archive.keywords import ALL_COMPUTED, tag_of
 from orthancproxy.archive.levels import Level
 from orthancproxy.archive.object_budget import ObjectBudget
 from orthancproxy.archive.plan import Filter, LevelPlan, Needs, Order
@@ -128,6 +128,16 @@ def test_a_decompression_bomb_is_rejected(monkeypatch: pytest.MonkeyPatch) -> No
         tags_by_uid(long, {"Manufacturer"})
 
 
+@pytest.mark.parametrize(
+    ("keyword", "expected"),
+    [("ImageType", True), ("Rows", True), ("KVP", False), ("ExposureTime", False), ("ImageComments", False)]
+    # Orthanc answers `ONLINE` for the first, and the plugin shortens the second
+    + [("InstanceAvailability", False), ("SpecificCharacterSet", False)],
+)
+def test_values_are_read_from_attachments_if_their_text_is_exact(keyword: str, expected: bool) -> None:
+    assert has_exact_text(keyword) is expected
+
+
 def test_an_attachment_is_of_the_instances_with_its_checksum() -> None:
     content = attachment([], ["a", "b"])
 
@@ -145,13 +155,20 @@ class Archive:
         self.orthanc = orthanc
         self.client = OrthancClient(ConnectionOptions(base_url=orthanc.base_url))
         self.client.capabilities()
+        # all of them become stable together
+        self.series = {name: self.load(files) for name, files in series_files().items()}
 
-    def series(self) -> list[str]:
-        ids: list[str] = json.loads(ask(self.orthanc, "/series"))
-        return ids
+    def load(self, files: Iterable[bytes]) -> str:
+        """Store a series and return its id."""
+        before = set(json.loads(ask(self.orthanc, "/series")))
+        load(self.orthanc, files)
+        [series] = set(json.loads(ask(self.orthanc, "/series"))) - before
+        return str(series)
 
-    def instances(self, series: str) -> list[str]:
-        return sorted(json.loads(ask(self.orthanc, f"/series/{series}"))["Instances"])
+    def stable(self, name: str) -> str:
+        """Return the id of a series of `series_files`, when its attachment is used."""
+        wait_until(lambda: self.reads_attachment(self.series[name]))
+        return self.series[name]
 
     def from_files(self, series: str, needs: Needs = TAGS) -> Tags:
         return self._tags(self.reading_files(), series, needs)
@@ -180,15 +197,101 @@ def tags_of(found: Iterable[Resource], needs: Needs) -> Tags:
     return {one.orthanc_id: {keyword: one.tags.get(keyword) for keyword in needs.tags} for one in found}
 
 
+def slices(series: int, numbers: Sequence[int] = range(1, INSTANCES + 1), **tags: Any) -> Iterator[bytes]:
+    for number in numbers:
+        yield instance(series=series, number=number, **{**OF_SLICES, "ConvolutionKernel": f"B{number}", **tags})
+
+
+ASCII = ["", " ", "a", " a ", "a \\ b ", "a\\", "\\b", "\\", "a\\\\b", "x" * 300, 'q"\t\x1b[', "$)C", "$B"]
+VALUES: dict[str, Sequence[Any]] = {
+    "code": ASCII,
+    "text": [*ASCII, "é", "가나\\다", "洪=김"],
+    "PN": ["A^B", "A=B=C", "A=B=C=D", "A=", "=B", "==C", "^^^", "A=B\\C", "金^民洙=김", ""],
+    "DA": ["20200101", "2020.01.01", "", "x"],
+    "UI": ["1.2.3", "1.2\\3.4", ""],
+    "US": [0, 512, [1, 2], None],
+    "SL": [-5, [7, -(2**15)], None],
+    "DS": ["1.50", " 2", "-1.", "x"],
+    "IS": ["007", "x", "1"],
+    "FD": [0.1, 1e-20],
+}
+NOT_CHOSEN = {
+    *ALL_COMPUTED,
+    *(level.identifier for level in Level),
+    # Orthanc rejects it, for instances
+    "SOPClassesInStudy",
+    # of the pixels
+    *("SOPClassUID SpecificCharacterSet Rows Columns BitsAllocated BitsStored HighBit SamplesPerPixel".split()),
+    *("PixelRepresentation PhotometricInterpretation NumberOfFrames PlanarConfiguration".split()),
+}
+KINDS = {
+    "SS": "SL",
+    "UL": "US",
+    **dict.fromkeys(("AE", "AS", "CS", "DT", "TM"), "code"),
+    **dict.fromkeys(("LO", "SH", "LT", "UT"), "text"),
+}
+
+
+KINDS_OF_KEYWORDS = {
+    keyword: KINDS.get(vr, vr)
+    for tag, (vr, _, _, _, keyword) in DicomDictionary.items()
+    if tag >= 0x00080000 and keyword not in NOT_CHOSEN
+}
+
+
+def random_keywords() -> list[str]:
+    """Some keywords, and that of an attribute which Orthanc answers itself."""
+    known = [one for one, kind in KINDS_OF_KEYWORDS.items() if kind in VALUES]
+    return [*random.Random(1).sample(known, 300), "InstanceAvailability"]
+
+
+def random_slices(series: int, charset: str | Sequence[str]) -> Iterator[bytes]:
+    chance = random.Random(series)
+    for number in range(1, INSTANCES + 1):
+        tags = {
+            keyword: chance.choice(VALUES[KINDS_OF_KEYWORDS[keyword]])
+            for keyword in random_keywords()
+            if chance.random() < 0.5
+        }
+        yield instance(
+            2,
+            1,
+            series,
+            number,
+            **{"SpecificCharacterSet": charset if isinstance(charset, str) else [*charset], **tags},
+        )
+
+
+CASES = ("unchanged", "overwritten", "deleted", "added", "replaced", "reconstructed", "modified", "stored again")
+CHARSETS = {
+    "UTF-8": "ISO_IR 192",
+    "Latin": "ISO_IR 100",
+    "Korean": "ISO 2022 IR 149",
+    "katakana": "ISO_IR 13",
+    "extended": ("", "ISO 2022 IR 149"),
+}
+
+
+def series_files() -> dict[str, list[bytes]]:
+    """The files of each series, by a name."""
+    filtered = [
+        *slices(40),
+        *slices(40, [50], ConvolutionKernel="b1", ImageType=None),
+        *slices(40, [51], ConvolutionKernel=None, PerformingPhysicianName="A=B=C=D"),
+    ]
+    return {
+        **{case: list(slices(number)) for number, case in enumerate(CASES, 1)},
+        "pages": list(slices(20)),
+        "malformed": list(slices(30)),
+        "filtered": filtered,
+        **{name: list(random_slices(number, charset)) for number, (name, charset) in enumerate(CHARSETS.items(), 1)},
+    }
+
+
 @pytest.fixture(scope="module")
 def archive(start_orthanc: StartOrthanc) -> Archive:
     options = {"StableAge": STABLE_AGE, "OverwriteInstances": True}
     return Archive(start_orthanc(plugins=[PLUGIN], configuration=options))
-
-
-def slices(series: int, numbers: Sequence[int] = range(1, INSTANCES + 1), **tags: Any) -> Iterator[bytes]:
-    for number in numbers:
-        yield instance(series=series, number=number, **{**OF_SLICES, "ConvolutionKernel": f"B{number}", **tags})
 
 
 def change(orthanc: LocalOrthanc, case: str, number: int, series: str) -> None:
@@ -216,23 +319,17 @@ def change(orthanc: LocalOrthanc, case: str, number: int, series: str) -> None:
 @pytest.mark.live
 @pytest.mark.since("1.12.5")
 def test_tags_are_never_old(archive: Archive) -> None:
-    cases = ("unchanged", "overwritten", "deleted", "added", "replaced", "reconstructed", "modified", "stored again")
-    series: dict[str, str] = {}
-    for number, case in enumerate(cases, 1):
-        load(archive.orthanc, slices(number))
-        [series[case]] = set(archive.series()) - set(series.values())
+    series = {case: archive.stable(case) for case in CASES}
     before = {case: archive.from_files(one) for case, one in series.items()}
-    for case, one in series.items():
-        wait_until(lambda one=one: archive.reads_attachment(one))  # type: ignore[misc]
-        assert archive.from_attachment(one) == before[case]
+    assert {case: archive.from_attachment(one) for case, one in series.items()} == before
 
-    for number, case in enumerate(cases, 1):
+    for number, case in enumerate(CASES, 1):
         change(archive.orthanc, case, number, series[case])
     after = {case: archive.from_files(one) for case, one in series.items()}
-    assert [case for case in cases if after[case] == before[case]] == ["unchanged", "reconstructed"]
+    assert [case for case in CASES if after[case] == before[case]] == ["unchanged", "reconstructed"]
 
     # the plugin does not write another attachment after a deletion
-    expected = set(cases) - {"deleted"}
+    expected = set(CASES) - {"deleted"}
 
     def attachments_are_read_again() -> bool:
         read = {case for case, one in series.items() if archive.reads_attachment(one)}
@@ -246,7 +343,7 @@ def test_tags_are_never_old(archive: Archive) -> None:
 
     # an Orthanc that ends before the series is stable never writes it again
     one = series["overwritten"]
-    load(archive.orthanc, slices(cases.index("overwritten") + 1, PatientAge="003Y"))
+    load(archive.orthanc, slices(CASES.index("overwritten") + 1, PatientAge="003Y"))
     archive.orthanc.kill()
     archive.orthanc.start()
     archive.client.capabilities()
@@ -264,10 +361,7 @@ def post(orthanc: LocalOrthanc, path: str, body: Any) -> None:
 @pytest.mark.live
 @pytest.mark.since("1.12.5")
 def test_pages_and_parts_of_a_series_are_the_same_from_attachments_and_from_files(archive: Archive) -> None:
-    before = set(archive.series())
-    load(archive.orthanc, slices(20))
-    [series] = set(archive.series()) - before
-    wait_until(lambda: archive.reads_attachment(series))
+    series = archive.stable("pages")
     ids = json.loads(ask(archive.orthanc, f"/series/{series}"))["Instances"]
     few = ids[: MIN_INSTANCES - 1]
     of_series = Filter((("SeriesNumber", "20"),))
@@ -294,13 +388,38 @@ def test_pages_and_parts_of_a_series_are_the_same_from_attachments_and_from_file
 
 @pytest.mark.live
 @pytest.mark.since("1.12.5")
+def test_a_filter_finds_the_same_in_attachments_and_in_files(archive: Archive) -> None:
+    series = archive.stable("filtered")
+    root = Series(series, None, {}, {})
+    filters: list[tuple[tuple[tuple[str, str], ...], int, bool]] = [
+        ((("ConvolutionKernel", "B1"),), 2, True),
+        ((("ConvolutionKernel", "B1*"),), 5, True),
+        ((("ConvolutionKernel", "B3\\B4"), ("ImageType", "AXIAL")), 2, True),
+        ((("ConvolutionKernel", "B1*"), ("InstanceNumber", "10")), 1, False),
+        ((("PerformingPhysicianName", "=金"),), 0, True),
+        ((("PerformingPhysicianName", "A*"),), 1, True),
+        ((("ConvolutionKernel", "*"),), INSTANCES + 2, True),
+        ((("ConvolutionKernel", "B1*"), ("KVP", "120")), 5, False),
+        ((("Rows", "8"),), INSTANCES + 2, True),
+    ]
+    for tags, count, reads_attachment in filters:
+        for needs in (TAGS, Needs()):
+            with recording() as calls:
+                fetcher = archive.reading_attachments()
+                found = fetcher.children(Level.INSTANCE, [root], Filter(tags), needs, [root])
+            from_files = archive.reading_files().children(Level.INSTANCE, [root], Filter(tags), needs, [root])
+            assert tags_of(found, needs) == tags_of(from_files, needs), tags
+            assert len(found) == count, tags
+            is_read = SERIES_METADATA.template in {call.template for call in calls.calls}
+            assert is_read is (reads_attachment and (needs is TAGS or tags[0][1] != "*")), tags
+
+
+@pytest.mark.live
+@pytest.mark.since("1.12.5")
 def test_a_malformed_attachment_is_replaced_by_the_files_with_one_warning(
     archive: Archive, caplog: pytest.LogCaptureFixture
 ) -> None:
-    before = set(archive.series())
-    load(archive.orthanc, slices(30))
-    [series] = set(archive.series()) - before
-    wait_until(lambda: archive.reads_attachment(series))
+    series = archive.stable("malformed")
     expected = archive.from_files(series)
     url = f"{archive.orthanc.base_url}/series/{series}/attachments/4301"
     revision = requests.get(f"{url}/data", timeout=60).headers["ETag"]
@@ -318,48 +437,12 @@ def test_a_malformed_attachment_is_replaced_by_the_files_with_one_warning(
     assert not archive.reads_attachment(series)
 
 
-ASCII = ["", " ", "a", " a ", "a \\ b ", "a\\", "\\b", "\\", "a\\\\b", "x" * 300, 'q"\t\x1b[', "$)C", "$B"]
-VALUES: dict[str, Sequence[Any]] = {
-    "code": ASCII,
-    "text": [*ASCII, "é", "가나\\다", "洪=김"],
-    "PN": ["A^B", "A=B=C", "A=B=C=D", "A=", "=B", "==C", "^^^", "A=B\\C", "金^民洙=김", ""],
-    "DA": ["20200101", "2020.01.01", "", "x"],
-    "UI": ["1.2.3", "1.2\\3.4", ""],
-    "US": [0, 512, [1, 2], None],
-    "SL": [-5, [7, -(2**31)], None],
-    "DS": ["1.50", " 2", "-1.", "x"],
-    "IS": ["007", "x", "1"],
-    "FD": [0.1, 1e-20],
-}
-IDENTIFYING = {
-    *(level.identifier for level in Level),
-    *("SOPClassUID SpecificCharacterSet Rows Columns BitsAllocated BitsStored HighBit SamplesPerPixel".split()),
-    *("PixelRepresentation PhotometricInterpretation NumberOfFrames PlanarConfiguration".split()),
-}
-KINDS = {
-    "SS": "SL",
-    "UL": "US",
-    **dict.fromkeys(("AE", "AS", "CS", "DT", "TM"), "code"),
-    **dict.fromkeys(("LO", "SH", "LT", "UT"), "text"),
-}
-
-
 @pytest.mark.live
 @pytest.mark.since("1.12.5")
 def test_random_tags_are_the_same_from_attachments_and_from_files(archive: Archive) -> None:
+    series = [archive.stable(name) for name in CHARSETS]
     chance = random.Random(20)
-    kinds = {one: KINDS.get(vr, vr) for tag, (vr, _, _, _, one) in DicomDictionary.items() if tag >= 0x00080000}
-    keywords = chance.sample([one for one, kind in kinds.items() if kind in VALUES and one not in IDENTIFYING], 300)
-    before = set(archive.series())
-    charsets = ["ISO_IR 192", "ISO_IR 100", "ISO 2022 IR 149", "ISO_IR 13", ["", "ISO 2022 IR 149"]]
-    for number, charset in enumerate(charsets, 1):
-        for slice_number in range(1, INSTANCES + 1):
-            tags = {one: chance.choice(VALUES[kinds[one]]) for one in keywords if chance.random() < 0.5}
-            load(archive.orthanc, [instance(2, 1, number, slice_number, **{"SpecificCharacterSet": charset, **tags})])
-    series = sorted(set(archive.series()) - before)
-    for one in series:
-        wait_until(lambda one=one: archive.reads_attachment(one))  # type: ignore[misc]
-
+    keywords = random_keywords()
     read = 0
     exact = [one for one in keywords if has_exact_text(one)]
     for _ in range(12):
