@@ -16,11 +16,13 @@ from pydicom.datadict import DicomDictionary  # type: ignore[attr-defined]
 from orthancproxy.archive import series_metadata
 from orthancproxy.archive.extended_find import ExtendedFind
 from orthancproxy.archive.fetcher import Fetcher
+from orthancproxy.archive.hierarchy import Hierarchy
 from orthancproxy.archive.keywords import ALL_COMPUTED, tag_of
 from orthancproxy.archive.levels import Level
 from orthancproxy.archive.object_budget import ObjectBudget
 from orthancproxy.archive.plan import Filter, LevelPlan, Needs, Order
 from orthancproxy.archive.records import Resource, Series
+from orthancproxy.archive.revisions import RevisionCache
 from orthancproxy.archive.series_metadata import (
     MalformedMetadata,
     are_instances,
@@ -130,9 +132,17 @@ def test_a_decompression_bomb_is_rejected(monkeypatch: pytest.MonkeyPatch) -> No
 
 @pytest.mark.parametrize(
     ("keyword", "expected"),
-    [("ImageType", True), ("Rows", True), ("KVP", False), ("ExposureTime", False), ("ImageComments", False)]
-    # Orthanc answers `ONLINE` for the first, and the plugin shortens the second
-    + [("InstanceAvailability", False), ("SpecificCharacterSet", False)],
+    [
+        ("ImageType", True),
+        ("Rows", True),
+        ("KVP", False),
+        ("ExposureTime", False),
+        ("ImageComments", False),
+        # Orthanc answers `ONLINE` itself
+        ("InstanceAvailability", False),
+        # the plugin leaves out the first value
+        ("SpecificCharacterSet", False),
+    ],
 )
 def test_values_are_read_from_attachments_if_their_text_is_exact(keyword: str, expected: bool) -> None:
     assert has_exact_text(keyword) is expected
@@ -284,6 +294,7 @@ def series_files() -> dict[str, list[bytes]]:
         "pages": list(slices(20)),
         "malformed": list(slices(30)),
         "filtered": filtered,
+        "kept": list(slices(1, patient=3)),
         **{name: list(random_slices(number, charset)) for number, (name, charset) in enumerate(CHARSETS.items(), 1)},
     }
 
@@ -412,6 +423,29 @@ def test_a_filter_finds_the_same_in_attachments_and_in_files(archive: Archive) -
             assert len(found) == count, tags
             is_read = SERIES_METADATA.template in {call.template for call in calls.calls}
             assert is_read is (reads_attachment and (needs is TAGS or tags[0][1] != "*")), tags
+
+
+@pytest.mark.live
+@pytest.mark.since("1.12.5")
+def test_tags_from_an_attachment_are_kept_under_the_last_update_of_their_study(archive: Archive) -> None:
+    series = archive.stable("kept")
+    cache = RevisionCache(archive.client.clock, max_bytes=10**8, min_age=2)
+    plan = LevelPlan(level=Level.SERIES, related={"instances": LevelPlan(level=Level.INSTANCE, needs=TAGS)})
+
+    def instances() -> tuple[Tags, bool]:
+        with recording() as calls:
+            [found] = Hierarchy(archive.client, cache=cache).by_ids(plan, [series])
+        return tags_of(found.related["instances"], TAGS), SERIES_METADATA.template in {
+            call.template for call in calls.calls
+        }
+
+    assert instances() == (archive.from_files(series), True)
+    assert instances() == (archive.from_files(series), False)
+
+    load(archive.orthanc, slices(1, [1], patient=3, ConvolutionKernel="new"))
+    tags, _ = instances()
+    assert tags == archive.from_files(series)
+    assert "new" in {one["ConvolutionKernel"] for one in tags.values()}
 
 
 @pytest.mark.live
