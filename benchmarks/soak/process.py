@@ -63,6 +63,10 @@ def established(pid: int, port: int) -> set[str]:
     return to_port & sockets
 
 
+# connections of the gateway that follow Orthanc's changes
+FOLLOWING = 1
+
+
 def settled(take: Callable[[], Held], most: float = 15.0) -> Held:
     """Return the resources once they no longer change, or after a number of seconds."""
     deadline = time.monotonic() + most
@@ -70,12 +74,8 @@ def settled(take: Callable[[], Held], most: float = 15.0) -> Held:
     while True:
         time.sleep(2)
         now = take()
-        same = (now.descriptors, now.threads, now.connections) == (
-            before.descriptors,
-            before.threads,
-            before.connections,
-        )
-        if (same and now.connections == 0) or time.monotonic() > deadline:
+        is_same = now.threads == before.threads and abs(now.descriptors - before.descriptors) <= FOLLOWING
+        if (is_same and now.connections <= FOLLOWING) or time.monotonic() > deadline:
             return now
         before = now
 

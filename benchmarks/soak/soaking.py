@@ -20,7 +20,7 @@ from typing import Any
 from benchmarks.servers import session
 from benchmarks.soak import model
 from benchmarks.soak.clients import Client
-from benchmarks.soak.process import MEGABYTE, Held, Sampler, growth, held, settled
+from benchmarks.soak.process import FOLLOWING, MEGABYTE, Held, Sampler, growth, held, settled
 from benchmarks.soak.traffic import Change, Notes, Traffic
 from orthancproxy.sandbox.gateway import serving
 from orthancproxy.sandbox.orthanc import INDEXED_INSTANCE_TAGS, LocalOrthanc
@@ -65,7 +65,7 @@ class Report:
             found.append(f"{self.end.descriptors} file descriptors are open, and were {self.start.descriptors}.")
         if self.end.threads - self.start.threads > MORE_THREADS:
             found.append(f"There are {self.end.threads} threads, and were {self.start.threads}.")
-        if self.end.connections:
+        if self.end.connections > FOLLOWING:
             found.append(f"{self.end.connections} connections to Orthanc are open.")
         return found
 

@@ -71,9 +71,11 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
             )
         [study] = found(orthanc, "Study")
         file = asked(orthanc, f"/studies/{study['ID']}/instances")[0]["ID"]
+        # following Orthanc's changes keeps a connection
+        unfollowed = {"ORTHANC_CHANGES_DAYS": "0", "ORTHANC_INDEX": "false"}
         usual, strict = (
             stack.enter_context(serving(orthanc.base_url, tmp_path_factory.mktemp("gateway"), settings=settings))
-            for settings in ({}, {"ORTHANC_CLIENT_TIMEOUT": str(TIMEOUT)})
+            for settings in (unfollowed, {**unfollowed, "ORTHANC_CLIENT_TIMEOUT": str(TIMEOUT)})
         )
         archive = f"/api/orthanc/studies/{study['ID']}/archive/"
         ready = Served(orthanc, usual, strict, f"/api/orthanc/instances/{file}/file/", archive)
