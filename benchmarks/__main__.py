@@ -23,6 +23,7 @@ from benchmarks import (
     series_metadata,
     starving,
     study,
+    subscribers,
     upload,
     whole,
 )
@@ -52,6 +53,7 @@ BENCHMARKS: Mapping[str, Callable[[Options], Iterator[Row]]] = {
     "upload": upload.rows,
     "crowded-upload": crowded_upload.rows,
     "upload-memory": memory.rows,
+    "subscribers": subscribers.rows,
 }
 # on 1,000,000 instances; `make bench-large`
 LARGE_BENCHMARKS: Mapping[str, Callable[[Options], Iterator[Row]]] = {

@@ -8,12 +8,14 @@ from collections import defaultdict
 from collections.abc import Collection, Hashable, Iterable, Mapping
 from dataclasses import dataclass, field
 from importlib import import_module
-from time import monotonic
+from math import inf
+from time import monotonic, time
 from typing import Any
 
 from django.conf import settings
 from django.contrib.auth import HASH_SESSION_KEY, SESSION_KEY, get_user, get_user_model
 from django.contrib.auth.models import Group
+from django.db.models import Q
 from django.http import HttpRequest
 from django.utils import timezone
 from knox.crypto import hash_token
@@ -26,10 +28,12 @@ from orthancproxy.access.models import AccessScope
 from orthancproxy.audit.kinds import Authentication
 from orthancproxy.errors import GatewayError, NotAuthenticated
 
-FULL_CHECK_SECONDS = 60.0
+FULL_CHECK_SECONDS = 300.0
 """After which a caller is authenticated again in any case: keys of a provider, permissions of other backends."""
 
 _User: Any = get_user_model()
+# dates, which take long to parse, decide nothing
+_USER_FIELDS = (_User.USERNAME_FIELD, "password", "is_active", "is_superuser")
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +46,7 @@ class Credentials:
     authentication: Authentication
     secret: str = field(default="", repr=False)
     user: Any = None
+    valid_until: float = inf  # of an access token; the database has those of the others
 
     def authenticate(self) -> Caller:
         """Return the caller whom they identify now. Raises NotAuthenticated."""
@@ -73,7 +78,7 @@ def credentials_of(request: HttpRequest, caller: Caller) -> Credentials:
         case Authentication.API_TOKEN:
             return Credentials(caller.authentication, hash_token(token))
         case Authentication.OPENID_CONNECT:
-            return Credentials(caller.authentication, token)
+            return Credentials(caller.authentication, token, valid_until=oidc.valid_until(token))
         case Authentication.SESSION:
             session = getattr(request, "session", None)
             key = session.session_key if session is not None and SESSION_KEY in session else None
@@ -85,7 +90,7 @@ class CallerWatch:
     """Tells which callers have changed. Not safe for threads."""
 
     def __init__(self) -> None:
-        self._seen: Mapping[Credentials, Hashable] = {}
+        self._seen: Mapping[Credentials, tuple[object, ...]] = {}
 
     def changed(self, watched: Collection[Credentials]) -> dict[Credentials, Caller | GatewayError]:
         """Return the callers, or why they are rejected, of what is watched for the first time or has changed.
@@ -106,24 +111,23 @@ def _authenticated(credentials: Credentials) -> Caller | GatewayError:
         return error
 
 
-def _states(watched: Collection[Credentials]) -> dict[Credentials, Hashable]:
+def _states(watched: Collection[Credentials]) -> dict[Credentials, tuple[object, ...]]:
     """Return the rows that decide about each caller."""
     of_kind = defaultdict(list)
     for one in watched:
         of_kind[one.authentication].append(one)
-    tokens = _tokens([one.secret for one in of_kind[Authentication.API_TOKEN]])
+    owners = _owners_of_tokens([one.secret for one in of_kind[Authentication.API_TOKEN]])
     sessions = _sessions([one.secret for one in of_kind[Authentication.SESSION] if one.secret])
-    owners = {one: tokens.get(one.secret, (None,))[0] for one in of_kind[Authentication.API_TOKEN]}
-    owners |= {one: one.user for one in of_kind[Authentication.SESSION]}
-    users = _users(set(owners.values()))
+    users = _users({*owners.values(), *(one.user for one in of_kind[Authentication.SESSION])})
     groups = hash(_groups())
     now = monotonic()
     return {
         one: (
             groups,
-            users.get(owners.get(one)),
-            tokens.get(one.secret),
+            users.get(one.user or owners.get(one.secret)),
+            one.secret in owners,
             sessions.get(one.secret),
+            one.valid_until < time(),
             # not all in the same second
             int((now + hash(one) % FULL_CHECK_SECONDS) // FULL_CHECK_SECONDS),
         )
@@ -131,11 +135,10 @@ def _states(watched: Collection[Credentials]) -> dict[Credentials, Hashable]:
     }
 
 
-def _tokens(digests: Collection[str]) -> dict[str, tuple[Any, ...]]:
-    """Return the owner of each API token that has not expired."""
-    rows = get_token_model().objects.filter(digest__in=digests).values_list("digest", "user_id", "expiry")
-    now = timezone.now()
-    return {digest: (user, expiry) for digest, user, expiry in rows if expiry is None or expiry > now}
+def _owners_of_tokens(digests: Collection[str]) -> dict[str, Any]:
+    """Return the primary keys of the users whose API tokens these are, without those that have expired."""
+    valid = Q(expiry__isnull=True) | Q(expiry__gt=timezone.now())
+    return dict(get_token_model().objects.filter(valid, digest__in=digests).values_list("digest", "user_id"))
 
 
 def _sessions(keys: Collection[str]) -> dict[str, Hashable]:
@@ -152,17 +155,18 @@ def _session(key: str) -> Any:
     return import_module(settings.SESSION_ENGINE).SessionStore(key)
 
 
-def _users(keys: Iterable[Any]) -> dict[Any, Hashable]:
+def _users(keys: Iterable[Any]) -> dict[Any, list[Any]]:
     """Return the rows of users, of their groups and of their permissions."""
     keys = [key for key in keys if key is not None]
     found: dict[Any, list[Any]] = defaultdict(list)
-    for row in _User._default_manager.filter(pk__in=keys).order_by("pk").values():
-        found[row[_User._meta.pk.attname]].append(tuple(row.values()))
-    for table in (_User.groups.through, _User.user_permissions.through):
-        owner = f"{_User._meta.model_name}_id"
-        for row in table.objects.filter(**{f"{owner}__in": keys}).order_by("pk").values():
-            found[row[owner]].append(tuple(row.values()))
-    return {key: tuple(rows) for key, rows in found.items()}
+    for key, *row in _User._default_manager.filter(pk__in=keys).values_list("pk", *_USER_FIELDS):
+        found[key].append(row)
+    owner = f"{_User._meta.model_name}_id"
+    for table, other in ((_User.groups.through, "group_id"), (_User.user_permissions.through, "permission_id")):
+        rows = table.objects.filter(**{f"{owner}__in": keys}).order_by("pk")
+        for key, row in rows.values_list(owner, other):
+            found[key].append(row)
+    return found
 
 
 def _groups() -> Hashable:

@@ -97,6 +97,12 @@ def verify(token: str) -> Identity:
     return Identity(_username(claims), tuple(dict.fromkeys(_groups(claims))))
 
 
+def valid_until(token: str) -> float:
+    """Return until when an access token that has been verified is accepted, as a Unix time."""
+    claims = jwt.decode(token, options={"verify_signature": False})
+    return float(claims["exp"]) + LEEWAY_SECONDS
+
+
 def _verified_claims(token: str) -> dict[str, Any]:
     if len(token) > MAX_TOKEN_CHARACTERS:
         raise NotAuthenticated("The access token is too long.")

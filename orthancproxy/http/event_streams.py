@@ -33,8 +33,8 @@ from orthancproxy.threads import EVENTS, STREAMS
 
 logger = logging.getLogger(__name__)
 
-HEARTBEAT_SECONDS = 15.0
-RECHECK_SECONDS = 2.0
+HEARTBEAT_SECONDS = 25.0  # nginx and load balancers close what is silent for a minute
+RECHECK_SECONDS = 3.0
 RETRY_MS = 2000  # after which browsers connect again
 MAX_UNCHECKED_SECONDS = 4.5  # since the callers were authenticated, after which nothing is delivered
 KEPT_BATCHES = 64  # that streams may lag behind without reading the log themselves

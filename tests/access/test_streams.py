@@ -18,8 +18,19 @@ from orthancproxy.access.models import AccessScope
 from orthancproxy.archive.levels import Level
 from orthancproxy.audit.models import AuditEvent
 from orthancproxy.feed.log import Change, Kind, change_log
-from tests.access.callers import PASSWORD, READING, CallerClient, make_user, with_api_token, with_session
+from tests.access.callers import (
+    PASSWORD,
+    READING,
+    ROLES,
+    CallerClient,
+    bearer,
+    make_user,
+    with_api_token,
+    with_session,
+)
 from tests.event_streams import FIELDS, EventStreamClient, event_stream
+from tests.identity.provider import IdentityProvider
+from tests.proxy import RecordingProxy
 
 MAX_SECONDS = 5.0
 QUERY = f"subscription {{ archiveChanges {{ {FIELDS} }} }}"
@@ -115,6 +126,21 @@ def test_callers_who_lose_what_they_had_get_nothing_more(groups: None) -> None:
     asyncio.run(run())
     # once a stream
     assert AuditEvent.objects.filter(username="stream-stays", outcome="SUCCESS", event="ACCESSED").count() == 2
+
+
+@pytest.mark.live
+@pytest.mark.once
+def test_an_access_token_expires_while_a_stream_is_open(proxy: RecordingProxy, home_provider: IdentityProvider) -> None:
+    # after the 30 seconds for the difference between the clocks
+    token = home_provider.token("oidc-stream", [ROLES["Viewer"]], lifetime=-26)
+
+    async def run() -> None:
+        async with event_stream(headers=bearer(token)) as stream:
+            event = await stream.event(4 + MAX_SECONDS)
+            assert event
+            assert event.data == {"detail": "The access token has expired.", "code": "UNAUTHENTICATED"}
+
+    asyncio.run(run())
 
 
 @pytest.mark.live
