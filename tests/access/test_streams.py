@@ -15,7 +15,7 @@ from pytest_django import Settings
 
 from orthancproxy.access.actions import Action
 from orthancproxy.access.models import AccessScope
-from orthancproxy.archive.levels import Level
+from orthancproxy.archive.levels import Level, patient_orthanc_id
 from orthancproxy.audit.models import AuditEvent
 from orthancproxy.feed.log import Change, Kind, change_log
 from tests.access.callers import (
@@ -34,7 +34,6 @@ from tests.proxy import RecordingProxy
 
 MAX_SECONDS = 5.0
 QUERY = f"subscription {{ archiveChanges {{ {FIELDS} }} }}"
-STUDY = "11111111-11111111-11111111-11111111-11111111"
 
 
 def change_password(user: User) -> None:
@@ -68,7 +67,8 @@ def _changes_are_logged(settings: Settings) -> None:
 
 
 def change(patient_id: str, kind: Kind = Kind.DELETED) -> Change:
-    return Change(kind, Level.STUDY, STUDY, patient_id, "1.2.3", None, STUDY)
+    study = patient_orthanc_id(patient_id)
+    return Change(kind, Level.STUDY, study, patient_id, "1.2.3", None, study)
 
 
 def caller_in_own_group(name: str) -> tuple[User, CallerClient]:
