@@ -28,6 +28,7 @@ from benchmarks import (
     whole,
 )
 from benchmarks.large import growth as large_growth
+from benchmarks.large import index_database
 from benchmarks.large import lists as large_lists
 from benchmarks.large import memory as large_memory
 from benchmarks.large import studies as large_studies
@@ -70,6 +71,7 @@ LARGE_BENCHMARKS: Mapping[str, Callable[[Options], Iterator[Row]]] = {
     "large-patients": large_lists.patients_rows,
     "large-index": large_memory.index_rows,
     "large-memory": large_memory.cache_rows,
+    "large-database": index_database.rows,
     "large-growth": large_growth.rows,
 }
 ALL_BENCHMARKS = {**BENCHMARKS, **LARGE_BENCHMARKS}

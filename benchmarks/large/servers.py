@@ -11,7 +11,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from benchmarks import baselines, queries
+from benchmarks import baselines
 from benchmarks.large.archive import Group, SyntheticArchive
 from benchmarks.large.stored import orthanc_with
 from benchmarks.measuring import BenchmarkError
@@ -125,13 +125,12 @@ def wait_for_index(gateway: LocalGateway) -> float:
         while (state := _index_state(reader)) != "READY":
             if time.perf_counter() - start > _INDEXING_TIMEOUT_SECONDS:
                 raise BenchmarkError(f"The gateway's index is {state}:\n{gateway.end_of_log()}")
-            time.sleep(0.05)
+            # each answer counts what Orthanc holds, which takes it up to 0.1 s
+            time.sleep(0.5)
     return time.perf_counter() - start
 
 
 def _index_state(reader: Reader) -> str:
     answer = reader.post("/graphql/", {"query": _INDEX_STATE})
-    if "errors" in answer:
-        # this version has no index
-        return "READY"
-    return str(queries.data(answer)["server"]["index"]["state"])
+    # a gateway that is not acquainted with a slow Orthanc yet may exceed its time limit
+    return str(answer["data"]["server"]["index"]["state"]) if answer.get("data") else "unknown"
