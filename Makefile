@@ -8,7 +8,7 @@ ORTHANC := 1.13.0
 PYTEST := $(PYTHON) -m pytest --numprocesses auto --dist loadfile --no-loadscope-reorder
 WEB := orthancproxy/static/orthancproxy/.graphiql-built
 # what the tests use besides Orthanc: a command, and the Debian packages that provide it
-TEST_TOOLS := /usr/bin/chromium=chromium,fonts-noto-cjk dcmftest=dcmtk dciodvfy=dicom3tools
+TEST_TOOLS := /usr/bin/chromium=chromium,fonts-noto-cjk dcmftest=dcmtk dciodvfy=dicom3tools cc=gcc,libc6-dev
 # the index of the Orthanc that is installed
 TEST_TOOLS += /usr/share/orthanc/plugins/libOrthancPostgreSQLIndex.so=orthanc-postgresql
 # a decoder for the Orthanc that is installed
@@ -25,7 +25,7 @@ endif
 NODE_TESTS := tests/identity tests/schema/audits
 WEB_SOURCES := $(shell find orthancproxy/web -name node_modules -prune -o -type f -print)
 
-.PHONY: help run test test-matrix test-uncached oracle staleness bench bench-large soak check sdl docs messages web lock clean
+.PHONY: help run test test-matrix test-uncached test-indexed oracle staleness bench bench-large soak check sdl docs messages web lock clean
 .DEFAULT_GOAL := help
 
 help: ## List these commands
@@ -49,12 +49,18 @@ test-matrix: .venv/.synced web ## Run the tests that depend on Orthanc's version
 test-uncached: .venv/.synced web ## Run the tests of GraphQL and REST on another Orthanc without the cache of instances (ORTHANC=1.12.7, ARGS)
 	root=$$(dev/orthanc-root $(ORTHANC)) && ORTHANC_ROOT=$$root ORTHANC_CACHE_BYTES=0 $(PYTEST) -m "live and not once" tests/schema tests/rest tests/resolvers $(ARGS)
 
+test-indexed: .venv/.synced web ## Run the tests of GraphQL, REST and access on another Orthanc with the index (ORTHANC=1.12.7, ARGS)
+	@dev/install-node-packages $(NODE_TESTS)
+	root=$$(dev/orthanc-root $(ORTHANC)) && ORTHANC_ROOT=$$root GATEWAY_INDEX=1 $(PYTEST) -m "live and not once" tests/schema tests/rest tests/access $(ARGS)
+
 oracle: .venv/.synced ## Compare filters, orders and pages of a random archive with an oracle (SEED, REQUESTS, ORTHANC_ROOT)
 	@dev/install-orthanc
 	ORACLE_SEED=$(or $(SEED),$$(date +%s)) ORACLE_REQUESTS=$(or $(REQUESTS),2000) $(PYTHON) -m pytest -q tests/archive/test_oracle.py
 
-staleness: .venv/.synced ## Compare gateways with a cache with Orthanc while it changes (STEPS, REPORT, ORTHANC_ROOT); needs cc
-	STALENESS_STEPS=$(or $(STEPS),10000) STALENESS_REPORT=$(or $(REPORT),/dev/stderr) $(PYTHON) -m pytest -q tests/archive/test_staleness.py
+staleness: .venv/.synced ## Compare two gateways with Orthanc while it changes (STEPS, REPORT, ORTHANC)
+	@dev/install-debian-packages $(TEST_TOOLS)
+	root=$$(dev/orthanc-root $(ORTHANC)) && ORTHANC_ROOT=$$root STALENESS_STEPS=$(or $(STEPS),10000) STALENESS_REPORT=$(or $(REPORT),/dev/stderr) \
+	$(PYTHON) -m pytest -q tests/staleness
 
 bench: .venv/.synced ## Measure the gateway against Orthanc itself (ARGS: see docs/performance.md)
 	@dev/install-orthanc

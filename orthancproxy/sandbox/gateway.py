@@ -58,6 +58,7 @@ def serving(
     port: int | None = None,
     workers: int = 1,
     settings: Mapping[str, str] | None = None,
+    application: str = "orthancproxy.project.asgi:application",
 ) -> Iterator[LocalGateway]:
     """Run a gateway for the Orthanc at `base_url`, on uvicorn, without debug mode, with its files in `folder`.
 
@@ -80,7 +81,7 @@ def serving(
     port = port or free_port()
     process = ChildProcess(
         [
-            *(sys.executable, "-m", "uvicorn", "orthancproxy.project.asgi:application"),
+            *(sys.executable, "-m", "uvicorn", application),
             *("--http", "orthancproxy.project.edge.protocol:Protocol"),
             *("--app-dir", str(CHECKOUT), "--host", "127.0.0.1", "--port", str(port)),
             # browsers keep connections open

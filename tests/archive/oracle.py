@@ -130,6 +130,7 @@ OF_ORTHANC: dict[str, dict[str, Callable[[Node], Any]]] = {
         "sopClassUID": lambda node: node.tags["SOPClassUID"],
         "transferSyntaxUID": lambda node: node.tags["TransferSyntaxUID"],
         "fileSize": lambda node: node.tags["FileSize"],
+        "fileUrl": lambda node: f"/api/orthanc/instances/{node.orthanc_id}/file/?v={node.tags['FileUuid']}",
         "labels": lambda node: sorted(node.labels),
         'tag(keyword: "KVP")': lambda node: node.tags["KVP"],
         'tag(keyword: "ImageComments")': lambda node: node.tags["ImageComments"],

@@ -1,20 +1,21 @@
 """How many calls to Orthanc a request costs whose instances are kept, and that its response is the same."""
 
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from typing import Any
 
 import pytest
 
 from orthancproxy.archive.hierarchy import Hierarchy
 from orthancproxy.archive.levels import Level
-from orthancproxy.archive.plan import LevelPlan, Needs
+from orthancproxy.archive.plan import Fact, LevelPlan, Needs
 from orthancproxy.archive.records import Instance, Resource
 from orthancproxy.archive.revisions import RevisionCache
 from orthancproxy.archive.scope import EVERYTHING, Scope
 from orthancproxy.orthanc.calls import recording
 from orthancproxy.orthanc.client import ConnectionOptions, OrthancClient
 from orthancproxy.sandbox.orthanc import LocalOrthanc
-from tests.archive.test_staleness import shown
 
 pytestmark = pytest.mark.live
 
@@ -48,6 +49,23 @@ SHAPES = [
     Shape("an instance whose tags of the series may change", OF_SERIES, 1),
     Shape("a page of studies in scope", STUDY, 2, is_page=True, scope=IN_SCOPE),
 ]
+
+
+def shown(plan: LevelPlan, resources: Iterable[Resource]) -> list[Any]:
+    """What a response shows of resources, in its order."""
+    return [
+        (
+            one.orthanc_id,
+            {tag: one.tags.get(tag) for tag in plan.needs.tags},
+            [one.facts.get("FileSize")] if Fact.FILE_SIZE in plan.needs.facts else [],
+            [shown(below, _listed(one.related[name])) for name, below in plan.related.items()],
+        )
+        for one in resources
+    ]
+
+
+def _listed(related: Any) -> Any:
+    return (related,) if isinstance(related, Resource) else related
 
 
 @pytest.fixture(scope="module")
