@@ -83,8 +83,18 @@ def discover(call: CallOrthanc, tolerate: Callable[[], None]) -> Capabilities:
         system = call(SYSTEM, decoder=SYSTEM_DECODER)
         extended = system.capabilities.has_extended_find
         listed = {level: frozenset(tags.split(";")) for level, tags in system.main_dicom_tags.items()}
-        partly = {level: _partly_indexed(call, tolerate, level, tags) for level, tags in listed.items() if extended}
         statistics = call(STATISTICS, decoder=STATISTICS_DECODER)
+        stored = {
+            "Patient": statistics.count_patients,
+            "Study": statistics.count_studies,
+            "Series": statistics.count_series,
+            "Instance": statistics.count_instances,
+        }
+        partly = {
+            level: _partly_indexed(call, tolerate, level, tags, stored[level])
+            for level, tags in listed.items()
+            if extended
+        }
         over_sqlite = extended and system.database_backend_plugin is None
         return Capabilities(
             name=system.name,
@@ -95,12 +105,7 @@ def discover(call: CallOrthanc, tolerate: Callable[[], None]) -> Capabilities:
             has_patient_routes=system.patient_level_enabled,
             indexed={level: tags - partly.get(level, frozenset()) for level, tags in listed.items()} or None,
             partly_indexed=partly,
-            stored={
-                "Patient": statistics.count_patients,
-                "Study": statistics.count_studies,
-                "Series": statistics.count_series,
-                "Instance": statistics.count_instances,
-            },
+            stored=stored,
             walks_index=over_sqlite and walks_index(call, tolerate, statistics.count_instances),
             http_threads=system.performance.http_threads_count,
             find_limits=FindLimits(call),
@@ -112,7 +117,7 @@ def discover(call: CallOrthanc, tolerate: Callable[[], None]) -> Capabilities:
 
 
 def _partly_indexed(
-    call: CallOrthanc, tolerate: Callable[[], None], level: str, tags: frozenset[str]
+    call: CallOrthanc, tolerate: Callable[[], None], level: str, tags: frozenset[str], stored: int
 ) -> frozenset[str]:
     """Return the tags that were added to `ExtraMainDicomTags` after resources had been stored.
 
@@ -123,18 +128,15 @@ def _partly_indexed(
     if not extra:
         return extra
 
-    def count(**criteria: Mapping[str, str]) -> int:
-        body = {"Level": level, "Query": {}, **criteria}
+    def count_with(*indexed: str) -> int:
+        signature = {"MainDicomTagsSignature": "*" + "*".join(sorted(indexed)) + "*"}
+        body = {"Level": level, "Query": {}, "MetadataQuery": signature}
         return int(call(COUNT_RESOURCES, body=body, decoder=COUNT_DECODER).count)
 
-    def count_with(*indexed: str) -> int:
-        return count(MetadataQuery={"MainDicomTagsSignature": "*" + "*".join(sorted(indexed)) + "*"})
-
     try:
-        everything = count()
-        if count_with(*extra) == everything:
+        if count_with(*extra) == stored:
             return frozenset()
-        return frozenset(tag for tag in extra if count_with(tag) != everything)
+        return frozenset(tag for tag in extra if count_with(tag) != stored)
     except ArchiveTimeout:
         # reading files needlessly is slow, missing values is wrong
         tolerate()

@@ -631,6 +631,16 @@ class TestCapabilities:
             thread.join()
         assert found == [client.capabilities()] * 8
 
+    def test_threads_wait_for_an_orthanc_that_takes_long_to_detect(self, proxy: RecordingProxy) -> None:
+        client = client_of(proxy, connect_timeout=0.1)
+        proxy.fail(Fault(delay=0.5))
+        threads = [threading.Thread(target=client.capabilities) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert proxy.lines().count("GET /system") == 1
+
 
 def parts_of(endpoint: Endpoint) -> list[str]:
     return [name for _, name, _, _ in Formatter().parse(endpoint.template) if name]
