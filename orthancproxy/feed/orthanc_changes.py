@@ -27,6 +27,7 @@ ENTRIES_PER_LOOK = 5000
 """1 MB. With a look a second, Orthanc would have to store ten times as fast as it does (two cores, small files)."""
 BETWEEN_UPDATES = timedelta(seconds=0.9)  # the follower looks every second, by another clock
 MAX_ATTEMPTS = 3
+MAX_WAIT_SECONDS = 5.0  # of a response; the first look at 1,000,000 instances takes 18 (1.13.0, no statistics)
 
 _KINDS = {
     f"{prefix}{level.value}": kind
@@ -54,15 +55,20 @@ class Reader:
         self.look()
         self._log.trim()
 
-    def look(self) -> None:
+    def look(self, max_wait: float = -1) -> None:
         """Log what is new, of ENTRIES_PER_LOOK entries. The first look at an Orthanc begins at its newest entry.
 
-        Raises ArchiveError, and what the database raises.
+        Wait for another thread that looks, or leave it to that one after `max_wait` seconds. Raises ArchiveError, and
+        what the database raises.
         """
-        with self._looking:
+        if not self._looking.acquire(timeout=max_wait):
+            return
+        try:
             for _ in range(MAX_ATTEMPTS):
                 if self._has_read():
                     return
+        finally:
+            self._looking.release()
 
     def report(self, deleted: Sequence[Change] = ()) -> None:
         """Log what this gateway has just deleted, or else what it has just added.
@@ -74,7 +80,7 @@ class Reader:
             if deleted:
                 self._log.append(deleted)
             else:
-                self.look()
+                self.look(MAX_WAIT_SECONDS)
             self._is_failing = False
         except Exception as error:
             # once for each outage

@@ -4,12 +4,14 @@ import json
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
+from threading import Event
 
 import pytest
 from django.db import connections
 from django.utils import timezone
 
 from orthancproxy.archive.levels import Level
+from orthancproxy.feed import orthanc_changes as module
 from orthancproxy.feed.log import Change, ChangeLog, Kind
 from orthancproxy.feed.models import ChangeLogState
 from orthancproxy.feed.orthanc_changes import Reader
@@ -204,6 +206,29 @@ def test_readers_that_look_at_once_log_each_change_once(orthanc: LocalOrthanc, l
     reader.look()
     added = [one.change.orthanc_id for one in log.after(0, 1000) if one.change.kind is ADDED]
     assert len(added) == len(set(added)) == 24
+
+
+def test_report_does_not_wait_long_for_a_look_that_hangs(
+    orthanc: LocalOrthanc, log: ChangeLog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun, ended = Event(), Event()
+
+    class HangingLog(ChangeLog):
+        def state(self) -> ChangeLogState:
+            begun.set()
+            ended.wait()
+            return super().state()
+
+    monkeypatch.setattr(module, "MAX_WAIT_SECONDS", 0.01)
+    reader = make_reader(orthanc, HangingLog())
+    with ThreadPoolExecutor(1) as pool:
+        look = pool.submit(reader.look)
+        begun.wait()
+        reader.report()
+        assert not look.done()
+        ended.set()
+        look.result()
+        pool.submit(connections.close_all)
 
 
 def test_number_of_calls_does_not_depend_on_the_number_of_changes(
