@@ -47,7 +47,9 @@ class IndexStageName(Enum):
     OFF = strawberry.enum_value("OFF", description="There is none, or it cannot serve the caller's scope.")
     BUILDING = strawberry.enum_value("BUILDING", description="It is being built. Lists come from Orthanc.")
     READY = strawberry.enum_value("READY", description="It selects lists of patients and studies.")
-    UNAVAILABLE = strawberry.enum_value("UNAVAILABLE", description="Its database is. Lists come from Orthanc.")
+    UNAVAILABLE = strawberry.enum_value(
+        "UNAVAILABLE", description="Its database is unavailable. Lists come from Orthanc."
+    )
 
 
 @strawberry.type(description="The gateway's index of patients and studies.")
