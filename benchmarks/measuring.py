@@ -162,7 +162,7 @@ def repeatedly(times: int, action: Callable[[], object]) -> float:
     return statistics.median(timed(action) for _ in range(times))
 
 
-def steadily(action: Callable[[], object], seconds: float = 0.5) -> float:
+def steadily(action: Callable[[], object], seconds: float = 0.3) -> float:
     """Return the median duration of an action that is repeated for some seconds after a first time, in seconds.
 
     An action that takes as long is done once.

@@ -10,7 +10,7 @@ from benchmarks.reading import Reader
 
 
 def side(address: str, action: Callable[[Reader], object]) -> Side:
-    """Return a side that repeats an action over one connection for half a second, or does a slow one once."""
+    """Return a side that repeats an action over one connection for 0.3 s, or does a slow one once."""
 
     def repeated() -> float:
         with Reader(address) as reader:

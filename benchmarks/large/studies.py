@@ -18,7 +18,7 @@ from benchmarks.options import Options
 from benchmarks.reading import Reader
 
 COLD_STUDIES = 5  # in each round, on each side
-CLIENT_SECONDS = 2.0
+CLIENT_SECONDS = 1.5
 WORKERS = 2
 
 
