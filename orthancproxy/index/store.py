@@ -22,6 +22,7 @@ from orthancproxy.index.models import IndexedPatient, IndexedStudy, IndexState
 
 ROWS_PER_STATEMENT = 100
 IDS_PER_STATEMENT = 500
+MAX_SORTED = 2000
 _OF_PATIENT = INDEXED_TAGS[Level.PATIENT] - {Level.PATIENT.identifier}
 
 
@@ -62,12 +63,18 @@ class DjangoIndex:
             return None
         with _available():
             found = self._entries(plan.level).filter(in_scope & matching)
+            total = None
+            if matching:
+                # to walk through all studies by date for the few that match takes longer
+                few = list(found.values_list("pk", flat=True)[: MAX_SORTED + 1])
+                if len(few) <= MAX_SORTED:
+                    found, total = self._entries(plan.level).filter(pk__in=few), len(few)
             page, start = found, plan.offset
             if plan.after:
                 page, start = found.filter(behind(plan.after, plan.full_order)), 0
             last = None if plan.first is None else start + plan.first + 1
             resources = _resources(plan.level, page.order_by(*order)[start:last])
-            return Selection(resources, found.count() if plan.total else None)
+            return Selection(resources, total if total is not None or not plan.total else found.count())
 
     def put(self, resources: Sequence[Resource]) -> None:
         """Add or replace entries of patients or studies of one level, by their indexed data."""
