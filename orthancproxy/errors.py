@@ -107,10 +107,10 @@ class CursorExpired(GatewayError):
 
     code = "CURSOR_EXPIRED"
 
-    def __init__(self) -> None:
-        super().__init__(
-            "The changes after this cursor are no longer kept: read the archive anew, then go on from now."
-        )
+    def __init__(
+        self, message: str = "The changes after this cursor are no longer kept: read the archive anew, then continue."
+    ) -> None:
+        super().__init__(message)
 
 
 class LimitExceeded(GatewayError):
