@@ -210,9 +210,9 @@ class ExtendedFind:
         if reads_files and not self._find_limits.found:
             found = self._read_in_parts(level, criteria, needs, filtered, identifiers or {}, restriction)
         else:
-            body = self._bodies.body(level, wanted, needs | Needs(decisive(criteria)), filtered) | dict(
-                restriction or {}
-            )
+            if criteria:
+                needs |= Needs(decisive(criteria))
+            body = self._bodies.body(level, wanted, needs, filtered) | dict(restriction or {})
             found = to_resources(level, self._find_all(level, body))
             if restriction:
                 self._budget.check_fetch(len(found))

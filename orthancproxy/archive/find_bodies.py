@@ -28,7 +28,9 @@ class FindBodies:
 
     def body(self, level: Level, wanted: Mapping[str, str], needs: Needs, criteria: Filter) -> dict[str, Any]:
         """Return the body of a find for resources that match `wanted`, by tag, with the data needed."""
-        content = {"MainDicomTags", *(part for fact in needs.facts for part in _CONTENT[fact])}
+        content = {part for fact in needs.facts for part in _CONTENT[fact]}
+        if not needs.only_facts:
+            content.add("MainDicomTags")
         if level is not Level.PATIENT:
             content.add("Parent")
         body: dict[str, Any] = {"Level": level.value, "Query": wanted, "Short": True}

@@ -19,14 +19,23 @@ class Fact(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Needs:
-    """The data that resources must hold: tags by keyword, facts, and the means to look up their parents."""
+    """The data that resources must hold: tags by keyword, facts, and the means to look up their parents.
+
+    The main tags of a level come along, unless `only_facts` is set.
+    """
 
     tags: frozenset[str] = frozenset()
     facts: frozenset[Fact] = frozenset()
     parent: bool = False
+    only_facts: bool = False
 
     def __or__(self, other: "Needs") -> "Needs":
-        return Needs(self.tags | other.tags, self.facts | other.facts, self.parent or other.parent)
+        return Needs(
+            self.tags | other.tags,
+            self.facts | other.facts,
+            self.parent or other.parent,
+            self.only_facts and other.only_facts,
+        )
 
     def without(self, tags: Set[str]) -> "Needs":
         """Return the same needs without these tags."""

@@ -1,9 +1,11 @@
 """A fetcher that keeps instances between requests, and proves by a find for their series that they are unchanged.
 
 Orthanc renews the `LastUpdate` of a series, and of its study, when it stores, overwrites or deletes an instance below
-(1.12.1). It does not for labels, for the tags of series and above, which `reconstruct` takes from another instance, nor
-for the FileUuid, which `compress` replaces: these are fetched each time. Where Orthanc walks through its index to find
-the series of a study, their UIDs are kept under the `LastUpdate` of the study: by these, Orthanc finds them fastest.
+(1.12.1). It does not for labels, for the FileUuid, which `compress` replaces, nor for the tags of series and above,
+which `reconstruct` takes from another instance. Labels and FileUuids are fetched each time, and added.
+
+Where Orthanc walks through its index to find the series of a study, their UIDs are kept under the `LastUpdate` of the
+study: by these, Orthanc finds them fastest.
 """
 
 import re
@@ -29,10 +31,11 @@ from orthancproxy.orthanc.deadline import clip_to_deadline
 PATIENCE_SECONDS = 5.0
 # the time grows with the square of the number of UIDs: 25 take 2 ms, 250 50 ms, 1,000 940 ms; the series of 50 studies
 # take 215 ms by the UIDs of the studies (1.13.0 over SQLite without statistics, 1,000,000 instances)
-MAX_SERIES_BY_UID = 250
+MAX_BY_UID = 250
 
 _UID = re.compile(r"[0-9.]{1,64}", re.ASCII)
 _FACTS = frozenset({Fact.FILE_SIZE, Fact.METADATA})
+_FRESH_FACTS = {Fact.FILE_UUID: "FileUuid", Fact.LABELS: "Labels"}
 _FACT_NAMES = frozenset({"FileSize", "SopClassUid", "TransferSyntax"})
 # an Orthanc id is made of them, so that they never change
 _IDENTIFIERS = frozenset(level.identifier for level in Level.INSTANCE.above)
@@ -120,7 +123,7 @@ class RevisionFetcher:
         revisions = [self._revision(study.orthanc_id) for study in studies] if self._walks_index else []
         kept = [self._cache.get(revision) if revision else None for revision in revisions]
         uids = {one.orthanc_id: one.tags[Level.SERIES.identifier] for each in kept if each for one in each.resources}
-        if kept and all(kept) and len(uids) <= MAX_SERIES_BY_UID:
+        if kept and all(kept) and len(uids) <= MAX_BY_UID:
             self._budget.check_fetch(len(uids))
             return self._by_uids(Level.SERIES, uids, needs)
         found = self._note(Level.SERIES, self._fetcher.children(Level.SERIES, studies, Filter(), needs, roots))
@@ -145,9 +148,15 @@ class RevisionFetcher:
             self._wait(others)
             rest = [one for one in cold if found[one.orthanc_id] is None]
             found |= self._kept_or_fetched(rest, needs, rest)
-        result = [instance for instances in found.values() for instance in instances or ()]
-        self._budget.check_fetch(len(result))
-        return result
+        self._budget.check_fetch(sum(len(instances or ()) for instances in found.values()))
+        if fresh := needs.facts & _FRESH_FACTS.keys():
+            missing = [one for one in series if _lack(found[one.orthanc_id] or (), fresh)]
+            kept = [each for one in missing for each in found[one.orthanc_id] or ()]
+            added = _by_parent(
+                self._with_facts(missing, kept, fresh, roots if len(missing) == len(series) else missing)
+            )
+            found |= {one.orthanc_id: added[one.orthanc_id] for one in missing}
+        return [instance for instances in found.values() for instance in instances or ()]
 
     def _kept_or_fetched(self, series: Sequence[Resource], needs: Needs, roots: Roots) -> _Found:
         found: _Found = {one.orthanc_id: self._kept(one.orthanc_id, needs) for one in series}
@@ -158,16 +167,29 @@ class RevisionFetcher:
             found |= {one.orthanc_id: self._keep(one, by_series[one.orthanc_id], needs) for one in missing}
         return found
 
+    def _with_facts(
+        self, series: Sequence[Resource], kept: Sequence[Resource], facts: frozenset[Fact], roots: Roots
+    ) -> list[Resource]:
+        """Return the kept instances of these series that still exist, with facts that change without a trace."""
+        needs = Needs(facts=facts, only_facts=True)
+        if self._walks_index and len(kept) <= MAX_BY_UID:
+            fresh = self._fetcher.complete(Level.INSTANCE, kept, needs) if kept else []
+        else:
+            fresh = self._fetcher.children(Level.INSTANCE, series, Filter(), needs, roots) if series else []
+        by_id = {one.orthanc_id: one.facts for one in fresh}
+        return [replace(one, facts={**one.facts, **by_id[one.orthanc_id]}) for one in kept if one.orthanc_id in by_id]
+
     def _kept(self, series_id: str, needs: Needs) -> Sequence[Resource] | None:
         """Return the instances of a series, if they are kept with all data needed."""
         revision = self._revision(series_id)
         children = self._cache.get(revision) if revision else None
-        if children is None or not (needs.tags <= children.needs.tags and needs.facts <= children.needs.facts):
+        facts = needs.facts - _FRESH_FACTS.keys()
+        if children is None or not (needs.tags <= children.needs.tags and facts <= children.needs.facts):
             return None
         return children.resources
 
     def _keep(self, series: Resource, fetched: Sequence[Resource], needs: Needs) -> Sequence[Resource]:
-        """Keep the instances of a series if it is settled, and add what was known of them."""
+        """Keep the instances of a series if it is settled, and return them with what is needed."""
         revision = self._revision(series.orthanc_id)
         if revision is None:
             return fetched
@@ -175,7 +197,8 @@ class RevisionFetcher:
         above = {**(study.tags if study else {}), **series.tags}
         identifiers = {keyword: above[keyword] for keyword in _IDENTIFIERS if keyword in above}
         # a study has all of them, but for those that its files lack
-        wanted = Needs(needs.tags | self._at_hand | (_IDENTIFIERS if study else identifiers.keys()), needs.facts)
+        known_above = _IDENTIFIERS if study else identifiers.keys()
+        wanted = Needs(needs.tags | self._at_hand | known_above, needs.facts & _FACTS)
         resources = [_reduced(one, wanted.tags, identifiers) for one in fetched]
         if before := self._cache.get(revision):
             known = {one.orthanc_id: one for one in before.resources}
@@ -184,20 +207,21 @@ class RevisionFetcher:
                 return fetched
             resources = [_merged(known[one.orthanc_id], one) for one in resources]
             wanted |= before.needs
-        return self._cache.put(revision, Children(wanted, tuple(resources))).resources
+        kept = self._cache.put(revision, Children(wanted, tuple(resources))).resources
+        return kept if needs.facts <= _FACTS else fetched
 
     def _kept_instances(self, ids: Sequence[str], needs: Needs) -> list[Resource]:
         """Return those of these instances that are kept with all data needed, and unchanged."""
-        if not self._can_keep(needs):
+        fresh = needs.facts & _FRESH_FACTS.keys()
+        if not self._can_keep(needs) or (fresh and not self._walks_index):
             return []
-        series = {
-            parent: uid for one in ids if (parent := self._cache.parent_of(one)) and (uid := self._cache.uid_of(parent))
-        }
+        parents = {parent for orthanc_id in ids if (parent := self._cache.parent_of(orthanc_id))}
+        series = {parent: uid for parent in parents if (uid := self._cache.uid_of(parent))}
         if unseen := {one: uid for one, uid in series.items() if one not in self._seen}:
             self._by_uids(Level.SERIES, unseen, _CHANGES)
         wanted = set(ids)
-        kept = (self._kept(one, needs) or () for one in series)
-        return [instance for instances in kept for instance in instances if instance.orthanc_id in wanted]
+        kept = [each for one in series for each in self._kept(one, needs) or () if each.orthanc_id in wanted]
+        return self._with_facts([], kept, fresh, None) if fresh else kept
 
     def _wait(self, others: Iterable[Event]) -> None:
         """Wait until other requests have fetched their lists, for a while."""
@@ -216,7 +240,7 @@ class RevisionFetcher:
         return [one for one in found if one.orthanc_id in uids]
 
     def _can_keep(self, needs: Needs) -> bool:
-        return needs.facts <= _FACTS and needs.tags.isdisjoint(self._of_parents)
+        return needs.facts <= _FACTS | _FRESH_FACTS.keys() and needs.tags.isdisjoint(self._of_parents)
 
     def _note(self, level: Level, found: Sequence[Resource]) -> list[Resource]:
         """Remember the studies and series among these resources."""
@@ -272,6 +296,10 @@ def _reduced(resource: Resource, keywords: Collection[str], tags: Mapping[str, s
     own = {keyword: value for keyword, value in resource.tags.items() if keyword in keywords}
     facts = {name: value for name, value in resource.facts.items() if name in _FACT_NAMES}
     return replace(resource, tags={**tags, **own}, facts=facts)
+
+
+def _lack(instances: Sequence[Resource], facts: Collection[Fact]) -> bool:
+    return any(_FRESH_FACTS[fact] not in one.facts for one in instances[:1] for fact in facts)
 
 
 def _merged(known: Resource, fetched: Resource) -> Resource:

@@ -31,8 +31,8 @@ class ResourcePayload(Struct, gc=False, rename="pascal"):
     Tags are keyed by number (`Short`). Their values are text, null if binary, or a list if a sequence.
     """
 
-    main_dicom_tags: dict[str, Any]
     id: str = field(name="ID")
+    main_dicom_tags: dict[str, Any] = field(default_factory=dict)
     type: str = ""
     parent_patient: str | None = None
     parent_study: str | None = None

@@ -44,7 +44,9 @@ class Archive:
         self.last_update = last_update
         self.fetches: list[Needs] = []
         self.fetches_of_series = 0
+        self.completed = 0
         self.proofs = 0
+        self.deleted: set[int] = set()
         self.fetching = threading.Semaphore(0)
         self.may_fetch = threading.Event()
         self.may_fetch.set()
@@ -83,11 +85,12 @@ class Archive:
         if self.error:
             raise self.error
         tags = {tag: f"{tag} at {self.last_update}" for tag in needs.tags}
-        facts = {"FileSize": 7, "FileUuid": "uuid", "Labels": ["a"]}
-        return [
-            Instance(f"instance {number}", "series", {**tags, "InstanceNumber": str(number)}, facts)
-            for number in (1, 2)
-        ]
+        facts = {"FileSize": 7, "FileUuid": f"uuid {len(self.fetches)}", "Labels": ["a"]}
+        found: list[Resource] = []
+        for number in {1, 2} - self.deleted:
+            main = {} if needs.only_facts else {"InstanceNumber": str(number)}
+            found.append(Instance(f"instance {number}", "series", {**tags, **main}, facts))
+        return found
 
     def parents(self, level: Level, children: Sequence[Resource], needs: Needs) -> list[Resource]:
         """Return nothing."""
@@ -98,8 +101,10 @@ class Archive:
         return []
 
     def complete(self, level: Level, found: Sequence[Resource], needs: Needs) -> list[Resource]:
-        """Return the same."""
-        return list(found)
+        """Return the same, with facts that are needed."""
+        self.completed += len(found)
+        ids = {one.orthanc_id for one in found}
+        return [one for one in self.children(level, [], Filter(), needs, None) if one.orthanc_id in ids]
 
 
 def make_cache(max_bytes: int = 10**9) -> RevisionCache:
@@ -114,10 +119,12 @@ def request(
     *,
     maximum: int = 100,
     patience_seconds: float = PATIENCE,
+    walks_index: bool = False,
 ) -> list[Resource]:
     """The instances that a query for the study shows."""
     budget = ObjectBudget(maximum)
-    fetcher = RevisionFetcher(archive, cache, CAPABILITIES, budget, patience_seconds=patience_seconds)
+    of_orthanc = capabilities(walks_index=walks_index)
+    fetcher = RevisionFetcher(archive, cache, of_orthanc, budget, patience_seconds=patience_seconds)
     fetcher.page(LevelPlan(level=Level.STUDY, needs=CHANGES))
     series = fetcher.children(Level.SERIES, [archive.study], Filter(), CHANGES, None)
     return fetcher.children(Level.INSTANCE, series, Filter(), needs, None)
@@ -155,8 +162,6 @@ class TestWhatIsKept:
     @pytest.mark.parametrize(
         "needs",
         [
-            Needs(facts=frozenset({Fact.LABELS})),
-            Needs(facts=frozenset({Fact.FILE_UUID})),
             Needs(facts=frozenset({Fact.CHANGES})),
             Needs(frozenset({"SeriesDescription"})),
             Needs(frozenset({"PatientName"})),
@@ -168,6 +173,23 @@ class TestWhatIsKept:
         for _ in range(2):
             request(archive, cache, needs)
         assert archive.fetches == [needs, needs]
+
+    @pytest.mark.parametrize("walks_index", [True, False])
+    def test_labels_and_uuids_are_fetched_each_time_without_the_rest(self, walks_index: bool) -> None:
+        archive, cache = Archive(), make_cache()
+        fresh = frozenset({Fact.FILE_UUID, Fact.LABELS})
+        needs = NUMBERS | Needs(facts=fresh)
+        for number in (1, 2):
+            found = request(archive, cache, needs, walks_index=walks_index)
+            assert [one.tags["InstanceNumber"] for one in found] == ["1", "2"]
+            assert [dict(one.facts) for one in found] == [
+                {"FileSize": 7, "FileUuid": f"uuid {number}", "Labels": ["a"]}
+            ] * 2
+        assert archive.fetches == [needs, Needs(facts=fresh, only_facts=True)]
+        # instances by their UIDs, where Orthanc would walk through its index
+        assert archive.completed == (2 if walks_index else 0)
+        archive.deleted = {1}
+        assert [one.orthanc_id for one in request(archive, cache, needs, walks_index=walks_index)] == ["instance 2"]
 
     def test_labels_and_uuids_are_not_kept_with_the_rest(self) -> None:
         archive, cache = Archive(), make_cache()
@@ -219,6 +241,15 @@ class TestWhatIsKept:
         if not walks_index:
             assert archive.fetches_of_series == 3
             assert cache.size == 0
+
+    def test_the_uuid_of_an_instance_is_found_by_its_own_uid_where_orthanc_walks_through_its_index(self) -> None:
+        archive, cache = Archive(), make_cache()
+        request(archive, cache)
+        needs = NUMBERS | Needs(facts=frozenset({Fact.FILE_UUID}))
+        for walks_index, uuids in ((True, ["uuid 2"]), (False, [])):
+            fetcher = RevisionFetcher(archive, cache, capabilities(walks_index=walks_index), ObjectBudget())
+            found = fetcher.by_ids(Level.INSTANCE, ["instance 2"], needs)
+            assert [one.facts["FileUuid"] for one in found] == uuids
 
     def test_kept_instances_count_towards_the_budget(self) -> None:
         archive, cache = Archive(), make_cache()

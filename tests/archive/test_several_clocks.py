@@ -17,8 +17,8 @@ from orthancproxy.archive.revisions import RevisionCache
 from orthancproxy.orthanc.client import ConnectionOptions, OrthancClient
 from orthancproxy.orthanc.clock import OrthancClock
 from orthancproxy.sandbox.orthanc import INDEXED_INSTANCE_TAGS, Installation, LocalOrthanc
-from tests.staleness.orthanc_clock import OrthancTime
 from tests.corpus import instance, load
+from tests.staleness.orthanc_clock import OrthancTime
 
 pytestmark = [pytest.mark.live, pytest.mark.since("1.12.5")]
 

@@ -22,6 +22,7 @@ pytestmark = pytest.mark.live
 INSTANCES = LevelPlan(level=Level.INSTANCE, needs=Instance.rows.needs | Instance.file_size.needs)
 SERIES = LevelPlan(level=Level.SERIES, related={"instances": INSTANCES})
 STUDY = LevelPlan(level=Level.STUDY, related={"series": SERIES})
+WITH_URLS = replace(SERIES, related={"instances": replace(INSTANCES, needs=INSTANCES.needs | Instance.version.needs)})
 LISTED = replace(SERIES, needs=Needs(frozenset({"PatientName", "PatientID", "StudyInstanceUID", "SeriesNumber"})))
 PATIENT = LevelPlan(level=Level.PATIENT, related={"studies": STUDY})
 OF_SERIES = LevelPlan(level=Level.INSTANCE, needs=Needs(frozenset({"SeriesDescription"})))
@@ -42,6 +43,7 @@ class Shape:
 SHAPES = [
     Shape("a study, its series", STUDY, 2),
     Shape("a series", SERIES, 1),
+    Shape("a series with URLs of its instances, their FileUuids", WITH_URLS, 2),
     Shape("a series with the name of its patient, the patient", LISTED, 2),
     Shape("an instance: the LastUpdate of its series", INSTANCES, 1),
     Shape("a page of studies, their series", STUDY, 2, is_page=True),
