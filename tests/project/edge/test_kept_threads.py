@@ -107,6 +107,33 @@ def test_thread_of_a_disconnected_client_is_not_reused_while_it_works() -> None:
     asyncio.run(run())
 
 
+def test_an_event_stream_holds_no_thread_while_it_is_open() -> None:
+    class Streaming(Application):
+        """Works, begins a stream, and works again when it ends."""
+
+        async def __call__(self, scope: dict[str, Any], receive: Any, send: Any) -> None:
+            await sync_to_async(self._work)()
+            headers = [(b"Content-Type", b"text/event-stream")]
+            await send({"type": "http.response.start", "status": 200, "headers": headers})
+            begun.set()
+            await end.wait()
+            await sync_to_async(self._work)()
+
+    async def run() -> None:
+        streaming = asyncio.ensure_future(ask(application))
+        await asyncio.wait_for(begun.wait(), 5)
+        await settle(application, 1)
+        end.set()
+        await streaming
+
+    application, begun, end = KeptThreads(worker := Streaming()), asyncio.Event(), asyncio.Event()
+    asyncio.run(run())
+    first, last = worker.threads
+    assert last is not first
+    assert last.name.startswith("stream")
+    assert len(application._idle) == 1
+
+
 def test_excess_threads_end_after_a_peak() -> None:
     application = KeptThreads(worker := Application(), max_idle=2)
     asyncio.run(ask_at_once(application, worker))
