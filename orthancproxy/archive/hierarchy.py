@@ -53,12 +53,16 @@ class Hierarchy:
         fetcher: Fetcher = find(client, self._budget)
         if capabilities.has_extended_find:
             fetcher = SeriesMetadataFetcher(fetcher, client)
-        if capabilities.walks_index:
-            fetcher = SeriesCounts(fetcher, find(client, ObjectBudget()))
         if not self._has_labels:
             # an Orthanc without labels ignores them in a find, and returns everything
             scope = replace(scope, labels=frozenset())
         self.is_restricted = scope.is_restricted
+        if capabilities.walks_index:
+            series: Fetcher = find(client, ObjectBudget())
+            # not for those whose hidden studies are counted before they are left out: the time would tell of them
+            if cache and not self.is_restricted:
+                series = RevisionFetcher(series, cache, capabilities, ObjectBudget())
+            fetcher = SeriesCounts(fetcher, series)
         # before 1.12.1, deletions leave no trace in `LastUpdate`
         if cache and capabilities.has_extended_find:
             fetcher = RevisionFetcher(fetcher, cache, capabilities, self._budget, looks_up=not self.is_restricted)

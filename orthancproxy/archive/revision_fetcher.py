@@ -120,6 +120,7 @@ class RevisionFetcher:
 
     def _series(self, studies: Sequence[Resource], needs: Needs, roots: Roots) -> list[Resource]:
         """Return the series of studies, found by their UIDs if all are known and Orthanc finds them faster so."""
+        self._note(Level.STUDY, studies)
         revisions = [self._revision(study.orthanc_id) for study in studies] if self._walks_index else []
         kept = [self._cache.get(revision) if revision else None for revision in revisions]
         uids = {one.orthanc_id: one.tags[Level.SERIES.identifier] for each in kept if each for one in each.resources}

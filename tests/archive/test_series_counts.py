@@ -1,26 +1,33 @@
 """Counts and modalities from the series are those that Orthanc requests itself, for studies that are hard to find."""
 
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from urllib.parse import urlsplit
 
 import pytest
 
 from orthancproxy.archive.hierarchy import Hierarchy
 from orthancproxy.archive.levels import Level
 from orthancproxy.archive.matching import identifier_filter
-from orthancproxy.archive.plan import Filter, LevelPlan, Needs
+from orthancproxy.archive.plan import Fact, Filter, LevelPlan, Needs
 from orthancproxy.archive.records import Resource
+from orthancproxy.archive.revisions import RevisionCache
 from orthancproxy.archive.scope import EVERYTHING, Scope
 from orthancproxy.archive.server import describe
 from orthancproxy.orthanc.calls import recording
 from orthancproxy.orthanc.client import ConnectionOptions, OrthancClient
 from tests.corpus import instance, load
 from tests.orthancs import CrowdedOrthanc, StartOrthanc, WalkingOrthanc
+from tests.proxy import RecordingProxy
 
 # older ones are not asked for these tags
 pytestmark = [pytest.mark.live, pytest.mark.since("1.12.5")]
 
-COUNTED = Needs(frozenset({"ModalitiesInStudy", "NumberOfStudyRelatedSeries", "NumberOfStudyRelatedInstances"}))
+COUNTED = Needs(
+    frozenset({"ModalitiesInStudy", "NumberOfStudyRelatedSeries", "NumberOfStudyRelatedInstances"}),
+    frozenset({Fact.CHANGES}),
+)
 STUDY = LevelPlan(level=Level.STUDY, needs=COUNTED)
 SHARED_UID = "1.2.3"
 Studies = dict[str, tuple[list[str], int, int]]
@@ -50,6 +57,8 @@ def url(request: pytest.FixtureRequest, start_orthanc: StartOrthanc) -> str:
         instance(7, 1, 1, PatientID="a\\b"),
     ]
     load(orthanc, files)
+    # a LastUpdate younger than two seconds proves nothing
+    time.sleep(3)
     return orthanc.base_url
 
 
@@ -124,6 +133,26 @@ def test_counts_from_the_series_are_those_of_orthanc(
 
     assert len(expected) > 1
     assert way(Hierarchy(walking, scope), ids) == expected
+    cache = RevisionCache(walking.clock, max_bytes=10**8, min_age=2)
+    for _ in range(2):
+        assert way(Hierarchy(walking, scope, cache=cache), ids) == expected
+
+
+def test_a_repeated_page_with_counts_finds_the_series_by_their_uids(url: str) -> None:
+    with RecordingProxy(urlsplit(url).port or 0) as proxy:
+        client = WalkingOrthanc(ConnectionOptions(proxy.base_url))
+        cache = RevisionCache(client.clock, max_bytes=10**8, min_age=2)
+        # UIDs that cannot be part of a list are not kept
+        plan = replace(STUDY, first=3, filter=Filter(tags=(("PatientID", "P001"),)))
+        first = counts(Hierarchy(client, cache=cache).page(plan).resources)
+        assert len(first) == 3
+        before = len(proxy.requests)
+        assert counts(Hierarchy(client, cache=cache).page(plan).resources) == first
+        bodies = [request.body for request in proxy.requests[before:]]
+    # a limit splits them
+    finds = [body for body in bodies if b'"Series"' in body]
+    assert finds
+    assert all(b"0020,000e" in body for body in finds)
 
 
 def test_a_page_with_counts_takes_one_call_more(url: str) -> None:
