@@ -134,6 +134,19 @@ def test_the_deletion_reports_and_deletes_nothing(orthanc: LocalOrthanc, gateway
     assert json.loads(ask(orthanc, "/series")) == [series]
 
 
+def test_the_subscription_tells_of_a_new_study(orthanc: LocalOrthanc, gateway: str, tmp_path: Path) -> None:
+    command = example("docs/graphql.md", "Changes", "sh").replace(ADDRESS, gateway)
+    with subprocess.Popen(["sh", "-euc", f"exec {command}"], stdout=subprocess.PIPE, text=True) as curl:
+        assert curl.stdout
+        assert curl.stdout.readline() == "retry: 2000\n"
+        load(orthanc, [instance(StudyDescription="Head")])
+        [_, name, number, data] = [curl.stdout.readline() for _ in range(4)]
+        curl.terminate()
+    told = json.loads(data.removeprefix("data: "))["data"]["archiveChanges"]
+    assert (name, number) == ("event: next\n", f"id: {told['cursor']}\n")
+    assert (told["kind"], told["study"]) == ("ADDED", {"description": "Head", "instancesCount": 1})
+
+
 def documented_routes() -> Iterator[tuple[str, str]]:
     page = (CHECKOUT / "docs/rest.md").read_text("utf-8")
     for method, path in re.findall(r"^\| `([A-Z]+) (/api/[^`?]*)", page, re.MULTILINE):

@@ -139,6 +139,7 @@ CORS_ALLOW_HEADERS = [
     "authorization",
     "content-type",
     "if-none-match",
+    "last-event-id",
     "range",
     "x-csrftoken",
     "x-request-id",

@@ -17,7 +17,7 @@ from orthancproxy.resolvers.context import RequestContext
 from orthancproxy.resolvers.guard import audited_read
 from orthancproxy.resolvers.operations import READ_CHANGES
 
-MAX_CURSOR = 2**63 - 1
+MAX_CURSOR_DIGITS = 18  # of a number that databases have as a BIGINT
 CHANGES_PER_READ = 500
 MAX_READS = 20  # of a page most of which is hidden from its caller
 
@@ -127,7 +127,7 @@ def follow_changes(context: RequestContext, after: str | None) -> int:
 
 def cursor_of(text: str) -> int:
     """Return the position in the log that a cursor names. Raises InvalidRequest."""
-    if not (text.isascii() and text.isdigit() and len(text) < 20 and int(text) <= MAX_CURSOR):
+    if not (text.isascii() and text.isdigit() and len(text) <= MAX_CURSOR_DIGITS):
         raise InvalidRequest("`after` is not a valid cursor.")
     return int(text)
 

@@ -192,7 +192,7 @@ def changes(view: View) -> View:
         "one. Without `after`, a page begins with the oldest change in the log, and a stream with the next one.",
         tags=["changes"],
         parameters=[
-            _in_query("after", {"type": "string", "pattern": "^[0-9]{1,19}$"}, "The cursor of the change before."),
+            _in_query("after", {"type": "string", "pattern": "^[0-9]{1,18}$"}, "The cursor of the change before."),
             _in_query(
                 "limit",
                 {"type": "integer", "minimum": 0, "maximum": 1000, "default": 100},
