@@ -9,7 +9,7 @@ import pytest
 
 from orthancproxy.archive.hierarchy import Hierarchy
 from orthancproxy.archive.levels import Level
-from orthancproxy.archive.plan import Fact, LevelPlan, Needs
+from orthancproxy.archive.plan import Fact, Filter, LevelPlan, Needs
 from orthancproxy.archive.records import Instance, Resource
 from orthancproxy.archive.revisions import RevisionCache
 from orthancproxy.archive.scope import EVERYTHING, Scope
@@ -107,3 +107,35 @@ def test_a_request_whose_instances_are_kept(shape: Shape, client: OrthancClient)
     assert shown(shape.plan, found) == shown(shape.plan, request(None))
     if client.capabilities().has_extended_find:
         assert calls.count == shape.warm, [(call.method, call.template) for call in calls.calls]
+
+
+def test_a_caller_with_a_scope_is_not_told_by_time_what_others_have_seen_of_hidden_resources(
+    client: OrthancClient,
+) -> None:
+    scope = Scope(("P001",))
+    hidden = Filter((("PatientID", "P002"),))
+    unseen, seen = (RevisionCache(client.clock, max_bytes=10**8, min_age=2) for _ in range(2))
+    [patient] = Hierarchy(client, cache=seen).page(replace(PATIENT, filter=hidden)).resources
+    study = patient.related["studies"][0]
+    series = study.related["series"][0]
+    instance = series.related["instances"][0]
+    if client.capabilities().has_extended_find:
+        assert seen.size
+
+    def calls(cache: RevisionCache) -> list[tuple[str, str, int]]:
+        """What Orthanc is asked, with the sizes of its responses."""
+        with recording() as made:
+            for plan, one in (
+                (PATIENT, patient),
+                (STUDY, study),
+                (SERIES, series),
+                (WITH_URLS, series),
+                (INSTANCES, instance),
+            ):
+                identifier = one.tags[plan.level.identifier]
+                assert Hierarchy(client, scope, cache=cache).by_ids(plan, [one.orthanc_id]) == []
+                assert Hierarchy(client, scope, cache=cache).by_identifier(plan, identifier) is None
+                assert not Hierarchy(client, scope, cache=cache).page(replace(plan, filter=hidden)).resources
+        return [(call.method, call.template, call.size) for call in made.calls]
+
+    assert calls(seen) == calls(unseen)
