@@ -18,7 +18,7 @@ from urllib3 import encode_multipart_formdata
 from tests.corpus import instance
 
 IS_ANONYMOUS = os.environ["TEST_CALLER"] == "anonymous"
-GRAPHQL_CODES = frozenset({"NOT_FOUND", "BAD_USER_INPUT", "LIMIT_EXCEEDED"})
+GRAPHQL_CODES = frozenset({"NOT_FOUND", "BAD_USER_INPUT", "LIMIT_EXCEEDED", "CURSOR_EXPIRED"})
 
 FILES: Mapping[str, bytes] = {
     **{f"{number}.dcm": instance(900 + number, number=number) for number in range(1, 4)},
