@@ -47,8 +47,6 @@ SETTLED_SECONDS = 4
 CONFIGURATION = {
     **INDEXED_INSTANCE_TAGS,
     "OverwriteInstances": True,
-    # for the clock, of which this would be ahead
-    "JobsHistorySize": 0,
 }
 
 
