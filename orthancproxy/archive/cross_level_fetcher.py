@@ -37,7 +37,8 @@ class CrossLevelFetcher:
             page = self._fetcher.page(replace(plan, filter=criteria, needs=needs))
             return replace(page, resources=tuple(self._with_patients_tags(plan.level, page.resources, plan.needs)))
         to_sort = sort_needs(plan)
-        needs = self._with_patient_id(plan.level, to_sort)
+        # a scope does not fetch facts again
+        needs = self._with_patient_id(plan.level, replace(to_sort, facts=to_sort.facts | plan.needs.facts))
         found = self._either(
             lambda one: self._fetcher.page(LevelPlan(level=plan.level, needs=needs, filter=one)).resources,
             criteria,

@@ -5,6 +5,12 @@ from typing import Any
 
 import pytest
 
+from orthancproxy.archive.hierarchy import Hierarchy
+from orthancproxy.archive.levels import Level
+from orthancproxy.archive.plan import Filter, LevelPlan, Order
+from orthancproxy.archive.records import Study
+from orthancproxy.archive.scope import EVERYTHING, Scope
+from orthancproxy.orthanc.client import ConnectionOptions, OrthancClient
 from orthancproxy.sandbox.orthanc import LocalOrthanc
 from tests.conftest import GraphQL, UseOrthanc
 from tests.corpus import ROOT, instance, load
@@ -117,3 +123,20 @@ def test_one_of_several_modalities_of_a_series_matches(
     assert data["studies"]["totalCount"] == sum(studies.values())
     for study in [*data["studies"]["nodes"], *(study for found in below.values() for study in found)]:
         assert set(study["modalities"]) & set(modalities)
+
+
+@pytest.mark.parametrize("scope", [EVERYTHING, Scope(("P*",))])
+@pytest.mark.parametrize("order", ["StudyDate", "PatientName"])
+def test_studies_that_are_sorted_or_found_by_several_levels_have_all_data(
+    order: str, scope: Scope, renamed: LocalOrthanc
+) -> None:
+    plan = LevelPlan(
+        level=Level.STUDY,
+        needs=Study.last_update.needs,
+        filter=Filter((("ModalitiesInStudy", "PT\\CT"),)),
+        order=(Order(order),),
+        first=5,
+    )
+    found = Hierarchy(OrthancClient(ConnectionOptions(renamed.base_url)), scope).page(plan).resources
+    assert len(found) == 2
+    assert all(isinstance(study, Study) and study.last_update for study in found)
