@@ -223,6 +223,12 @@ class Changes(RuleBasedStateMachine):
         for one in self.gateways:
             self.observer.compare_totals(one, snapshot)
 
+    @rule(choice=st.integers(0, 99), level=st.sampled_from(["patients", "studies"]), gateway=st.integers(0, 1))
+    def delete_and_sweep(self, choice: int, level: str, gateway: int) -> None:
+        # before a list is read, which corrects the index as well
+        self.delete(choice, level)
+        self.sweep(gateway)
+
     @invariant()
     def both_gateways_show_what_orthanc_has(self) -> None:
         type(self).steps += 1
