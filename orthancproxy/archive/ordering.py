@@ -27,14 +27,23 @@ _PARSERS: Mapping[str, Callable[[str | None], Any]] = {
 
 def sort(resources: Iterable[Resource], order: Sequence[Order]) -> list[Resource]:
     """Sort by several keys, equal ones by Orthanc id. A value that is missing or shown as null is the smallest."""
-    result = sorted(resources, key=attrgetter("orthanc_id"))
-    for key in reversed(order):
-        value = _value(key.by)
-        missing = [resource for resource in result if value(resource) is None]
-        present = [resource for resource in result if value(resource) is not None]
-        present.sort(key=value, reverse=key.descending)
-        result = present + missing if key.descending else missing + present
-    return result
+    return _sorted(list(resources), order)
+
+
+def _sorted(resources: list[Resource], order: Sequence[Order]) -> list[Resource]:
+    """Sort likewise; further keys are read of equal ones only: positions take longer than the rest of a kept list."""
+    if len(resources) < 2:
+        return resources
+    if not order:
+        return sorted(resources, key=attrgetter("orthanc_id"))
+    key, rest = order[0], order[1:]
+    value = _value(key.by)
+    equal: dict[Any, list[Resource]] = {}
+    for resource in resources:
+        equal.setdefault(value(resource), []).append(resource)
+    missing = _sorted(equal.pop(None, []), rest)
+    present = [one for found in sorted(equal, reverse=key.descending) for one in _sorted(equal[found], rest)]
+    return present + missing if key.descending else missing + present
 
 
 def position_of(resource: Resource, order: Sequence[Order]) -> Position:
