@@ -43,6 +43,8 @@ ARGUMENTS = {
     "Query.seriesList(after)": "seriesList(after: $it) { nodes { id } }",
     "Query.instances(after)": "instances(after: $it) { nodes { id } }",
     "Query.uploads(after)": "uploads(after: $it) { nodes { id: uploadKey } }",
+    "Query.archiveChanges(after)": "archiveChanges(after: $it) { nodes { cursor } }",
+    "Subscription.archiveChanges(after)": "archiveChanges(after: $it) { cursor }",
     "Query.auditEvents(after)": "auditEvents(after: $it) { nodes { id } }",
     "Query.patients(filter.patientId)": "patients(filter: {patientId: $it}) { nodes { id } }",
     "Query.patients(filter.tags.value)": (
@@ -184,7 +186,8 @@ class TestGraphQL:
     @pytest.mark.parametrize("argument", ARGUMENTS)
     def test_hostile_ids_are_rejected_or_unknown(self, client: Client, proxy: RecordingProxy, argument: str) -> None:
         kind = "String!" if STRINGS.search(argument) else "ID!"
-        operation = "mutation" if argument.startswith("Mutation") else "query"
+        root = argument.partition(".")[0].lower()
+        operation = root if root in ("mutation", "subscription") else "query"
         query = f"{operation}($it: {kind}) {{ {ARGUMENTS[argument]} }}"
         for name, hostile in HOSTILE_IDS.items():
             for given in (hostile, *disguised(argument, hostile)):
