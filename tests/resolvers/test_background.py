@@ -31,6 +31,7 @@ def test_index_is_built_in_the_background_and_described(
     archive: LocalOrthanc, use_orthanc: UseOrthanc, settings: Settings, graphql: GraphQL, client: Client
 ) -> None:
     use_orthanc(archive)
+    settings.ORTHANC_INDEX = False
     assert graphql(SERVER)["server"]["index"] == {"state": "OFF", "studiesCount": 0, "updatedAt": None}
     assert "index" not in client.get("/readyz").json()
     settings.ORTHANC_INDEX = True
