@@ -68,7 +68,7 @@ bench: .venv/.synced ## Measure the gateway against Orthanc itself (ARGS: see do
 
 bench-large: .venv/.synced ## The same over 1,000,000 instances, as found and tuned (ARGS, ORTHANC=1.13.0)
 	root=$$(dev/orthanc-root $(ORTHANC)) && ORTHANC_ROOT=$$root $(PYTHON) -m benchmarks \
-		--only large --rounds 7 --memory-rounds 1 --plot-large docs/growth-large.png $(ARGS)
+		--only large --rounds 7 --memory-rounds 1 --plot-large docs/growth-large.png --update docs/performance.md $(ARGS)
 
 soak: .venv/.synced ## Read, upload and delete with 16 clients for ten minutes, then attack; check the result (ARGS=--help)
 	@dev/install-orthanc

@@ -9,6 +9,7 @@ import platform
 import signal
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
 
@@ -77,6 +78,7 @@ LARGE_BENCHMARKS: Mapping[str, Callable[[Options], Iterator[Row]]] = {
 ALL_BENCHMARKS = {**BENCHMARKS, **LARGE_BENCHMARKS}
 # what `--only large` stands for
 LARGE = (*LARGE_BENCHMARKS, "metadata", "subscribers")
+_MARKERS = ("<!-- make bench-large: -->", "<!-- until here -->")
 PACKAGES = ("django", "strawberry-graphql", "pydicom", "uvicorn")
 
 
@@ -106,6 +108,8 @@ def main(arguments: Sequence[str]) -> int:
                 break
     if rows:
         sys.stdout.write(f"{tables(rows)}\n")
+        if options.update:
+            _update(options.update, environment, rows)
     result = {"environment": environment, "failed": failed, "rows": [row.as_json() for row in rows]}
     if options.json:
         options.json.write_text(f"{json.dumps(result, indent=2, ensure_ascii=False)}\n")
@@ -159,6 +163,9 @@ def _parser() -> argparse.ArgumentParser:
         metavar="FILE",
         help="the JSON of another run, for example on another Orthanc, to plot beside it",
     )
+    parser.add_argument(
+        "--update", type=Path, metavar="FILE", help="write the table between the markers of a Markdown file, too"
+    )
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write the result as JSON, with every round")
     return parser
 
@@ -177,6 +184,16 @@ def _positive(text: str) -> int:
     if number < 1:
         raise argparse.ArgumentTypeError("must be at least 1")
     return number
+
+
+def _update(page: Path, environment: Mapping[str, str | int], rows: Sequence[Row]) -> None:
+    """Replace what is between the markers of a page by the table, with its date and versions."""
+    before, rest = page.read_text("utf-8").split(_MARKERS[0])
+    _, after = rest.split(_MARKERS[1])
+    versions = ", ".join(f"{name} {value}" for name, value in environment.items())
+    rounds = max(len(row.result.values) for row in rows)
+    text = f"{datetime.now(UTC):%Y-%m-%d}: {versions}; {rounds} rounds.\n\n{tables(rows)}"
+    page.write_text(f"{before}{_MARKERS[0]}\n{text}\n{_MARKERS[1]}{after}", "utf-8")
 
 
 def _environment(options: Options) -> dict[str, str | int]:
