@@ -68,6 +68,7 @@ class RevisionFetcher:
         self._patience_seconds = patience_seconds
         self._began = cache.clock.moment()
         self._walks_index = capabilities.walks_index
+        self._find_limits = capabilities.find_limits
         self._studies: dict[str, Resource] = {}
         self._seen: dict[str, Resource] = {}  # studies and series with their `LastUpdate`, of this request
         self._revisions: dict[str, Revision | None] = {}
@@ -129,8 +130,9 @@ class RevisionFetcher:
             return self._by_uids(Level.SERIES, uids, needs)
         found = self._note(Level.SERIES, self._fetcher.children(Level.SERIES, studies, Filter(), needs, roots))
         by_study = _by_parent(found) if revisions else {}
+        is_whole = self._is_whole(Level.SERIES, found)
         for revision, known in zip(revisions, kept, strict=True):
-            if revision is None or known is not None:
+            if revision is None or known is not None or not is_whole:
                 continue
             series = tuple(_reduced(one, {Level.SERIES.identifier}) for one in by_study[revision.orthanc_id])
             if all(_UID.fullmatch(one.tags.get(Level.SERIES.identifier, "")) for one in series):
@@ -164,9 +166,17 @@ class RevisionFetcher:
         missing = [one for one in series if found[one.orthanc_id] is None]
         if missing:
             below = roots if len(missing) == len(series) else missing
-            by_series = _by_parent(self._fetcher.children(Level.INSTANCE, missing, Filter(), needs, below))
-            found |= {one.orthanc_id: self._keep(one, by_series[one.orthanc_id], needs) for one in missing}
+            fetched = self._fetcher.children(Level.INSTANCE, missing, Filter(), needs, below)
+            by_series = _by_parent(fetched)
+            if self._is_whole(Level.INSTANCE, fetched):
+                found |= {one.orthanc_id: self._keep(one, by_series[one.orthanc_id], needs) for one in missing}
+            else:
+                found |= {one.orthanc_id: by_series[one.orthanc_id] for one in missing}
         return found
+
+    def _is_whole(self, level: Level, fetched: Sequence[Resource]) -> bool:
+        """Whether no list was fetched in parts: a deletion between two finds makes Orthanc skip other resources."""
+        return not self._find_limits.may_truncate(level.value, len(fetched))
 
     def _with_facts(
         self, series: Sequence[Resource], kept: Sequence[Resource], facts: frozenset[Fact], roots: Roots

@@ -28,9 +28,10 @@ NUMBERS = Needs(frozenset({"InstanceNumber"}), frozenset({Fact.FILE_SIZE}))
 CHANGES = Needs(facts=frozenset({Fact.CHANGES}))
 
 
-def capabilities(*, walks_index: bool = False) -> Capabilities:
-    """What matters of an Orthanc's capabilities."""
-    of_orthanc = SimpleNamespace(indexed=ALWAYS_INDEXED, partly_indexed={}, walks_index=walks_index)
+def capabilities(*, walks_index: bool = False, limit: int = 1000) -> Capabilities:
+    """What matters of an Orthanc's capabilities; `limit` is that of its results."""
+    limits = SimpleNamespace(may_truncate=lambda _, length: length >= limit)
+    of_orthanc = SimpleNamespace(indexed=ALWAYS_INDEXED, partly_indexed={}, walks_index=walks_index, find_limits=limits)
     return cast("Capabilities", of_orthanc)
 
 
@@ -120,10 +121,11 @@ def request(
     maximum: int = 100,
     patience_seconds: float = PATIENCE,
     walks_index: bool = False,
+    limit: int = 1000,
 ) -> list[Resource]:
     """The instances that a query for the study shows."""
     budget = ObjectBudget(maximum)
-    of_orthanc = capabilities(walks_index=walks_index)
+    of_orthanc = capabilities(walks_index=walks_index, limit=limit)
     fetcher = RevisionFetcher(archive, cache, of_orthanc, budget, patience_seconds=patience_seconds)
     fetcher.page(LevelPlan(level=Level.STUDY, needs=CHANGES))
     series = fetcher.children(Level.SERIES, [archive.study], Filter(), CHANGES, None)
@@ -147,6 +149,14 @@ class TestWhatIsKept:
         request(archive, cache)
         assert len(archive.fetches) == 2
         assert cache.size == 0
+
+    @pytest.mark.parametrize("limit", [1, 2])
+    def test_nothing_is_kept_of_a_fetch_that_may_have_taken_several_finds(self, limit: int) -> None:
+        archive, cache = Archive(), make_cache()
+        assert len(request(archive, cache, walks_index=True, limit=limit)) == 2
+        # one series is whole
+        assert (cache.uid_of("series") is not None) == (limit == 2)
+        assert cache.parent_of("instance 1") is None
 
     @pytest.mark.parametrize("last_update", ["", "yesterday", "20271128T120000"])
     def test_nothing_is_kept_under_a_time_that_tells_nothing(self, last_update: str) -> None:
