@@ -171,6 +171,8 @@ class GraphQLView(views.GraphQLView[GraphQLContext, None]):
         except Exception as error:
             if result is None:
                 raise
+            # nor does a subscription begin
+            self._begun = None
             return ExecutionResult(None, [GraphQLError(str(error), original_error=error)])
         return result
 
