@@ -5,7 +5,7 @@ An entry that Orthanc contradicts is corrected, and the page is selected again. 
 
 import logging
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum, auto
@@ -97,7 +97,7 @@ class Index(Protocol):
         """Return the resources of a page, with their indexed data; None if the index does not hold what decides it."""
 
     def put(self, resources: Sequence[Resource]) -> None:
-        """Add or replace entries of patients or studies of one level, by their indexed data."""
+        """Add or replace entries of patients, or of studies with their modalities, by their indexed data."""
 
     def remove(self, level: Level, ids: Iterable[str]) -> list[Resource]:
         """Remove the entries with these Orthanc ids, and those of the studies of a patient; return them."""
@@ -107,12 +107,6 @@ class Index(Protocol):
 
     def count(self, level: Level, scope: Scope = EVERYTHING) -> int | None:
         """Return the number of entries of a level in a scope; None if it needs what the index does not hold."""
-
-    def without_modalities(self, limit: int) -> list[Resource]:
-        """Return at most `limit` studies whose modalities are unknown."""
-
-    def set_modalities(self, modalities: Mapping[str, Iterable[str]]) -> None:
-        """Set the modalities of studies, by Orthanc id."""
 
 
 class Keeper(Protocol):

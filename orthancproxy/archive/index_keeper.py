@@ -107,8 +107,7 @@ class IndexKeeper:
             # patients have their PatientID from their studies
             found = self._found(Level.PATIENT, Level.PATIENT, [_patient_of(study) for study in studies])
         self._index.put(found)
-        self._index.put(studies)
-        self._add_modalities()
+        self._index.put(self._with_modalities(studies))
 
     def removed(self, level: Level, ids: Collection[str]) -> None:
         """Remove the entries of what was deleted from the archive. Raises IndexUnavailable."""
@@ -154,7 +153,6 @@ class IndexKeeper:
                 newest = max([newest, *_updates(found)])
                 self._report()
         self._compare_ids(maximum=None)
-        self._add_modalities()
         self._index.advance(Progress(is_ready=True, last_change=last, newest_update=newest))
         self._was_away = False
         logger.info("the index is built")
@@ -185,9 +183,8 @@ class IndexKeeper:
         newest = progress.newest_update
         for level in INDEXED_LEVELS:
             changed = self._updated_since(level, progress.newest_update, tolerance)
-            self._index.put(changed)
+            self._index.put(self._with_modalities(changed))
             newest = max([newest, *_updates(changed)])
-        self._add_modalities()
         self._index.advance(replace(progress, last_change=last, newest_update=newest))
 
     def _updated_since(self, level: Level, update: str, tolerance: timedelta) -> list[Resource]:
@@ -222,7 +219,7 @@ class IndexKeeper:
         for level in INDEXED_LEVELS:
             self.removed(level, self._index.ids(level) - present[level])
             for part in batched(missing[level]):
-                self._index.put(to_resources(level, bulk_content(self._client, part)))
+                self._index.put(self._with_modalities(to_resources(level, bulk_content(self._client, part))))
         return True
 
     def _ids(self, level: Level) -> set[str]:
@@ -247,13 +244,14 @@ class IndexKeeper:
         query = f"since={since}&limit=1&type=NewPatient;NewStudy;NewSeries"
         return bool(self._client.call(endpoints.CHANGES, query=query, decoder=CHANGES_DECODER).changes)
 
-    def _add_modalities(self) -> None:
-        """Find the modalities of the studies whose series are not known."""
-        while studies := self._index.without_modalities(PAGE):
-            modalities: dict[str, set[str]] = {study.orthanc_id: set() for study in studies}
-            for series in self._found(Level.SERIES, Level.STUDY, studies):
-                modalities[series.parent_id or ""].update((series.tags.get("Modality") or "").split("\\"))
-            self._index.set_modalities(modalities)
+    def _with_modalities(self, found: Sequence[Resource]) -> list[Resource]:
+        """Return the same patients, or studies with the modalities of their series."""
+        studies = [one for one in found if one.level is Level.STUDY]
+        modalities: dict[str, set[str]] = {study.orthanc_id: set() for study in studies}
+        for series in self._found(Level.SERIES, Level.STUDY, studies):
+            modalities[series.parent_id or ""].update((series.tags.get("Modality") or "").split("\\"))
+        joined = {one: {"ModalitiesInStudy": "\\".join(sorted(values))} for one, values in modalities.items()}
+        return [replace(one, tags={**one.tags, **joined.get(one.orthanc_id, {})}) for one in found]
 
     def _last_change(self) -> int:
         return int(self._client.call(endpoints.CHANGES, query="last", decoder=CHANGES_DECODER).last)

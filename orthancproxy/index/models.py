@@ -98,7 +98,7 @@ class IndexedStudy(_Entry):
     folded_referring_physician_name = BinaryTextField(blank=True)
     # as `archive.search` finds words
     searchable = BinaryTextField()
-    # `|ct|mr|`; empty until they are known
+    # `|ct|mr|`
     modalities = BinaryTextField(blank=True)
 
     class Meta:
@@ -111,7 +111,6 @@ class IndexedStudy(_Entry):
                 name="studies_by_date",
             ),
             models.Index(fields=["state", "patient"], name="studies_by_patient"),
-            models.Index(fields=["state"], condition=models.Q(modalities=""), name="studies_without_modalities"),
             models.Index(fields=["state", "last_update"], name="studies_by_last_update"),
             models.Index(fields=["state", "folded_accession_number"], name="studies_by_accession_number"),
             models.Index(fields=["state", "folded_patient_id"], name="studies_by_patient_id"),

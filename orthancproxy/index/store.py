@@ -77,7 +77,7 @@ class DjangoIndex:
             return Selection(resources, total if total is not None or not plan.total else found.count())
 
     def put(self, resources: Sequence[Resource]) -> None:
-        """Add or replace entries of patients or studies of one level, by their indexed data."""
+        """Add or replace entries of patients, or of studies with their modalities, by their indexed data."""
         resources = list({one.orthanc_id: one for one in resources}.values())
         for start in range(0, len(resources), IDS_PER_STATEMENT):
             with _available(), transaction.atomic(self._using):
@@ -149,17 +149,6 @@ class DjangoIndex:
         with _available():
             return None if in_scope is None else int(self._entries(level).filter(in_scope).count())
 
-    def without_modalities(self, limit: int) -> list[Resource]:
-        """Return at most `limit` studies whose modalities are unknown."""
-        with _available():
-            return _resources(Level.STUDY, self._entries(Level.STUDY).filter(modalities="")[:limit])
-
-    def set_modalities(self, modalities: Mapping[str, Iterable[str]]) -> None:
-        """Set the modalities of studies, by Orthanc id."""
-        with _available(), transaction.atomic(self._using):
-            for orthanc_id, values in modalities.items():
-                self._entries(Level.STUDY).filter(orthanc_id=orthanc_id).update(modalities=_list_of(values))
-
     def _state(self) -> int:
         if self._state_id is None:
             with _available():
@@ -202,13 +191,9 @@ def _resources(level: Level, entries: QuerySet[Any]) -> list[Resource]:
         return [make(orthanc_id, None, tags, {"LastUpdate": update or None}) for orthanc_id, tags, update in patients]
     studies = entries.values_list("orthanc_id", "patient", "tags", "last_update", "modalities")
     return [
-        make(orthanc_id, patient, tags | _with_modalities(modalities), {"LastUpdate": update or None})
+        make(orthanc_id, patient, tags | {"ModalitiesInStudy": _joined(modalities)}, {"LastUpdate": update or None})
         for orthanc_id, patient, tags, update, modalities in studies
     ]
-
-
-def _with_modalities(column: str) -> dict[str, str]:
-    return {"ModalitiesInStudy": column.strip("|").replace("|", "\\")} if column else {}
 
 
 def _entry(state: int, resource: Resource) -> dict[str, Any]:
@@ -225,7 +210,7 @@ def _entry(state: int, resource: Resource) -> dict[str, Any]:
         "patient_birth_date": _day(tags.get("PatientBirthDate")),
         "folded_patient_id": _folded(patient_id),
         "folded_patient_name": _folded(tags.get("PatientName")),
-        "folded_patient_sex": _list_of(_values(tags.get("PatientSex"))),
+        "folded_patient_sex": _list_of(tags.get("PatientSex")),
     }
 
 
@@ -237,7 +222,6 @@ def _study(state: int, resource: Resource) -> IndexedStudy:
     entry = _entry(state, resource)
     tags = entry["tags"]
     time = parsing.time_of_day(tags.get("StudyTime"))
-    modalities = resource.tags.get("ModalitiesInStudy")
     return IndexedStudy(
         **entry,
         patient=resource.parent_id or "",
@@ -251,7 +235,7 @@ def _study(state: int, resource: Resource) -> IndexedStudy:
         folded_accession_number=_folded(tags.get("AccessionNumber")),
         folded_referring_physician_name=_folded(tags.get("ReferringPhysicianName")),
         searchable=search.searchable(tags),
-        modalities="" if modalities is None else _list_of(_values(modalities)),
+        modalities=_list_of(resource.tags.get("ModalitiesInStudy")),
     )
 
 
@@ -267,9 +251,9 @@ def _day(text: str | None) -> str:
     return day_of(text or "") or ""
 
 
-def _values(text: str | None) -> list[str]:
-    return [*dict.fromkeys([text, *text.split("\\")])] if text else []
+def _list_of(values: str | None) -> str:
+    return "".join(f"|{fold(value)}" for value in values.split("\\")) + "|" if values else ""
 
 
-def _list_of(values: Iterable[str]) -> str:
-    return "".join(f"|{fold(value)}" for value in values) + "|"
+def _joined(values: str) -> str:
+    return values.strip("|").replace("|", "\\")

@@ -51,7 +51,7 @@ class Migration(migrations.Migration):
                 ('state', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='studies', to='orthancproxy.indexstate')),
             ],
             options={
-                'indexes': [models.Index(fields=['state', '-study_date', '-study_time', 'study_instance_uid', 'orthanc_id'], name='studies_by_date'), models.Index(fields=['state', 'patient'], name='studies_by_patient'), models.Index(condition=models.Q(('modalities', '')), fields=['state'], name='studies_without_modalities'), models.Index(fields=['state', 'last_update'], name='studies_by_last_update')],
+                'indexes': [models.Index(fields=['state', '-study_date', '-study_time', 'study_instance_uid', 'orthanc_id'], name='studies_by_date'), models.Index(fields=['state', 'patient'], name='studies_by_patient'), models.Index(fields=['state', 'last_update'], name='studies_by_last_update')],
                 'constraints': [models.UniqueConstraint(fields=('state', 'orthanc_id'), name='one_entry_for_each_study')],
             },
         ),

@@ -1,5 +1,6 @@
 """The index of patients and studies gives the lists that Orthanc gives, and corrects itself."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from itertools import product
 from typing import Any
@@ -205,3 +206,31 @@ def test_what_is_removed_from_the_index_is_told(changing: Archive) -> None:
     assert {one.tags["PatientID"] for one in told} == {"P001"}
     keeper.removed(Level.PATIENT, [patient.orthanc_id])
     assert len(told) == 3
+
+
+def test_studies_stay_in_lists_by_modality_while_they_are_updated(changing: Archive) -> None:
+    plan = replace(STUDIES, filter=Filter((("ModalitiesInStudy", "CT"),)))
+    totals = set()
+
+    class WatchedIndex(DjangoIndex):
+        """Counts the studies whenever others may see them."""
+
+        def put(self, resources: Sequence[Resource]) -> None:
+            super().put(resources)
+            selection = self.select(plan, EVERYTHING)
+            totals.add(selection and selection.total)
+
+    load(changing.orthanc, [instance(1, 1, 1, 2)])
+    IndexKeeper(changing.client, WatchedIndex("here")).current_index()
+    assert totals == {6}
+
+
+def test_modalities_are_the_same_after_the_patient_was_renamed(changing: Archive) -> None:
+    load(changing.orthanc, [instance(1, 1, 2)])
+    assert changing.keeper.current_index()
+    [patient, *_] = Hierarchy(changing.client).page(PATIENTS).resources
+    for name in ("Lee", "Park"):
+        changing.index.put([replace(patient, tags={**patient.tags, "PatientName": name})])
+    found = changing.index.select(replace(STUDIES, filter=Filter((("PatientName", "Park"),))), EVERYTHING)
+    assert found
+    assert {one.tags["ModalitiesInStudy"] for one in found.resources} == {"ct", "ct\\mr"}
