@@ -44,11 +44,12 @@ PREFETCH = Pool("prefetch", 4, "lists that are fetched ahead; where all threads 
 # two calls at once take 2.2 s for 10,000 files, one 3.5 s (1.10.1, two cores)
 FILE_TAGS = Pool("file-tags", 4, "tags that only files have, before Orthanc 1.11")
 PROBES = Pool("probe", 4, "asking Orthanc for `/readyz`, which does not wait for a thread that hangs")
-EVENTS = Pool("event", 8, "what event streams deliver, once for all that deliver the same")
+EVENTS = Pool("event", 8, "what event streams deliver after asking Orthanc, once for all that deliver the same")
+EVENT_READS = Pool("event-read", 2, "reading the log for event streams, and what they deliver without asking Orthanc")
 # of its own: callers are authenticated again while deliveries wait for Orthanc
 STREAMS = Pool("stream", 1, "authenticating the callers of event streams again, and closing these streams")
 DELETIONS = Pool("deletions", 1, "asking Orthanc whether it has deleted what its script says, after the response")
-POOLS = (GRAPHQL, UPLOADS, DOWNLOADS, PREFETCH, FILE_TAGS, PROBES, EVENTS, STREAMS, DELETIONS)
+POOLS = (GRAPHQL, UPLOADS, DOWNLOADS, PREFETCH, FILE_TAGS, PROBES, EVENTS, EVENT_READS, STREAMS, DELETIONS)
 """The pools of fixed size; those below depend on the settings and on the load."""
 
 MAX_IDLE_REQUEST_THREADS = 32

@@ -40,6 +40,10 @@ class SubscriptionSource:
         urls = ResourceUrls.of(self.request, self.context)
         return self.data.query, self.data.operation_name, orjson.dumps(self.data.variables), urls.prefix
 
+    @property
+    def calls_orthanc(self) -> bool:
+        return True
+
     def render(self, changes: Sequence[LoggedChange], caller: Caller) -> bytes:
         """Execute the operation for each change. What it selects of their studies is fetched once for all."""
         context = GraphQLContext.for_delivery(self.request, self.context.for_delivery(caller))

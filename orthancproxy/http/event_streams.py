@@ -1,17 +1,20 @@
 """Streams of the archive's changes as server-sent events (HTML Living Standard, section 9.2).
 
-All streams of a process share one tail of the log. What a batch of changes looks like to several streams is rendered
-once for all of them that show the same. Thousands of open streams take no threads and no database connections.
+All streams of a process share one tail of the log. A batch of changes is rendered once for all streams that show the
+same at the same time. Thousands of open streams take no threads and no database connections.
 """
 
 import asyncio
 import logging
 from collections import defaultdict, deque
 from collections.abc import AsyncIterator, Hashable, Sequence
+from contextlib import suppress
 from contextvars import Context
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import partial
+from math import inf
 from typing import Protocol, cast
+from weakref import WeakValueDictionary
 
 from django.core.handlers.asgi import ASGIRequest
 from django.http import HttpRequest, StreamingHttpResponse
@@ -21,15 +24,17 @@ from orthancproxy.access.credentials import CallerWatch, Credentials
 from orthancproxy.access.policy import authorize
 from orthancproxy.conf import conf
 from orthancproxy.database import DATABASE_ERRORS, as_gateway_error, renewed_connections
-from orthancproxy.errors import GatewayError, GatewayUnavailable, InvalidRequest
+from orthancproxy.errors import ArchiveUnavailable, GatewayError, GatewayUnavailable, InvalidRequest, LimitExceeded
 from orthancproxy.feed.log import LoggedChange, change_log
-from orthancproxy.feed.tail import tail
+from orthancproxy.feed.tail import Listener, tail
 from orthancproxy.http.negotiation import EVENT_STREAM
 from orthancproxy.logs import log_archive_failure
+from orthancproxy.orthanc.call_slots import caller_scope
+from orthancproxy.orthanc.deadline import deadline_scope
 from orthancproxy.resolvers.changes import ChangeBatch
-from orthancproxy.resolvers.context import RequestContext, connect
+from orthancproxy.resolvers.context import RequestContext
 from orthancproxy.resolvers.operations import READ_CHANGES
-from orthancproxy.threads import EVENTS, STREAMS
+from orthancproxy.threads import EVENT_READS, EVENTS, STREAMS
 
 logger = logging.getLogger(__name__)
 
@@ -37,6 +42,11 @@ HEARTBEAT_SECONDS = 25.0  # nginx and load balancers close what is silent for a 
 RECHECK_SECONDS = 3.0
 RETRY_MS = 2000  # after which browsers connect again
 MAX_UNCHECKED_SECONDS = 4.5  # since the callers were authenticated, after which nothing is delivered
+NOT_FOLLOWED, UNKNOWN = -1, inf
+SHARED_SECONDS = 1.0  # for which a rendering serves other streams
+RETRY_SECONDS = 2.0
+# what may succeed later; LIMIT_EXCEEDED is the deadline of the check for labels
+TRANSIENT = (ArchiveUnavailable, GatewayUnavailable, LimitExceeded)
 KEPT_BATCHES = 64  # that streams may lag behind without reading the log themselves
 CHANGES_PER_READ = 200
 
@@ -51,6 +61,10 @@ class Source(Protocol):
     @property
     def key(self) -> Hashable:
         """What is equal for sources that render the same, besides the caller's scope and actions."""
+
+    @property
+    def calls_orthanc(self) -> bool:
+        """Whether it can take long to render."""
 
     def render(self, changes: Sequence[LoggedChange], caller: Caller) -> bytes:
         """Return the events of changes that the caller may see; runs in a thread."""
@@ -74,19 +88,16 @@ def last_event_id(request: HttpRequest, after: str | None) -> str | None:
 
 @dataclass(eq=False)
 class _Batch:
-    """Changes that follow the cursor `start`, and what was rendered of them."""
+    """Changes that follow the cursor `start`. Streams that show the same at about the same time share a rendering."""
 
     start: int
     changes: Sequence[LoggedChange]
-    rendered: "dict[Hashable, asyncio.Future[bytes]]" = field(default_factory=dict)
+    _renderings: "dict[Hashable, asyncio.Future[bytes]]" = field(default_factory=dict)
+    _shown: ChangeBatch | None = None
 
     @property
     def end(self) -> int:
         return self.changes[-1].cursor
-
-    @cached_property
-    def shown(self) -> ChangeBatch:
-        return ChangeBatch(self.changes, connect())
 
     def after(self, cursor: int) -> "_Batch":
         """Return the part after a cursor."""
@@ -95,17 +106,35 @@ class _Batch:
         return _Batch(cursor, [one for one in self.changes if one.cursor > cursor])
 
     async def render(self, source: Source, caller: Caller) -> bytes:
-        """Return what a source shows of it, rendered once for all that show the same."""
+        """Return what a source shows of it now."""
         key = (source.key, caller.scope, caller.actions)
-        if key not in self.rendered:
-            self.rendered[key] = asyncio.ensure_future(EVENTS.run(self._render, source, caller))
+        if key not in self._renderings:
+            if self._shown is None:
+                self._shown = ChangeBatch(self.changes, source.context.client)
+                asyncio.get_running_loop().call_later(SHARED_SECONDS, self._forget_shown)
+            pool = EVENTS if source.calls_orthanc or caller.scope.labels else EVENT_READS
+            rendering = asyncio.ensure_future(pool.run(_render, self._shown, source, caller))
+            self._renderings[key] = rendering
+            rendering.add_done_callback(partial(self._stop_sharing, key))
         # a client that disconnects must not cancel it for the others
-        return await asyncio.shield(self.rendered[key])
+        return await asyncio.shield(self._renderings[key])
 
-    @renewed_connections()
-    def _render(self, source: Source, caller: Caller) -> bytes:
-        visible = self.shown.visible(caller.scope)
-        return source.render(visible, caller) if visible else b""
+    def _stop_sharing(self, key: Hashable, rendering: "asyncio.Future[bytes]") -> None:
+        if rendering.cancelled() or rendering.exception():
+            del self._renderings[key]
+        else:
+            rendering.get_loop().call_later(SHARED_SECONDS, self._renderings.pop, key)
+
+    def _forget_shown(self) -> None:
+        self._shown = None
+
+
+@renewed_connections()
+def _render(shown: ChangeBatch, source: Source, caller: Caller) -> bytes:
+    context = source.context.for_delivery(caller)
+    with deadline_scope(context.deadline), caller_scope(context.author.key):
+        visible = shown.visible(caller.scope)
+    return source.render(visible, caller) if visible else b""
 
 
 class EventStream(AsyncIterator[bytes]):
@@ -117,9 +146,12 @@ class EventStream(AsyncIterator[bytes]):
         self._streams = streams
         self._source = source
         self._caller = source.context.caller
-        self._cursor = self._told = cursor
+        # the second is the one that the client has
+        self._cursor = self._sent_cursor = cursor
+        self._heartbeat_at = inf
+        self._is_failing = self._is_paused = False
         self._error: GatewayError | None = None
-        self._news = asyncio.Event()
+        self._woken = asyncio.Event()
         self._chunks = self._make_chunks()
 
     async def __anext__(self) -> bytes:
@@ -131,7 +163,7 @@ class EventStream(AsyncIterator[bytes]):
 
     def wake(self) -> None:
         """Look for changes, an error, or the end."""
-        self._news.set()
+        self._woken.set()
 
     def reauthenticate(self, caller: Caller | GatewayError) -> None:
         """Continue as the caller is now, or end."""
@@ -151,57 +183,95 @@ class EventStream(AsyncIterator[bytes]):
     async def _make_chunks(self) -> AsyncIterator[bytes]:
         try:
             self._streams.add(self)
+            self._heartbeat_at = asyncio.get_running_loop().time() + self._streams.heartbeat_seconds
             yield b"retry: %d\n\n" % RETRY_MS
             while not self._streams.is_closed:
                 if chunk := await self._next_chunk():
                     yield chunk
-        except (GatewayError, *DATABASE_ERRORS) as error:
-            failure = cast("GatewayError", as_gateway_error(error))
-            log_archive_failure(failure, failure.code)
-            yield self._source.render_error(failure)
+        except GatewayError as error:
+            log_archive_failure(error, error.code)
+            yield self._source.render_error(error)
         finally:
             self.close()
 
     async def _next_chunk(self) -> bytes:
         """Return the next changes, or a heartbeat; nothing if it is to be called again."""
-        self._news.clear()
+        self._woken.clear()
         if self._error:
             raise self._error
+        loop = asyncio.get_running_loop()
+        chunk = await self._next_changes()
+        if chunk is None:
+            with suppress(TimeoutError):
+                async with asyncio.timeout_at(self._heartbeat_at):
+                    await self._woken.wait()
+        if not chunk and loop.time() >= self._heartbeat_at:
+            chunk = self._heartbeat()
+        if chunk:
+            self._heartbeat_at = loop.time() + self._streams.heartbeat_seconds
+        return chunk or b""
+
+    async def _next_changes(self) -> bytes | None:
+        """Return the next changes, empty if they are hidden, or None if there are none to deliver now."""
+        if self._is_paused or not self._streams.is_checked:
+            return None
+        chunk: bytes | None = None
+        try:
+            if batch := self._streams.recent(self._cursor):
+                chunk = await self._render(batch)
+            elif self._streams.has_after(self._cursor):
+                # one that is far behind, or opens many streams, leaves threads for others
+                async with self._streams.turn(self.author):
+                    changes = await EVENT_READS.run(_read, self._cursor)
+                    chunk = await self._render(_Batch(self._cursor, changes)) if changes else None
+        except (*TRANSIENT, *DATABASE_ERRORS) as error:
+            self._pause(cast("GatewayError", as_gateway_error(error)))
+            return None
+        self._is_failing = False
+        return chunk
+
+    async def _render(self, batch: _Batch) -> bytes:
         caller = self._caller
-        batch = await self._streams.batch_after(self._cursor) if self._streams.is_checked else None
-        if batch is None:
-            try:
-                async with asyncio.timeout(HEARTBEAT_SECONDS):
-                    await self._news.wait()
-            except TimeoutError:
-                return self._heartbeat()
-            return b""
         chunk = await batch.render(self._source, caller)
         if self._error or caller != self._caller or not self._streams.is_checked:
             # meanwhile the caller has lost what they had
             return b""
         self._cursor = batch.end
         if chunk:
-            self._told = self._cursor
+            self._sent_cursor = self._cursor
         return chunk
+
+    def _pause(self, error: GatewayError) -> None:
+        """Try again after RETRY_SECONDS: a client would take an error for the end."""
+        if not self._is_failing:
+            # once for each outage
+            log_archive_failure(error, error.code)
+        self._is_failing = self._is_paused = True
+        asyncio.get_running_loop().call_later(RETRY_SECONDS, self._resume)
+
+    def _resume(self) -> None:
+        self._is_paused = False
+        self.wake()
 
     def _heartbeat(self) -> bytes:
         """Return what clients ignore. It has the cursor if only hidden changes have passed: it must not expire."""
-        if self._told == self._cursor:
+        if self._sent_cursor == self._cursor:
             return b":\n\n"
-        self._told = self._cursor
+        self._sent_cursor = self._cursor
         return b"id: %d\n\n" % self._cursor
 
 
 class EventStreams:
     """The open streams of a process. They end when it is closed."""
 
-    def __init__(self) -> None:
+    def __init__(self, heartbeat_seconds: float = HEARTBEAT_SECONDS) -> None:
+        self.heartbeat_seconds = heartbeat_seconds
         self.is_closed = False
         self._open: set[EventStream] = set()
         self._batches: deque[_Batch] = deque(maxlen=KEPT_BATCHES)
-        # up to which the batches go; None until the log is followed
-        self._position: int | None = None
+        # up to which the batches go; NOT_FOLLOWED yet, or UNKNOWN since the log's database was replaced
+        self._position: float = NOT_FOLLOWED
+        self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         self._checked_at = 0.0
         self._follower: asyncio.Task[None] | None = None
 
@@ -235,7 +305,7 @@ class EventStreams:
         loop = asyncio.get_running_loop()
         if self._follower is None or self._follower.done() or self._follower.get_loop() is not loop:
             self._batches.clear()
-            self._position, self._checked_at = None, loop.time()
+            self._position, self._checked_at = NOT_FOLLOWED, loop.time()
             # not in the context of this stream's request
             self._follower = loop.create_task(self._follow(), context=Context())
 
@@ -249,15 +319,20 @@ class EventStreams:
             self.is_closed = True
             self._wake()
 
-    async def batch_after(self, cursor: int) -> _Batch | None:
-        """Return the changes after a cursor, None if there are none yet. Raises CursorExpired."""
+    def recent(self, cursor: int) -> _Batch | None:
+        """Return the changes after a cursor, None if they are not among the batches that all streams share."""
         for batch in self._batches:
             if batch.start <= cursor < batch.end:
                 return batch.after(cursor)
-        if self._position is None or cursor >= self._position:
-            return None
-        changes = await EVENTS.run(_read, cursor)
-        return _Batch(cursor, changes) if changes else None
+        return None
+
+    def has_after(self, cursor: int) -> bool:
+        """Whether the log may have changes after a cursor."""
+        return cursor < self._position
+
+    def turn(self, author: str) -> asyncio.Lock:
+        """Return the lock for reading the log, which the streams of an author do one after the other."""
+        return self._turns.setdefault(author, asyncio.Lock())
 
     def _check_number(self, author: str) -> None:
         maximum = conf.ORTHANC_MAX_STREAMS
@@ -277,25 +352,36 @@ class EventStreams:
         def listener(changes: Sequence[LoggedChange]) -> None:
             loop.call_soon_threadsafe(self._publish, changes)
 
+        watch, is_listening = CallerWatch(), False
         try:
-            start = await STREAMS.run(renewed_connections()(tail.listen), listener)
-            if self._position is None:
-                self._position = start
-            self._wake()
-            watch = CallerWatch()
             while self._open:
+                if not is_listening:
+                    is_listening = await self._listen(listener)
                 await self._reauthenticate(watch)
                 await asyncio.sleep(RECHECK_SECONDS)
-        except DATABASE_ERRORS as error:
-            for stream in tuple(self._open):
-                stream.fail(cast("GatewayError", as_gateway_error(error)))
         finally:
             tail.leave(listener)
 
+    async def _listen(self, listener: Listener) -> bool:
+        try:
+            start = await STREAMS.run(renewed_connections()(tail.listen), listener)
+        except DATABASE_ERRORS as error:
+            logger.warning("event streams cannot follow the log of changes: %r", error)
+            return False
+        if self._position == NOT_FOLLOWED:
+            self._position = start
+        self._wake()
+        return True
+
     def _publish(self, changes: Sequence[LoggedChange]) -> None:
-        start = changes[0].cursor - 1 if self._position is None else self._position
-        self._batches.append(_Batch(start, changes))
-        self._position = changes[-1].cursor
+        if changes:
+            is_known = self._position not in (NOT_FOLLOWED, UNKNOWN)
+            self._batches.append(_Batch(int(self._position) if is_known else changes[0].cursor - 1, changes))
+            self._position = changes[-1].cursor
+        else:
+            # each stream asks the log whether its cursor has expired
+            self._batches.clear()
+            self._position = UNKNOWN
         self._wake()
 
     async def _reauthenticate(self, watch: CallerWatch) -> None:

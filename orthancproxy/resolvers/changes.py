@@ -10,9 +10,11 @@ from orthancproxy.archive.levels import Level
 from orthancproxy.archive.plan import Fact, LevelPlan, Needs
 from orthancproxy.archive.records import RESOURCE_TYPES, Resource
 from orthancproxy.archive.scope import Scope
-from orthancproxy.errors import InvalidRequest
+from orthancproxy.conf import conf
+from orthancproxy.errors import ArchiveTimeout, InvalidRequest
 from orthancproxy.feed.log import Change, Kind, LoggedChange, change_log
 from orthancproxy.orthanc.client import OrthancClient
+from orthancproxy.orthanc.deadline import clip_to_deadline
 from orthancproxy.resolvers.context import RequestContext
 from orthancproxy.resolvers.guard import audited_read
 from orthancproxy.resolvers.operations import READ_CHANGES
@@ -58,8 +60,12 @@ class ChangeBatch:
             return False
         labels = change.labels or frozenset()
         if change.kind is not Kind.DELETED:
-            with self._lock:
+            if not self._lock.acquire(timeout=clip_to_deadline(conf.ORTHANC_MAX_SECONDS)):
+                raise ArchiveTimeout("Orthanc takes too long to return labels.")
+            try:
                 found = self._labels
+            finally:
+                self._lock.release()
             is_patient = change.level is Level.PATIENT
             labels = found.get((change.orthanc_id if is_patient else change.study_orthanc_id) or "", labels)
         return not scope.labels.isdisjoint(labels)

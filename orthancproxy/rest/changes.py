@@ -34,6 +34,10 @@ class ChangeSource:
     def key(self) -> Hashable:
         return ChangeSource
 
+    @property
+    def calls_orthanc(self) -> bool:
+        return False
+
     def render(self, changes: Sequence[LoggedChange], caller: Caller) -> bytes:
         show = ChangeSerializer().to_representation
         return b"".join(event(orjson.dumps(show(one)), cursor=one.cursor) for one in changes)
