@@ -94,13 +94,13 @@ class IndexKeeper:
 
     def refresh(self, level: Level, entries: Sequence[Resource]) -> None:
         """Replace these entries, and those above and below them. Raises like `current_index`."""
+        indexed = self._index.ids(Level.STUDY, [one.orthanc_id for one in entries if level is Level.PATIENT])
         found = self._found(level, level, entries)
         self.removed(level, {one.orthanc_id for one in entries} - {one.orthanc_id for one in found})
         # others may have been deleted with them
         self._has_deletions |= len(found) < len(entries)
         if level is Level.PATIENT:
             studies = self._found(Level.STUDY, level, found)
-            indexed = self._index.ids(Level.STUDY, [patient.orthanc_id for patient in found])
             self.removed(Level.STUDY, indexed - {study.orthanc_id for study in studies})
         else:
             studies = found
@@ -212,12 +212,14 @@ class IndexKeeper:
 
     def _compare_ids(self, maximum: int | None = MAX_MISSED) -> bool:
         """Remove the entries of what is gone, and add what is missing; return False, and do nothing, if it is more."""
+        # first, since others index what arrives in between
+        indexed = {level: self._index.ids(level) for level in INDEXED_LEVELS}
         present = {level: self._ids(level) for level in INDEXED_LEVELS}
-        missing = {level: sorted(ids - self._index.ids(level)) for level, ids in present.items()}
+        missing = {level: sorted(ids - indexed[level]) for level, ids in present.items()}
         if maximum is not None and sum(map(len, missing.values())) > maximum:
             return False
         for level in INDEXED_LEVELS:
-            self.removed(level, self._index.ids(level) - present[level])
+            self.removed(level, indexed[level] - present[level])
             for part in batched(missing[level]):
                 self._index.put(self._with_modalities(to_resources(level, bulk_content(self._client, part))))
         return True

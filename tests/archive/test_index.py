@@ -1,6 +1,6 @@
 """The index of patients and studies gives the lists that Orthanc gives, and corrects itself."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import product
 from typing import Any
@@ -17,7 +17,9 @@ from orthancproxy.archive.records import Resource
 from orthancproxy.archive.scope import EVERYTHING, Scope
 from orthancproxy.archive.search import words
 from orthancproxy.index.store import DjangoIndex
+from orthancproxy.orthanc import endpoints
 from orthancproxy.orthanc.client import ConnectionOptions, OrthancClient
+from orthancproxy.orthanc.endpoints import Endpoint
 from orthancproxy.sandbox.orthanc import LocalOrthanc
 from tests.corpus import ROOT, instance, load
 from tests.orthancs import StartOrthanc
@@ -234,3 +236,43 @@ def test_modalities_are_the_same_after_the_patient_was_renamed(changing: Archive
     found = changing.index.select(replace(STUDIES, filter=Filter((("PatientName", "Park"),))), EVERYTHING)
     assert found
     assert {one.tags["ModalitiesInStudy"] for one in found.resources} == {"ct", "ct\\mr"}
+
+
+class InterruptedClient(OrthancClient):
+    """Does something once, after the first call to an endpoint about a level."""
+
+    interruption: tuple[Endpoint, Level, Callable[[], object]] | None = None
+
+    def call(self, endpoint: Endpoint, **arguments: Any) -> Any:
+        """Call Orthanc."""
+        response = super().call(endpoint, **arguments)
+        about = arguments.get("level") or (arguments.get("body") or {}).get("Level")
+        if (
+            self.interruption
+            and endpoint is self.interruption[0]
+            and about in (self.interruption[1].value, self.interruption[1].path)
+        ):
+            interrupt, self.interruption = self.interruption[2], None
+            interrupt()
+        return response
+
+
+@pytest.mark.parametrize("endpoint", [endpoints.RESOURCE_IDS, endpoints.FIND], ids=["all", "one"])
+def test_what_others_index_during_a_comparison_is_not_removed(changing: Archive, endpoint: Endpoint) -> None:
+    told: list[Resource] = []
+    client = InterruptedClient(ConnectionOptions(changing.orthanc.base_url))
+    keeper = IndexKeeper(client, changing.index, on_removed=told.extend)
+    patients = Hierarchy(client).page(PATIENTS).resources
+
+    def add() -> None:
+        load(changing.orthanc, [instance(1, 3)])
+        assert changing.keeper.current_index()
+
+    client.interruption = endpoint, Level.STUDY, add
+    if endpoint is endpoints.RESOURCE_IDS:
+        keeper.sweep()
+    else:
+        keeper.refresh(Level.PATIENT, patients)
+    assert client.interruption is None
+    assert told == []
+    assert changing.index.count(Level.STUDY) == 7
