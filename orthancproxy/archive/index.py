@@ -90,8 +90,8 @@ class Index(Protocol):
     def progress(self) -> Progress:
         """Return how far the index has come."""
 
-    def advance(self, progress: Progress) -> None:
-        """Record how far the index has come."""
+    def advance(self, progress: Progress, before: Progress | None = None) -> bool:
+        """Record how far the index has come; return False, and do nothing, unless it is still where it was `before`."""
 
     def select(self, plan: LevelPlan, scope: Scope) -> Selection | None:
         """Return the resources of a page, with their indexed data; None if the index does not hold what decides it."""

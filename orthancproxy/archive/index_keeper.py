@@ -26,6 +26,7 @@ from orthancproxy.archive.scope import Scope
 from orthancproxy.errors import ArchiveUnavailable
 from orthancproxy.orthanc import endpoints
 from orthancproxy.orthanc.client import OrthancClient
+from orthancproxy.orthanc.deadline import clip_to_deadline
 from orthancproxy.orthanc.responses import CHANGES_DECODER, ID_LIST_DECODER, STATISTICS_DECODER
 
 logger = logging.getLogger(__name__)
@@ -34,6 +35,8 @@ PAGE = 1000
 # Orthanc scans its archive for the modalities of each call, of one study or of 5,000 (1.13.0)
 STUDIES_PER_SCAN = 5000
 LOOKS_BETWEEN_SWEEPS = 5
+# half of it, for another thread that catches up
+MAX_WAIT_SECONDS = 2.0
 # more have hardly been missed: it is another archive
 MAX_MISSED = 1000
 # LastUpdate has whole seconds
@@ -81,16 +84,23 @@ class IndexKeeper:
             return self._index
         if last > progress.last_change and not by_update and not self._has_additions(progress.last_change):
             return self._index
-        with self._catching_up:
+        # Orthanc answers if that takes longer
+        if not self._catching_up.acquire(timeout=clip_to_deadline(MAX_WAIT_SECONDS) / 2):
+            return None
+        try:
             # another thread may have done it
             progress = self._index.progress()
+            if not progress.is_ready:
+                return None
+            last = self._last_change()
             if last < progress.last_change and not self._compare_ids():
                 # what was added last was not deleted: it is another archive
                 self._index.advance(Progress())
                 return None
-            if last != progress.last_change:
-                self._catch_up(progress, last, CLOCK_TOLERANCE)
-        return self._index
+            is_current = last == progress.last_change or self._catch_up(progress, last, CLOCK_TOLERANCE)
+        finally:
+            self._catching_up.release()
+        return self._index if is_current else None
 
     def refresh(self, level: Level, entries: Sequence[Resource]) -> None:
         """Replace these entries, and those above and below them. Raises like `current_index`."""
@@ -178,14 +188,19 @@ class IndexKeeper:
                 self._catch_up(progress, progress.last_change, UNSETTLED)
         self._seen = seen
 
-    def _catch_up(self, progress: Progress, last: int, tolerance: timedelta) -> None:
-        """Index what was added since, which renews the LastUpdate of its study and patient."""
+    def _catch_up(self, progress: Progress, last: int, tolerance: timedelta) -> bool:
+        """Index what was added since, which renews the LastUpdate of its study and patient.
+
+        Return False if the index was reset meanwhile.
+        """
         newest = progress.newest_update
         for level in INDEXED_LEVELS:
             changed = self._updated_since(level, progress.newest_update, tolerance)
             self._index.put(self._with_modalities(changed))
             newest = max([newest, *_updates(changed)])
-        self._index.advance(replace(progress, last_change=last, newest_update=newest))
+        is_noted = self._index.advance(replace(progress, last_change=last, newest_update=newest), progress)
+        # else another process has caught up too, or reset it
+        return is_noted or self._index.progress().is_ready
 
     def _updated_since(self, level: Level, update: str, tolerance: timedelta) -> list[Resource]:
         moment = parsing.timestamp(update)

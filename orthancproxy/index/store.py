@@ -44,15 +44,21 @@ class DjangoIndex:
                 return Progress()
             return Progress(state.is_ready, state.last_change, state.newest_update, state.updated_at)
 
-    def advance(self, progress: Progress) -> None:
-        """Record how far the index has come."""
+    def advance(self, progress: Progress, before: Progress | None = None) -> bool:
+        """Record how far the index has come; return False, and do nothing, unless it is still where it was `before`."""
+        same = {} if before is None else {"is_ready": before.is_ready, "last_change": before.last_change}
         with _available():
-            self._states().update(
-                is_ready=progress.is_ready,
-                last_change=progress.last_change,
-                newest_update=progress.newest_update,
-                updated_at=timezone.now(),
+            updated = (
+                self._states()
+                .filter(**same)
+                .update(
+                    is_ready=progress.is_ready,
+                    last_change=progress.last_change,
+                    newest_update=progress.newest_update,
+                    updated_at=timezone.now(),
+                )
             )
+            return bool(updated)
 
     def select(self, plan: LevelPlan, scope: Scope) -> Selection | None:
         """Return the resources of a page, with their indexed data; None if the index cannot tell."""

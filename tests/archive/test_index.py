@@ -1,5 +1,6 @@
 """The index of patients and studies gives the lists that Orthanc gives, and corrects itself."""
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import product
@@ -19,6 +20,7 @@ from orthancproxy.archive.search import words
 from orthancproxy.index.store import DjangoIndex
 from orthancproxy.orthanc import endpoints
 from orthancproxy.orthanc.client import ConnectionOptions, OrthancClient
+from orthancproxy.orthanc.deadline import Deadline, deadline_scope
 from orthancproxy.orthanc.endpoints import Endpoint
 from orthancproxy.sandbox.orthanc import LocalOrthanc
 from tests.corpus import ROOT, instance, load
@@ -239,28 +241,30 @@ def test_modalities_are_the_same_after_the_patient_was_renamed(changing: Archive
 
 
 class InterruptedClient(OrthancClient):
-    """Does something once, after the first call to an endpoint about a level."""
+    """Counts its calls, and does something once after the first to an endpoint, about a level if it is given."""
 
-    interruption: tuple[Endpoint, Level, Callable[[], object]] | None = None
+    def __init__(self, orthanc: LocalOrthanc) -> None:
+        super().__init__(ConnectionOptions(orthanc.base_url))
+        self.calls: Counter[Endpoint] = Counter()
+        self.interruption: tuple[Endpoint, Level | None, Callable[[], object]] | None = None
 
     def call(self, endpoint: Endpoint, **arguments: Any) -> Any:
         """Call Orthanc."""
         response = super().call(endpoint, **arguments)
+        self.calls[endpoint] += 1
         about = arguments.get("level") or (arguments.get("body") or {}).get("Level")
-        if (
-            self.interruption
-            and endpoint is self.interruption[0]
-            and about in (self.interruption[1].value, self.interruption[1].path)
-        ):
-            interrupt, self.interruption = self.interruption[2], None
-            interrupt()
+        if self.interruption:
+            awaited, level, interrupt = self.interruption
+            if endpoint is awaited and (level is None or about in (level.value, level.path)):
+                self.interruption = None
+                interrupt()
         return response
 
 
 @pytest.mark.parametrize("endpoint", [endpoints.RESOURCE_IDS, endpoints.FIND], ids=["all", "one"])
 def test_what_others_index_during_a_comparison_is_not_removed(changing: Archive, endpoint: Endpoint) -> None:
     told: list[Resource] = []
-    client = InterruptedClient(ConnectionOptions(changing.orthanc.base_url))
+    client = InterruptedClient(changing.orthanc)
     keeper = IndexKeeper(client, changing.index, on_removed=told.extend)
     patients = Hierarchy(client).page(PATIENTS).resources
 
@@ -276,3 +280,40 @@ def test_what_others_index_during_a_comparison_is_not_removed(changing: Archive,
     assert client.interruption is None
     assert told == []
     assert changing.index.count(Level.STUDY) == 7
+
+
+def test_a_reset_during_an_update_lasts(changing: Archive) -> None:
+    client = InterruptedClient(changing.orthanc)
+    client.interruption = endpoints.FIND, Level.STUDY, changing.keeper.reset
+    load(changing.orthanc, [instance(4, 1)])
+    assert IndexKeeper(client, changing.index).current_index() is None
+    assert not changing.index.progress().is_ready
+
+
+def test_orthanc_answers_while_another_thread_updates_the_index(changing: Archive) -> None:
+    client = InterruptedClient(changing.orthanc)
+    keeper = IndexKeeper(client, changing.index)
+    found = []
+
+    def ask() -> None:
+        with deadline_scope(Deadline(1)):
+            found.append(shown(Hierarchy(client, keeper=keeper), STUDIES))
+
+    client.interruption = endpoints.FIND, Level.STUDY, ask
+    load(changing.orthanc, [instance(4, 1)])
+    assert keeper.current_index()
+    assert found == [changing.expected(STUDIES)]
+
+
+def test_ids_are_compared_after_deletions_only(changing: Archive) -> None:
+    client = InterruptedClient(changing.orthanc)
+
+    def add() -> None:
+        load(changing.orthanc, [instance(5, 1)])
+        assert changing.keeper.current_index()
+
+    client.interruption = endpoints.CHANGES, None, add
+    load(changing.orthanc, [instance(4, 1)])
+    assert IndexKeeper(client, changing.index).current_index()
+    assert client.interruption is None
+    assert client.calls[endpoints.RESOURCE_IDS] == 0
