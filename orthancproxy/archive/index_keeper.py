@@ -4,6 +4,7 @@ import logging
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import replace
 from datetime import timedelta
+from math import inf
 from threading import Lock
 from typing import Any
 
@@ -32,6 +33,8 @@ from orthancproxy.orthanc.responses import CHANGES_DECODER, ID_LIST_DECODER, STA
 logger = logging.getLogger(__name__)
 
 PAGE = 1000
+# of one level: with more, Orthanc answers until the follower has read them
+MAX_ADDED_IN_REQUEST = 50
 # Orthanc scans its archive for the modalities of each call, of one study or of 5,000 (1.13.0)
 STUDIES_PER_SCAN = 5000
 LOOKS_BETWEEN_SWEEPS = 5
@@ -72,10 +75,13 @@ class IndexKeeper:
         self._seen: object = None
 
     def current_index(self, *, by_update: bool = True) -> Index | None:
-        """Return the index with all that was added to the archive so far; None if it is not built.
+        """Return the index with all that was added to the archive so far; None if it is not built, or lacks too much.
 
         Unless `by_update`, without the LastUpdate of what only got more instances.
         """
+        return self._current(MAX_ADDED_IN_REQUEST, by_update=by_update)
+
+    def _current(self, most: float, *, by_update: bool) -> Index | None:
         progress = self._index.progress()
         if not progress.is_ready:
             return None
@@ -97,7 +103,7 @@ class IndexKeeper:
                 # what was added last was not deleted: it is another archive
                 self._index.advance(Progress())
                 return None
-            is_current = last == progress.last_change or self._catch_up(progress, last, CLOCK_TOLERANCE)
+            is_current = last == progress.last_change or self._catch_up(progress, last, CLOCK_TOLERANCE, most)
         finally:
             self._catching_up.release()
         return self._index if is_current else None
@@ -142,7 +148,7 @@ class IndexKeeper:
         try:
             if not self._index.progress().is_ready or self._was_away:
                 self.build()
-            elif self.current_index(by_update=False):
+            elif self._current(inf, by_update=False):
                 if self._looks % LOOKS_BETWEEN_SWEEPS == 0:
                     self.sweep()
                 self._looks += 1
@@ -188,42 +194,48 @@ class IndexKeeper:
                 self._catch_up(progress, progress.last_change, UNSETTLED)
         self._seen = seen
 
-    def _catch_up(self, progress: Progress, last: int, tolerance: timedelta) -> bool:
+    def _catch_up(self, progress: Progress, last: int, tolerance: timedelta, most: float = inf) -> bool:
         """Index what was added since, which renews the LastUpdate of its study and patient.
 
-        Return False if the index was reset meanwhile.
+        Return False if the index was reset meanwhile, or lacks more than about `most` patients or studies.
         """
         newest = progress.newest_update
         for level in INDEXED_LEVELS:
-            changed = self._updated_since(level, progress.newest_update, tolerance)
-            self._index.put(self._with_modalities(changed))
-            newest = max([newest, *_updates(changed)])
+            count = 0
+            for changed in self._updated_since(level, progress.newest_update, tolerance):
+                if (count := count + len(changed)) >= most:
+                    return False
+                self._index.put(self._with_modalities(changed))
+                newest = max([newest, *_updates(changed)])
         is_noted = self._index.advance(replace(progress, last_change=last, newest_update=newest), progress)
         # else another process has caught up too, or reset it
         return is_noted or self._index.progress().is_ready
 
-    def _updated_since(self, level: Level, update: str, tolerance: timedelta) -> list[Resource]:
+    def _updated_since(self, level: Level, update: str, tolerance: timedelta) -> Iterator[list[Resource]]:
+        """Yield what was updated since, in pages, newest first."""
         moment = parsing.timestamp(update)
         since = (moment - tolerance).strftime("%Y%m%dT%H%M%S") if moment else ""
         order = [{"Type": "Metadata", "Key": "LastUpdate", "Direction": "DESC"}]
-        changed: list[Resource] = []
-        for found in self._pages(level, {"OrderBy": order}, limit=50):
+        for found in self._pages(level, {"OrderBy": order}, limit=MAX_ADDED_IN_REQUEST):
             recent = [one for one in found if (one.facts["LastUpdate"] or "") >= since]
-            changed += recent
+            yield recent
             if len(recent) < len(found):
-                break
-        return changed
+                return
 
     def _pages(self, level: Level, body: dict[str, Any], limit: int = PAGE) -> Iterator[list[Resource]]:
-        """Repeat a find for all that it finds, even if `LimitFindResults` truncates each result."""
+        """Repeat a find for all that it finds, even if `LimitFindResults` truncates each result.
+
+        The pages after the first have at least PAGE resources.
+        """
         since, limits = 0, self._client.capabilities().find_limits
-        body = {"Level": level.value, "Query": {}, "Short": True, "ResponseContent": _CONTENT, **body, "Limit": limit}
-        while payloads := find(self._client, {**body, "Since": since}):
+        body = {"Level": level.value, "Query": {}, "Short": True, "ResponseContent": _CONTENT, **body}
+        while payloads := find(self._client, {**body, "Since": since, "Limit": limit}):
             since += len(payloads)
             is_last = len(payloads) < limit and not limits.may_truncate(level.value, len(payloads))
             yield to_resources(level, payloads)
             if is_last:
                 return
+            limit = max(limit, PAGE)
 
     def _compare_ids(self, maximum: int | None = MAX_MISSED) -> bool:
         """Remove the entries of what is gone, and add what is missing; return False, and do nothing, if it is more."""

@@ -317,3 +317,17 @@ def test_ids_are_compared_after_deletions_only(changing: Archive) -> None:
     assert IndexKeeper(client, changing.index).current_index()
     assert client.interruption is None
     assert client.calls[endpoints.RESOURCE_IDS] == 0
+
+
+def test_orthanc_answers_until_a_bulk_of_additions_was_read_in_the_background(changing: Archive) -> None:
+    client = InterruptedClient(changing.orthanc)
+    keeper = IndexKeeper(client, changing.index)
+    load(changing.orthanc, (instance(number, 1) for number in range(10, 70)))
+    client.capabilities()
+    client.calls.clear()
+    assert keeper.current_index() is None
+    assert client.calls[endpoints.FIND] == 1
+    assert changing.page(STUDIES) == changing.expected(STUDIES)
+    keeper.look()
+    assert keeper.current_index()
+    assert changing.index.count(Level.STUDY) == 66
