@@ -3,6 +3,7 @@
 import datetime
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Annotated, Any, cast
 
 import strawberry
@@ -12,7 +13,7 @@ from orthancproxy.archive import records
 from orthancproxy.archive.levels import Level
 from orthancproxy.errors import InvalidRequest
 from orthancproxy.feed.log import Kind, LoggedChange
-from orthancproxy.http.event_streams import last_event_id
+from orthancproxy.http.event_streams import event_streams, last_event_id
 from orthancproxy.http.negotiation import EVENT_STREAM
 from orthancproxy.resolvers import hierarchy
 from orthancproxy.resolvers.changes import ChangePage, follow_changes, get_changes
@@ -178,7 +179,8 @@ class Subscription:
             request = info.context.request
             if not request.accepts(EVENT_STREAM):
                 raise InvalidRequest(f"Send subscriptions with the header `Accept: {EVENT_STREAM}`.")
-            cursor = follow_changes(gateway(info), last_event_id(request, after))
+            check = partial(event_streams.check, request, info.context.gateway.author.key)
+            cursor = follow_changes(gateway(info), last_event_id(request, after), check)
             raise SubscriptionBegins(Opening(cursor, frozenset(Level if levels is None else levels)))
         return cast("ArchiveChange", root)
 

@@ -25,6 +25,7 @@ from strawberry.schema.validation_rules.maybe_null import MaybeNullValidationRul
 from strawberry.schema.validation_rules.one_of import OneOfInputValidationRule
 
 from orthancproxy.errors import LimitExceeded
+from orthancproxy.http.event_streams import MAX_REQUEST_BYTES
 from orthancproxy.schema.query_size import (
     IntrospectionDisabledError,
     Limits,
@@ -40,7 +41,7 @@ MAX_ERRORS = 5
 CHARACTERS_PER_TOKEN = 25
 # a token takes 0.6 KB: together, these limit the memory that untrusted queries take in a worker
 MAX_CACHED_QUERIES = 64
-MAX_CACHED_CHARACTERS = 8192
+MAX_CACHED_CHARACTERS = MAX_REQUEST_BYTES  # of subscriptions, which are executed for each event
 
 
 class QueryLimits(SchemaExtension):

@@ -18,6 +18,7 @@ from weakref import WeakValueDictionary
 
 from django.core.handlers.asgi import ASGIRequest
 from django.http import HttpRequest, StreamingHttpResponse
+from django.utils.cache import patch_vary_headers
 
 from orthancproxy.access.callers import Caller
 from orthancproxy.access.credentials import CallerWatch, Credentials
@@ -47,6 +48,7 @@ SHARED_SECONDS = 1.0  # for which a rendering serves other streams
 RETRY_SECONDS = 2.0
 # what may succeed later; LIMIT_EXCEEDED is the deadline of the check for labels
 TRANSIENT = (ArchiveUnavailable, GatewayUnavailable, LimitExceeded)
+MAX_REQUEST_BYTES = 8192
 KEPT_BATCHES = 64  # that streams may lag behind without reading the log themselves
 CHANGES_PER_READ = 200
 
@@ -275,20 +277,28 @@ class EventStreams:
         self._checked_at = 0.0
         self._follower: asyncio.Task[None] | None = None
 
-    def response(
-        self, request: HttpRequest, source: Source, credentials: Credentials, cursor: int
-    ) -> StreamingHttpResponse:
-        """Return the response with the changes after a cursor; for use in any thread.
+    def check(self, request: HttpRequest, author: str) -> None:
+        """Raise GatewayUnavailable if too many streams are open, and InvalidRequest for what cannot be a stream.
 
-        Raises GatewayUnavailable if too many streams are open, and InvalidRequest under WSGI, where each would hold a
-        thread.
+        A stream keeps its request, whose text each event is rendered from. Under WSGI it would hold a thread.
         """
         if not isinstance(request, ASGIRequest):
             raise InvalidRequest("This server does not support event streams: it is not an ASGI server.")
+        if request.content_type == "multipart/form-data":
+            raise InvalidRequest("Send the request for an event stream without files, as JSON.")
+        if len(request.META["QUERY_STRING"]) + len(request.body) > MAX_REQUEST_BYTES:
+            raise LimitExceeded(f"The request for an event stream has more than {MAX_REQUEST_BYTES:,} bytes.")
+        self._check_number(author)
+
+    def response(
+        self, request: HttpRequest, source: Source, credentials: Credentials, cursor: int
+    ) -> StreamingHttpResponse:
+        """Return the response with the changes after a cursor; for use in any thread, after `check`."""
         stream = EventStream(self, source, credentials, cursor)
-        self._check_number(stream.author)
         response = StreamingHttpResponse(stream, content_type=EVENT_STREAM)
-        response["Cache-Control"] = "no-cache, no-transform"
+        patch_vary_headers(response, ["Accept"])
+        # it may hold patient data
+        response["Cache-Control"] = "private, no-store, no-transform"
         # nginx would wait until its buffer is full
         response["X-Accel-Buffering"] = "no"
         return response

@@ -1,6 +1,6 @@
 """Changes of the archive: pages of the log, and which changes a caller may see."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from threading import Lock
@@ -116,12 +116,14 @@ def get_changes(context: RequestContext, after: str | None, limit: int) -> Chang
         return ChangePage(found, end, has_next, has_previous=after is not None)
 
 
-def follow_changes(context: RequestContext, after: str | None) -> int:
+def follow_changes(context: RequestContext, after: str | None, check: Callable[[], object]) -> int:
     """Authorize and audit a caller who follows the changes, once; return the cursor after which they begin.
 
-    Without `after`, that is the newest. Raises InvalidRequest and CursorExpired.
+    Without `after`, that is the newest. `check` raises an error for what cannot be followed. Raises InvalidRequest and
+    CursorExpired.
     """
     with audited_read(context, READ_CHANGES):
+        check()
         # what is in the archive already is not news
         context.background.report(())
         if after is None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import orjson
 from django.http import HttpResponse
@@ -57,7 +58,8 @@ class ChangesView(GatewayView):
         limit = _limit(request.query_params.get("limit"))
         if preferred(request._request, (JSONRenderer.media_type, EVENT_STREAM)) != EVENT_STREAM:
             return Response(ChangePageSerializer(get_changes(context, after, limit)).data)
-        cursor = follow_changes(context, last_event_id(request._request, after))
+        check = partial(event_streams.check, request._request, context.author.key)
+        cursor = follow_changes(context, last_event_id(request._request, after), check)
         if request.method == "HEAD":
             return HttpResponse(content_type=EVENT_STREAM)
         return event_streams.response(request._request, ChangeSource(context), self.credentials, cursor)

@@ -11,18 +11,21 @@ from typing import Any
 import pytest
 from asgiref.sync import sync_to_async
 from django.db import OperationalError
-from django.test import AsyncRequestFactory
+from django.test import AsyncClient, AsyncRequestFactory
+from pytest_django import Settings
 
 from orthancproxy.access.callers import Caller, anonymous
 from orthancproxy.access.credentials import Credentials
 from orthancproxy.archive.levels import Level
 from orthancproxy.audit.events import Author
+from orthancproxy.audit.models import AuditEvent
 from orthancproxy.errors import ArchiveUnavailable, GatewayError
 from orthancproxy.feed.log import Change, Kind, LoggedChange, change_log
 from orthancproxy.feed.models import ChangeRow
 from orthancproxy.http.event_streams import EventStreams
 from orthancproxy.resolvers.context import RequestContext
 from orthancproxy.threads import EVENTS
+from tests.event_streams import CHANGES, event_stream
 from tests.waiting import wait_until
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -141,6 +144,18 @@ class TestFailures:
                     assert await chunk(another) == DATA
 
         asyncio.run(run())
+
+
+def test_a_stream_that_is_one_too_many_is_audited_as_a_failure(settings: Settings) -> None:
+    settings.ORTHANC_MAX_STREAMS = 10  # one for each caller
+
+    async def run() -> None:
+        async with event_stream():
+            response: Any = await AsyncClient().get(CHANGES, headers={"Accept": "text/event-stream"})
+            assert response.status_code == 503
+
+    asyncio.run(run())
+    assert list(AuditEvent.objects.order_by("pk").values_list("outcome", flat=True)) == ["SUCCESS", "FAILED"]
 
 
 class TestDelays:

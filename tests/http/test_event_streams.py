@@ -135,7 +135,8 @@ def test_headers_let_events_through_proxies_at_once(gateway: LocalGateway, follo
         stream = follow(gateway, query, **{"Accept-Encoding": "gzip"})
         headers = stream.response.headers
         assert headers["X-Accel-Buffering"] == "no"
-        assert headers["Cache-Control"] == "no-cache, no-transform"
+        assert headers["Cache-Control"] == "private, no-store, no-transform"
+        assert "Accept" in headers["Vary"]
         assert "Content-Encoding" not in headers
 
 
@@ -163,6 +164,7 @@ def test_a_cursor_that_cannot_be_continued_is_an_error(gateway: LocalGateway, af
         ("subscription { archiveChanges { nothing } }", "BAD_USER_INPUT"),
         ("subscription { a: archiveChanges { cursor } b: archiveChanges { cursor } }", "BAD_USER_INPUT"),
         (f"subscription {{ archiveChanges {{ {'study { patient { studies { id ' * 12 + '} } }' * 12} }} }}", "LIMIT"),
+        (f"{QUERY} # {'x' * 8192}", "LIMIT"),
     ],
 )
 def test_the_limits_of_queries_apply_to_subscriptions(gateway: LocalGateway, query: str, code: str) -> None:
@@ -170,6 +172,15 @@ def test_the_limits_of_queries_apply_to_subscriptions(gateway: LocalGateway, que
     event = parse_event(answer.text.partition("\n\n")[0])
     assert event
     assert event.data["errors"][0]["extensions"]["code"].startswith(code)
+
+
+def test_a_stream_keeps_no_large_variables(gateway: LocalGateway) -> None:
+    body = {"query": QUERY, "variables": {"unused": "x" * 8192}}
+    answer = requests.post(f"{gateway.address}{GRAPHQL}", json=body, headers=EVENT_STREAM, timeout=60)
+    event = parse_event(answer.text.partition("\n\n")[0])
+    assert event
+    [error] = event.data["errors"]
+    assert error["message"] == "The request for an event stream has more than 8,192 bytes."
 
 
 def test_a_subscription_is_rejected_where_the_client_accepts_no_stream(gateway: LocalGateway) -> None:
