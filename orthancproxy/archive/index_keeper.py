@@ -24,7 +24,7 @@ from orthancproxy.archive.levels import Level
 from orthancproxy.archive.matching import any_of, can_be_listed
 from orthancproxy.archive.records import Patient, Resource
 from orthancproxy.archive.scope import Scope
-from orthancproxy.errors import ArchiveUnavailable
+from orthancproxy.errors import ArchiveTimeout, ArchiveUnavailable
 from orthancproxy.orthanc import endpoints
 from orthancproxy.orthanc.client import OrthancClient
 from orthancproxy.orthanc.deadline import clip_to_deadline
@@ -100,8 +100,6 @@ class IndexKeeper:
                 return None
             last = self._last_change()
             if last < progress.last_change and not self._compare_ids():
-                # what was added last was not deleted: it is another archive
-                self._index.advance(Progress())
                 return None
             is_current = last == progress.last_change or self._catch_up(progress, last, CLOCK_TOLERANCE, most)
         finally:
@@ -146,15 +144,18 @@ class IndexKeeper:
         if not self._client.capabilities().has_extended_find:
             return
         try:
+            if self._was_away:
+                # lists come from the index while it is built again
+                self._compare_ids()
             if not self._index.progress().is_ready or self._was_away:
                 self.build()
             elif self._current(inf, by_update=False):
                 if self._looks % LOOKS_BETWEEN_SWEEPS == 0:
                     self.sweep()
                 self._looks += 1
-        except ArchiveUnavailable:
+        except ArchiveUnavailable as error:
             # what starts again may have another state
-            self._was_away = True
+            self._was_away |= not isinstance(error, ArchiveTimeout)
             raise
 
     def build(self) -> None:
@@ -184,7 +185,6 @@ class IndexKeeper:
         if self._has_deletions or counts != tuple(map(self._index.count, INDEXED_LEVELS)):
             self._has_deletions = False
             if not self._compare_ids():
-                self._index.advance(Progress())
                 return
         progress = self._index.progress()
         seen = statistics, progress.last_change
@@ -199,7 +199,7 @@ class IndexKeeper:
 
         Return False if the index was reset meanwhile, or lacks more than about `most` patients or studies.
         """
-        newest = progress.newest_update
+        newest, is_known = progress.newest_update, False
         for level in INDEXED_LEVELS:
             count = 0
             for changed in self._updated_since(level, progress.newest_update, tolerance):
@@ -207,6 +207,10 @@ class IndexKeeper:
                     return False
                 self._index.put(self._with_modalities(changed))
                 newest = max([newest, *_updates(changed)])
+                is_known |= bool(changed)
+        # what was updated last is gone, perhaps with all the rest
+        if not is_known and not self._compare_ids():
+            return False
         is_noted = self._index.advance(replace(progress, last_change=last, newest_update=newest), progress)
         # else another process has caught up too, or reset it
         return is_noted or self._index.progress().is_ready
@@ -238,12 +242,16 @@ class IndexKeeper:
             limit = max(limit, PAGE)
 
     def _compare_ids(self, maximum: int | None = MAX_MISSED) -> bool:
-        """Remove the entries of what is gone, and add what is missing; return False, and do nothing, if it is more."""
+        """Remove the entries of what is gone, and add what is missing.
+
+        If more than this maximum is, it is another archive: reset the index, and return False.
+        """
         # first, since others index what arrives in between
         indexed = {level: self._index.ids(level) for level in INDEXED_LEVELS}
         present = {level: self._ids(level) for level in INDEXED_LEVELS}
         missing = {level: sorted(ids - indexed[level]) for level, ids in present.items()}
         if maximum is not None and sum(map(len, missing.values())) > maximum:
+            self.reset()
             return False
         for level in INDEXED_LEVELS:
             self.removed(level, indexed[level] - present[level])

@@ -1,5 +1,6 @@
 """The index of patients and studies gives the lists that Orthanc gives, and corrects itself."""
 
+import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
@@ -17,6 +18,7 @@ from orthancproxy.archive.plan import Fact, Filter, LevelPlan, Needs, Order
 from orthancproxy.archive.records import Resource
 from orthancproxy.archive.scope import EVERYTHING, Scope
 from orthancproxy.archive.search import words
+from orthancproxy.errors import ArchiveTimeout, ArchiveUnavailable
 from orthancproxy.index.store import DjangoIndex
 from orthancproxy.orthanc import endpoints
 from orthancproxy.orthanc.client import ConnectionOptions, OrthancClient
@@ -200,6 +202,18 @@ def test_another_database_is_noticed(changing: Archive, start_orthanc: StartOrth
     assert changing.index.count(Level.PATIENT) == 1
 
 
+def test_another_database_with_more_changes_and_older_ones_is_noticed(start_orthanc: StartOrthanc) -> None:
+    other, before = start_orthanc(), start_orthanc()
+    load(other, [instance(1, study) for study in range(1, 6)])
+    # beyond CLOCK_TOLERANCE
+    time.sleep(3.1)
+    load(before, [instance(7, 1)])
+    archive = Archive(before)
+    client = OrthancClient(ConnectionOptions(other.base_url))
+    keeper = IndexKeeper(client, archive.index)
+    assert shown(Hierarchy(client, keeper=keeper), STUDIES)[1] == 5
+
+
 def test_what_is_removed_from_the_index_is_told(changing: Archive) -> None:
     told: list[Resource] = []
     keeper = IndexKeeper(changing.client, changing.index, on_removed=told.extend)
@@ -241,15 +255,18 @@ def test_modalities_are_the_same_after_the_patient_was_renamed(changing: Archive
 
 
 class InterruptedClient(OrthancClient):
-    """Counts its calls, and does something once after the first to an endpoint, about a level if it is given."""
+    """Counts its calls, fails with `error`, and does something once after a call to an endpoint, about a level."""
 
     def __init__(self, orthanc: LocalOrthanc) -> None:
         super().__init__(ConnectionOptions(orthanc.base_url))
         self.calls: Counter[Endpoint] = Counter()
         self.interruption: tuple[Endpoint, Level | None, Callable[[], object]] | None = None
+        self.error: Exception | None = None
 
     def call(self, endpoint: Endpoint, **arguments: Any) -> Any:
         """Call Orthanc."""
+        if self.error:
+            raise self.error
         response = super().call(endpoint, **arguments)
         self.calls[endpoint] += 1
         about = arguments.get("level") or (arguments.get("body") or {}).get("Level")
@@ -331,3 +348,27 @@ def test_orthanc_answers_until_a_bulk_of_additions_was_read_in_the_background(ch
     keeper.look()
     assert keeper.current_index()
     assert changing.index.count(Level.STUDY) == 66
+
+
+def test_an_orthanc_that_was_away_is_compared_with_the_index_and_read_again(changing: Archive) -> None:
+    client = InterruptedClient(changing.orthanc)
+    keeper = IndexKeeper(client, changing.index)
+    keeper.look()
+    _look_in_vain(keeper, client, ArchiveTimeout(""))
+    client.calls.clear()
+    keeper.look()
+    assert client.calls[endpoints.FIND] == 0
+    _look_in_vain(keeper, client, ArchiveUnavailable(""))
+    changing.delete(Hierarchy(changing.client).page(STUDIES).resources[0])
+    counts = []
+    client.interruption = endpoints.FIND, Level.PATIENT, lambda: counts.append(changing.index.count(Level.STUDY))
+    keeper.look()
+    # lists come from the index while it is built again
+    assert counts == [5]
+
+
+def _look_in_vain(keeper: IndexKeeper, client: InterruptedClient, error: Exception) -> None:
+    client.error = error
+    with pytest.raises(type(error)):
+        keeper.look()
+    client.error = None
