@@ -147,7 +147,7 @@ class Configuration:
     )
     ORTHANC_DEBUG_LOG = Setting(False, "Log every call to Orthanc with its duration, without patient data.")
     ORTHANC_INDEX = Setting(
-        False,
+        True,
         "Keep an index of patients and studies in the gateway's database, which selects the pages of lists. Needs "
         "Orthanc 1.12.5.",
     )
