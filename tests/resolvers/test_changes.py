@@ -62,8 +62,9 @@ def test_patterns_of_patient_ids_need_no_call() -> None:
 def test_labels_count_as_they_are_now_and_of_what_is_gone_as_logged(
     start_orthanc: StartOrthanc, use_orthanc: UseOrthanc
 ) -> None:
-    orthanc = use_orthanc(start_orthanc())
+    orthanc = start_orthanc()
     load(orthanc, [instance(patient=number) for number in (1, 2)])
+    use_orthanc(orthanc)
     of_patient = changes_of(orthanc)
     ask(orthanc, f"/studies/{of_patient['P001'][1].orthanc_id}/labels/{LABEL}", "PUT")
     gone = [

@@ -19,20 +19,39 @@ pytestmark = pytest.mark.live
 
 @dataclass(frozen=True)
 class Shape:
-    """A query, and its calls: on 1.12.5 and newer, on older ones, and there besides these for each study."""
+    """A query, and its calls: on 1.12.5 and newer, on older ones, and there besides these for each study.
+
+    `indexed` are those with the index, by default one more for a list of patients or studies.
+    """
 
     name: str
     query: str
     extended: int
     plain: int
     plain_for_each_study: int = 0
+    indexed: int = 0
+
+    def calls(self, studies: int, *, indexed: bool) -> int:
+        if not connect().capabilities().has_extended_find:
+            return self.plain + self.plain_for_each_study * studies
+        if not indexed or self.query.startswith(("{ seriesList", "{ instances")):
+            return self.extended
+        return self.indexed or self.extended + 1
 
 
 SHAPES = [
     Shape("patients", "{ patients(first: 1000) { nodes { patientId name { formatted } } } }", 1, 1),
     Shape("patients counted", "{ patients(first: 1000) { totalCount nodes { patientId } } }", 1, 1),
-    Shape("patients searched", '{ patients(first: 9, filter: {search: "minsu"}) { nodes { patientId } } }', 4, 3),
-    Shape("studies searched", '{ studies(first: 9, filter: {search: "minsu"}) { nodes { modalities } } }', 3, 3),
+    Shape(
+        "patients searched",
+        '{ patients(first: 9, filter: {search: "minsu"}) { nodes { patientId } } }',
+        4,
+        3,
+        indexed=4,
+    ),
+    Shape(
+        "studies searched", '{ studies(first: 9, filter: {search: "minsu"}) { nodes { modalities } } }', 3, 3, indexed=3
+    ),
     Shape("only a count", "{ studies(first: 0) { totalCount } }", 1, 1),
     Shape("two levels", "{ patients(first: 1000) { nodes { studies { description seriesCount } } } }", 2, 2),
     Shape(
@@ -77,7 +96,12 @@ SHAPES = [
         1,
     ),
     Shape(
-        "a study's tag from the files", '{ studies(first: 1000) { nodes { tags(keywords: ["PatientAge"]) } } }', 2, 1, 1
+        "a study's tag from the files",
+        '{ studies(first: 1000) { nodes { tags(keywords: ["PatientAge"]) } } }',
+        2,
+        1,
+        1,
+        indexed=2,
     ),
     Shape(
         "tags of the study from the series", '{ seriesList(first: 1000) { nodes { tag(keyword: "StudyDate") } } }', 1, 2
@@ -89,6 +113,7 @@ SHAPES = [
         '{ studies(first: 9, filter: {modalities: ["CT", "MR", "PT"]}) { nodes { id } } }',
         2,
         3,
+        indexed=2,
     ),
     Shape(
         "files and transfer syntaxes",
@@ -146,35 +171,61 @@ def archives(start_orthanc: Callable[..., LocalOrthanc]) -> dict[int, LocalOrtha
 @pytest.mark.parametrize("patients", [1, 50])
 @pytest.mark.parametrize("shape", SHAPES, ids=[shape.name for shape in SHAPES])
 def test_number_of_calls_depends_on_the_shape_only(
-    shape: Shape, patients: int, archives: dict[int, LocalOrthanc], use_orthanc: UseOrthanc, graphql: GraphQL
+    shape: Shape,
+    patients: int,
+    archives: dict[int, LocalOrthanc],
+    use_orthanc: UseOrthanc,
+    graphql: GraphQL,
+    settings: Settings,
 ) -> None:
     use_orthanc(archives[patients])
-    extended = connect().capabilities().has_extended_find
     connect().clock.least_at(0)
+    expected = shape.calls(2 * patients, indexed=settings.ORTHANC_INDEX)
 
     graphql(shape.query)
 
-    studies = 2 * patients
-    expected = shape.extended if extended else shape.plain + shape.plain_for_each_study * studies
     assert graphql.calls.count == expected, [(call.method, call.template) for call in graphql.calls.calls]
 
 
-def test_a_list_of_many_parents_is_split(
-    start_orthanc: Callable[..., LocalOrthanc], use_orthanc: UseOrthanc, graphql: GraphQL
+@pytest.mark.since("1.12.5")
+@pytest.mark.parametrize("patients", [1, 50])
+def test_index_costs_at_most_one_call(
+    patients: int,
+    archives: dict[int, LocalOrthanc],
+    use_orthanc: UseOrthanc,
+    use_index: Callable[[], None],
+    graphql: GraphQL,
+    settings: Settings,
 ) -> None:
-    orthanc = use_orthanc(start_orthanc())
+    settings.ORTHANC_CACHE_BYTES = 0
+    use_orthanc(archives[patients])
+    use_index()
+    connect().clock.least_at(0)
+    counts = {}
+    for shape in SHAPES:
+        graphql(shape.query)
+        counts[shape.name] = graphql.calls.count
+    assert counts == {shape.name: shape.calls(2 * patients, indexed=True) for shape in SHAPES}
+
+
+def test_a_list_of_many_parents_is_split(
+    start_orthanc: Callable[..., LocalOrthanc], use_orthanc: UseOrthanc, graphql: GraphQL, settings: Settings
+) -> None:
+    orthanc = start_orthanc()
     load(orthanc, hierarchy(patients=501, studies=1, series=1, instances=1))
+    use_orthanc(orthanc)
     extended = connect().capabilities().has_extended_find
     connect().clock.least_at(0)
+    indexed = settings.ORTHANC_INDEX
 
     answer = graphql('{ patients(first: 1000, filter: {patientId: "P*"}) { nodes { studies { description } } } }')
 
     assert [len(patient["studies"]) for patient in answer["patients"]["nodes"]] == [1] * 501
-    assert graphql.calls.count == (3 if extended else 2)
+    assert graphql.calls.count == indexed + (3 if extended else 2)
 
     # there are no other patients whose studies would have to be left out
     assert graphql("{ patients(first: 1000) { nodes { studies { description } } } }") == answer
-    assert graphql.calls.count == 2
+    assert graphql.calls.count == indexed + 2
 
 
 def test_files_are_read_only_for_tags_that_are_in_them_alone(
