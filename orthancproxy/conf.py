@@ -253,7 +253,7 @@ class Configuration:
     ORTHANC_CHANGES_DAYS = Setting(
         7,
         "Days for which the log of changes of the archive is kept. Clients that were away for longer get "
-        "`CURSOR_EXPIRED`. 0: changes are not logged.",
+        "`CURSOR_EXPIRED`. 0: there is no log, and requests for changes are rejected.",
         minimum=0,
         maximum=3650,
     )

@@ -15,6 +15,7 @@ from orthancproxy.errors import ArchiveTimeout, InvalidRequest
 from orthancproxy.feed.log import Change, Kind, LoggedChange, change_log
 from orthancproxy.orthanc.client import OrthancClient
 from orthancproxy.orthanc.deadline import clip_to_deadline
+from orthancproxy.resolvers.background import Background
 from orthancproxy.resolvers.context import RequestContext
 from orthancproxy.resolvers.guard import audited_read
 from orthancproxy.resolvers.operations import READ_CHANGES
@@ -96,8 +97,7 @@ def get_changes(context: RequestContext, after: str | None, limit: int) -> Chang
     """
     scope = context.caller.scope
     with audited_read(context, READ_CHANGES) as read:
-        # the log begins when somebody first asks for it
-        _ = context.background
+        _begin(context)
         end = start = change_log.oldest() if after is None else cursor_of(after)
         size = CHANGES_PER_READ if scope.is_restricted else limit + 1
         found: list[LoggedChange] = []
@@ -125,12 +125,19 @@ def follow_changes(context: RequestContext, after: str | None, check: Callable[[
     with audited_read(context, READ_CHANGES):
         check()
         # what is in the archive already is not news
-        context.background.report(())
+        _begin(context).report(())
         if after is None:
             return change_log.newest()
         cursor = cursor_of(after)
         change_log.after(cursor, 1)
         return cursor
+
+
+def _begin(context: RequestContext) -> Background:
+    """Begin the log, if nobody has asked for it before. Raises InvalidRequest if there is none."""
+    if not conf.ORTHANC_CHANGES_DAYS:
+        raise InvalidRequest("This gateway keeps no log of changes: its setting ORTHANC_CHANGES_DAYS is 0.")
+    return context.background
 
 
 def cursor_of(text: str) -> int:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from asgiref.sync import sync_to_async
-from django.test import AsyncClient
+from django.test import AsyncClient, override_settings
 from graphql import GraphQLObjectType
 
 from orthancproxy import urls
@@ -71,9 +71,16 @@ class AccessCase(ABC):
     def is_permitted(self, caller: CallerClient) -> bool:
         return self.operation.action is None or self.operation.action in caller.actions
 
-    @abstractmethod
     def send(self, caller: CallerClient, target: Target = DEFAULT_TARGET) -> GatewayResponse:
-        """Send it as a caller."""
+        """Send it as a caller; with a log of changes if it reads that."""
+        if self.operation is not READ_CHANGES:
+            return self._send(caller, target)
+        with override_settings(ORTHANC_CHANGES_DAYS=1):
+            return self._send(caller, target)
+
+    @abstractmethod
+    def _send(self, caller: CallerClient, target: Target) -> GatewayResponse:
+        pass
 
     @abstractmethod
     def audited_name(self, target: Target) -> str:
@@ -103,7 +110,7 @@ class FieldCase(AccessCase):
     name: str
     query: str
 
-    def send(self, caller: CallerClient, target: Target = DEFAULT_TARGET) -> GatewayResponse:
+    def _send(self, caller: CallerClient, target: Target) -> GatewayResponse:
         if self.uploads:
             return send_upload(caller, GRAPHQL_PATH, upload_patient_id(target), self.upload_key(caller))
         used = {name: value for name, value in target.variables.items() if f"${name}:" in self.query}
@@ -117,10 +124,10 @@ class FieldCase(AccessCase):
 class SubscriptionCase(FieldCase):
     """A root field of the subscription type. What it yields first, or its errors, are the response."""
 
-    def send(self, caller: CallerClient, target: Target = DEFAULT_TARGET) -> GatewayResponse:
-        return asyncio.run(self._send(caller))
+    def _send(self, caller: CallerClient, target: Target) -> GatewayResponse:
+        return asyncio.run(self._open(caller))
 
-    async def _send(self, caller: CallerClient) -> GatewayResponse:
+    async def _open(self, caller: CallerClient) -> GatewayResponse:
         client, request_id = AsyncClient(enforce_csrf_checks=True, raise_request_exception=False), uuid.uuid4().hex
         client.cookies = caller.client.cookies
         headers = {"X-Request-ID": request_id, "Accept": "text/event-stream", **caller.headers}
@@ -145,7 +152,7 @@ class RouteCase(AccessCase):
     route: str
     address: str
 
-    def send(self, caller: CallerClient, target: Target = DEFAULT_TARGET) -> GatewayResponse:
+    def _send(self, caller: CallerClient, target: Target) -> GatewayResponse:
         if self.uploads:
             return send_upload(caller, f"{MOUNT}{self.address}", upload_patient_id(target), self.upload_key(caller))
         return caller.rest(self.address.format_map(target.variables), self.method)

@@ -6,7 +6,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from django.test import Client
+from asgiref.sync import async_to_sync
+from django.test import AsyncClient, Client
 from pytest_django import Settings
 
 from orthancproxy.archive.levels import Level
@@ -112,6 +113,13 @@ def test_studies_of_a_page_are_fetched_together(
 def test_a_malformed_cursor_is_rejected(cursor: str) -> None:
     with pytest.raises(InvalidRequest, match="`after` is not a valid cursor"):
         cursor_of(cursor)
+
+
+@pytest.mark.parametrize("accept", ["application/json", "text/event-stream"])
+def test_changes_are_not_silently_missing_where_there_is_no_log(accept: str) -> None:
+    answer: Any = async_to_sync(AsyncClient().get)("/api/orthanc/changes/", headers={"Accept": accept})
+    assert (answer.status_code, answer.json()["code"]) == (400, "BAD_USER_INPUT")
+    assert "ORTHANC_CHANGES_DAYS" in answer.json()["detail"]
 
 
 def test_streams_need_asgi() -> None:
