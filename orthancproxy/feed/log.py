@@ -6,7 +6,7 @@ change_log.append([Change(Kind.ADDED, Level.STUDY, orthanc_id)])
 change_log.after(cursor, limit=100)
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -108,9 +108,15 @@ class ChangeLog:
             if rows:
                 self._notify()
 
-    def removed(self, level: Level, orthanc_ids: Iterable[str]) -> None:
-        """Append that resources were deleted, of which the caller knows nothing but their Orthanc ids."""
-        self.append([Change(Kind.DELETED, level, one) for one in orthanc_ids])
+    def removed(self, level: Level, orthanc_ids: Sequence[str], seen_at: int | None = None) -> None:
+        """Append that resources were deleted, of which the caller knows nothing but their Orthanc ids.
+
+        Leave out those with changes after the cursor `seen_at`, at which they were missing: they were stored again.
+        """
+        with self.exclusive():
+            newest = self.newest_of(orthanc_ids) if seen_at is not None else {}
+            again = {one for one, last in newest.items() if seen_at is not None and last.cursor > seen_at}
+            self.append([Change(Kind.DELETED, level, one) for one in orthanc_ids if one not in again])
 
     def after(self, cursor: int, limit: int) -> list[LoggedChange]:
         """Return the first changes after a cursor; `oldest` is that before all that are kept.

@@ -43,10 +43,13 @@ class Reader:
     after an outage of the database. Safe for threads.
     """
 
-    def __init__(self, client: OrthancClient, log: ChangeLog, base_url: str) -> None:
+    def __init__(
+        self, client: OrthancClient, log: ChangeLog, base_url: str, *, entries_per_look: int = ENTRIES_PER_LOOK
+    ) -> None:
         self._client = client
         self._log = log
         self._base_url = base_url
+        self._entries_per_look = entries_per_look
         self._looking = Lock()
         self._is_failing = False
 
@@ -100,7 +103,7 @@ class Reader:
         if newest == state.position:
             return True
         seen_at = self._log.newest()
-        entries = _whole(self._entries(f"since={state.position}&limit={ENTRIES_PER_LOOK}"))
+        entries = _whole(self._entries(f"since={state.position}&limit={self._entries_per_look}"))
         identities = identify(self._client, self._log, entries)
         entries = self._due(entries, identities)
         if not entries:
@@ -140,9 +143,12 @@ class Reader:
 
 
 def _whole(found: OrthancChanges) -> list[OrthancChange]:
-    """Return entries without an instance at the end, whose new series, study and patient may follow."""
-    is_partial = not found.done and found.changes and found.changes[-1].type == NEW_INSTANCE
-    return found.changes[:-1] if is_partial else found.changes
+    """Return entries without an instance at the end, of whose new series, study and patient some may follow."""
+    if found.done:
+        return found.changes
+    last = max((n for n, one in enumerate(found.changes) if one.type == NEW_INSTANCE), default=0)
+    is_partial = last and len(found.changes) - last <= len(Level.INSTANCE.above)
+    return found.changes[:last] if is_partial else found.changes
 
 
 def _changes(entries: Sequence[OrthancChange], identities: Identities) -> list[Change]:

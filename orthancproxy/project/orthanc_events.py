@@ -3,6 +3,7 @@
 For Orthanc alone: there is nothing without ORTHANC_EVENTS_SECRET, or for requests that come through a proxy.
 """
 
+from collections import defaultdict, deque
 from collections.abc import Callable, Sequence
 from hmac import compare_digest
 from itertools import groupby
@@ -24,6 +25,7 @@ from orthancproxy.resolvers.context import connect
 from orthancproxy.threads import DELETIONS
 
 MAX_BODY_BYTES = 64 * 1024  # about 800 resources
+MAX_IDS_PER_CHECK = 1000  # at least those of one request, and a short transaction
 # what the proxies of docs/deployment.md add
 ADDED_BY_PROXIES = ("X-Forwarded-For", "Forwarded")
 
@@ -38,21 +40,38 @@ class Deleted(Struct, frozen=True):
 DECODER = Decoder(list[Deleted])
 
 
-def check_in_background(level: Level, ids: Sequence[str]) -> None:
-    """Have a thread ask Orthanc for these resources, and note that those are gone that it does not have.
-
-    A study of one instance is deleted, and stored again, when that is overwritten (1.10.1 to 1.13.0).
-    """
-    DELETIONS.submit(_check, level, ids)
-
-
 def _check(level: Level, ids: Sequence[str]) -> None:
     with renewed_connections():
         check_deleted(connect(), level, ids)
 
 
+class DeletionChecks:
+    """Has a thread ask Orthanc for resources, and note that those are gone that it does not have.
+
+    A study of one instance is deleted, and stored again, when that is overwritten (1.10.1 to 1.13.0). What arrives
+    meanwhile is asked for together: Orthanc sends each deletion by itself.
+    """
+
+    def __init__(self, check: Callable[[Level, Sequence[str]], object] = _check) -> None:
+        self._check = check
+        self._waiting: deque[tuple[Level, str]] = deque()
+
+    def add(self, level: Level, ids: Sequence[str]) -> None:
+        """Check resources soon."""
+        self._waiting.extend((level, one) for one in ids)
+        DELETIONS.submit(self._check_waiting)
+
+    def _check_waiting(self) -> None:
+        found = defaultdict(list)
+        for _ in range(min(len(self._waiting), MAX_IDS_PER_CHECK)):
+            level, one = self._waiting.popleft()
+            found[level].append(one)
+        for level, ids in found.items():
+            self._check(level, ids)
+
+
 def orthanc_events(
-    note: Callable[[Level, Sequence[str]], object] = check_in_background,
+    note: Callable[[Level, Sequence[str]], object] = DeletionChecks().add,  # noqa: B008 - for the whole process
 ) -> Callable[[HttpRequest], HttpResponse]:
     """Return the view of a POST with a JSON list of `{"level", "id"}`, which calls `note` for each level.
 

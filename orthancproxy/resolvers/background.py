@@ -78,12 +78,13 @@ def check_deleted(client: OrthancClient, level: Level, ids: Sequence[str]) -> No
     A failure is logged: the index finds out later.
     """
     with _tolerated():
+        seen_at = change_log.newest()
         left = {one.orthanc_id for one in Hierarchy(client).by_ids(LevelPlan(level=level), ids)}
         gone = [one for one in ids if one not in left]
         if keeper := background(client).keeper:
             keeper.removed(level, gone)
         # what the index had is logged already
-        change_log.removed(level, gone)
+        change_log.removed(level, gone, seen_at)
 
 
 def _start(client: OrthancClient) -> Background:

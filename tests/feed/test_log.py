@@ -85,6 +85,13 @@ class TestDeletions:
         log.removed(Level.STUDY, ["study"])
         assert [kind for kind, _ in kinds(log)] == [Kind.DELETED, Kind.ADDED, Kind.DELETED]
 
+    def test_resource_that_was_stored_again_since_it_was_missing_is_not_deleted(self, log: ChangeLog) -> None:
+        log.append([STUDY, replace(STUDY, orthanc_id="other")])
+        seen_at = log.newest()
+        log.append([STUDY])
+        log.removed(Level.STUDY, ["study", "other", "unknown"], seen_at)
+        assert kinds(log)[3:] == [(Kind.DELETED, "other"), (Kind.DELETED, "unknown")]
+
     def test_first_report_that_knows_the_patient_or_labels_is_logged_too(self, log: ChangeLog) -> None:
         deleted = replace(STUDY, kind=Kind.DELETED)
         log.removed(Level.STUDY, ["study"])

@@ -139,6 +139,26 @@ def test_series_that_is_added_to_a_study_updates_the_study_only(
     assert kinds(log, start) == [(UPDATED, STUDY), (ADDED, SERIES), (ADDED, STUDY), (ADDED, SERIES)]
 
 
+@pytest.mark.parametrize("entries_per_look", [4, 5])
+def test_resource_is_not_updated_before_it_is_added_where_a_look_ends_between(
+    orthanc: LocalOrthanc, log: ChangeLog, reader: Reader, clock: ManualClock, entries_per_look: int
+) -> None:
+    load(orthanc, [instance(1)])
+    reader.look()
+    clock.now += 1
+    before = log.newest()
+    # NewInstance, NewSeries, NewStudy and NewPatient of the last
+    load(orthanc, [instance(1, number=2), instance(1, number=3), instance(2)])
+    reader = Reader(
+        OrthancClient(ConnectionOptions(orthanc.base_url)), log, orthanc.base_url, entries_per_look=entries_per_look
+    )
+    for _ in range(3):
+        reader.look()
+        clock.now += 1
+    changes = [one.change for one in log.after(before, 1000) if one.change.patient_id == "P002"]
+    assert [(one.kind, one.level) for one in changes] == [(ADDED, PATIENT), (ADDED, STUDY), (ADDED, SERIES)]
+
+
 def test_deleted_resources_are_left_out(orthanc: LocalOrthanc, log: ChangeLog, reader: Reader) -> None:
     load(orthanc, [instance(1), instance(2)])
     delete(orthanc, PATIENT, ids(orthanc, PATIENT)[0])

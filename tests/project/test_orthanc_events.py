@@ -17,9 +17,10 @@ from pytest_django import Settings
 
 from orthancproxy.archive.levels import Level, patient_orthanc_id
 from orthancproxy.feed.log import Kind, change_log
-from orthancproxy.project.orthanc_events import MAX_BODY_BYTES, orthanc_events
+from orthancproxy.project.orthanc_events import MAX_BODY_BYTES, DeletionChecks, orthanc_events
 from orthancproxy.sandbox.gateway import CHECKOUT, serving
 from orthancproxy.sandbox.orthanc import Installation, LocalOrthanc, free_port
+from orthancproxy.threads import DELETIONS
 from tests.conftest import UseOrthanc
 from tests.corpus import ask, instance, load
 from tests.orthancs import StartOrthanc, installed_version
@@ -110,6 +111,18 @@ class TestEndpoint:
         answer = send(b" " * MAX_BODY_BYTES + b"[]")
         assert answer.status_code == 413
         assert removed == []
+
+
+def test_deletions_that_arrive_during_a_check_are_checked_together(removed: Removed) -> None:
+    release = threading.Event()
+    DELETIONS.submit(release.wait)
+    checks = DeletionChecks(lambda level, ids: removed.append((level, ids)))
+    for number in range(20):
+        checks.add(Level.STUDY, [f"study {number}"])
+    checks.add(Level.PATIENT, ["patient"])
+    release.set()
+    DELETIONS.submit(bool).result()
+    assert removed == [(Level.STUDY, [f"study {number}" for number in range(20)]), (Level.PATIENT, ["patient"])]
 
 
 @pytest.mark.live
