@@ -1,7 +1,8 @@
 """Executes plans: from the root of a query to its leaves, with one fetch for each selected level."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from functools import partial, reduce
 from itertools import chain
@@ -18,7 +19,7 @@ from orthancproxy.archive.object_budget import ObjectBudget
 from orthancproxy.archive.ordering import slice_page, sort
 from orthancproxy.archive.plain_find import PlainFind
 from orthancproxy.archive.plan import Fact, Filter, LevelPlan, Needs
-from orthancproxy.archive.prefetch import Prefetch
+from orthancproxy.archive.prefetch import Fetch, Prefetch
 from orthancproxy.archive.records import RESOURCE_TYPES, Page, Resource
 from orthancproxy.archive.revision_fetcher import RevisionFetcher
 from orthancproxy.archive.revisions import RevisionCache
@@ -63,15 +64,18 @@ class Hierarchy:
             if cache and not self.is_restricted:
                 series = RevisionFetcher(series, cache, capabilities, ObjectBudget())
             fetcher = SeriesCounts(fetcher, series)
+        self._revisions: RevisionFetcher | None = None
         # before 1.12.1, deletions leave no trace in `LastUpdate`
         if cache and capabilities.has_extended_find:
-            fetcher = RevisionFetcher(fetcher, cache, capabilities, self._budget, looks_up=not self.is_restricted)
+            fetcher = self._revisions = RevisionFetcher(
+                fetcher, cache, capabilities, self._budget, looks_up=not self.is_restricted
+            )
         self._visible: Fetcher = ScopedFetcher(fetcher, scope) if scope.is_restricted else fetcher
         self._fetcher: Fetcher = SearchFetcher(CrossLevelFetcher(self._visible))
         if keeper and capabilities.has_extended_find:
             self._fetcher = IndexFetcher(self._fetcher, keeper, scope)
-        # hidden resources are not prefetched, nor kept ones; older versions find children only by their parents
-        self._can_prefetch = capabilities.has_extended_find and not scope.is_restricted and not cache
+        # hidden resources are not prefetched; older versions find children only by their parents
+        self._can_prefetch = capabilities.has_extended_find and not scope.is_restricted
         self._prefetch = Prefetch()
 
     def page(self, plan: LevelPlan) -> Page:
@@ -92,7 +96,7 @@ class Hierarchy:
             check_orthanc_id(orthanc_id)
         self._check(plan)
         fetcher = self._visible if as_stored else self._fetcher
-        with self._prefetch_below(plan, ids) as self._prefetch:
+        with self._prefetching_below(plan, ids) as self._prefetch:
             found = fetcher.by_ids(plan.level, ids, _fetchable(plan).needs)
             return self._linked(plan, found, found)
 
@@ -122,19 +126,24 @@ class Hierarchy:
         """Return all studies in scope."""
         return list(self._fetcher.page(_fetchable(LevelPlan(level=Level.STUDY, needs=needs))).resources)
 
-    def _prefetch_below(self, plan: LevelPlan, ids: Sequence[str]) -> Prefetch:
-        """Prefetch the lists below this resource that need only its id."""
-        if len(ids) != 1 or not self._can_prefetch:
-            return Prefetch()
+    @contextmanager
+    def _prefetching_below(self, plan: LevelPlan, ids: Sequence[str]) -> Iterator[Prefetch]:
+        """Prefetch the lists below this resource that need only its id, and are probably not kept."""
+        if len(ids) != 1 or not self._can_prefetch or not plan.related:
+            yield Prefetch()
+            return
         [root_id] = ids
         root = RESOURCE_TYPES[plan.level](root_id, None, {}, {})
-        # the lowest levels first: they take the longest
-        return Prefetch(
-            {
+        revisions = self._revisions
+        with revisions.fetching_ahead(root_id) if revisions else nullcontext():
+            # the lowest levels first: they take the longest
+            lists: dict[Hashable, Fetch] = {
                 (root_id, level, criteria, needs): partial(self._fetcher.children, level, [], criteria, needs, [root])
                 for level, criteria, needs in reversed(list(_independent(plan)))
+                if not (revisions and revisions.may_be_kept(root_id, level, criteria, needs))
             }
-        )
+            with Prefetch(lists) as prefetch:
+                yield prefetch
 
     def _check(self, plan: LevelPlan) -> None:
         if plan.filter.labels and not self._has_labels:

@@ -11,7 +11,8 @@ study: by these, Orthanc finds them fastest.
 import re
 import time
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import cache as memoized
 from threading import Event
@@ -72,6 +73,8 @@ class RevisionFetcher:
         self._studies: dict[str, Resource] = {}
         self._seen: dict[str, Resource] = {}  # studies and series with their `LastUpdate`, of this request
         self._revisions: dict[str, Revision | None] = {}
+        self._ahead: list[tuple[Level, Needs, list[Resource]]] = []  # lists that were fetched before their parents
+        self._others: Sequence[Event] = ()  # set when other requests have fetched what is below the same root
         self._at_hand = _indexed(capabilities, [Level.INSTANCE])
         self._of_parents = (ALL_COMPUTED | _indexed(capabilities, Level.INSTANCE.above)) - self._at_hand - _IDENTIFIERS
 
@@ -89,11 +92,38 @@ class RevisionFetcher:
         self, level: Level, parents: Sequence[Resource], criteria: Filter, needs: Needs, roots: Roots
     ) -> list[Resource]:
         """Return the matching resources below these parents, possibly with those of others."""
+        if roots and not parents:
+            found = self._fetcher.children(level, parents, criteria, needs, roots)
+            if criteria == Filter():
+                self._ahead.append((level, needs, found))
+            return self._note(level, found)
         if criteria == Filter() and level is Level.SERIES:
             return self._series(parents, needs, roots)
         if criteria == Filter() and level is Level.INSTANCE and self._can_keep(needs):
             return self._instances(parents, needs, roots)
         return self._note(level, self._fetcher.children(level, parents, criteria, needs, roots))
+
+    @contextmanager
+    def fetching_ahead(self, root_id: str) -> Iterator[None]:
+        """Let lists below this resource be fetched before their parents are known; keep them at the end of the block.
+
+        They are `children` of no parents. Any number of threads may fetch them, which end before the block.
+        """
+        if self._cache.has_below(root_id):
+            yield
+            return
+        with self._cache.flights.claim([root_id]) as (_, self._others):
+            yield
+            self._keep_ahead()
+
+    def may_be_kept(self, root_id: str, level: Level, criteria: Filter, needs: Needs) -> bool:
+        """Whether a list below this resource is fetched after its parents: it is probably kept, or another fetches it.
+
+        If nothing is kept, Orthanc is asked at once for what is below. It is a guess: either way shows the same.
+        """
+        if criteria != Filter() or not (self._others or self._cache.has_below(root_id)):
+            return False
+        return self._can_keep(needs) if level is Level.INSTANCE else level is Level.SERIES and self._walks_index
 
     def parents(self, level: Level, children: Sequence[Resource], needs: Needs) -> list[Resource]:
         """Return the resources of a level above these children, possibly with others."""
@@ -129,21 +159,38 @@ class RevisionFetcher:
             self._budget.check_fetch(len(uids))
             return self._by_uids(Level.SERIES, uids, needs)
         found = self._note(Level.SERIES, self._fetcher.children(Level.SERIES, studies, Filter(), needs, roots))
+        if not self._is_whole(Level.SERIES, found):
+            return found
         by_study = _by_parent(found) if revisions else {}
-        is_whole = self._is_whole(Level.SERIES, found)
         for revision, known in zip(revisions, kept, strict=True):
-            if revision is None or known is not None or not is_whole:
-                continue
-            series = tuple(_reduced(one, {Level.SERIES.identifier}) for one in by_study[revision.orthanc_id])
-            if all(_UID.fullmatch(one.tags.get(Level.SERIES.identifier, "")) for one in series):
-                self._cache.put(revision, Children(Needs(), series))
+            if revision is not None and known is None:
+                self._keep_series(revision, by_study[revision.orthanc_id])
         return found
+
+    def _keep_series(self, revision: Revision, found: Iterable[Resource]) -> None:
+        """Keep the UIDs of the series of a study."""
+        series = tuple(_reduced(one, {Level.SERIES.identifier}) for one in found)
+        if all(_UID.fullmatch(one.tags.get(Level.SERIES.identifier, "")) for one in series):
+            self._cache.put(revision, Children(Needs(), series))
+
+    def _keep_ahead(self) -> None:
+        """Keep lists that were fetched before their parents were seen: both are of the state of the `LastUpdate`."""
+        for level, needs, found in self._ahead:
+            if not self._is_whole(level, found):
+                continue
+            for parent_id, children in _by_parent(found).items():
+                if level is Level.INSTANCE and self._can_keep(needs) and (series := self._seen.get(parent_id)):
+                    self._keep(series, children, needs)
+                elif level is Level.SERIES and self._walks_index and (revision := self._revision(parent_id)):
+                    self._keep_series(revision, children)
 
     def _instances(self, series: Sequence[Resource], needs: Needs, roots: Roots) -> list[Resource]:
         """Return the instances of series: kept ones, and those that this or another request fetches now."""
         found: _Found = {one.orthanc_id: self._kept(one.orthanc_id, needs) for one in series}
         if cold := [one for one in series if found[one.orthanc_id] is None]:
             # without a revision, they are for this request only
+            if any(self._revision(one.orthanc_id) for one in cold):
+                self._wait(self._others)
             claims = {one.orthanc_id: self._revision(one.orthanc_id) or (self, one.orthanc_id) for one in cold}
             with self._cache.flights.claim(claims.values()) as (own, others):
                 mine = [one for one in cold if claims[one.orthanc_id] in own]
@@ -218,7 +265,8 @@ class RevisionFetcher:
                 return fetched
             resources = [_merged(known[one.orthanc_id], one) for one in resources]
             wanted |= before.needs
-        kept = self._cache.put(revision, Children(wanted, tuple(resources))).resources
+        ids_above = [one for one in (series.parent_id, study.parent_id if study else None) if one]
+        kept = self._cache.put(revision, Children(wanted, tuple(resources)), ids_above).resources
         return kept if needs.facts <= _FACTS else fetched
 
     def _kept_instances(self, ids: Sequence[str], needs: Needs) -> list[Resource]:

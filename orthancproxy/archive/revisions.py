@@ -4,7 +4,7 @@ Whoever reads an entry must have seen that `LastUpdate` in the same request (ADR
 """
 
 import threading
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -15,9 +15,9 @@ from orthancproxy.archive.plan import Needs
 from orthancproxy.archive.records import Resource
 from orthancproxy.orthanc.clock import OrthancClock, seconds_of
 
-# of a child in the index, and of a list, with their shares of free slots
+# of a child in the index, and of a list with the ids above it, with their shares of free slots
 _CHILD_BYTES = 110
-_LIST_BYTES = 1000
+_LIST_BYTES = 1400
 _NOTHING: Mapping[str, Any] = {}
 
 
@@ -42,6 +42,7 @@ class Children:
 class _Entry:
     revision: Revision
     children: Children
+    above: tuple[str, ...]
     size: int  # bytes
 
 
@@ -59,6 +60,7 @@ class RevisionCache:
         self._lock = threading.Lock()
         self._entries: OrderedDict[str, _Entry] = OrderedDict()  # by the id of the parent
         self._parents: dict[str, str] = {}
+        self._lists_below: Counter[str] = Counter()
         self._size = 0
 
     @property
@@ -97,20 +99,25 @@ class RevisionCache:
         """Return the id of the parent of a kept series or instance."""
         return self._parents.get(orthanc_id)
 
-    def put(self, revision: Revision, children: Children) -> Children:
+    def has_below(self, orthanc_id: str) -> bool:
+        """Whether lists below this resource are kept, of whatever revision: a hint, which proves nothing."""
+        return orthanc_id in self._entries or orthanc_id in self._lists_below
+
+    def put(self, revision: Revision, children: Children, above: Collection[str] = ()) -> Children:
         """Keep all children of a study or series at this revision, instead of any other. Return them as they are kept.
 
-        They are not kept if they are larger than the cache.
+        `above` are ids of resources above the study or series. Children larger than the cache are not kept.
         """
         parent_id = revision.orthanc_id
         kept = replace(children, resources=tuple(_compacted(parent_id, children.resources)))
-        entry = _Entry(revision, kept, _size(kept.resources))
+        entry = _Entry(revision, kept, tuple(above), _size(kept.resources))
         with self._lock:
             self._remove(parent_id)
             if entry.size > self.max_bytes:
                 return kept
             self._entries[parent_id] = entry
             self._size += entry.size
+            self._lists_below.update(entry.above)
             self._parents |= {child.orthanc_id: parent_id for child in kept.resources}
             while self._size > self.max_bytes:
                 self._remove(next(iter(self._entries)))
@@ -120,6 +127,10 @@ class RevisionCache:
         entry = self._entries.pop(parent_id, None)
         if entry is not None:
             self._size -= entry.size
+            for orthanc_id in entry.above:
+                self._lists_below[orthanc_id] -= 1
+                if not self._lists_below[orthanc_id]:
+                    del self._lists_below[orthanc_id]
             for child in entry.children.resources:
                 self._parents.pop(child.orthanc_id, None)
 

@@ -12,6 +12,7 @@ from orthancproxy.archive.levels import Level
 from orthancproxy.archive.plan import LevelPlan
 from orthancproxy.archive.prefetch import Prefetch
 from orthancproxy.archive.records import Study
+from orthancproxy.archive.revisions import RevisionCache
 from orthancproxy.archive.scope import EVERYTHING, Scope
 from orthancproxy.errors import ArchiveTimeout
 from orthancproxy.orthanc.calls import recording
@@ -134,15 +135,17 @@ class TestHierarchy:
     def shape(study: Any) -> list[int]:
         return [len(series.related["instances"]) for series in study.related["series"]]
 
+    @pytest.mark.parametrize("is_cached", [False, True], ids=["uncached", "cached"])
     @pytest.mark.parametrize("scope", [EVERYTHING, Scope(("P*",))], ids=["everything", "restricted"])
     def test_a_study_its_series_and_their_instances_are_fetched_concurrently(
-        self, client: OrthancClient, orthanc: LocalOrthanc, scope: Scope
+        self, client: OrthancClient, orthanc: LocalOrthanc, scope: Scope, is_cached: bool
     ) -> None:
         """All three calls are made before any is answered, if Orthanc has ExtendedFind and nothing is hidden."""
         study = Hierarchy(client).page(LevelPlan(level=Level.STUDY)).resources[0]
         with MeetingProxy(orthanc.port) as proxy:
             client = OrthancClient(ConnectionOptions(proxy.base_url))
-            archive = Hierarchy(client, scope)
+            cache = RevisionCache(client.clock, max_bytes=10**6, min_age=2) if is_cached else None
+            archive = Hierarchy(client, scope, cache=cache)
             if client.capabilities().has_extended_find and scope is EVERYTHING:
                 proxy.barrier = threading.Barrier(3, timeout=PATIENCE)
             [found] = archive.by_ids(PLAN, [study.orthanc_id])

@@ -132,6 +132,61 @@ def request(
     return fetcher.children(Level.INSTANCE, series, Filter(), needs, None)
 
 
+def request_ahead(archive: Archive, cache: RevisionCache) -> list[Resource]:
+    """The instances that a query for the study by its id shows, fetched before the series if they are not kept."""
+    root = [archive.study]
+    fetcher = RevisionFetcher(archive, cache, CAPABILITIES, ObjectBudget(), patience_seconds=PATIENCE)
+    with fetcher.fetching_ahead("study"):
+        is_ahead = not fetcher.may_be_kept("study", Level.INSTANCE, Filter(), NUMBERS)
+        found = fetcher.children(Level.INSTANCE, [], Filter(), NUMBERS, root) if is_ahead else []
+        fetcher.page(LevelPlan(level=Level.STUDY, needs=CHANGES))
+        series = fetcher.children(Level.SERIES, [archive.study], Filter(), CHANGES, root)
+        return found if is_ahead else fetcher.children(Level.INSTANCE, series, Filter(), NUMBERS, root)
+
+
+class TestWhatIsFetchedAhead:
+    def test_instances_fetched_before_their_series_are_kept(self) -> None:
+        archive, cache = Archive(), make_cache()
+        assert len(request_ahead(archive, cache)) == 2
+        assert request_ahead(archive, cache) == request(archive, cache)
+        assert len(archive.fetches) == 1
+        assert cache.has_below("patient")
+        archive.last_update = "20261128T120007"
+        assert len(request_ahead(archive, cache)) == 2
+        assert len(archive.fetches) == 2
+
+    def test_instances_of_a_series_that_may_change_are_not_kept(self) -> None:
+        archive, cache = Archive(YOUNG), make_cache()
+        for _ in range(2):
+            assert len(request_ahead(archive, cache)) == 2
+        assert len(archive.fetches) == 2
+        assert cache.size == 0
+
+    def test_what_several_requests_want_at_once_is_fetched_once(self) -> None:
+        archive, cache = Archive(), make_cache()
+        archive.may_fetch.clear()
+        with ThreadPoolExecutor(4) as pool:
+            requests = [pool.submit(request_ahead, archive, cache) for _ in range(4)]
+            assert archive.fetching.acquire(timeout=PATIENCE)
+            archive.may_fetch.set()
+            found = [one.result(PATIENCE) for one in requests]
+        assert [len(one) for one in found] == [2] * 4
+        assert len(archive.fetches) == 1
+
+    def test_nothing_is_below_a_resource_whose_lists_have_gone(self) -> None:
+        cache = make_cache()
+        instances = Children(NUMBERS, (Instance("instance", "series", {}, {}),))
+        revisions = [Revision(one, "1", OLD) for one in ("series 1", "series 2")]
+        for revision in revisions * 2:
+            cache.put(revision, instances, ["study"])
+        cache.max_bytes = cache.size - 1
+        cache.put(revisions[0], instances, ["study"])
+        assert cache.has_below("study")
+        cache.max_bytes = 0
+        cache.put(revisions[0], instances, ["study"])
+        assert not cache.has_below("study")
+
+
 class TestWhatIsKept:
     def test_instances_are_fetched_once_while_their_study_is_unchanged(self) -> None:
         archive, cache = Archive(), make_cache()
