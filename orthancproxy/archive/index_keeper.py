@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from math import inf
 from threading import Lock
 from typing import Any
@@ -46,6 +46,7 @@ MAX_MISSED = 1000
 CLOCK_TOLERANCE = timedelta(seconds=2)
 # longer than from one sweep to the next
 UNSETTLED = timedelta(seconds=15)
+_TIMESTAMP = "%Y%m%dT%H%M%S"
 _CONTENT = ["MainDicomTags", "Metadata", "Parent"]
 
 
@@ -161,7 +162,7 @@ class IndexKeeper:
     def build(self) -> None:
         """Index all patients and studies. Raises like `current_index`."""
         logger.info("building the index")
-        last = self._last_change()
+        last, now = self._last_change(), self._now()
         newest = ""
         for level in INDEXED_LEVELS:
             requested = {"RequestedTags": [tag_of("ModalitiesInStudy")]} if level is Level.STUDY else {}
@@ -170,7 +171,7 @@ class IndexKeeper:
                 newest = max([newest, *_updates(found)])
                 self._report()
         self._compare_ids(maximum=None)
-        self._index.advance(Progress(is_ready=True, last_change=last, newest_update=newest))
+        self._index.advance(Progress(is_ready=True, last_change=last, newest_update=min(newest, now)))
         self._was_away = False
         logger.info("the index is built")
 
@@ -197,9 +198,13 @@ class IndexKeeper:
     def _catch_up(self, progress: Progress, last: int, tolerance: timedelta, most: float = inf) -> bool:
         """Index what was added since, which renews the LastUpdate of its study and patient.
 
-        Return False if the index was reset meanwhile, or lacks more than about `most` patients or studies.
+        Return False if the index is reset, or lacks more than about `most` patients or studies.
         """
-        newest, is_known = progress.newest_update, False
+        newest, is_known, now = progress.newest_update, False, self._now()
+        if _before(newest, UNSETTLED) > now:
+            # Orthanc's clock was set back: what is updated next is not the newest
+            self.reset()
+            return False
         for level in INDEXED_LEVELS:
             count = 0
             for changed in self._updated_since(level, progress.newest_update, tolerance):
@@ -211,14 +216,13 @@ class IndexKeeper:
         # what was updated last is gone, perhaps with all the rest
         if not is_known and not self._compare_ids():
             return False
-        is_noted = self._index.advance(replace(progress, last_change=last, newest_update=newest), progress)
+        is_noted = self._index.advance(replace(progress, last_change=last, newest_update=min(newest, now)), progress)
         # else another process has caught up too, or reset it
         return is_noted or self._index.progress().is_ready
 
     def _updated_since(self, level: Level, update: str, tolerance: timedelta) -> Iterator[list[Resource]]:
         """Yield what was updated since, in pages, newest first."""
-        moment = parsing.timestamp(update)
-        since = (moment - tolerance).strftime("%Y%m%dT%H%M%S") if moment else ""
+        since = _before(update, tolerance)
         order = [{"Type": "Metadata", "Key": "LastUpdate", "Direction": "DESC"}]
         for found in self._pages(level, {"OrderBy": order}, limit=MAX_ADDED_IN_REQUEST):
             recent = [one for one in found if (one.facts["LastUpdate"] or "") >= since]
@@ -290,8 +294,19 @@ class IndexKeeper:
         joined = {one: {"ModalitiesInStudy": "\\".join(sorted(values))} for one, values in modalities.items()}
         return [replace(one, tags={**one.tags, **joined.get(one.orthanc_id, {})}) for one in found]
 
+    def _now(self) -> str:
+        """Return Orthanc's time, like a LastUpdate; if Orthanc does not tell, one after all others."""
+        shown = self._client.clock.shown()
+        return "~" if shown is None else datetime.fromtimestamp(shown, UTC).strftime(_TIMESTAMP)
+
     def _last_change(self) -> int:
         return int(self._client.call(endpoints.CHANGES, query="last", decoder=CHANGES_DECODER).last)
+
+
+def _before(update: str, duration: timedelta) -> str:
+    """Return the LastUpdate of so much earlier; empty if this one is."""
+    moment = parsing.timestamp(update)
+    return (moment - duration).strftime(_TIMESTAMP) if moment else ""
 
 
 def _patient_of(study: Resource) -> Resource:

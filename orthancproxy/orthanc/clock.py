@@ -37,13 +37,14 @@ class OrthancClock:
         """
         learnt = self._learnt
         if learnt is None or self._monotonic() - learnt[0] > self._valid_seconds:
-            seconds = self._seconds()
+            seconds = self.shown()
             # after the response: Orthanc's clock shows as much or more by now
             learnt = self._learnt = self._monotonic(), seconds
         at, seconds = learnt
         return None if seconds is None else seconds + moment - at
 
-    def _seconds(self) -> float | None:
+    def shown(self) -> float | None:
+        """Read what Orthanc's clock shows, in whole seconds since 1970. None if Orthanc does not tell."""
         try:
             return seconds_of(self._read().decode(errors="replace").strip())
         except (ArchiveError, NotFound):

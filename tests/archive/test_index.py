@@ -2,8 +2,10 @@
 
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
 from itertools import product
 from typing import Any
 
@@ -27,6 +29,7 @@ from orthancproxy.orthanc.endpoints import Endpoint
 from orthancproxy.sandbox.orthanc import LocalOrthanc
 from tests.corpus import ROOT, instance, load
 from tests.orthancs import StartOrthanc
+from tests.staleness.orthanc_clock import OrthancTime
 
 pytestmark = [pytest.mark.live, pytest.mark.since("1.12.5"), pytest.mark.django_db]
 
@@ -372,3 +375,34 @@ def _look_in_vain(keeper: IndexKeeper, client: InterruptedClient, error: Excepti
     with pytest.raises(type(error)):
         keeper.look()
     client.error = None
+
+
+def test_a_clock_that_was_set_back_hides_nothing(archive_of_tomorrow: LocalOrthanc) -> None:
+    indexed = Archive(archive_of_tomorrow)
+    load(indexed.orthanc, [instance(2, 1)])
+    assert indexed.page(STUDIES) == indexed.expected(STUDIES)
+    assert indexed.index.selected == [True]
+    tomorrow = f"{datetime.now(UTC) + timedelta(days=1):%Y%m%dT%H%M%S}"
+    indexed.index.advance(replace(indexed.index.progress(), newest_update=tomorrow))
+    load(indexed.orthanc, [instance(3, 1)])
+    assert indexed.page(STUDIES) == indexed.expected(STUDIES)
+    indexed.keeper.look()
+    load(indexed.orthanc, [instance(4, 1)])
+    assert indexed.page(STUDIES) == indexed.expected(STUDIES)
+    assert indexed.index.selected == [True, True]
+
+
+@pytest.fixture
+def archive_of_tomorrow() -> Iterator[LocalOrthanc]:
+    """An Orthanc with a study that its clock stored before it was set back by a day."""
+    orthanc = LocalOrthanc()
+    clock = OrthancTime(orthanc.folder, int(time.time()) + 86400)
+    with ExitStack() as stack:
+        with pytest.MonkeyPatch.context() as patch:
+            for name, value in clock.variables.items():
+                patch.setenv(name, value)
+            stack.enter_context(orthanc)
+        load(orthanc, [instance(1, 1)])
+        orthanc.stop()
+        orthanc.start()
+        yield orthanc
