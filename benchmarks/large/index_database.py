@@ -9,6 +9,8 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
+from functools import partial
+from random import Random
 from typing import Any
 
 from benchmarks.measuring import BenchmarkError, Quantity, Row, at_most, steadily, tell
@@ -68,8 +70,10 @@ def _main(rounds: int) -> None:
     import django
 
     django.setup()
+    from orthancproxy.archive.index import Selection
     from orthancproxy.archive.levels import Level
-    from orthancproxy.archive.plan import Filter, LevelPlan
+    from orthancproxy.archive.ordering import position_of
+    from orthancproxy.archive.plan import Filter, LevelPlan, Order
     from orthancproxy.archive.scope import EVERYTHING
     from orthancproxy.archive.search import words
     from orthancproxy.index.store import DjangoIndex
@@ -77,25 +81,30 @@ def _main(rounds: int) -> None:
     index = DjangoIndex(_BASE_URL)
     _fill(index)
 
-    def page(offset: int = 0, **criteria: Any) -> Callable[[], object]:
-        wanted = Filter(**criteria)
-        plan = LevelPlan(level=Level.STUDY, filter=wanted, first=PAGE_SIZE, offset=offset, total=bool(criteria))
+    def select(plan: LevelPlan) -> Selection:
+        selection = index.select(plan, EVERYTHING)
+        if selection is None or len(selection.resources) != PAGE_SIZE + 1:
+            raise BenchmarkError(f"The page {plan} is not full.")
+        return selection
 
-        def select() -> object:
-            selection = index.select(plan, EVERYTHING)
-            if selection is None or len(selection.resources) != PAGE_SIZE + 1:
-                raise BenchmarkError(f"The page {plan} is not full.")
-            return selection
+    def page(**criteria: Any) -> Callable[[], object]:
+        total = "filter" in criteria
+        return partial(select, LevelPlan(level=Level.STUDY, first=PAGE_SIZE, total=total, **criteria))
 
-        return select
+    # a page begins behind the last study of the page before it
+    before = LevelPlan(level=Level.STUDY, first=PAGE_SIZE, offset=PAGE_SIZE * (DEEP_PAGE - 2))
+    position = position_of(select(before).resources[PAGE_SIZE - 1], before.full_order)
 
     actions = {
         "page 1": page(),
-        f"page {DEEP_PAGE:,}": page(offset=PAGE_SIZE * (DEEP_PAGE - 1)),
+        f"page {DEEP_PAGE:,}": page(after=position),
+        "page by PatientName": page(order=(Order("PatientName"),)),
         "total": lambda: index.count(Level.STUDY),
-        "search by a Hangul name, page and total": page(search=words("홍길동")),
-        "search by a part of a description, page and total": page(tags=(("StudyDescription", "*brain*"),)),
-        "filter by modality, page and total": page(tags=(("ModalitiesInStudy", "MR"),)),
+        "search by a Hangul name, page and total": page(filter=Filter(search=words("홍길동"))),
+        "search by a part of a description, page and total": page(
+            filter=Filter(tags=(("StudyDescription", "*brain*"),))
+        ),
+        "filter by modality, page and total": page(filter=Filter(tags=(("ModalitiesInStudy", "MR"),))),
     }
     measured: dict[str, list[float]] = {name: [] for name in actions}
     for _ in range(rounds):
@@ -114,6 +123,7 @@ def _fill(index: Any) -> None:
 
     make = RESOURCE_TYPES[Level.STUDY]
     studies = []
+    random = Random(0)  # noqa: S311  repeatable, not secret
     for number in range(WRITTEN_STUDIES):
         description, modality = _DESCRIPTIONS[number % 5]
         tags = {
@@ -121,8 +131,8 @@ def _fill(index: Any) -> None:
             "PatientName": _NAMES[number // 5 % 8],
             "PatientBirthDate": f"19{number % 90 + 10}0515",
             "StudyInstanceUID": f"2.25.{number}",
-            "StudyDate": f"20{number % 24:02d}{number % 12 + 1:02d}{number % 28 + 1:02d}",
-            "StudyTime": f"{number % 24:02d}{number % 60:02d}12",
+            "StudyDate": f"20{random.randrange(24):02d}{random.randrange(12) + 1:02d}{random.randrange(28) + 1:02d}",
+            "StudyTime": f"{random.randrange(24):02d}{random.randrange(60):02d}12",
             "StudyDescription": description,
             "AccessionNumber": f"A{number:07d}",
             "ModalitiesInStudy": modality,

@@ -68,18 +68,20 @@ class DjangoIndex:
         if in_scope is None or order is None or matching is None or not is_stored:
             return None
         with _available():
-            found = self._entries(plan.level).filter(in_scope & matching)
-            total = None
+            entries = self._entries(plan.level)
+            found, total = entries.filter(in_scope & matching), None
             if matching:
                 # to walk through all studies by date for the few that match takes longer
                 few = list(found.values_list("pk", flat=True)[: MAX_SORTED + 1])
                 if len(few) <= MAX_SORTED:
-                    found, total = self._entries(plan.level).filter(pk__in=few), len(few)
+                    found, total = entries.filter(pk__in=few), len(few)
             page, start = found, plan.offset
             if plan.after:
                 page, start = found.filter(behind(plan.after, plan.full_order)), 0
             last = None if plan.first is None else start + plan.first + 1
-            resources = _resources(plan.level, page.order_by(*order)[start:last])
+            # to skip entries, the database reads an index by date, but not their tags
+            ids = page.order_by(*order).values("orthanc_id")[start:last]
+            resources = _resources(plan.level, entries.filter(orthanc_id__in=ids).order_by(*order))
             return Selection(resources, total if total is not None or not plan.total else found.count())
 
     def put(self, resources: Sequence[Resource]) -> None:

@@ -56,7 +56,7 @@ STUDY_FILTERS = [
         "ModalitiesInStudy": ["MR", "CT\\MR", "US"],
     }.items()
     for value in values
-] + [Filter(search=words(typed)) for typed in ("김1", "kim001 study", "minsu a002", "nobody")]
+] + [Filter(search=words(typed)) for typed in ("김1", "kim001 study", "minsu a002", "brain_study", "%1", "nobody")]
 ORDERS = {
     Level.PATIENT: ["PatientID", "PatientName", "PatientBirthDate", "LastUpdate"],
     Level.STUDY: ["StudyDate", "StudyTime", "StudyDescription", "PatientName", "PatientID", "AccessionNumber"],
