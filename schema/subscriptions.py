@@ -1,8 +1,9 @@
 """GraphQL over server-sent events: the protocol of `graphql-sse`, in its distinct connections mode."""
 
 import json
+from collections import defaultdict
 from collections.abc import Hashable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import orjson
@@ -13,16 +14,18 @@ from strawberry.types.graphql import OperationType
 
 from orthancproxy.access.callers import Caller
 from orthancproxy.archive.levels import Level
-from orthancproxy.errors import GatewayError
+from orthancproxy.archive.object_budget import ObjectBudget
+from orthancproxy.errors import GatewayError, LimitExceeded
 from orthancproxy.feed.log import LoggedChange
 from orthancproxy.http.event_streams import event
 from orthancproxy.resolvers.context import RequestContext
 from orthancproxy.schema import schema
 from orthancproxy.schema.changes import shown_changes
 from orthancproxy.schema.context import GraphQLContext
-from orthancproxy.schema.errors import shown
+from orthancproxy.schema.errors import original, shown
 from orthancproxy.schema.urls import ResourceUrls
 
+Result = tuple[object, Sequence[GraphQLError]]
 COMPLETE = event(b"", name="complete")
 
 
@@ -45,10 +48,27 @@ class SubscriptionSource:
         return True
 
     def render(self, changes: Sequence[LoggedChange], caller: Caller) -> bytes:
-        """Execute the operation for each change. What it selects of their studies is fetched once for all."""
-        context = GraphQLContext.for_delivery(self.request, self.context.for_delivery(caller))
-        events = b""
-        for change in shown_changes([one for one in changes if one.change.level in self.levels]):
+        """Execute the operation for each change. What it selects of their studies is fetched once for all.
+
+        If that exceeds a limit, it is fetched for each study, within the same deadline.
+        """
+        gateway = self.context.for_delivery(caller)
+        changes = [one for one in changes if one.change.level in self.levels]
+        results = self._execute(changes, gateway)
+        if any(isinstance(original(error), LimitExceeded) for result in results.values() for error in result[1]):
+            of_study = defaultdict(list)
+            for one in changes:
+                of_study[one.change.study_orthanc_id].append(one)
+            for some in of_study.values():
+                budget = ObjectBudget(gateway.budget.maximum)
+                results |= self._execute(some, replace(gateway, budget=budget))
+        return b"".join(self._event(cursor, *result) for cursor, result in results.items())
+
+    def _execute(self, changes: Sequence[LoggedChange], gateway: RequestContext) -> dict[int, Result]:
+        """Return the data and the errors of each change, by its cursor."""
+        context = GraphQLContext.for_delivery(self.request, gateway)
+        results: dict[int, Result] = {}
+        for change in shown_changes(changes):
             result = schema.execute_sync(
                 self.data.query,
                 variable_values=self.data.variables,
@@ -57,10 +77,12 @@ class SubscriptionSource:
                 operation_name=self.data.operation_name,
                 allowed_operation_types=(OperationType.SUBSCRIPTION,),
             )
-            errors = [shown(error, self.context.author.request_id) for error in result.errors or ()]
-            answer = {"data": result.data} | ({"errors": errors} if errors else {})
-            events += next_event(answer, change.logged.cursor)
-        return events
+            results[change.logged.cursor] = (result.data, result.errors or [])
+        return results
+
+    def _event(self, cursor: int, data: object, failures: Sequence[GraphQLError]) -> bytes:
+        errors = [shown(error, self.context.author.request_id) for error in failures]
+        return next_event({"data": data} | ({"errors": errors} if errors else {}), cursor)
 
     def render_error(self, error: GatewayError) -> bytes:
         reason = shown(GraphQLError(str(error), original_error=error), self.context.author.request_id)

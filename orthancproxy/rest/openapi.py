@@ -209,7 +209,7 @@ def changes(view: View) -> View:
         responses={
             (200, "application/json"): ChangePageSerializer,
             (200, "text/event-stream"): OpenApiResponse(OpenApiTypes.STR, "Server-sent events."),
-            **_errors((400, 410)),
+            **_errors((400, 410, 413)),
         },
     )
     return described(view)

@@ -1,11 +1,12 @@
 """Event streams of changes: what they share and for how long, what delays them, and what ends them."""
 
 import asyncio
+import json
 import threading
 import time
 from collections.abc import AsyncIterator, Callable, Hashable, Iterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pytest
@@ -24,7 +25,10 @@ from orthancproxy.feed.log import Change, Kind, LoggedChange, change_log
 from orthancproxy.feed.models import ChangeRow
 from orthancproxy.http.event_streams import EventStreams
 from orthancproxy.resolvers.context import RequestContext
+from orthancproxy.sandbox.orthanc import LocalOrthanc
 from orthancproxy.threads import EVENTS
+from tests.conftest import UseOrthanc
+from tests.corpus import ask
 from tests.event_streams import CHANGES, event_stream
 from tests.waiting import wait_until
 
@@ -156,6 +160,28 @@ def test_a_stream_that_is_one_too_many_is_audited_as_a_failure(settings: Setting
 
     asyncio.run(run())
     assert list(AuditEvent.objects.order_by("pk").values_list("outcome", flat=True)) == ["SUCCESS", "FAILED"]
+
+
+@pytest.mark.live
+def test_a_burst_exceeds_no_limit_that_each_of_its_studies_is_within(
+    archive: LocalOrthanc, use_orthanc: UseOrthanc, settings: Settings
+) -> None:
+    use_orthanc(archive)
+    counts = json.loads(ask(archive, "/statistics"))
+    # one less than all together
+    settings.ORTHANC_MAX_OBJECTS = counts["CountStudies"] + counts["CountSeries"] + counts["CountInstances"] - 1
+    ids = json.loads(ask(archive, "/studies"))
+    changes = [replace(STUDY, orthanc_id=one, study_orthanc_id=one) for one in ids]
+
+    async def run() -> list[Any]:
+        query = "subscription { archiveChanges { orthancId study { series { instances { orthancId } } } } }"
+        async with event_stream(query) as stream:
+            await append(*changes)
+            return [await stream.event() for _ in ids]
+
+    events = asyncio.run(run())
+    assert [one.data["data"]["archiveChanges"]["orthancId"] for one in events] == ids
+    assert all(one.data["data"]["archiveChanges"]["study"]["series"] for one in events)
 
 
 class TestDelays:

@@ -68,7 +68,7 @@ class TestDocument:
             if path.endswith("upload-patient/"):
                 expected |= {"400", "413"}
             elif path.endswith("changes/"):
-                expected |= {"400", "410"}
+                expected |= {"400", "410", "413"}
             elif path != "/api/orthanc/patients/":
                 expected |= {"400", "404"}
             if path.endswith(("file/", "preview/", "thumbnail/")):
