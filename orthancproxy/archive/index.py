@@ -5,7 +5,7 @@ An entry that Orthanc contradicts is corrected, and the page is selected again. 
 
 import logging
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum, auto
@@ -99,8 +99,8 @@ class Index(Protocol):
     def put(self, resources: Sequence[Resource]) -> None:
         """Add or replace entries of patients, or of studies with their modalities, by their indexed data."""
 
-    def remove(self, level: Level, ids: Iterable[str]) -> list[Resource]:
-        """Remove the entries with these Orthanc ids, and those of the studies of a patient; return them."""
+    def remove(self, level: Level, ids: Collection[str]) -> list[Resource]:
+        """Remove the entries with these Orthanc ids, and those of the studies of a patient, at once; return them."""
 
     def ids(self, level: Level, parents: Iterable[str] | None = None) -> set[str]:
         """Return the Orthanc ids of all entries of a level, or of those below these parents."""

@@ -126,8 +126,10 @@ class IndexKeeper:
 
     def removed(self, level: Level, ids: Collection[str]) -> None:
         """Remove the entries of what was deleted from the archive. Raises IndexUnavailable."""
-        if level in INDEXED_LEVELS and ids and (entries := self._index.remove(level, ids)):
-            self._on_removed(entries)
+        if level in INDEXED_LEVELS:
+            for part in batched(ids):
+                if entries := self._index.remove(level, part):
+                    self._on_removed(entries)
 
     def status(self, scope: Scope) -> IndexStatus:
         """Return the state of the index for a caller with this scope. Raises ArchiveError."""

@@ -1,11 +1,11 @@
 """Keeps the index in Django's database."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
-from django.db import DEFAULT_DB_ALIAS, transaction
+from django.db import DEFAULT_DB_ALIAS, Error, transaction
 from django.db.models import Q, QuerySet
 from django.utils import timezone
 
@@ -16,7 +16,6 @@ from orthancproxy.archive.matching import day_of, fold
 from orthancproxy.archive.plan import Filter, LevelPlan
 from orthancproxy.archive.records import RESOURCE_TYPES, Resource
 from orthancproxy.archive.scope import EVERYTHING, Scope
-from orthancproxy.database import DATABASE_ERRORS
 from orthancproxy.index.conditions import behind, condition, scope_condition, sort_keys
 from orthancproxy.index.models import IndexedPatient, IndexedStudy, IndexState
 
@@ -86,7 +85,8 @@ class DjangoIndex:
 
     def put(self, resources: Sequence[Resource]) -> None:
         """Add or replace entries of patients, or of studies with their modalities, by their indexed data."""
-        resources = list({one.orthanc_id: one for one in resources}.values())
+        # in one order, so that two that write the same do not wait for each other
+        resources = [one for _, one in sorted({one.orthanc_id: one for one in resources}.items())]
         for start in range(0, len(resources), IDS_PER_STATEMENT):
             with _available(), transaction.atomic(self._using):
                 self._put(resources[start : start + IDS_PER_STATEMENT])
@@ -129,19 +129,16 @@ class DjangoIndex:
         patients = self._entries(Level.PATIENT).filter(orthanc_id__in=ids)
         return dict(patients.values_list("orthanc_id", "tags"))
 
-    def remove(self, level: Level, ids: Iterable[str]) -> list[Resource]:
+    def remove(self, level: Level, ids: Collection[str]) -> list[Resource]:
         """Remove the entries with these Orthanc ids, and those of the studies of a patient; return them."""
-        ids = list(ids)
         removed: list[Resource] = []
         with _available(), transaction.atomic(self._using):
-            for start in range(0, len(ids), IDS_PER_STATEMENT):
-                part = ids[start : start + IDS_PER_STATEMENT]
-                found = {level: self._entries(level).filter(orthanc_id__in=part)}
-                if level is Level.PATIENT:
-                    found[Level.STUDY] = self._entries(Level.STUDY).filter(patient__in=part)
-                for one, entries in found.items():
-                    removed += _resources(one, entries)
-                    entries.delete()
+            found = {level: self._entries(level).filter(orthanc_id__in=ids)}
+            if level is Level.PATIENT:
+                found[Level.STUDY] = self._entries(Level.STUDY).filter(patient__in=ids)
+            for one, entries in found.items():
+                removed += _resources(one, entries)
+                entries.delete()
         return removed
 
     def ids(self, level: Level, parents: Iterable[str] | None = None) -> set[str]:
@@ -188,7 +185,8 @@ _TABLES: Mapping[Level, Any] = {Level.PATIENT: IndexedPatient, Level.STUDY: Inde
 def _available() -> Iterator[None]:
     try:
         yield
-    except DATABASE_ERRORS as error:
+    except Error as error:
+        # of every kind: a table that is missing, or an entry that another process wrote
         raise IndexUnavailable from error
 
 

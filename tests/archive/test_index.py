@@ -17,7 +17,7 @@ from orthancproxy.archive.index import Selection
 from orthancproxy.archive.index_keeper import IndexKeeper
 from orthancproxy.archive.levels import Level
 from orthancproxy.archive.plan import Fact, Filter, LevelPlan, Needs, Order
-from orthancproxy.archive.records import Resource
+from orthancproxy.archive.records import Patient, Resource
 from orthancproxy.archive.scope import EVERYTHING, Scope
 from orthancproxy.archive.search import words
 from orthancproxy.errors import ArchiveTimeout, ArchiveUnavailable
@@ -406,3 +406,12 @@ def archive_of_tomorrow() -> Iterator[LocalOrthanc]:
         orthanc.stop()
         orthanc.start()
         yield orthanc
+
+
+def test_entries_are_removed_in_parts(changing: Archive) -> None:
+    patients = [Patient(f"{number:03}", None, {"PatientID": "P"}, {}) for number in range(501)]
+    changing.index.put(patients)
+    told: list[int] = []
+    keeper = IndexKeeper(changing.client, changing.index, on_removed=lambda entries: told.append(len(entries)))
+    keeper.removed(Level.PATIENT, [patient.orthanc_id for patient in patients])
+    assert told == [500, 1]

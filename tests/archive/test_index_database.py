@@ -26,20 +26,23 @@ ALIAS = "index"
 
 
 @contextmanager
-def _tables_in(url: str) -> Iterator[None]:
+def _connected_to(url: str) -> Iterator[None]:
     connections.settings[ALIAS] = {
         **connections.settings["default"],
         **Environment({}).database(url, Path()),
         "OPTIONS": {},
     }
     try:
-        with connections[ALIAS].schema_editor() as editor:
-            for model in (IndexState, IndexedPatient, IndexedStudy):
-                editor.create_model(model)
         yield
     finally:
         connections[ALIAS].close()
         del connections[ALIAS], connections.settings[ALIAS]
+
+
+def _create_tables() -> None:
+    with connections[ALIAS].schema_editor() as editor:
+        for model in (IndexState, IndexedPatient, IndexedStudy):
+            editor.create_model(model)
 
 
 def test_index_in_postgresql_selects_until_it_is_stopped(
@@ -55,7 +58,11 @@ def test_index_in_postgresql_selects_until_it_is_stopped(
     with ExitStack() as stack, django_db_blocker.unblock():
         with ExitStack() as running:
             url = running.enter_context(run_postgresql())
-            stack.enter_context(_tables_in(url))
+            stack.enter_context(_connected_to(url))
+            # not migrated
+            assert keeper.status(EVERYTHING).state is IndexStage.UNAVAILABLE
+            check(EVERYTHING)
+            _create_tables()
             assert keeper.status(EVERYTHING).state is IndexStage.BUILDING
             keeper.build()
             keeper.sweep()
