@@ -9,7 +9,7 @@
 
 -- Orthanc answers no HTTP request while a callback runs
 local TIMEOUT_SECONDS = 1
--- after a failure: the gateway finds out itself
+-- after a failure: the gateway finds out itself, if it has its index (ORTHANC_INDEX)
 local PAUSE_SECONDS = 30
 
 local url = os.getenv('ORTHANC_EVENTS_URL')

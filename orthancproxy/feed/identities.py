@@ -13,6 +13,7 @@ from orthancproxy.orthanc.client import OrthancClient
 from orthancproxy.orthanc.responses import OrthancChange
 
 NEW_INSTANCE = "NewInstance"
+STABLE_STUDY = "StableStudy"
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,8 +58,10 @@ def identify(client: OrthancClient, log: ChangeLog, entries: Sequence[OrthancCha
     """
     levels = {one.id: Level(one.level) for one in entries if one.level != Level.INSTANCE.value}
     instances = list(dict.fromkeys(one.id for one in entries if one.type == NEW_INSTANCE))
-    # an Orthanc id is a digest of the identifiers, which do not change
-    by_id = {one: at.change for one, at in log.newest_of(levels).items() if at.change.is_identified}
+    # an Orthanc id is a digest of the identifiers, which do not change. The labels of a study do: those in the log
+    # decide who sees its deletion
+    stable = {one.id for one in entries if one.type == STABLE_STUDY}
+    by_id = {one: at.change for one, at in log.newest_of(levels.keys() - stable).items() if at.change.is_identified}
     unknown = [one for one, level in levels.items() if one not in by_id and level is not Level.PATIENT]
     # by the study: to get a series, Orthanc looks at all instances (1.13.0, 1,000,000 instances, no statistics: 1.2 s)
     studies = to_resources(

@@ -283,3 +283,22 @@ def test_resources_become_stable(start_orthanc: StartOrthanc, log: ChangeLog) ->
     wait_until(is_stable)
     assert set(kinds(log)[3:]) == {(STABLE, SERIES), (STABLE, STUDY), (STABLE, PATIENT)}
     assert {one.change.patient_id for one in log.after(0, 10)} == {"P001"}
+
+
+@pytest.mark.since("1.12.0")
+def test_labels_are_those_of_the_study_when_it_is_stable(start_orthanc: StartOrthanc, log: ChangeLog) -> None:
+    orthanc = start_orthanc(configuration={"StableAge": 1})
+    reader = make_reader(orthanc, log)
+    reader.look()
+    load(orthanc, [instance()])
+    reader.look()
+    study = only(orthanc, STUDY)
+    ask(orthanc, f"/studies/{study}/labels/research", "PUT")
+
+    def is_stable() -> bool:
+        reader.look()
+        return (STABLE, STUDY) in kinds(log)
+
+    wait_until(is_stable)
+    log.removed(STUDY, [study])
+    assert log.newest_of([study])[study].change.labels == frozenset({"research"})
