@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 
-from orthancproxy.errors import ArchiveError, NotFound
+from orthancproxy.errors import ArchiveError, ArchiveUnavailable, NotFound
 
 
 class OrthancClock:
@@ -37,16 +37,25 @@ class OrthancClock:
         """
         learnt = self._learnt
         if learnt is None or self._monotonic() - learnt[0] > self._valid_seconds:
-            seconds = self.shown()
+            try:
+                seconds = self.shown()
+            except ArchiveUnavailable:
+                # the next request may learn more
+                return None
             # after the response: Orthanc's clock shows as much or more by now
             learnt = self._learnt = self._monotonic(), seconds
         at, seconds = learnt
         return None if seconds is None else seconds + moment - at
 
     def shown(self) -> float | None:
-        """Read what Orthanc's clock shows, in whole seconds since 1970. None if Orthanc does not tell."""
+        """Read what Orthanc's clock shows, in whole seconds since 1970. None if Orthanc does not tell.
+
+        Raises ArchiveUnavailable.
+        """
         try:
             return seconds_of(self._read().decode(errors="replace").strip())
+        except ArchiveUnavailable:
+            raise
         except (ArchiveError, NotFound):
             # a proxy in between may forbid the route
             return None

@@ -2,7 +2,7 @@
 
 import pytest
 
-from orthancproxy.errors import ArchiveRejected, NotFound
+from orthancproxy.errors import ArchiveRejected, ArchiveTimeout, NotFound
 from orthancproxy.orthanc.clock import OrthancClock, seconds_of
 from tests.manual_clock import ManualClock
 
@@ -83,3 +83,12 @@ def test_an_orthanc_that_does_not_tell_has_no_bound(error: Exception) -> None:
 @pytest.mark.parametrize("timestamp", ["", "now", "20261128T126100", "\ufffd"])
 def test_a_malformed_timestamp_is_no_time(timestamp: str) -> None:
     assert seconds_of(timestamp) is None
+
+
+def test_a_request_that_gets_no_answer_in_time_lets_the_next_one_ask() -> None:
+    server = Server(started_clock(), 100)
+    known = OrthancClock(server.read, server.clock)
+    server.error = ArchiveTimeout("late")
+    assert known.least_at(known.moment()) is None
+    server.error = None
+    assert known.least_at(known.moment()) is not None
