@@ -59,7 +59,9 @@ class ArchiveIndex:
         return IndexStageName[root.state.name]
 
     studies_count: int = strawberry.field(description="Number of studies in it that the caller may see.")
-    updated_at: datetime.datetime | None = strawberry.field(description="When it changed.")
+    updated_at: datetime.datetime | None = strawberry.field(
+        description="When it changed; null for callers with a scope."
+    )
 
 
 @strawberry.type(description="The Orthanc behind the gateway.")

@@ -70,7 +70,7 @@ class IndexStage(Enum):
 
 @dataclass(frozen=True, slots=True)
 class IndexStatus:
-    """The state of an index, the number of its studies in a caller's scope, and when it changed."""
+    """The state of an index, the number of its studies in a caller's scope, and without a scope when it changed."""
 
     state: IndexStage = IndexStage.OFF
     studies_count: int = 0

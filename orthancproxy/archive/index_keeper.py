@@ -140,7 +140,9 @@ class IndexKeeper:
             return IndexStatus(IndexStage.UNAVAILABLE)
         if studies is None or not self._client.capabilities().has_extended_find:
             return NO_INDEX
-        return IndexStatus(IndexStage.READY if progress.is_ready else IndexStage.BUILDING, studies, progress.updated_at)
+        stage = IndexStage.READY if progress.is_ready else IndexStage.BUILDING
+        # it would tell when hidden studies arrive
+        return IndexStatus(stage, studies, None if scope.is_restricted else progress.updated_at)
 
     def look(self) -> None:
         """Do what is due: about once a second, in one process of the deployment. Raises like `current_index`."""

@@ -415,3 +415,8 @@ def test_entries_are_removed_in_parts(changing: Archive) -> None:
     keeper = IndexKeeper(changing.client, changing.index, on_removed=lambda entries: told.append(len(entries)))
     keeper.removed(Level.PATIENT, [patient.orthanc_id for patient in patients])
     assert told == [500, 1]
+
+
+def test_callers_with_a_scope_do_not_see_when_hidden_studies_arrive(indexed: Archive) -> None:
+    assert indexed.keeper.status(EVERYTHING).updated_at
+    assert indexed.keeper.status(Scope(("P001",))).updated_at is None
