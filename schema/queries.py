@@ -7,6 +7,7 @@ from strawberry.relay import from_base64
 
 from orthancproxy.archive.levels import Level
 from orthancproxy.archive.records import Resource
+from orthancproxy.archive.server import STATISTICS_FIELDS
 from orthancproxy.conf import conf
 from orthancproxy.errors import InvalidRequest, LimitExceeded
 from orthancproxy.resolvers import hierarchy
@@ -221,4 +222,5 @@ class Query:
 
     @strawberry.field(description="The Orthanc behind the gateway.")
     def server(self, info: Info) -> Server:
-        return cast("Server", hierarchy.get_server(gateway(info)))
+        is_counted = not STATISTICS_FIELDS.isdisjoint(Selection(info).names_of_object())
+        return cast("Server", hierarchy.get_server(gateway(info), is_counted=is_counted))

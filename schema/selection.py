@@ -86,6 +86,11 @@ class Selection:
         offset, after = position_after(arguments.get("after"), plan.full_order)
         return replace(plan, offset=offset, after=after), names
 
+    def names_of_object(self) -> frozenset[str]:
+        """Return the Python names of the selected fields of a root field that gives an object."""
+        named = get_named_type(self._raw.return_type)
+        return frozenset(field.python_name for _, field, _ in self._fields(named, self._root))
+
     def names(self) -> tuple[frozenset[str], frozenset[str]]:
         """Return the Python names of the selected fields of a connection, and of those of its nodes."""
         selected, places = self._places()

@@ -21,7 +21,10 @@ INSTANCE_TAGS = ("Rows", "Columns", "PixelSpacing", "SliceThickness", "SliceLoca
 
 @dataclass(frozen=True, slots=True)
 class ServerInfo:
-    """Describes the Orthanc behind the gateway: version, statistics, and advice on its configuration."""
+    """Describes the Orthanc behind the gateway: version, statistics, and advice on its configuration.
+
+    The statistics are 0 unless they were counted.
+    """
 
     name: str
     version: str
@@ -36,10 +39,21 @@ class ServerInfo:
     index: IndexStatus
 
 
-def describe(client: OrthancClient, hierarchy: Hierarchy, index: IndexStatus = NO_INDEX) -> ServerInfo:
-    """Describe Orthanc, and count the resources in `hierarchy`. Raises ArchiveError."""
+STATISTICS_FIELDS = frozenset({"patients_count", "studies_count", "series_count", "instances_count", "disk_size"})
+_UNCOUNTED = Statistics(0, 0, 0, 0, 0)
+
+
+def describe(
+    client: OrthancClient, hierarchy: Hierarchy, index: IndexStatus = NO_INDEX, *, is_counted: bool = True
+) -> ServerInfo:
+    """Describe Orthanc, and count the resources in `hierarchy` if `is_counted`. Raises ArchiveError.
+
+    Counting 1,000,000 instances takes Orthanc up to 0.1 s (1.13.0).
+    """
     capabilities = client.capabilities()
-    if hierarchy.is_restricted:
+    if not is_counted:
+        statistics = _UNCOUNTED
+    elif hierarchy.is_restricted:
         statistics = _visible_statistics(client, hierarchy)
     else:
         statistics = client.call(endpoints.STATISTICS, decoder=STATISTICS_DECODER)

@@ -70,8 +70,8 @@ def with_audit_tags(plan: LevelPlan) -> LevelPlan:
     return replace(plan, needs=plan.needs | Needs(frozenset({"PatientID", "StudyInstanceUID"})))
 
 
-def get_server(context: RequestContext) -> ServerInfo:
-    """Return a description of Orthanc and the size of its content."""
+def get_server(context: RequestContext, *, is_counted: bool = True) -> ServerInfo:
+    """Return a description of Orthanc, with the size of its content if `is_counted`."""
     with audited_read(context):
         index = context.background.index_status(context.caller.scope)
-        return server.describe(context.client, context.open_hierarchy(), index)
+        return server.describe(context.client, context.open_hierarchy(), index, is_counted=is_counted)

@@ -34,7 +34,7 @@ class Shape:
     def calls(self, studies: int, *, indexed: bool) -> int:
         if not connect().capabilities().has_extended_find:
             return self.plain + self.plain_for_each_study * studies
-        if not indexed or self.query.startswith(("{ seriesList", "{ instances")):
+        if not indexed or self.query.startswith(("{ seriesList", "{ instances", "{ server")):
             return self.extended
         return self.indexed or self.extended + 1
 
@@ -52,6 +52,8 @@ SHAPES = [
     Shape(
         "studies searched", '{ studies(first: 9, filter: {search: "minsu"}) { nodes { modalities } } }', 3, 3, indexed=3
     ),
+    Shape("the server without its counts", "{ server { version advice index { state studiesCount } } }", 0, 0),
+    Shape("the server with a count", "{ server { version ... { studies: studiesCount } } }", 1, 1),
     Shape("only a count", "{ studies(first: 0) { totalCount } }", 1, 1),
     Shape("two levels", "{ patients(first: 1000) { nodes { studies { description seriesCount } } } }", 2, 2),
     Shape(
