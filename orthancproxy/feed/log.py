@@ -28,6 +28,7 @@ CHANNEL = "orthancproxy_changes"
 # SQLite before 3.32 has at most 999 parameters in a statement
 IDS_PER_STATEMENT = 500
 ROWS_PER_TRIM = 10_000
+CHANGES_PER_READ = 500
 
 
 class Kind(StrEnum):
@@ -126,18 +127,18 @@ class ChangeLog:
         rows = self._rows().filter(pk__gt=cursor).order_by("pk")[:limit]
         changes = [_to_logged(row) for row in rows]
         # what is dropped between the two statements must not be missing silently
-        if cursor < self._dropped() or (not changes and cursor > self.newest()):
+        if cursor < self.oldest() or (not changes and cursor > self.newest()):
             raise CursorExpired
         return changes
 
     def oldest(self) -> int:
         """Return the cursor after which nothing has been dropped."""
-        return self._dropped()
+        return ChangeLogState.objects.using(self.using).values_list("dropped", flat=True).first() or 0
 
     def newest(self) -> int:
         """Return the newest cursor, 0 if there has never been one."""
         newest: int | None = self._rows().aggregate(newest=Max("pk"))["newest"]
-        return newest or self._dropped()
+        return newest or self.oldest()
 
     def trim(self) -> None:
         """Drop changes that are older than ORTHANC_CHANGES_DAYS, ROWS_PER_TRIM at most."""
@@ -168,9 +169,6 @@ class ChangeLog:
 
     def _rows(self) -> QuerySet[ChangeRow]:
         return ChangeRow.objects.using(self.using).order_by()
-
-    def _dropped(self) -> int:
-        return ChangeLogState.objects.using(self.using).values_list("dropped", flat=True).first() or 0
 
     def newest_of(self, orthanc_ids: Iterable[str]) -> dict[str, LoggedChange]:
         """Return the newest change of each of these resources that has one."""

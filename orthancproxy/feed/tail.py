@@ -10,13 +10,12 @@ from django.db import connections
 
 from orthancproxy.database import DATABASE_ERRORS, renewed_connections
 from orthancproxy.errors import CursorExpired
-from orthancproxy.feed.log import CHANNEL, ChangeLog, LoggedChange, change_log
+from orthancproxy.feed.log import CHANGES_PER_READ, CHANNEL, ChangeLog, LoggedChange, change_log
 from orthancproxy.threads import daemon
 
 logger = logging.getLogger(__name__)
 
 SECONDS_BETWEEN_POLLS = 0.5
-CHANGES_PER_READ = 500
 
 Listener = Callable[[Sequence[LoggedChange]], None]
 

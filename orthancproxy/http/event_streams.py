@@ -7,13 +7,11 @@ same at the same time. Thousands of open streams take no threads and no database
 import asyncio
 import logging
 from collections import defaultdict, deque
-from collections.abc import AsyncIterator, Hashable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import suppress
 from contextvars import Context
-from dataclasses import dataclass, field
-from functools import partial
 from math import inf
-from typing import Protocol, cast
+from typing import cast
 from weakref import WeakValueDictionary
 
 from django.core.handlers.asgi import ASGIRequest
@@ -26,16 +24,13 @@ from orthancproxy.access.policy import authorize
 from orthancproxy.conf import conf
 from orthancproxy.database import DATABASE_ERRORS, as_gateway_error, renewed_connections
 from orthancproxy.errors import ArchiveUnavailable, GatewayError, GatewayUnavailable, InvalidRequest, LimitExceeded
-from orthancproxy.feed.log import LoggedChange, change_log
+from orthancproxy.feed.log import CHANGES_PER_READ, LoggedChange, change_log
 from orthancproxy.feed.tail import Listener, tail
 from orthancproxy.http.negotiation import EVENT_STREAM
+from orthancproxy.http.shared_renderings import ChangesToRender, Source
 from orthancproxy.logs import log_archive_failure
-from orthancproxy.orthanc.call_slots import caller_scope
-from orthancproxy.orthanc.deadline import deadline_scope
-from orthancproxy.resolvers.changes import ChangeBatch
-from orthancproxy.resolvers.context import RequestContext
 from orthancproxy.resolvers.operations import READ_CHANGES
-from orthancproxy.threads import EVENT_READS, EVENTS, STREAMS
+from orthancproxy.threads import EVENT_READS, STREAMS
 
 logger = logging.getLogger(__name__)
 
@@ -44,35 +39,11 @@ RECHECK_SECONDS = 3.0
 RETRY_MS = 2000  # after which browsers connect again
 MAX_UNCHECKED_SECONDS = 4.5  # since the callers were authenticated, after which nothing is delivered
 NOT_FOLLOWED, UNKNOWN = -1, inf
-SHARED_SECONDS = 1.0  # for which a rendering serves other streams
 RETRY_SECONDS = 2.0
 # what may succeed later; LIMIT_EXCEEDED is the deadline of the check for labels
 TRANSIENT = (ArchiveUnavailable, GatewayUnavailable, LimitExceeded)
 MAX_REQUEST_BYTES = 8192
 KEPT_BATCHES = 64  # that streams may lag behind without reading the log themselves
-CHANGES_PER_READ = 200
-
-
-class Source(Protocol):
-    """What a stream shows of changes."""
-
-    @property
-    def context(self) -> RequestContext:
-        """The request that began the stream."""
-
-    @property
-    def key(self) -> Hashable:
-        """What is equal for sources that render the same, besides the caller's scope and actions."""
-
-    @property
-    def calls_orthanc(self) -> bool:
-        """Whether it can take long to render."""
-
-    def render(self, changes: Sequence[LoggedChange], caller: Caller) -> bytes:
-        """Return the events of changes that the caller may see; runs in a thread."""
-
-    def render_error(self, error: GatewayError) -> bytes:
-        """Return the last event of a stream that ends with an error."""
 
 
 def event(data: bytes, *, name: str = "", cursor: int | None = None) -> bytes:
@@ -86,57 +57,6 @@ def event(data: bytes, *, name: str = "", cursor: int | None = None) -> bytes:
 def last_event_id(request: HttpRequest, after: str | None) -> str | None:
     """Return the cursor with which a stream continues: that of Last-Event-ID, or else `after`."""
     return request.headers.get("Last-Event-ID") or after
-
-
-@dataclass(eq=False)
-class _Batch:
-    """Changes that follow the cursor `start`. Streams that show the same at about the same time share a rendering."""
-
-    start: int
-    changes: Sequence[LoggedChange]
-    _renderings: "dict[Hashable, asyncio.Future[bytes]]" = field(default_factory=dict)
-    _shown: ChangeBatch | None = None
-
-    @property
-    def end(self) -> int:
-        return self.changes[-1].cursor
-
-    def after(self, cursor: int) -> "_Batch":
-        """Return the part after a cursor."""
-        if cursor == self.start:
-            return self
-        return _Batch(cursor, [one for one in self.changes if one.cursor > cursor])
-
-    async def render(self, source: Source, caller: Caller) -> bytes:
-        """Return what a source shows of it now."""
-        key = (source.key, caller.scope, caller.actions)
-        if key not in self._renderings:
-            if self._shown is None:
-                self._shown = ChangeBatch(self.changes, source.context.client)
-                asyncio.get_running_loop().call_later(SHARED_SECONDS, self._forget_shown)
-            pool = EVENTS if source.calls_orthanc or caller.scope.labels else EVENT_READS
-            rendering = asyncio.ensure_future(pool.run(_render, self._shown, source, caller))
-            self._renderings[key] = rendering
-            rendering.add_done_callback(partial(self._stop_sharing, key))
-        # a client that disconnects must not cancel it for the others
-        return await asyncio.shield(self._renderings[key])
-
-    def _stop_sharing(self, key: Hashable, rendering: "asyncio.Future[bytes]") -> None:
-        if rendering.cancelled() or rendering.exception():
-            del self._renderings[key]
-        else:
-            rendering.get_loop().call_later(SHARED_SECONDS, self._renderings.pop, key)
-
-    def _forget_shown(self) -> None:
-        self._shown = None
-
-
-@renewed_connections()
-def _render(shown: ChangeBatch, source: Source, caller: Caller) -> bytes:
-    context = source.context.for_delivery(caller)
-    with deadline_scope(context.deadline), caller_scope(context.author.key):
-        visible = shown.visible(caller.scope)
-    return source.render(visible, caller) if visible else b""
 
 
 class EventStream(AsyncIterator[bytes]):
@@ -225,14 +145,14 @@ class EventStream(AsyncIterator[bytes]):
                 # one that is far behind, or opens many streams, leaves threads for others
                 async with self._streams.turn(self.author):
                     changes = await EVENT_READS.run(_read, self._cursor)
-                    chunk = await self._render(_Batch(self._cursor, changes)) if changes else None
+                    chunk = await self._render(ChangesToRender(self._cursor, changes)) if changes else None
         except (*TRANSIENT, *DATABASE_ERRORS) as error:
             self._pause(cast("GatewayError", as_gateway_error(error)))
             return None
         self._is_failing = False
         return chunk
 
-    async def _render(self, batch: _Batch) -> bytes:
+    async def _render(self, batch: ChangesToRender) -> bytes:
         caller = self._caller
         chunk = await batch.render(self._source, caller)
         if self._error or caller != self._caller or not self._streams.is_checked:
@@ -270,7 +190,7 @@ class EventStreams:
         self.heartbeat_seconds = heartbeat_seconds
         self.is_closed = False
         self._open: set[EventStream] = set()
-        self._batches: deque[_Batch] = deque(maxlen=KEPT_BATCHES)
+        self._batches: deque[ChangesToRender] = deque(maxlen=KEPT_BATCHES)
         # up to which the batches go; NOT_FOLLOWED yet, or UNKNOWN since the log's database was replaced
         self._position: float = NOT_FOLLOWED
         self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
@@ -329,7 +249,7 @@ class EventStreams:
             self.is_closed = True
             self._wake()
 
-    def recent(self, cursor: int) -> _Batch | None:
+    def recent(self, cursor: int) -> ChangesToRender | None:
         """Return the changes after a cursor, None if they are not among the batches that all streams share."""
         for batch in self._batches:
             if batch.start <= cursor < batch.end:
@@ -386,7 +306,7 @@ class EventStreams:
     def _publish(self, changes: Sequence[LoggedChange]) -> None:
         if changes:
             is_known = self._position not in (NOT_FOLLOWED, UNKNOWN)
-            self._batches.append(_Batch(int(self._position) if is_known else changes[0].cursor - 1, changes))
+            self._batches.append(ChangesToRender(int(self._position) if is_known else changes[0].cursor - 1, changes))
             self._position = changes[-1].cursor
         else:
             # each stream asks the log whether its cursor has expired

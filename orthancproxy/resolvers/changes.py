@@ -12,7 +12,7 @@ from orthancproxy.archive.records import RESOURCE_TYPES, Resource
 from orthancproxy.archive.scope import Scope
 from orthancproxy.conf import conf
 from orthancproxy.errors import ArchiveTimeout, InvalidRequest
-from orthancproxy.feed.log import Change, Kind, LoggedChange, change_log
+from orthancproxy.feed.log import CHANGES_PER_READ, Change, Kind, LoggedChange, change_log
 from orthancproxy.orthanc.client import OrthancClient
 from orthancproxy.orthanc.deadline import clip_to_deadline
 from orthancproxy.resolvers.background import Background
@@ -21,7 +21,6 @@ from orthancproxy.resolvers.guard import audited_read
 from orthancproxy.resolvers.operations import READ_CHANGES
 
 MAX_CURSOR_DIGITS = 18  # of a number that databases have as a BIGINT
-CHANGES_PER_READ = 500
 MAX_READS = 20  # of a page most of which is hidden from its caller
 
 _LABELS = Needs(facts=frozenset({Fact.LABELS}))
@@ -143,7 +142,7 @@ def _begin(context: RequestContext) -> Background:
 def cursor_of(text: str) -> int:
     """Return the position in the log that a cursor names. Raises InvalidRequest."""
     if not (text.isascii() and text.isdigit() and len(text) <= MAX_CURSOR_DIGITS):
-        raise InvalidRequest("`after` is not a valid cursor.")
+        raise InvalidRequest("The cursor is not valid: use that of an event or of a page.")
     return int(text)
 
 

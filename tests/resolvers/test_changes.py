@@ -111,7 +111,7 @@ def test_studies_of_a_page_are_fetched_together(
 
 @pytest.mark.parametrize("cursor", ["", "x", "-1", "1.5", "٣", "9" * 19])
 def test_a_malformed_cursor_is_rejected(cursor: str) -> None:
-    with pytest.raises(InvalidRequest, match="`after` is not a valid cursor"):
+    with pytest.raises(InvalidRequest, match="The cursor is not valid"):
         cursor_of(cursor)
 
 
