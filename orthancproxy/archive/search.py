@@ -14,6 +14,7 @@ from orthancproxy.errors import InvalidRequest
 
 SEARCHED_TAGS = frozenset({"PatientName", "PatientID", "AccessionNumber", "StudyDescription", "ReferringPhysicianName"})
 MAX_LENGTH = 256
+_SORTED_TAGS = [(keyword, vr_of(keyword) == "PN") for keyword in sorted(SEARCHED_TAGS)]
 _ACCENTS = dict.fromkeys(range(0x300, 0x370))
 _SEPARATORS_OF_NAMES = str.maketrans("^=", "  ")
 
@@ -84,8 +85,8 @@ def searchable(tags: Mapping[str, str]) -> str:
     """Return the text of a study in which each word of a matching search is found."""
     return "\n".join(
         # `홍길동` finds 홍^길동, and `gildong` Hong^Gil Dong
-        "".join(_key(value).replace("^", "").split()) if vr_of(keyword) == "PN" else _key(value)
-        for keyword in sorted(SEARCHED_TAGS)
+        "".join(_key(value).replace("^", "").split()) if is_name else _key(value)
+        for keyword, is_name in _SORTED_TAGS
         if (value := tags.get(keyword))
     )
 
