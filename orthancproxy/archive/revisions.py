@@ -5,7 +5,7 @@ Whoever reads an entry must have seen that `LastUpdate` in the same request (ADR
 
 import threading
 from collections import Counter, OrderedDict
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from sys import getsizeof
@@ -109,8 +109,9 @@ class RevisionCache:
         `above` are ids of resources above the study or series. Children larger than the cache are not kept.
         """
         parent_id = revision.orthanc_id
-        kept = replace(children, resources=tuple(_compacted(parent_id, children.resources)))
-        entry = _Entry(revision, kept, tuple(above), _size(kept.resources))
+        resources, size = _compacted(parent_id, children.resources)
+        kept = replace(children, resources=resources)
+        entry = _Entry(revision, kept, tuple(above), size)
         with self._lock:
             self._remove(parent_id)
             if entry.size > self.max_bytes:
@@ -162,29 +163,19 @@ class Flights:
             landed.set()
 
 
-def _compacted(parent_id: str, resources: Sequence[Resource]) -> Iterator[Resource]:
-    """Yield the same resources with each value once: most values of a series are those of all its instances."""
+def _compacted(parent_id: str, resources: Sequence[Resource]) -> tuple[tuple[Resource, ...], int]:
+    """Return the same resources with each value once, and how many bytes they take with their entries in the cache.
+
+    Most values of a series are those of all its instances. Keywords are everybody's.
+    """
     values: dict[Any, Any] = {}
     share = values.setdefault
+    compacted = []
+    size = _LIST_BYTES
     for resource in resources:
-        yield replace(
-            resource,
-            parent_id=parent_id,
-            tags={keyword: share(value, value) for keyword, value in resource.tags.items()},
-            facts={name: share(value, value) for name, value in resource.facts.items()},
-            related=_NOTHING,
-        )
-
-
-def _size(resources: Iterable[Resource]) -> int:
-    """Return how many bytes resources take in memory, with their entries in the cache; keywords are everybody's."""
-    seen: set[int] = set()
-    total = _LIST_BYTES
-    for resource in resources:
-        parts = (resource, resource.orthanc_id, resource.tags, resource.facts)
-        for part in (*parts, *resource.tags.values(), *resource.facts.values()):
-            if id(part) not in seen:
-                seen.add(id(part))
-                total += getsizeof(part)
-        total += _CHILD_BYTES
-    return total
+        tags = {keyword: share(value, value) for keyword, value in resource.tags.items()}
+        facts = {name: share(value, value) for name, value in resource.facts.items()}
+        one = replace(resource, parent_id=parent_id, tags=tags, facts=facts, related=_NOTHING)
+        compacted.append(one)
+        size += _CHILD_BYTES + sum(map(getsizeof, (one, one.orthanc_id, tags, facts)))
+    return tuple(compacted), size + sum(map(getsizeof, values))
