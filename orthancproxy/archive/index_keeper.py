@@ -53,15 +53,15 @@ _CONTENT = ["MainDicomTags", "Metadata", "Parent"]
 class IndexKeeper:
     """Keeps an index of the archive of one Orthanc, 1.12.5 or newer. Safe for threads.
 
-    `report` is called at least once for every STUDIES_PER_SCAN studies of a build, `on_removed` with the entries of
-    what was deleted.
+    `report` is called at least once for every STUDIES_PER_SCAN studies of a build, and returns whether to go on;
+    `on_removed` is called with the entries of what was deleted.
     """
 
     def __init__(
         self,
         client: OrthancClient,
         index: Index,
-        report: Callable[[], object] = bool,
+        report: Callable[[], bool] = lambda: True,
         on_removed: Callable[[Sequence[Resource]], object] = bool,
     ) -> None:
         self._client = client
@@ -173,7 +173,9 @@ class IndexKeeper:
             for found in self._pages(level, requested, limit=STUDIES_PER_SCAN):
                 self._index.put(found)
                 newest = max([newest, *_updates(found)])
-                self._report()
+                if not self._report():
+                    logger.info("another process builds the index")
+                    return
         self._compare_ids(maximum=None)
         self._index.advance(Progress(is_ready=True, last_change=last, newest_update=min(newest, now)))
         self._was_away = False

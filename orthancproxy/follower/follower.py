@@ -21,6 +21,8 @@ Step = Callable[[], None]
 
 SECONDS_BETWEEN_STEPS = 1.0
 MAX_SECONDS_TO_STOP = 10.0
+# of a step that fails, in times of the usual wait
+MAX_BACKOFF = 8
 # a process that died keeps its lease for this long
 LEASE_DURATION = timedelta(seconds=15)
 
@@ -50,7 +52,8 @@ class LeaseHolder:
         free = Q(holder=self._id) | Q(held_until=None) | Q(held_until__lt=now)
         taken = {"holder": self._id, "held_until": now + LEASE_DURATION}
         leases = Lease.objects.filter(name=self._name)
-        if leases.filter(free).update(**taken):
+        # a process that waits does not write each time
+        if leases.filter(free).exists() and leases.filter(free).update(**taken):
             return True
         return Lease.objects.get_or_create(name=self._name, defaults=taken)[0].holder == self._id
 
@@ -63,8 +66,8 @@ class LeaseHolder:
 class Follower:
     """Repeats steps about every second while this process holds the lease, each in a thread of its own.
 
-    A step that takes longer than LEASE_DURATION extends the lease itself. One that fails is repeated, and logged once
-    for each outage.
+    A step that takes longer than LEASE_DURATION extends the lease itself. One that fails is repeated after up to
+    MAX_BACKOFF times as long, and logged once for each outage.
     """
 
     def __init__(self, steps: Sequence[Step], lease: LeaseHolder, seconds: float = SECONDS_BETWEEN_STEPS) -> None:
@@ -87,16 +90,17 @@ class Follower:
 
     def _repeat(self, step: Step) -> None:
         is_failing = False
-        while not self._stopped.wait(self._seconds):
+        seconds = self._seconds
+        while not self._stopped.wait(seconds):
             try:
                 with renewed_connections():
                     if self._lease.take():
                         step()
-                is_failing = False
+                is_failing, seconds = False, self._seconds
             except Exception as error:
                 if not is_failing:
                     # a bug has a traceback, an outage needs none
                     is_outage = isinstance(error.__cause__ or error, (GatewayError, *DATABASE_ERRORS))
                     logger.warning("a step in the background fails: %r", error, exc_info=not is_outage)
-                is_failing = True
+                is_failing, seconds = True, min(2 * seconds, MAX_BACKOFF * self._seconds)
         connections.close_all()

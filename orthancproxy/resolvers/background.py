@@ -67,8 +67,8 @@ def background(client: OrthancClient) -> Background:
         return _running
 
 
-def new_keeper(client: OrthancClient, report: Callable[[], object] = bool) -> IndexKeeper:
-    """Return a keeper of the index of the settings' Orthanc, which calls `report` while it builds."""
+def new_keeper(client: OrthancClient, report: Callable[[], bool]) -> IndexKeeper:
+    """Return a keeper of the index of the settings' Orthanc, which builds while `report` returns True."""
     return IndexKeeper(client, DjangoIndex(conf.ORTHANC_BASE_URL), report, _log_removed)
 
 

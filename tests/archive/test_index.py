@@ -420,3 +420,9 @@ def test_entries_are_removed_in_parts(changing: Archive) -> None:
 def test_callers_with_a_scope_do_not_see_when_hidden_studies_arrive(indexed: Archive) -> None:
     assert indexed.keeper.status(EVERYTHING).updated_at
     assert indexed.keeper.status(Scope(("P001",))).updated_at is None
+
+
+def test_a_build_ends_when_another_process_may_build(changing: Archive) -> None:
+    changing.keeper.reset()
+    IndexKeeper(changing.client, changing.index, report=lambda: False).build()
+    assert not changing.index.progress().is_ready

@@ -4,6 +4,8 @@ from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
 
 import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from orthancproxy.errors import ArchiveUnavailable
@@ -72,7 +74,17 @@ def test_steps_are_repeated_in_one_process_and_then_in_the_next(start: Callable[
     wait_until(lambda: of_second.repetitions)
 
 
-def test_a_step_that_fails_does_not_keep_others_from_running_and_is_logged_once(start: Callable[..., Follower]) -> None:
+def test_a_process_that_waits_for_a_lease_does_not_write() -> None:
+    first, second = LeaseHolder("work"), LeaseHolder("work")
+    assert first.take()
+    with CaptureQueriesContext(connection) as queries:
+        assert not second.take()
+    assert all(query["sql"].startswith("SELECT") for query in queries)
+
+
+def test_a_step_that_fails_is_repeated_less_often_keeps_no_others_from_running_and_is_logged_once(
+    start: Callable[..., Follower],
+) -> None:
     failures = Step()
 
     def fail() -> None:
@@ -82,5 +94,5 @@ def test_a_step_that_fails_does_not_keep_others_from_running_and_is_logged_once(
     other = Step()
     with logged() as lines:
         start(fail, other)
-        wait_until(lambda: other.repetitions > 5 and failures.repetitions > 5)
+        wait_until(lambda: other.repetitions > 2 * failures.repetitions > 10)
     assert [line["level"] for line in lines] == ["warning"]
