@@ -49,9 +49,9 @@ test-matrix: .venv/.synced web ## Run the tests that depend on Orthanc's version
 test-uncached: .venv/.synced web ## Run the tests of GraphQL and REST on another Orthanc without the cache of instances (ORTHANC=1.12.7, ARGS)
 	root=$$(dev/orthanc-root $(ORTHANC)) && ORTHANC_ROOT=$$root ORTHANC_CACHE_BYTES=0 $(PYTEST) -m "live and not once" tests/schema tests/rest tests/resolvers $(ARGS)
 
-test-indexed: .venv/.synced web ## Run the tests of GraphQL, REST and access on another Orthanc with the index (ORTHANC=1.12.7, ARGS)
+test-indexed: .venv/.synced web ## Run the tests of GraphQL and REST on another Orthanc with the index (ORTHANC=1.12.7, ARGS)
 	@dev/install-node-packages $(NODE_TESTS)
-	root=$$(dev/orthanc-root $(ORTHANC)) && ORTHANC_ROOT=$$root GATEWAY_INDEX=1 $(PYTEST) -m "live and not once" tests/schema tests/rest tests/access $(ARGS)
+	root=$$(dev/orthanc-root $(ORTHANC)) && ORTHANC_ROOT=$$root GATEWAY_INDEX=1 $(PYTEST) -m "live and not once" tests/schema tests/rest tests/resolvers $(ARGS)
 
 oracle: .venv/.synced ## Compare filters, orders and pages of a random archive with an oracle (SEED, REQUESTS, ORTHANC_ROOT)
 	@dev/install-orthanc

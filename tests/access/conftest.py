@@ -1,14 +1,18 @@
 """A gateway with real callers, and a small Orthanc behind a proxy that records every request."""
 
 from collections.abc import Callable, Iterator
+from datetime import timedelta
 
 import pytest
 from django.contrib.auth.models import Permission
 from django.core.management import call_command
 from django.test import override_settings
+from django.utils import timezone
 from pytest_django import Settings
 
 from orthancproxy.access.actions import Action
+from orthancproxy.follower.follower import LeaseHolder
+from orthancproxy.resolvers.background import background
 from orthancproxy.resolvers.context import connect
 from orthancproxy.sandbox.orthanc import INDEXED_INSTANCE_TAGS, LocalOrthanc
 from orthancproxy.uploads.models import UploadBatch
@@ -84,9 +88,10 @@ def proxy(
     recorder: RecordingProxy,
     home_provider: IdentityProvider,
     settings: Settings,
+    use_index: Callable[[], None],
     monkeypatch: pytest.MonkeyPatch,
 ) -> Iterator[RecordingProxy]:
-    """Yield the proxy that records the requests to Orthanc, and configure the gateway."""
+    """Yield the proxy that records the requests to Orthanc, and configure the gateway, with the index if it can be."""
     # a proxy of the developer's environment must not get local requests
     monkeypatch.setenv("no_proxy", "*")
     for name, value in home_provider.settings.items():
@@ -94,9 +99,15 @@ def proxy(
     settings.ORTHANC_OIDC_ROLE_GROUPS = ROLE_GROUPS
     settings.ORTHANC_BASE_URL = recorder.base_url
     # the gateway detects the capabilities of Orthanc once
-    connect().capabilities()
+    if connect().capabilities().has_extended_find:
+        use_index()
+        background(connect()).follower.stop()
+    # the requests of a follower are those of no caller: none works while this holds the lease
+    lease = LeaseHolder(recorder.base_url, lambda: timezone.now() + timedelta(days=1))
+    lease.take()
     recorder.requests.clear()
     yield recorder
+    lease.release()
     connect.cache_clear()
 
 
