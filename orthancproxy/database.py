@@ -21,7 +21,7 @@ logger = logging.getLogger(__name__)
 
 DATABASE_ERRORS = (OperationalError, InterfaceError)
 """Django's errors for a database that is locked, full, read-only or unreachable; the request itself is valid."""
-_UNSTORABLE = re.compile(r"[\x00\ud800-\udfff]")
+UNSTORABLE = re.compile(r"[\x00\ud800-\udfff]")
 MESSAGE = "The gateway's database is unavailable: try again later."
 
 
@@ -38,7 +38,7 @@ def as_gateway_error(error: BaseException | None, message: str = MESSAGE) -> Gat
 
 def storable(text: str) -> str:
     """Return text of a caller or a file without what databases reject: null characters and lone surrogates."""
-    return _UNSTORABLE.sub("\N{REPLACEMENT CHARACTER}", text)
+    return UNSTORABLE.sub("\N{REPLACEMENT CHARACTER}", text)
 
 
 @contextmanager

@@ -4,7 +4,6 @@ An entry that Orthanc contradicts is corrected, and the page is selected again. 
 """
 
 import logging
-import re
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -19,6 +18,7 @@ from orthancproxy.archive.plan import Fact, Filter, LevelPlan, Needs
 from orthancproxy.archive.records import RESOURCE_TYPES, Page, Resource
 from orthancproxy.archive.scope import EVERYTHING, Scope
 from orthancproxy.archive.search import SEARCHED_TAGS
+from orthancproxy.database import storable
 
 logger = logging.getLogger(__name__)
 
@@ -33,8 +33,6 @@ INDEXED_TAGS = {
 }
 MAX_SELECTIONS = 5
 _MODALITIES = "ModalitiesInStudy"
-# no database stores them as text
-UNSTORABLE = re.compile(r"[\x00\ud800-\udfff]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,8 +139,8 @@ class IndexFetcher:
         try:
             index = self._keeper.current_index(by_update="LastUpdate" in _deciding(plan))
             page = index and self._selected(index, plan, plan.first)
-        except IndexUnavailable:
-            logger.warning("the index is unavailable", exc_info=True)
+        except IndexUnavailable as error:
+            logger.warning("the index is unavailable: %r", error.__cause__)
             page = None
         return page or self._fetcher.page(plan)
 
@@ -243,6 +241,6 @@ def indexed(resource: Resource) -> Resource:
     return RESOURCE_TYPES[resource.level](
         resource.orthanc_id,
         resource.parent_id,
-        {tag: UNSTORABLE.sub("\N{REPLACEMENT CHARACTER}", value) for tag, value in tags.items() if value},
+        {tag: storable(value) for tag, value in tags.items() if value},
         {"LastUpdate": resource.facts.get("LastUpdate")},
     )

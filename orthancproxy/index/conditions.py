@@ -5,11 +5,11 @@ from collections.abc import Sequence
 from django.db.models import Lookup, Q
 
 from orthancproxy.archive import matching
-from orthancproxy.archive.index import UNSTORABLE
 from orthancproxy.archive.keywords import vr_of
 from orthancproxy.archive.levels import Level
 from orthancproxy.archive.plan import Filter, Order, Position
 from orthancproxy.archive.scope import Scope
+from orthancproxy.database import UNSTORABLE
 from orthancproxy.index.models import BinaryTextField
 
 NOTHING = Q(pk__in=())

@@ -11,12 +11,13 @@ from django.db.models import Q, QuerySet
 from django.utils import timezone
 
 from orthancproxy.archive import parsing, search
-from orthancproxy.archive.index import INDEXED_TAGS, UNSTORABLE, IndexUnavailable, Progress, Selection, indexed
+from orthancproxy.archive.index import INDEXED_TAGS, IndexUnavailable, Progress, Selection, indexed
 from orthancproxy.archive.levels import Level
 from orthancproxy.archive.matching import day_of, fold
 from orthancproxy.archive.plan import Filter, LevelPlan
 from orthancproxy.archive.records import RESOURCE_TYPES, Resource
 from orthancproxy.archive.scope import EVERYTHING, Scope
+from orthancproxy.database import UNSTORABLE
 from orthancproxy.index.conditions import behind, condition, scope_condition, sort_keys
 from orthancproxy.index.models import IndexedPatient, IndexedStudy, IndexState
 
