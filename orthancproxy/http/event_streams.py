@@ -144,6 +144,8 @@ class EventStream(AsyncIterator[bytes]):
             elif self._streams.has_after(self._cursor):
                 # one that is far behind, or opens many streams, leaves threads for others
                 async with self._streams.turn(self.author):
+                    if self._error or self._streams.is_closed:
+                        return b""
                     changes = await EVENT_READS.run(_read, self._cursor)
                     chunk = await self._render(ChangesToRender(self._cursor, changes)) if changes else None
         except (*TRANSIENT, *DATABASE_ERRORS) as error:

@@ -237,3 +237,27 @@ class TestDelays:
 
         asyncio.run(run())
         assert counts == [1] * 6
+
+    def test_streams_that_wait_for_their_turn_end_with_the_server(self) -> None:
+        begun, release = threading.Event(), threading.Event()
+
+        def wait() -> None:
+            begun.set()
+            release.wait()
+
+        sources = [Shown(number, calls_orthanc=True, wait=wait) for number in range(3)]
+
+        async def run() -> None:
+            streams = EventStreams()
+            start = await sync_to_async(change_log.newest)()
+            await append()
+            async with AsyncExitStack() as stack:
+                behind = [await stack.enter_async_context(opened(streams, source, start)) for source in sources]
+                chunks = [asyncio.create_task(chunk(one)) for one in behind]
+                await asyncio.to_thread(begun.wait)
+                streams.close()
+                release.set()
+                await asyncio.gather(*chunks)
+
+        asyncio.run(run())
+        assert sum(source.count for source in sources) == 1
