@@ -19,6 +19,9 @@ from orthancproxy.sandbox.orthanc import Installation, LocalOrthanc
 
 StartOrthanc = Callable[..., LocalOrthanc]
 
+# settings of a gateway that calls Orthanc for nothing but requests, and keeps no connection to it
+NOT_FOLLOWING = {"ORTHANC_CHANGES_DAYS": "0", "ORTHANC_INDEX": "false"}
+
 
 @contextmanager
 def running_orthancs() -> Iterator[StartOrthanc]:

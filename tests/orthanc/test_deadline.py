@@ -16,6 +16,7 @@ from orthancproxy.resolvers.context import connect
 from orthancproxy.sandbox.gateway import serving
 from orthancproxy.sandbox.orthanc import LocalOrthanc
 from tests.conftest import GraphQL
+from tests.orthancs import NOT_FOLLOWING
 from tests.proxy import Fault, RecordingProxy
 from tests.tcp_proxy import TCPFault, TCPProxy
 from tests.waiting import wait_until
@@ -82,8 +83,7 @@ def test_nothing_more_is_fetched_for_a_client_that_has_gone_away(proxy: Recordin
         f"POST /graphql/ HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: {len(body)}"
     )
     request = head.encode() + b"\r\n\r\n" + body
-    # nothing else than the request calls Orthanc
-    with serving(proxy.base_url, tmp_path, settings={"ORTHANC_CHANGES_DAYS": "0"}) as gateway:
+    with serving(proxy.base_url, tmp_path, settings=NOT_FOLLOWING) as gateway:
         with socket.create_connection(("127.0.0.1", gateway.port)) as client:
             client.sendall(request)
             assert client.recv(65536).startswith(b"HTTP/1.1 200")

@@ -23,6 +23,7 @@ from pydicom.uid import generate_uid
 from orthancproxy.sandbox.gateway import LocalGateway, serving
 from orthancproxy.sandbox.orthanc import LocalOrthanc
 from tests.corpus import load
+from tests.orthancs import NOT_FOLLOWING
 
 REPOSITORY = Path(__file__).parents[2]
 STUDY = "11111111-11111111-11111111-11111111-11111111"
@@ -204,7 +205,7 @@ def false_orthanc() -> Iterator[FalseOrthanc]:
 @pytest.fixture
 def serve(tmp_path: Path) -> Callable[[str], AbstractContextManager[LocalGateway]]:
     """Run the gateway over an Orthanc, in a `with` block."""
-    return lambda base_url: serving(base_url, tmp_path)
+    return lambda base_url: serving(base_url, tmp_path, settings=NOT_FOLLOWING)
 
 
 @pytest.fixture(scope="module")

@@ -18,6 +18,7 @@ from orthancproxy.project.edge.request_shares import MAX_REQUESTS_PER_CLIENT
 from orthancproxy.sandbox.gateway import LocalGateway, serving
 from orthancproxy.sandbox.orthanc import LocalOrthanc
 from tests.corpus import instance, load
+from tests.orthancs import NOT_FOLLOWING
 from tests.uploads.upload_client import (
     CONTENT_TYPE,
     REST,
@@ -71,11 +72,9 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
             )
         [study] = found(orthanc, "Study")
         file = asked(orthanc, f"/studies/{study['ID']}/instances")[0]["ID"]
-        # following Orthanc's changes keeps a connection
-        unfollowed = {"ORTHANC_CHANGES_DAYS": "0", "ORTHANC_INDEX": "false"}
         usual, strict = (
             stack.enter_context(serving(orthanc.base_url, tmp_path_factory.mktemp("gateway"), settings=settings))
-            for settings in (unfollowed, {**unfollowed, "ORTHANC_CLIENT_TIMEOUT": str(TIMEOUT)})
+            for settings in (NOT_FOLLOWING, {**NOT_FOLLOWING, "ORTHANC_CLIENT_TIMEOUT": str(TIMEOUT)})
         )
         archive = f"/api/orthanc/studies/{study['ID']}/archive/"
         ready = Served(orthanc, usual, strict, f"/api/orthanc/instances/{file}/file/", archive)
