@@ -10,16 +10,15 @@ study: by these, Orthanc finds them fastest.
 
 import re
 import time
-from collections import defaultdict
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from functools import cache as memoized
 from threading import Event
 
 from orthancproxy.archive.decoding import batched
 from orthancproxy.archive.fetcher import Fetcher, Roots
-from orthancproxy.archive.keywords import ALL_COMPUTED, KEYWORDS, is_long
+from orthancproxy.archive.kept_data import FRESH_FACTS, by_parent, indexed_keywords, lack_facts, merged, reduced
+from orthancproxy.archive.keywords import ALL_COMPUTED
 from orthancproxy.archive.levels import Level
 from orthancproxy.archive.object_budget import ObjectBudget
 from orthancproxy.archive.plan import Fact, Filter, LevelPlan, Needs
@@ -36,8 +35,6 @@ MAX_BY_UID = 250
 
 _UID = re.compile(r"[0-9.]{1,64}", re.ASCII)
 _FACTS = frozenset({Fact.FILE_SIZE, Fact.METADATA})
-_FRESH_FACTS = {Fact.FILE_UUID: "FileUuid", Fact.LABELS: "Labels"}
-_FACT_NAMES = frozenset({"FileSize", "SopClassUid", "TransferSyntax"})
 # an Orthanc id is made of them, so that they never change
 _IDENTIFIERS = frozenset(level.identifier for level in Level.INSTANCE.above)
 _CHANGES = Needs(facts=frozenset({Fact.CHANGES}))
@@ -48,8 +45,8 @@ _Found = dict[str, Sequence[Resource] | None]  # instances by series
 class RevisionFetcher:
     """Fetches with another fetcher what the cache does not hold. For one request, on an Orthanc with extended find.
 
-    `looks_up` is false for callers who may ask for hidden resources: the time of the answer would tell them whether
-    others have seen these.
+    `looks_up` is false for callers with a scope: the response time would tell them whether others have seen a hidden
+    resource.
     """
 
     def __init__(
@@ -75,8 +72,10 @@ class RevisionFetcher:
         self._revisions: dict[str, Revision | None] = {}
         self._ahead: list[tuple[Level, Needs, list[Resource]]] = []  # lists that were fetched before their parents
         self._others: Sequence[Event] = ()  # set when other requests have fetched what is below the same root
-        self._at_hand = _indexed(capabilities, [Level.INSTANCE])
-        self._of_parents = (ALL_COMPUTED | _indexed(capabilities, Level.INSTANCE.above)) - self._at_hand - _IDENTIFIERS
+        self._at_hand = indexed_keywords(capabilities, [Level.INSTANCE])
+        self._of_parents = (
+            (ALL_COMPUTED | indexed_keywords(capabilities, Level.INSTANCE.above)) - self._at_hand - _IDENTIFIERS
+        )
 
     def page(self, plan: LevelPlan) -> Page:
         """Return one sorted page of a root list."""
@@ -161,7 +160,7 @@ class RevisionFetcher:
         found = self._note(Level.SERIES, self._fetcher.children(Level.SERIES, studies, Filter(), needs, roots))
         if not self._is_whole(Level.SERIES, found):
             return found
-        by_study = _by_parent(found) if revisions else {}
+        by_study = by_parent(found) if revisions else {}
         for revision, known in zip(revisions, kept, strict=True):
             if revision is not None and known is None:
                 self._keep_series(revision, by_study[revision.orthanc_id])
@@ -169,7 +168,7 @@ class RevisionFetcher:
 
     def _keep_series(self, revision: Revision, found: Iterable[Resource]) -> None:
         """Keep the UIDs of the series of a study."""
-        series = tuple(_reduced(one, {Level.SERIES.identifier}) for one in found)
+        series = tuple(reduced(one, {Level.SERIES.identifier}) for one in found)
         if all(_UID.fullmatch(one.tags.get(Level.SERIES.identifier, "")) for one in series):
             self._cache.put(revision, Children(Needs(), series))
 
@@ -178,7 +177,7 @@ class RevisionFetcher:
         for level, needs, found in self._ahead:
             if not self._is_whole(level, found):
                 continue
-            for parent_id, children in _by_parent(found).items():
+            for parent_id, children in by_parent(found).items():
                 if level is Level.INSTANCE and self._can_keep(needs) and (series := self._seen.get(parent_id)):
                     self._keep(series, children, needs)
                 elif level is Level.SERIES and self._walks_index and (revision := self._revision(parent_id)):
@@ -199,12 +198,10 @@ class RevisionFetcher:
             rest = [one for one in cold if found[one.orthanc_id] is None]
             found |= self._kept_or_fetched(rest, needs, rest)
         self._budget.check_fetch(sum(len(instances or ()) for instances in found.values()))
-        if fresh := needs.facts & _FRESH_FACTS.keys():
-            missing = [one for one in series if _lack(found[one.orthanc_id] or (), fresh)]
+        if fresh := needs.facts & FRESH_FACTS.keys():
+            missing = [one for one in series if lack_facts(found[one.orthanc_id] or (), fresh)]
             kept = [each for one in missing for each in found[one.orthanc_id] or ()]
-            added = _by_parent(
-                self._with_facts(missing, kept, fresh, roots if len(missing) == len(series) else missing)
-            )
+            added = by_parent(self._with_facts(missing, kept, fresh, roots if len(missing) == len(series) else missing))
             found |= {one.orthanc_id: added[one.orthanc_id] for one in missing}
         return [instance for instances in found.values() for instance in instances or ()]
 
@@ -214,7 +211,7 @@ class RevisionFetcher:
         if missing:
             below = roots if len(missing) == len(series) else missing
             fetched = self._fetcher.children(Level.INSTANCE, missing, Filter(), needs, below)
-            by_series = _by_parent(fetched)
+            by_series = by_parent(fetched)
             if self._is_whole(Level.INSTANCE, fetched):
                 found |= {one.orthanc_id: self._keep(one, by_series[one.orthanc_id], needs) for one in missing}
             else:
@@ -241,7 +238,7 @@ class RevisionFetcher:
         """Return the instances of a series, if they are kept with all data needed."""
         revision = self._revision(series_id)
         children = self._cache.get(revision) if revision else None
-        facts = needs.facts - _FRESH_FACTS.keys()
+        facts = needs.facts - FRESH_FACTS.keys()
         if children is None or not (needs.tags <= children.needs.tags and facts <= children.needs.facts):
             return None
         return children.resources
@@ -257,13 +254,13 @@ class RevisionFetcher:
         # a study has all of them, but for those that its files lack
         known_above = _IDENTIFIERS if study else identifiers.keys()
         wanted = Needs(needs.tags | self._at_hand | known_above, needs.facts & _FACTS)
-        resources = [_reduced(one, wanted.tags, identifiers) for one in fetched]
+        resources = [reduced(one, wanted.tags, identifiers) for one in fetched]
         if before := self._cache.get(revision):
             known = {one.orthanc_id: one for one in before.resources}
             if known.keys() != {one.orthanc_id for one in fetched}:
                 # they have changed since their series was seen
                 return fetched
-            resources = [_merged(known[one.orthanc_id], one) for one in resources]
+            resources = [merged(known[one.orthanc_id], one) for one in resources]
             wanted |= before.needs
         ids_above = [one for one in (series.parent_id, study.parent_id if study else None) if one]
         kept = self._cache.put(revision, Children(wanted, tuple(resources)), ids_above).resources
@@ -271,7 +268,7 @@ class RevisionFetcher:
 
     def _kept_instances(self, ids: Sequence[str], needs: Needs) -> list[Resource]:
         """Return those of these instances that are kept with all data needed, and unchanged."""
-        fresh = needs.facts & _FRESH_FACTS.keys()
+        fresh = needs.facts & FRESH_FACTS.keys()
         if not self._can_keep(needs) or (fresh and not self._walks_index):
             return []
         parents = {parent for orthanc_id in ids if (parent := self._cache.parent_of(orthanc_id))}
@@ -299,7 +296,7 @@ class RevisionFetcher:
         return [one for one in found if one.orthanc_id in uids]
 
     def _can_keep(self, needs: Needs) -> bool:
-        return needs.facts <= _FACTS | _FRESH_FACTS.keys() and needs.tags.isdisjoint(self._of_parents)
+        return needs.facts <= _FACTS | FRESH_FACTS.keys() and needs.tags.isdisjoint(self._of_parents)
 
     def _note(self, level: Level, found: Sequence[Resource]) -> list[Resource]:
         """Remember the studies and series among these resources."""
@@ -323,43 +320,3 @@ class RevisionFetcher:
             is_usable = _UID.fullmatch(uid) and self._cache.is_settled(revision, self._began)
             self._revisions[orthanc_id] = revision if is_usable else None
         return self._revisions[orthanc_id]
-
-
-def _indexed(capabilities: Capabilities, levels: Collection[Level]) -> frozenset[str]:
-    """Return the keywords that Orthanc has in its index for these levels, except those that it truncates."""
-    return frozenset[str]().union(
-        *(_keywords((capabilities.indexed or {}).get(level.value, frozenset())) for level in levels),
-        *(
-            _keywords(capabilities.partly_indexed.get(level.value, frozenset()))
-            for level in levels
-            if level is not Level.INSTANCE
-        ),
-    )
-
-
-@memoized
-def _keywords(tags: frozenset[str]) -> frozenset[str]:
-    return frozenset(keyword for keyword in map(KEYWORDS.__getitem__, tags) if not is_long(keyword))
-
-
-def _by_parent(resources: Iterable[Resource]) -> defaultdict[str, list[Resource]]:
-    """Group resources by their parent, without duplicates."""
-    families: defaultdict[str, list[Resource]] = defaultdict(list)
-    for one in {one.orthanc_id: one for one in resources}.values():
-        families[one.parent_id or ""].append(one)
-    return families
-
-
-def _reduced(resource: Resource, keywords: Collection[str], tags: Mapping[str, str] = {}) -> Resource:
-    """Return a resource with what may be kept of it: these keywords, and further tags."""
-    own = {keyword: value for keyword, value in resource.tags.items() if keyword in keywords}
-    facts = {name: value for name, value in resource.facts.items() if name in _FACT_NAMES}
-    return replace(resource, tags={**tags, **own}, facts=facts)
-
-
-def _lack(instances: Sequence[Resource], facts: Collection[Fact]) -> bool:
-    return any(_FRESH_FACTS[fact] not in one.facts for one in instances[:1] for fact in facts)
-
-
-def _merged(known: Resource, fetched: Resource) -> Resource:
-    return replace(fetched, tags={**known.tags, **fetched.tags}, facts={**known.facts, **fetched.facts})

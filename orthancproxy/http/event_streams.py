@@ -27,7 +27,7 @@ from orthancproxy.errors import ArchiveUnavailable, GatewayError, GatewayUnavail
 from orthancproxy.feed.log import CHANGES_PER_READ, LoggedChange, change_log
 from orthancproxy.feed.tail import Listener, tail
 from orthancproxy.http.negotiation import EVENT_STREAM
-from orthancproxy.http.shared_renderings import ChangesToRender, Source
+from orthancproxy.http.shared_renderings import ChangesToRender, StreamSource
 from orthancproxy.logs import log_archive_failure
 from orthancproxy.resolvers.operations import READ_CHANGES
 from orthancproxy.threads import EVENT_READS, STREAMS
@@ -62,7 +62,7 @@ def last_event_id(request: HttpRequest, after: str | None) -> str | None:
 class EventStream(AsyncIterator[bytes]):
     """The chunks of one response. Django also calls `close`, in a thread, when the client disconnects."""
 
-    def __init__(self, streams: "EventStreams", source: Source, credentials: Credentials, cursor: int) -> None:
+    def __init__(self, streams: "EventStreams", source: StreamSource, credentials: Credentials, cursor: int) -> None:
         self.credentials = credentials
         self.author = source.context.author.key
         self._streams = streams
@@ -213,7 +213,7 @@ class EventStreams:
         self._check_number(author)
 
     def response(
-        self, request: HttpRequest, source: Source, credentials: Credentials, cursor: int
+        self, request: HttpRequest, source: StreamSource, credentials: Credentials, cursor: int
     ) -> StreamingHttpResponse:
         """Return the response with the changes after a cursor; for use in any thread, after `check`."""
         stream = EventStream(self, source, credentials, cursor)

@@ -19,7 +19,7 @@ from orthancproxy.threads import EVENT_READS, EVENTS
 SHARED_SECONDS = 1.0  # for which a rendering serves other streams
 
 
-class Source(Protocol):
+class StreamSource(Protocol):
     """What a stream shows of changes."""
 
     @property
@@ -61,7 +61,7 @@ class ChangesToRender:
             return self
         return ChangesToRender(cursor, [one for one in self.changes if one.cursor > cursor])
 
-    async def render(self, source: Source, caller: Caller) -> bytes:
+    async def render(self, source: StreamSource, caller: Caller) -> bytes:
         """Return what a source shows of it now."""
         key = (source.key, caller.scope, caller.actions)
         if key not in self._renderings:
@@ -86,7 +86,7 @@ class ChangesToRender:
 
 
 @renewed_connections()
-def _render(shown: ChangeBatch, source: Source, caller: Caller) -> bytes:
+def _render(shown: ChangeBatch, source: StreamSource, caller: Caller) -> bytes:
     context = source.context.for_delivery(caller)
     with deadline_scope(context.deadline), caller_scope(context.author.key):
         visible = shown.visible(caller.scope)

@@ -2,7 +2,7 @@
 
 import threading
 import tracemalloc
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
 from typing import cast
@@ -162,17 +162,6 @@ class TestWhatIsFetchedAhead:
         assert len(archive.fetches) == 2
         assert cache.size == 0
 
-    def test_what_several_requests_want_at_once_is_fetched_once(self) -> None:
-        archive, cache = Archive(), make_cache()
-        archive.may_fetch.clear()
-        with ThreadPoolExecutor(4) as pool:
-            requests = [pool.submit(request_ahead, archive, cache) for _ in range(4)]
-            assert archive.fetching.acquire(timeout=PATIENCE)
-            archive.may_fetch.set()
-            found = [one.result(PATIENCE) for one in requests]
-        assert [len(one) for one in found] == [2] * 4
-        assert len(archive.fetches) == 1
-
     def test_nothing_is_below_a_resource_whose_lists_have_gone(self) -> None:
         cache = make_cache()
         instances = Children(NUMBERS, (Instance("instance", "series", {}, {}),))
@@ -324,11 +313,14 @@ class TestWhatIsKept:
 
 
 class TestSingleFlight:
-    def test_what_several_requests_want_at_once_is_fetched_once(self) -> None:
+    @pytest.mark.parametrize("ask", [request, request_ahead])
+    def test_what_several_requests_want_at_once_is_fetched_once(
+        self, ask: Callable[[Archive, RevisionCache], Sequence[Resource]]
+    ) -> None:
         archive, cache = Archive(), make_cache()
         archive.may_fetch.clear()
         with ThreadPoolExecutor(4) as pool:
-            requests = [pool.submit(request, archive, cache) for _ in range(4)]
+            requests = [pool.submit(ask, archive, cache) for _ in range(4)]
             assert archive.fetching.acquire(timeout=PATIENCE)
             archive.may_fetch.set()
             found = [one.result(PATIENCE) for one in requests]
