@@ -13,10 +13,11 @@ from orthancproxy.archive.levels import Level
 from orthancproxy.archive.rendering import MediaType, Rendering
 from orthancproxy.archive.windows import Window
 from orthancproxy.errors import InvalidRequest
+from orthancproxy.http import streaming
 from orthancproxy.http.negotiation import preferred
 from orthancproxy.resolvers import downloads
 from orthancproxy.resolvers.downloads import MAX_FRAME
-from orthancproxy.rest import openapi, streaming
+from orthancproxy.rest import openapi
 from orthancproxy.rest.views import GatewayView
 
 MAX_SIDE = 2**16 - 1  # Rows and Columns are 16-bit numbers

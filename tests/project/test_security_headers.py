@@ -16,10 +16,10 @@ from django.http import HttpRequest
 from django.test import Client
 from pytest_django import Settings
 
+from orthancproxy.http.streaming import stream
 from orthancproxy.orthanc.client import ConnectionOptions, OrthancClient
 from orthancproxy.orthanc.endpoints import FIND
 from orthancproxy.resolvers.downloads import Download
-from orthancproxy.rest.streaming import stream
 from orthancproxy.sandbox.gateway import LocalGateway, serving
 from orthancproxy.sandbox.orthanc import LocalOrthanc
 

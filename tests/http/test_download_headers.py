@@ -5,8 +5,8 @@ from django.test import RequestFactory
 from pytest_django import Settings
 
 from orthancproxy.archive.storage import Content
+from orthancproxy.http.streaming import stream
 from orthancproxy.resolvers.downloads import Download
-from orthancproxy.rest.streaming import stream
 
 FILE = Download("Kim.dcm", '"u1"', Content.of(b"file", "application/dicom"), version="u1")
 
