@@ -11,7 +11,8 @@
     │   │   ├── NotDicom          the file is not a DICOM file
     │   │   ├── UnreadableDicom   the file is truncated or malformed
     │   │   └── UnsafeDicom       the file looks like an attack
-    │   └── NotRenderable         Orthanc cannot render the instance
+    │   ├── NotRenderable         Orthanc cannot render the instance
+    │   └── NotAcceptable         the response is not available in a media type that Accept names
     ├── CursorExpired             the log no longer has all changes after the cursor
     ├── LimitExceeded             the request exceeds a limit of the gateway
     ├── ClientDisconnected        the client has gone away; nobody receives this
@@ -100,6 +101,12 @@ class NotRenderable(InvalidRequest):
     """Orthanc cannot render the instance."""
 
     code = "NOT_RENDERABLE"
+
+
+class NotAcceptable(InvalidRequest):
+    """The response is not available in a media type that Accept names."""
+
+    code = "NOT_ACCEPTABLE"
 
 
 class CursorExpired(GatewayError):

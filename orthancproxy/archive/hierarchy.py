@@ -102,6 +102,17 @@ class Hierarchy:
 
     def by_identifier(self, plan: LevelPlan, value: str) -> Resource | None:
         """Return the resource with this PatientID or UID. Raises InvalidRequest if there are several."""
+        found = self._with_identifier(plan, value)
+        if len(found) > 1:
+            raise InvalidRequest(f"{len(found)} {plan.level.path} have this {plan.level.identifier}: use orthancId.")
+        return next(iter(self._linked(plan, found, found)), None)
+
+    def all_by_identifier(self, plan: LevelPlan, value: str) -> list[Resource]:
+        """Return all resources with this PatientID or UID, unordered."""
+        found = self._with_identifier(plan, value)
+        return self._linked(plan, found, found)
+
+    def _with_identifier(self, plan: LevelPlan, value: str) -> list[Resource]:
         self._check(plan)
         needs = _fetchable(plan).needs
         if plan.level is Level.PATIENT:
@@ -110,11 +121,8 @@ class Hierarchy:
             if not found:
                 padded = [patient_orthanc_id(value.rjust(len(value) + blanks)) for blanks in _LEADING_BLANKS]
                 found = self._fetcher.by_ids(plan.level, padded, needs)
-        else:
-            found = self._fetcher.matching(plan.level, identifier_filter(plan.level.identifier, [value]), needs)
-        if len(found) > 1:
-            raise InvalidRequest(f"{len(found)} {plan.level.path} have this {plan.level.identifier}: use orthancId.")
-        return next(iter(self._linked(plan, found, found)), None)
+            return found
+        return self._fetcher.matching(plan.level, identifier_filter(plan.level.identifier, [value]), needs)
 
     def by_name(self, plan: LevelPlan, name: str) -> Resource | None:
         """Return the resource with this Orthanc id, PatientID or UID. Raises like `by_identifier`."""

@@ -27,6 +27,7 @@ from orthancproxy.errors import (
     GatewayUnavailable,
     InvalidRequest,
     LimitExceeded,
+    NotAcceptable,
     NotAuthenticated,
     NotFound,
     NotRenderable,
@@ -47,6 +48,7 @@ STATUSES: Mapping[type[GatewayError], int] = {
     NotFound: 404,
     InvalidRequest: 400,
     NotRenderable: 415,
+    NotAcceptable: 406,
     CursorExpired: 410,
     LimitExceeded: 413,
     ClientDisconnected: 499,  # nginx's, for its log

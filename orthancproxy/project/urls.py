@@ -42,6 +42,7 @@ urlpatterns = [
     path("graphql/", graphql_view(), name="graphql"),
     path("graphql", graphql_view()),
     path("api/orthanc/", include("orthancproxy.urls")),
+    path("dicom-web/", include("orthancproxy.dicomweb.urls")),
     path("login/", LoginView.as_view(), name="login"),
     path("logout/", LogoutView.as_view(), name="logout"),
     path("tokens/", TokensView.as_view(), name="tokens"),

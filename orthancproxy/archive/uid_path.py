@@ -1,0 +1,43 @@
+"""A resource as DICOMweb names it: by its UID and those of the levels above (PS3.18 section 10.1.1)."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from orthancproxy.archive.levels import Level
+from orthancproxy.errors import InvalidRequest
+
+# archives have UIDs with letters, too
+_UID = re.compile(r"[0-9A-Za-z._-]{1,64}", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True)
+class UIDPath:
+    """The UIDs of a study, of a series of it, and of an instance of that; without any, the whole archive."""
+
+    study: str | None = None
+    series: str | None = None
+    instance: str | None = None
+
+    @property
+    def level(self) -> Level | None:
+        """The level of the resource; None for the whole archive."""
+        return next(reversed(list(self.levels)), None)
+
+    @property
+    def levels(self) -> Mapping[Level, str]:
+        """The UIDs by level, from the study down."""
+        named = ((Level.STUDY, self.study), (Level.SERIES, self.series), (Level.INSTANCE, self.instance))
+        return {level: uid for level, uid in named if uid is not None}
+
+    @property
+    def identifiers(self) -> Mapping[str, str]:
+        """The UIDs by keyword."""
+        return {level.identifier: uid for level, uid in self.levels.items()}
+
+
+def check_uid(uid: str) -> str:
+    """Return a UID of a URL. Raises InvalidRequest for what no archive has."""
+    if not _UID.fullmatch(uid) or ".." in uid:
+        raise InvalidRequest("A UID in the URL is not valid.")
+    return uid

@@ -1,0 +1,47 @@
+"""The DICOMweb routes; a project mounts them with `path("dicom-web/", include("orthancproxy.dicomweb.urls"))`."""
+
+from typing import Any
+
+from django.urls import URLPattern, path, re_path, register_converter
+from django.urls.converters import StringConverter
+
+from orthancproxy.archive.levels import Level
+from orthancproxy.dicomweb.search import SearchView
+from orthancproxy.dicomweb.views import DicomwebView
+from orthancproxy.rest.views import UnknownAddressView
+
+app_name = "dicomweb"
+
+
+class UIDConverter(StringConverter):
+    """One part of a path. What cannot be a UID is rejected by the view, in JSON."""
+
+
+register_converter(UIDConverter, "uid")
+
+
+def route(
+    url: str, view: type[DicomwebView], name: str, *, is_upload: bool = False, **initkwargs: Any
+) -> tuple[URLPattern, URLPattern]:
+    """Return the patterns of a URL without a trailing slash, as clients send it, and with one, which is undocumented.
+
+    Routes with `is_upload` accept bodies of ORTHANC_MAX_UPLOAD_BYTES.
+    """
+    documented, with_slash = view.as_view(**initkwargs), view.as_view(**initkwargs, schema=None)
+    for function in (documented, with_slash):
+        function.is_upload = is_upload
+    return path(url, documented, name=name), path(f"{url}/", with_slash)
+
+
+STUDY = "studies/<uid:study_uid>"
+SERIES = f"{STUDY}/series/<uid:series_uid>"
+INSTANCE = f"{SERIES}/instances/<uid:instance_uid>"
+
+urlpatterns = [
+    # to search: QIDO-RS
+    *route("studies", SearchView, "studies", level=Level.STUDY),
+    # to retrieve: WADO-RS
+    # to show: WADO-RS rendered, WADO-URI
+    # to store: STOW-RS
+    re_path("", UnknownAddressView.as_view(schema=None)),
+]
