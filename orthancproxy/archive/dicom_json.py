@@ -1,21 +1,25 @@
 """The DICOM JSON model (PS3.18 annex F) of tags as Orthanc sends them: text by keyword."""
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from functools import cache, lru_cache
 from typing import Any
+
+import orjson
 
 from orthancproxy.archive import parsing
 from orthancproxy.archive.keywords import tag_of, vr_of
 from orthancproxy.archive.matching import SINGLE_VALUE_VRS
 
-Element = Mapping[str, Any]
-
 _NAME_GROUPS = ("Alphabetic", "Ideographic", "Phonetic")
 _TAG = re.compile(r"([0-9A-Fa-f]{4}),?([0-9A-Fa-f]{4})")
-# of an attribute with several VRs, a text does not tell which one its file has
+# the text of an attribute with several VRs does not tell which one its file has
 _FIRST_VRS = {"US or SS": "US", "US or OW": "US", "US or SS or OW": "US"}
-_CACHED_ELEMENTS = 16_384
+# most instances of a list share most of their values, but not these
+_UNIQUE_VRS = frozenset({"UI", "UR"})
+_CACHED_MEMBERS = 16_384
+_MAX_CACHED_LENGTH = 64
+_MAX_WHOLE_LENGTH = 20  # of a 64-bit number
 
 
 @cache
@@ -24,33 +28,36 @@ def json_tag(keyword: str) -> str:
     return tag_of(keyword).replace(",", "").upper()
 
 
-def elements(tags: Mapping[str, str], keywords: Iterable[str]) -> dict[str, Element]:
-    """Return attributes by tag, in the order of the keywords; absent and empty ones have no value."""
-    return {json_tag(keyword): element(keyword, tags.get(keyword, "")) for keyword in keywords}
-
-
-@lru_cache(_CACHED_ELEMENTS)
-def element(keyword: str, text: str) -> Element:
-    """Return an attribute. Values that are not of its VR are left out; the result must not be changed."""
-    return element_of(vr_of(keyword), text)
-
-
-def element_of(vr: str, text: str) -> Element:
-    """Return an attribute of a VR, with several values where its text has backslashes."""
+def element(keyword: str, text: str) -> dict[str, Any]:
+    """Return an attribute: its VR and its values, without those that are not of its VR; empty ones have no value."""
+    vr = vr_of(keyword)
     vr = _FIRST_VRS.get(vr, vr)
-    texts = [text] if vr in SINGLE_VALUE_VRS else text.split("\\")
     convert = _CONVERTERS.get(vr, parsing.text)
-    values = [convert(one) for one in texts]
+    values = [convert(one) for one in ([text] if vr in SINGLE_VALUE_VRS else text.split("\\"))]
     if all(value is None for value in values):
         return {"vr": vr}
     return {"vr": vr, "Value": values}
 
 
+def member(keyword: str, text: str) -> bytes:
+    """Return an attribute with its tag, as a member of a JSON object."""
+    return (
+        _member(keyword, text)
+        if vr_of(keyword) in _UNIQUE_VRS or len(text) > _MAX_CACHED_LENGTH
+        else _kept(keyword, text)
+    )
+
+
+def _member(keyword: str, text: str) -> bytes:
+    return b'"%b":%b' % (json_tag(keyword).encode(), orjson.dumps(element(keyword, text)))
+
+
+_kept = lru_cache(_CACHED_MEMBERS)(_member)
+
+
 def _person_name(text: str) -> Mapping[str, str] | None:
-    groups = {
-        name: group for name, part in zip(_NAME_GROUPS, text.split("="), strict=False) if (group := part.strip(" \0"))
-    }
-    return groups or None
+    groups = zip(_NAME_GROUPS, text.split("="), strict=False)
+    return {name: group for name, part in groups if (group := part.strip(" \0"))} or None
 
 
 def _long_text(text: str) -> str | None:
@@ -65,7 +72,7 @@ def _attribute_tag(text: str) -> str | None:
 def _whole(text: str) -> int | None:
     text = text.strip(" \0")
     try:
-        return int(text) if len(text) <= 20 else None
+        return int(text) if len(text) <= _MAX_WHOLE_LENGTH else None
     except ValueError:
         return None
 

@@ -47,7 +47,7 @@ class Hierarchy:
         keeper: Keeper | None = None,
         cache: RevisionCache | None = None,
     ) -> None:
-        capabilities = client.capabilities()
+        self.capabilities = capabilities = client.capabilities()
         self._budget = budget or ObjectBudget()
         self._has_labels = capabilities.has_labels
         find = ExtendedFind if capabilities.has_extended_find else PlainFind
@@ -102,17 +102,6 @@ class Hierarchy:
 
     def by_identifier(self, plan: LevelPlan, value: str) -> Resource | None:
         """Return the resource with this PatientID or UID. Raises InvalidRequest if there are several."""
-        found = self._with_identifier(plan, value)
-        if len(found) > 1:
-            raise InvalidRequest(f"{len(found)} {plan.level.path} have this {plan.level.identifier}: use orthancId.")
-        return next(iter(self._linked(plan, found, found)), None)
-
-    def all_by_identifier(self, plan: LevelPlan, value: str) -> list[Resource]:
-        """Return all resources with this PatientID or UID, unordered."""
-        found = self._with_identifier(plan, value)
-        return self._linked(plan, found, found)
-
-    def _with_identifier(self, plan: LevelPlan, value: str) -> list[Resource]:
         self._check(plan)
         needs = _fetchable(plan).needs
         if plan.level is Level.PATIENT:
@@ -121,8 +110,17 @@ class Hierarchy:
             if not found:
                 padded = [patient_orthanc_id(value.rjust(len(value) + blanks)) for blanks in _LEADING_BLANKS]
                 found = self._fetcher.by_ids(plan.level, padded, needs)
-            return found
-        return self._fetcher.matching(plan.level, identifier_filter(plan.level.identifier, [value]), needs)
+        else:
+            found = self._fetcher.matching(plan.level, identifier_filter(plan.level.identifier, [value]), needs)
+        if len(found) > 1:
+            raise InvalidRequest(f"{len(found)} {plan.level.path} have this {plan.level.identifier}: use orthancId.")
+        return next(iter(self._linked(plan, found, found)), None)
+
+    def matching(self, plan: LevelPlan) -> list[Resource]:
+        """Return all resources that match the plan's filter, in its order. Raises InvalidRequest."""
+        self._check(plan)
+        found = sort(self._fetcher.matching(plan.level, plan.filter, _fetchable(plan).needs), plan.full_order)
+        return self._linked(plan, found, found)
 
     def by_name(self, plan: LevelPlan, name: str) -> Resource | None:
         """Return the resource with this Orthanc id, PatientID or UID. Raises like `by_identifier`."""

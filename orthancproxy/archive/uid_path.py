@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from orthancproxy.archive.levels import Level
+from orthancproxy.archive.records import Resource
 from orthancproxy.errors import InvalidRequest
 
 # archives have UIDs with letters, too
@@ -25,6 +26,12 @@ class UIDPath:
         return next(reversed(list(self.levels)), None)
 
     @property
+    def named_level(self) -> Level:
+        """The level of a path that is not the whole archive."""
+        assert self.level is not None  # noqa: S101 - for mypy: routes without a UID read lists
+        return self.level
+
+    @property
     def levels(self) -> Mapping[Level, str]:
         """The UIDs by level, from the study down."""
         named = ((Level.STUDY, self.study), (Level.SERIES, self.series), (Level.INSTANCE, self.instance))
@@ -34,6 +41,14 @@ class UIDPath:
     def identifiers(self) -> Mapping[str, str]:
         """The UIDs by keyword."""
         return {level.identifier: uid for level, uid in self.levels.items()}
+
+    def leads_to(self, resource: Resource) -> bool:
+        """Whether a resource has the UIDs of its own level and of those above; it must hold them."""
+        return all(
+            resource.tags.get(level.identifier, "").rstrip(" \0") == uid
+            for level, uid in self.levels.items()
+            if level.depth <= resource.level.depth
+        )
 
 
 def check_uid(uid: str) -> str:

@@ -1,20 +1,21 @@
 """The search transaction (QIDO-RS, PS3.18 section 10.6)."""
 
-import orjson
+from collections.abc import Iterator
+
 from django.http import HttpResponse
+from django.utils.cache import patch_vary_headers
 from rest_framework.request import Request
 
-from orthancproxy.archive.dicom_json import elements
+from orthancproxy.archive.dicom_search import MAX_RESULTS, DicomSearch, SearchResults
 from orthancproxy.archive.levels import Level
-from orthancproxy.archive.plan import LevelPlan, Needs
+from orthancproxy.dicomweb import openapi
+from orthancproxy.dicomweb.search_parameters import SearchParameters, parse
+from orthancproxy.dicomweb.search_results import render
 from orthancproxy.dicomweb.views import DicomwebView
 from orthancproxy.resolvers import hierarchy
 
 JSON_TYPES = ("application/dicom+json", "application/json")
-STUDY_KEYWORDS = """
-    StudyDate StudyTime AccessionNumber ModalitiesInStudy ReferringPhysicianName PatientName PatientID PatientBirthDate
-    PatientSex StudyInstanceUID StudyID NumberOfStudyRelatedSeries NumberOfStudyRelatedInstances
-""".split()
+TOTAL_HEADER = "X-Total-Count"
 
 
 class SearchView(DicomwebView):
@@ -22,9 +23,34 @@ class SearchView(DicomwebView):
 
     level = Level.STUDY
 
+    @openapi.searches
     def get(self, request: Request, **_: str) -> HttpResponse:
         media_type = self.media_type(JSON_TYPES)
-        plan = LevelPlan(level=self.level, needs=Needs(frozenset(STUDY_KEYWORDS)), first=100)
-        page = hierarchy.get_page(self.entered_context, plan)
-        found = [elements(study.tags, STUDY_KEYWORDS) for study in page.resources]
-        return HttpResponse(orjson.dumps(found), content_type=media_type)
+        parameters = parse(request.query_params.lists())
+        search = DicomSearch(
+            self.level,
+            self.path,
+            parameters.matches,
+            parameters.includes,
+            parameters.includes_all,
+            min(parameters.limit, MAX_RESULTS),
+            parameters.offset,
+        )
+        results = hierarchy.search(self.entered_context, search)
+        response = HttpResponse(render(results, self.level, self.service), content_type=media_type)
+        patch_vary_headers(response, ["Accept"])
+        if results.total is not None:
+            response[TOTAL_HEADER] = str(results.total)
+        if warnings := ", ".join(f"299 {self.service}: {text}" for text in _warnings(parameters, results)):
+            response["Warning"] = warnings
+        return response
+
+
+def _warnings(parameters: SearchParameters, results: SearchResults) -> Iterator[str]:
+    """Yield the texts of the standard for parameters that were ignored, and for a list that the gateway has cut."""
+    if "fuzzymatching" in parameters.not_supported:
+        yield "The fuzzymatching parameter is not supported. Only literal matching has been performed."
+    if "emptyvaluematching" in parameters.not_supported:
+        yield "The emptyvaluematching parameter is not supported."
+    if results.has_next and parameters.limit > MAX_RESULTS:
+        yield "The number of results exceeded the maximum supported by the server. Additional results can be requested."

@@ -5,9 +5,11 @@ from typing import Any
 from urllib.parse import unquote
 
 from django.http import HttpRequest
+from django.urls import reverse
 from rest_framework.request import Request
 
 from orthancproxy.archive.uid_path import UIDPath, check_uid
+from orthancproxy.dicomweb import openapi
 from orthancproxy.http.media_types import MediaRange, best, parse_accept
 from orthancproxy.rest.views import GatewayView
 
@@ -16,6 +18,10 @@ class DicomwebView(GatewayView):
     """A view of a DICOMweb route. It ignores query parameters that it does not know (PS3.18 section 8.3.2)."""
 
     ignores_others = True
+    document = "DICOMweb"
+    schema = openapi.OperationSchema()
+    # what the ids of its operations in the OpenAPI document end with
+    resource = ""
     path: UIDPath
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
@@ -27,6 +33,13 @@ class DicomwebView(GatewayView):
     def accepted(self) -> list[MediaRange]:
         """The media types that the client accepts. Raises InvalidRequest."""
         return parse_accept(accept_of(self.request._request))
+
+    @property
+    def service(self) -> str:
+        """The URL of the DICOMweb service, without a slash at its end."""
+        match = self.request._request.resolver_match
+        names = match.namespaces if match else ["dicomweb"]
+        return self.request.build_absolute_uri(reverse(":".join([*names, "studies"]))).removesuffix("/studies")
 
     def media_type(self, offers: Sequence[str]) -> str:
         """Return the offered media type that the client accepts best. Raises NotAcceptable and InvalidRequest."""

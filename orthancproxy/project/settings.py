@@ -132,7 +132,7 @@ SECURE_HSTS_SECONDS = read(DeploymentVariables.DJANGO_SECURE_HSTS_SECONDS)
 X_FRAME_OPTIONS = "DENY"
 
 CORS_ALLOWED_ORIGINS = list(_gateway["ORTHANC_CORS_ORIGINS"])
-CORS_URLS_REGEX = r"^/(graphql|api)(/|$)"
+CORS_URLS_REGEX = r"^/(graphql|api|dicom-web)(/|$)"
 CORS_ALLOW_CREDENTIALS = True
 CORS_ALLOW_HEADERS = [
     "accept",
@@ -153,7 +153,7 @@ CORS_ALLOW_HEADERS = [
     "tracestate",
     *(name.lower() for name in _gateway["ORTHANC_CORS_HEADERS"]),
 ]
-CORS_EXPOSE_HEADERS = ["Content-Disposition", "ETag", "Retry-After", "X-Request-ID"]
+CORS_EXPOSE_HEADERS = ["Content-Disposition", "ETag", "Retry-After", "Warning", "X-Request-ID", "X-Total-Count"]
 
 REST_FRAMEWORK = {
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],

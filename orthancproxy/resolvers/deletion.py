@@ -13,14 +13,16 @@ from orthancproxy.archive.levels import Level
 from orthancproxy.archive.parsing import integer
 from orthancproxy.archive.plan import Fact, LevelPlan, Needs
 from orthancproxy.archive.records import Resource
+from orthancproxy.archive.uid_path import UIDPath
 from orthancproxy.audit.reads import subject_of
-from orthancproxy.errors import ArchiveProtocolError, ArchiveUnavailable, NotFound
+from orthancproxy.errors import ArchiveProtocolError, ArchiveUnavailable, InvalidRequest, NotFound
 from orthancproxy.feed.identities import patient_identity, study_identity
 from orthancproxy.feed.log import Change, Kind
 from orthancproxy.resolvers.context import RequestContext
 from orthancproxy.resolvers.guard import PendingEvent, audited_read, audited_write
 from orthancproxy.resolvers.hierarchy import look_up
 from orthancproxy.resolvers.operations import DELETE, PREVIEW_DELETION
+from orthancproxy.resolvers.uid_paths import found
 
 _PARENT, _STUDIES = "parent", "studies"
 
@@ -54,6 +56,21 @@ def delete(context: RequestContext, level: Level, orthanc_id: str, *, dry_run: b
         line = _ancestry(context, level, orthanc_id)
         remaining = _carry_out(context, line, event)
         return _result(line, remaining, event.counts, dry_run=False)
+
+
+def delete_at(context: RequestContext, path: UIDPath) -> None:
+    """Delete the resource at a path. Raises NotFound, and InvalidRequest if several have the UID."""
+    level = path.named_level
+    with audited_write(context, DELETE[level], path.levels[level]) as event:
+        named = found(context.open_hierarchy(), LevelPlan(level=level), path)
+        if not named:
+            raise _not_found(level)
+        if len(named) > 1:
+            raise InvalidRequest(
+                f"{len(named)} {level.path} have this {level.identifier}: delete each of them by its Orthanc id."
+            )
+        event.target = named[0].orthanc_id
+        _carry_out(context, _ancestry(context, level, event.target), event)
 
 
 def _ancestry(context: RequestContext, level: Level, orthanc_id: str) -> list[Resource]:

@@ -48,8 +48,9 @@ class PendingEvent:
     """The audit event of an operation that is being carried out.
 
     `subjects` and `counts` are filled in by the operation; `outcome` is SUCCESS unless it says otherwise or raises, and
-    None for nothing to audit. `series` is the Orthanc id of the series that is viewed, in which transfers are counted.
-    `changes` are those that Orthanc does not tell: deletions.
+    None for nothing to audit. `target` is the resource that the caller names, by its Orthanc id once that is known.
+    `series` is the Orthanc id of the series that is viewed, in which transfers are counted. `changes` are those that
+    Orthanc does not tell: deletions.
     """
 
     def __init__(self, context: RequestContext, operation: Operation, target: str) -> None:
@@ -61,7 +62,7 @@ class PendingEvent:
         self.changes: list[Change] = []
         self._context = context
         self._operation = operation
-        self._target = f"{operation.target_level.path}/{target}" if operation.target_level else ""
+        self.target = target
         self._started = time.perf_counter()
 
     def write_intent(self) -> None:
@@ -70,6 +71,7 @@ class PendingEvent:
 
     def write(self, outcome: AuditOutcome, error_code: str = "") -> AuditEvent | None:
         """Write an event with what is known so far."""
+        level = self._operation.target_level
         return events.write(
             self._context.author,
             self._operation.kind,
@@ -77,7 +79,7 @@ class PendingEvent:
             outcome,
             error_code=error_code,
             duration=time.perf_counter() - self._started,
-            target=self._target,
+            target=f"{level.path}/{self.target}" if level else "",
             subjects=self.subjects,
             counts=self.counts,
             intention=self.intention,
@@ -112,8 +114,8 @@ class PendingEvent:
 def audited_write(context: RequestContext, operation: Operation, target: str = "") -> Iterator[PendingEvent]:
     """Authorize a caller, and write an event of its own for the operation, even if it is denied or fails.
 
-    `target` is the Orthanc id of the resource that the caller names. An operation that changes the archive calls
-    `write_intent` before it does.
+    `target` is the Orthanc id, or the UID, of the resource that the caller names. An operation that changes the archive
+    calls `write_intent` before it does.
     """
     event = PendingEvent(context, operation, target)
     try:

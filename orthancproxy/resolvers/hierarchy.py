@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from orthancproxy.archive import server
+from orthancproxy.archive.dicom_search import DicomSearch, SearchResults, search_archive
 from orthancproxy.archive.levels import Level
 from orthancproxy.archive.plan import LevelPlan, Needs
 from orthancproxy.archive.records import Page, Resource
@@ -56,6 +57,14 @@ def get_named(context: RequestContext, plan: LevelPlan, name: str) -> Resource:
             raise NotFound(f"There is no such {plan.level.value.lower()}.")
         read([found])
         return found
+
+
+def search(context: RequestContext, wanted: DicomSearch) -> SearchResults:
+    """Return the results of a search for studies, series or instances. Raises InvalidRequest."""
+    with audited_read(context) as read:
+        results, found = search_archive(context.open_hierarchy(), wanted)
+        read(found)
+        return results
 
 
 def look_up(context: RequestContext, plan: LevelPlan, orthanc_ids: Sequence[str]) -> list[Resource]:

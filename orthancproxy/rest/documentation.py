@@ -1,5 +1,6 @@
 """The OpenAPI document and Swagger UI, independent of SPECTACULAR_SETTINGS, which may be for another API."""
 
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from django.conf import settings
@@ -38,11 +39,17 @@ SECURITY_SCHEMES = {
 
 
 class GatewaySchemaGenerator(SchemaGenerator):
-    """Describes only the gateway's routes, under the URLs at which the project mounts them."""
+    """Describes only the gateway's routes of one document, under the URLs at which the project mounts them."""
+
+    document = GatewayView.document
+    info: Mapping[str, str] = INFO
 
     def _initialise_endpoints(self) -> None:
         super()._initialise_endpoints()  # type: ignore[no-untyped-call]
-        self.endpoints = [endpoint for endpoint in self.endpoints or () if issubclass(endpoint[-1].cls, GatewayView)]
+        self.endpoints = [one for one in self.endpoints or () if self._describes(one[-1].cls)]
+
+    def _describes(self, view: type) -> bool:
+        return issubclass(view, GatewayView) and view.document == self.document
 
     def get_schema(self, request: Request | None = None, public: bool = False) -> Any:
         """Return the document with our title: `custom_settings` would change other threads' documents too."""
@@ -50,7 +57,7 @@ class GatewaySchemaGenerator(SchemaGenerator):
         components = {**schema["components"], "securitySchemes": SECURITY_SCHEMES}
         return {
             **schema,
-            "info": INFO,
+            "info": self.info,
             "paths": with_links(schema["paths"]),
             "components": components,
             "security": [{name: []} for name in SECURITY_SCHEMES],
@@ -60,21 +67,21 @@ class GatewaySchemaGenerator(SchemaGenerator):
 class SchemaView(SpectacularAPIView):
     """The OpenAPI document, rendered once for each place at which a project mounts the gateway: it takes 0.4 s."""
 
-    generator_class = GatewaySchemaGenerator
+    generator_class: type[GatewaySchemaGenerator] = GatewaySchemaGenerator
     _rendered: ClassVar[dict[tuple[object, ...], bytes | str]] = {}
 
     def _get_schema_response(self, request: Request) -> HttpResponse:
         renderer = request.accepted_renderer
-        key = (renderer.format, get_script_prefix(), get_urlconf() or settings.ROOT_URLCONF)
+        key = (self.generator_class, renderer.format, get_script_prefix(), get_urlconf() or settings.ROOT_URLCONF)
         if key not in self._rendered:
-            generator = GatewaySchemaGenerator()  # type: ignore[no-untyped-call]
+            generator = self.generator_class()
             document = generator.get_schema(request, public=True)
             if len(self._rendered) >= MAX_RENDERED:
                 # a proxy gives each of its prefixes to the paths
                 self._rendered.clear()
             self._rendered[key] = renderer.render(document, renderer_context={})
         response = HttpResponse(self._rendered[key], content_type=renderer.media_type)
-        response["Content-Disposition"] = f'inline; filename="{TITLE}.{renderer.format}"'
+        response["Content-Disposition"] = f'inline; filename="{self.generator_class.info["title"]}.{renderer.format}"'
         return response
 
 

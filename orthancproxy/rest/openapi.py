@@ -44,23 +44,24 @@ ORTHANC_ID = OpenApiParameter(
 )
 
 
-def _in_query(name: str, schema: dict[str, Any], description: str) -> OpenApiParameter:
+def in_query(name: str, schema: dict[str, Any], description: str) -> OpenApiParameter:
+    """Return a query parameter."""
     # not OpenApiTypes.INT: its schema has no bounds
     return OpenApiParameter(name, schema, OpenApiParameter.QUERY, description=description)
 
 
 _SIDE = {"type": "integer", "minimum": 1, "maximum": 2**16 - 1}
 RENDERING = (
-    _in_query("frame", {"type": "integer", "minimum": 0, "maximum": 2**31 - 1, "default": 0}, "The frame, from 0."),
-    _in_query(
+    in_query("frame", {"type": "integer", "minimum": 0, "maximum": 2**31 - 1, "default": 0}, "The frame, from 0."),
+    in_query(
         "window-center", {"type": "number"}, "The centre of the window, in rescaled values, instead of the file's."
     ),
-    _in_query("window-width", {"type": "number", "minimum": 0, "exclusiveMinimum": True}, "The width of the window."),
-    _in_query("width", _SIDE, "Maximum width. A frame is scaled down, never up, and keeps its aspect ratio."),
-    _in_query("height", _SIDE, "Maximum height."),
-    _in_query("quality", {"type": "integer", "minimum": 1, "maximum": 100}, "The quality of a JPEG."),
+    in_query("window-width", {"type": "number", "minimum": 0, "exclusiveMinimum": True}, "The width of the window."),
+    in_query("width", _SIDE, "Maximum width. A frame is scaled down, never up, and keeps its aspect ratio."),
+    in_query("height", _SIDE, "Maximum height."),
+    in_query("quality", {"type": "integer", "minimum": 1, "maximum": 100}, "The quality of a JPEG."),
 )
-VERSION = _in_query(
+VERSION = in_query(
     "v",
     {"type": "string", "maxLength": 64},
     "The version, as in `fileUrl` and `thumbnailUrl`: if it is the current one, the response is immutable.",
@@ -71,7 +72,7 @@ IF_NONE_MATCH = OpenApiParameter(
     OpenApiParameter.HEADER,
     description="The ETag of an earlier response; the response is 304 if it still matches.",
 )
-_RESPONSE_HEADERS = (
+RESPONSE_HEADERS = (
     OpenApiParameter(
         "WWW-Authenticate",
         OpenApiTypes.STR,
@@ -120,6 +121,7 @@ _ERRORS = {
     401: "UNAUTHENTICATED: log in, or send a token; or the token is invalid, and `detail` says why.",
     403: "FORBIDDEN: the caller lacks the permission. CSRF_FAILED: the request lacks the session's X-CSRFToken.",
     404: "NOT_FOUND: there is no such resource.",
+    406: "NOT_ACCEPTABLE: the response is not available in a media type that Accept names; `detail` has those.",
     410: "CURSOR_EXPIRED: the log no longer has all changes after the cursor: read the archive anew.",
     413: "LIMIT_EXCEEDED: more files or bytes than one request may upload.",
     415: "NOT_RENDERABLE: Orthanc cannot render this instance; `detail` says why.",
@@ -154,8 +156,8 @@ def lists(
         summary=summary,
         description="DICOM values are text as stored, or null if they are absent or empty.",
         tags=["hierarchy"],
-        parameters=[*([parameter] if parameter else []), *_RESPONSE_HEADERS],
-        responses={200: serializer(many=True), **_errors((400, 404) if parameter else ())},
+        parameters=[*([parameter] if parameter else []), *RESPONSE_HEADERS],
+        responses={200: serializer(many=True), **error_responses((400, 404) if parameter else ())},
     )
 
 
@@ -177,8 +179,8 @@ def downloads(
         summary=summary,
         description="Patient data: cache it privately only. HEAD returns the headers.",
         tags=["downloads"],
-        parameters=[ORTHANC_ID, *parameters, *_DOWNLOAD_HEADERS, *_RESPONSE_HEADERS],
-        responses={**answers, **_errors((400, 404, *errors))},
+        parameters=[ORTHANC_ID, *parameters, *_DOWNLOAD_HEADERS, *RESPONSE_HEADERS],
+        responses={**answers, **error_responses((400, 404, *errors))},
     )
 
 
@@ -192,8 +194,8 @@ def changes(view: View) -> View:
         "one. Without `after`, a page begins with the oldest change in the log, and a stream with the next one.",
         tags=["changes"],
         parameters=[
-            _in_query("after", {"type": "string", "pattern": "^[0-9]{1,18}$"}, "The cursor of the change before."),
-            _in_query(
+            in_query("after", {"type": "string", "pattern": "^[0-9]{1,18}$"}, "The cursor of the change before."),
+            in_query(
                 "limit",
                 {"type": "integer", "minimum": 0, "maximum": 1000, "default": 100},
                 "Maximum number of changes on a page; a stream has none.",
@@ -204,12 +206,12 @@ def changes(view: View) -> View:
                 OpenApiParameter.HEADER,
                 description="The id of the last event of an earlier stream, which counts instead of `after`.",
             ),
-            *_RESPONSE_HEADERS,
+            *RESPONSE_HEADERS,
         ],
         responses={
             (200, "application/json"): ChangePageSerializer,
             (200, "text/event-stream"): OpenApiResponse(OpenApiTypes.STR, "Server-sent events."),
-            **_errors((400, 410, 413)),
+            **error_responses((400, 410, 413)),
         },
     )
     return described(view)
@@ -222,8 +224,8 @@ def deletes(view: View) -> View:
         summary="Delete the resource, all below it, and the parents that become empty.",
         description="A resource that another request has already deleted is NOT_FOUND.",
         tags=["deletion"],
-        parameters=[ORTHANC_ID, *_RESPONSE_HEADERS],
-        responses={200: DeletionSerializer, **_errors((400, 404))},
+        parameters=[ORTHANC_ID, *RESPONSE_HEADERS],
+        responses={200: DeletionSerializer, **error_responses((400, 404))},
     )
     return described(view)
 
@@ -269,7 +271,7 @@ def upload(view: View) -> View:
         summary="Store the files of a folder as one new study of a patient.",
         description="Each file is uploaded, already stored (by an earlier request with the same key), or failed.",
         tags=["upload"],
-        parameters=list(_RESPONSE_HEADERS),
+        parameters=list(RESPONSE_HEADERS),
         request={"multipart/form-data": form},
         responses={
             200: OpenApiResponse(UploadSerializer, "At least one file is stored."),
@@ -278,13 +280,14 @@ def upload(view: View) -> View:
                 serializers=[UploadSerializer, ErrorSerializer],
                 resource_type_field_name=None,
             ),
-            **_errors((413,)),
+            **error_responses((413,)),
         },
     )
     return described(view)
 
 
-def _errors(statuses: Iterable[int]) -> dict[Any, OpenApiResponse]:
+def error_responses(statuses: Iterable[int]) -> dict[Any, OpenApiResponse]:
+    """Return the responses of these statuses, and of those that every route has."""
     described = {
         (status, "application/json"): OpenApiResponse(ErrorSerializer, _ERRORS[status])
         for status in (*statuses, *_ALWAYS)

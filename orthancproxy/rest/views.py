@@ -69,6 +69,8 @@ class GatewayView(APIView):
     throttle_classes = ()
     metadata_class = None
     schema = AutoSchema()
+    # the OpenAPI document that describes it
+    document = "REST"
     # of the query; a request with others is rejected unless the view ignores them
     parameters: Collection[str] = ()
     ignores_others = False

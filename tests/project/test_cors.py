@@ -14,7 +14,9 @@ async def answer(request: HttpRequest) -> HttpResponse:
     return HttpResponse("{}")
 
 
-urlpatterns = [path(route, answer) for route in ("graphql", "graphql/", "api/orthanc/patients/", "graphqlx")]
+urlpatterns = [
+    path(route, answer) for route in ("graphql", "graphql/", "api/orthanc/patients/", "dicom-web/studies", "graphqlx")
+]
 
 
 @pytest.fixture(autouse=True)
@@ -23,13 +25,13 @@ def _one_viewer_is_allowed(settings: Settings) -> None:
     settings.CORS_ALLOWED_ORIGINS = [VIEWER]
 
 
-@pytest.mark.parametrize("route", ["/graphql", "/graphql/", "/api/orthanc/patients/"])
+@pytest.mark.parametrize("route", ["/graphql", "/graphql/", "/api/orthanc/patients/", "/dicom-web/studies"])
 def test_listed_origin_may_read_responses_and_send_credentials(client: Client, route: str) -> None:
     response = client.get(route, headers={"origin": VIEWER})
     assert response["Access-Control-Allow-Origin"] == VIEWER
     assert response["Access-Control-Allow-Credentials"] == "true"
     exposed = set(response["Access-Control-Expose-Headers"].split(", "))
-    assert exposed == {"X-Request-ID", "Retry-After", "ETag", "Content-Disposition"}
+    assert exposed == {"X-Request-ID", "Retry-After", "ETag", "Content-Disposition", "Warning", "X-Total-Count"}
     assert "origin" in response["Vary"].lower()
 
 

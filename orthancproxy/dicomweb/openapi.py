@@ -1,0 +1,100 @@
+"""OpenAPI descriptions of the DICOMweb routes."""
+
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
+
+from drf_spectacular.openapi import AutoSchema
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema
+
+from orthancproxy.rest.openapi import RESPONSE_HEADERS, error_responses, in_query
+
+View = TypeVar("View", bound=Callable[..., Any])
+
+_UID = {"type": "string", "pattern": "^[0-9A-Za-z._-]{1,64}$"}
+_UIDS = {
+    name: OpenApiParameter(name, _UID, OpenApiParameter.PATH, description=f"The {keyword}.")
+    for name, keyword in (
+        ("study_uid", "StudyInstanceUID"),
+        ("series_uid", "SeriesInstanceUID"),
+        ("instance_uid", "SOPInstanceUID"),
+    )
+}
+_WHOLE = {"type": "integer", "minimum": 0, "maximum": 2**31 - 1}
+_ELEMENT = {
+    "type": "object",
+    "required": ["vr"],
+    "properties": {"vr": {"type": "string", "minLength": 2, "maxLength": 2}, "Value": {"type": "array", "items": {}}},
+}
+DATA_SETS: Mapping[str, Any] = {"type": "array", "items": {"type": "object", "additionalProperties": _ELEMENT}}
+"""A list in the DICOM JSON model."""
+ACCEPT = in_query("accept", {"type": "string"}, "Media types that count instead of those in the header Accept.")
+
+
+class OperationSchema(AutoSchema):
+    """Adds the resource of a view to the id of its operation, `searchStudies`, and describes the UIDs in its path."""
+
+    def get_operation(self, *args: Any, **kwargs: Any) -> Any:
+        operation: Any = super().get_operation(*args, **kwargs)
+        view: Any = self.view
+        operation["operationId"] += view.resource
+        return operation
+
+    def get_override_parameters(self) -> list[Any]:
+        """Return the described parameters, and those of the path."""
+        return [*super().get_override_parameters(), *(uid for name, uid in _UIDS.items() if f"{{{name}}}" in self.path)]
+
+
+def searches(view: View) -> View:
+    """Describe a route that searches."""
+    headers = (
+        OpenApiParameter(
+            "X-Total-Count",
+            _WHOLE,
+            OpenApiParameter.HEADER,
+            description="The number of all results, where the gateway knows it.",
+            response=[200],
+        ),
+        OpenApiParameter(
+            "Warning",
+            OpenApiTypes.STR,
+            OpenApiParameter.HEADER,
+            description="299, for parameters that were ignored, and for results that the gateway has cut.",
+            response=[200],
+        ),
+    )
+    described: Callable[[View], View] = extend_schema(
+        operation_id="search",
+        summary="Search (PS3.18 section 10.6).",
+        description="Attributes to match are further query parameters, by keyword or tag: `PatientID=`, `00100020=`.",
+        tags=["search"],
+        parameters=[
+            in_query("includefield", {"type": "string"}, "Further attributes, separated by commas; or `all`."),
+            in_query("limit", _WHOLE, "Maximum number of results; at most 10,000 are returned."),
+            in_query("offset", _WHOLE, "Number of results to skip."),
+            in_query("fuzzymatching", {"type": "boolean"}, "Not supported: a warning is returned for `true`."),
+            ACCEPT,
+            *headers,
+            *RESPONSE_HEADERS,
+        ],
+        responses={
+            **{
+                (200, media_type): OpenApiResponse(dict(DATA_SETS), "The results.")
+                for media_type in ("application/dicom+json", "application/json")
+            },
+            **error_responses((400, 406, 413)),
+        },
+    )
+    return described(view)
+
+
+def deletes(view: View) -> View:
+    """Describe a route that deletes a resource."""
+    described: Callable[[View], View] = extend_schema(
+        operation_id="delete",
+        summary="Delete the resource, all below it, and the parents that become empty.",
+        tags=["deletion"],
+        parameters=list(RESPONSE_HEADERS),
+        responses={204: OpenApiResponse(description="It is deleted."), **error_responses((400, 404))},
+    )
+    return described(view)
