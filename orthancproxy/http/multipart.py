@@ -1,4 +1,4 @@
-"""Forms with files (RFC 7578), whose files are ranges of the request body on disk.
+"""Multipart bodies (RFC 2046 section 5.1) whose parts are ranges of the body on disk, and forms (RFC 7578) among them.
 
 Django's own parser keeps files of less than 2.5 MB in memory, opens a file for each larger one, accepts 100 of them,
 and takes five times as long.
@@ -6,10 +6,11 @@ and takes five times as long.
 
 import os
 import tempfile
-from collections.abc import Callable
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import IO, Any
+from typing import IO, Any, ClassVar
 
 from django.http import HttpRequest
 from django.utils.datastructures import MultiValueDict
@@ -18,7 +19,7 @@ from python_multipart.exceptions import MultipartParseError
 from python_multipart.multipart import MultipartParser
 
 from orthancproxy.conf import conf
-from orthancproxy.dicom.sources import FileRange, InMemory, disk_full_as_limit
+from orthancproxy.dicom.sources import FileRange, InMemory, Source, disk_full_as_limit
 from orthancproxy.errors import InvalidRequest, LimitExceeded
 from orthancproxy.uploads.files import SentFile
 
@@ -51,25 +52,12 @@ class Form:
 
 def receive(request: HttpRequest, chunk_bytes: int = CHUNK_BYTES) -> Form:
     """Parse the body of a request. Raises InvalidRequest for a malformed form, and LimitExceeded."""
-    boundary = (request.content_params or {}).get("boundary", "")
-    if not boundary:
-        raise InvalidRequest("The Content-Type has no boundary.")
-    body = _body(request)
-    builder = _FormBuilder(body)
-    try:
-        parser = MultipartParser(boundary.encode("latin-1"), builder.callbacks())
-        while chunk := os.pread(body.fileno(), chunk_bytes, builder.offset + len(builder.chunk)):
-            builder.offset += len(builder.chunk)
-            builder.chunk = chunk
-            parser.write(chunk)
-    except (MultipartParseError, UnicodeError, ValueError) as error:
-        raise InvalidRequest("The form is malformed.") from error
-    if not builder.ended:
-        raise InvalidRequest("The form is incomplete.")
-    return builder.form
+    reader = _FormReader(spooled_body(request))
+    reader.read(request, chunk_bytes)
+    return reader.form
 
 
-def _body(request: HttpRequest) -> IO[bytes]:
+def spooled_body(request: HttpRequest) -> IO[bytes]:
     """Return the request body as a file: the one on disk that Django has under ASGI (`_stream`), else a copy."""
     stream = getattr(request, "_stream", None)
     with suppress(AttributeError, OSError):
@@ -84,7 +72,7 @@ def _body(request: HttpRequest) -> IO[bytes]:
     return spool
 
 
-class _Limit:
+class Limit:
     """A limit on the sum of several amounts. Raises LimitExceeded."""
 
     def __init__(self, maximum: int, message: str) -> None:
@@ -92,44 +80,71 @@ class _Limit:
         self._message = message
 
     def use(self, amount: int = 1) -> None:
+        """Count an amount."""
         self._left -= amount
         if self._left < 0:
             raise LimitExceeded(self._message)
 
 
-class _FormBuilder:
-    """The callbacks of the parser. `chunk` is the part of the body that is being parsed, from `offset`."""
+class PartReader(ABC):
+    """Reads the parts of a multipart body that is on disk. Their contents stay there.
+
+    A subclass gets each part: its headers, by names in lower case, then the sizes of pieces of its content, then all
+    of its content.
+    """
+
+    noun: ClassVar = "body"
 
     def __init__(self, body: IO[bytes]) -> None:
-        self.form = Form()
-        self.ended = False
-        self.chunk = b""
-        self.offset = 0
         self._body = body
-        max_files, max_bytes = conf.ORTHANC_MAX_UPLOAD_FILES, conf.ORTHANC_MAX_UPLOAD_BYTES
-        self._files = _Limit(max_files, f"At most {max_files} files can be uploaded at once.")
-        self._file_bytes = _Limit(max_bytes, f"At most {max_bytes} bytes can be uploaded at once.")
-        self._fields = _Limit(2 * max_files + MAX_OTHER_FIELDS, "The form has too many fields.")
-        self._field_bytes = _Limit(MAX_FIELD_BYTES, FIELDS_TOO_LONG)
-        self._start: int | None = None  # of a file in the body
+        self._has_ended = False
+        self._chunk = b""  # that is being parsed
+        self._offset = 0  # of the chunk in the body
+        self._start: int | None = None  # of the part in the body
         self._size = 0
         self._held_back = b""
         self._header: list[bytes] = []
         self._value: list[bytes] = []
         self._headers: dict[str, str] = {}
-        self._name = ""
-        self._filename: str | None = None
 
-    def callbacks(self) -> Any:
+    @abstractmethod
+    def begin_part(self, headers: Mapping[str, str]) -> None:
+        """Begin a part."""
+
+    @abstractmethod
+    def count(self, size: int) -> None:
+        """Count a number of bytes of the part."""
+
+    @abstractmethod
+    def end_part(self, content: Source) -> None:
+        """End the part."""
+
+    def read(self, request: HttpRequest, chunk_bytes: int = CHUNK_BYTES) -> None:
+        """Read all parts of a request's body. Raises InvalidRequest if it is malformed, and what the subclass does."""
+        boundary = (request.content_params or {}).get("boundary", "")
+        if not boundary:
+            raise InvalidRequest("The Content-Type has no boundary.")
+        try:
+            parser = MultipartParser(boundary.encode("latin-1"), self._callbacks())
+            while chunk := os.pread(self._body.fileno(), chunk_bytes, self._offset + len(self._chunk)):
+                self._offset += len(self._chunk)
+                self._chunk = chunk
+                parser.write(chunk)
+        except (MultipartParseError, UnicodeError, ValueError) as error:
+            raise InvalidRequest(f"The {self.noun} is malformed.") from error
+        if not self._has_ended:
+            raise InvalidRequest(f"The {self.noun} is incomplete.")
+
+    def _callbacks(self) -> Any:
         return {
             "on_part_begin": self._begin,
             "on_header_field": _appending_to(self._header),
             "on_header_value": _appending_to(self._value),
             "on_header_end": self._end_header,
-            "on_headers_finished": self._end_headers,
+            "on_headers_finished": lambda: self.begin_part(self._headers),
             "on_part_data": self._data,
             "on_part_end": self._end,
-            "on_end": self._end_form,
+            "on_end": self._end_body,
         }
 
     def _begin(self) -> None:
@@ -139,39 +154,58 @@ class _FormBuilder:
     def _end_header(self) -> None:
         self._headers[_take_text(self._header).lower()] = _take_text(self._value)
 
-    def _end_headers(self) -> None:
-        _, parameters = parse_header_parameters(self._headers.get("content-disposition", ""))
-        if "name" not in parameters:
-            raise InvalidRequest("A part of the form has no name.")
-        self._name = parameters["name"]
-        self._filename = parameters.get("filename")
-        (self._fields if self._filename is None else self._files).use()
-
     def _data(self, data: bytes, start: int, end: int) -> None:
-        if self._filename is None:
-            self._field_bytes.use(end - start)
-            self._value.append(data[start:end])
-            return
-        self._file_bytes.use(end - start)
-        if self._start is None and data is self.chunk:
-            self._start = self.offset + start - self._size
+        self.count(end - start)
+        if self._start is None and data is self._chunk:
+            self._start = self._offset + start - self._size
         elif self._start is None:
             # the parser held it back because it looked like the start of a boundary; it does not say where it was
             self._held_back += data[start:end]
         self._size += end - start
 
     def _end(self) -> None:
+        is_held_back = self._start is None
+        self.end_part(
+            InMemory(self._held_back) if is_held_back else FileRange(self._body, self._start or 0, self._size)
+        )
+
+    def _end_body(self) -> None:
+        self._has_ended = True
+
+
+class _FormReader(PartReader):
+    noun = "form"
+
+    def __init__(self, body: IO[bytes]) -> None:
+        super().__init__(body)
+        self.form = Form()
+        max_files, max_bytes = conf.ORTHANC_MAX_UPLOAD_FILES, conf.ORTHANC_MAX_UPLOAD_BYTES
+        self._files = Limit(max_files, f"At most {max_files} files can be uploaded at once.")
+        self._file_bytes = Limit(max_bytes, f"At most {max_bytes} bytes can be uploaded at once.")
+        self._fields = Limit(2 * max_files + MAX_OTHER_FIELDS, "The form has too many fields.")
+        self._field_bytes = Limit(MAX_FIELD_BYTES, FIELDS_TOO_LONG)
+        self._name = ""
+        self._filename: str | None = None
+
+    def begin_part(self, headers: Mapping[str, str]) -> None:
+        _, parameters = parse_header_parameters(headers.get("content-disposition", ""))
+        if "name" not in parameters:
+            raise InvalidRequest("A part of the form has no name.")
+        self._name = parameters["name"]
+        self._filename = parameters.get("filename")
+        (self._fields if self._filename is None else self._files).use()
+
+    def count(self, size: int) -> None:
+        (self._field_bytes if self._filename is None else self._file_bytes).use(size)
+
+    def end_part(self, content: Source) -> None:
         if self._filename is None:
-            self.form.fields.appendlist(self._name, _take_text(self._value))
+            self.form.fields.appendlist(self._name, content.read_at(0, content.size).decode())
             return
         name = self._filename.replace("\\", "/").rpartition("/")[2]
-        source = InMemory(self._held_back) if self._start is None else FileRange(self._body, self._start, self._size)
         # browsers send an empty file without a name for a field in which no file was chosen
-        if name or source.size:
-            self.form.files.appendlist(self._name, SentFile(name, source))
-
-    def _end_form(self) -> None:
-        self.ended = True
+        if name or content.size:
+            self.form.files.appendlist(self._name, SentFile(name, content))
 
 
 def _appending_to(pieces: list[bytes]) -> Callable[[bytes, int, int], None]:
