@@ -1,32 +1,23 @@
 """Rewrites an uploaded file, so that it becomes part of the new study of its patient."""
 
-import tempfile
-import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from struct import pack
 
-from orthancproxy.dicom.element_writer import write
-from orthancproxy.dicom.elements import SPECIFIC_CHARACTER_SET, ByteRange, Chunks, Element, Elements, known_vr
+from orthancproxy.dicom.elements import SPECIFIC_CHARACTER_SET, ByteRange, Element, Elements
 from orthancproxy.dicom.file_format import (
-    EXPLICIT_LITTLE,
-    MEDIA_STORAGE_SOP_CLASS_UID,
     SERIES_INSTANCE_UID,
     SOP_INSTANCE_UID,
     STANDARD_UID_PREFIX,
     STUDY_INSTANCE_UID,
-    TRANSFER_SYNTAX_UID,
     UID,
     DicomFile,
     malformed_as_error,
     text_of,
 )
-from orthancproxy.dicom.sources import FileRange, Source, chunks
+from orthancproxy.dicom.payload import Payload, encoded, text_element
 from orthancproxy.dicom.text import ASCII_VRS, TEXT_VRS, UTF_8, Encodings, encode, encodings_of, vr_of
 from orthancproxy.errors import LimitExceeded, UnreadableDicom
 
-IMPLEMENTATION_CLASS_UID = "2.25.317408936259428715637486024915872063"
-IMPLEMENTATION_VERSION_NAME = "ORTHANC_GATEWAY"
 # limits for one file
 MAX_TEXT_BYTES = 16 * 1024**2  # converted text and UIDs
 MAX_UIDS = 500_000
@@ -49,10 +40,6 @@ PATIENT_ID = 0x00100020
 STUDY_DATE = 0x00080020
 STUDY_TIME = 0x00080030
 STUDY_DESCRIPTION = 0x00081030
-FILE_META_INFORMATION_VERSION = 0x00020001
-MEDIA_STORAGE_SOP_INSTANCE_UID = 0x00020003
-IMPLEMENTATION_CLASS = 0x00020012
-IMPLEMENTATION_VERSION = 0x00020013
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,28 +60,6 @@ class RewriteTarget:
     study_time: str  # of a file without StudyTime
     uids: Mapping[str, str]
     old_study_uids: frozenset[str] = frozenset()
-
-
-class Payload:
-    """The bytes of a rewritten file in chunks, which can be iterated over repeatedly. Its `len` is their number."""
-
-    def __init__(self, written: Chunks, source: Source, length: int) -> None:
-        self._chunks = _joined(written)
-        self._source = source
-        self._length = length
-
-    def __len__(self) -> int:
-        return self._length
-
-    def __iter__(self) -> Iterator[bytes | memoryview]:
-        for chunk in self._chunks:
-            if isinstance(chunk, ByteRange):
-                yield from chunks(self._source, chunk.offset, chunk.length)
-            else:
-                yield chunk
-
-    def __bytes__(self) -> bytes:
-        return b"".join(self)
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +86,7 @@ def rewrite(file: DicomFile, target: RewriteTarget) -> Rewritten:
         rewriting.retarget(elements)
         references = frozenset(rewriting.references)
         return Rewritten(
-            _encoded(file, target, elements),
+            encoded(file, elements, target.sop_instance_uid),
             references,
             references - target.uids.keys(),
             rewriting.text_guessed,
@@ -161,7 +126,7 @@ class _Rewriting:
             elif nested and tag in self._patient:
                 converted[tag] = self._updated_patient(element, elements, encodings)
             elif nested and tag == SPECIFIC_CHARACTER_SET:
-                converted[tag] = _text(tag, UTF_8)
+                converted[tag] = text_element(tag, UTF_8)
             elif (nested or tag in TOP_LEVEL_REFERENCES) and tag not in UNMAPPED and vr_of(element, elements) == "UI":
                 converted[tag] = self._updated_reference(element)
             elif isinstance(value, bytes) and value.isascii() and b"\x1b" not in value:
@@ -188,7 +153,7 @@ class _Rewriting:
             values[STUDY_DATE] = target.study_date
         if not text_of(elements, STUDY_TIME, UNDECLARED):
             values[STUDY_TIME] = target.study_time
-        elements |= {tag: _text(tag, value) for tag, value in values.items()}
+        elements |= {tag: text_element(tag, value) for tag, value in values.items()}
 
     def _is_text(self, element: Element, elements: Elements) -> bool:
         vr = vr_of(element, elements)
@@ -208,7 +173,7 @@ class _Rewriting:
             if UID.fullmatch(uid) and not uid.startswith(STANDARD_UID_PREFIX):
                 self.references.add(uid)
         text = "\\".join(new)
-        return element if text == value.decode("latin-1").rstrip("\0 ") else _text(element.tag, text, element.vr)
+        return element if text == value.decode("latin-1").rstrip("\0 ") else text_element(element.tag, text, element.vr)
 
     def _new_uid(self, tag: int, uid: str) -> str:
         # some devices give a study and a series the same UID
@@ -220,7 +185,7 @@ class _Rewriting:
         """Update a PatientID or PatientName in an item if it equals the file's own."""
         old, new = self._patient[element.tag]
         if old and text_of(elements, element.tag, encodings) == old:
-            return _text(element.tag, new, element.vr)
+            return text_element(element.tag, new, element.vr)
         return self._in_utf8(element, encodings)
 
     def _in_utf8(self, element: Element, encodings: Encodings) -> Element:
@@ -261,56 +226,3 @@ class _Rewriting:
         if self._text > MAX_TEXT_BYTES:
             raise LimitExceeded("The file contains too much text.")
         return self._file.source.read_at(value.offset, value.length) if isinstance(value, ByteRange) else value
-
-
-def _joined(written: Chunks) -> Chunks:
-    """Join adjacent chunks in memory, since each chunk is sent by a separate call."""
-    joined: Chunks = []
-    in_memory: list[bytes] = []
-    for chunk in (*written, None):
-        if isinstance(chunk, bytes):
-            in_memory.append(chunk)
-            continue
-        joined.append(b"".join(in_memory))
-        in_memory.clear()
-        if chunk is not None:
-            joined.append(chunk)
-    return joined
-
-
-def _text(tag: int, text: str, vr: str | None = None) -> Element:
-    vr = vr or known_vr(tag)
-    return Element(tag, vr, encode(text, b"\0" if vr == "UI" else b" "))
-
-
-def _encoded(file: DicomFile, target: RewriteTarget, elements: Elements) -> Payload:
-    written, length = write(elements, file.encoding)
-    source = file.source
-    if file.is_deflated:
-        source = _deflated(Payload(written, source, length))
-        written, length = [ByteRange(0, source.size)], source.size
-    meta: Elements = {
-        **file.meta,
-        FILE_META_INFORMATION_VERSION: Element(FILE_META_INFORMATION_VERSION, "OB", b"\0\1"),
-        MEDIA_STORAGE_SOP_CLASS_UID: _text(MEDIA_STORAGE_SOP_CLASS_UID, file.sop_class_uid),
-        MEDIA_STORAGE_SOP_INSTANCE_UID: _text(MEDIA_STORAGE_SOP_INSTANCE_UID, target.sop_instance_uid),
-        TRANSFER_SYNTAX_UID: _text(TRANSFER_SYNTAX_UID, file.transfer_syntax_uid),
-        IMPLEMENTATION_CLASS: _text(IMPLEMENTATION_CLASS, IMPLEMENTATION_CLASS_UID),
-        IMPLEMENTATION_VERSION: _text(IMPLEMENTATION_VERSION, IMPLEMENTATION_VERSION_NAME),
-    }
-    head, head_length = write(meta, EXPLICIT_LITTLE)
-    # the preamble is zeroed: it could contain an executable (CVE-2019-11687)
-    start = bytes(128) + b"DICM" + pack("<HH2sHL", 0x0002, 0x0000, b"UL", 4, head_length)
-    return Payload([start, *head, *written], source, len(start) + head_length + length)
-
-
-def _deflated(payload: Payload) -> Source:
-    deflater = zlib.compressobj(wbits=-zlib.MAX_WBITS)
-    spool = tempfile.TemporaryFile()  # noqa: SIM115  stays open with the source
-    size = sum(spool.write(deflater.compress(chunk)) for chunk in payload)
-    size += spool.write(deflater.flush())
-    if size % 2:
-        # PS3.5 section A.5: padded to an even length
-        size += spool.write(b"\0")
-    spool.flush()
-    return FileRange(spool, 0, size)

@@ -1,6 +1,5 @@
 """The second pass over the files of an upload: they are rewritten and stored in Orthanc."""
 
-import threading
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import closing
@@ -14,16 +13,16 @@ from msgspec import structs
 from orthancproxy.archive.levels import Level
 from orthancproxy.archive.storage import exists, store
 from orthancproxy.dicom.rewrite import RewriteTarget, rewrite
-from orthancproxy.errors import ArchiveUnavailable, GatewayError
-from orthancproxy.logs import log_archive_failure
+from orthancproxy.errors import GatewayError
 from orthancproxy.orthanc.client import OrthancClient
 from orthancproxy.orthanc.responses import StoreResult
 from orthancproxy.uploads import batches
 from orthancproxy.uploads.distinct_values import digests
-from orthancproxy.uploads.files import FailedFile, InspectedFile, StoredFile, UploadErrorCode, failed
+from orthancproxy.uploads.files import FailedFile, InspectedFile, StoredFile, failed
 from orthancproxy.uploads.inspection import parse
 from orthancproxy.uploads.late_references import Resolution, resolve_references
 from orthancproxy.uploads.models import UploadBatch
+from orthancproxy.uploads.outage import Outage
 from orthancproxy.uploads.workers import in_parallel
 
 FILES_PER_WRITE = 200
@@ -43,8 +42,7 @@ class BatchUpload:
         self.batch = batch
         self._stored_before: Mapping[str, str] = {}
         self._stored: set[str] = set()
-        # set when Orthanc does not answer, so that the remaining files do not wait for it one by one
-        self._is_down = threading.Event()
+        self._outage = Outage(client)
 
     def run(self, files: Sequence[InspectedFile | FailedFile]) -> None:
         """Store files, resolve references between all files of the batch, and write the outcomes."""
@@ -66,16 +64,14 @@ class BatchUpload:
         if isinstance(file, FailedFile):
             return file
         try:
-            if self._is_down.is_set():
-                raise ArchiveUnavailable("Orthanc cannot be reached.")
+            self._outage.check()
             target = replace(target, series_instance_uid=file.series_uid, sop_instance_uid=file.sop_uid)
             rewritten = rewrite(file.dicom or parse(file.sent.source), target)
             earlier_id = self._stored_before.get(file.identity)
             overwrites = earlier_id is not None and exists(self._client, Level.INSTANCE, earlier_id)
             location = store(self._client, rewritten.payload)
         except GatewayError as error:
-            if isinstance(error, ArchiveUnavailable) and not self._is_down.is_set():
-                self._check_whether_it_is_down(error)
+            self._outage.learn(error)
             return failed(file.sent, error, file.identity)
         # which references of a file were resolved when it was stored before, only its row can tell
         unresolved = rewritten.references if location.already_stored else rewritten.unresolved
@@ -106,13 +102,6 @@ class BatchUpload:
             self.lost += results[Resolution.LOST]
             if not results[Resolution.RESOLVED] or results[Resolution.POSTPONED]:
                 return
-
-    def _check_whether_it_is_down(self, error: ArchiveUnavailable) -> None:
-        try:
-            self._client.ping()
-        except GatewayError:
-            self._is_down.set()
-            log_archive_failure(error, UploadErrorCode.ARCHIVE_UNAVAILABLE.value)
 
     def _target(self) -> RewriteTarget:
         """Return what all files of the batch become, except for the UIDs of series and instance."""
