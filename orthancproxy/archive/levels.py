@@ -50,7 +50,16 @@ class Level(Enum):
 
 def patient_orthanc_id(patient_id: str) -> str:
     """Return the Orthanc id of the patient with this PatientID as stored, whether there is one or not."""
-    digest = sha1(patient_id.encode(errors="surrogatepass"), usedforsecurity=False).hexdigest()
+    return _orthanc_id(patient_id)
+
+
+def study_orthanc_id(patient_id: str, study_instance_uid: str) -> str:
+    """Return the Orthanc id of the study with these identifiers as stored, whether there is one or not."""
+    return _orthanc_id(f"{patient_id}|{study_instance_uid}")
+
+
+def _orthanc_id(identifiers: str) -> str:
+    digest = sha1(identifiers.encode(errors="surrogatepass"), usedforsecurity=False).hexdigest()
     return "-".join(digest[start : start + 8] for start in range(0, 40, 8))
 
 

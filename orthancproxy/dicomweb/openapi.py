@@ -26,7 +26,9 @@ _ELEMENT = {
     "required": ["vr"],
     "properties": {"vr": {"type": "string", "minLength": 2, "maxLength": 2}, "Value": {"type": "array", "items": {}}},
 }
-DATA_SETS: Mapping[str, Any] = {"type": "array", "items": {"type": "object", "additionalProperties": _ELEMENT}}
+DATA_SET: Mapping[str, Any] = {"type": "object", "additionalProperties": _ELEMENT}
+"""A data set in the DICOM JSON model."""
+DATA_SETS: Mapping[str, Any] = {"type": "array", "items": DATA_SET}
 """A list in the DICOM JSON model."""
 ACCEPT = in_query("accept", {"type": "string"}, "Media types that count instead of those in the header Accept.")
 
@@ -96,5 +98,31 @@ def deletes(view: View) -> View:
         tags=["deletion"],
         parameters=list(RESPONSE_HEADERS),
         responses={204: OpenApiResponse(description="It is deleted."), **error_responses((400, 404))},
+    )
+    return described(view)
+
+
+def stores(view: View) -> View:
+    """Describe a route that stores files."""
+    results = (
+        (200, "All files are stored."),
+        (202, "Some files are stored; others failed, or are stored already."),
+        (409, "No file is stored."),
+    )
+    file = {"type": "string", "format": "binary"}
+    described: Callable[[View], View] = extend_schema(
+        operation_id="store",
+        summary="Store DICOM files under their own UIDs (PS3.18 section 10.5).",
+        tags=["storage"],
+        parameters=[ACCEPT, *RESPONSE_HEADERS],
+        request={"multipart/related": {"type": "object", "properties": {"file": file}}, "application/dicom": file},
+        responses={
+            **{
+                (status, media_type): OpenApiResponse(dict(DATA_SET), description)
+                for status, description in results
+                for media_type in ("application/dicom+json", "application/json")
+            },
+            **error_responses((400, 406, 413, 415)),
+        },
     )
     return described(view)

@@ -9,6 +9,7 @@ from orthancproxy.archive.levels import Level
 from orthancproxy.dicomweb.deletion import DeletableView
 from orthancproxy.dicomweb.documentation import DicomwebSchemaView
 from orthancproxy.dicomweb.search import SearchView
+from orthancproxy.dicomweb.store import StudiesView, StudyView
 from orthancproxy.dicomweb.views import DicomwebView
 from orthancproxy.rest.views import UnknownAddressView
 
@@ -40,19 +41,18 @@ SERIES = f"{STUDY}/series/<uid:series_uid>"
 INSTANCE = f"{SERIES}/instances/<uid:instance_uid>"
 
 urlpatterns = [
-    # to search: QIDO-RS
-    *route("studies", SearchView, "studies", resource="Studies", level=Level.STUDY),
+    # to search: QIDO-RS, and to store: STOW-RS
+    *route("studies", StudiesView, "studies", is_upload=True, resource="Studies", level=Level.STUDY),
     *route("series", SearchView, "series", resource="Series", level=Level.SERIES),
     *route("instances", SearchView, "instances", resource="Instances", level=Level.INSTANCE),
     *route(f"{STUDY}/series", SearchView, "study-series", resource="SeriesOfStudy", level=Level.SERIES),
     *route(f"{STUDY}/instances", SearchView, "study-instances", resource="InstancesOfStudy", level=Level.INSTANCE),
     *route(f"{SERIES}/instances", SearchView, "series-instances", resource="InstancesOfSeries", level=Level.INSTANCE),
-    # to retrieve: WADO-RS, and to delete
-    *route(STUDY, DeletableView, "study", resource="Study"),
+    # to retrieve: WADO-RS, to delete, and to store: STOW-RS
+    *route(STUDY, StudyView, "study", is_upload=True, resource="Study"),
     *route(SERIES, DeletableView, "one-series", resource="Series"),
     *route(INSTANCE, DeletableView, "instance", resource="Instance"),
     # to show: WADO-RS rendered, WADO-URI
-    # to store: STOW-RS
     path("schema/", DicomwebSchemaView.as_view(), name="schema"),
     re_path("", UnknownAddressView.as_view(schema=None)),
 ]

@@ -51,6 +51,9 @@ VIEW: Mapping[Level, Operation] = {
     for level, what in ((Level.SERIES, "thumbnails of series"), (Level.INSTANCE, "files and images of instances"))
 }
 UPLOAD = Operation(description="Upload files", action=Action.UPLOAD, kind=EventKind.IMPORT, changes=True)
+STORE = Operation(
+    description="Store DICOM files under their own UIDs", action=Action.UPLOAD, kind=EventKind.IMPORT, changes=True
+)
 DELETE: Mapping[Level, Operation] = {
     level: Operation(
         description=f"Delete {level.path}",

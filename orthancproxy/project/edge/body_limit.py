@@ -13,12 +13,13 @@ from orthancproxy.project.edge.marks import is_upload_route
 from orthancproxy.project.edge.rejections import Application, Message, Receive, Send, answer_unread, rejected
 
 MAX_FIELD_BYTES = 64 * 1024**2  # of a form, besides its files
+FILE_TYPES = frozenset({b"multipart/form-data", b"multipart/related", b"application/dicom"})
 
 
 def limit_bodies(application: Application, max_field_bytes: int = MAX_FIELD_BYTES) -> Application:
-    """Reject forms of more than ORTHANC_MAX_UPLOAD_BYTES, and other bodies of more than DATA_UPLOAD_MAX_MEMORY_SIZE.
+    """Reject files of more than ORTHANC_MAX_UPLOAD_BYTES, and other bodies of more than DATA_UPLOAD_MAX_MEMORY_SIZE.
 
-    Only routes marked `is_upload` take forms of that size, and a GET or HEAD takes no body (RFC 9110 section 9.3.1).
+    Only routes marked `is_upload` take bodies of that size, and a GET or HEAD takes no body (RFC 9110 section 9.3.1).
     The application gets a rejected request without its body, and answers it like any other error.
     """
 
@@ -65,6 +66,6 @@ def _reason_to_reject(scope: Mapping[str, Any], max_bytes: int) -> Exception | N
 
 
 def is_upload(scope: Mapping[str, Any]) -> bool:
-    """Return whether a request is a form for a route that takes files."""
-    content_type = dict(scope["headers"]).get(b"content-type", b"")
-    return content_type.lower().startswith(b"multipart/form-data") and is_upload_route(scope)
+    """Return whether a request has files for a route that takes them."""
+    media_type, _, _ = dict(scope["headers"]).get(b"content-type", b"").partition(b";")
+    return media_type.strip().lower() in FILE_TYPES and is_upload_route(scope)
