@@ -243,6 +243,12 @@ class Configuration:
         "Orthanc's option `DefaultEncoding`, which Orthanc does not tell, such as `Korean` or `Japanese`.",
     )
     ORTHANC_THUMBNAIL_SIZE = Setting(256, "Longer side of a thumbnail in pixels.", minimum=1, maximum=2048)
+    ORTHANC_URL_LIFETIME = Setting(
+        900.0,
+        "Seconds for which a signed URL of a file, an image or a ZIP works.",
+        above=0,
+        maximum=_DAY_SECONDS,
+    )
     ORTHANC_VIEWING_MINUTES = Setting(
         5.0,
         "Minutes for which the files and images of a series that a caller gets have one event of the audit log before "

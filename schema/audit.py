@@ -33,6 +33,7 @@ AUTHENTICATIONS = {
     Authentication.SESSION: "A session, after a login with a password.",
     Authentication.API_TOKEN: "An API token of the gateway.",
     Authentication.OPENID_CONNECT: "An access token of an OpenID Connect provider.",
+    Authentication.SIGNED_URL: "A signed URL, made for the caller.",
 }
 describe_enum(
     strawberry.enum(EventKind, name="AuditEventKind", description="The kinds of events of DICOM PS3.15 A.5.3."),

@@ -13,6 +13,7 @@ from strawberry.http import GraphQLRequestData
 from strawberry.types.graphql import OperationType
 
 from orthancproxy.access.callers import Caller
+from orthancproxy.access.credentials import credentials_of
 from orthancproxy.archive.levels import Level
 from orthancproxy.archive.object_budget import ObjectBudget
 from orthancproxy.errors import GatewayError, LimitExceeded
@@ -41,7 +42,9 @@ class SubscriptionSource:
     @cached_property
     def key(self) -> Hashable:
         urls = ResourceUrls.of(self.request, self.context)
-        return self.data.query, self.data.operation_name, orjson.dumps(self.data.variables), urls.prefix
+        # signed URLs are those of one caller
+        owner = credentials_of(self.request, self.context.caller) if "signed" in (self.data.query or "") else None
+        return self.data.query, self.data.operation_name, orjson.dumps(self.data.variables), urls.prefix, owner
 
     @property
     def calls_orthanc(self) -> bool:

@@ -42,6 +42,14 @@ Keywords = Annotated[
     strawberry.argument(description="Keywords of the DICOM dictionary; the level's main DICOM tags by default."),
 ]
 
+Signed = Annotated[
+    bool | None,
+    strawberry.argument(
+        description="Sign the URL: it works without header and cookie for 15 minutes (`ORTHANC_URL_LIFETIME`), as long "
+        "as the caller may download the resource."
+    ),
+]
+
 
 def global_id(record: records.Resource) -> strawberry.ID:
     """Return the Relay global id of a resource."""
@@ -76,8 +84,8 @@ def _is_renderable(root: strawberry.Parent[records.Instance], info: Info) -> boo
     return renderability.is_renderable(root.tags, root.facts.get("TransferSyntax"), info.context.capabilities)
 
 
-def _archive_url(root: strawberry.Parent[records.Resource], info: Info) -> str:
-    return info.context.urls.to(root, "archive")
+def _archive_url(root: strawberry.Parent[records.Resource], info: Info, signed: Signed = False) -> str:
+    return info.context.urls.to(root, "archive", signed=signed)
 
 
 @strawberry.interface(description="A resource with a Relay global id.")
@@ -254,8 +262,8 @@ class Series(Node):
         return cast("list[Instance]", _linked(self, info))
 
     @strawberry.field(description="URL of a thumbnail of the middle instance.", metadata=PLAIN)
-    def thumbnail_url(root: strawberry.Parent[records.Series], info: Info) -> str:
-        return info.context.urls.to_version(root, "thumbnail")
+    def thumbnail_url(root: strawberry.Parent[records.Series], info: Info, signed: Signed = False) -> str:
+        return info.context.urls.to_version(root, "thumbnail", signed=signed)
 
     @classmethod
     def is_type_of(cls, value: object, _info: object) -> bool:
@@ -301,8 +309,8 @@ class Instance(Node):
     tags: JSON = strawberry.field(resolver=_tags, metadata=PLAIN, description=TAGS)
 
     @strawberry.field(description="URL of the DICOM file (PS3.10), also for `wadouri:` image loaders.", metadata=PLAIN)
-    def file_url(root: strawberry.Parent[records.Instance], info: Info) -> str:
-        return info.context.urls.to_version(root, "file")
+    def file_url(root: strawberry.Parent[records.Instance], info: Info, signed: Signed = False) -> str:
+        return info.context.urls.to_version(root, "file", signed=signed)
 
     @strawberry.field(
         description="URL of one frame, by default at full size and in the window of the file: a PNG, or a JPEG if "
@@ -320,6 +328,7 @@ class Instance(Node):
         width: Annotated[int | None, strawberry.argument(description="Maximum width in pixels.")] = None,
         height: Annotated[int | None, strawberry.argument(description="Maximum height in pixels.")] = None,
         quality: Annotated[int | None, strawberry.argument(description="The quality of a JPEG, 1 to 100.")] = None,
+        signed: Signed = False,
     ) -> str:
         given = {
             "frame": frame or None,
@@ -330,11 +339,11 @@ class Instance(Node):
             "quality": quality,
         }
         query = urlencode({name: value for name, value in given.items() if value is not None})
-        return info.context.urls.to_version(root, "preview", query)
+        return info.context.urls.to_version(root, "preview", query, signed=signed)
 
     @strawberry.field(description="URL of a thumbnail of the first frame.", metadata=PLAIN)
-    def thumbnail_url(root: strawberry.Parent[records.Instance], info: Info) -> str:
-        return info.context.urls.to_version(root, "thumbnail")
+    def thumbnail_url(root: strawberry.Parent[records.Instance], info: Info, signed: Signed = False) -> str:
+        return info.context.urls.to_version(root, "thumbnail", signed=signed)
 
     @classmethod
     def is_type_of(cls, value: object, _info: object) -> bool:

@@ -1,19 +1,22 @@
 """Absolute URLs of images and files, which the REST routes serve."""
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Self
 
 from django.http import HttpRequest
 from django.urls import reverse
 
 from orthancproxy.access.actions import Action
+from orthancproxy.access.credentials import credentials_of
+from orthancproxy.access.signed_urls import UrlSigner, signer_of
 from orthancproxy.archive.records import Instance, Resource, Series
 from orthancproxy.resolvers.context import RequestContext
 from orthancproxy.resolvers.guard import audited_read
 from orthancproxy.resolvers.operations import READ_URL
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class ResourceUrls:
     """URLs for the caller: behind a proxy, with the host and prefix that it forwards.
 
@@ -21,6 +24,7 @@ class ResourceUrls:
     """
 
     prefix: str
+    request: HttpRequest
     context: RequestContext
     can_be_followed: bool
 
@@ -28,7 +32,7 @@ class ResourceUrls:
     def of(cls, request: HttpRequest, context: RequestContext) -> Self:
         """Return the URLs for the host, scheme and mount point of a request."""
         prefix = request.build_absolute_uri(reverse("orthanc:patients").removesuffix("patients/"))
-        return cls(prefix, context, Action.DOWNLOAD in context.caller.actions)
+        return cls(prefix, request, context, Action.DOWNLOAD in context.caller.actions)
 
     def check(self, field: str) -> None:
         """Raise NotAuthenticated or PermissionDenied for a URL field if the caller may not download."""
@@ -36,11 +40,16 @@ class ResourceUrls:
             with audited_read(replace(self.context, operation_name=field), READ_URL):
                 pass
 
-    def to(self, record: Resource, what: str) -> str:
+    def to(self, record: Resource, what: str, query: str = "", *, signed: bool | None = False) -> str:
         """Return the URL of a part of a resource: `file`, `preview`, `thumbnail` or `archive`."""
-        return f"{self.prefix}{record.level.path}/{record.orthanc_id}/{what}/"
+        url = f"{record.level.path}/{record.orthanc_id}/{what}/{'?' if query else ''}{query}"
+        return self.prefix + (self._signer.sign(url) if signed else url)
 
-    def to_version(self, record: Instance | Series, what: str, query: str = "") -> str:
+    def to_version(self, record: Instance | Series, what: str, query: str = "", *, signed: bool | None = False) -> str:
         """Return the URL of a part of a resource, which browsers cache: it changes when files are replaced."""
         parameters = "&".join(part for part in (f"v={record.version}" if record.version else "", query) if part)
-        return self.to(record, what) + (f"?{parameters}" if parameters else "")
+        return self.to(record, what, parameters, signed=signed)
+
+    @cached_property
+    def _signer(self) -> UrlSigner:
+        return signer_of(credentials_of(self.request, self.context.caller))

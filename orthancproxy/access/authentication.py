@@ -1,15 +1,14 @@
-"""Authentication for all transports: a Django session, an OpenID Connect access token, or an API token."""
+"""Authentication for all transports: a session, an OpenID Connect access token, an API token, or a signed URL."""
 
 import time
 
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse, QueryDict
 from django.middleware.csrf import CsrfViewMiddleware
-from django.utils import timezone
 from knox.crypto import hash_token
-from knox.models import get_token_model
 
-from orthancproxy.access import oidc
+from orthancproxy.access import oidc, signed_urls
+from orthancproxy.access.api_tokens import caller_of_api_token
 from orthancproxy.access.callers import Caller, anonymous, caller_of_identity, caller_of_user
 from orthancproxy.audit import events
 from orthancproxy.audit.kinds import AuditOutcome, Authentication, EventKind
@@ -19,16 +18,18 @@ from orthancproxy.errors import CSRFFailed, GatewayError, NotAuthenticated, Perm
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
 
 
-def authenticate(request: HttpRequest) -> Caller:
+def authenticate(request: HttpRequest, *, takes_signed_urls: bool = False) -> Caller:
     """Return the caller of a request; it may query the database.
 
-    Raises NotAuthenticated for an invalid token, and PermissionDenied for a request that another site may have forged.
-    Both are audited.
+    A signed URL counts instead of all other credentials if the route `takes_signed_urls`. Raises NotAuthenticated for
+    an invalid token or signed URL, and PermissionDenied for a request that another site may have forged. Both are
+    audited.
     """
     started = time.perf_counter()
     caller = Caller()
     try:
-        caller = identify(request)
+        is_signed = takes_signed_urls and signed_urls.is_signed(request)
+        caller = signed_urls.caller_of(request) if is_signed else identify(request)
         _check_forgery(request, caller)
     except GatewayError as error:
         is_forged = isinstance(error, PermissionDenied)
@@ -83,19 +84,6 @@ def _bearer(token: str) -> Caller:
             raise NotAuthenticated("This gateway does not accept tokens of an OpenID Connect provider.")
         return caller_of_identity(oidc.verify(token))
     return caller_of_api_token(hash_token(token))
-
-
-def caller_of_api_token(digest: str) -> Caller:
-    """Return the caller that the API token with this digest identifies. Raises NotAuthenticated."""
-    # not through knox, which looks tokens up by their first characters and deletes expired ones
-    known = get_token_model().objects.select_related("user").filter(digest=digest).first()
-    if known is None:
-        raise NotAuthenticated("The token is unknown.")
-    if known.expiry is not None and known.expiry <= timezone.now():
-        raise NotAuthenticated("The token has expired.")
-    if not known.user.is_active:
-        raise NotAuthenticated("The user of this token is not active.")
-    return caller_of_user(known.user, Authentication.API_TOKEN)
 
 
 def _check_forgery(request: HttpRequest, caller: Caller) -> None:

@@ -22,7 +22,7 @@ from knox.crypto import hash_token
 from knox.models import get_token_model
 
 from orthancproxy.access import oidc
-from orthancproxy.access.authentication import caller_of_api_token
+from orthancproxy.access.api_tokens import caller_of_api_token
 from orthancproxy.access.callers import Caller, anonymous, caller_of_identity, caller_of_user
 from orthancproxy.access.models import AccessScope
 from orthancproxy.audit.kinds import Authentication

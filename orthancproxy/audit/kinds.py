@@ -131,3 +131,4 @@ class Authentication(_TranslatedChoices):
     SESSION = "SESSION"
     API_TOKEN = "API_TOKEN"  # noqa: S105
     OPENID_CONNECT = "OPENID_CONNECT"
+    SIGNED_URL = "SIGNED_URL"

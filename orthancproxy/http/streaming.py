@@ -12,6 +12,7 @@ from django.http.response import HttpResponseBase
 from django.utils.cache import patch_vary_headers
 from django.utils.http import content_disposition_header
 
+from orthancproxy.access.signed_urls import is_signed
 from orthancproxy.archive.storage import Content
 from orthancproxy.conf import conf
 from orthancproxy.http.content_security import SANDBOX
@@ -65,7 +66,9 @@ def _close_result(response: "asyncio.Future[HttpResponseBase]") -> None:
 def stream(request: HttpRequest, download: Download, *, is_saved: bool = True) -> HttpResponseBase:
     """Return a response that streams a file to save, or an image that the browser shows; for HEAD, its headers."""
     content = download.content
-    is_versioned = download.version is not None and request.GET.get("v") == download.version
+    # a signed URL must not outlive its end in a cache
+    is_lasting = download.version is not None and not is_signed(request)
+    is_versioned = is_lasting and request.GET.get("v") == download.version
     if content is None:
         return _described(HttpResponseNotModified(), download, is_versioned)
     response: HttpResponseBase

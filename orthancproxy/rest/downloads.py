@@ -36,7 +36,7 @@ class DownloadView(GatewayView):
 class InstanceFileView(DownloadView):
     """The DICOM file of an instance."""
 
-    parameters = (openapi.VERSION.name,)
+    parameters = (openapi.VERSION.name, openapi.SIGNATURE.name)
     ignores_others = True
 
     @openapi.downloads(
@@ -44,6 +44,7 @@ class InstanceFileView(DownloadView):
         ("application/dicom",),
         "The DICOM file (PS3.10) as it is stored.",
         openapi.VERSION,
+        openapi.SIGNATURE,
         openapi.IF_NONE_MATCH,
     )
     def get(self, request: Request, orthanc_id: str) -> HttpResponseBase:
@@ -59,7 +60,7 @@ class InstanceFileView(DownloadView):
 class PreviewView(DownloadView):
     """A frame of an instance."""
 
-    parameters = (*(parameter.name for parameter in openapi.RENDERING), openapi.VERSION.name)
+    parameters = (*(parameter.name for parameter in openapi.RENDERING), openapi.VERSION.name, openapi.SIGNATURE.name)
 
     @openapi.downloads(
         "previewInstance",
@@ -67,6 +68,7 @@ class PreviewView(DownloadView):
         "A frame, at full size by default, as PNG, or as JPEG if Accept prefers it.",
         *openapi.RENDERING,
         openapi.VERSION,
+        openapi.SIGNATURE,
         openapi.IF_NONE_MATCH,
         errors=(415,),
     )
@@ -84,13 +86,14 @@ class PreviewView(DownloadView):
 class ThumbnailView(DownloadView):
     """The thumbnail of an instance."""
 
-    parameters = (openapi.VERSION.name,)
+    parameters = (openapi.VERSION.name, openapi.SIGNATURE.name)
 
     @openapi.downloads(
         "thumbnailInstance",
         MEDIA_TYPES,
         "The first frame, scaled down, as PNG, or as JPEG if Accept prefers it.",
         openapi.VERSION,
+        openapi.SIGNATURE,
         openapi.IF_NONE_MATCH,
         errors=(415,),
     )
@@ -108,13 +111,14 @@ class ThumbnailView(DownloadView):
 class SeriesThumbnailView(DownloadView):
     """The thumbnail of a series."""
 
-    parameters = (openapi.VERSION.name,)
+    parameters = (openapi.VERSION.name, openapi.SIGNATURE.name)
 
     @openapi.downloads(
         "thumbnailSeries",
         MEDIA_TYPES,
         "The first frame of its middle instance, scaled down, as PNG, or as JPEG if Accept prefers it.",
         openapi.VERSION,
+        openapi.SIGNATURE,
         openapi.IF_NONE_MATCH,
         errors=(415,),
     )
@@ -134,11 +138,13 @@ class ZipView(DownloadView):
 
     level = Level.PATIENT
     schema = openapi.LevelSchema()
+    parameters = (openapi.SIGNATURE.name,)
 
     @openapi.downloads(
         "download",
         ("application/zip",),
         "A ZIP of all DICOM files of the resource, created while it is sent.",
+        openapi.SIGNATURE,
     )
     def get(self, request: Request, orthanc_id: str) -> HttpResponseBase:
         headers_only = request.method == "HEAD"

@@ -8,6 +8,7 @@ from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, PolymorphicProxySerializer, extend_schema
 from rest_framework import serializers
 
+from orthancproxy.access import signed_urls
 from orthancproxy.rest.serializers import (
     ChangePageSerializer,
     DeletionSerializer,
@@ -65,6 +66,11 @@ VERSION = in_query(
     "v",
     {"type": "string", "maxLength": 64},
     "The version, as in `fileUrl` and `thumbnailUrl`: if it is the current one, the response is immutable.",
+)
+SIGNATURE = in_query(
+    signed_urls.PARAMETER,
+    {"type": "string", "maxLength": 2048},
+    "The end of a signed URL of GraphQL (`fileUrl(signed: true)`), which works without other credentials.",
 )
 IF_NONE_MATCH = OpenApiParameter(
     "If-None-Match",

@@ -94,7 +94,7 @@ class GatewayView(APIView):
             close_old_connections()
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
-        self.context = self.exits.enter_context(_context(request))
+        self.context = self.exits.enter_context(_context(request, takes_signed_urls=self.takes_signed_urls))
         # before Django REST framework sets the user of the request to that of its own authentication
         self.credentials = credentials_of(request._request, self.context.caller)
         # other requests need the pooled connection while this one waits for Orthanc
@@ -107,6 +107,11 @@ class GatewayView(APIView):
                 raise InvalidRequest(f"There is no parameter {name[:64]!a}.")
             if name in self.parameters and len(values) > 1:
                 raise InvalidRequest(f"The parameter {name} was sent more than once.")
+
+    @property
+    def takes_signed_urls(self) -> bool:
+        """Whether a signature in the query may authenticate the caller, for this resource only."""
+        return openapi.SIGNATURE.name in self.parameters
 
     @property
     def entered_context(self) -> RequestContext:
@@ -129,6 +134,9 @@ class GatewayView(APIView):
         """Keep patient data out of caches, unless the response says otherwise."""
         final: HttpResponseBase = super().finalize_response(request, cast("Response", response), *args, **kwargs)
         final.headers.setdefault("Cache-Control", "private, no-store")
+        if self.takes_signed_urls:
+            # no page gets the URL
+            final.headers["Referrer-Policy"] = "no-referrer"
         return final
 
 
@@ -228,9 +236,9 @@ class InstancesView(ChildrenView):
         return Response(InstanceSerializer(series.related["children"], many=True, context=above).data)
 
 
-def _context(request: Request) -> RequestContext:
+def _context(request: Request, *, takes_signed_urls: bool) -> RequestContext:
     received = request._request
-    caller = authenticate(received)
+    caller = authenticate(received, takes_signed_urls=takes_signed_urls)
     assert received.resolver_match is not None  # noqa: S101 - for mypy: Django sets it before it calls a view
     route = CONVERTED.sub(r"{\1}", received.resolver_match.route)
     return RequestContext(caller, author(received, caller), operation_name=f"{received.method} /{route}")
