@@ -1,12 +1,12 @@
-"""Reads the values of a frame, and renders them where Orthanc cannot, or not at once: in windows narrower than 1, and
-scaled down to the range of the values, which are read anyway.
+"""Reads the values of a frame, and renders them where Orthanc cannot, or not at once: in windows narrower than 1 or of
+a sigmoid function, and scaled down to the range of the values, which are read anyway.
 """
 
 import struct
 import sys
 import zlib
 from array import array
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from itertools import accumulate, pairwise
@@ -95,17 +95,12 @@ def read_extremes(client: OrthancClient, instance: Instance, frame: int) -> tupl
     return low, high
 
 
-def png(client: OrthancClient, instance: Instance, frame: int, low: float, high: float, step: int) -> bytes:
-    """Render the stored values from `low` (black) to `high` (white), every `step`th row and column, as a PNG.
-
-    `high` is below `low` for an inverted frame.
-    """
-    scale = 255 / (high - low)
+def png(client: OrthancClient, instance: Instance, frame: int, grey: Callable[[int], float], step: int) -> bytes:
+    """Render every `step`th row and column as a PNG. `grey` is of a stored value: from 0 (black) to 255."""
     is_signed = _is_signed(instance)
     # each value is looked up by its 16 bits
     greys = bytes(
-        min(max(round(((bits - 65536 if is_signed and bits > 32767 else bits) - low) * scale), 0), 255)
-        for bits in range(65536)
+        min(max(round(grey(bits - 65536 if is_signed and bits > 32767 else bits)), 0), 255) for bits in range(65536)
     )
     columns = instance.columns or 0
     samples = array("H")

@@ -8,7 +8,7 @@ images black, and widens windows to 1 (1.10.1, 1.13.0). The gateway therefore gi
 from collections.abc import Callable
 from contextlib import closing, suppress
 from dataclasses import dataclass
-from math import copysign
+from math import copysign, exp
 from typing import Self
 
 from orthancproxy.archive import parsing
@@ -57,6 +57,15 @@ class FrameWindow:
         """Return the stored values that are black and white."""
         low, high = self.stored.center - self.stored.width / 2, self.stored.center + self.stored.width / 2
         return (low, high) if (self.slope < 0) is is_inverted else (high, low)
+
+    def grey(self, *, is_inverted: bool, is_sigmoid: bool) -> Callable[[float], float]:
+        """Return the function from stored values to greys: below 0 is black, above 255 white."""
+        low, high = self.greys(is_inverted=is_inverted)
+        if not is_sigmoid:
+            return lambda value: (value - low) * 255 / (high - low)
+        center, width = self.stored.center, high - low
+        # beyond these it has ended, and overflows
+        return lambda value: 255 / (1 + exp(-4 * min(max((value - center) / width, -100.0), 100.0)))
 
 
 def frame_window(

@@ -10,11 +10,12 @@ MAX_ACCEPT_LENGTH = 4096
 MAX_MEDIA_RANGES = 64
 
 _NAME = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
-_TYPE = re.compile(rf"[ \t]*({_NAME})/({_NAME})[ \t]*")
+# Java sends `*; q=.2` unless it is told otherwise, as some viewers do
+_TYPE = re.compile(rf"[ \t]*(?:({_NAME})/({_NAME})|\*)[ \t]*")
 # many clients send `type=application/dicom` without quotes
 _PARAMETER = re.compile(rf';[ \t]*(?:({_NAME})=(?:"((?:[^"\\]|\\.)*)"|([^\s;,"]*)))?[ \t]*')
 _COMMAS = re.compile(r"[ \t,]*")
-_QUALITY = re.compile(r"0(?:\.[0-9]{0,3})?|1(?:\.0{0,3})?", re.ASCII)
+_QUALITY = re.compile(r"0?(?:\.[0-9]{1,3})|0\.?|1(?:\.0{0,3})?", re.ASCII)
 _ANY = frozenset({"*", "*/*"})
 
 
@@ -97,7 +98,7 @@ def _media_range(text: str, position: int) -> tuple[MediaRange, int]:
     quality = parameters.pop("q", "1")
     if not _QUALITY.fullmatch(quality):
         raise _malformed()
-    return MediaRange(match[1].lower(), match[2].lower(), parameters, float(quality)), position
+    return MediaRange((match[1] or "*").lower(), (match[2] or "*").lower(), parameters, float(quality)), position
 
 
 def _end(pattern: re.Pattern[str], text: str, position: int) -> int:

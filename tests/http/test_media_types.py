@@ -27,6 +27,8 @@ def test_anything_is_accepted_without_media_types(accept: str | None) -> None:
         ("*/*, application/dicom+json;q=0", "application/json"),
         ("application/json; charset=utf-8", "application/json"),
         ("text/html, */*;q=0.1", "application/dicom+json"),
+        # of Java, without a word of its user
+        ("text/html, image/gif, image/jpeg, *; q=.2, */*; q=.2", "application/dicom+json"),
         ("multipart/related", DICOM),
         (DICOM, DICOM),
         ("multipart/related; type=application/dicom", DICOM),

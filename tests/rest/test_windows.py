@@ -35,9 +35,9 @@ def ask_for(orthanc: LocalOrthanc, use_orthanc: UseOrthanc) -> Callable[..., Any
     """Store a file and get a picture of it."""
     use_orthanc(orthanc)
 
-    def ask(file: bytes, what: str = "preview", **query: Any) -> Any:
+    def ask(file: bytes, what: str = "preview", headers: dict[str, str] | None = None, **query: Any) -> Any:
         orthanc_id = id_of(orthanc, file, "Success")
-        return Client().get(f"/api/orthanc/instances/{orthanc_id}/{what}/", query)
+        return Client().get(f"/api/orthanc/instances/{orthanc_id}/{what}/", query, headers=headers)
 
     return ask
 
@@ -202,6 +202,12 @@ def test_a_thumbnail_in_a_narrow_window_is_small(rendered: Render, settings: Any
     pixels = rendered(image(RescaleSlope="1e-6", RescaleIntercept="0"), "thumbnail")
     assert len(pixels) == 16 * 16
     assert len(set(pixels)) > 100
+
+
+def test_a_picture_in_a_narrow_window_is_a_jpeg_if_accept_prefers_it(ask_for: Callable[..., Any]) -> None:
+    response = ask_for(image(RescaleSlope="1e-6", RescaleIntercept="0"), headers={"Accept": "image/jpeg"})
+    assert response["Content-Type"] == "image/jpeg"
+    assert response.content.startswith(b"\xff\xd8")
 
 
 def test_eight_bits_with_a_slope_are_not_black(rendered: Render) -> None:
