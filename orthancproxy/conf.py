@@ -133,15 +133,16 @@ class Configuration:
     )
     ORTHANC_CACHE_BYTES = Setting(
         128 * 1024**2,
-        "Memory in bytes that each worker process may take to keep instances between requests; 0 to turn that off. "
-        "They are shown if Orthanc confirms in the same request that their series is unchanged (1.12.5 and newer).",
+        "Memory in bytes that each worker process may take to keep instances, and counts of studies, between requests; "
+        "0 to turn that off. They are shown if Orthanc confirms in the same request that their series or study is "
+        "unchanged (1.12.5 and newer).",
         minimum=0,
         maximum=1024**4,
     )
     ORTHANC_CACHE_MIN_AGE = Setting(
         2.0,
-        "Seconds that the last change of a series must be past, by Orthanc's clock, before its instances are kept. If "
-        "several Orthancs share a database, at least 1.5 more than their clocks differ.",
+        "Seconds that the last change of a series or study must be past, by Orthanc's clock, before its instances or "
+        "counts are kept. If several Orthancs share a database, at least 1.5 more than their clocks differ.",
         minimum=1.5,
         maximum=_DAY_SECONDS,
     )

@@ -26,8 +26,8 @@ from orthancproxy.archive.revisions import RevisionCache
 from orthancproxy.archive.scope import EVERYTHING, Scope
 from orthancproxy.archive.scoped_fetcher import ScopedFetcher
 from orthancproxy.archive.search import SearchFetcher
-from orthancproxy.archive.series_counts import SeriesCounts
 from orthancproxy.archive.series_metadata_fetcher import SeriesMetadataFetcher
+from orthancproxy.archive.study_counts import StudyCounts
 from orthancproxy.errors import InvalidRequest
 from orthancproxy.orthanc.client import OrthancClient
 from orthancproxy.orthanc.endpoints import ORTHANC_ID, check_orthanc_id
@@ -58,15 +58,18 @@ class Hierarchy:
             # an Orthanc without labels ignores them in a find, and returns everything
             scope = replace(scope, labels=frozenset())
         self.is_restricted = scope.is_restricted
+        # before 1.12.1, deletions leave no trace in `LastUpdate`
+        cache = cache if capabilities.has_extended_find else None
+        series: Fetcher | None = None
         if capabilities.walks_index:
-            series: Fetcher = find(client, ObjectBudget())
+            series = find(client, ObjectBudget())
             # not for those whose hidden studies are counted before they are left out: the time would tell of them
             if cache and not self.is_restricted:
                 series = RevisionFetcher(series, cache, capabilities, ObjectBudget())
-            fetcher = SeriesCounts(fetcher, series)
+        if cache or series:
+            fetcher = StudyCounts(fetcher, capabilities.find_limits, cache, series, is_restricted=self.is_restricted)
         self._revisions: RevisionFetcher | None = None
-        # before 1.12.1, deletions leave no trace in `LastUpdate`
-        if cache and capabilities.has_extended_find:
+        if cache:
             fetcher = self._revisions = RevisionFetcher(
                 fetcher, cache, capabilities, self._budget, looks_up=not self.is_restricted
             )

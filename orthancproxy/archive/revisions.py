@@ -1,4 +1,4 @@
-"""What is kept between requests of the children of studies and series, under the `LastUpdate` of these.
+"""What is kept between requests of studies and series, under their `LastUpdate`: their children, and counts of studies.
 
 Whoever reads an entry must have seen that `LastUpdate` in the same request (ADR 0018).
 """
@@ -18,6 +18,8 @@ from orthancproxy.orthanc.clock import OrthancClock, seconds_of
 # of a child in the index, and of a list with the ids above it, with their shares of free slots
 _CHILD_BYTES = 110
 _LIST_BYTES = 1400
+# of the counts of a study: the entry, its revision and its key, with their shares of free slots
+_COUNTS_BYTES = 480
 _NOTHING: Mapping[str, Any] = {}
 
 
@@ -38,18 +40,31 @@ class Children:
     resources: tuple[Resource, ...]
 
 
+Counts = Mapping[str, str]
+"""Attributes that are computed from what is below a study, by keyword, as text."""
+
+
 @dataclass(frozen=True, slots=True)
 class _Entry:
     revision: Revision
-    children: Children
+    kept: Children | Counts
     above: tuple[str, ...]
     size: int  # bytes
 
+    @property
+    def resources(self) -> tuple[Resource, ...]:
+        return self.kept.resources if isinstance(self.kept, Children) else ()
+
+
+# whether it is counts, and of which resource
+_Key = tuple[bool, str]
+
 
 class RevisionCache:
-    """Keeps the children of studies and series, at most `max_bytes` of them; the least recently used list goes first.
+    """Keeps the children of studies and series, and the counts of studies: at most `max_bytes` of both.
 
-    Thread-safe. Returned resources are shared: they must not be changed.
+    The least recently used list, or counts of one study, go first. Thread-safe. Returned resources are shared: they
+    must not be changed.
     """
 
     def __init__(self, clock: OrthancClock, *, max_bytes: int, min_age: float) -> None:
@@ -58,14 +73,14 @@ class RevisionCache:
         self.flights = Flights()
         self._min_age = min_age
         self._lock = threading.Lock()
-        self._entries: OrderedDict[str, _Entry] = OrderedDict()  # by the id of the parent
+        self._entries: OrderedDict[_Key, _Entry] = OrderedDict()
         self._parents: dict[str, str] = {}
         self._lists_below: Counter[str] = Counter()
         self._size = 0
 
     @property
     def size(self) -> int:
-        """The bytes that the kept resources take."""
+        """The bytes that all that is kept takes."""
         return self._size
 
     def is_settled(self, revision: Revision, moment: float) -> bool:
@@ -79,20 +94,21 @@ class RevisionCache:
 
     def get(self, revision: Revision) -> Children | None:
         """Return the children of a study or series at this revision, if they are kept."""
-        with self._lock:
-            entry = self._entries.get(revision.orthanc_id)
-            if entry is None or entry.revision != revision:
-                return None
-            self._entries.move_to_end(revision.orthanc_id)
-            return entry.children
+        kept = self._get((False, revision.orthanc_id), revision)
+        return kept if isinstance(kept, Children) else None
+
+    def counts(self, revision: Revision) -> Counts:
+        """Return the counts of a study at this revision that are kept."""
+        kept = self._get((True, revision.orthanc_id), revision)
+        return {} if kept is None or isinstance(kept, Children) else kept
 
     def uid_of(self, orthanc_id: str) -> str | None:
         """Return the UID of a study or series that has kept children, or is kept. It may have been deleted."""
         with self._lock:
-            if entry := self._entries.get(orthanc_id):
+            if entry := self._entries.get((False, orthanc_id)):
                 return entry.revision.uid
-            above = self._entries.get(self._parents.get(orthanc_id, ""))
-            kept = above.children.resources if above else ()
+            above = self._entries.get((False, self._parents.get(orthanc_id, "")))
+            kept = above.resources if above else ()
             return next((one.tags.get(one.level.identifier) for one in kept if one.orthanc_id == orthanc_id), None)
 
     def parent_of(self, orthanc_id: str) -> str | None:
@@ -101,7 +117,11 @@ class RevisionCache:
 
     def has_below(self, orthanc_id: str) -> bool:
         """Whether lists below this resource are kept, of whatever revision: a hint, which proves nothing."""
-        return orthanc_id in self._entries or orthanc_id in self._lists_below
+        return (False, orthanc_id) in self._entries or orthanc_id in self._lists_below
+
+    def has_counts(self, study_id: str) -> bool:
+        """Whether counts of this study are kept, of whatever revision: a hint likewise."""
+        return (True, study_id) in self._entries
 
     def put(self, revision: Revision, children: Children, above: Collection[str] = ()) -> Children:
         """Keep all children of a study or series at this revision, instead of any other. Return them as they are kept.
@@ -111,28 +131,44 @@ class RevisionCache:
         parent_id = revision.orthanc_id
         resources, size = _compacted(parent_id, children.resources)
         kept = replace(children, resources=resources)
-        entry = _Entry(revision, kept, tuple(above), size)
-        with self._lock:
-            self._remove(parent_id)
-            if entry.size > self.max_bytes:
-                return kept
-            self._entries[parent_id] = entry
-            self._size += entry.size
-            self._lists_below.update(entry.above)
-            self._parents |= {child.orthanc_id: parent_id for child in kept.resources}
-            while self._size > self.max_bytes:
-                self._remove(next(iter(self._entries)))
+        self._put((False, parent_id), _Entry(revision, kept, tuple(above), size))
         return kept
 
-    def _remove(self, parent_id: str) -> None:
-        entry = self._entries.pop(parent_id, None)
+    def put_counts(self, revision: Revision, counts: Counts) -> None:
+        """Keep counts of a study at this revision, with others that are kept of the same."""
+        counts = {**self.counts(revision), **counts}
+        size = _COUNTS_BYTES + sum(map(getsizeof, (counts, *counts.values())))
+        self._put((True, revision.orthanc_id), _Entry(revision, counts, (), size))
+
+    def _get(self, key: _Key, revision: Revision) -> Children | Counts | None:
+        with self._lock:
+            entry = self._entries.get(key)
+            if entry is None or entry.revision != revision:
+                return None
+            self._entries.move_to_end(key)
+            return entry.kept
+
+    def _put(self, key: _Key, entry: _Entry) -> None:
+        with self._lock:
+            self._remove(key)
+            if entry.size > self.max_bytes:
+                return
+            self._entries[key] = entry
+            self._size += entry.size
+            self._lists_below.update(entry.above)
+            self._parents |= {child.orthanc_id: entry.revision.orthanc_id for child in entry.resources}
+            while self._size > self.max_bytes:
+                self._remove(next(iter(self._entries)))
+
+    def _remove(self, key: _Key) -> None:
+        entry = self._entries.pop(key, None)
         if entry is not None:
             self._size -= entry.size
             for orthanc_id in entry.above:
                 self._lists_below[orthanc_id] -= 1
                 if not self._lists_below[orthanc_id]:
                     del self._lists_below[orthanc_id]
-            for child in entry.children.resources:
+            for child in entry.resources:
                 self._parents.pop(child.orthanc_id, None)
 
 

@@ -4,6 +4,7 @@ import threading
 import tracemalloc
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import cast
 
@@ -22,6 +23,7 @@ from orthancproxy.orthanc.clock import OrthancClock
 from orthancproxy.orthanc.deadline import Deadline, deadline_scope
 
 PATIENCE = 10  # seconds
+COUNTED = ("ModalitiesInStudy", "NumberOfStudyRelatedSeries", "NumberOfStudyRelatedInstances")
 NOW = b"20261128T120010"
 OLD, YOUNG = "20261128T120008", "20261128T120009"
 NUMBERS = Needs(frozenset({"InstanceNumber"}), frozenset({Fact.FILE_SIZE}))
@@ -398,6 +400,40 @@ class TestSize:
         after, _ = tracemalloc.get_traced_memory()
         tracemalloc.stop()
         assert cache.size == pytest.approx(after - before, rel=0.2)
+
+    def test_the_size_of_counts_is_what_they_take(self) -> None:
+        cache = make_cache()
+        tracemalloc.start()
+        before, _ = tracemalloc.get_traced_memory()
+        for number in range(2000):
+            cache.put_counts(self._study(number), self._counts(number))
+        after, _ = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        assert cache.size == pytest.approx(after - before, rel=0.2)
+
+    def test_counts_are_those_of_one_revision_and_the_least_recently_used_go_first(self) -> None:
+        cache = make_cache()
+        studies = [self._study(number) for number in range(3)]
+        for number, study in enumerate(studies[:2]):
+            cache.put_counts(study, self._counts(number))
+        cache.put_counts(studies[0], {"ModalitiesInStudy": "MR"})
+        assert cache.counts(studies[0]) == {**self._counts(0), "ModalitiesInStudy": "MR"}
+        assert cache.counts(replace(studies[0], last_update=YOUNG)) == {}
+        assert not cache.has_below(studies[0].orthanc_id)
+        cache.put(studies[0], self._children(10))
+        assert cache.counts(studies[0])
+        cache.max_bytes = cache.size
+        cache.put_counts(studies[2], self._counts(2))
+        assert [cache.has_counts(one.orthanc_id) for one in studies] == [True, False, True]
+        cache.put_counts(replace(studies[0], last_update=YOUNG), {})
+        assert cache.counts(studies[0]) == {}
+
+    def _study(self, number: int) -> Revision:
+        return Revision(f"study {number}".rjust(44), f"1.2.826.0.1.3680043.8.498.{number}", f"{OLD}{number}")
+
+    def _counts(self, number: int) -> dict[str, str]:
+        values = ("CT\\MR", str(number), str(10 * number))
+        return dict(zip(COUNTED, (value.encode().decode() for value in values), strict=True))
 
     def _children(self, count: int, series: str = "") -> Children:
         """Instances as decoded from a response: each value is an object of its own."""

@@ -1,11 +1,13 @@
 """The gateway as deployed, with routes for the test.
 
 `/callers` makes a caller for each scope. `/sweep` and `/rebuild` do at once what the index does within seconds, or by
-`manage.py rebuild_index`. `/hits` returns how many lists of instances the cache has returned.
+`manage.py rebuild_index`. `/forget` empties the cache, as a restart does. `/hits` returns how often something was kept.
+With WALKS_INDEX in its environment, the gateway takes Orthanc for a large one over SQLite without statistics.
 """
 
 import asyncio
 import json
+import os
 from collections.abc import Callable
 from typing import Any
 
@@ -19,13 +21,18 @@ from orthancproxy.resolvers.background import background
 from orthancproxy.resolvers.context import connect, revision_cache
 from tests.archive.callers import make_tokens
 from tests.archive.oracle_archive import SCOPES
+from tests.orthancs import WalkingOrthanc
 
 # Orthanc's clock stands still during a step, and leaps forward between two
 connect().clock = OrthancClock(connect().clock._read, valid_seconds=0)
 
 
+if os.environ.get("WALKS_INDEX"):
+    connect().__class__ = WalkingOrthanc
+
+
 class CountingCache(RevisionCache):
-    """A cache that counts the lists of instances that it returned."""
+    """A cache that counts the lists and counts that it returned."""
 
     hits = 0
 
@@ -33,6 +40,12 @@ class CountingCache(RevisionCache):
         """Return what is kept, and count it."""
         found = super().get(*key)
         self.hits += found is not None
+        return found
+
+    def counts(self, *key: Any) -> Any:
+        """Return what is kept, and count it."""
+        found = super().counts(*key)
+        self.hits += bool(found)
         return found
 
 
@@ -67,6 +80,12 @@ def _rebuild() -> None:
     _keeper().build()
 
 
+def _forget() -> None:
+    assert kept
+    while kept.size:
+        kept._remove(next(iter(kept._entries)))
+
+
 def _callers() -> list[str]:
     return list(make_tokens(SCOPES).values())
 
@@ -76,4 +95,10 @@ def _hits() -> int:
     return kept.hits
 
 
-_ROUTES: dict[str, Callable[[], Any]] = {"/sweep": _sweep, "/rebuild": _rebuild, "/callers": _callers, "/hits": _hits}
+_ROUTES: dict[str, Callable[[], Any]] = {
+    "/sweep": _sweep,
+    "/rebuild": _rebuild,
+    "/forget": _forget,
+    "/callers": _callers,
+    "/hits": _hits,
+}

@@ -1,4 +1,4 @@
-"""Counts and modalities from the series are those that Orthanc requests itself, for studies that are hard to find."""
+"""Counts and modalities of studies, computed from their series or kept, are those that Orthanc requests itself."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -10,14 +10,15 @@ import pytest
 from orthancproxy.archive.hierarchy import Hierarchy
 from orthancproxy.archive.levels import Level
 from orthancproxy.archive.matching import identifier_filter
-from orthancproxy.archive.plan import Fact, Filter, LevelPlan, Needs
-from orthancproxy.archive.records import Resource
+from orthancproxy.archive.plan import Fact, Filter, LevelPlan, Needs, Order
+from orthancproxy.archive.records import Patient, Resource
 from orthancproxy.archive.revisions import RevisionCache
 from orthancproxy.archive.scope import EVERYTHING, Scope
 from orthancproxy.archive.server import describe
+from orthancproxy.orthanc import endpoints
 from orthancproxy.orthanc.calls import recording
 from orthancproxy.orthanc.client import ConnectionOptions, OrthancClient
-from tests.corpus import instance, load
+from tests.corpus import ROOT, instance, load
 from tests.orthancs import CrowdedOrthanc, StartOrthanc, WalkingOrthanc
 from tests.proxy import RecordingProxy
 
@@ -29,6 +30,9 @@ COUNTED = Needs(
     frozenset({Fact.CHANGES}),
 )
 STUDY = LevelPlan(level=Level.STUDY, needs=COUNTED)
+BY_NAME = replace(STUDY, order=(Order("PatientName"),), first=50)  # sorted by the gateway, and then completed
+ORTHANCS = [OrthancClient, WalkingOrthanc]
+IN_SCOPE = Scope(patient_ids=("P00*", "a*"))
 SHARED_UID = "1.2.3"
 Studies = dict[str, tuple[list[str], int, int]]
 
@@ -121,7 +125,7 @@ WAYS = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize("scope", [EVERYTHING, Scope(patient_ids=("P00*", "a*"))], ids=["everything", "a scope"])
+@pytest.mark.parametrize("scope", [EVERYTHING, IN_SCOPE], ids=["everything", "a scope"])
 @pytest.mark.parametrize("way", WAYS)
 def test_counts_from_the_series_are_those_of_orthanc(
     way: Callable[[Hierarchy, Sequence[str]], Studies], scope: Scope, url: str
@@ -138,22 +142,102 @@ def test_counts_from_the_series_are_those_of_orthanc(
         assert way(Hierarchy(walking, scope, cache=cache), ids) == expected
 
 
-def test_a_repeated_page_with_counts_finds_the_series_by_their_uids(url: str) -> None:
+@pytest.mark.parametrize("scope", [EVERYTHING, IN_SCOPE], ids=["everything", "a scope"])
+@pytest.mark.parametrize("orthanc", ORTHANCS)
+def test_counts_are_fetched_once(orthanc: type[OrthancClient], scope: Scope, url: str) -> None:
     with RecordingProxy(urlsplit(url).port or 0) as proxy:
-        client = WalkingOrthanc(ConnectionOptions(proxy.base_url))
+        client = orthanc(ConnectionOptions(proxy.base_url))
         cache = RevisionCache(client.clock, max_bytes=10**8, min_age=2)
-        # UIDs that cannot be part of a list are not kept
-        plan = replace(STUDY, first=3, filter=Filter(tags=(("PatientID", "P001"),)))
-        first = counts(Hierarchy(client, cache=cache).page(plan).resources)
-        assert len(first) == 3
+        first = counts(Hierarchy(client, scope, cache=cache).page(BY_NAME).resources)
+        assert len(first) > 3
         before = len(proxy.requests)
-        assert counts(Hierarchy(client, cache=cache).page(plan).resources) == first
+        assert counts(Hierarchy(client, scope, cache=cache).page(BY_NAME).resources) == first
         bodies = [request.body for request in proxy.requests[before:]]
-    finds = [body for body in bodies if b'"Series"' in body]
-    assert finds
-    # a list that a limit splits is not kept
-    is_kept = not client.capabilities().find_limits.found
-    assert [b"0020,000e" in body for body in finds] == [is_kept] * len(finds)
+    of_counts = [body for body in bodies if b'"Series"' in body or b"0020,1208" in body]
+    # what a limit splits is not kept
+    is_kept = orthanc is OrthancClient or not client.capabilities().find_limits.found
+    assert bool(of_counts) == (not is_kept)
+
+
+@pytest.mark.parametrize("orthanc", ORTHANCS)
+def test_counts_of_the_other_studies_are_not_fetched_with_those_of_a_new_one(
+    orthanc: type[OrthancClient], start_orthanc: StartOrthanc
+) -> None:
+    local = start_orthanc()
+    load(local, [instance(patient, 1, series) for patient in (1, 2, 3) for series in (1, 2)])
+    time.sleep(3)
+    with RecordingProxy(local.port) as proxy:
+        client = orthanc(ConnectionOptions(proxy.base_url))
+        cache = RevisionCache(client.clock, max_bytes=10**8, min_age=2)
+        Hierarchy(client, cache=cache).page(BY_NAME)
+        load(local, [instance(patient, 1, 1) for patient in (4, 5)])
+        before = len(proxy.requests)
+        found = counts(Hierarchy(client, cache=cache).page(BY_NAME).resources)
+        bodies = [request.body for request in proxy.requests[before:]]
+    assert sorted(found.values()) == [(["CT"], 1, 1)] * 2 + [(["CT", "MR"], 2, 2)] * 3
+    [body] = [body for body in bodies if b'"Series"' in body or b"0020,1208" in body]
+    assert [f"{ROOT}.{patient}.1" in body.decode() for patient in (1, 2, 3, 4, 5)] == [False] * 3 + [True] * 2
+
+
+@pytest.mark.parametrize("orthanc", ORTHANCS)
+def test_counts_follow_what_is_below_a_study(orthanc: type[OrthancClient], start_orthanc: StartOrthanc) -> None:
+    local = start_orthanc(configuration={"OverwriteInstances": True})
+    load(local, [instance(patient, 1, series, 1) for patient in (1, 2) for series in (1, 2)])
+    client = orthanc(ConnectionOptions(local.base_url))
+    cache = RevisionCache(client.clock, max_bytes=10**8, min_age=2)
+
+    def delete(level: Level) -> None:
+        newest = Hierarchy(client).page(
+            LevelPlan(level=level, order=(Order(level.identifier, descending=True),), first=1)
+        )
+        client.call(endpoints.DELETE, level=level.path, id=newest.resources[0].orthanc_id)
+
+    changes: list[Callable[[], object]] = [
+        lambda: load(local, [instance(2, 1, 1, 2)]),
+        lambda: load(local, [instance(2, 1, 3, 1, Modality="US")]),
+        # the only one of its series
+        lambda: load(local, [instance(2, 1, 3, 1, Modality="PT")]),
+        lambda: time.sleep(3),
+        lambda: delete(Level.INSTANCE),
+        lambda: delete(Level.STUDY),
+        lambda: load(local, [instance(2, 1, 1, 1, Modality="NM")]),
+    ]
+    for change in [lambda: time.sleep(3), *changes]:
+        change()
+        # what is shown for the first time may be kept
+        for _ in range(2):
+            expected = counts(Hierarchy(client).page(BY_NAME).resources)
+            assert counts(Hierarchy(client, cache=cache).page(BY_NAME).resources) == expected
+            assert of_each_id(Hierarchy(client, cache=cache), list(expected)) == expected
+
+
+@pytest.mark.parametrize("orthanc", ORTHANCS)
+def test_a_caller_with_a_scope_is_not_told_by_time_what_others_have_seen_of_hidden_studies(
+    orthanc: type[OrthancClient], url: str
+) -> None:
+    client = orthanc(ConnectionOptions(url))
+    seen, unseen = (RevisionCache(client.clock, max_bytes=10**8, min_age=2) for _ in range(2))
+    everything = Hierarchy(client, cache=seen).page(BY_NAME).resources
+    is_whole = orthanc is OrthancClient or not client.capabilities().find_limits.found
+    assert any(seen.has_counts(study.orthanc_id) for study in everything) == is_whole
+    hidden = [study for study in everything if study.tags.get("PatientID") == "P002"]
+    patients = LevelPlan(level=Level.PATIENT, first=50, needs=Patient.instances_count.needs, related={"studies": STUDY})
+
+    def calls(cache: RevisionCache) -> list[tuple[str, str, int]]:
+        """What Orthanc is asked, with the sizes of its responses."""
+        hierarchy = Hierarchy(client, Scope(("P001",)), cache=cache)
+        with recording() as made:
+            assert not hierarchy.by_ids(STUDY, [study.orthanc_id for study in hidden])
+            assert not [found for study in hidden if (found := hierarchy.by_ids(STUDY, [study.orthanc_id]))]
+            for modality in ("CT", "MR"):
+                hierarchy.page(
+                    replace(BY_NAME, filter=Filter((("PatientID", "P002"), ("ModalitiesInStudy", modality))))
+                )
+            hierarchy.page(replace(patients, filter=Filter((("PatientID", "P002"),))))
+        return [(call.method, call.template, call.size) for call in made.calls]
+
+    assert calls(seen) == calls(unseen)
+    assert counts(Hierarchy(client, Scope(("P001",)), cache=seen).page(BY_NAME).resources)
 
 
 def test_a_page_with_counts_takes_one_call_more(url: str) -> None:
