@@ -1,5 +1,6 @@
 """Django system checks of the settings, beyond those that Setting declares."""
 
+import re
 from collections.abc import Callable, Iterator, Sequence
 from ipaddress import ip_address
 from pathlib import Path
@@ -19,6 +20,7 @@ from orthancproxy.errors import InvalidRequest
 from orthancproxy.logs import LOG_FORMATS
 
 MIN_SECRET_CHARACTERS = 32
+_LOCATION = re.compile(r"(/[\w.-]+)+/?", re.ASCII)
 
 
 @register(Tags.security)
@@ -155,6 +157,15 @@ def _credentials() -> Iterator[CheckMessage]:
         yield Error("ORTHANC_USERNAME contains a colon.", hint=hint, id="orthancproxy.E012")
 
 
+def _accel_redirect() -> Iterator[CheckMessage]:
+    if conf.ORTHANC_ACCEL_REDIRECT and not _LOCATION.fullmatch(conf.ORTHANC_ACCEL_REDIRECT):
+        yield Error(
+            f"ORTHANC_ACCEL_REDIRECT is {conf.ORTHANC_ACCEL_REDIRECT!r}, which is not a location of nginx.",
+            hint="Use a path such as /orthanc-files, or leave it empty.",
+            id="orthancproxy.E034",
+        )
+
+
 def _events_secret() -> Iterator[CheckMessage]:
     if 0 < len(conf.ORTHANC_EVENTS_SECRET) < MIN_SECRET_CHARACTERS:
         yield Error(
@@ -264,6 +275,7 @@ CHECKS: tuple[Callable[[], Iterator[CheckMessage]], ...] = (
     _cors_origins,
     _anonymous_actions,
     _credentials,
+    _accel_redirect,
     _events_secret,
     _oidc_urls,
     _oidc,

@@ -112,6 +112,11 @@ class Configuration:
         minimum=1,
         maximum=1000,
     )
+    ORTHANC_ACCEL_REDIRECT = Setting(
+        "",
+        "Internal location of nginx from which it gets files and ZIPs of Orthanc once the gateway has authorized and "
+        "audited the request, as in `docker/nginx/nginx.conf`: `/orthanc-files`; empty if the gateway streams them.",
+    )
     ORTHANC_MAX_CALLS = Setting(
         40,
         "Maximum number of concurrent calls to Orthanc, of which each worker process makes an equal part. Multiplied "

@@ -12,7 +12,9 @@
     │   │   ├── UnreadableDicom   the file is truncated or malformed
     │   │   └── UnsafeDicom       the file looks like an attack
     │   ├── NotRenderable         Orthanc cannot render the instance
-    │   └── NotAcceptable         the response is not available in a media type that Accept names
+    │   ├── NotAcceptable         the response is not available in a media type that Accept names
+    │   ├── NotTranscodable       Orthanc cannot convert the instance to a transfer syntax
+    │   └── RangeNotSatisfiable   the file has no byte of the requested range
     ├── CursorExpired             the log no longer has all changes after the cursor
     ├── LimitExceeded             the request exceeds a limit of the gateway
     ├── ClientDisconnected        the client has gone away; nobody receives this
@@ -107,6 +109,22 @@ class NotAcceptable(InvalidRequest):
     """The response is not available in a media type that Accept names."""
 
     code = "NOT_ACCEPTABLE"
+
+
+class NotTranscodable(InvalidRequest):
+    """Orthanc cannot convert the instance to a transfer syntax."""
+
+    code = "NOT_TRANSCODABLE"
+
+
+class RangeNotSatisfiable(InvalidRequest):
+    """The file has no byte of the requested range; `total` is the number of its bytes."""
+
+    code = "RANGE_NOT_SATISFIABLE"
+
+    def __init__(self, message: str, total: int = 0) -> None:
+        super().__init__(message)
+        self.total = total
 
 
 class CursorExpired(GatewayError):

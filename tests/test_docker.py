@@ -54,18 +54,30 @@ def version(text: str) -> tuple[int, ...]:
 
 
 class TestComposeFile:
-    def test_publishes_only_the_gateway_and_only_on_loopback(self) -> None:
+    def test_publishes_only_nginx_and_only_on_loopback(self) -> None:
         assert {name: service.get("ports", []) for name, service in SERVICES.items()} == {
-            "gateway": ["127.0.0.1:${PORT:-8000}:8000"],
+            "nginx": ["127.0.0.1:${PORT:-8000}:8080"],
+            "gateway": [],
             "orthanc": [],
             "postgres": [],
         }
         assert not any("network_mode" in service for service in SERVICES.values())
 
-    def test_only_the_gateway_has_an_external_network(self) -> None:
+    def test_only_nginx_and_the_gateway_have_an_external_network(self) -> None:
         networks = yaml.safe_load(COMPOSE_FILE)["networks"]
         inside = {name for name, options in networks.items() if options and options.get("internal")}
-        assert {name for name, service in SERVICES.items() if set(service["networks"]) - inside} == {"gateway"}
+        assert {name for name, service in SERVICES.items() if set(service["networks"]) - inside} == {"nginx", "gateway"}
+
+    def test_nginx_gets_what_the_gateway_permits_from_the_same_orthanc(self) -> None:
+        nginx, gateway = environment("nginx"), environment("gateway")
+        for name in ("ORTHANC_BASE_URL", "ORTHANC_USERNAME", "ORTHANC_PASSWORD"):
+            assert nginx[name] == gateway[name]
+        assert f'location ~ "^{gateway["ORTHANC_ACCEL_REDIRECT"]}/' in read("docker/nginx/nginx.conf")
+        # it sets or removes what the gateway trusts
+        assert gateway["ORTHANC_TRUST_FORWARDED"] == "true"
+        [port] = re.findall(r"GATEWAY:-gateway:(\d+)", read("docker/nginx/start"))
+        assert f"--port {port}" in read("docker/entrypoint")
+        assert "LISTEN:-8080" in read("docker/nginx/start")
 
     def test_orthanc_requires_the_gateways_password(self) -> None:
         orthanc, gateway = environment("orthanc"), environment("gateway")
@@ -133,6 +145,7 @@ class TestComposeFile:
 
     def test_services_wait_for_their_dependencies(self) -> None:
         assert {name: service.get("depends_on", {}) for name, service in SERVICES.items()} == {
+            "nginx": {"gateway": {"condition": "service_healthy", "restart": True}},
             "gateway": {
                 "orthanc": {"condition": "service_healthy"},
                 "postgres": {"condition": "service_healthy"},
@@ -151,8 +164,10 @@ class TestComposeFile:
         assert {name for name, value in variables.items() if value is not None} == {
             "DATABASE_URL",
             "DJANGO_SECRET_KEY",
+            "ORTHANC_ACCEL_REDIRECT",
             "ORTHANC_BASE_URL",
             "ORTHANC_PASSWORD",
+            "ORTHANC_TRUST_FORWARDED",
             "ORTHANC_USERNAME",
         }
 
@@ -169,7 +184,7 @@ class TestComposeFile:
 
     def test_images_are_pinned_to_a_version(self) -> None:
         foreign = [service["image"] for service in SERVICES.values() if "build" not in service]
-        assert len(foreign) == 2
+        assert len(foreign) == 3
         assert all(re.search(r":\d[\w.-]*$", image) for image in foreign)
 
 

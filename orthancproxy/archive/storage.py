@@ -4,12 +4,16 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Self
 
+from orthancproxy.archive.byte_ranges import Span
 from orthancproxy.archive.levels import Level
 from orthancproxy.errors import ArchiveProtocolError, ArchiveRejected, ArchiveUnavailable, NotFound, NotRenderable
 from orthancproxy.orthanc import endpoints
 from orthancproxy.orthanc.client import OrthancClient, RequestBody
 from orthancproxy.orthanc.response_body import ResponseBody
 from orthancproxy.orthanc.responses import DELETE_DECODER, RESOURCE_DECODER, STORE_DECODER, StoreResult
+
+DICOM = "application/dicom"
+ZIP = "application/zip"
 
 # end of central directory record (APPNOTE.TXT 4.3.16): its last two bytes are the length of the comment that follows
 _END_OF_ZIP = b"PK\x05\x06"
@@ -22,13 +26,16 @@ _MAX_ZIP_COMMENT_BYTES = 256
 class Content:
     """Chunks of bytes to be read once, with their media type and, if known, their total length.
 
-    The reader calls `close` at the end or earlier, once or more.
+    `span` tells which part of a file they are, None if they are all of it. Without chunks, they are at `location` of
+    Orthanc's REST API. The reader calls `close` at the end or earlier, once or more.
     """
 
     chunks: Iterable[bytes]
     media_type: str
     length: int | None
     close: Callable[[], None]
+    span: Span | None = None
+    location: str = ""
 
     def __iter__(self) -> Iterator[bytes]:
         return iter(self.chunks)
@@ -48,17 +55,47 @@ class Content:
         """Return content without chunks, for a HEAD response."""
         return cls((), media_type, length, lambda: None)
 
+    @classmethod
+    def at(cls, location: str, media_type: str, length: int | None, span: Span | None = None) -> Self:
+        """Return content that somebody else gets from Orthanc."""
+        return cls((), media_type, length, lambda: None, span, location)
 
-def open_file(client: OrthancClient, orthanc_id: str) -> Content:
-    """Open the stored DICOM file (PS3.10) of an instance. Raises NotFound or ArchiveError."""
-    body = client.open(endpoints.INSTANCE_FILE, id=orthanc_id)
-    return Content(body, "application/dicom", body.length, body.close)
+
+def open_file(client: OrthancClient, orthanc_id: str, span: Span | None = None) -> Content:
+    """Open the stored DICOM file (PS3.10) of an instance, or a part of it. Raises NotFound or ArchiveError."""
+    if span is None:
+        body = client.open(endpoints.INSTANCE_FILE, id=orthanc_id)
+        return Content(body, DICOM, body.length, body.close)
+    wanted = f"bytes={span.first}-{span.last}"
+    body = client.open(endpoints.INSTANCE_FILE_DATA, byte_range=wanted, id=orthanc_id)
+    is_whole = not body.content_range
+    expected = ("", span.total) if is_whole else (f"bytes {span.first}-{span.last}/{span.total}", span.length)
+    if (body.content_range, body.length) != expected:
+        # such as another file, which has replaced it
+        body.close()
+        raise ArchiveProtocolError
+    # Orthanc before 1.12.5 ignores ranges
+    chunks = _part(body, span) if is_whole else body
+    return Content(chunks, DICOM, span.length, body.close, span)
+
+
+def locate_file(client: OrthancClient, orthanc_id: str, size: int, span: Span | None = None) -> Content | None:
+    """Return where Orthanc has a file of `size` bytes; None for a part of it before 1.12.5, which sends no ranges."""
+    if span and not client.capabilities().is_since(1, 12, 5):
+        return None
+    location = endpoints.INSTANCE_FILE_DATA.path(id=orthanc_id)
+    return Content.at(location, DICOM, span.length if span else size, span)
+
+
+def locate_zip(level: Level, orthanc_id: str) -> Content:
+    """Return where Orthanc creates a ZIP of all files below a resource."""
+    return Content.at(endpoints.LEVEL_ARCHIVE.path(level=level.path, id=orthanc_id), ZIP, None)
 
 
 def open_zip(client: OrthancClient, level: Level, orthanc_id: str) -> Content:
     """Open a ZIP of all files below a resource, which Orthanc creates while it is read."""
     body = client.open(endpoints.LEVEL_ARCHIVE, level=level.path, id=orthanc_id)
-    return Content(_complete_zip(body), "application/zip", body.length, body.close)
+    return Content(_complete_zip(body), ZIP, body.length, body.close)
 
 
 def store(client: OrthancClient, file: RequestBody) -> StoreResult:
@@ -92,6 +129,18 @@ def delete(client: OrthancClient, level: Level, orthanc_id: str) -> tuple[Level,
     result = client.call(endpoints.DELETE, decoder=DELETE_DECODER, level=level.path, id=orthanc_id)
     remaining = result.remaining_ancestor
     return None if remaining is None else (Level(remaining.type), remaining.id)
+
+
+def _part(body: ResponseBody, span: Span) -> Iterator[bytes]:
+    """Yield a part of a whole file, and abort the transfer after it."""
+    start, end = span.first, span.last + 1  # from the beginning of the next chunk
+    for chunk in body:
+        if part := chunk[max(0, start) : end]:
+            yield part
+        start, end = start - len(chunk), end - len(chunk)
+        if end <= 0:
+            body.close()
+            return
 
 
 def _complete_zip(body: ResponseBody) -> Iterator[bytes]:

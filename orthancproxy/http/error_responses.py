@@ -31,7 +31,9 @@ from orthancproxy.errors import (
     NotAuthenticated,
     NotFound,
     NotRenderable,
+    NotTranscodable,
     PermissionDenied,
+    RangeNotSatisfiable,
 )
 from orthancproxy.http.negotiation import preferred
 
@@ -49,6 +51,8 @@ STATUSES: Mapping[type[GatewayError], int] = {
     InvalidRequest: 400,
     NotRenderable: 415,
     NotAcceptable: 406,
+    NotTranscodable: 415,
+    RangeNotSatisfiable: 416,
     CursorExpired: 410,
     LimitExceeded: 413,
     ClientDisconnected: 499,  # nginx's, for its log

@@ -1,6 +1,7 @@
 """Streams downloads from Orthanc to the client, in constant memory."""
 
 import asyncio
+import re
 from collections.abc import AsyncIterator, Callable, Coroutine
 from functools import wraps
 from typing import Any
@@ -10,17 +11,20 @@ from django.core.handlers.asgi import ASGIRequest
 from django.http import HttpRequest, HttpResponse, HttpResponseNotModified, StreamingHttpResponse
 from django.http.response import HttpResponseBase
 from django.utils.cache import patch_vary_headers
-from django.utils.http import content_disposition_header
+from django.utils.http import content_disposition_header, parse_etags
 
 from orthancproxy.access.signed_urls import is_signed
+from orthancproxy.archive.byte_ranges import RequestedRange
 from orthancproxy.archive.storage import Content
 from orthancproxy.conf import conf
 from orthancproxy.http.content_security import SANDBOX
-from orthancproxy.resolvers.downloads import Download
+from orthancproxy.resolvers.downloads import Download, DownloadRequest
 from orthancproxy.threads import DOWNLOADS
 
 IMMUTABLE_SECONDS = 7 * 24 * 60 * 60
 """How long browsers keep versioned files and pictures. Pictures also change with the release and the thumbnail size."""
+# one range: several, and what is malformed, are ignored (RFC 9110 section 14.2)
+_BYTE_RANGE = re.compile(r"bytes=[ \t]*([0-9]{0,100})-([0-9]{0,100})[ \t]*", re.ASCII | re.IGNORECASE)
 
 
 class AsyncChunks(AsyncIterator[bytes]):
@@ -63,6 +67,26 @@ def _close_result(response: "asyncio.Future[HttpResponseBase]") -> None:
         response.result().close()
 
 
+def download_request(request: HttpRequest) -> DownloadRequest:
+    """Return what the headers of a request ask for."""
+    return DownloadRequest(
+        if_none_match=parse_etags(request.headers.get("If-None-Match", "")),
+        headers_only=request.method == "HEAD",
+        byte_range=_byte_range(request.headers.get("Range", "")),
+        if_range=request.headers.get("If-Range"),
+        # only nginx follows X-Accel-Redirect: others get the content itself
+        is_delegated=bool(conf.ORTHANC_ACCEL_REDIRECT) and request.headers.get("X-Sendfile-Type") == "X-Accel-Redirect",
+    )
+
+
+def _byte_range(text: str) -> RequestedRange | None:
+    match = _BYTE_RANGE.fullmatch(text)
+    if not match or not any(match.groups()):
+        return None
+    first, last = (int(number) if number else None for number in match.groups())
+    return None if first is not None and last is not None and last < first else RequestedRange(first, last)
+
+
 def stream(request: HttpRequest, download: Download, *, is_saved: bool = True) -> HttpResponseBase:
     """Return a response that streams a file to save, or an image that the browser shows; for HEAD, its headers."""
     content = download.content
@@ -72,8 +96,13 @@ def stream(request: HttpRequest, download: Download, *, is_saved: bool = True) -
     if content is None:
         return _described(HttpResponseNotModified(), download, is_versioned)
     response: HttpResponseBase
+    if content.location:
+        response = HttpResponse(content_type=content.media_type)
+        response["X-Accel-Redirect"] = conf.ORTHANC_ACCEL_REDIRECT.rstrip("/") + content.location
+        if content.span:
+            response["X-Accel-Range"] = f"bytes={content.span.first}-{content.span.last}"
     # Django sets Content-Length on all responses but streams, and the length of a ZIP is unknown
-    if request.method == "HEAD" and content.length is not None:
+    elif request.method == "HEAD" and content.length is not None:
         response = HttpResponse(content_type=content.media_type)
         content.close()
     elif content.is_in_memory:
@@ -82,8 +111,11 @@ def stream(request: HttpRequest, download: Download, *, is_saved: bool = True) -
         # Django reads an asynchronous iterator into memory if it serves it synchronously, and vice versa
         chunks = AsyncChunks(content) if isinstance(request, ASGIRequest) else content
         response = StreamingHttpResponse(chunks, content_type=content.media_type)
-    if content.length is not None:
+    if content.length is not None and not content.location:
         response["Content-Length"] = str(content.length)
+    if span := content.span:
+        response.status_code = 206
+        response["Content-Range"] = f"bytes {span.first}-{span.last}/{span.total}"
     response["Content-Disposition"] = content_disposition_header(is_saved, download.filename) or ""
     return _described(response, download, is_versioned)
 
@@ -98,7 +130,7 @@ def _described(response: HttpResponseBase, download: Download, is_versioned: boo
     else:
         # revalidated each time: the URL stays the same while the file may be replaced or deleted
         response["Cache-Control"] = "private, no-cache"
-    response["Accept-Ranges"] = "none"
+    response["Accept-Ranges"] = "bytes" if download.has_ranges else "none"
     # a project may have no middleware for these
     response["Content-Security-Policy"] = SANDBOX
     response["X-Content-Type-Options"] = "nosniff"

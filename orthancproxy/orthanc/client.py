@@ -165,7 +165,7 @@ class OrthancClient:
         data = content if body is None else orjson.dumps(body)
         kind = self._kind(endpoint, body)
         with ExitStack() as held:
-            response = self._send(held, kind, endpoint, url, data, query, "application/json", stream=False)
+            response = self._send(held, kind, endpoint, url, data, query, {"Accept": "application/json"}, stream=False)
         # whatever its Content-Type: Orthanc sends JSON with none, or as text
         try:
             return decoder.decode(response.content)
@@ -179,13 +179,18 @@ class OrthancClient:
         body: Mapping[str, Any] | None = None,
         query: str = "",
         accept: str = "*/*",
+        byte_range: str = "",
         **parts: str | int,
     ) -> ResponseBody:
-        """Return the body of a response of any size, which the caller reads in chunks and closes."""
+        """Return the body of a response of any size, which the caller reads in chunks and closes.
+
+        `byte_range` is a Range header, which Orthanc may ignore.
+        """
         url = self._base_url + endpoint.path(**parts)
         data = None if body is None else orjson.dumps(body)
         with ExitStack() as held:
-            response = self._send(held, endpoint.kind, endpoint, url, data, query, accept, stream=True)
+            headers = {"Accept": accept, **({"Range": byte_range} if byte_range else {})}
+            response = self._send(held, endpoint.kind, endpoint, url, data, query, headers, stream=True)
             return ResponseBody(response, self._translate, held.pop_all().close)
 
     def _kind(self, endpoint: Endpoint, body: Mapping[str, Any] | None) -> CallKind:
@@ -203,7 +208,7 @@ class OrthancClient:
         url: str,
         data: bytes | RequestBody | None,
         query: str,
-        accept: str,
+        headers: Mapping[str, str],
         stream: bool,
     ) -> requests.Response:
         """Return a response, read unless `stream` is set. `held` keeps its slot among the calls to Orthanc."""
@@ -215,7 +220,7 @@ class OrthancClient:
                 response = None
                 try:
                     with self._render_delete_lock.hold(endpoint):
-                        response = self._request(endpoint, url, data, query, accept, stream)
+                        response = self._request(endpoint, url, data, query, headers, stream)
                 except (requests.RequestException, HTTPError, OSError, ValueError) as error:
                     translated = self._translate(error)
                     slot.lingers = kind is CallKind.FILES and isinstance(translated, ArchiveTimeout)
@@ -237,13 +242,19 @@ class OrthancClient:
         raise AssertionError("unreachable")  # pragma: no cover
 
     def _request(
-        self, endpoint: Endpoint, url: str, data: bytes | RequestBody | None, query: str, accept: str, stream: bool
+        self,
+        endpoint: Endpoint,
+        url: str,
+        data: bytes | RequestBody | None,
+        query: str,
+        headers: Mapping[str, str],
+        stream: bool,
     ) -> requests.Response:
         request = requests.Request(
             endpoint.method,
             url,
             # gzip on one host costs more than it saves (1.10.1: 1.4 s against 1.2 s for 10,000 instances)
-            headers={"Accept": accept, "Accept-Encoding": "identity"},
+            headers={**headers, "Accept-Encoding": "identity"},
             data=data,
             # a string is sent as it is: Orthanc does not decode what requests would encode
             params=query,

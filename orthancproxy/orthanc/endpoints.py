@@ -79,6 +79,8 @@ RESOURCE_STATISTICS = Endpoint("GET", "/{level}/{id}/statistics")
 INSTANCES_TAGS = Endpoint("GET", "/{level}/{id}/instances-tags", kind=CallKind.FILES)
 INSTANCE_TAGS = Endpoint("GET", "/instances/{id}/tags", kind=CallKind.FILES)
 INSTANCE_FILE = Endpoint("GET", "/instances/{id}/file", kind=CallKind.DOWNLOAD)
+# the same bytes; since 1.12.5 it sends ranges of them
+INSTANCE_FILE_DATA = Endpoint("GET", "/instances/{id}/attachments/dicom/data", kind=CallKind.DOWNLOAD)
 # an attribute in the functional groups of one frame, and of all (PS3.3 section C.7.6.16)
 FRAME_GROUP = Endpoint("GET", "/instances/{id}/content/5200-9230/{frame}/{sequence}/0/{tag}", kind=CallKind.RENDERING)
 SHARED_GROUP = Endpoint("GET", "/instances/{id}/content/5200-9229/0/{sequence}/0/{tag}", kind=CallKind.RENDERING)

@@ -16,8 +16,9 @@ CHUNK_BYTES = 512 * 1024
 class ResponseBody(Iterator[bytes]):
     """An iterator over the chunks of a response body. Closing it early aborts the transfer.
 
-    `length` is in bytes, None if Orthanc does not send it (ZIPs are created while they are sent). One thread reads; any
-    thread may close, even while another waits for the next chunk. Reading raises ArchiveError.
+    `length` is in bytes, None if Orthanc does not send it (ZIPs are created while they are sent). `content_range` is
+    the header of that name, empty if the body is whole. One thread reads; any thread may close, even while another
+    waits for the next chunk. Reading raises ArchiveError.
     """
 
     def __init__(
@@ -34,6 +35,7 @@ class ResponseBody(Iterator[bytes]):
         self._reading = threading.Lock()
         self._closed = False
         length = response.headers.get("Content-Length", "")
+        self.content_range = response.headers.get("Content-Range", "") if response.status_code == 206 else ""
         encoded = "Content-Encoding" in response.headers
         self.length = int(length) if length.isdecimal() and not encoded else None
 

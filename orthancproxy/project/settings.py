@@ -139,6 +139,7 @@ CORS_ALLOW_HEADERS = [
     "authorization",
     "content-type",
     "if-none-match",
+    "if-range",
     "last-event-id",
     "range",
     "x-csrftoken",
@@ -153,7 +154,16 @@ CORS_ALLOW_HEADERS = [
     "tracestate",
     *(name.lower() for name in _gateway["ORTHANC_CORS_HEADERS"]),
 ]
-CORS_EXPOSE_HEADERS = ["Content-Disposition", "ETag", "Retry-After", "Warning", "X-Request-ID", "X-Total-Count"]
+CORS_EXPOSE_HEADERS = [
+    "Accept-Ranges",
+    "Content-Disposition",
+    "Content-Range",
+    "ETag",
+    "Retry-After",
+    "Warning",
+    "X-Request-ID",
+    "X-Total-Count",
+]
 
 REST_FRAMEWORK = {
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],

@@ -1,11 +1,10 @@
 """The REST routes for DICOM files, images and ZIPs."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from django.http.response import HttpResponseBase
 from django.utils.cache import patch_vary_headers
-from django.utils.http import parse_etags
 from rest_framework.request import Request
 
 from orthancproxy.archive import parsing
@@ -15,8 +14,8 @@ from orthancproxy.archive.windows import Window
 from orthancproxy.errors import InvalidRequest
 from orthancproxy.http import streaming
 from orthancproxy.http.negotiation import preferred
-from orthancproxy.resolvers import downloads
-from orthancproxy.resolvers.downloads import MAX_FRAME
+from orthancproxy.resolvers import downloads, images
+from orthancproxy.resolvers.images import MAX_FRAME
 from orthancproxy.rest import openapi
 from orthancproxy.rest.views import GatewayView
 
@@ -46,14 +45,12 @@ class InstanceFileView(DownloadView):
         openapi.VERSION,
         openapi.SIGNATURE,
         openapi.IF_NONE_MATCH,
+        *openapi.RANGES,
+        errors=(416,),
     )
     def get(self, request: Request, orthanc_id: str) -> HttpResponseBase:
-        download = downloads.get_file(
-            self.entered_context,
-            orthanc_id,
-            if_none_match=_if_none_match(request),
-            headers_only=request.method == "HEAD",
-        )
+        wanted = streaming.download_request(request._request)
+        download = downloads.get_file(self.entered_context, orthanc_id, wanted)
         return streaming.stream(request._request, download)
 
 
@@ -73,12 +70,11 @@ class PreviewView(DownloadView):
         errors=(415,),
     )
     def get(self, request: Request, orthanc_id: str) -> HttpResponseBase:
-        preview = downloads.get_preview(
+        preview = images.get_preview(
             self.entered_context,
             orthanc_id,
             rendering=_rendering(request),
-            if_none_match=_if_none_match(request),
-            headers_only=request.method == "HEAD",
+            wanted=streaming.download_request(request._request),
         )
         return _varying_by_accept(streaming.stream(request._request, preview, is_saved=False))
 
@@ -98,12 +94,11 @@ class ThumbnailView(DownloadView):
         errors=(415,),
     )
     def get(self, request: Request, orthanc_id: str) -> HttpResponseBase:
-        thumbnail = downloads.get_thumbnail(
+        thumbnail = images.get_thumbnail(
             self.entered_context,
             orthanc_id,
             media_type=_preferred(request),
-            if_none_match=_if_none_match(request),
-            headers_only=request.method == "HEAD",
+            wanted=streaming.download_request(request._request),
         )
         return _varying_by_accept(streaming.stream(request._request, thumbnail, is_saved=False))
 
@@ -123,12 +118,11 @@ class SeriesThumbnailView(DownloadView):
         errors=(415,),
     )
     def get(self, request: Request, orthanc_id: str) -> HttpResponseBase:
-        thumbnail = downloads.get_series_thumbnail(
+        thumbnail = images.get_series_thumbnail(
             self.entered_context,
             orthanc_id,
             media_type=_preferred(request),
-            if_none_match=_if_none_match(request),
-            headers_only=request.method == "HEAD",
+            wanted=streaming.download_request(request._request),
         )
         return _varying_by_accept(streaming.stream(request._request, thumbnail, is_saved=False))
 
@@ -147,8 +141,8 @@ class ZipView(DownloadView):
         openapi.SIGNATURE,
     )
     def get(self, request: Request, orthanc_id: str) -> HttpResponseBase:
-        headers_only = request.method == "HEAD"
-        download = downloads.get_zip(self.entered_context, self.level, orthanc_id, headers_only=headers_only)
+        wanted = streaming.download_request(request._request)
+        download = downloads.get_zip(self.entered_context, self.level, orthanc_id, wanted)
         return streaming.stream(request._request, download)
 
 
@@ -188,10 +182,6 @@ def _decimal(request: Request, name: str) -> float | None:
 def _preferred(request: Request) -> MediaType:
     """Return PNG, unless Accept prefers JPEG: pages that fetch an image as JSON accept neither."""
     return preferred(request._request, MEDIA_TYPES)
-
-
-def _if_none_match(request: Request) -> Collection[str]:
-    return parse_etags(request.headers.get("If-None-Match", ""))
 
 
 def _varying_by_accept(response: HttpResponseBase) -> HttpResponseBase:

@@ -56,6 +56,8 @@ def exception_handler(exception: Exception, context: Mapping[str, Any]) -> HttpR
             response = error_response(status, expected.code, expected.message)
             if status == 503:
                 response["Retry-After"] = str(RETRY_AFTER)
+            if isinstance(expected, errors.RangeNotSatisfiable):
+                response["Content-Range"] = f"bytes */{expected.total}"
             return response
         case exceptions.APIException() as rejected if answer := errors.nearest(FRAMEWORK_ANSWERS, rejected):
             return _framework_response(rejected, answer)

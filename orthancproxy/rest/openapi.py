@@ -78,6 +78,21 @@ IF_NONE_MATCH = OpenApiParameter(
     OpenApiParameter.HEADER,
     description="The ETag of an earlier response; the response is 304 if it still matches.",
 )
+RANGES = (
+    OpenApiParameter(
+        "Range",
+        OpenApiTypes.STR,
+        OpenApiParameter.HEADER,
+        description="A range such as `bytes=0-1023`, `bytes=1024-` or `bytes=-1024`: the response is 206. Several "
+        "ranges are ignored: the response is the whole file.",
+    ),
+    OpenApiParameter(
+        "If-Range",
+        OpenApiTypes.STR,
+        OpenApiParameter.HEADER,
+        description="The ETag of the file whose range is wanted: if it has changed, the response is the whole file.",
+    ),
+)
 RESPONSE_HEADERS = (
     OpenApiParameter(
         "WWW-Authenticate",
@@ -131,6 +146,7 @@ _ERRORS = {
     410: "CURSOR_EXPIRED: the log no longer has all changes after the cursor: read the archive anew.",
     413: "LIMIT_EXCEEDED: more files or bytes than one request may upload.",
     415: "NOT_RENDERABLE: Orthanc cannot render this instance; `detail` says why.",
+    416: "RANGE_NOT_SATISFIABLE: the file is shorter; Content-Range says how long it is.",
     502: "ARCHIVE_ERROR: Orthanc rejected the call, or its response is unexpected.",
     503: "ARCHIVE_UNAVAILABLE: Orthanc is unreachable or busy; GATEWAY_UNAVAILABLE: the gateway's own database "
     "is, or all download slots are in use. Retry-After says when to try again.",
@@ -178,6 +194,11 @@ def downloads(
     answers: dict[Any, Any] = {
         (200, media_type): OpenApiResponse(OpenApiTypes.BINARY, summary) for media_type in media_types
     }
+    if RANGES[0] in parameters:
+        answers |= {
+            (206, media_type): OpenApiResponse(OpenApiTypes.BINARY, "The range, as Content-Range says.")
+            for media_type in media_types
+        }
     if IF_NONE_MATCH in parameters:
         answers[304] = OpenApiResponse(description="If-None-Match matches.")
     return extend_schema(
