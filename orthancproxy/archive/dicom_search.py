@@ -122,7 +122,8 @@ def _downwards(levels: Sequence[Level], columns: Sequence[Column], matches: Matc
         identifiers = ((level.identifier, frozenset({uid})),) if uid else ()
         needs = needs_of(columns, level)
         if level is levels[0]:
-            needs |= Needs(frozenset({Level.STUDY.identifier}))
+            # for URLs and the audit
+            needs |= Needs(frozenset({Level.PATIENT.identifier, Level.STUDY.identifier}))
         criteria = Filter(matches.get(level, ()), identifiers=identifiers)
         plan = LevelPlan(level=level, needs=needs, filter=criteria, related=related)
         related = {_BELOW: plan}

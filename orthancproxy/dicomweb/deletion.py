@@ -15,4 +15,6 @@ class DeletableView(DicomwebView):
     def delete(self, request: Request, **_: str) -> HttpResponse:
         """Delete the resource, all below it, and the parents that become empty."""
         delete_at(self.entered_context, self.path)
-        return HttpResponse(status=204)
+        response = HttpResponse(status=204)
+        del response["Content-Type"]
+        return response

@@ -93,7 +93,7 @@ def searches(view: View) -> View:
 def deletes(view: View) -> View:
     """Describe a route that deletes a resource."""
     described: Callable[[View], View] = extend_schema(
-        operation_id="delete",
+        operation_id="deleteDicomweb",
         summary="Delete the resource, all below it, and the parents that become empty.",
         tags=["deletion"],
         parameters=list(RESPONSE_HEADERS),

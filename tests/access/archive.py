@@ -38,6 +38,11 @@ class Target:
         return {level: _orthanc_id(*names[: depth + 1]) for depth, level in enumerate(levels)}
 
     @property
+    def uids(self) -> dict[str, str]:
+        """The UIDs by the path of their level."""
+        return {"studies": self.study_uid, "series": self.series_uid, "instances": self.sop_uid}
+
+    @property
     def variables(self) -> dict[str, Any]:
         """The variables of the queries and routes in `tests.access.cases`."""
         ids = self.ids

@@ -5,7 +5,7 @@ import json
 import re
 import uuid
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -16,6 +16,7 @@ from graphql import GraphQLObjectType
 from orthancproxy import urls
 from orthancproxy.archive.levels import Level
 from orthancproxy.audit.kinds import EventKind
+from orthancproxy.dicomweb import urls as dicomweb_urls
 from orthancproxy.resolvers.operations import (
     DELETE,
     DOWNLOAD,
@@ -33,11 +34,12 @@ from orthancproxy.uploads.uids import UploadUIDs
 from tests.access.archive import Target
 from tests.access.callers import CallerClient, GatewayResponse
 from tests.corpus import instance
+from tests.dicomweb.store_client import RELATED, related
 from tests.uploads.upload_client import CONTENT_TYPE, GRAPHQL_PATH, REST, File, GraphQL
 
 Subjects = frozenset[tuple[str, str]]
 LEVELS = {level.path: level for level in Level}
-MOUNT = "/api/orthanc/"
+MOUNT, DICOMWEB = "/api/orthanc/", "/dicom-web/"
 DEFAULT_TARGET = Target.at(1)
 NEW_PATIENT = "W7-new"  # the archive has no such patient
 
@@ -55,7 +57,8 @@ class AccessCase(ABC):
     """A root field or a route, called by a caller with the permission that its operation needs.
 
     `subjects` and `counts` are those of its audit event for a caller without a scope, with the default target. `levels`
-    are those of the resources that it names. A variant runs the same code as another case.
+    are those of the resources that it names. A variant runs the same code as another case. A search finds nothing
+    below a resource that does not exist.
     """
 
     operation: Operation = READ
@@ -63,6 +66,8 @@ class AccessCase(ABC):
     counts: Mapping[str, int]
     levels: tuple[str, ...] = ()
     is_variant: bool = False
+    is_search: bool = False
+    status: int = 200
 
     @property
     def uploads(self) -> bool:
@@ -89,6 +94,10 @@ class AccessCase(ABC):
     def audited_target(self, target: Target) -> str:
         level = self.operation.target_level
         return f"{level.path}/{target.ids[level.path]}" if level else ""
+
+    def named_target(self, target: Target) -> str:
+        """The target of its audit event where it was not looked up, or not found."""
+        return self.audited_target(target)
 
     def audited_subjects(self, caller: CallerClient) -> Subjects:
         if self.uploads:
@@ -146,19 +155,41 @@ class SubscriptionCase(FieldCase):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RouteCase(AccessCase):
-    """A route of the REST API with a method; in `address`, `{}` are names of a target's variables."""
+    """A route of the REST API or of DICOMweb with a method; in `address`, `{}` are names of a target's variables."""
 
     method: str
     route: str
     address: str
+    mount: str = MOUNT
 
     def _send(self, caller: CallerClient, target: Target) -> GatewayResponse:
+        address = f"{self.mount}{self.address.format_map(target.variables)}"
         if self.uploads:
-            return send_upload(caller, f"{MOUNT}{self.address}", upload_patient_id(target), self.upload_key(caller))
-        return caller.rest(self.address.format_map(target.variables), self.method)
+            return send_upload(caller, address, upload_patient_id(target), self.upload_key(caller))
+        return caller.send(self.method, address)
 
     def audited_name(self, target: Target) -> str:
-        return f"{self.method} {MOUNT}{self.route}".replace("<str:", "{").replace(">", "}")
+        return f"{self.method} {self.mount}" + re.sub(r"<\w+:(\w+)>", r"{\1}", self.route)
+
+    def named_target(self, target: Target) -> str:
+        level = self.operation.target_level
+        if self.mount == MOUNT or level is None:
+            return self.audited_target(target)
+        return f"{level.path}/{target.uids[level.path]}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoreCase(RouteCase):
+    """A route of DICOMweb that stores a file."""
+
+    @property
+    def uploads(self) -> bool:
+        return False
+
+    def _send(self, caller: CallerClient, target: Target) -> GatewayResponse:
+        file = instance(901, StudyInstanceUID=target.study_uid)
+        address = f"{self.mount}{self.address.format_map(target.variables)}"
+        return caller.send("POST", address, related([file]), RELATED)
 
 
 def upload_patient_id(target: Target) -> str:
@@ -352,12 +383,85 @@ def _routes() -> Iterator[tuple[str, AccessCase]]:
     )
 
 
+def _dicomweb_routes() -> Iterator[tuple[str, AccessCase]]:
+    study, series, instance = "studies/{studyUID}", "series/{seriesUID}", "instances/{sopUID}"
+    searches: Iterable[tuple[str, str, Mapping[str, int], Subjects]] = (
+        ("studies", "studies", {"studies": 6}, OF_ALL_STUDIES),
+        ("series", "series", {"studies": 6, "series": 12}, OF_ALL_STUDIES),
+        ("instances", "instances", {"studies": 6, "series": 12, "instances": 24}, OF_ALL_STUDIES),
+        ("studies/<uid:study_uid>/series", f"{study}/series", {"studies": 1, "series": 2}, OF_STUDY),
+        (
+            "studies/<uid:study_uid>/instances",
+            f"{study}/instances",
+            {"studies": 1, "series": 2, "instances": 4},
+            OF_STUDY,
+        ),
+        (
+            "studies/<uid:study_uid>/series/<uid:series_uid>/instances",
+            f"{study}/{series}/instances",
+            {"series": 1, "instances": 2},
+            OF_STUDY,
+        ),
+    )
+    for name, address, counts, subjects in searches:
+        for method in ("GET", "HEAD"):
+            levels = ("studies",) if "{" in address else ()
+            yield from _dicomweb(method, name, address, counts, subjects=subjects, levels=levels, is_search=True)
+    for address, (_, level, subjects, counts) in zip(
+        (study, f"{study}/{series}", f"{study}/{series}/{instance}"), DELETIONS[1:], strict=True
+    ):
+        name = address
+        for variable_of, parameter in (("studyUID", "study"), ("seriesUID", "series"), ("sopUID", "instance")):
+            name = name.replace(f"{{{variable_of}}}", f"<uid:{parameter}_uid>")
+        yield from _dicomweb(
+            "DELETE",
+            name,
+            address,
+            counts,
+            operation=DELETE[LEVELS[level]],
+            subjects=subjects,
+            levels=(level,),
+            status=204,
+        )
+
+    for name, address in (("studies", "studies"), ("studies/<uid:study_uid>", study)):
+        stored: dict[str, Any] = {
+            "operation": UPLOAD,
+            "subjects": frozenset({("P901", DEFAULT_TARGET.study_uid)}),
+            "kind": StoreCase,
+        }
+        yield from _dicomweb("POST", name, address, {"instances": 1, "alreadyStored": 0, "failed": 0}, **stored)
+
+
+def _dicomweb(
+    method: str, name: str, address: str, counts: Mapping[str, int], kind: type[RouteCase] = RouteCase, **more: Any
+) -> Iterator[Any]:
+    """Yield the case of a DICOMweb route, without and with a trailing slash."""
+    for slash in ("", "/"):
+        yield (
+            f"{method} {DICOMWEB}{name}{slash}",
+            kind(
+                method=method,
+                route=f"{name}{slash}",
+                address=f"{address}{slash}",
+                mount=DICOMWEB,
+                counts=counts,
+                is_variant=method == "HEAD" or slash == "/",
+                **more,
+            ),
+        )
+
+
 def variable(level: str) -> str:
     return {"patients": "patient", "studies": "study", "series": "series", "instances": "instance"}[level]
 
 
-CASES: Mapping[str, AccessCase] = {**dict(_fields()), **dict(_routes())}
-PUBLIC_ROUTES = {"GET schema/": 200, "HEAD schema/": 200, "GET docs/": 200, "HEAD docs/": 200, "* ": 404}
+CASES: Mapping[str, AccessCase] = {**dict(_fields()), **dict(_routes()), **dict(_dicomweb_routes())}
+PUBLIC_ROUTES = {
+    **{f"{method} {page}": 200 for method in ("GET", "HEAD") for page in ("schema/", "docs/", f"{DICOMWEB}schema/")},
+    "* ": 404,
+    f"* {DICOMWEB}": 404,
+}
 """The status of routes that expose nothing of the archive: they need no permission and are not audited."""
 
 
@@ -367,13 +471,17 @@ def root_fields() -> set[str]:
     return {f"{kind.name}.{name}" for kind in roots if isinstance(kind, GraphQLObjectType) for name in kind.fields}
 
 
-def rest_routes() -> set[str]:
-    """Return every route of the REST API with each of its methods."""
+def routes() -> set[str]:
+    """Return every route of the REST API and of DICOMweb with each of its methods."""
+    return _routes_of(urls.urlpatterns) | _routes_of(dicomweb_urls.urlpatterns, DICOMWEB)
+
+
+def _routes_of(patterns: Iterable[Any], mount: str = "") -> set[str]:
     found = set()
-    for pattern in urls.urlpatterns:
+    for pattern in patterns:
         view: Any = getattr(pattern.callback, "view_class", None) or getattr(pattern.callback, "cls", None)
         assert view, pattern
         methods = [name for name in view.http_method_names if hasattr(view, name) and name not in ("options", "trace")]
         methods += ["head"] if "get" in methods and "head" not in methods else []
-        found |= {f"{method.upper()} {pattern.pattern}" for method in methods or "*"}
+        found |= {f"{method.upper()} {mount}{pattern.pattern}" for method in methods or "*"}
     return found

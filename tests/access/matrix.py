@@ -7,10 +7,11 @@ from django.utils import timezone
 from orthancproxy.audit.kinds import AuditOutcome, EventKind
 from orthancproxy.audit.models import AuditEvent, Viewing
 from orthancproxy.audit.viewings import viewings
+from orthancproxy.resolvers.operations import UPLOAD
 from orthancproxy.uploads.models import UploadBatch
 from tests.access.archive import SmallArchive
 from tests.access.callers import ADDRESS, CallerClient, GatewayResponse
-from tests.access.cases import DEFAULT_TARGET, MOUNT, AccessCase, RouteCase, Subjects
+from tests.access.cases import DEFAULT_TARGET, AccessCase, RouteCase, Subjects
 from tests.corpus import ROOT
 from tests.proxy import RecordingProxy
 from tests.uploads.upload_client import GRAPHQL_PATH
@@ -38,7 +39,8 @@ def assert_access(
         code = "UNAUTHENTICATED" if not caller.username else "FORBIDDEN"
         assert_denied(answer, case, code)
         [event] = events
-        assert_event(event, case, caller, AuditOutcome.DENIED, error_code=code)
+        target = case.named_target(DEFAULT_TARGET)
+        assert_event(event, case, caller, AuditOutcome.DENIED, error_code=code, target=target)
     else:
         assert_succeeded(answer, case)
         assert_success_audited(answer, case, caller)
@@ -74,7 +76,7 @@ def assert_rejection_audited(answer: GatewayResponse, case: AccessCase) -> None:
     method, path = event.operation.split(" ")
     if isinstance(case, RouteCase):
         address = case.address.format_map(DEFAULT_TARGET.variables).partition("?")[0]
-        assert (method, path) == (case.method, f"{MOUNT}{address}")
+        assert (method, path) == (case.method, f"{case.mount}{address}")
     else:
         assert (method, path) == ("POST", GRAPHQL_PATH)
 
@@ -96,7 +98,7 @@ def assert_denied(answer: GatewayResponse, case: AccessCase, code: str) -> None:
 
 
 def assert_succeeded(answer: GatewayResponse, case: AccessCase) -> None:
-    assert answer.status == 200, answer.content
+    assert answer.status == case.status, answer.content
     if case.is_graphql:
         assert all(answer.data.values())
 
@@ -122,7 +124,7 @@ def assert_success_audited(answer: GatewayResponse, case: AccessCase, caller: Ca
         return
     intended, done = answer.audit_events
     # the counts of an upload are unknown before its files are stored
-    announced = {} if case.uploads else counts
+    announced = {} if case.operation is UPLOAD else counts
     assert_event(intended, case, caller, AuditOutcome.INTENDED, subjects=subjects, counts=announced)
     assert_event(done, case, caller, AuditOutcome.SUCCESS, subjects=subjects, counts=counts, intention=intended)
 
