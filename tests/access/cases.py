@@ -25,6 +25,7 @@ from orthancproxy.resolvers.operations import (
     READ_AUDIT,
     READ_CALLER,
     READ_CHANGES,
+    STORE,
     UPLOAD,
     VIEW,
     Operation,
@@ -426,7 +427,7 @@ def _dicomweb_routes() -> Iterator[tuple[str, AccessCase]]:
 
     for name, address in (("studies", "studies"), ("studies/<uid:study_uid>", study)):
         stored: dict[str, Any] = {
-            "operation": UPLOAD,
+            "operation": STORE,
             "subjects": frozenset({("P901", DEFAULT_TARGET.study_uid)}),
             "kind": StoreCase,
         }

@@ -7,7 +7,7 @@ from django.utils import timezone
 from orthancproxy.audit.kinds import AuditOutcome, EventKind
 from orthancproxy.audit.models import AuditEvent, Viewing
 from orthancproxy.audit.viewings import viewings
-from orthancproxy.resolvers.operations import UPLOAD
+from orthancproxy.resolvers.operations import STORE, UPLOAD
 from orthancproxy.uploads.models import UploadBatch
 from tests.access.archive import SmallArchive
 from tests.access.callers import ADDRESS, CallerClient, GatewayResponse
@@ -124,7 +124,7 @@ def assert_success_audited(answer: GatewayResponse, case: AccessCase, caller: Ca
         return
     intended, done = answer.audit_events
     # the counts of an upload are unknown before its files are stored
-    announced = {} if case.operation is UPLOAD else counts
+    announced = {} if case.operation in (UPLOAD, STORE) else counts
     assert_event(intended, case, caller, AuditOutcome.INTENDED, subjects=subjects, counts=announced)
     assert_event(done, case, caller, AuditOutcome.SUCCESS, subjects=subjects, counts=counts, intention=intended)
 
