@@ -11,6 +11,7 @@ from orthancproxy.dicomweb.documentation import DicomwebSchemaView
 from orthancproxy.dicomweb.search import SearchView
 from orthancproxy.dicomweb.store import StudiesView, StudyView
 from orthancproxy.dicomweb.views import DicomwebView
+from orthancproxy.dicomweb.wado_uri import WadoURIView
 from orthancproxy.rest.views import UnknownAddressView
 
 app_name = "dicomweb"
@@ -53,6 +54,7 @@ urlpatterns = [
     *route(SERIES, DeletableView, "one-series", resource="Series"),
     *route(INSTANCE, DeletableView, "instance", resource="Instance"),
     # to show: WADO-RS rendered, WADO-URI
+    *route("wado", WadoURIView, "wado-uri"),
     path("schema/", DicomwebSchemaView.as_view(), name="schema"),
     re_path("", UnknownAddressView.as_view(schema=None)),
 ]

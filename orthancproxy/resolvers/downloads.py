@@ -12,10 +12,12 @@ from orthancproxy.archive.own_zip import open_own_zip, zip_plan
 from orthancproxy.archive.plan import LevelPlan, Needs
 from orthancproxy.archive.records import Instance, Resource
 from orthancproxy.archive.storage import DICOM, ZIP, Content, locate_file, locate_zip, open_file, open_zip
+from orthancproxy.archive.uid_path import UIDPath
 from orthancproxy.audit.kinds import AuditOutcome, EventKind
 from orthancproxy.audit.reads import code_of, subject_of
 from orthancproxy.database import renewed_connections
 from orthancproxy.errors import ArchiveProtocolError, NotFound
+from orthancproxy.resolvers import uid_paths
 from orthancproxy.resolvers.context import RequestContext
 from orthancproxy.resolvers.file_names import NAME_NEEDS, file_name
 from orthancproxy.resolvers.guard import PendingEvent, audited_write
@@ -54,6 +56,9 @@ class DownloadRequest:
 
 EVERYTHING = DownloadRequest()
 
+ResourceName = str | UIDPath
+"""How a caller names a resource: by its Orthanc id or its UIDs, which name the first of several with the same."""
+
 
 @dataclass(frozen=True, slots=True)
 class Download:
@@ -66,10 +71,10 @@ class Download:
     has_ranges: bool = False  # whether a part of it can be requested
 
 
-def get_file(context: RequestContext, orthanc_id: str, wanted: DownloadRequest = EVERYTHING) -> Download:
+def get_file(context: RequestContext, name: ResourceName, wanted: DownloadRequest = EVERYTHING) -> Download:
     """Return the DICOM file of an instance as stored, or a range of it. Raises NotFound and RangeNotSatisfiable."""
     plan = instance_plan(Instance.version.needs | Instance.file_size.needs)
-    with authorized_download(context, VIEW, plan, orthanc_id, wanted) as pending:
+    with authorized_download(context, VIEW, plan, name, wanted) as pending:
         instance = cast("Instance", pending.resource)
         etag = entity_tag(instance)
         download = Download(file_name(instance, extension="dcm"), etag, None, version=instance.version, has_ranges=True)
@@ -80,6 +85,7 @@ def get_file(context: RequestContext, orthanc_id: str, wanted: DownloadRequest =
         size, span = instance.file_size, wanted.span(etag, instance.file_size)
         if wanted.headers_only:
             return replace(download, content=Content.headers(DICOM, size))
+        orthanc_id = instance.orthanc_id
         located = locate_file(context.client, orthanc_id, size, span) if wanted.is_delegated else None
         return replace(download, content=located or pending.watched(open_file(context.client, orthanc_id, span)))
 
@@ -112,11 +118,17 @@ def _open_zip(context: RequestContext, resource: Resource, wanted: DownloadReque
 class PendingDownload:
     """A download that is being authorized and opened."""
 
-    def __init__(self, resource: Resource, needs: Needs, event: PendingEvent) -> None:
+    def __init__(self, resource: Resource, needs: Needs, event: PendingEvent, *, is_viewed: bool) -> None:
         self.resource = resource
         self.needs = needs
+        self._is_viewed = is_viewed
         self._event = event
         self._opened: Content | None = None
+
+    def view(self, series_id: str | None) -> None:
+        """Count the transfer as one of a series that is viewed, if such are counted."""
+        if self._is_viewed:
+            self._event.series = series_id
 
     def unchanged(self, download: Download) -> Download:
         """Return a download without content, for a client that has it: nothing is transferred, or audited."""
@@ -147,7 +159,7 @@ def authorized_download(
     context: RequestContext,
     operations: Mapping[Level, Operation],
     plan: LevelPlan,
-    orthanc_id: str,
+    name: ResourceName,
     wanted: DownloadRequest,
 ) -> Iterator[PendingDownload]:
     """Authorize the caller, look the resource up, and audit the download. Raises NotFound."""
@@ -157,14 +169,17 @@ def authorized_download(
         # no file, but they name the patient
         operation = replace(operation, kind=EventKind.ACCESSED, viewed=False)
     try:
-        with audited_write(context, operation, orthanc_id) as event:
-            named = replace(plan, needs=plan.needs | NAME_NEEDS[plan.level])
-            resource = look_up_one(context, with_audit_tags(named), orthanc_id)
+        with audited_write(context, operation, name if isinstance(name, str) else name.levels[plan.level]) as event:
+            described = replace(plan, needs=plan.needs | NAME_NEEDS[plan.level])
+            resource = look_up_one(context, with_audit_tags(described), name)
+            event.target = resource.orthanc_id
             event.subjects = [subject_of(resource)]
             event.counts = {plan.level.path: 1}
-            if operation.viewed:
-                event.series = resource.parent_id if plan.level is Level.INSTANCE else resource.orthanc_id
-            pending = PendingDownload(resource, plan.needs, event)
+            pending = PendingDownload(resource, plan.needs, event, is_viewed=operation.viewed)
+            if plan.level is Level.INSTANCE:
+                pending.view(resource.parent_id)
+            elif plan.level is Level.SERIES:
+                pending.view(resource.orthanc_id)
             yield pending
     except BaseException:
         if pending:
@@ -177,9 +192,12 @@ def instance_plan(needs: Needs) -> LevelPlan:
     return LevelPlan(level=Level.INSTANCE, needs=needs)
 
 
-def look_up_one(context: RequestContext, plan: LevelPlan, orthanc_id: str) -> Resource:
+def look_up_one(context: RequestContext, plan: LevelPlan, name: ResourceName) -> Resource:
     """Return a resource that the caller may see. Raises NotFound."""
-    found = look_up(context, plan, [orthanc_id])
+    if isinstance(name, UIDPath):
+        found = uid_paths.found(context.open_hierarchy(), plan, name)
+    else:
+        found = look_up(context, plan, [name])
     if not found:
         raise _not_found(plan.level)
     return found[0]

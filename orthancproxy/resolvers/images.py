@@ -24,6 +24,7 @@ from orthancproxy.resolvers.downloads import (
     Download,
     DownloadRequest,
     PendingDownload,
+    ResourceName,
     authorized_download,
     entity_tag,
     instance_plan,
@@ -39,55 +40,64 @@ MAX_CACHED_BYTES = 512 * 1024
 IMAGE_NEEDS = Instance.version.needs | Instance.number_of_frames.needs
 # more than clocks differ by
 SETTLING_TIME = timedelta(minutes=1)
+WITHOUT_IMAGES = frozenset(
+    {"AU", "DOC", "ECG", "EPS", "HD", "KO", "PLAN", "PR", "REG", "RESP", "RTPLAN", "RTRECORD", "RTSTRUCT", "SR"}
+)
+"""Modalities (PS3.3 section C.7.3.1.1.1)."""
 FIRST_FRAME = Rendering(0, "image/png")
 FILE_EXTENSIONS: dict[MediaType, str] = {"image/png": "png", "image/jpeg": "jpg"}
 
 
 def get_preview(
     context: RequestContext,
-    orthanc_id: str,
+    name: ResourceName,
     *,
     rendering: Rendering = FIRST_FRAME,
     wanted: DownloadRequest = EVERYTHING,
 ) -> Download:
     """Return a frame. Raises NotFound, NotRenderable, or InvalidRequest for a frame below 0."""
-    plan = instance_plan(_image_needs(orthanc_id, "preview", rendering, wanted))
-    with authorized_download(context, VIEW, plan, orthanc_id, wanted) as pending:
+    plan = instance_plan(_image_needs(name, "preview", rendering, wanted))
+    with authorized_download(context, VIEW, plan, name, wanted) as pending:
         instance = cast("Instance", pending.resource)
-        return _get_image(context, pending, instance, "preview", rendering, wanted)
+        return get_image(context, pending, instance, "preview", rendering, wanted)
+
+
+def thumbnail(media_type: MediaType) -> Rendering:
+    """Return the rendering of the first frame with the longer side at most ORTHANC_THUMBNAIL_SIZE pixels."""
+    side = conf.ORTHANC_THUMBNAIL_SIZE
+    return Rendering(0, media_type, width=side, height=side)
 
 
 def get_thumbnail(
     context: RequestContext,
-    orthanc_id: str,
+    name: ResourceName,
     *,
-    media_type: MediaType = "image/png",
+    rendering: Rendering,
     wanted: DownloadRequest = EVERYTHING,
 ) -> Download:
-    """Return the first frame, its longer side at most ORTHANC_THUMBNAIL_SIZE pixels. Raises like `get_preview`."""
-    rendering = _thumbnail(media_type)
-    plan = instance_plan(_image_needs(orthanc_id, "thumbnail", rendering, wanted))
-    with authorized_download(context, VIEW, plan, orthanc_id, wanted) as pending:
+    """Return a frame, such as a `thumbnail` renders. Raises like `get_preview`."""
+    plan = instance_plan(_image_needs(name, "thumbnail", rendering, wanted))
+    with authorized_download(context, VIEW, plan, name, wanted) as pending:
         instance = cast("Instance", pending.resource)
-        return _get_image(context, pending, instance, "thumbnail", rendering, wanted)
+        return get_image(context, pending, instance, "thumbnail", rendering, wanted)
 
 
 def get_series_thumbnail(
     context: RequestContext,
-    orthanc_id: str,
+    name: ResourceName,
     *,
-    media_type: MediaType = "image/png",
+    rendering: Rendering,
     wanted: DownloadRequest = EVERYTHING,
 ) -> Download:
     """Return the thumbnail of the middle instance of a series, by number. Raises NotFound or NotRenderable."""
     plan = LevelPlan(level=Level.SERIES, needs=Series.version.needs, related={"instances": instance_plan(IMAGE_NEEDS)})
-    with authorized_download(context, VIEW, plan, orthanc_id, wanted) as pending:
+    with authorized_download(context, VIEW, plan, name, wanted) as pending:
         series = cast("Series", pending.resource)
         instances = series.related["instances"]
         if not instances:
             raise NotFound("There is no instance in this series.")
         middle = instances[len(instances) // 2]
-        image = _get_image(context, pending, middle, "thumbnail", _thumbnail(media_type), wanted)
+        image = get_image(context, pending, middle, "thumbnail", rendering, wanted)
         return replace(image, version=_settled_version(context, series))
 
 
@@ -101,12 +111,28 @@ def _settled_version(context: RequestContext, series: Series) -> str | None:
     return series.version if is_renewed and is_settled else None
 
 
-def _thumbnail(media_type: MediaType) -> Rendering:
-    side = conf.ORTHANC_THUMBNAIL_SIZE
-    return Rendering(0, media_type, width=side, height=side)
+def get_study_thumbnail(
+    context: RequestContext,
+    name: ResourceName,
+    *,
+    rendering: Rendering,
+    wanted: DownloadRequest = EVERYTHING,
+) -> Download:
+    """Return the thumbnail of the first series of a study that has images, by number. Raises like `get_preview`."""
+    series = LevelPlan(level=Level.SERIES, needs=Series.modality.needs)
+    plan = LevelPlan(level=Level.STUDY, related={"series": series})
+    with authorized_download(context, VIEW, plan, name, wanted) as pending:
+        with_images = [one for one in pending.resource.related["series"] if one.modality not in WITHOUT_IMAGES]
+        if not with_images:
+            raise NotRenderable("This study has no images.")
+        first_id = with_images[0].orthanc_id
+        pending.view(first_id)
+        below = LevelPlan(level=Level.SERIES, related={"instances": instance_plan(IMAGE_NEEDS)})
+        instances = look_up_one(context, below, first_id).related["instances"]
+        return get_image(context, pending, instances[len(instances) // 2], "thumbnail", rendering, wanted)
 
 
-def _get_image(
+def get_image(
     context: RequestContext,
     pending: PendingDownload,
     instance: Instance,
@@ -114,11 +140,12 @@ def _get_image(
     rendering: Rendering,
     wanted: DownloadRequest,
 ) -> Download:
+    """Return a frame of an instance that is, or is below, the resource of a download. Raises like `get_preview`."""
     if not 0 <= rendering.frame <= MAX_FRAME:
         raise InvalidRequest("Frames are numbered from 0.")
     frames = max(instance.number_of_frames or 1, 1)
     if rendering.frame >= frames:
-        raise NotFound(f"There is no frame {rendering.frame}: the last one of this instance is {frames - 1}.")
+        raise NotFound(f"There is no such frame: the number of frames of this instance is {frames}.")
     etag = entity_tag(instance, *_variant(kind, rendering))
     filename = file_name(
         pending.resource,
@@ -127,26 +154,38 @@ def _get_image(
     )
     if wanted.has(etag):
         return pending.unchanged(Download(filename, etag, None, instance.version))
+    is_complete = pending.resource is instance and NEEDS.tags <= pending.needs.tags
+    content = get_picture(context, instance, kind, rendering, is_complete=is_complete)
+    return Download(filename, etag, content if content.is_in_memory else pending.watched(content), instance.version)
+
+
+def get_picture(
+    context: RequestContext, instance: Instance, kind: str, rendering: Rendering, *, is_complete: bool = True
+) -> Content:
+    """Return a frame from the cache, or render it, for operations that authorize and audit. Raises NotRenderable.
+
+    Unless `is_complete`, the instance holds only IMAGE_NEEDS.
+    """
+    etag = entity_tag(instance, *_variant(kind, rendering))
     key = _cache_key(instance.orthanc_id, kind, rendering)
     cached: _Cached | None = cache.get(key)
     if cached and cached[0] == etag:
-        return Download(filename, etag, Content.of(*cached[1:]), instance.version)
-    if not (pending.resource is instance and NEEDS.tags <= pending.needs.tags):
+        return Content.of(*cached[1:])
+    if not is_complete:
         instance = _look_up_instance(context, instance.orthanc_id, NEEDS | IMAGE_NEEDS)
     content = _render(context, instance, rendering)
-    if not content.is_in_memory:
-        content = pending.watched(content)
-    else:
+    if content.is_in_memory:
         cache.set(key, (etag, b"".join(content), content.media_type), CACHED_SECONDS)
-    return Download(filename, etag, content, instance.version)
+    return content
 
 
 _Cached = tuple[str, bytes, str]  # the entity tag, the picture and its media type
 
 
-def _image_needs(orthanc_id: str, kind: str, rendering: Rendering, wanted: DownloadRequest) -> Needs:
+def _image_needs(name: ResourceName, kind: str, rendering: Rendering, wanted: DownloadRequest) -> Needs:
     """Return what to look up of an instance: all that rendering needs, unless it is unlikely to be rendered."""
-    is_known = bool(wanted.if_none_match) or _cache_key(orthanc_id, kind, rendering) in cache
+    is_cached = isinstance(name, str) and _cache_key(name, kind, rendering) in cache
+    is_known = bool(wanted.if_none_match) or is_cached
     return IMAGE_NEEDS if is_known else IMAGE_NEEDS | NEEDS
 
 
@@ -159,7 +198,10 @@ def _variant(kind: str, rendering: Rendering) -> Sequence[str | float]:
     """Return what tells a picture from the others of one file."""
     window = (rendering.window.center, rendering.window.width) if rendering.window else ("auto",)
     size = (rendering.width or "full", rendering.height or "full", rendering.quality or "default")
-    return (kind, rendering.frame, *window, *size, FILE_EXTENSIONS[rendering.media_type])
+    flags = (name for name in ("is_sigmoid", "is_enlarged") if getattr(rendering, name))
+    region = rendering.region
+    part = (region.left, region.top, region.width or "", region.height or "", region.is_relative) if region else ()
+    return (kind, rendering.frame, *window, *size, *flags, *part, FILE_EXTENSIONS[rendering.media_type])
 
 
 def _render(context: RequestContext, instance: Instance, rendering: Rendering) -> Content:

@@ -48,7 +48,11 @@ VIEW: Mapping[Level, Operation] = {
         viewed=True,
         target_level=level,
     )
-    for level, what in ((Level.SERIES, "thumbnails of series"), (Level.INSTANCE, "files and images of instances"))
+    for level, what in (
+        (Level.STUDY, "thumbnails of studies"),
+        (Level.SERIES, "thumbnails of series"),
+        (Level.INSTANCE, "files and images of instances"),
+    )
 }
 UPLOAD = Operation(description="Upload files", action=Action.UPLOAD, kind=EventKind.IMPORT, changes=True)
 STORE = Operation(

@@ -76,7 +76,7 @@ class PreviewView(DownloadView):
             rendering=_rendering(request),
             wanted=streaming.download_request(request._request),
         )
-        return _varying_by_accept(streaming.stream(request._request, preview, is_saved=False))
+        return varying_by_accept(streaming.stream(request._request, preview, is_saved=False))
 
 
 class ThumbnailView(DownloadView):
@@ -97,10 +97,10 @@ class ThumbnailView(DownloadView):
         thumbnail = images.get_thumbnail(
             self.entered_context,
             orthanc_id,
-            media_type=_preferred(request),
+            rendering=images.thumbnail(_preferred(request)),
             wanted=streaming.download_request(request._request),
         )
-        return _varying_by_accept(streaming.stream(request._request, thumbnail, is_saved=False))
+        return varying_by_accept(streaming.stream(request._request, thumbnail, is_saved=False))
 
 
 class SeriesThumbnailView(DownloadView):
@@ -121,10 +121,10 @@ class SeriesThumbnailView(DownloadView):
         thumbnail = images.get_series_thumbnail(
             self.entered_context,
             orthanc_id,
-            media_type=_preferred(request),
+            rendering=images.thumbnail(_preferred(request)),
             wanted=streaming.download_request(request._request),
         )
-        return _varying_by_accept(streaming.stream(request._request, thumbnail, is_saved=False))
+        return varying_by_accept(streaming.stream(request._request, thumbnail, is_saved=False))
 
 
 class ZipView(DownloadView):
@@ -184,6 +184,7 @@ def _preferred(request: Request) -> MediaType:
     return preferred(request._request, MEDIA_TYPES)
 
 
-def _varying_by_accept(response: HttpResponseBase) -> HttpResponseBase:
+def varying_by_accept(response: HttpResponseBase) -> HttpResponseBase:
+    """Return the response, which caches must not give to a client that accepts something else."""
     patch_vary_headers(response, ["Accept"])
     return response

@@ -434,17 +434,38 @@ def _dicomweb_routes() -> Iterator[tuple[str, AccessCase]]:
         yield from _dicomweb("POST", name, address, {"instances": 1, "alreadyStored": 0, "failed": 0}, **stored)
 
 
+def _dicomweb_images() -> Iterator[tuple[str, AccessCase]]:
+    named = "requestType=WADO&studyUID={studyUID}&seriesUID={seriesUID}&objectUID={sopUID}"
+    images: Iterable[tuple[str, str, Operation]] = (("wado", f"wado?{named}", VIEW[Level.INSTANCE]),)
+    for name, address, operation in images:
+        assert operation.target_level
+        level = operation.target_level.path
+        for method in ("GET", "HEAD"):
+            # a HEAD request transfers nothing
+            more: dict[str, Any] = {"kind": EventKind.ACCESSED, "viewed": False} if method == "HEAD" else {}
+            yield from _dicomweb(
+                method,
+                name,
+                address,
+                {level: 1},
+                operation=replace(operation, **more),
+                subjects=OF_STUDY,
+                levels=(level,),
+            )
+
+
 def _dicomweb(
     method: str, name: str, address: str, counts: Mapping[str, int], kind: type[RouteCase] = RouteCase, **more: Any
 ) -> Iterator[Any]:
     """Yield the case of a DICOMweb route, without and with a trailing slash."""
+    path, mark, query = address.partition("?")
     for slash in ("", "/"):
         yield (
             f"{method} {DICOMWEB}{name}{slash}",
             kind(
                 method=method,
                 route=f"{name}{slash}",
-                address=f"{address}{slash}",
+                address=f"{path}{slash}{mark}{query}",
                 mount=DICOMWEB,
                 counts=counts,
                 is_variant=method == "HEAD" or slash == "/",
@@ -457,7 +478,12 @@ def variable(level: str) -> str:
     return {"patients": "patient", "studies": "study", "series": "series", "instances": "instance"}[level]
 
 
-CASES: Mapping[str, AccessCase] = {**dict(_fields()), **dict(_routes()), **dict(_dicomweb_routes())}
+CASES: Mapping[str, AccessCase] = {
+    **dict(_fields()),
+    **dict(_routes()),
+    **dict(_dicomweb_routes()),
+    **dict(_dicomweb_images()),
+}
 PUBLIC_ROUTES = {
     **{f"{method} {page}": 200 for method in ("GET", "HEAD") for page in ("schema/", "docs/", f"{DICOMWEB}schema/")},
     "* ": 404,
