@@ -5,12 +5,15 @@ Orthanc names the folder of a patient after the patient's first file, also in a 
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from zipfile import ZIP_DEFLATED, ZipFile
 
 from orthancproxy.archive.levels import Level
 from orthancproxy.archive.plan import LevelPlan, Needs
 from orthancproxy.archive.records import Resource
-from orthancproxy.archive.storage import Content, open_file
+from orthancproxy.archive.storage import ZIP, Content, open_file
+from orthancproxy.archive.transcoding import open_transcoded
+from orthancproxy.errors import NotTranscodable
 from orthancproxy.orthanc.client import OrthancClient
 
 _FOLDERS = (("PatientID", "PatientName"), ("AccessionNumber", "StudyDescription"), ("Modality", "SeriesDescription"))
@@ -30,15 +33,18 @@ def zip_plan(level: Level) -> LevelPlan:
     return plan
 
 
-def open_own_zip(client: OrthancClient, resource: Resource) -> Content:
-    """Open a ZIP of the files below a resource that was fetched with `zip_plan`, made while it is read."""
+def open_own_zip(client: OrthancClient, resource: Resource, transfer_syntax: str | None = None) -> Content:
+    """Open a ZIP of the files below a resource that was fetched with `zip_plan`, made while it is read.
+
+    Files that Orthanc can convert are in the transfer syntax, if there is one; the others as they are stored.
+    """
     files = [
         (f"{'/'.join(folders)}/{number:06}.dcm", instance.orthanc_id)
         for series, folders in _numbered(_series_below(resource))
         for number, instance in enumerate(series.related["instances"], 1)
     ]
-    chunks = _OwnZip(client, files)
-    return Content(chunks, "application/zip", None, chunks.close)
+    chunks = _OwnZip(client, files, transfer_syntax)
+    return Content(chunks, ZIP, None, chunks.close)
 
 
 def _series_below(resource: Resource) -> Iterator[Resource]:
@@ -90,9 +96,10 @@ class _Written:
 class _OwnZip:
     """A ZIP of files of Orthanc, by name and Orthanc id, to be read once. `close` may be called by another thread."""
 
-    def __init__(self, client: OrthancClient, files: Sequence[tuple[str, str]]) -> None:
+    def __init__(self, client: OrthancClient, files: Sequence[tuple[str, str]], transfer_syntax: str | None) -> None:
         self._client = client
         self._files = files
+        self._transfer_syntax = transfer_syntax
         self._file: Content | None = None
         self._is_closed = False
 
@@ -102,7 +109,7 @@ class _OwnZip:
             for name, orthanc_id in self._files:
                 if self._is_closed:
                     return
-                self._file = open_file(self._client, orthanc_id)
+                self._file = self._open(orthanc_id)
                 try:
                     with zipped.open(name, "w", force_zip64=True) as entry:
                         for chunk in self._file:
@@ -111,6 +118,12 @@ class _OwnZip:
                 finally:
                     self._file.close()
         yield written.take()
+
+    def _open(self, orthanc_id: str) -> Content:
+        if self._transfer_syntax:
+            with suppress(NotTranscodable):
+                return open_transcoded(self._client, orthanc_id, self._transfer_syntax)
+        return open_file(self._client, orthanc_id)
 
     def close(self) -> None:
         self._is_closed = True

@@ -92,9 +92,13 @@ def locate_zip(level: Level, orthanc_id: str) -> Content:
     return Content.at(endpoints.LEVEL_ARCHIVE.path(level=level.path, id=orthanc_id), ZIP, None)
 
 
-def open_zip(client: OrthancClient, level: Level, orthanc_id: str) -> Content:
-    """Open a ZIP of all files below a resource, which Orthanc creates while it is read."""
-    body = client.open(endpoints.LEVEL_ARCHIVE, level=level.path, id=orthanc_id)
+def open_zip(client: OrthancClient, level: Level, orthanc_id: str, transfer_syntax: str | None = None) -> Content:
+    """Open a ZIP of all files below a resource, which Orthanc creates while it is read.
+
+    Before 1.12.2 it converts the files to `transfer_syntax` if it can; newer ones leave out those that they cannot.
+    """
+    query = f"transcode={transfer_syntax}" if transfer_syntax else ""
+    body = client.open(endpoints.LEVEL_ARCHIVE, query=query, level=level.path, id=orthanc_id)
     return Content(_complete_zip(body), ZIP, body.length, body.close)
 
 

@@ -13,8 +13,9 @@ from orthancproxy.errors import (
     GatewayError,
     NotFound,
     NotRenderable,
+    NotTranscodable,
 )
-from orthancproxy.orthanc.endpoints import Endpoint
+from orthancproxy.orthanc.endpoints import INSTANCE_FILE, LEVEL_ARCHIVE, Endpoint
 
 BUSY = frozenset({502, 503, 504})
 TRANSIENT = frozenset({502, 503})
@@ -23,6 +24,7 @@ STORAGE_FULL = 507
 CANNOT_WRITE = 2001
 # ParameterOutOfRange
 OUT_OF_RANGE = 3
+NOT_IMPLEMENTED = 2
 
 
 def error_of(endpoint: Endpoint, response: requests.Response) -> GatewayError | None:
@@ -34,6 +36,8 @@ def error_of(endpoint: Endpoint, response: requests.Response) -> GatewayError | 
         details = _details(response)
     finally:
         response.close()
+    if _cannot_transcode(endpoint, response):
+        return NotTranscodable("Orthanc cannot convert this file to the transfer syntax.")
     if status == 404 or _is_being_deleted(endpoint, response):
         return NotFound("Orthanc has no such resource.")
     if status == 415:
@@ -68,7 +72,16 @@ def _is_being_deleted(endpoint: Endpoint, response: requests.Response) -> bool:
     """Return whether Orthanc rejected an id because its resource is being deleted (1.13.0: 16 of 4,088 reads)."""
     if response.status_code != 400 or "{id}" not in endpoint.template:
         return False
-    return _details(response).get("OrthancStatus") == OUT_OF_RANGE
+    return not _cannot_transcode(endpoint, response) and _details(response).get("OrthancStatus") == OUT_OF_RANGE
+
+
+def _cannot_transcode(endpoint: Endpoint, response: requests.Response) -> bool:
+    """Return whether Orthanc does not know a transfer syntax (400), or cannot convert a file to it (500)."""
+    if endpoint not in (INSTANCE_FILE, LEVEL_ARCHIVE) or response.status_code not in (400, 500):
+        return False
+    details = _details(response)
+    is_unknown = str(details.get("Details", "")).startswith("Unknown transfer syntax")
+    return is_unknown or details.get("OrthancStatus") == NOT_IMPLEMENTED
 
 
 def _details(response: requests.Response) -> Mapping[str, Any]:

@@ -12,11 +12,12 @@ from orthancproxy.archive.own_zip import open_own_zip, zip_plan
 from orthancproxy.archive.plan import LevelPlan, Needs
 from orthancproxy.archive.records import Instance, Resource
 from orthancproxy.archive.storage import DICOM, ZIP, Content, locate_file, locate_zip, open_file, open_zip
+from orthancproxy.archive.transcoding import check_transfer_syntax, converts_files, open_transcoded
 from orthancproxy.archive.uid_path import UIDPath
 from orthancproxy.audit.kinds import AuditOutcome, EventKind
 from orthancproxy.audit.reads import code_of, subject_of
 from orthancproxy.database import renewed_connections
-from orthancproxy.errors import ArchiveProtocolError, NotFound
+from orthancproxy.errors import ArchiveProtocolError, NotFound, NotTranscodable
 from orthancproxy.resolvers import uid_paths
 from orthancproxy.resolvers.context import RequestContext
 from orthancproxy.resolvers.file_names import NAME_NEEDS, file_name
@@ -41,7 +42,8 @@ class DownloadRequest:
 
     def has(self, etag: str) -> bool:
         """Whether the client has the content already. Entity tags are compared weakly (RFC 9110 section 13.1.2)."""
-        return "*" in self.if_none_match or any(known.removeprefix("W/") == etag for known in self.if_none_match)
+        known = {one.removeprefix("W/") for one in self.if_none_match}
+        return "*" in known or etag.removeprefix("W/") in known
 
     def span(self, etag: str, total: int) -> Span | None:
         """Return what is asked for of a file of `total` bytes; None for all of it. Raises RangeNotSatisfiable.
@@ -71,11 +73,25 @@ class Download:
     has_ranges: bool = False  # whether a part of it can be requested
 
 
-def get_file(context: RequestContext, name: ResourceName, wanted: DownloadRequest = EVERYTHING) -> Download:
-    """Return the DICOM file of an instance as stored, or a range of it. Raises NotFound and RangeNotSatisfiable."""
-    plan = instance_plan(Instance.version.needs | Instance.file_size.needs)
+def get_file(
+    context: RequestContext,
+    name: ResourceName,
+    wanted: DownloadRequest = EVERYTHING,
+    transfer_syntax: str | None = None,
+) -> Download:
+    """Return the DICOM file of an instance as stored, or a range of it; or all of it in another transfer syntax.
+
+    Raises NotFound, RangeNotSatisfiable, NotTranscodable, and InvalidRequest for a malformed transfer syntax.
+    """
+    needs = Instance.version.needs | Instance.file_size.needs
+    if transfer_syntax is not None:
+        check_transfer_syntax(transfer_syntax)
+        needs |= Instance.transfer_syntax_uid.needs
+    plan = instance_plan(needs)
     with authorized_download(context, VIEW, plan, name, wanted) as pending:
         instance = cast("Instance", pending.resource)
+        if transfer_syntax is not None and transfer_syntax != instance.transfer_syntax_uid:
+            return _get_transcoded(context, pending, instance, transfer_syntax, wanted)
         etag = entity_tag(instance)
         download = Download(file_name(instance, extension="dcm"), etag, None, version=instance.version, has_ranges=True)
         if wanted.has(etag):
@@ -90,29 +106,68 @@ def get_file(context: RequestContext, name: ResourceName, wanted: DownloadReques
         return replace(download, content=located or pending.watched(open_file(context.client, orthanc_id, span)))
 
 
-def get_zip(context: RequestContext, level: Level, orthanc_id: str, wanted: DownloadRequest = EVERYTHING) -> Download:
-    """Return a ZIP of all DICOM files below a resource. Raises NotFound."""
+def _get_transcoded(
+    context: RequestContext,
+    pending: "PendingDownload",
+    instance: Instance,
+    transfer_syntax: str,
+    wanted: DownloadRequest,
+) -> Download:
+    # weak: Orthanc may encode the same pixels differently the next time
+    etag = f"W/{entity_tag(instance, transfer_syntax)}"
+    download = Download(file_name(instance, extension="dcm"), etag, None, instance.version)
+    if wanted.has(etag):
+        return pending.unchanged(download)
+    content = pending.watched(open_transcoded(context.client, instance.orthanc_id, transfer_syntax))
+    if wanted.headers_only:
+        # only Orthanc knows whether it can, and how long the file is
+        content.close()
+        content = Content.headers(DICOM, content.length)
+    return replace(download, content=content)
+
+
+def get_zip(
+    context: RequestContext,
+    level: Level,
+    orthanc_id: str,
+    wanted: DownloadRequest = EVERYTHING,
+    transfer_syntax: str | None = None,
+) -> Download:
+    """Return a ZIP of all DICOM files below a resource.
+
+    Files that Orthanc can convert are in the transfer syntax, if there is one; the others as they are stored. Raises
+    NotFound, NotTranscodable if Orthanc can convert none, and InvalidRequest for a malformed transfer syntax.
+    """
+    if transfer_syntax is not None:
+        check_transfer_syntax(transfer_syntax)
     plan = LevelPlan(level=level, needs=Needs(frozenset({"PatientID"})))
     with authorized_download(context, DOWNLOAD, plan, orthanc_id, wanted) as pending:
         filename = file_name(pending.resource, extension="zip")
         if wanted.headers_only:
             return Download(filename, None, Content.headers(ZIP, None))
-        content = _open_zip(context, pending.resource, wanted)
+        content = _open_zip(context, pending.resource, wanted, transfer_syntax)
         return Download(filename, None, content if content.location else pending.watched(content))
 
 
-def _open_zip(context: RequestContext, resource: Resource, wanted: DownloadRequest) -> Content:
+def _open_zip(
+    context: RequestContext, resource: Resource, wanted: DownloadRequest, transfer_syntax: str | None
+) -> Content:
     has_route = resource.level is not Level.PATIENT or context.client.capabilities().has_patient_routes
-    if has_route and context.caller.scope.admits_patient(resource.tags.get("PatientID", "")):
-        if wanted.is_delegated:
+    is_visible = context.caller.scope.admits_patient(resource.tags.get("PatientID", ""))
+    # Orthanc would leave out files that it cannot convert (1.13.0)
+    is_complete = not (transfer_syntax and converts_files(context.client))
+    if has_route and is_visible and is_complete:
+        if wanted.is_delegated and not transfer_syntax:
             return locate_zip(resource.level, resource.orthanc_id)
-        return open_zip(context.client, resource.level, resource.orthanc_id)
+        return open_zip(context.client, resource.level, resource.orthanc_id, transfer_syntax)
+    if transfer_syntax and is_complete:
+        raise NotTranscodable("This Orthanc cannot convert single files: it is older than 1.12.2.")
     # Orthanc would add hidden studies, or name the folder after the file of one; a ZIP is no response of many objects
     visible = Hierarchy(context.client, context.caller.scope)
     found = visible.by_ids(zip_plan(resource.level), [resource.orthanc_id])
     if not found:
         raise _not_found(resource.level)
-    return open_own_zip(context.client, found[0])
+    return open_own_zip(context.client, found[0], transfer_syntax)
 
 
 class PendingDownload:

@@ -35,7 +35,7 @@ class DownloadView(GatewayView):
 class InstanceFileView(DownloadView):
     """The DICOM file of an instance."""
 
-    parameters = (openapi.VERSION.name, openapi.SIGNATURE.name)
+    parameters = (openapi.VERSION.name, openapi.SIGNATURE.name, openapi.TRANSCODE.name)
     ignores_others = True
 
     @openapi.downloads(
@@ -46,11 +46,13 @@ class InstanceFileView(DownloadView):
         openapi.SIGNATURE,
         openapi.IF_NONE_MATCH,
         *openapi.RANGES,
-        errors=(416,),
+        openapi.TRANSCODE,
+        errors=(415, 416),
     )
     def get(self, request: Request, orthanc_id: str) -> HttpResponseBase:
         wanted = streaming.download_request(request._request)
-        download = downloads.get_file(self.entered_context, orthanc_id, wanted)
+        transfer_syntax = request.query_params.get(openapi.TRANSCODE.name)
+        download = downloads.get_file(self.entered_context, orthanc_id, wanted, transfer_syntax)
         return streaming.stream(request._request, download)
 
 
@@ -132,17 +134,20 @@ class ZipView(DownloadView):
 
     level = Level.PATIENT
     schema = openapi.LevelSchema()
-    parameters = (openapi.SIGNATURE.name,)
+    parameters = (openapi.SIGNATURE.name, openapi.TRANSCODE.name)
 
     @openapi.downloads(
         "download",
         ("application/zip",),
         "A ZIP of all DICOM files of the resource, created while it is sent.",
         openapi.SIGNATURE,
+        openapi.TRANSCODE,
+        errors=(415,),
     )
     def get(self, request: Request, orthanc_id: str) -> HttpResponseBase:
         wanted = streaming.download_request(request._request)
-        download = downloads.get_zip(self.entered_context, self.level, orthanc_id, wanted)
+        transfer_syntax = request.query_params.get(openapi.TRANSCODE.name)
+        download = downloads.get_zip(self.entered_context, self.level, orthanc_id, wanted, transfer_syntax)
         return streaming.stream(request._request, download)
 
 

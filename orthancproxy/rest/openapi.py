@@ -72,6 +72,12 @@ SIGNATURE = in_query(
     {"type": "string", "maxLength": 2048},
     "The end of a signed URL of GraphQL (`fileUrl(signed: true)`), which works without other credentials.",
 )
+TRANSCODE = in_query(
+    "transcode",
+    {"type": "string", "pattern": r"^[0-9.]{1,64}$"},
+    "The UID of a transfer syntax: Orthanc converts the file. What it cannot convert is an error, or in a ZIP as it is "
+    "stored.",
+)
 IF_NONE_MATCH = OpenApiParameter(
     "If-None-Match",
     OpenApiTypes.STR,
@@ -145,7 +151,7 @@ _ERRORS = {
     406: "NOT_ACCEPTABLE: the response is not available in a media type that Accept names; `detail` has those.",
     410: "CURSOR_EXPIRED: the log no longer has all changes after the cursor: read the archive anew.",
     413: "LIMIT_EXCEEDED: more files or bytes than one request may upload.",
-    415: "NOT_RENDERABLE: Orthanc cannot render this instance; `detail` says why.",
+    415: "NOT_RENDERABLE, NOT_TRANSCODABLE: Orthanc cannot render or convert this instance; `detail` says why.",
     416: "RANGE_NOT_SATISFIABLE: the file is shorter; Content-Range says how long it is.",
     502: "ARCHIVE_ERROR: Orthanc rejected the call, or its response is unexpected.",
     503: "ARCHIVE_UNAVAILABLE: Orthanc is unreachable or busy; GATEWAY_UNAVAILABLE: the gateway's own database "
