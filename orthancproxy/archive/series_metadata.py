@@ -7,7 +7,7 @@ at the end, and the sign and leading zeros of integers; of FL and FD it drops di
 
 import threading
 import zlib
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from functools import lru_cache
 from hashlib import md5
 from typing import Any
@@ -82,6 +82,20 @@ def tags_by_uid(attachment: bytes, keywords: Collection[str]) -> dict[str, Tags]
         except _Inexact:
             continue
     return found
+
+
+def inflated(attachment: bytes, chunk_bytes: int) -> Iterator[bytes]:
+    """Yield the metadata of all instances, a JSON array, in chunks. Raises MalformedMetadata."""
+    _, compressed = _parts(attachment)
+    inflating = zlib.decompressobj(_GZIP_BITS)
+    try:
+        while not inflating.eof and (chunk := inflating.decompress(compressed, chunk_bytes)):
+            yield chunk
+            compressed = inflating.unconsumed_tail
+    except zlib.error as error:
+        raise MalformedMetadata from error
+    if not inflating.eof:
+        raise MalformedMetadata
 
 
 def _parts(attachment: bytes) -> tuple[bytes, bytes]:

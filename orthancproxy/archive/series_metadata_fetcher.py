@@ -1,46 +1,25 @@
 """A fetcher that reads tags outside Orthanc's index from attachments of series, where Orthanc would read the files."""
 
-import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import closing, suppress
-from dataclasses import dataclass, replace
+from contextlib import suppress
+from dataclasses import replace
+from functools import partial
 
-from orthancproxy.archive.decoding import batched, find
 from orthancproxy.archive.fetcher import Fetcher, Roots
 from orthancproxy.archive.find_bodies import FindBodies
-from orthancproxy.archive.keywords import tag_of
 from orthancproxy.archive.levels import Level
-from orthancproxy.archive.matching import any_of, criteria_of, decisive, select
+from orthancproxy.archive.matching import criteria_of, decisive, select
 from orthancproxy.archive.plan import Filter, LevelPlan, Needs
 from orthancproxy.archive.records import Page, Resource
-from orthancproxy.archive.series_metadata import (
-    MAX_COMPRESSED_BYTES,
-    MalformedMetadata,
-    Tags,
-    are_instances,
-    has_exact_text,
-    tags_by_uid,
-)
-from orthancproxy.errors import ArchiveRejected, LimitExceeded, NotFound
+from orthancproxy.archive.series_attachments import AttachedSeries, SeriesAttachments
+from orthancproxy.archive.series_metadata import Tags, has_exact_text, tags_by_uid
+from orthancproxy.errors import LimitExceeded
 from orthancproxy.orthanc.client import OrthancClient
-from orthancproxy.orthanc.endpoints import SERIES_METADATA
-from orthancproxy.orthanc.metadata_attachments import SeriesState
 
 # reading a file takes 1 to 3 ms, and a series' attachment 3 ms and 0.1 ms for each of its instances (1.12.7, 1.13.0)
 MIN_INSTANCES = 10
 MAX_INSTANCES_FOR_EACH = 10
-
-_ATTACHMENT = 4301
-_UID = re.compile(r"[0-9.]{1,64}", re.ASCII)
-
-
-@dataclass(frozen=True, slots=True)
-class _Series:
-    """A series with an attachment, and its instances."""
-
-    state: SeriesState
-    instances: Sequence[str]
 
 
 class SeriesMetadataFetcher:
@@ -48,8 +27,7 @@ class SeriesMetadataFetcher:
 
     def __init__(self, fetcher: Fetcher, client: OrthancClient) -> None:
         self._fetcher = fetcher
-        self._client = client
-        self._plugins = client.capabilities().plugins
+        self._attachments = SeriesAttachments(client)
         self._bodies = FindBodies(client.capabilities())
 
     def page(self, plan: LevelPlan) -> Page:
@@ -121,7 +99,7 @@ class SeriesMetadataFetcher:
         matched = {keyword for keyword, _ in (*criteria.tags, *criteria.identifiers, *criteria.sent)}
         if not all(map(has_exact_text, in_files)) or any(self._bodies.is_in_files(level, one) for one in matched):
             return frozenset()
-        return in_files if in_files and self._plugins.metadata_attachments else frozenset()
+        return in_files if in_files and self._attachments.can_exist else frozenset()
 
     def _completed(self, found: Sequence[Resource], needs: Needs, read: Mapping[str, Tags]) -> list[Resource]:
         """Return these instances with the tags that were read, and the others with those from their files."""
@@ -135,62 +113,23 @@ class SeriesMetadataFetcher:
 
     def _read(self, found: Sequence[Resource], readable: frozenset[str]) -> dict[str, Tags]:
         """Return tags by Orthanc id, of the instances of series whose attachments are worth reading and current."""
-        attachments = self._plugins.metadata_attachments
-        if attachments is None:
-            return {}
         by_series = _by_series(found)
-        worth = {
-            series_id: one
-            for series_id, one in self._series(by_series).items()
-            if len(one.instances) <= MAX_INSTANCES_FOR_EACH * len(by_series[series_id])
-        }
-        read: dict[str, Tags] = {}
-        for series_id in attachments.current({series_id: one.state for series_id, one in worth.items()}):
-            one = worth[series_id]
-            try:
-                content = self._content(series_id)
-                tags = tags_by_uid(content, readable) if are_instances(content, one.instances) else {}
-            except (MalformedMetadata, ArchiveRejected):
-                attachments.reject(series_id, one.state)
-                continue
-            for instance in by_series[series_id]:
-                uid = instance.tags.get(Level.INSTANCE.identifier, "")
-                if uid in tags:
-                    read[instance.orthanc_id] = tags[uid]
-        return read
-
-    def _series(self, by_series: Mapping[str, Sequence[Resource]]) -> dict[str, _Series]:
-        """Find the series that have this attachment and no other: Orthanc's log does not tell them apart."""
         key = Level.SERIES.identifier
-        uids = dict.fromkeys(instances[0].tags.get(key, "") for instances in by_series.values())
-        found = {}
-        for part in batched(filter(_UID.fullmatch, uids)):
-            body = {
-                "Level": Level.SERIES.value,
-                "Query": {tag_of(key): any_of(part)},
-                "Short": True,
-                "ResponseContent": ["Attachments", "Children", "MainDicomTags", "Metadata"],
-            }
-            for payload in find(self._client, body):
-                instances, metadata = payload.instances or [], payload.metadata
-                match payload.attachments:
-                    case [one] if one.content_type == _ATTACHMENT and one.uncompressed_size <= MAX_COMPRESSED_BYTES:
-                        state = SeriesState((metadata and metadata.last_update) or "", len(instances), one.uuid or "")
-                        found[payload.id] = _Series(state, instances)
-        return {series_id: one for series_id, one in found.items() if series_id in by_series}
 
-    def _content(self, series_id: str) -> bytes:
-        content = bytearray()
-        try:
-            with closing(self._client.open(SERIES_METADATA, id=series_id)) as chunks:
-                for chunk in chunks:
-                    content += chunk
-                    if len(content) > MAX_COMPRESSED_BYTES:
-                        raise MalformedMetadata
-        except NotFound:
-            # deleted in the meantime
-            return b"2;;"
-        return bytes(content)
+        def is_worth(series_id: str, one: AttachedSeries) -> bool:
+            return len(one.instances) <= MAX_INSTANCES_FOR_EACH * len(by_series[series_id])
+
+        tags = self._attachments.read(
+            {series_id: instances[0].tags.get(key, "") for series_id, instances in by_series.items()},
+            partial(tags_by_uid, keywords=readable),
+            is_worth,
+        )
+        return {
+            instance.orthanc_id: of_series[uid]
+            for series_id, of_series in tags.items()
+            for instance in by_series[series_id]
+            if (uid := instance.tags.get(Level.INSTANCE.identifier, "")) in of_series
+        }
 
 
 def _without(needs: Needs, readable: frozenset[str]) -> Needs:

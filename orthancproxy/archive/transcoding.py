@@ -16,8 +16,14 @@ def check_transfer_syntax(uid: str) -> None:
     """Raise InvalidRequest unless this is a UID, and NotTranscodable unless it is that of a transfer syntax."""
     if not _UID.fullmatch(uid):
         raise InvalidRequest("A transfer syntax is a UID, such as 1.2.840.10008.1.2.1.")
-    if UID(uid).type != "Transfer Syntax":
+    if not is_transfer_syntax(uid):
         raise NotTranscodable(f"There is no transfer syntax {uid}.")
+
+
+def is_transfer_syntax(uid: str) -> bool:
+    """Whether this is the UID of a transfer syntax of the standard."""
+    # pydicom warns of what is no UID
+    return _UID.fullmatch(uid) is not None and UID(uid).type == "Transfer Syntax"
 
 
 def converts_files(client: OrthancClient) -> bool:

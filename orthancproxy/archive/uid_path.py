@@ -42,6 +42,11 @@ class UIDPath:
         """The UIDs by keyword."""
         return {level.identifier: uid for level, uid in self.levels.items()}
 
+    @property
+    def url(self) -> str:
+        """The path of its URL below the DICOMweb service: `studies/1/series/2`."""
+        return "/".join(f"{level.path}/{uid}" for level, uid in self.levels.items())
+
     def leads_to(self, resource: Resource) -> bool:
         """Whether a resource has the UIDs of its own level and of those above; it must hold them."""
         return all(

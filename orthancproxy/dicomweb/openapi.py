@@ -1,13 +1,13 @@
 """OpenAPI descriptions of the DICOMweb routes."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeVar
 
 from drf_spectacular.openapi import AutoSchema
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema
 
-from orthancproxy.rest.openapi import RESPONSE_HEADERS, error_responses, in_query
+from orthancproxy.rest.openapi import IF_NONE_MATCH, RESPONSE_HEADERS, error_responses, in_query
 
 View = TypeVar("View", bound=Callable[..., Any])
 
@@ -30,6 +30,18 @@ DATA_SET: Mapping[str, Any] = {"type": "object", "additionalProperties": _ELEMEN
 """A data set in the DICOM JSON model."""
 DATA_SETS: Mapping[str, Any] = {"type": "array", "items": DATA_SET}
 """A list in the DICOM JSON model."""
+FRAMES = OpenApiParameter(
+    "frames",
+    {"type": "string", "pattern": "^[1-9][0-9]*(,[1-9][0-9]*)*$"},
+    OpenApiParameter.PATH,
+    description="The numbers of frames, each once, in any order.",
+)
+ATTRIBUTE = OpenApiParameter(
+    "attribute",
+    {"type": "string", "pattern": "^([0-9A-Fa-f]{8}/[1-9][0-9]*/)*[0-9A-Fa-f]{8}$"},
+    OpenApiParameter.PATH,
+    description="The tag of an attribute, after the tags of the sequences that it is in and the numbers of the items.",
+)
 ACCEPT = in_query("accept", {"type": "string"}, "Media types that count instead of those in the header Accept.")
 
 
@@ -85,6 +97,44 @@ def searches(view: View) -> View:
                 for media_type in ("application/dicom+json", "application/json")
             },
             **error_responses((400, 406, 413)),
+        },
+    )
+    return described(view)
+
+
+def retrieves(
+    operation_id: str, media_types: Iterable[str], summary: str, *parameters: OpenApiParameter
+) -> Callable[[View], View]:
+    """Describe a route that retrieves a resource in the form that Accept asks for."""
+    sent = {(200, media_type): OpenApiResponse(OpenApiTypes.BINARY, summary) for media_type in media_types}
+    return extend_schema(
+        operation_id=operation_id,
+        summary=summary,
+        description="Patient data: cache it privately only. HEAD returns the headers.",
+        tags=["retrieval"],
+        parameters=[*parameters, ACCEPT, IF_NONE_MATCH, *RESPONSE_HEADERS],
+        responses={
+            **sent,
+            304: OpenApiResponse(description="If-None-Match matches."),
+            **error_responses((400, 404, 406)),
+        },
+    )
+
+
+def retrieves_metadata(view: View) -> View:
+    """Describe a route that retrieves metadata."""
+    described: Callable[[View], View] = extend_schema(
+        operation_id="retrieveMetadata",
+        summary="The attributes of all instances (PS3.18 section 10.4.1.1.2); binary values are URIs.",
+        tags=["retrieval"],
+        parameters=[ACCEPT, IF_NONE_MATCH, *RESPONSE_HEADERS],
+        responses={
+            **{
+                (200, media_type): OpenApiResponse(dict(DATA_SETS), "The attributes of each instance.")
+                for media_type in ("application/dicom+json", "application/json")
+            },
+            304: OpenApiResponse(description="If-None-Match matches."),
+            **error_responses((400, 404, 406)),
         },
     )
     return described(view)

@@ -9,7 +9,7 @@ from rest_framework import exceptions
 from rest_framework.request import Request
 
 from orthancproxy.dicomweb import openapi
-from orthancproxy.dicomweb.deletion import DeletableView
+from orthancproxy.dicomweb.retrieve import FilesView
 from orthancproxy.dicomweb.search import JSON_TYPES, SearchView
 from orthancproxy.dicomweb.views import DicomwebView
 from orthancproxy.errors import (
@@ -68,8 +68,8 @@ class StudiesView(StoreView, SearchView):
     """All studies: to search, and to store into."""
 
 
-class StudyView(StoreView, DeletableView):
-    """A study: to store into, and to delete."""
+class StudyView(StoreView, FilesView):
+    """A study: to store into, to retrieve, and to delete."""
 
 
 def _check_media_type(media_type: str | None, related: str | None = None) -> None:

@@ -6,8 +6,8 @@ from django.urls import URLPattern, path, re_path, register_converter
 from django.urls.converters import StringConverter
 
 from orthancproxy.archive.levels import Level
-from orthancproxy.dicomweb.deletion import DeletableView
 from orthancproxy.dicomweb.documentation import DicomwebSchemaView
+from orthancproxy.dicomweb.retrieve import BulkDataView, FilesView, FramesView, MetadataView
 from orthancproxy.dicomweb.search import SearchView
 from orthancproxy.dicomweb.store import StudiesView, StudyView
 from orthancproxy.dicomweb.views import DicomwebView
@@ -51,8 +51,15 @@ urlpatterns = [
     *route(f"{SERIES}/instances", SearchView, "series-instances", resource="InstancesOfSeries", level=Level.INSTANCE),
     # to retrieve: WADO-RS, to delete, and to store: STOW-RS
     *route(STUDY, StudyView, "study", is_upload=True, resource="Study"),
-    *route(SERIES, DeletableView, "one-series", resource="Series"),
-    *route(INSTANCE, DeletableView, "instance", resource="Instance"),
+    *route(SERIES, FilesView, "one-series", resource="Series"),
+    *route(INSTANCE, FilesView, "instance", resource="Instance"),
+    *route(f"{STUDY}/metadata", MetadataView, "study-metadata", resource="Study"),
+    *route(f"{SERIES}/metadata", MetadataView, "series-metadata", resource="Series"),
+    *route(f"{INSTANCE}/metadata", MetadataView, "instance-metadata", resource="Instance"),
+    *route(f"{INSTANCE}/frames/<str:frames>", FramesView, "frames"),
+    *route(f"{INSTANCE}/bulkdata/<path:attribute>", BulkDataView, "bulk-data"),
+    # as the plugin has it in the metadata that it keeps
+    path(f"{INSTANCE}/bulk/<path:attribute>", BulkDataView.as_view(schema=None)),
     # to show: WADO-RS rendered, WADO-URI
     *route("wado", WadoURIView, "wado-uri"),
     path("schema/", DicomwebSchemaView.as_view(), name="schema"),

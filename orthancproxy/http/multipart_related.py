@@ -1,12 +1,14 @@
 """Bodies of several DICOM objects: `multipart/related` (RFC 2387, PS3.18 section 8.6.1.2)."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import IO
 
 from django.http import HttpRequest
 from django.utils.http import parse_header_parameters
 
+from orthancproxy.archive.contents import NamedContent, coalesced
+from orthancproxy.archive.storage import Content
 from orthancproxy.conf import conf
 from orthancproxy.dicom.sources import FileRange, Source
 from orthancproxy.errors import InvalidRequest
@@ -39,6 +41,32 @@ def receive_parts(request: HttpRequest, chunk_bytes: int = CHUNK_BYTES) -> list[
         reader.count(size)
         reader.end_part(FileRange(body, 0, size))
     return reader.parts
+
+
+def multipart_related(
+    parts: Iterable[NamedContent], media_type: str, boundary: str, service: str, close: Callable[[], None]
+) -> Content:
+    """Return a body of parts of one media type, which are asked for one after the other while it is read.
+
+    `service` is the URL that their paths are below. `close` ends what is being read, from any thread.
+    """
+    header = f'{MULTIPART_RELATED}; type="{media_type}"; boundary={boundary}'
+    return Content(coalesced(_body(parts, boundary, service)), header, None, close)
+
+
+def _body(parts: Iterable[NamedContent], boundary: str, service: str) -> Iterator[bytes]:
+    for part in parts:
+        content = part.content
+        lines = [f"--{boundary}", f"Content-Type: {content.media_type}", f"Content-Location: {service}/{part.path}"]
+        if content.length is not None:
+            lines.append(f"Content-Length: {content.length}")
+        yield "\r\n".join([*lines, "", ""]).encode()
+        try:
+            yield from content
+        finally:
+            content.close()
+        yield b"\r\n"
+    yield f"--{boundary}--\r\n".encode()
 
 
 class _RelatedReader(PartReader):

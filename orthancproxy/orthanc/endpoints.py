@@ -12,6 +12,8 @@ from orthancproxy.errors import InvalidRequest
 
 ORTHANC_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{8}){4}", re.ASCII)
 TAG = re.compile(r"[0-9a-f]{4}-[0-9a-f]{4}", re.ASCII)
+# a tag, or one in an item of a sequence, and so on: `5200-9230/0/0040-0555/1/0040-a30a`
+TAG_PATH = re.compile(rf"({TAG.pattern}/[0-9]{{1,6}}/){{0,20}}{TAG.pattern}", re.ASCII)
 LEVELS = frozenset({"patients", "studies", "series", "instances"})
 
 
@@ -36,8 +38,8 @@ class CallKind(Enum):
 class Endpoint:
     """A route of Orthanc's REST API.
 
-    `template` contains `{level}`, `{id}` and `{frame}`, which are validated before they are filled in. `repeatable`:
-    the call is idempotent, so that it may be repeated if its response is lost.
+    `template` contains `{level}`, `{id}`, `{frame}` and so on, which are validated before they are filled in.
+    `repeatable`: the call is idempotent, so that it may be repeated if its response is lost.
     """
 
     method: str
@@ -57,9 +59,13 @@ class Endpoint:
                     pass
                 case "frame", int() if value >= 0:
                     pass
+                case "tags", str() if TAG_PATH.fullmatch(value):
+                    pass
                 case _:
                     raise InvalidRequest(f"This is not a valid {name} of an Orthanc resource.")
-        return self.template.format(**{name: quote(str(value), safe="") for name, value in parts.items()})
+        return self.template.format(
+            **{name: quote(str(value), safe="/" if name == "tags" else "") for name, value in parts.items()}
+        )
 
 
 SYSTEM = Endpoint("GET", "/system")
@@ -81,6 +87,13 @@ INSTANCE_TAGS = Endpoint("GET", "/instances/{id}/tags", kind=CallKind.FILES)
 INSTANCE_FILE = Endpoint("GET", "/instances/{id}/file", kind=CallKind.DOWNLOAD)
 # the same bytes; since 1.12.5 it sends ranges of them
 INSTANCE_FILE_DATA = Endpoint("GET", "/instances/{id}/attachments/dicom/data", kind=CallKind.DOWNLOAD)
+# in the DICOM JSON model; Orthanc locks and parses the file as it does to render it
+INSTANCE_JSON = Endpoint("GET", "/instances/{id}/file", kind=CallKind.RENDERING)
+# the value of an attribute as stored
+INSTANCE_VALUE = Endpoint("GET", "/instances/{id}/content/{tags}", kind=CallKind.RENDERING)
+# all frames, if they are not compressed; otherwise the table of their offsets
+NATIVE_PIXEL_DATA = Endpoint("GET", "/instances/{id}/content/7fe0-0010/0", kind=CallKind.RENDERING)
+FRAME_RAW = Endpoint("GET", "/instances/{id}/frames/{frame}/raw", kind=CallKind.RENDERING)
 # an attribute in the functional groups of one frame, and of all (PS3.3 section C.7.6.16)
 FRAME_GROUP = Endpoint("GET", "/instances/{id}/content/5200-9230/{frame}/{sequence}/0/{tag}", kind=CallKind.RENDERING)
 SHARED_GROUP = Endpoint("GET", "/instances/{id}/content/5200-9229/0/{sequence}/0/{tag}", kind=CallKind.RENDERING)

@@ -16,9 +16,9 @@ CHUNK_BYTES = 512 * 1024
 class ResponseBody(Iterator[bytes]):
     """An iterator over the chunks of a response body. Closing it early aborts the transfer.
 
-    `length` is in bytes, None if Orthanc does not send it (ZIPs are created while they are sent). `content_range` is
-    the header of that name, empty if the body is whole. One thread reads; any thread may close, even while another
-    waits for the next chunk. Reading raises ArchiveError.
+    `media_type` is without parameters. `length` is in bytes, None if Orthanc does not send it (ZIPs are created while
+    they are sent). `content_range` is the header of that name, empty if the body is whole. One thread reads; any thread
+    may close, even while another waits for the next chunk. Reading raises ArchiveError.
     """
 
     def __init__(
@@ -34,6 +34,7 @@ class ResponseBody(Iterator[bytes]):
         self._chunks: Iterator[bytes] = response.iter_content(CHUNK_BYTES)
         self._reading = threading.Lock()
         self._closed = False
+        self.media_type = response.headers.get("Content-Type", "").partition(";")[0]
         length = response.headers.get("Content-Length", "")
         self.content_range = response.headers.get("Content-Range", "") if response.status_code == 206 else ""
         encoded = "Content-Encoding" in response.headers

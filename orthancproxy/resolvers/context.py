@@ -11,6 +11,7 @@ from django.db import connection
 
 from orthancproxy.access.callers import Caller
 from orthancproxy.archive.hierarchy import Hierarchy
+from orthancproxy.archive.kept_metadata import MetadataCache
 from orthancproxy.archive.object_budget import ObjectBudget
 from orthancproxy.archive.revisions import RevisionCache
 from orthancproxy.audit.events import Author
@@ -51,6 +52,12 @@ def revision_cache(client: OrthancClient) -> RevisionCache | None:
     """Return what is kept of the studies of an Orthanc, shared between threads; None if that is turned off."""
     max_bytes = conf.ORTHANC_CACHE_BYTES
     return RevisionCache(client.clock, max_bytes=max_bytes, min_age=conf.ORTHANC_CACHE_MIN_AGE) if max_bytes else None
+
+
+@cache
+def metadata_cache(client: OrthancClient) -> MetadataCache:
+    """Return what is kept of the DICOM JSON of an Orthanc's series, shared between threads."""
+    return MetadataCache(conf.ORTHANC_CACHE_BYTES // 4)
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +126,7 @@ def _forget_client(*, setting: str, **_: Any) -> None:
     if setting.startswith("ORTHANC_"):
         connect.cache_clear()
         revision_cache.cache_clear()
+        metadata_cache.cache_clear()
 
 
 setting_changed.connect(_forget_client)

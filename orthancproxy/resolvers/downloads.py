@@ -3,7 +3,7 @@
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from typing import cast
+from typing import TypeVar, cast
 
 from orthancproxy.archive.byte_ranges import RequestedRange, Span
 from orthancproxy.archive.hierarchy import Hierarchy
@@ -57,6 +57,8 @@ class DownloadRequest:
 
 
 EVERYTHING = DownloadRequest()
+
+T = TypeVar("T")
 
 ResourceName = str | UIDPath
 """How a caller names a resource: by its Orthanc id or its UIDs, which name the first of several with the same."""
@@ -185,7 +187,7 @@ class PendingDownload:
         if self._is_viewed:
             self._event.series = series_id
 
-    def unchanged(self, download: Download) -> Download:
+    def unchanged(self, download: T) -> T:
         """Return a download without content, for a client that has it: nothing is transferred, or audited."""
         self._event.outcome = self._event.series = None
         return download

@@ -32,7 +32,7 @@ READ_AUDIT = Operation(description="Read the audit log", action=Action.VIEW_AUDI
 READ_URL = Operation(description="Read the URL of a file, an image or a ZIP", action=Action.DOWNLOAD)
 DOWNLOAD: Mapping[Level, Operation] = {
     level: Operation(
-        description=f"Download a ZIP of {level.path}",
+        description=f"Download {level.path}",
         action=Action.DOWNLOAD,
         kind=EventKind.TRANSFERRED,
         target_level=level,
@@ -50,8 +50,8 @@ VIEW: Mapping[Level, Operation] = {
     )
     for level, what in (
         (Level.STUDY, "thumbnails of studies"),
-        (Level.SERIES, "thumbnails of series"),
-        (Level.INSTANCE, "files and images of instances"),
+        (Level.SERIES, "series and their thumbnails"),
+        (Level.INSTANCE, "files, frames and images of instances"),
     )
 }
 UPLOAD = Operation(description="Upload files", action=Action.UPLOAD, kind=EventKind.IMPORT, changes=True)

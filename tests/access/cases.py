@@ -5,7 +5,7 @@ import json
 import re
 import uuid
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -425,6 +425,31 @@ def _dicomweb_routes() -> Iterator[tuple[str, AccessCase]]:
             status=204,
         )
 
+    for method in ("GET", "HEAD"):
+        # a HEAD request transfers nothing
+        more: dict[str, Any] = {"kind": EventKind.ACCESSED, "viewed": False} if method == "HEAD" else {}
+        retrieved: Iterable[tuple[Sequence[str], Mapping[str, int]]] = (
+            (["studies"], {"series": 2, "instances": 4}),
+            (["studies", "series"], {"instances": 2}),
+            (["studies", "series", "instances"], {}),
+        )
+        for named_levels, below in retrieved:
+            level = named_levels[-1]
+            name = "/".join(f"{one}/<uid:{variable(one)}_uid>" for one in named_levels)
+            address = "/".join((study, series, instance)[: len(named_levels)])
+            named: dict[str, Any] = {"subjects": OF_STUDY, "levels": (level,)}
+            sent = replace((DOWNLOAD if level == "studies" else VIEW)[LEVELS[level]], **more)
+            yield from _dicomweb(method, name, address, {level: 1}, operation=sent, **named)
+            yield from _dicomweb(method, f"{name}/metadata", f"{address}/metadata", {level: 1, **below}, **named)
+        for what, value in (
+            ("frames/<str:frames>", "frames/1"),
+            ("bulkdata/<path:attribute>", "bulkdata/7FE00010"),
+            ("bulk/<path:attribute>", "bulk/7fe00010"),
+        ):
+            slashes = ("",) if what.startswith("bulk/") else ("", "/")
+            yield from _dicomweb(
+                method, f"{name}/{what}", f"{address}/{value}", {"instances": 1}, slashes, operation=sent, **named
+            )
     for name, address in (("studies", "studies"), ("studies/<uid:study_uid>", study)):
         stored: dict[str, Any] = {
             "operation": STORE,
@@ -455,11 +480,17 @@ def _dicomweb_images() -> Iterator[tuple[str, AccessCase]]:
 
 
 def _dicomweb(
-    method: str, name: str, address: str, counts: Mapping[str, int], kind: type[RouteCase] = RouteCase, **more: Any
+    method: str,
+    name: str,
+    address: str,
+    counts: Mapping[str, int],
+    slashes: Sequence[str] = ("", "/"),
+    kind: type[RouteCase] = RouteCase,
+    **more: Any,
 ) -> Iterator[Any]:
     """Yield the case of a DICOMweb route, without and with a trailing slash."""
     path, mark, query = address.partition("?")
-    for slash in ("", "/"):
+    for slash in slashes:
         yield (
             f"{method} {DICOMWEB}{name}{slash}",
             kind(

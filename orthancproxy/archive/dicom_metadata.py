@@ -1,0 +1,99 @@
+"""The DICOM JSON model of instances (PS3.18 annex F), in which binary values are URIs of the gateway."""
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future
+from contextlib import closing, suppress
+from functools import partial
+from typing import Any
+
+import orjson
+
+from orthancproxy.archive.kept_metadata import CHUNK_BYTES
+from orthancproxy.archive.series_metadata import inflated
+from orthancproxy.errors import ArchiveProtocolError, NotFound
+from orthancproxy.orthanc import endpoints
+from orthancproxy.orthanc.client import OrthancClient
+from orthancproxy.threads import FILE_TAGS
+
+MEDIA_TYPE = "application/dicom+json"
+AT_A_TIME = 4
+"""How many instances of one request Orthanc reads at once."""
+
+PLACEHOLDER = b"$WADO_BASE_PLACEHOLDER$"
+"""What URIs begin with in the plugin's attachments."""
+
+
+def instances_metadata(client: OrthancClient, instances: Iterable[tuple[str, str]]) -> Iterator[bytes]:
+    """Yield the JSON objects of instances, given by Orthanc id and URL, separated by commas.
+
+    Those that are deleted meanwhile are left out. Raises ArchiveError.
+    """
+    separator = b""
+    reading: deque[tuple[Callable[[], bytes], Future[bytes]]] = deque()
+    try:
+        for orthanc_id, url in instances:
+            read = partial(_instance, client, orthanc_id, url)
+            reading.append((read, FILE_TAGS.submit(read)))
+            if len(reading) > AT_A_TIME:
+                for text in _result(*reading.popleft()):
+                    yield separator + text
+                    separator = b","
+        while reading:
+            for text in _result(*reading.popleft()):
+                yield separator + text
+                separator = b","
+    finally:
+        for _, future in reading:
+            future.cancel()
+
+
+def checked(attachment: bytes) -> bytes:
+    """Return an attachment that can be read to its end. Raises MalformedMetadata."""
+    for _ in inflated(attachment, CHUNK_BYTES):
+        pass
+    return attachment
+
+
+def attached_metadata(attachment: bytes, root: bytes) -> Iterator[bytes]:
+    """Yield the JSON objects of an attachment of the plugin, separated by commas, in chunks.
+
+    Raises MalformedMetadata.
+    """
+    rest = b""
+    for chunk in inflated(attachment, CHUNK_BYTES):
+        rest += chunk
+        # no placeholder is divided there
+        whole = rest.rfind(b"{")
+        if whole > 0:
+            yield rest[:whole].lstrip(b"[ \r\n").replace(PLACEHOLDER, root)
+            rest = rest[whole:]
+    yield rest.rstrip(b"] \r\n").replace(PLACEHOLDER, root)
+
+
+def _instance(client: OrthancClient, orthanc_id: str, url: str) -> bytes:
+    with closing(client.open(endpoints.INSTANCE_JSON, accept=MEDIA_TYPE, id=orthanc_id)) as body:
+        text = b"".join(body)
+    try:
+        attributes = orjson.loads(text)
+        _refer(attributes, f"{url}/bulkdata")
+    except (orjson.JSONDecodeError, AttributeError, TypeError) as error:
+        raise ArchiveProtocolError from error
+    return orjson.dumps(attributes)
+
+
+def _refer(attributes: dict[str, dict[str, Any]], url: str) -> None:
+    """Replace binary values by their URLs."""
+    for tag, element in attributes.items():
+        if "InlineBinary" in element:
+            del element["InlineBinary"]
+            element["BulkDataURI"] = f"{url}/{tag}"
+        elif element["vr"] == "SQ":
+            for number, item in enumerate(element.get("Value", ()), 1):
+                _refer(item, f"{url}/{tag}/{number}")
+
+
+def _result(read: Callable[[], bytes], future: "Future[bytes]") -> Iterator[bytes]:
+    with suppress(NotFound):
+        # where all threads are busy, this one reads it
+        yield read() if future.cancel() else future.result()
