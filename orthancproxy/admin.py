@@ -1,4 +1,4 @@
-"""The admin site: groups with their scopes, the read-only audit log, and API tokens, which can only be deleted."""
+"""The admin site: groups with their scopes, the audit log, API tokens to delete, and share links to revoke."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -22,24 +22,26 @@ from orthancproxy import errors
 from orthancproxy.access.actions import Action
 from orthancproxy.access.authentication import author
 from orthancproxy.access.callers import caller_of_user
-from orthancproxy.access.models import AccessScope
+from orthancproxy.access.models import AccessScope, Share
 from orthancproxy.audit.dicom_messages import dicom_event
 from orthancproxy.audit.kinds import Authentication
 from orthancproxy.audit.models import AuditEvent
 from orthancproxy.resolvers.audit import reading_audit_log, visible_events
 from orthancproxy.resolvers.context import RequestContext
+from orthancproxy.resolvers.shares import revoke_share, visible_shares
 
 if TYPE_CHECKING:
     _Admin = admin.ModelAdmin[Any]
     _Scopes = admin.TabularInline[AccessScope, Group]
     _Events = admin.ModelAdmin[AuditEvent]
     _Tokens = admin.ModelAdmin[AuthToken]
+    _Shares = admin.ModelAdmin[Share]
     _Forms = BaseInlineFormSet[AccessScope, Group, ModelForm[AccessScope]]
 else:
     _Forms = BaseInlineFormSet
     _Scopes = admin.TabularInline
     _Admin = object
-    _Events = _Tokens = admin.ModelAdmin
+    _Events = _Tokens = _Shares = admin.ModelAdmin
 
 SUBJECTS_SHOWN = 200  # as the description of the column says
 
@@ -156,13 +158,17 @@ class AuditEventAdmin(LinearLookups, _Events):
 @contextmanager
 def _audited(request: HttpRequest) -> Iterator[None]:
     """Audit access to the audit log, including denied attempts."""
-    caller = caller_of_user(request.user, Authentication.SESSION)
-    context = RequestContext(caller, author(request, caller), f"{request.method} {request.path}")
+    context = _context(request)
     try:
         with context, reading_audit_log(context):
             yield
     except errors.PermissionDenied as error:
         raise PermissionDenied from error
+
+
+def _context(request: HttpRequest) -> RequestContext:
+    caller = caller_of_user(request.user, Authentication.SESSION)
+    return RequestContext(caller, author(request, caller), f"{request.method} {request.path}")
 
 
 def _rendered(response: HttpResponseBase) -> HttpResponseBase:
@@ -189,9 +195,50 @@ class AuthTokenAdmin(LinearLookups, _Tokens):
         return False
 
 
+class ShareAdmin(LinearLookups, _Shares):
+    """Share links, which can only be revoked. Their tokens are known to nobody."""
+
+    actions = ("revoke",)
+    fields = list_display = (
+        *("id", "study_orthanc_id", "allows_download", "created_by"),
+        *("created_at", "expires_at", "revoked_at", "opened_at"),
+    )
+    list_display_links = None
+    ordering = ("-pk",)
+    search_fields = ("study_orthanc_id__exact", "created_by__exact")
+
+    @admin.action(description=_("Revoke the selected share links"))
+    def revoke(self, request: HttpRequest, shares: QuerySet[Share]) -> None:
+        """Revoke links, each with an audit event."""
+        with _context(request) as context:
+            for share in shares:
+                revoke_share(context, str(share.pk))
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Share]:
+        """Return the links that the API lists."""
+        return visible_shares(caller_of_user(request.user, Authentication.SESSION))
+
+    def has_view_permission(self, request: HttpRequest, obj: Share | None = None) -> bool:
+        """Require the permission that the API requires."""
+        return request.user.has_perm(Action.SHARE.permission)
+
+    has_module_permission = has_view_permission
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        """Forbid it: a message would show the link, and be kept in a cookie."""
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Share | None = None) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Share | None = None) -> bool:
+        return False
+
+
 for _replaced, _admin in ((Group, GroupAdmin), (AuthToken, AuthTokenAdmin)):
     # a project may have an admin of its own, or none
     if admin.site.is_registered(_replaced):
         admin.site.unregister(_replaced)
         admin.site.register(_replaced, _admin)
 admin.site.register(AuditEvent, AuditEventAdmin)
+admin.site.register(Share, ShareAdmin)

@@ -255,6 +255,9 @@ class Configuration:
         above=0,
         maximum=_DAY_SECONDS,
     )
+    ORTHANC_MAX_SHARE_DAYS = Setting(
+        30, "Maximum number of days for which a link to a study can be shared.", minimum=1, maximum=3650
+    )
     ORTHANC_VIEWING_MINUTES = Setting(
         5.0,
         "Minutes for which the files and images of a series that a caller gets have one event of the audit log before "

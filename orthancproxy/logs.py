@@ -20,6 +20,9 @@ logger = logging.getLogger(__name__)
 LOG_FORMATS = ("json", "console")
 _CONTROL_CHARACTERS = re.compile("[\x00-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 
+# the token of a share link, in a path; no id of Orthanc's and no UID looks like it
+_TOKENS = re.compile(r"/[A-Za-z0-9_-]{43}(?![A-Za-z0-9_.-])")
+
 # attributes of log records by Django, its database layer and uvicorn: objects, SQL with its values, colours
 UNLOGGED = ("request", "status_code", "server_time", "sql", "params", "alias", "duration", "color_message")
 
@@ -46,6 +49,7 @@ def logging_config(log_format: str) -> dict[str, Any]:
                     structlog.stdlib.add_logger_name,
                     structlog.stdlib.ExtraAdder(),
                     _drop_unlogged,
+                    _mask_tokens,
                     structlog.processors.TimeStamper(fmt="iso", utc=True),
                 ],
                 "processors": [structlog.stdlib.ProcessorFormatter.remove_processors_meta, *renderer],
@@ -105,6 +109,16 @@ def _escape(logger: WrappedLogger, name: str, event: EventDict) -> EventDict:
         if isinstance(value, str):
             event[key] = _CONTROL_CHARACTERS.sub(lambda found: f"\\u{ord(found.group()):04x}", value)
     return event
+
+
+def without_tokens(path: str) -> str:
+    """Return a path without the token of a share link, which whoever reads the log could open."""
+    return _TOKENS.sub("/…", path)
+
+
+def _mask_tokens(logger: WrappedLogger, name: str, event: EventDict) -> EventDict:
+    """Mask tokens in messages of Django's that quote a path."""
+    return {key: without_tokens(value) if isinstance(value, str) else value for key, value in event.items()}
 
 
 def _drop_unlogged(logger: WrappedLogger, name: str, event: EventDict) -> EventDict:

@@ -1,6 +1,6 @@
 """Where Django looks for the app's tables: each package declares its own."""
 
-from orthancproxy.access.models import AccessScope, Archive
+from orthancproxy.access.models import AccessScope, Archive, Share
 from orthancproxy.audit.models import AuditEvent, AuditSubject, Viewing
 from orthancproxy.feed.models import ChangeLogState, ChangeRow
 from orthancproxy.follower.models import Lease
@@ -18,6 +18,7 @@ __all__ = [
     "IndexedPatient",
     "IndexedStudy",
     "Lease",
+    "Share",
     "UploadBatch",
     "UploadedFile",
     "Viewing",

@@ -34,6 +34,7 @@ AUTHENTICATIONS = {
     Authentication.API_TOKEN: "An API token of the gateway.",
     Authentication.OPENID_CONNECT: "An access token of an OpenID Connect provider.",
     Authentication.SIGNED_URL: "A signed URL, made for the caller.",
+    Authentication.SHARE_LINK: "A share link: the username is `share:` and its id.",
 }
 describe_enum(
     strawberry.enum(EventKind, name="AuditEventKind", description="The kinds of events of DICOM PS3.15 A.5.3."),

@@ -9,6 +9,7 @@ from orthancproxy.resolvers import upload
 from orthancproxy.resolvers.deletion import delete
 from orthancproxy.schema.context import Info, gateway
 from orthancproxy.schema.deletions import DeletePayload
+from orthancproxy.schema.shares import ShareId, SharePayload, ShareStudyInput, revoke, share
 from orthancproxy.schema.uploads import UploadInput, UploadPayload
 from orthancproxy.uploads.files import with_series_paths
 
@@ -48,6 +49,19 @@ class Mutation:
     @strawberry.mutation(description="Delete an instance, and the parents that become empty.")
     def delete_instance(self, info: Info, orthanc_id: OrthancId, dry_run: DryRun = False) -> DeletePayload:
         return _delete(info, Level.INSTANCE, orthanc_id, dry_run)
+
+    @strawberry.mutation(
+        description="Make a link to one study for people without an account: they may view, and download if it allows "
+        "that, what the caller may, until it ends. It ends early if the caller loses the permission to share."
+    )
+    def share_study(
+        self, info: Info, input: Annotated[ShareStudyInput, strawberry.argument(description="What to share.")]
+    ) -> SharePayload:
+        return cast("SharePayload", share(info, input))
+
+    @strawberry.mutation(description="End a share link at once.")
+    def revoke_share(self, info: Info, id: ShareId) -> SharePayload:
+        return cast("SharePayload", revoke(info, id))
 
 
 def _delete(info: Info, level: Level, orthanc_id: str, dry_run: bool | None) -> DeletePayload:

@@ -12,6 +12,7 @@ from orthancproxy.conf import conf
 from orthancproxy.errors import InvalidRequest, LimitExceeded
 from orthancproxy.resolvers import hierarchy
 from orthancproxy.resolvers.audit import get_audit_events, get_viewer
+from orthancproxy.resolvers.shares import get_shares
 from orthancproxy.resolvers.upload import get_uploads
 from orthancproxy.schema.audit import RELATED, AuditEvent, AuditEventFilter, AuditEventOrder
 from orthancproxy.schema.batches import UploadBatch, UploadBatchFilter, UploadBatchOrder
@@ -30,6 +31,7 @@ from orthancproxy.schema.inputs import (
 )
 from orthancproxy.schema.selection import Selection
 from orthancproxy.schema.server import Server
+from orthancproxy.schema.shares import Share, ShareFilter, ShareOrder
 from orthancproxy.schema.tables import page_of
 from orthancproxy.schema.types import FILTER, ORDER, Instance, Node, Patient, Series, Study
 from orthancproxy.schema.viewer import Viewer
@@ -208,6 +210,21 @@ class Query:
     ) -> Connection[AuditEvent]:
         page = page_of(info, get_audit_events(gateway(info)), filter, order_by, first, after, RELATED)
         return cast("Connection[AuditEvent]", page)
+
+    @strawberry.field(
+        description="Share links, newest first unless ordered otherwise; for a caller with an access scope, the "
+        "caller's own only."
+    )
+    def shares(
+        self,
+        info: Info,
+        filter: Annotated[ShareFilter | None, FILTER] = None,
+        order_by: Annotated[list[ShareOrder] | None, ORDER] = None,
+        first: First = None,
+        after: After = None,
+    ) -> Connection[Share]:
+        page = page_of(info, get_shares(gateway(info)), filter, order_by, first, after)
+        return cast("Connection[Share]", page)
 
     @strawberry.field(
         description="Changes of the archive that the caller may see, oldest first, from the beginning of the log or "

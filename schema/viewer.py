@@ -1,29 +1,34 @@
 """The types of `viewer`."""
 
 from collections.abc import Iterator
+from enum import Enum
 
 import strawberry
 
 from orthancproxy.access.actions import Action
 from orthancproxy.access.callers import Caller
-from orthancproxy.access.models import AccessScope as Rule
 from orthancproxy.schema.descriptions import describe_enum
 
-RULES = {
-    Rule.Kind.PATIENT_ID: "Patients whose PatientID matches the value: `*` is any text, `?` any character.",
-    Rule.Kind.STUDY_LABEL: "Studies with this label in Orthanc.",
-}
 describe_enum(
     strawberry.enum(Action, description="Permissions of callers."),
     {action: f"{action.description}." for action in Action},
 )
-describe_enum(strawberry.enum(Rule.Kind, name="AccessScopeKind", description="What an access scope matches."), RULES)
+
+
+@strawberry.enum(description="What an access scope matches.")
+class AccessScopeKind(Enum):
+    PATIENT_ID = strawberry.enum_value(
+        "PATIENT_ID",
+        description="Patients whose PatientID matches the value: `*` is any text, `?` any character.",
+    )
+    STUDY_LABEL = strawberry.enum_value("STUDY_LABEL", description="Studies with this label in Orthanc.")
+    STUDY = strawberry.enum_value("STUDY", description="The study with this Orthanc id, which a link shares.")
 
 
 @strawberry.type(description="A part of the archive that the caller may see.")
 class AccessScope:
-    kind: Rule.Kind = strawberry.field(description="What the scope matches.")
-    value: str = strawberry.field(description="The pattern of PatientID, or the label.")
+    kind: AccessScopeKind = strawberry.field(description="What the scope matches.")
+    value: str = strawberry.field(description="The pattern of PatientID, the label, or the Orthanc id.")
 
 
 @strawberry.type(description="The caller, with permissions and access scopes.")
@@ -42,8 +47,12 @@ class Viewer:
 
 
 def _scopes(caller: Caller) -> Iterator[AccessScope]:
-    if caller.scope.is_restricted:
+    if caller.scope.studies is not None:
+        # the rest of the scope is its sharer's
+        for study in sorted(caller.scope.studies):
+            yield AccessScope(kind=AccessScopeKind.STUDY, value=study)
+    elif caller.scope.is_restricted:
         for pattern in caller.scope.patient_ids:
-            yield AccessScope(kind=Rule.Kind.PATIENT_ID, value=pattern)
+            yield AccessScope(kind=AccessScopeKind.PATIENT_ID, value=pattern)
         for label in sorted(caller.scope.labels):
-            yield AccessScope(kind=Rule.Kind.STUDY_LABEL, value=label)
+            yield AccessScope(kind=AccessScopeKind.STUDY_LABEL, value=label)

@@ -10,6 +10,7 @@ class Action(Enum):
     DOWNLOAD = ("download", "Download files, rendered images and ZIPs", ("Viewer", "Uploader", "Manager"))
     UPLOAD = ("upload", "Upload files", ("Uploader", "Manager"))
     DELETE = ("delete", "Delete patients, studies, series and instances", ("Manager",))
+    SHARE = ("share", "Make links to studies for people without an account", ("Manager",))
     VIEW_AUDIT = ("view_audit", "View the audit log", ("Manager",))
 
     _value_: str

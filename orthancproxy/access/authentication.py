@@ -1,4 +1,4 @@
-"""Authentication for all transports: a session, an OpenID Connect access token, an API token, or a signed URL."""
+"""Authentication for all transports: sessions, OpenID Connect, API tokens, signed URLs and share links."""
 
 import time
 
@@ -7,7 +7,7 @@ from django.http import HttpRequest, HttpResponse, QueryDict
 from django.middleware.csrf import CsrfViewMiddleware
 from knox.crypto import hash_token
 
-from orthancproxy.access import oidc, signed_urls
+from orthancproxy.access import oidc, share_links, signed_urls
 from orthancproxy.access.api_tokens import caller_of_api_token
 from orthancproxy.access.callers import Caller, anonymous, caller_of_identity, caller_of_user
 from orthancproxy.audit import events
@@ -74,7 +74,7 @@ def identify(request: HttpRequest) -> Caller:
     user = getattr(request, "user", None)
     if user is not None and user.is_authenticated:
         return caller_of_user(user, Authentication.SESSION)
-    return anonymous()
+    return share_links.caller_of(request) or anonymous()
 
 
 def _bearer(token: str) -> Caller:
@@ -92,7 +92,7 @@ def _check_forgery(request: HttpRequest, caller: Caller) -> None:
         return
     if caller.authentication == Authentication.SESSION:
         _check_csrf_token(request)
-    elif caller.authentication == Authentication.NONE:
+    elif caller.authentication in (Authentication.NONE, Authentication.SHARE_LINK):
         _check_origin(request)
 
 

@@ -1,17 +1,21 @@
 """Callers, with their permissions and their access scope."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from django.contrib.auth.models import Group, Permission
+from django.utils import timezone
 
 from orthancproxy.access.actions import Action
-from orthancproxy.access.models import AccessScope
+from orthancproxy.access.models import AccessScope, Share
 from orthancproxy.access.oidc import Identity
 from orthancproxy.archive.scope import EVERYTHING, Scope
 from orthancproxy.audit.kinds import Authentication
 from orthancproxy.conf import conf
+from orthancproxy.errors import NotAuthenticated
+
+LINK_ENDED = "The link has expired, or was revoked."
 
 _APP = "orthancproxy"
 _ACTIONS = {action.value: action for action in Action}
@@ -54,6 +58,35 @@ def caller_of_identity(identity: Identity) -> Caller:
         actions=frozenset(_ACTIONS[name] for name in permissions.values_list("codename", flat=True)),
         scope=_scope(AccessScope.objects.filter(group__in=groups)),
         authentication=Authentication.OPENID_CONNECT,
+    )
+
+
+def caller_of_share(share: Share) -> Caller:
+    """Return the caller for whoever has opened a share link: one study, as far as its sharer may see it now.
+
+    Raises NotAuthenticated if the link has ended, or its sharer may no longer share.
+    """
+    if share.revoked_at is not None or share.expires_at <= timezone.now():
+        raise NotAuthenticated(LINK_ENDED)
+    if share.user is not None and not share.user.is_active:
+        raise NotAuthenticated(LINK_ENDED)
+    if share.user is not None:
+        sharer = caller_of_user(share.user, Authentication.SESSION)
+    elif share.created_by:
+        sharer = caller_of_identity(Identity(share.created_by, tuple(share.groups)))
+    else:
+        sharer = anonymous()
+    if Action.SHARE not in sharer.actions:
+        raise NotAuthenticated(LINK_ENDED)
+    return Caller(
+        username=share.username,
+        actions=sharer.actions & ({Action.VIEW, Action.DOWNLOAD} if share.allows_download else {Action.VIEW}),
+        scope=replace(
+            sharer.scope,
+            studies=frozenset({share.study_orthanc_id}),
+            study_uids=(share.study_instance_uid,),
+        ),
+        authentication=Authentication.SHARE_LINK,
     )
 
 

@@ -21,10 +21,10 @@ from django.utils import timezone
 from knox.crypto import hash_token
 from knox.models import get_token_model
 
-from orthancproxy.access import oidc
+from orthancproxy.access import oidc, share_links
 from orthancproxy.access.api_tokens import caller_of_api_token
 from orthancproxy.access.callers import Caller, anonymous, caller_of_identity, caller_of_user
-from orthancproxy.access.models import AccessScope
+from orthancproxy.access.models import AccessScope, Share
 from orthancproxy.audit.kinds import Authentication
 from orthancproxy.errors import GatewayError, NotAuthenticated
 
@@ -40,7 +40,8 @@ _USER_FIELDS = (_User.USERNAME_FIELD, "password", "is_active", "is_superuser")
 class Credentials:
     """What authenticated a caller, without being a request: the digest of an API token, an access token, or a session.
 
-    `user` is the primary key of a session's user. A user who was authenticated otherwise has no session.
+    `user` is the primary key of a session's user, or of the user who shared a link. A user who was authenticated
+    otherwise has no session.
     """
 
     authentication: Authentication
@@ -57,6 +58,8 @@ class Credentials:
                 return caller_of_identity(oidc.verify(self.secret))
             case Authentication.SESSION:
                 return caller_of_user(self._user(), self.authentication)
+            case Authentication.SHARE_LINK:
+                return share_links.caller_of_hash(self.secret)
         return anonymous()
 
     def _user(self) -> Any:
@@ -83,6 +86,10 @@ def credentials_of(request: HttpRequest, caller: Caller) -> Credentials:
             session = getattr(request, "session", None)
             key = session.session_key if session is not None and SESSION_KEY in session else None
             return Credentials(caller.authentication, key or "", request.user.pk)
+        case Authentication.SHARE_LINK:
+            token_hash = share_links.opened(request)
+            user = Share.objects.filter(token_hash=token_hash).values_list("user", flat=True).first()
+            return Credentials(caller.authentication, token_hash, user)
     return Credentials(caller.authentication)
 
 
@@ -118,14 +125,15 @@ def _states(watched: Collection[Credentials]) -> dict[Credentials, tuple[object,
         of_kind[one.authentication].append(one)
     owners = _owners_of_tokens([one.secret for one in of_kind[Authentication.API_TOKEN]])
     sessions = _sessions([one.secret for one in of_kind[Authentication.SESSION] if one.secret])
-    users = _users({*owners.values(), *(one.user for one in of_kind[Authentication.SESSION])})
+    links = _links([one.secret for one in of_kind[Authentication.SHARE_LINK]])
+    users = _users({*owners.values(), *(one.user for one in watched)})
     groups = hash(_groups())
     now = monotonic()
     return {
         one: (
             groups,
             users.get(one.user or owners.get(one.secret)),
-            one.secret in owners,
+            one.secret in owners or one.secret in links,
             sessions.get(one.secret),
             one.valid_until < time(),
             # not all in the same second
@@ -139,6 +147,12 @@ def _owners_of_tokens(digests: Collection[str]) -> dict[str, Any]:
     """Return the primary keys of the users whose API tokens these are, without those that have expired."""
     valid = Q(expiry__isnull=True) | Q(expiry__gt=timezone.now())
     return dict(get_token_model().objects.filter(valid, digest__in=digests).values_list("digest", "user_id"))
+
+
+def _links(hashes: Collection[str]) -> frozenset[str]:
+    """Return the hashes of those share links that have not ended."""
+    current = Share.objects.filter(token_hash__in=hashes, revoked_at=None, expires_at__gt=timezone.now())
+    return frozenset(current.values_list("token_hash", flat=True))
 
 
 def _sessions(keys: Collection[str]) -> dict[str, Hashable]:

@@ -2,9 +2,11 @@
 
 from typing import ClassVar
 
+from django.conf import settings
 from django.contrib.auth.models import Group
 from django.core.exceptions import ValidationError
 from django.db import models
+from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from orthancproxy.access.actions import PERMISSIONS
@@ -61,3 +63,42 @@ class AccessScope(models.Model):
             raise ValidationError(
                 {"value": _("A PatientID contains no backslash and no control characters, and is not a path.")}
             )
+
+
+class Share(models.Model):
+    """A link to one study. The database has hashes of the link's token and of its password, if it has one."""
+
+    token = ""  # known when the link is made, and never again
+    token_hash = models.CharField(max_length=64, unique=True)
+    password = models.CharField(max_length=128, blank=True)
+    study_orthanc_id = models.CharField(_("study"), max_length=44)
+    # as stored
+    study_instance_uid = models.TextField()
+    patient_id = models.TextField()
+    allows_download = models.BooleanField(_("download"))
+    # null for an OpenID Connect identity, of which only the username and the groups of its access token are known, and
+    # for an anonymous caller
+    user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, null=True, related_name="+")
+    created_by = models.CharField(_("shared by"), max_length=150)
+    groups = models.JSONField(default=list)
+    created_at = models.DateTimeField(_("created"), default=timezone.now)
+    expires_at = models.DateTimeField(_("expires"))
+    revoked_at = models.DateTimeField(_("revoked"), null=True)
+    opened_at = models.DateTimeField(_("last opened"), null=True)
+    wrong_passwords = models.PositiveSmallIntegerField(default=0)
+    last_wrong_at = models.DateTimeField(null=True)
+
+    class Meta:
+        """Those with the permission `share` may see and revoke them."""
+
+        default_permissions = ()
+        verbose_name = _("share link")
+        verbose_name_plural = _("share links")
+
+    def __str__(self) -> str:
+        return self.username
+
+    @property
+    def username(self) -> str:
+        """What the audit log calls whoever has opened the link. No user has this name, since it has a colon."""
+        return f"share:{self.pk}"

@@ -21,7 +21,7 @@ from django.utils import timezone
 from django.utils.crypto import constant_time_compare, salted_hmac
 from knox.models import get_token_model
 
-from orthancproxy.access import oidc
+from orthancproxy.access import oidc, share_links
 from orthancproxy.access.actions import Action
 from orthancproxy.access.callers import Caller, anonymous, caller_of_identity, caller_of_user
 from orthancproxy.access.credentials import Credentials
@@ -99,11 +99,14 @@ def _holder_of(credentials: Credentials) -> Sequence[Any]:
             # all other roles would only lengthen the URL
             groups = Group.objects.filter(name__in=identity.groups).values_list("name", flat=True)
             return "OPENID_CONNECT", _state_of_provider(), identity.username, list(groups)
+        case Authentication.SHARE_LINK:
+            return "SHARE_LINK", "", credentials.secret
     return "NONE", ""
 
 
 def _caller(authentication: str, state: str, name: str = "", groups: Sequence[str] = ()) -> Caller:
-    """Return the caller of a signed URL. `name` is the primary key of a user, or the username of an identity.
+    """Return the caller of a signed URL. `name` is the primary key of a user, the username of an identity, or the
+    hash of a share link.
 
     An identity is all that its access token said, which no longer counts after that has expired.
     """
@@ -121,6 +124,8 @@ def _caller(authentication: str, state: str, name: str = "", groups: Sequence[st
         case "OPENID_CONNECT":
             _check(state, _state_of_provider())
             return caller_of_identity(oidc.Identity(name, tuple(groups)))
+        case "SHARE_LINK":
+            return share_links.caller_of_hash(name)
     return anonymous()
 
 

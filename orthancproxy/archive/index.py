@@ -145,7 +145,7 @@ class IndexFetcher:
         return page or self._fetcher.page(plan)
 
     def _can_select(self, plan: LevelPlan) -> bool:
-        if plan.level not in INDEXED_LEVELS or self._scope.labels:
+        if plan.level not in INDEXED_LEVELS or self._scope.labels or self._scope.studies is not None:
             return False
         if self._scope.is_restricted:
             # patients are shown with the data of their visible studies

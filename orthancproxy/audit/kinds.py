@@ -79,7 +79,7 @@ class EventKind(_TranslatedChoices):
     )
     LOGIN = (
         "LOGIN",
-        "A user logged in, or authentication failed.",
+        "A user logged in, a share link was opened, or authentication failed.",
         DicomEvent(id=_USER_AUTHENTICATION, action="E", type=Code("110122", "DCM", "Login")),
     )
     LOGOUT = (
@@ -95,7 +95,7 @@ class EventKind(_TranslatedChoices):
 
     ACCESS_CHANGED = (
         "ACCESS_CHANGED",
-        "A user, a group, their permissions, an access scope or an API token was changed.",
+        "A user, a group, their permissions, an access scope, an API token or a share link was changed.",
         DicomEvent(
             id=Code("110113", "DCM", "Security Alert"),
             action="E",
@@ -132,3 +132,4 @@ class Authentication(_TranslatedChoices):
     API_TOKEN = "API_TOKEN"  # noqa: S105
     OPENID_CONNECT = "OPENID_CONNECT"
     SIGNED_URL = "SIGNED_URL"
+    SHARE_LINK = "SHARE_LINK"

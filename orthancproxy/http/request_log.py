@@ -1,6 +1,6 @@
 """A log line for each request, and the request id on every line.
 
-No line has a query parameter, a header or a body, since they may hold patient data.
+No line has a query parameter, a header or a body, since they may hold patient data, nor the token of a share link.
 """
 
 import asyncio
@@ -19,6 +19,7 @@ from django.utils.decorators import sync_and_async_middleware
 from structlog.contextvars import bind_contextvars, unbind_contextvars
 
 from orthancproxy.access.current_request import current_request
+from orthancproxy.logs import without_tokens
 from orthancproxy.orthanc.calls import CallLog, current_calls
 
 logger = logging.getLogger(__name__)
@@ -111,7 +112,7 @@ class _LoggedRequest:
             extra={
                 "request_id": self.request_id,
                 "method": self.request.method,
-                "path": self.request.path,
+                "path": without_tokens(self.request.path),
                 "status": status,
                 "duration_ms": _milliseconds(time.perf_counter() - self.started),
                 "orthanc_calls": self.calls.count,

@@ -74,7 +74,7 @@ def scope_condition(scope: Scope) -> Q | None:
     """Return the condition of a scope by PatientID; None if the index cannot tell."""
     if not scope.is_restricted:
         return Q()
-    if len(scope.patient_ids) > MAX_ALTERNATIVES:
+    if scope.studies is not None or len(scope.patient_ids) > MAX_ALTERNATIVES:
         return None
     found = NOTHING
     for pattern in scope.patient_ids:

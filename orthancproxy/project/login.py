@@ -1,6 +1,5 @@
 """The login page, its rate limit (django-axes), and the limit on passwords that are checked at once."""
 
-import threading
 from math import ceil
 from typing import Any
 
@@ -17,13 +16,11 @@ from django.dispatch import receiver
 from django.http import HttpRequest, HttpResponse
 from django.utils.translation import gettext_lazy as _
 
-from orthancproxy.project.pages import render_page
+from orthancproxy.access.password_hashing import hashing
+from orthancproxy.errors import GatewayUnavailable
+from orthancproxy.http.pages import render_page
 
 TEMPLATE = "orthancproxy/login.html"
-# of each worker process; a hash takes a core 0.1 to 0.3 s (PBKDF2, 1,000,000 iterations)
-MAX_HASHES_AT_ONCE = 1
-# including those that wait, each of which occupies a thread
-MAX_LOGINS_AT_ONCE = 8
 
 
 class LoginView(views.LoginView):
@@ -50,22 +47,17 @@ class StaffLoginForm(AdminAuthenticationForm):
 
 
 class PasswordBackend(ModelBackend):
-    """Checks the passwords of Django's users, few at once: anyone can have passwords hashed, which takes a core."""
-
-    _hashing = threading.BoundedSemaphore(MAX_HASHES_AT_ONCE)
-    _logins = threading.BoundedSemaphore(MAX_LOGINS_AT_ONCE)
+    """Checks the passwords of Django's users, few at once."""
 
     def authenticate(
         self, request: HttpRequest | None, username: str | None = None, password: str | None = None, **options: Any
     ) -> Any:
         """Return the user, or None. Raises ValidationError, which forms show, if too many others log in."""
-        if not self._logins.acquire(blocking=False):
-            raise ValidationError(_("Too many users are logging in: try again in a moment."), code="busy")
         try:
-            with self._hashing:
+            with hashing():
                 return super().authenticate(request, username, password, **options)
-        finally:
-            self._logins.release()
+        except GatewayUnavailable:
+            raise ValidationError(_("Too many users are logging in: try again in a moment."), code="busy") from None
 
 
 class LoginAttempts(AxesDatabaseHandler):  # type: ignore[misc]

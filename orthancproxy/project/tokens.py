@@ -15,7 +15,7 @@ from django.views.decorators.csrf import csrf_protect
 from knox.models import get_token_model
 
 from orthancproxy.access.api_tokens import DEFAULT_DAYS, MAX_DAYS, create_api_token
-from orthancproxy.project.pages import render_page
+from orthancproxy.http.pages import render_page
 
 MAX_TOKENS = 50
 """Of a user, on this page: anyone who can log in could fill the table otherwise."""

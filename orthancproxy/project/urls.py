@@ -43,6 +43,7 @@ urlpatterns = [
     path("graphql", graphql_view()),
     path("api/orthanc/", include("orthancproxy.urls")),
     path("dicom-web/", include("orthancproxy.dicomweb.urls")),
+    path("share/", include("orthancproxy.shares.urls")),
     path("login/", LoginView.as_view(), name="login"),
     path("logout/", LogoutView.as_view(), name="logout"),
     path("tokens/", TokensView.as_view(), name="tokens"),

@@ -1,7 +1,7 @@
 """Changes of the archive: pages of the log, and which changes a caller may see."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from threading import Lock
 
@@ -52,6 +52,11 @@ class ChangeBatch:
         return [one for one in self.changes if self._is_visible(one.change, scope)]
 
     def _is_visible(self, change: Change, scope: Scope) -> bool:
+        if scope.studies is not None:
+            # what changes a patient may be a hidden study
+            if change.level is Level.PATIENT or change.study_orthanc_id not in scope.studies:
+                return False
+            scope = replace(scope, studies=None)
         if not scope.is_restricted:
             return True
         if change.patient_id is not None and scope.admits_patient(change.patient_id):

@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
+from typing import Any
 
 from orthancproxy.access.policy import authorize
 from orthancproxy.archive.levels import Level
@@ -50,12 +51,13 @@ class PendingEvent:
     `subjects` and `counts` are filled in by the operation; `outcome` is SUCCESS unless it says otherwise or raises, and
     None for nothing to audit. `target` is the resource that the caller names, by its Orthanc id once that is known.
     `series` is the Orthanc id of the series that is viewed, in which transfers are counted. `changes` are those that
-    Orthanc does not tell: deletions.
+    Orthanc does not tell: deletions. `details` are those of a change of access.
     """
 
     def __init__(self, context: RequestContext, operation: Operation, target: str) -> None:
         self.subjects: Iterable[Subject] = ()
         self.counts: Mapping[str, int] = {}
+        self.details: Mapping[str, Any] | None = None
         self.outcome: AuditOutcome | None = AuditOutcome.SUCCESS
         self.series: str | None = None
         self.intention: AuditEvent | None = None
@@ -82,6 +84,7 @@ class PendingEvent:
             target=f"{level.path}/{self.target}" if level else "",
             subjects=self.subjects,
             counts=self.counts,
+            details=self.details,
             intention=self.intention,
         )
 

@@ -68,6 +68,14 @@ DELETE: Mapping[Level, Operation] = {
     )
     for level in Level
 }
+SHARE = Operation(
+    description="Share a study by a link",
+    action=Action.SHARE,
+    kind=EventKind.ACCESS_CHANGED,
+    target_level=Level.STUDY,
+)
+REVOKE_SHARE = Operation(description="Revoke a share link", action=Action.SHARE, kind=EventKind.ACCESS_CHANGED)
+READ_SHARES = Operation(description="Read the share links", action=Action.SHARE)
 PREVIEW_DELETION = Operation(description="Preview a deletion (`dryRun`)", action=Action.DELETE)
 
 OPERATIONS: tuple[Operation, ...] = tuple(

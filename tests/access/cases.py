@@ -7,13 +7,17 @@ import uuid
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from typing import Any
 
 from asgiref.sync import sync_to_async
+from django.contrib.auth.models import User
 from django.test import AsyncClient, override_settings
+from django.utils import timezone
 from graphql import GraphQLObjectType
 
 from orthancproxy import urls
+from orthancproxy.access.models import Share
 from orthancproxy.archive.levels import Level
 from orthancproxy.audit.kinds import EventKind
 from orthancproxy.dicomweb import urls as dicomweb_urls
@@ -25,6 +29,9 @@ from orthancproxy.resolvers.operations import (
     READ_AUDIT,
     READ_CALLER,
     READ_CHANGES,
+    READ_SHARES,
+    REVOKE_SHARE,
+    SHARE,
     STORE,
     UPLOAD,
     VIEW,
@@ -155,6 +162,14 @@ class SubscriptionCase(FieldCase):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RevocationCase(FieldCase):
+    """The root field that revokes a share link: a new one of the caller."""
+
+    def _send(self, caller: CallerClient, target: Target) -> GatewayResponse:
+        return caller.graphql(self.query, {"id": str(make_share(caller, target).pk)})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RouteCase(AccessCase):
     """A route of the REST API or of DICOMweb with a method; in `address`, `{}` are names of a target's variables."""
 
@@ -191,6 +206,21 @@ class StoreCase(RouteCase):
         file = instance(901, StudyInstanceUID=target.study_uid)
         address = f"{self.mount}{self.address.format_map(target.variables)}"
         return caller.send("POST", address, related([file]), RELATED)
+
+
+def make_share(caller: CallerClient, target: Target) -> Share:
+    """Make a link of a caller to a study, without the gateway."""
+    user = User.objects.filter(username=caller.username).first()
+    return Share.objects.create(
+        token_hash=uuid.uuid4().hex,
+        study_orthanc_id=target.ids["studies"],
+        study_instance_uid=target.study_uid,
+        patient_id=target.patient_id,
+        allows_download=True,
+        user=user,
+        created_by=caller.username,
+        expires_at=timezone.now() + timedelta(days=1),
+    )
 
 
 def upload_patient_id(target: Target) -> str:
@@ -262,6 +292,30 @@ def _fields() -> Iterator[tuple[str, AccessCase]]:
             query="subscription { archiveChanges { cursor } }",
             counts={},
             operation=READ_CHANGES,
+        ),
+    )
+    yield field("shares", "{ shares { totalCount nodes { id } } }", {}, operation=READ_SHARES)
+    expires = (timezone.now() + timedelta(days=1)).isoformat()
+    yield (
+        "Mutation.shareStudy",
+        FieldCase(
+            name="shareStudy",
+            query=f"""mutation($study: ID!) {{ shareStudy(input: {{studyOrthancId: $study, actions: [VIEW, DOWNLOAD],
+                expiresAt: "{expires}"}}) {{ share {{ studyOrthancId }} }} }}""",
+            counts={},
+            subjects=OF_STUDY,
+            operation=SHARE,
+            levels=("studies",),
+        ),
+    )
+    yield (
+        "Mutation.revokeShare",
+        RevocationCase(
+            name="revokeShare",
+            query="mutation($id: ID!) { revokeShare(id: $id) { share { studyOrthancId revokedAt } } }",
+            counts={},
+            subjects=OF_STUDY,
+            operation=REVOKE_SHARE,
         ),
     )
     yield field("viewer", "{ viewer { username actions scopes { kind value } } }", {}, operation=READ_CALLER)

@@ -14,8 +14,9 @@ from django.core.exceptions import ValidationError
 from django.db import connection
 from django.test import override_settings
 
+from orthancproxy.access.password_hashing import MAX_HASHES_AT_ONCE, MAX_LOGINS_AT_ONCE, logins
 from orthancproxy.audit.models import AuditEvent
-from orthancproxy.project.login import MAX_HASHES_AT_ONCE, MAX_LOGINS_AT_ONCE, PasswordBackend
+from orthancproxy.project.login import PasswordBackend
 from tests.access.callers import ANONYMOUS, CallerClient, csrf_client, log_in, make_user
 from tests.proxy import RecordingProxy
 
@@ -105,13 +106,13 @@ def test_few_passwords_are_hashed_at_once_and_a_login_too_many_is_told_so(user: 
 
 
 def test_login_too_many_is_explained_on_the_page(user: User) -> None:
-    holds = [PasswordBackend._logins.acquire(blocking=False) for _ in range(MAX_LOGINS_AT_ONCE)]
+    holds = [logins.acquire(blocking=False) for _ in range(MAX_LOGINS_AT_ONCE)]
     try:
         for path in ("/login/", "/admin/login/"):
             answer = log_in(csrf_client(), user.username, path=path)
             assert b"Too many users are logging in" in answer.content
     finally:
         for _ in holds:
-            PasswordBackend._logins.release()
+            logins.release()
     assert log_in(csrf_client(), user.username).status_code == 302
     assert not AccessAttempt.objects.exists()
