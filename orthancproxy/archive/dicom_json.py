@@ -41,11 +41,25 @@ def element(keyword: str, text: str) -> dict[str, Any]:
 
 def member(keyword: str, text: str) -> bytes:
     """Return an attribute with its tag, as a member of a JSON object."""
-    return (
-        _member(keyword, text)
-        if vr_of(keyword) in _UNIQUE_VRS or len(text) > _MAX_CACHED_LENGTH
-        else _kept(keyword, text)
-    )
+    return writer(keyword)(text)
+
+
+@cache
+def writer(keyword: str) -> Callable[[str], bytes]:
+    """Return the function that makes a member of the text of an attribute, for many texts."""
+    vr = vr_of(keyword)
+    if vr not in _UNIQUE_VRS:
+        return lambda text: (_member if len(text) > _MAX_CACHED_LENGTH else _kept)(keyword, text)
+    name = json_tag(keyword)
+    begin, empty = f'"{name}":{{"vr":"{vr}","Value":['.encode(), f'"{name}":{{"vr":"{vr}"}}'.encode()
+
+    def write(text: str) -> bytes:
+        if "\\" in text and vr == "UI":
+            return _member(keyword, text)
+        value = text.strip(" \0")
+        return begin + orjson.dumps(value) + b"]}" if value else empty
+
+    return write
 
 
 def _member(keyword: str, text: str) -> bytes:
