@@ -56,7 +56,11 @@ _WADO_URI = (
     in_query("windowCenter", {"type": "number"}, "The center of a linear window, instead of the file's."),
     in_query("windowWidth", {"type": "number", "minimum": 1}, "Its width."),
     in_query("imageQuality", _QUALITY, "The quality of a JPEG."),
-    in_query("transferSyntax", {"type": "string", "enum": ["*"]}, "Files are sent as they are stored."),
+    in_query(
+        "transferSyntax",
+        {"type": "string", "pattern": r"^(\*|1\.2\.840\.10008\.1\.2(\.1)?)$"},
+        "The transfer syntax of a file (Orthanc 1.12.2); default: as it is stored, as for `*`.",
+    ),
 )
 
 

@@ -7,6 +7,7 @@ from django.urls.converters import StringConverter
 
 from orthancproxy.archive.levels import Level
 from orthancproxy.dicomweb.documentation import DicomwebSchemaView
+from orthancproxy.dicomweb.rendered import RenderedView, ThumbnailView
 from orthancproxy.dicomweb.retrieve import BulkDataView, FilesView, FramesView, MetadataView
 from orthancproxy.dicomweb.search import SearchView
 from orthancproxy.dicomweb.store import StudiesView, StudyView
@@ -61,6 +62,14 @@ urlpatterns = [
     # as the plugin has it in the metadata that it keeps
     path(f"{INSTANCE}/bulk/<path:attribute>", BulkDataView.as_view(schema=None)),
     # to show: WADO-RS rendered, WADO-URI
+    *route(f"{STUDY}/rendered", RenderedView, "study-rendered", resource="Study"),
+    *route(f"{SERIES}/rendered", RenderedView, "series-rendered", resource="Series"),
+    *route(f"{INSTANCE}/rendered", RenderedView, "instance-rendered", resource="Instance"),
+    *route(f"{INSTANCE}/frames/<str:frames>/rendered", RenderedView, "frames-rendered", resource="Frames"),
+    *route(f"{STUDY}/thumbnail", ThumbnailView, "study-thumbnail", resource="Study"),
+    *route(f"{SERIES}/thumbnail", ThumbnailView, "series-thumbnail", resource="Series"),
+    *route(f"{INSTANCE}/thumbnail", ThumbnailView, "instance-thumbnail", resource="Instance"),
+    *route(f"{INSTANCE}/frames/<str:frames>/thumbnail", ThumbnailView, "frame-thumbnail", resource="Frame"),
     *route("wado", WadoURIView, "wado-uri"),
     path("schema/", DicomwebSchemaView.as_view(), name="schema"),
     re_path("", UnknownAddressView.as_view(schema=None)),

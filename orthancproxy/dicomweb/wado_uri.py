@@ -47,7 +47,8 @@ class WadoURIView(DownloadView, DicomwebView):
             for name in OF_IMAGES:
                 if name in query:
                     raise InvalidRequest(f"The parameter {name} is for images: ask for one by contentType.")
-            download = downloads.get_file(self.entered_context, path, wanted)
+            syntax = query.get("transferSyntax")
+            download = downloads.get_file(self.entered_context, path, wanted, None if syntax == "*" else syntax)
             return varying_by_accept(stream(request._request, download))
         rendering = _rendering(query, "image/png" if chosen == "image/png" else "image/jpeg")
         download = images.get_preview(self.entered_context, path, rendering=rendering, wanted=wanted)

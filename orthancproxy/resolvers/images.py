@@ -146,7 +146,7 @@ def get_image(
     frames = max(instance.number_of_frames or 1, 1)
     if rendering.frame >= frames:
         raise NotFound(f"There is no such frame: the number of frames of this instance is {frames}.")
-    etag = entity_tag(instance, *_variant(kind, rendering))
+    etag = picture_tag(instance, kind, rendering)
     filename = file_name(
         pending.resource,
         *([kind] if kind == "thumbnail" else [f"frame {rendering.frame + 1}"] if frames > 1 else []),
@@ -159,6 +159,11 @@ def get_image(
     return Download(filename, etag, content if content.is_in_memory else pending.watched(content), instance.version)
 
 
+def picture_tag(instance: Instance, kind: str, rendering: Rendering) -> str:
+    """Return the entity tag of a picture."""
+    return entity_tag(instance, *_variant(kind, rendering))
+
+
 def get_picture(
     context: RequestContext, instance: Instance, kind: str, rendering: Rendering, *, is_complete: bool = True
 ) -> Content:
@@ -166,7 +171,7 @@ def get_picture(
 
     Unless `is_complete`, the instance holds only IMAGE_NEEDS.
     """
-    etag = entity_tag(instance, *_variant(kind, rendering))
+    etag = picture_tag(instance, kind, rendering)
     key = _cache_key(instance.orthanc_id, kind, rendering)
     cached: _Cached | None = cache.get(key)
     if cached and cached[0] == etag:

@@ -515,10 +515,19 @@ def _dicomweb_routes() -> Iterator[tuple[str, AccessCase]]:
 
 def _dicomweb_images() -> Iterator[tuple[str, AccessCase]]:
     named = "requestType=WADO&studyUID={studyUID}&seriesUID={seriesUID}&objectUID={sopUID}"
-    images: Iterable[tuple[str, str, Operation]] = (("wado", f"wado?{named}", VIEW[Level.INSTANCE]),)
+    images = [("wado", f"wado?{named}", VIEW[Level.INSTANCE])]
+    path, address = "", ""
+    for level, uid in ((Level.STUDY, "studyUID"), (Level.SERIES, "seriesUID"), (Level.INSTANCE, "sopUID")):
+        path += f"{level.path}/<uid:{variable(level.path)}_uid>/"
+        address += f"{level.path}/{{{uid}}}/"
+        rendered = DOWNLOAD[level] if level is Level.STUDY else VIEW[level]
+        images += [(f"{path}rendered", f"{address}rendered", rendered)]
+        images += [(f"{path}thumbnail", f"{address}thumbnail", VIEW[level])]
+    for what in ("rendered", "thumbnail"):
+        images += [(f"{path}frames/<str:frames>/{what}", f"{address}frames/1/{what}", VIEW[Level.INSTANCE])]
     for name, address, operation in images:
         assert operation.target_level
-        level = operation.target_level.path
+        collection = operation.target_level.path
         for method in ("GET", "HEAD"):
             # a HEAD request transfers nothing
             more: dict[str, Any] = {"kind": EventKind.ACCESSED, "viewed": False} if method == "HEAD" else {}
@@ -526,10 +535,10 @@ def _dicomweb_images() -> Iterator[tuple[str, AccessCase]]:
                 method,
                 name,
                 address,
-                {level: 1},
+                {collection: 1},
                 operation=replace(operation, **more),
                 subjects=OF_STUDY,
-                levels=(level,),
+                levels=(collection,),
             )
 
 

@@ -9,8 +9,10 @@ from django.core.cache import cache
 from django.test import Client
 from PIL import Image
 from pydicom import dcmread
+from pydicom.uid import ImplicitVRLittleEndian
 
 from orthancproxy.orthanc.calls import recording
+from orthancproxy.resolvers.context import connect
 from orthancproxy.sandbox.orthanc import LocalOrthanc
 from tests.conftest import UseOrthanc
 from tests.corpus import instance, load
@@ -69,6 +71,17 @@ class TestFile:
         assert response.status_code == 200
         assert response["Content-Type"] == "application/dicom"
         assert response.getvalue() == FILE
+
+    def test_is_in_the_transfer_syntax_that_is_asked_for_if_orthanc_converts_it(self) -> None:
+        response = ask(contentType="application/dicom", transferSyntax=ImplicitVRLittleEndian)
+        if connect().capabilities().is_since(1, 12, 2):
+            assert dcmread(BytesIO(response.getvalue())).file_meta.TransferSyntaxUID == ImplicitVRLittleEndian
+        else:
+            assert (response.status_code, set(response.json())) == (415, {"detail", "code"})
+
+    @pytest.mark.parametrize("syntax", ["", "1.2.3", "x", "**"])
+    def test_has_no_unknown_transfer_syntax(self, syntax: str) -> None:
+        assert ask(contentType="application/dicom", transferSyntax=syntax).status_code in (400, 415)
 
     def test_is_what_is_accepted_only(self) -> None:
         assert ask(FILE, "application/dicom").getvalue() == FILE
