@@ -35,7 +35,8 @@ class AsyncChunks(AsyncIterator[bytes]):
         self.close = content.close
 
     async def __anext__(self) -> bytes:
-        chunk = await DOWNLOADS.run(next, self._chunks, None)
+        # not `DOWNLOADS.run`: reading needs no state of Django's, whose transfer takes a tenth of the CPU time
+        chunk = await asyncio.get_running_loop().run_in_executor(DOWNLOADS, next, self._chunks, None)
         if chunk is None:
             raise StopAsyncIteration
         return chunk

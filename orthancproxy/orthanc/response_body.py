@@ -10,7 +10,8 @@ from urllib3.exceptions import ReadTimeoutError
 
 from orthancproxy.errors import ArchiveError
 
-CHUNK_BYTES = 512 * 1024
+# each chunk of a download passes from a thread to the event loop: with half the size, 50 MB take a fifth more CPU time
+CHUNK_BYTES = 1024 * 1024
 
 
 class ResponseBody(Iterator[bytes]):
