@@ -10,6 +10,7 @@ from orthancproxy.archive.keywords import is_text, vr_of
 from orthancproxy.errors import InvalidRequest
 
 MAX_WHOLE = 2**31 - 1
+MAX_INCLUDES = 256
 
 _TAG = re.compile(r"[0-9A-Fa-f]{8}")
 # the others are not of DICOM: caches are avoided by some
@@ -49,6 +50,8 @@ def parse(parameters: Iterable[tuple[str, Sequence[str]]]) -> SearchParameters:
             if keyword in matches:
                 raise InvalidRequest(f"{keyword} is given twice, by its keyword and by its tag.")
             matches[keyword] = _alternatives(keyword, values)
+    if len(includes) > MAX_INCLUDES:
+        raise InvalidRequest(f"At most {MAX_INCLUDES} attributes can be included.")
     switches = {name: _switch(name, known[name]) for name in ("fuzzymatching", "emptyvaluematching")}
     _switch("multiplevaluematching", known["multiplevaluematching"])
     return SearchParameters(

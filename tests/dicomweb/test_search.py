@@ -242,6 +242,7 @@ class TestMatching:
             "studies?StudyDate=2021*",
             "studies?PatientName=a%00b",
             "studies?includefield=Nonsense",
+            "studies?includefield=" + "PatientName," * 257,
             "studies?limit=-1",
             "studies?limit=many",
             "studies?limit=99999999999",
@@ -272,6 +273,7 @@ class TestPages:
             assert [data_set for page in pages for data_set in page] == whole
             assert search(f"{path}{separator}offset={len(whole)}") == []
             assert search(f"{path}{separator}limit=0") == []
+            assert search(f"{path}{separator}offset={2**31 - 1}&limit={2**31 - 1}") == []
 
     def test_total_is_told_where_it_is_known(self) -> None:
         assert send("studies")["X-Total-Count"] == "6"
