@@ -1,10 +1,12 @@
 """Several contents of the archive, read one after the other: the next is opened while the last of one is sent."""
 
 import threading
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from math import inf
 
 from orthancproxy.archive.storage import Content
 from orthancproxy.errors import NotFound
@@ -13,6 +15,8 @@ from orthancproxy.threads import AHEAD, Pool
 
 # each chunk of a response takes a thread for a moment: small ones are sent together
 MIN_CHUNK_BYTES = 256 * 1024
+
+MAX_SMALL_BYTES = 1024 * 1024
 
 Opener = Callable[[], Content]
 
@@ -28,8 +32,8 @@ class NamedContent:
 class Contents(Iterator[NamedContent]):
     """Contents to be read once, each before the next one is asked for. Those that are deleted meanwhile are left out.
 
-    There is one call to Orthanc at a time, counted for the caller that made this object. `close` may be called by any
-    thread, once or more; it calls `also_close`.
+    There is one call to Orthanc at a time, counted for the caller that made this object. `is_small`: there is one
+    content, which is open and short. `close` may be called by any thread, once or more; it calls `also_close`.
     """
 
     def __init__(
@@ -38,22 +42,24 @@ class Contents(Iterator[NamedContent]):
         also_close: Callable[[], None] = lambda: None,
         pool: Pool = AHEAD,
     ) -> None:
-        self._openers = iter(openers)
+        self._openers = deque(openers)
         self._also_close = also_close
         self._pool = pool
         self._caller = current_caller()
         self._lock = threading.Lock()
         self._is_closed = False
         self._opened: list[Content] = []
+        self.is_small = False
         self._next: tuple[str, Opener, Future[Content | None]] | None = None
 
     def open_first(self) -> None:
         """Open the first one now, so that its errors are raised before anything is sent."""
-        for path, opener in self._openers:
+        if self._openers:
+            path, opener = self._openers.popleft()
             opened: Future[Content | None] = Future()
-            opened.set_result(self._open(opener))
+            opened.set_result(first := self._open(opener))
             self._next = path, opener, opened
-            break
+            self.is_small = not self._openers and first is not None and (first.length or inf) <= MAX_SMALL_BYTES
 
     def __next__(self) -> NamedContent:
         while not self._is_closed:
@@ -77,8 +83,8 @@ class Contents(Iterator[NamedContent]):
         self._also_close()
 
     def _open_ahead(self) -> None:
-        if self._next is None and (following := next(self._openers, None)):
-            path, opener = following
+        if self._next is None and self._openers:
+            path, opener = self._openers.popleft()
             self._next = path, opener, self._pool.submit(self._open, opener)
 
     def _open(self, opener: Opener) -> Content | None:

@@ -1,6 +1,7 @@
 """The retrieve transaction (WADO-RS, PS3.18 section 10.4): DICOM files, and frames of an instance."""
 
 import re
+from contextlib import closing
 from dataclasses import replace
 from typing import Any
 
@@ -69,11 +70,21 @@ class RetrieveView(DicomwebView):
         if form.is_multipart:
             media_type = form.media_type.partition(";")[0]
             content = multipart_related(parts, media_type, retrieval.etag.split('"')[1], self.service, parts.close)
-            return Content.headers(content.media_type, None) if retrieval.headers_only else retrieval.watched(content)
+            if retrieval.headers_only:
+                return Content.headers(content.media_type, None)
+            return self._sent(retrieval, content)
         if retrieval.headers_only:
             return Content.headers(form.media_type, None)
         content = next(parts).content
-        return retrieval.watched(Content(content.chunks, form.media_type, content.length, parts.close))
+        return self._sent(retrieval, Content(content.chunks, form.media_type, content.length, parts.close))
+
+    def _sent(self, retrieval: Retrieval, content: Content) -> Content:
+        watched = retrieval.watched(content)
+        if not (retrieval.parts and retrieval.parts.is_small):
+            return watched
+        # to be streamed, each chunk takes a thread
+        with closing(watched):
+            return Content.of(b"".join(watched), content.media_type)
 
 
 class FilesView(RetrieveView, DeletableView):

@@ -102,7 +102,8 @@ class TestFiles:
 
         got = get(url, AS_STORED, **{"X-Request-ID": "1"})
         got.close()
-        assert {**head.headers} == {**got.headers}
+        # that of a short body is known once it is read
+        assert {**head.headers} == {name: value for name, value in got.headers.items() if name != "Content-Length"}
 
     @pytest.mark.parametrize(
         "path",
