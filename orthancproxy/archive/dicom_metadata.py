@@ -20,6 +20,13 @@ MEDIA_TYPE = "application/dicom+json"
 AT_A_TIME = 4
 """How many instances of one request Orthanc reads at once."""
 
+PIXEL_DATA = "7FE00010"
+# what images have besides their pixels, of which Orthanc tells nothing if they are compressed (1.10.1 to 1.13.0)
+_IMAGE = frozenset({"00280010", "00280011", "00280100"})
+# FloatPixelData, DoubleFloatPixelData, PixelDataProviderURL
+_OTHER_PIXELS = frozenset({"7FE00008", "7FE00009", "00287FE0"})
+_BINARY_VRS = frozenset({"OB", "OD", "OF", "OL", "OV", "OW", "UN"})
+
 PLACEHOLDER = b"$WADO_BASE_PLACEHOLDER$"
 """What URIs begin with in the plugin's attachments."""
 
@@ -76,6 +83,8 @@ def _instance(client: OrthancClient, orthanc_id: str, url: str) -> bytes:
         text = b"".join(body)
     try:
         attributes = orjson.loads(text)
+        if attributes.keys() >= _IMAGE and attributes.keys().isdisjoint({PIXEL_DATA, *_OTHER_PIXELS}):
+            attributes = dict(sorted({**attributes, PIXEL_DATA: {"vr": "OB", "InlineBinary": ""}}.items()))
         _refer(attributes, f"{url}/bulkdata")
     except (orjson.JSONDecodeError, AttributeError, TypeError) as error:
         raise ArchiveProtocolError from error
@@ -85,8 +94,10 @@ def _instance(client: OrthancClient, orthanc_id: str, url: str) -> bytes:
 def _refer(attributes: dict[str, dict[str, Any]], url: str) -> None:
     """Replace binary values by their URLs."""
     for tag, element in attributes.items():
-        if "InlineBinary" in element:
-            del element["InlineBinary"]
+        # Orthanc has numbers for OW
+        if "InlineBinary" in element or ("Value" in element and element["vr"] in _BINARY_VRS):
+            element.pop("InlineBinary", None)
+            element.pop("Value", None)
             element["BulkDataURI"] = f"{url}/{tag}"
         elif element["vr"] == "SQ":
             for number, item in enumerate(element.get("Value", ()), 1):

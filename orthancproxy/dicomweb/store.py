@@ -13,6 +13,7 @@ from orthancproxy.dicomweb.retrieve import FilesView
 from orthancproxy.dicomweb.search import JSON_TYPES, SearchView
 from orthancproxy.dicomweb.views import DicomwebView
 from orthancproxy.errors import (
+    ArchiveUnavailable,
     GatewayError,
     InvalidDicom,
     InvalidRequest,
@@ -30,6 +31,7 @@ FAILURE_REASONS: Mapping[type[GatewayError], int] = {
     InvalidRequest: 0xA900,  # data set does not match: it is of another study
     InvalidDicom: 0xC000,  # cannot understand
     LimitExceeded: 0xA700,  # out of resources
+    ArchiveUnavailable: 0xA700,
     PermissionDenied: 0x0124,  # not authorized
     GatewayError: 0x0110,  # processing failure
 }
