@@ -51,7 +51,7 @@ PLAN = LevelPlan(
 
 @method_decorator([transaction.non_atomic_requests, csrf_protect], name="dispatch")
 class SharePage(View):
-    """A page whose address no other page gets."""
+    """A page whose address no page of another origin gets."""
 
     def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
         """Respond with a page also if the link has ended or the archive fails."""
@@ -59,7 +59,8 @@ class SharePage(View):
             response = super().dispatch(request, *args, **kwargs)
         except GatewayError as error:
             response = self._error(error)
-        response["Referrer-Policy"] = "no-referrer"
+        # with `no-referrer`, browsers send the form with `Origin: null`, which the check of its CSRF token rejects
+        response["Referrer-Policy"] = "same-origin"
         return response
 
     def _error(self, error: GatewayError) -> HttpResponse:

@@ -22,7 +22,7 @@ from orthancproxy.audit.kinds import AuditOutcome, Authentication
 from orthancproxy.audit.models import AuditEvent, Viewing
 from orthancproxy.feed.log import Change, Kind, change_log
 from orthancproxy.resolvers.operations import REVOKE_SHARE
-from tests.access.archive import UNKNOWN_TARGET, SmallArchive, Target
+from tests.access.archive import LABEL, UNKNOWN_TARGET, SmallArchive, Target
 from tests.access.callers import (
     CallerClient,
     bearer,
@@ -196,6 +196,12 @@ class TestMatrix:
             shared.rest(f"studies/{STUDY}/archive/")
         )
 
+    def test_dicomweb_finds_one_study(self, shared: CallerClient, archive: SmallArchive) -> None:
+        for level, count in (("studies", 1), ("series", 2), ("instances", 4)):
+            found = shared.send("GET", f"/dicom-web/{level}").json
+            assert {one["0020000D"]["Value"][0] for one in found} == {DEFAULT_TARGET.study_uid}
+            assert len(found) == count
+
     def test_signed_urls_act_as_the_link(self, shared: CallerClient, archive: SmallArchive) -> None:
         query = "query($id: ID!) { study(orthancId: $id) { archiveUrl(signed: true) } }"
         url = shared.graphql(query, {"id": STUDY}).data["study"]["archiveUrl"]
@@ -236,6 +242,17 @@ class TestEnds:
         # the page of the link says nothing of an end by scope, which the archive tells
         if "see" not in name:
             assert csrf_client().get(link.path).status_code == 404
+
+    @pytest.mark.since("1.12.0")
+    def test_link_ends_with_the_label_by_which_its_sharer_sees_the_study(
+        self, scoped_callers: dict[str, CallerClient], archive: SmallArchive
+    ) -> None:
+        caller = opened(share(scoped_callers["Labelled (session)"]))
+        assert is_open(caller)
+        assert caller.graphql("{ studies { totalCount } }").data["studies"]["totalCount"] == 1
+        archive.ask(f"/studies/{STUDY}/labels/{LABEL}", "DELETE")
+        assert not is_open(caller)
+        assert caller.graphql("{ studies { totalCount } }").data["studies"]["totalCount"] == 0
 
     def test_sharer_who_may_not_download_shares_no_images(self, own_group: Group, archive: SmallArchive) -> None:
         user = make_user("sharing", own_group.name)
@@ -341,7 +358,7 @@ class TestOpening:
         assert 'type="password"' in page
         assert "P001" not in page
         assert "<script" not in page
-        assert response["Referrer-Policy"] == "no-referrer"
+        assert response["Referrer-Policy"] == "same-origin"
         assert "script-src" not in response["Content-Security-Policy"]
         assert response["Content-Security-Policy"].startswith("default-src 'none'")
         assert client.get("/share/").status_code == 404
@@ -433,7 +450,7 @@ class TestPage:
         page = opened(share(manager)).client.get("/share/")
         text = page.content.decode()
         assert page.status_code == 200
-        assert "img-src 'self'" in page["Content-Security-Policy"]
+        assert "img-src data: 'self'" in page["Content-Security-Policy"]
         images = re.findall(r'<img src="([^"]*)"', text)
         [zip_url] = re.findall(r'href="(/api[^"]*archive[^"]*)"', text)
         assert len(images) == 2

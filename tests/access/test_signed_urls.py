@@ -112,6 +112,13 @@ def test_response_reveals_the_url_to_no_page_and_is_checked_again(
     assert get(f"{url}x").headers["Referrer-Policy"] == "no-referrer"
 
 
+def test_part_of_a_file_can_be_requested(callers: dict[str, CallerClient], archive: SmallArchive) -> None:
+    url = signed_url(callers["Viewer (session)"])
+    part = CallerClient("somebody", headers={"Range": "bytes=128-131"}).send("GET", url)
+    assert (part.status, part.content) == (206, b"DICM")
+    assert get(f"{url}&transcode=1.2.840.10008.1.2").json["detail"] == INVALID
+
+
 def test_signature_counts_instead_of_other_credentials(callers: dict[str, CallerClient], archive: SmallArchive) -> None:
     url = signed_url(callers["Viewer (session)"])
     for name in ("no group (session)", "unknown API token", "another scheme"):
