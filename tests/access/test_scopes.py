@@ -9,6 +9,7 @@ from zipfile import ZipFile
 import pytest
 from django.contrib.auth.models import Group, User
 from pydicom import dcmread
+from pytest_django import Settings
 
 from orthancproxy.access.actions import Action
 from orthancproxy.access.models import AccessScope
@@ -251,6 +252,24 @@ def test_zip_file_of_a_patient_has_only_visible_studies(
     assert files_in(labelled.rest(f"studies/{ids['studies']}/archive/")) == sop_uids((1, 1))
     listed = labelled.rest(f"studies/?patient_id={ids['patients']}").json
     assert [one["studyInstanceUID"] for one in listed] == [DEFAULT_TARGET.study_uid]
+
+
+def test_zip_file_of_a_part_of_a_patient_is_not_left_to_nginx(
+    scoped_callers: dict[str, CallerClient], archive: SmallArchive, authentication: str, settings: Settings
+) -> None:
+    """Orthanc's has the whole patient."""
+    settings.ORTHANC_ACCEL_REDIRECT = "/orthanc-files"
+    ids = DEFAULT_TARGET.ids
+    path, header = f"/api/orthanc/patients/{ids['patients']}/archive/", {"X-Sendfile-Type": "X-Accel-Redirect"}
+    ward, labelled = scoped_callers[f"Ward ({authentication})"], scoped_callers[f"Labelled ({authentication})"]
+    whole = ward.send("GET", path, **header)
+    assert whole.headers["X-Accel-Redirect"] == f"/orthanc-files/patients/{ids['patients']}/archive"
+    assert whole.content == b""
+    part = labelled.send("GET", path, **header)
+    assert "X-Accel-Redirect" not in part.headers
+    assert part.status == (200 if archive.has_labels else 404)
+    if archive.has_labels:
+        assert files_in(part) == sop_uids((1, 1))
 
 
 def test_deletion_of_a_patient_deletes_only_visible_studies(

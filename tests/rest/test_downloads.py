@@ -10,11 +10,13 @@ from asgiref.sync import async_to_sync
 from django.db import connection
 from django.test import AsyncClient, Client
 from pydicom import dcmread
+from pytest_django import Settings
 
 from orthancproxy.orthanc.calls import recording
 from orthancproxy.sandbox.orthanc import LocalOrthanc
 from tests.conftest import UseOrthanc
-from tests.corpus import ROOT
+from tests.corpus import ROOT, instance, load
+from tests.orthancs import StartOrthanc
 from tests.rest.conftest import Gallery
 
 pytestmark = pytest.mark.live
@@ -103,6 +105,26 @@ class TestZip:
         assert response["Content-Type"] == "application/zip"
         assert "Content-Length" not in response
         assert not [call for call in log.calls if call.template.endswith("/archive")]
+
+    @pytest.mark.parametrize("has_setting", [True, False])
+    @pytest.mark.parametrize("header", ["X-Accel-Redirect", "X-Sendfile", ""])
+    def test_is_left_to_nginx_only_if_both_say_so(self, header: str, has_setting: bool, settings: Settings) -> None:
+        settings.ORTHANC_ACCEL_REDIRECT = "/orthanc-files/" if has_setting else ""
+        address = f"patients/{_orthanc_id(('P001',))}/archive"
+        response = Client().get(f"/api/orthanc/{address}/", headers={"X-Sendfile-Type": header})
+        is_left = has_setting and header == "X-Accel-Redirect"
+        assert response.get("X-Accel-Redirect", "") == (f"/orthanc-files/{address}" if is_left else "")
+        assert bool(response.getvalue()) is not is_left
+
+    @pytest.mark.once
+    def test_has_a_length_if_orthanc_sends_it(
+        self, start_session_orthanc: StartOrthanc, use_orthanc: UseOrthanc
+    ) -> None:
+        orthanc = start_session_orthanc(configuration={"SynchronousZipStream": False})
+        load(orthanc, [instance()])
+        use_orthanc(orthanc)
+        response = Client().get(f"/api/orthanc/patients/{_orthanc_id(('P001',))}/archive/")
+        assert response["Content-Length"] == str(len(response.getvalue()))
 
     def test_resource_of_another_level_is_not_found(self) -> None:
         patient = _orthanc_id(("P001",))
