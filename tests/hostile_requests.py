@@ -1,6 +1,7 @@
 """Requests as bytes, each with something wrong about it: an HTTP client would not send them."""
 
 GRAPHQL, REST, UPLOAD = "/graphql/", "/api/orthanc/", "/api/orthanc/upload-patient/"
+DICOMWEB = "/dicom-web/"
 QUERY = b'{"query": "{ __typename }"}'
 FORM = "multipart/form-data; boundary=b"
 NESTED = 100_000
@@ -261,6 +262,153 @@ REST_REQUESTS = {
     "an authorization that is none": get("/api/orthanc/patients/", b"Authorization: Bearer \xff\xfe"),
     "another authorization": get("/api/orthanc/patients/", "Authorization: Bearer a.b.c"),
     "a token of another kind": get("/api/orthanc/nothing/", "Authorization: Digest x"),
+}
+STUDY, SERIES, INSTANCE = "studies/1.2", "studies/1.2/series/1.3", "studies/1.2/series/1.3/instances/1.4"
+RETRIEVED = (
+    *(f"{path}{what}" for path in (STUDY, SERIES, INSTANCE) for what in ("", "/metadata", "/rendered", "/thumbnail")),
+    *(f"{INSTANCE}/frames/1{what}" for what in ("", "/rendered", "/thumbnail")),
+)
+WADO_URI = "wado?requestType=WADO&studyUID=1.2&seriesUID=1.3&objectUID=1.4"
+MALFORMED_UIDS = (
+    *("..", "%2e%2e", "%2E%2e", "..%5c", "1..2", "%00", "1%00", "%ff", "%0a", "%0d%0aX:y", "*", "%3f", "1%5C2", "%20"),
+    *("'", "%22", "%25", "%252e%252e", "%e2%80%ae", "~", "{}", "1,2", "1;2", "1" * 65, "1" * 5000, "%d9%a1"),
+)
+MALFORMED_ACCEPTS: tuple[str | bytes, ...] = (
+    *(
+        "x",
+        "/",
+        "image/",
+        "/jpeg",
+        "*/jpeg",
+        "image/jpeg;q=2",
+        "image/jpeg;q=-1",
+        "image/jpeg;q=nan",
+        'image/jpeg; x="',
+    ),
+    *("image/jpeg image/png", "image/jpeg;;;=", "multipart/related; type=" + '"' * 99, "image/jpeg," * 2000),
+    *("a/b;" * 1000, "a/b;c=d" * 500, "x" * 5000, 'multipart/related; type="' + "a" * 5000, "a/b;q=0.0000"),
+    *(b"\xff\xfe", b"image/\xe9", "text/html", "application/xml", "image/gif", "video/mp4", "*/*;q=0"),
+    'multipart/related; type="application/pdf"',
+)
+FRAME_LISTS = (
+    *("0", "-1", "1,", ",1", "1,,2", ",", "a", "1.5", "0x1", "1e3", "9" * 11, "9" * 5000, "1," * 10_000 + "1"),
+    *("1;2", "1-3", "%00", "1%2C%00", "%d9%a1", "1%202", "+1", "%2b1", "..", "%2e%2e", "*"),
+)
+RENDERINGS = (
+    *(
+        f"viewport={value}"
+        for value in ("", "1", "0,0", "1,65536", "-1,1", "x,y", "1,1,1,1,1,1,1", "1,1,0,0,0,0", "%00")
+    ),
+    *(
+        f"viewport={value}"
+        for value in ("9" * 5000, "1,1,1e999", "1,1,nan", "1,1,inf", "," * 5000, "1,1,%ff", "1,1,1e99")
+    ),
+    *(
+        f"window={value}"
+        for value in ("", "1", "1,2", "1,2,x", "1,0,linear", "1,-1,sigmoid", "nan,1,linear", "1,inf,linear")
+    ),
+    *(f"window={value}" for value in ("1e99,1,linear", "%00,1,linear", "1,2,linear" * 500, "1,2,LINEAR", ",,linear")),
+    *(f"quality={value}" for value in ("", "0", "101", "-1", "x", "1.5", "9" * 5000, "%00", "%d9%a1")),
+    *("annotation=patient", "iccprofile=srgb", "quality=1&quality=2", "viewport=1,1&viewport=1,1"),
+)
+OLD_RENDERINGS = (
+    *("frameNumber=0", "frameNumber=x", "rows=0", "columns=65536", "windowCenter=1", "windowWidth=1", "region=0,0,1"),
+    *("region=0,0,1,2", "region=nan,0,1,1", "region=1,1,0,0", "region=" + "0," * 5000, "imageQuality=0", "rows=%00"),
+    *(
+        "annotation=patient",
+        "anonymize=yes",
+        "presentationUID=1.2",
+        "contentType=x",
+        "contentType=text/html",
+        "rows=1&rows=2",
+    ),
+    *(
+        "contentType=%ff",
+        "contentType=application/dicom&rows=1",
+        "contentType=" + "a/b," * 2000,
+        "frameNumber=" + "9" * 5000,
+    ),
+)
+SEARCHES = (
+    *(
+        "limit=-1",
+        "limit=x",
+        "limit=1.5",
+        "limit=%00",
+        "limit=" + "9" * 5000,
+        "offset=-1",
+        "offset=%d9%a1",
+        "limit=1&limit=2",
+    ),
+    *("includefield=%00", "includefield=%ff", "includefield=Nonsense", "includefield=zzzzzzzz", "fuzzymatching=maybe"),
+    *(),
+    *("Nonsense=1", "PixelData=1", "RequestAttributesSequence=1", "0040A730.00100020=1", "PatientID=1&PatientID=2"),
+    *("PatientID=" + "a" * 5000, "StudyInstanceUID=" + "1," * 20_000),
+)
+_FEW = slice(None, None, 9)
+DICOMWEB_REQUESTS = {
+    **{
+        f"{path[:60]} ({uid[:20]})": get(f"{DICOMWEB}{path.format(uid)}")
+        for path, uids in (
+            ("studies/{}/rendered", MALFORMED_UIDS),
+            ("studies/1.2/series/1.3/instances/{}", MALFORMED_UIDS),
+            ("wado?requestType=WADO&studyUID=1.2&seriesUID=1.3&objectUID={}", MALFORMED_UIDS),
+            ("studies/{}/metadata", MALFORMED_UIDS[_FEW]),
+            ("studies/{}/series", MALFORMED_UIDS[_FEW]),
+            ("studies/1.2/series/{}", MALFORMED_UIDS[_FEW]),
+            ("studies/1.2/series/{}/thumbnail", MALFORMED_UIDS[_FEW]),
+            ("studies/1.2/series/1.3/instances/{}/frames/1", MALFORMED_UIDS[_FEW]),
+            ("studies/1.2/series/1.3/instances/{}/bulkdata/7FE00010", MALFORMED_UIDS[_FEW]),
+        )
+        for uid in uids
+        # a part of a path that begins a query
+        if not (uid == "?" and "wado" in path)
+    },
+    **{
+        f"{path} as {accept[:40]!r}": get(
+            f"{DICOMWEB}{path}", b"Accept: " + (accept if isinstance(accept, bytes) else accept.encode())
+        )
+        for path, accepts in (
+            (f"{INSTANCE}/rendered", MALFORMED_ACCEPTS),
+            ("studies", MALFORMED_ACCEPTS),
+            *(
+                (path, MALFORMED_ACCEPTS[_FEW])
+                for path in (*RETRIEVED, WADO_URI, f"{STUDY}/series", f"{SERIES}/instances")
+            ),
+            *((path, ("text/html", "*/*;q=0", "multipart/related; type=x/y")) for path in RETRIEVED),
+        )
+        for accept in accepts
+    },
+    **{
+        f"frames {frames[:20]}{what}": get(f"{DICOMWEB}{INSTANCE}/frames/{frames}{what}")
+        for what, lists in (("", FRAME_LISTS), ("/rendered", FRAME_LISTS[_FEW]), ("/thumbnail", FRAME_LISTS[_FEW]))
+        for frames in lists
+    },
+    **{f"rendered {query[:30]}": get(f"{DICOMWEB}{INSTANCE}/rendered?{query}") for query in RENDERINGS},
+    **{f"a study rendered {query[:30]}": get(f"{DICOMWEB}{STUDY}/rendered?{query}") for query in RENDERINGS[_FEW]},
+    **{f"wado {query[:30]}": get(f"{DICOMWEB}{WADO_URI}&{query}") for query in OLD_RENDERINGS},
+    **{f"search {query[:30]}": get(f"{DICOMWEB}studies?{query}") for query in SEARCHES},
+    **{
+        f"bulk data {attribute[:30]}": get(f"{DICOMWEB}{INSTANCE}/bulkdata/{attribute}")
+        for attribute in (
+            "x",
+            "7FE0001",
+            "..",
+            "7FE00010/../x",
+            "%00",
+            "00080001/" * 5000 + "7FE00010",
+            "00880200/0/7FE00010",
+        )
+    },
+    **{
+        f"{method} {path}": request(method, f"{DICOMWEB}{path}")
+        for method in ("PUT", "PATCH", "REPORT")
+        for path in (STUDY, f"{STUDY}/rendered", f"{INSTANCE}/frames/1", "studies", "wado")
+    },
+    "wado without parameters": get(f"{DICOMWEB}wado"),
+    "wado of something else": get(f"{DICOMWEB}wado?requestType=x"),
+    "nothing": get(f"{DICOMWEB}nothing"),
+    "the mount point": get(DICOMWEB),
 }
 NOT_HTTP = {
     "an endless address": get("/graphql/?query=" + "a" * 80_000)[:-2],

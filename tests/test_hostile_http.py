@@ -13,6 +13,7 @@ from orthancproxy.sandbox.gateway import LocalGateway, serving
 from orthancproxy.sandbox.orthanc import LocalOrthanc
 from tests.hostile_requests import (
     ADDRESSES,
+    DICOMWEB_REQUESTS,
     FORM,
     FORMS,
     GRAPHQL,
@@ -80,6 +81,8 @@ def problems_of(answer: Answer, is_graphql: bool) -> list[str]:
         if name not in answer.headers
     ]
     content = json.loads(answer.body)
+    if not isinstance(content, dict):
+        return [*found, "another form: a list"]
     if "errors" in content and is_graphql:
         [error] = content["errors"]
         told = (error["message"], error["extensions"]["code"])
@@ -100,6 +103,16 @@ def test_every_malformed_request_is_answered_in_json(
 ) -> None:
     found = {name: problems_of(send(data), is_graphql) for name, data in requests.items()}
     assert {name: problems for name, problems in found.items() if problems} == {}
+
+
+def test_malformed_dicomweb_request_costs_orthanc_nothing(send: Send, gateway: LocalGateway) -> None:
+    before = len(gateway.log.read_bytes())
+    found = {name: problems_of(send(data), is_graphql=False) for name, data in DICOMWEB_REQUESTS.items()}
+    assert {name: problems for name, problems in found.items() if problems} == {}
+    lines = [json.loads(line) for line in gateway.log.read_bytes()[before:].splitlines()]
+    requests = [line for line in lines if line["event"] == "request" and "/dicom-web" in line["path"]]
+    assert len(requests) == len(DICOMWEB_REQUESTS)
+    assert [(line["path"], line["status"], line["orthanc_calls"]) for line in requests if line["orthanc_calls"]] == []
 
 
 def test_valid_request_is_accepted(send: Send) -> None:

@@ -14,6 +14,17 @@ DICOM, OCTETS, MULTIPART = "application/dicom", "application/octet-stream", "mul
 _Wanted = tuple[bool, str, str | None]  # whether parts, of which media type, and transfer syntax
 
 
+def check_accepted(ranges: Sequence[MediaRange], media_types: Iterable[str]) -> None:
+    """Raise NotAcceptable if no range has one of these, alone or as parts: nothing needs to be looked up for that."""
+    offers = tuple(media_types)
+    for one in ranges:
+        is_multipart = one.type == "multipart" and one.subtype in ("related", "*")
+        named = one.parameters.get("type", "*/*") if is_multipart else f"{one.type}/{one.subtype}"
+        if one.quality and _is_of(named.lower(), offers):
+            return
+    raise NotAcceptable(f"The response is available as: {', '.join(offers)}, or {MULTIPART} of these.")
+
+
 def file_representations(
     ranges: Sequence[MediaRange], *, is_single: bool
 ) -> Callable[[StoredForm], list[Representation]]:

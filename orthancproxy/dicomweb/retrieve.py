@@ -18,6 +18,7 @@ from orthancproxy.dicomweb.representations import (
     MULTIPART,
     OCTETS,
     bulk_data_representations,
+    check_accepted,
     file_representations,
     frame_representations,
 )
@@ -92,6 +93,7 @@ class FilesView(RetrieveView, DeletableView):
 
     @openapi.retrieves("retrieve", FILE_TYPES, "The DICOM files (PS3.18 section 10.4.1.1.1).")
     def get(self, request: Request, **_: str) -> HttpResponseBase:
+        check_accepted(self.accepted, [DICOM])
         retrieval = retrievals.get_files(
             self.entered_context,
             self.path,
@@ -106,6 +108,7 @@ class FramesView(RetrieveView):
 
     @openapi.retrieves("retrieveFrames", FRAME_TYPES, "Frames (PS3.18 section 10.4.1.1.6).", openapi.FRAMES)
     def get(self, request: Request, frames: str, **_: str) -> HttpResponseBase:
+        check_accepted(self.accepted, FRAME_TYPES[1:])
         retrieval = retrievals.get_frames(
             self.entered_context,
             self.path,
@@ -121,6 +124,7 @@ class BulkDataView(RetrieveView):
 
     @openapi.retrieves("retrieveBulkData", BULK_DATA_TYPES, "A binary value.", openapi.ATTRIBUTE)
     def get(self, request: Request, attribute: str, **_: str) -> HttpResponseBase:
+        check_accepted(self.accepted, FRAME_TYPES[1:])
         retrieval = retrievals.get_bulk_data(
             self.entered_context,
             self.path,
