@@ -10,8 +10,9 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
+from functools import cached_property
 from math import inf
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 import orjson
 import requests
@@ -19,7 +20,8 @@ from msgspec import DecodeError
 from msgspec.json import Decoder
 from requests.adapters import HTTPAdapter
 from requests.auth import HTTPBasicAuth
-from urllib3.exceptions import HTTPError, ProtocolError
+from urllib3 import HTTPConnectionPool
+from urllib3.exceptions import HTTPError, NewConnectionError, ProtocolError, SSLError
 from urllib3.util import Timeout
 
 from orthancproxy.errors import (
@@ -250,8 +252,67 @@ class OrthancClient:
         headers: Mapping[str, str],
         stream: bool,
     ) -> requests.Response:
-        request = requests.Request(
+        timeout = Timeout(
+            # the total, since connecting and reading would otherwise have until the deadline each
+            total=clip_to_deadline(inf),
+            connect=self._options.connect_timeout,
+            read=self._options.read_timeout,
+        )
+        if not stream and (data is None or isinstance(data, bytes)):
+            return self._ask(endpoint, url, data, query, headers, timeout)
+        response = self._adapter.send(
+            self._prepared(endpoint.method, url, headers, data, query),
+            stream=stream,
+            timeout=timeout,  # type: ignore[arg-type]  # as HTTPAdapter.send documents
+            verify=self._verify,
+        )
+        if not stream:
+            # where requests caches the content
+            response._content = _read(response)
+        return response
+
+    def _ask(
+        self,
+        endpoint: Endpoint,
+        url: str,
+        data: bytes | None,
+        query: str,
+        headers: Mapping[str, str],
+        timeout: Timeout,
+    ) -> requests.Response:
+        """Return a response that was read, over a connection of the adapter.
+
+        To prepare a request and to build its response takes the library requests 0.2 ms, half of a short call.
+        """
+        target = self._prefix + url.removeprefix(self._base_url)
+        raw = self._connections.urlopen(
             endpoint.method,
+            f"{target}?{query}" if query else target,
+            data,
+            {**self._own_headers, **headers},
+            retries=False,
+            redirect=False,
+            assert_same_host=False,
+            timeout=timeout,
+            preload_content=False,
+            decode_content=False,
+        )
+        response = requests.Response()
+        response.raw, response.status_code = raw, raw.status
+        # where requests caches the content
+        response._content = _read(response)
+        return response
+
+    def _prepared(
+        self,
+        method: str,
+        url: str,
+        headers: Mapping[str, str] = {},
+        data: bytes | RequestBody | None = None,
+        query: str = "",
+    ) -> requests.PreparedRequest:
+        return requests.Request(
+            method,
             url,
             # gzip on one host costs more than it saves (1.10.1: 1.4 s against 1.2 s for 10,000 instances)
             headers={**headers, "Accept-Encoding": "identity"},
@@ -260,31 +321,38 @@ class OrthancClient:
             params=query,
             auth=self._auth,
         ).prepare()
-        response = self._adapter.send(
-            request,
-            stream=stream,
-            # the total, since connecting and reading would otherwise have until the deadline each
-            timeout=Timeout(  # type: ignore[arg-type]  # as HTTPAdapter.send documents
-                total=clip_to_deadline(inf),
-                connect=self._options.connect_timeout,
-                read=self._options.read_timeout,
-            ),
-            verify=self._options.ca_bundle or True,
-        )
-        if not stream:
-            # where requests caches the content
-            response._content = _read(response)
-        return response
+
+    @property
+    def _verify(self) -> str | bool:
+        return self._options.ca_bundle or True
+
+    @cached_property
+    def _connections(self) -> HTTPConnectionPool:
+        """The adapter's connections to Orthanc."""
+        request = self._prepared("GET", self._base_url)
+        connections: Any = self._adapter.get_connection_with_tls_context(request, self._verify)
+        self._adapter.cert_verify(connections, self._base_url, self._verify, None)  # type: ignore[no-untyped-call]
+        return cast("HTTPConnectionPool", connections)
+
+    @cached_property
+    def _prefix(self) -> str:
+        """The path of the base URL."""
+        return self._prepared("GET", self._base_url).path_url.rstrip("/")
+
+    @cached_property
+    def _own_headers(self) -> Mapping[str, str]:
+        """The headers of every request."""
+        return dict(self._prepared("GET", self._base_url).headers)
 
     def _translate(self, error: Exception) -> ArchiveError:
         match error:
             case _ if timed_out(error):
                 self._count_failure()
                 return ArchiveTimeout("Orthanc did not answer in time.")
-            case requests.exceptions.SSLError():
+            case requests.exceptions.SSLError() | SSLError():
                 self._count_failure()
                 return ArchiveUnavailable("Orthanc's certificate is not trusted.")
-            case requests.ConnectionError() | ProtocolError() | OSError():
+            case requests.ConnectionError() | ProtocolError() | NewConnectionError() | OSError():
                 self._count_failure()
                 return ArchiveUnavailable("Orthanc cannot be reached.")
             case _:

@@ -6,7 +6,7 @@ from contextlib import suppress
 from weakref import finalize
 
 import requests
-from urllib3.exceptions import ReadTimeoutError
+from urllib3.exceptions import ConnectTimeoutError, NewConnectionError, ReadTimeoutError
 
 from orthancproxy.errors import ArchiveError
 
@@ -72,7 +72,10 @@ class ResponseBody(Iterator[bytes]):
 
 
 def timed_out(error: Exception) -> bool:
-    """Whether the error is a read timeout, which the library requests reports as a connection error within a body."""
+    """Whether the error is a timeout, which the library requests reports as a connection error within a body."""
+    if isinstance(error, ConnectTimeoutError):
+        # of which a connection that was refused is a kind
+        return not isinstance(error, NewConnectionError)
     return isinstance(error, requests.Timeout | ReadTimeoutError) or (
         isinstance(error, requests.ConnectionError)
         and any(isinstance(reason, ReadTimeoutError) for reason in error.args)

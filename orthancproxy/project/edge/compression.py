@@ -24,11 +24,17 @@ class Compression(MiddlewareMixin):
     async def __acall__(self, request: HttpRequest) -> HttpResponseBase:
         answer = cast("Awaitable[HttpResponseBase]", self.get_response(request))
         response = await answer
-        return await sync_to_async(_compress)(request, response) if _is_long_json(response) else response
+        if not _is_long_json(response):
+            return response
+        return await sync_to_async(_compress)(request, response) if _accepts(request) else _compress(request, response)
 
     def process_response(self, request: HttpRequest, response: HttpResponseBase) -> HttpResponseBase:
         """Return the response, compressed if it is long JSON."""
         return _compress(request, response) if _is_long_json(response) else response
+
+
+def _accepts(request: HttpRequest) -> bool:
+    return ACCEPTS_GZIP.search(request.headers.get("Accept-Encoding", "")) is not None
 
 
 def _is_long_json(response: HttpResponseBase) -> TypeGuard[HttpResponse]:
@@ -42,7 +48,7 @@ def _is_long_json(response: HttpResponseBase) -> TypeGuard[HttpResponse]:
 
 def _compress(request: HttpRequest, response: HttpResponse) -> HttpResponse:
     patch_vary_headers(response, ["Accept-Encoding"])
-    if ACCEPTS_GZIP.search(request.headers.get("Accept-Encoding", "")):
+    if _accepts(request):
         response.content = gzip.compress(response.content, GZIP_LEVEL, mtime=0)
         response["Content-Encoding"] = "gzip"
         response["Content-Length"] = str(len(response.content))
