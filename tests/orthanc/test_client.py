@@ -653,6 +653,7 @@ GOOD_PARTS: dict[str, str | int] = {
     "frame": 0,
     "sequence": "0028-9132",
     "tag": "0028-1050",
+    "tags": "0028-9132",
 }
 
 
