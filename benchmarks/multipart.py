@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import json
+import time
 import uuid
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
@@ -21,6 +22,7 @@ mutation($input: UploadInput!) {
 """
 TIMEOUT = 3_600.0  # seconds without a byte; the gateway responds after Orthanc has stored everything
 _BOUNDARY = "a1c7e0f4b2d84c5f9e6d"
+_PIECE_BYTES = 64 * 1024  # of a body that is sent slowly
 _MESSAGE_LENGTH = 1_000  # characters of an unexpected response in an error message
 
 
@@ -47,6 +49,25 @@ def upload_request(files: Sequence[DicomFile], upload_key: str) -> UploadRequest
 def in_memory(request: UploadRequest) -> UploadRequest:
     """Return the same request with its body generated now, outside the measured time."""
     return UploadRequest(request.files, request.size, [b"".join(request.body)])
+
+
+class Paced:
+    """A body that is sent at a constant rate. `sent_at` is the time of its last byte (`time.perf_counter`)."""
+
+    def __init__(self, body: Iterable[bytes], bytes_per_second: float) -> None:
+        self.sent_at = 0.0
+        self._body = body
+        self._bytes_per_second = bytes_per_second
+
+    def __iter__(self) -> Iterator[bytes]:
+        start, sent = time.perf_counter(), 0
+        for piece in self._body:
+            for offset in range(0, len(piece), _PIECE_BYTES):
+                part = piece[offset : offset + _PIECE_BYTES]
+                yield part
+                sent += len(part)
+                time.sleep(max(0.0, start + sent / self._bytes_per_second - time.perf_counter()))
+        self.sent_at = time.perf_counter()
 
 
 def send(gateway: LocalGateway, request: UploadRequest, address: str = "127.0.0.1") -> None:

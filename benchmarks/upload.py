@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from functools import partial
 
-from benchmarks.measuring import Row, at_most, compare, tell, timed
-from benchmarks.multipart import UploadRequest, in_memory, new_upload_key, send, upload_request
+from benchmarks.measuring import Row, at_most, compare, duration, ratio, tell, timed
+from benchmarks.multipart import Paced, UploadRequest, in_memory, new_upload_key, send, upload_request
 from benchmarks.options import Options
 from benchmarks.servers import Archive, gateway_before
 from benchmarks.slices import DicomFile, ct_slices
@@ -18,6 +20,8 @@ FILES = 300
 REQUESTS = 3
 IN_FLIGHT = 2
 GOAL = at_most(1.25)  # times as long
+BYTES_PER_SECOND = 100e6 / 8  # of a client with 100 Mbit/s
+SLOW_GOAL = at_most(1.1)  # times as long as sending takes
 
 
 def rows(options: Options) -> Iterator[Row]:
@@ -55,6 +59,19 @@ def rows(options: Options) -> Iterator[Row]:
                 options.rounds,
                 GOAL,
             )
+        name = f"upload of {FILES} CT slices at 100 Mbit/s / until its last byte is sent"
+        answered, sent = [], []
+        for number in range(options.rounds):
+            [request] = _bodies(slices, 1)
+            archive.empty()
+            body = Paced(request.body, BYTES_PER_SECOND)
+            start = time.perf_counter()
+            send(gateway, replace(request, body=body))
+            answered.append(time.perf_counter() - start)
+            sent.append(body.sent_at - start)
+            archive.expect(FILES)
+            tell(f"{name}, round {number + 1} of {options.rounds}: {answered[-1]:.2f} s, {sent[-1]:.2f} s")
+        yield Row(name, ratio(answered, sent), (duration("answered", answered), duration("sent", sent)), SLOW_GOAL)
 
 
 def _bodies(slices: Sequence[DicomFile], requests: int) -> list[UploadRequest]:

@@ -39,6 +39,7 @@ class Pool(ThreadPoolExecutor):
 
 GRAPHQL = Pool("graphql", 128, "GraphQL requests without files, which wait for Orthanc")
 UPLOADS = Pool("upload", 16, "GraphQL requests with files, which can take minutes: queries do not wait for them")
+RECEIVING = Pool("receiving", 4, "writing the forms of uploads to disk, and parsing them, while they arrive")
 DOWNLOADS = Pool("download", 64, "reading files and ZIPs from Orthanc: a slow one does not delay other requests")
 AHEAD = Pool("ahead", 16, "opening the next file of a response while one is sent")
 PREFETCH = Pool("prefetch", 4, "lists that are fetched ahead; where all threads are busy, a request fetches its own")
@@ -50,7 +51,20 @@ EVENT_READS = Pool("event-read", 2, "reading the log for event streams, and what
 # of its own: callers are authenticated again while deliveries wait for Orthanc
 STREAMS = Pool("stream", 1, "authenticating the callers of event streams again, and closing these streams")
 DELETIONS = Pool("deletions", 1, "asking Orthanc whether it has deleted what its script says, after the response")
-POOLS = (GRAPHQL, UPLOADS, DOWNLOADS, AHEAD, PREFETCH, FILE_TAGS, PROBES, EVENTS, EVENT_READS, STREAMS, DELETIONS)
+POOLS = (
+    GRAPHQL,
+    UPLOADS,
+    RECEIVING,
+    DOWNLOADS,
+    AHEAD,
+    PREFETCH,
+    FILE_TAGS,
+    PROBES,
+    EVENTS,
+    EVENT_READS,
+    STREAMS,
+    DELETIONS,
+)
 """The pools of fixed size; those below depend on the settings and on the load."""
 
 MAX_IDLE_REQUEST_THREADS = 32

@@ -30,6 +30,29 @@ assert client.get("/api/orthanc/patients/").json()["code"] == "UNAUTHENTICATED"
 assert client.get("/api/orthanc/schema/").status_code == 200
 """
 
+UPLOAD = """
+import asyncio, json
+from django.conf import settings
+from hospital.asgi import application
+settings.ORTHANC_ANONYMOUS_ACTIONS = ("upload",)
+parts = [("operations", '{"query": "{ __typename }"}'), ("map", "{}")]
+head = '--b\\r\\nContent-Disposition: form-data; name="%s"\\r\\n\\r\\n%s\\r\\n'
+body = "".join(head % part for part in parts).encode() + b"--b--\\r\\n"
+pieces = [body[:100], body[100:]]
+sent = []
+async def receive():
+    if not pieces:
+        await asyncio.Event().wait()
+    return {"type": "http.request", "body": pieces.pop(0), "more_body": bool(pieces)}
+async def send(message):
+    sent.append(message)
+headers = [(b"host", b"localhost"), (b"content-type", b"multipart/form-data; boundary=b")]
+scope = {"type": "http", "method": "POST", "path": "/graphql/", "query_string": b"", "headers": headers}
+asyncio.run(application(scope, receive, send))
+assert sent[0]["status"] == 200, sent
+assert json.loads(sent[1]["body"]) == {"data": {"__typename": "Query"}}, sent
+"""
+
 
 @pytest.fixture
 def project(tmp_path: Path) -> Path:
@@ -44,6 +67,8 @@ def project(tmp_path: Path) -> Path:
         file.write("_routes = urlpatterns\n")
         file.write(example(EMBEDDING, TITLE, "python", "urlpatterns"))
         file.write("urlpatterns = [*_routes, *urlpatterns[1:]]\n")
+    with (tmp_path / "hospital/asgi.py").open("a") as file:
+        file.write(example(EMBEDDING, TITLE, "python", "receive_early"))
     (tmp_path / "schema.py").write_text('raise ImportError("the project\'s own schema")\n')
     return tmp_path
 
@@ -67,3 +92,4 @@ def test_a_project_with_the_documented_settings_serves_the_gateway(project: Path
     manage(project, "manage.py", "check", "--fail-level", "WARNING")
     manage(project, "manage.py", "migrate", "--verbosity", "0")
     manage(project, "manage.py", "shell", "-c", REQUESTS)
+    manage(project, "manage.py", "shell", "-c", UPLOAD)

@@ -7,8 +7,8 @@ and takes five times as long.
 import os
 import tempfile
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import IO, Any, ClassVar
 
@@ -20,10 +20,13 @@ from python_multipart.multipart import MultipartParser
 
 from orthancproxy.conf import conf
 from orthancproxy.dicom.sources import FileRange, InMemory, Source, disk_full_as_limit
-from orthancproxy.errors import InvalidRequest, LimitExceeded
+from orthancproxy.errors import GatewayError, InvalidRequest, LimitExceeded
 from orthancproxy.uploads.files import SentFile
 
 CHUNK_BYTES = 1024**2
+# in the ASGI scope of a request whose form has been parsed: a list of it, or of the error. The view takes it out, since
+# Django's requests refer to themselves and would keep the spool of the form open
+FORM = "orthancproxy.form"
 MAX_FIELD_BYTES = 8 * 1024**2  # of all fields without files: 10,000 files with their folders take two
 FIELDS_TOO_LONG = "The fields of the form are too long."
 MAX_OTHER_FIELDS = 100  # besides one or two for each file
@@ -52,9 +55,17 @@ class Form:
 
 def receive(request: HttpRequest, chunk_bytes: int = CHUNK_BYTES) -> Form:
     """Parse the body of a request. Raises InvalidRequest for a malformed form, and LimitExceeded."""
-    reader = _FormReader(spooled_body(request))
-    reader.read(request, chunk_bytes)
-    return reader.form
+    parsed: list[Form | GatewayError] | None = getattr(request, "scope", {}).get(FORM)
+    if parsed is None:
+        reader = FormReader(spooled_body(request))
+        reader.read(request, chunk_bytes)
+        return reader.form
+    if not parsed:
+        raise InvalidRequest("The client has disconnected.")
+    outcome = parsed.pop()
+    if isinstance(outcome, GatewayError):
+        raise outcome
+    return outcome
 
 
 def spooled_body(request: HttpRequest) -> IO[bytes]:
@@ -87,7 +98,7 @@ class Limit:
 
 
 class PartReader(ABC):
-    """Reads the parts of a multipart body that is on disk. Their contents stay there.
+    """Reads the parts of a multipart body, which is on disk before it is parsed. Their contents stay there.
 
     A subclass gets each part: its headers, by names in lower case, then the sizes of pieces of its content, then all
     of its content.
@@ -121,19 +132,40 @@ class PartReader(ABC):
 
     def read(self, request: HttpRequest, chunk_bytes: int = CHUNK_BYTES) -> None:
         """Read all parts of a request's body. Raises InvalidRequest if it is malformed, and what the subclass does."""
-        boundary = (request.content_params or {}).get("boundary", "")
+        parse = self.parser((request.content_params or {}).get("boundary", ""))
+        while chunk := os.pread(self._body.fileno(), chunk_bytes, self._offset):
+            parse(chunk)
+        self.end()
+
+    def parser(self, boundary: str) -> Callable[[bytes], None]:
+        """Return the function that parses the next chunk. It refers to the reader, which does not refer to it.
+
+        Both raise like `read`.
+        """
         if not boundary:
             raise InvalidRequest("The Content-Type has no boundary.")
-        try:
+        with self._malformed_as_error():
             parser = MultipartParser(boundary.encode("latin-1"), self._callbacks())
-            while chunk := os.pread(self._body.fileno(), chunk_bytes, self._offset + len(self._chunk)):
-                self._offset += len(self._chunk)
-                self._chunk = chunk
+
+        def parse(chunk: bytes) -> None:
+            self._chunk = chunk
+            with self._malformed_as_error():
                 parser.write(chunk)
-        except (MultipartParseError, UnicodeError, ValueError) as error:
-            raise InvalidRequest(f"The {self.noun} is malformed.") from error
+            self._offset += len(chunk)
+
+        return parse
+
+    def end(self) -> None:
+        """Raise InvalidRequest if the end of the body has not been parsed."""
         if not self._has_ended:
             raise InvalidRequest(f"The {self.noun} is incomplete.")
+
+    @contextmanager
+    def _malformed_as_error(self) -> Iterator[None]:
+        try:
+            yield
+        except (MultipartParseError, UnicodeError, ValueError) as error:
+            raise InvalidRequest(f"The {self.noun} is malformed.") from error
 
     def _callbacks(self) -> Any:
         return {
@@ -173,7 +205,9 @@ class PartReader(ABC):
         self._has_ended = True
 
 
-class _FormReader(PartReader):
+class FormReader(PartReader):
+    """Reads a form. `form` has the parts that have ended."""
+
     noun = "form"
 
     def __init__(self, body: IO[bytes]) -> None:
@@ -188,6 +222,7 @@ class _FormReader(PartReader):
         self._filename: str | None = None
 
     def begin_part(self, headers: Mapping[str, str]) -> None:
+        """Take the names of a field or file."""
         _, parameters = parse_header_parameters(headers.get("content-disposition", ""))
         if "name" not in parameters:
             raise InvalidRequest("A part of the form has no name.")
@@ -196,16 +231,26 @@ class _FormReader(PartReader):
         (self._fields if self._filename is None else self._files).use()
 
     def count(self, size: int) -> None:
+        """Count bytes of a field or file. Raises LimitExceeded."""
         (self._field_bytes if self._filename is None else self._file_bytes).use(size)
 
     def end_part(self, content: Source) -> None:
+        """Add a field or file to the form."""
         if self._filename is None:
-            self.form.fields.appendlist(self._name, content.read_at(0, content.size).decode())
+            self.end_field(self._name, content.read_at(0, content.size).decode())
             return
         name = self._filename.replace("\\", "/").rpartition("/")[2]
         # browsers send an empty file without a name for a field in which no file was chosen
         if name or content.size:
-            self.form.files.appendlist(self._name, SentFile(name, content))
+            self.end_file(self._name, SentFile(name, content))
+
+    def end_field(self, name: str, text: str) -> None:
+        """Add a field to the form."""
+        self.form.fields.appendlist(name, text)
+
+    def end_file(self, name: str, file: SentFile) -> None:
+        """Add a file to the form."""
+        self.form.files.appendlist(name, file)
 
 
 def _appending_to(pieces: list[bytes]) -> Callable[[bytes, int, int], None]:

@@ -18,10 +18,11 @@ from django.core.exceptions import BadRequest, ImproperlyConfigured
 from django.core.handlers.asgi import ASGIHandler, ASGIRequest
 from django.http.response import HttpResponseBase
 
+from orthancproxy.http.asgi import Application
 from orthancproxy.orthanc.response_body import CHUNK_BYTES
 from orthancproxy.project.edge.body_limit import limit_bodies
 from orthancproxy.project.edge.kept_threads import KeptThreads
-from orthancproxy.project.edge.rejections import Application, rejected
+from orthancproxy.project.edge.rejections import rejected
 from orthancproxy.project.edge.request_shares import share_threads
 
 logger = logging.getLogger(__name__)
@@ -60,10 +61,11 @@ def start() -> Application:
         raise SystemExit("\n".join(["The gateway cannot start:", *problems]))
     for message in found:
         logger.warning("%s: %s", message.id, message.msg, extra={"hint": message.hint})
-    # it imports models, which need the apps
+    # they import models, which need the apps
+    from orthancproxy.http.early_forms import receive_early
     from orthancproxy.project.edge.upload_slots import limit_uploads
 
-    application = limit_uploads(Handler())
+    application = limit_uploads(receive_early(Handler()))
     _collect_garbage_less_often()
     _limit_malloc_arenas()
     _raise_file_limit()

@@ -28,7 +28,7 @@ from orthancproxy.resolvers.context import RequestContext
 from orthancproxy.resolvers.guard import PendingEvent, audited_read, audited_write
 from orthancproxy.resolvers.operations import UPLOAD
 from orthancproxy.uploads import batches
-from orthancproxy.uploads.files import FailedFile, SentFile, StoredFile
+from orthancproxy.uploads.files import FailedFile, SentFile, StoredFile, close
 from orthancproxy.uploads.inspection import common_date, common_description, common_time, inspect
 from orthancproxy.uploads.models import MAX_KEY_CHARACTERS, UploadBatch
 from orthancproxy.uploads.storing import BatchUpload
@@ -98,8 +98,7 @@ def upload(context: RequestContext, request: UploadRequest) -> UploadResult:
             return result
     finally:
         # Django does not close what is parsed after the client has disconnected
-        for file in request.files:
-            file.close()
+        close(request.files)
 
 
 def _upload(context: RequestContext, request: UploadRequest, event: PendingEvent) -> UploadResult:

@@ -1,8 +1,9 @@
 """The stages of a file in an upload: sent, then inspected or failed, then stored or failed."""
 
 import unicodedata
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import Future, wait
+from dataclasses import dataclass, field, replace
 from enum import Enum
 from typing import Any
 
@@ -52,15 +53,12 @@ class SentFile:
     source: Source
     series_path: str = ""
     index: int = 0
+    head_start: "HeadStart" = field(default_factory=lambda: HeadStart(), compare=False, repr=False)
 
     @property
     def folder(self) -> str:
         """`series_path` for comparison."""
         return folder_of(self.series_path)
-
-    def close(self) -> None:
-        """Free the disk space that all files of the form share."""
-        self.source.close()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,6 +85,33 @@ class InspectedFile:
     sex: str
     modality: str
     dicom: DicomFile | None
+
+
+class HeadStart:
+    """The inspection of a file that may begin before the rest of its form has arrived."""
+
+    def __init__(self) -> None:
+        self._file: SentFile | None = None
+        self._result: Future[InspectedFile | FailedFile] | None = None
+
+    def begin(self, file: SentFile, result: "Future[InspectedFile | FailedFile]") -> None:
+        """Take the future result of a file, at the place in the form that it seems to have."""
+        self._file, self._result = file, result
+
+    def is_of(self, file: SentFile) -> bool:
+        """Return whether an inspection was begun of the file at its place."""
+        return self._file == file
+
+    def result(self, file: SentFile) -> "InspectedFile | FailedFile | None":
+        """Return the result of the inspection, or None if there is none of the file, or no thread is at it."""
+        if self._result is None or not self.is_of(file) or self._result.cancel():
+            return None
+        return self._result.result()
+
+    def stop(self) -> None:
+        """Return when no thread inspects the file."""
+        if self._result is not None and not self._result.cancel():
+            wait([self._result])
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +144,14 @@ def failed(file: SentFile, error: errors.GatewayError, identity: str) -> FailedF
     """Return the failure of a file. Whatever else Orthanc answers is a rejection."""
     code = errors.nearest(CODES, error) or UploadErrorCode.REJECTED
     return FailedFile(file.index, file.name, file.series_path, code, error.message, identity)
+
+
+def close(files: Iterable[SentFile]) -> None:
+    """Free the disk space that the files of a form share."""
+    for file in files:
+        file.head_start.stop()
+    for file in files:
+        file.source.close()
 
 
 def with_series_paths(files: Sequence[Any], series_paths: Sequence[str]) -> list[SentFile]:

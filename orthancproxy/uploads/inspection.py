@@ -2,9 +2,10 @@
 
 import hashlib
 import re
+import threading
 from collections.abc import Iterator, Sequence
+from concurrent.futures import Future
 from dataclasses import replace
-from functools import partial
 
 from orthancproxy.conf import conf
 from orthancproxy.dicom import file_format
@@ -13,9 +14,10 @@ from orthancproxy.dicom.rewrite import PATIENT_ID, PATIENT_NAME, STUDY_DATE, STU
 from orthancproxy.dicom.sources import Source, chunks, load_if_small
 from orthancproxy.dicom.text import FALLBACK_CODECS
 from orthancproxy.errors import GatewayError
-from orthancproxy.uploads.files import FailedFile, InspectedFile, SentFile, failed
+from orthancproxy.uploads.files import FailedFile, HeadStart, InspectedFile, SentFile, failed
 from orthancproxy.uploads.uids import UploadUIDs
-from orthancproxy.uploads.workers import in_parallel
+from orthancproxy.uploads.workers import begin, in_parallel
+from orthancproxy.uploads.zips import is_zip
 
 MAX_KEPT_BYTES = 16 * 1024**2
 # yyyymmdd; hhmmss with omitted or fractional parts (PS3.5 section 6.2)
@@ -28,13 +30,63 @@ PATIENT_SEX = 0x00100040
 
 def inspect(files: Sequence[SentFile | FailedFile], uids: UploadUIDs) -> Iterator[InspectedFile | FailedFile]:
     """Inspect files. Parsed files are kept up to MAX_KEPT_BYTES, without pixels: the others are read once more."""
-    room = MAX_KEPT_BYTES
-    for file in in_parallel(partial(_inspect, uids), files):
-        if isinstance(file, FailedFile) or not file.dicom:
+    room = _Room()
+    for file in in_parallel(_inspect, files):
+        if isinstance(file, FailedFile):
             yield file
             continue
-        room -= file.dicom.memory_bytes
-        yield file if room > 0 else replace(file, dicom=None)
+        yield replace(
+            file,
+            series_uid=uids.series(file.sent.folder, file.modality),
+            sop_uid=uids.instance(file.identity),
+            dicom=room.kept(file.dicom),
+        )
+
+
+class EarlyInspections:
+    """Inspects files of a form while the rest of it arrives. What is not ready in time, `inspect` does."""
+
+    def __init__(self) -> None:
+        self._room = _Room()
+        self._begun: list[Future[InspectedFile | FailedFile]] = []
+        self._is_stopped = False
+
+    def begin(self, file: SentFile, index: int, series_path: str) -> None:
+        """Inspect a file that seems to have this place in the form. ZIPs are opened later."""
+        if not self._is_stopped and not is_zip(file.source):
+            # without the reference to its own inspection, which would keep the spool open
+            placed = replace(file, index=index, series_path=series_path, head_start=HeadStart())
+            result = begin(self._inspect, placed)
+            file.head_start.begin(placed, result)
+            self._begun.append(result)
+
+    def stop(self) -> None:
+        """Inspect no more files."""
+        self._is_stopped = True
+        for result in self._begun:
+            result.cancel()
+
+    def _inspect(self, file: SentFile) -> InspectedFile | FailedFile:
+        inspected = _read(file)
+        if isinstance(inspected, FailedFile):
+            return inspected
+        return replace(inspected, dicom=self._room.kept(inspected.dicom))
+
+
+class _Room:
+    """The memory for parsed files of one form. Thread-safe."""
+
+    def __init__(self) -> None:
+        self._bytes = MAX_KEPT_BYTES
+        self._lock = threading.Lock()
+
+    def kept(self, dicom: DicomFile | None) -> DicomFile | None:
+        """Return a parsed file, or None if it has to be read again."""
+        if dicom is None:
+            return None
+        with self._lock:
+            self._bytes -= dicom.memory_bytes
+            return dicom if self._bytes > 0 else None
 
 
 def common_description(files: Sequence[InspectedFile | FailedFile]) -> str:
@@ -64,9 +116,14 @@ def parse(source: Source) -> DicomFile:
     return file_format.read(source, FALLBACK_CODECS[conf.ORTHANC_DEFAULT_ENCODING])
 
 
-def _inspect(uids: UploadUIDs, file: SentFile | FailedFile) -> InspectedFile | FailedFile:
+def _inspect(file: SentFile | FailedFile) -> InspectedFile | FailedFile:
+    """Return the file without its new UIDs."""
     if isinstance(file, FailedFile):
         return file
+    return file.head_start.result(file) or _read(file)
+
+
+def _read(file: SentFile) -> InspectedFile | FailedFile:
     source = load_if_small(file.source)
     digest = hashlib.sha256(file.folder.encode(errors="surrogatepass") + b"\0")
     for chunk in chunks(source):
@@ -76,15 +133,14 @@ def _inspect(uids: UploadUIDs, file: SentFile | FailedFile) -> InspectedFile | F
         dicom = parse(source)
     except GatewayError as error:
         return failed(file, error, identity)
-    modality = dicom.text(MODALITY)
     return InspectedFile(
         sent=file,
         identity=identity,
         old_study_uid=_valid(dicom.study_instance_uid),
         old_series_uid=_valid(dicom.series_instance_uid),
         old_sop_uid=_valid(dicom.sop_instance_uid),
-        series_uid=uids.series(file.folder, modality),
-        sop_uid=uids.instance(identity),
+        series_uid="",
+        sop_uid="",
         study_description=dicom.text(STUDY_DESCRIPTION),
         study_date=dicom.text(STUDY_DATE).replace(".", ""),
         study_time=_time(dicom.text(STUDY_TIME)),
@@ -92,7 +148,7 @@ def _inspect(uids: UploadUIDs, file: SentFile | FailedFile) -> InspectedFile | F
         patient_name=dicom.text(PATIENT_NAME),
         birth_date=dicom.text(PATIENT_BIRTH_DATE).replace(".", ""),
         sex=dicom.text(PATIENT_SEX),
-        modality=modality,
+        modality=dicom.text(MODALITY),
         dicom=None if dicom.is_deflated else replace(dicom, source=file.source),
     )
 

@@ -57,6 +57,11 @@ def _turns(threads: int) -> Turns:
     return Turns(upload_files(threads))
 
 
+def begin(function: Callable[[Item], Result], item: Item) -> Future[Result]:
+    """Begin work in one of the ORTHANC_UPLOAD_THREADS threads of the process, when it is the current caller's turn."""
+    return _turns(conf.ORTHANC_UPLOAD_THREADS).submit(function, item)
+
+
 def in_parallel(function: Callable[[Item], Result], items: Iterable[Item]) -> Generator[Result]:
     """Yield results in the order of the items, which ORTHANC_UPLOAD_THREADS threads of the process compute.
 

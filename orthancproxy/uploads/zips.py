@@ -60,7 +60,7 @@ def unpack(files: Sequence[SentFile]) -> tuple[list[SentFile | FailedFile], int]
         if is_deleted(file.folder):
             left_out += 1
             continue
-        if not _is_zip(file.source):
+        if not is_zip(file.source):
             unpacked.append(_checked(file))
             continue
         try:
@@ -104,8 +104,8 @@ def _may_be_folder(file: SentFile) -> bool:
     return is_empty and "." not in file.name
 
 
-def _is_zip(source: Source) -> bool:
-    """Whether a file is a ZIP and not DICOM, whose preamble can be anything."""
+def is_zip(source: Source) -> bool:
+    """Return whether a file is a ZIP and not DICOM, whose preamble can be anything."""
     return source.read_at(0, 4) in ZIPS and not _is_dicom(source)
 
 

@@ -10,6 +10,7 @@ from pytest_django import Settings
 from orthancproxy.dicom.sources import chunks
 from orthancproxy.errors import LimitExceeded
 from orthancproxy.http.multipart import MAX_FIELD_BYTES, MAX_OTHER_FIELDS, Form, receive
+from orthancproxy.uploads.files import close
 
 BOUNDARY = "a-boundary"
 # easily mistaken for the end of a part
@@ -60,8 +61,7 @@ def test_a_form_parsed_in_chunks_of_any_size_has_the_same_files(size: int, is_fi
         assert [file.name for file in found] == [str(number) for number in range(len(files))]
         assert [b"".join(chunks(file.source)) for file in found] == files
         assert [file.source.size for file in found] == [len(file) for file in files]
-        for file in found:
-            file.close()
+        close(found)
 
 
 def received(*parts: tuple[str, bytes]) -> Form:

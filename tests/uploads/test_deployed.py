@@ -3,11 +3,12 @@
 import http.client
 import json
 import random
+import socket
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import ExitStack, contextmanager, suppress
 from io import BytesIO
 from pathlib import Path
 
@@ -17,11 +18,13 @@ from orthancproxy.sandbox.gateway import LocalGateway, serving
 from orthancproxy.sandbox.orthanc import LocalOrthanc
 from tests.corpus import instance
 from tests.dicom.references import OUTSIDE, UPLOADED, linked_upload, nested_uids, series_of
+from tests.hostile_requests import request
 from tests.proxy import RecordingProxy
 from tests.uploads.upload_client import (
     CONTENT_TYPE,
     GRAPHQL_PATH,
     REST,
+    REST_PATH,
     TRANSPORTS,
     TWO_STUDIES,
     Answer,
@@ -33,10 +36,12 @@ from tests.uploads.upload_client import (
     asked,
     count_instances,
     delete_study,
+    is_stored,
     over_http,
     slices,
     stored_files,
     uids_of,
+    zipped,
 )
 from tests.waiting import wait_until
 
@@ -162,6 +167,108 @@ def check_references(orthanc: LocalOrthanc, study_id: str | None) -> None:
     assert references >= {str(file.SOPInstanceUID) for file in stored if file.Modality == "CT" and "Rows" in file}
 
 
+SLICES = slices(6)
+# one of each kind, and one that refers to a later one
+MIXED = [
+    *SLICES,
+    *(File(file.content, "나") for file in SLICES[:2]),
+    *SLICES[:1],
+    *(File(content, series_of(name), name) for name, content in linked_upload().items()),
+    File(zipped({"in/1.dcm": SLICES[0].content, "in/.DS_Store": b"x", "2.dcm": b"text"}), "zip", "a.zip"),
+    File(b"Rar!\x1a\x07" + b"x" * 1000, "", "a.rar"),
+    File(SLICES[1].content[:-70], "cut"),
+    File(b"", "empty"),
+    File(b"x" * 100_000, "", ".DS_Store"),
+    File(b"", "", "folder"),
+    File(SLICES[2].content, ".Trashes"),
+]
+
+
+@pytest.mark.parametrize("name", TRANSPORTS)
+def test_a_form_that_arrives_slowly_has_the_same_outcome_as_at_once(
+    deployed: LocalGateway, orthanc: LocalOrthanc, patient_id: str, name: str
+) -> None:
+    """The gateway of this process gets whole bodies, as under WSGI."""
+    slow, at_once = TRANSPORTS[name](slowly(deployed.port)), TRANSPORTS[name]()
+    early = slow(MIXED, patientId=patient_id, uploadKey=patient_id)
+    stored = uids_of(orthanc, early.study_id)
+    late = at_once(MIXED, patientId=patient_id, uploadKey=patient_id)
+    assert early.uploaded == len(stored) > 10
+    assert late.counts == (0, early.uploaded + early.already_stored, len(early.failed))
+    assert (late.failed, late.messages) == (early.failed, early.messages)
+    assert tuple(warning for warning in late.warnings if "in the archive" not in warning) == early.warnings
+    assert (late.study_uid, late.series_ids) == (early.study_uid, early.series_ids)
+    assert uids_of(orthanc, late.study_id) == stored
+
+
+def slowly(port: int, pieces: int = 20) -> Poster:
+    """Send a body in pieces, so that a part of it is parsed before the next arrives."""
+
+    def post(path: str, body: bytes, headers: Mapping[str, str] | None = None) -> Answer:
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+        connection.request(
+            "POST", path, paced(body, pieces), {"Content-Type": CONTENT_TYPE, "Content-Length": str(len(body))}
+        )
+        answer = connection.getresponse()
+        content = answer.read()
+        connection.close()
+        return answer.status, dict(answer.headers), content
+
+    return post
+
+
+def paced(body: bytes, pieces: int) -> Iterator[bytes]:
+    size = len(body) // pieces + 1
+    for start in range(0, len(body), size):
+        yield body[start : start + size]
+        time.sleep(0.005)
+
+
+@contextmanager
+def unfinished(gateway: LocalGateway, body: bytes) -> Iterator[None]:
+    """An upload of which a part has been sent."""
+    head = request("POST", REST_PATH, body, f"Content-Type: {CONTENT_TYPE}", length=str(2 * len(body)))
+    with socket.create_connection(("127.0.0.1", gateway.port), timeout=60) as connection:
+        connection.sendall(head)
+        yield
+
+
+def test_an_upload_that_breaks_off_stores_nothing_and_leaves_no_file_open(
+    deployed: LocalGateway, receiving_orthanc: LocalOrthanc, patient_id: str
+) -> None:
+    body = REST().body(slices(200), patientId=patient_id)
+    before = spools(deployed)
+    with unfinished(deployed, body[:-1000]):
+        wait_until(lambda: spools(deployed) - before)
+    wait_until(lambda: not spools(deployed) - before)
+    assert not is_stored(receiving_orthanc, patient_id)
+
+
+@pytest.mark.parametrize("name", TRANSPORTS)
+def test_an_upload_that_is_malformed_after_a_hundred_files_stores_nothing_and_leaves_no_file_open(
+    deployed: LocalGateway, receiving_orthanc: LocalOrthanc, patient_id: str, name: str
+) -> None:
+    transport = TRANSPORTS[name]()
+    body = transport.body(slices(100), patientId=patient_id)
+    path = REST_PATH if name == "REST" else GRAPHQL_PATH
+    before = spools(deployed)
+    status, _, content = slowly(deployed.port)(path, body[: body.rindex(b"Content-Disposition")] + b"x" * 100_000)
+    assert (status, b"BAD_USER_INPUT" in content) == (400, True)
+    wait_until(lambda: not spools(deployed) - before)
+    assert not is_stored(receiving_orthanc, patient_id)
+
+
+def test_slow_uploads_hold_no_thread(deployed: LocalGateway, patient_id: str) -> None:
+    """Of any pool: there are more of them than threads."""
+    body = REST().body(slices(200), patientId=patient_id)
+    with ExitStack() as stack:
+        for _ in range(40):
+            stack.enter_context(unfinished(deployed, body[:-1000]))
+        for name in TRANSPORTS:
+            outcome = TRANSPORTS[name](slowly(deployed.port))(slices(20), patientId=f"{patient_id}{name}")
+            assert outcome.counts == (20, 0, 0)
+
+
 def test_a_chunked_body_without_content_length_is_accepted(
     deployed: LocalGateway, receiving_orthanc: LocalOrthanc, patient_id: str
 ) -> None:
@@ -254,13 +361,14 @@ def test_an_upload_leaves_no_file_open(deployed: LocalGateway, patient_id: str) 
     for sent in (slices(5), [File(b"text")], [*slices(2), File(b"")]):
         for send in (transport, GraphQL(over_http(deployed.port))):
             send(sent, patientId=patient_id)
-    processes = [deployed.pid, *children(deployed.pid)]
-
-    def left() -> list[str]:
-        return [file for process in processes for file in open_files(process) if file.endswith("(deleted)")]
-
     # Django closes a body after it has answered
-    wait_until(lambda: not left())
+    wait_until(lambda: not spools(deployed))
+
+
+def spools(gateway: LocalGateway) -> set[str]:
+    """The files without a name that the processes of a gateway have open."""
+    processes = [gateway.pid, *children(gateway.pid)]
+    return {file for process in processes for file in open_files(process) if file.endswith("(deleted)")}
 
 
 def children(process: int) -> list[int]:

@@ -9,11 +9,10 @@ from django.core.exceptions import RequestDataTooBig
 
 from orthancproxy.conf import conf
 from orthancproxy.errors import InvalidRequest
-from orthancproxy.project.edge.marks import is_upload_route
-from orthancproxy.project.edge.rejections import Application, Message, Receive, Send, answer_unread, rejected
+from orthancproxy.http.asgi import Application, Message, Receive, Send, is_upload
+from orthancproxy.project.edge.rejections import answer_unread, rejected
 
 MAX_FIELD_BYTES = 64 * 1024**2  # of a form, besides its files
-FILE_TYPES = frozenset({b"multipart/form-data", b"multipart/related", b"application/dicom"})
 
 
 def limit_bodies(application: Application, max_field_bytes: int = MAX_FIELD_BYTES) -> Application:
@@ -63,9 +62,3 @@ def _reason_to_reject(scope: Mapping[str, Any], max_bytes: int) -> Exception | N
     if scope["method"] in ("GET", "HEAD") and (declared.strip(b"0") or b"transfer-encoding" in headers):
         return InvalidRequest("Send a GET or HEAD request without a body.")
     return RequestDataTooBig() if declared.isdigit() and int(declared) > max_bytes else None
-
-
-def is_upload(scope: Mapping[str, Any]) -> bool:
-    """Return whether a request has files for a route that takes them."""
-    media_type, _, _ = dict(scope["headers"]).get(b"content-type", b"").partition(b";")
-    return media_type.strip().lower() in FILE_TYPES and is_upload_route(scope)

@@ -13,8 +13,8 @@ from typing import ParamSpec, TypeVar
 from asgiref.sync import ThreadSensitiveContext
 from django.db import connections
 
+from orthancproxy.http.asgi import Application, Message, Receive, Send
 from orthancproxy.http.negotiation import EVENT_STREAM
-from orthancproxy.project.edge.rejections import Application, Message, Receive, Send
 from orthancproxy.threads import MAX_IDLE_REQUEST_THREADS, STREAMS, Pool, request_thread
 
 P = ParamSpec("P")

@@ -1,18 +1,15 @@
 """Requests that are rejected before Django reads their body, but answered and logged like all others."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from django.http import HttpRequest
 
+from orthancproxy.http.asgi import Application, Message, Send
+
 REJECTION = "orthancproxy.rejection"
 UNREAD = "orthancproxy.unread"
-
-Message = Mapping[str, Any]
-Receive = Callable[[], Awaitable[Message]]
-Send = Callable[[Message], Awaitable[None]]
-Application = Callable[[dict[str, Any], Receive, Send], Awaitable[None]]
 
 
 def rejected(scope: Mapping[str, Any], reason: Exception) -> dict[str, Any]:

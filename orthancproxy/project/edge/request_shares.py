@@ -6,11 +6,10 @@ from typing import Any
 from weakref import WeakValueDictionary
 
 from orthancproxy.errors import GatewayUnavailable
+from orthancproxy.http.asgi import Application, Message, Receive, Send, is_download_route, is_upload
 from orthancproxy.http.request_log import PROBES
-from orthancproxy.project.edge.body_limit import is_upload
 from orthancproxy.project.edge.clients import client_of
-from orthancproxy.project.edge.marks import is_download_route
-from orthancproxy.project.edge.rejections import Application, Message, Receive, Send, answer_unread, rejected
+from orthancproxy.project.edge.rejections import answer_unread, rejected
 
 MAX_WAIT_SECONDS = 30.0
 # of the 128 threads for GraphQL, and of the 16 for GraphQL with files; its calls to Orthanc are fewer (ADR 0016)

@@ -1,32 +1,24 @@
 """Limits long bodies to callers with the permission to upload, and the number that is received at once.
 
-Django spools a whole body, of up to ORTHANC_MAX_UPLOAD_BYTES, to disk before it calls the view that authenticates the
-caller.
+A whole body, of up to ORTHANC_MAX_UPLOAD_BYTES, is spooled to disk before the view that authenticates the caller.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
-from io import BytesIO
 from typing import Any
 from weakref import WeakValueDictionary
 
-from asgiref.sync import sync_to_async
-from django.conf import settings
-from django.contrib.auth.middleware import AuthenticationMiddleware
-from django.contrib.sessions.middleware import SessionMiddleware
-from django.core.handlers.asgi import ASGIRequest
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest
 
-from orthancproxy.access.actions import Action
 from orthancproxy.access.authentication import identify
-from orthancproxy.access.callers import Caller, anonymous
+from orthancproxy.access.callers import Caller
 from orthancproxy.conf import conf
-from orthancproxy.database import DATABASE_ERRORS
-from orthancproxy.errors import GatewayError, GatewayUnavailable
-from orthancproxy.project.edge.body_limit import is_upload
+from orthancproxy.errors import GatewayUnavailable
+from orthancproxy.http.asgi import Application, Message, Receive, Send, is_upload
+from orthancproxy.http.early_forms import UPLOADER, uploader_of
 from orthancproxy.project.edge.clients import address_of
-from orthancproxy.project.edge.rejections import Application, Message, Receive, Send, answer_unread, rejected
+from orthancproxy.project.edge.rejections import answer_unread, rejected
 
 MAX_WAIT_SECONDS = 30.0
 FREE_BYTES = 1024**2  # that a body takes without a slot: idle clients hold none
@@ -49,8 +41,9 @@ def limit_uploads(
         if scope["type"] != "http" or not is_upload(scope):
             await application(scope, receive, send)
             return
-        caller = await _caller(scope, identify_caller)
-        if caller is None or Action.UPLOAD not in caller.actions:
+        caller = await uploader_of(scope, identify_caller)
+        scope = {**scope, UPLOADER: caller}
+        if caller is None:
             await answer_unread(application, scope, send)
             return
         received, is_busy = 0, False
@@ -90,25 +83,3 @@ class _UploadSlots:
         own = self._callers.setdefault(caller, asyncio.Semaphore(self._of_caller))
         async with own, self._slots:
             yield
-
-
-async def _caller(scope: Mapping[str, Any], identify_caller: Callable[[HttpRequest], Caller]) -> Caller | None:
-    """Return the caller, or None if the credentials are invalid. Without any, it takes no thread."""
-    request = ASGIRequest({**scope}, BytesIO())
-    if "Authorization" not in request.headers and settings.SESSION_COOKIE_NAME not in request.COOKIES:
-        return anonymous()
-
-    def authenticated() -> Caller | None:
-        SessionMiddleware(_no_response).process_request(request)
-        AuthenticationMiddleware(_no_response).process_request(request)
-        try:
-            return identify_caller(request)
-        except (GatewayError, *DATABASE_ERRORS):
-            # the view answers, and audits it
-            return None
-
-    return await sync_to_async(authenticated)()
-
-
-def _no_response(_: HttpRequest) -> HttpResponse:
-    return HttpResponse()

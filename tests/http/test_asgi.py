@@ -9,8 +9,8 @@ from django.http import HttpRequest, HttpResponse
 from django.urls import include, path
 from pytest_django import Settings
 
+from orthancproxy.http.asgi import is_upload_route
 from orthancproxy.project.edge.body_limit import limit_bodies
-from orthancproxy.project.edge.marks import is_upload_route
 from orthancproxy.project.edge.rejections import REJECTION
 
 
