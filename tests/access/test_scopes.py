@@ -260,12 +260,12 @@ def test_zip_file_of_a_part_of_a_patient_is_not_left_to_nginx(
     """Orthanc's has the whole patient."""
     settings.ORTHANC_ACCEL_REDIRECT = "/orthanc-files"
     ids = DEFAULT_TARGET.ids
-    path, header = f"/api/orthanc/patients/{ids['patients']}/archive/", {"X-Sendfile-Type": "X-Accel-Redirect"}
+    path, from_nginx = f"/api/orthanc/patients/{ids['patients']}/archive/", {"x-sendfile-type": "X-Accel-Redirect"}
     ward, labelled = scoped_callers[f"Ward ({authentication})"], scoped_callers[f"Labelled ({authentication})"]
-    whole = ward.send("GET", path, **header)
+    whole = ward.send("GET", path, b"", "application/json", **from_nginx)
     assert whole.headers["X-Accel-Redirect"] == f"/orthanc-files/patients/{ids['patients']}/archive"
     assert whole.content == b""
-    part = labelled.send("GET", path, **header)
+    part = labelled.send("GET", path, b"", "application/json", **from_nginx)
     assert "X-Accel-Redirect" not in part.headers
     assert part.status == (200 if archive.has_labels else 404)
     if archive.has_labels:
