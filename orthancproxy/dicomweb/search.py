@@ -22,6 +22,7 @@ class SearchView(DicomwebView):
     """The resources of the level given to `as_view`."""
 
     level = Level.STUDY
+    max_results = MAX_RESULTS
 
     @openapi.searches
     def get(self, request: Request, **_: str) -> HttpResponse:
@@ -33,7 +34,7 @@ class SearchView(DicomwebView):
             parameters.matches,
             parameters.includes,
             parameters.includes_all,
-            min(parameters.limit, MAX_RESULTS),
+            min(parameters.limit, self.max_results),
             parameters.offset,
         )
         results = hierarchy.search(self.entered_context, search)
@@ -41,16 +42,18 @@ class SearchView(DicomwebView):
         patch_vary_headers(response, ["Accept"])
         if results.total is not None:
             response[TOTAL_HEADER] = str(results.total)
-        if warnings := ", ".join(f"299 {self.service}: {text}" for text in _warnings(parameters, results)):
+        if warnings := ", ".join(f"299 {self.service}: {text}" for text in self._warnings(parameters, results)):
             response["Warning"] = warnings
         return response
 
-
-def _warnings(parameters: SearchParameters, results: SearchResults) -> Iterator[str]:
-    """Yield the texts of the standard for parameters that were ignored, and for a list that the gateway has cut."""
-    if "fuzzymatching" in parameters.not_supported:
-        yield "The fuzzymatching parameter is not supported. Only literal matching has been performed."
-    if "emptyvaluematching" in parameters.not_supported:
-        yield "The emptyvaluematching parameter is not supported."
-    if results.has_next and parameters.limit > MAX_RESULTS:
-        yield "The number of results exceeded the maximum supported by the server. Additional results can be requested."
+    def _warnings(self, parameters: SearchParameters, results: SearchResults) -> Iterator[str]:
+        """Yield the texts of the standard for parameters that were ignored, and for a list that the gateway has cut."""
+        if "fuzzymatching" in parameters.not_supported:
+            yield "The fuzzymatching parameter is not supported. Only literal matching has been performed."
+        if "emptyvaluematching" in parameters.not_supported:
+            yield "The emptyvaluematching parameter is not supported."
+        if results.has_next and parameters.limit > self.max_results:
+            yield (
+                "The number of results exceeded the maximum supported by the server. "
+                "Additional results can be requested."
+            )

@@ -4,8 +4,13 @@ from typing import Any
 from urllib.parse import quote
 
 import pytest
+from django.urls import include
+from django.urls import path as route
 from pydicom.uid import CTImageStorage
+from pytest_django import Settings
 
+from orthancproxy.archive.levels import Level
+from orthancproxy.dicomweb.search import SearchView
 from orthancproxy.sandbox.orthanc import LocalOrthanc
 from tests.conftest import UseOrthanc
 from tests.corpus import ROOT
@@ -17,6 +22,11 @@ STUDY, SERIES, INSTANCE = "0020000D", "0020000E", "00080018"
 STUDIES = [f"{ROOT}.{patient}.{study}" for patient in (1, 2, 3) for study in (1, 2)]
 ONE_STUDY = f"{ROOT}.1.2"
 ONE_SERIES = f"{ONE_STUDY}.1"
+
+
+# a gateway that returns at most two results
+_VIEW = SearchView.as_view(level=Level.STUDY, max_results=2)
+urlpatterns = [route("dicom-web/", include(([route("studies", _VIEW, name="studies")], "dicomweb")))]
 
 
 @pytest.fixture(autouse=True)
@@ -280,6 +290,17 @@ class TestPages:
         assert send("series")["X-Total-Count"] == "12"
         assert send("instances?Modality=CT")["X-Total-Count"] == "18"
         assert send(f"studies/{ONE_STUDY}/instances?limit=1")["X-Total-Count"] == "6"
+
+    def test_list_that_the_gateway_cuts_has_the_warning_of_the_standard(self, settings: Settings) -> None:
+        settings.ROOT_URLCONF = __name__
+        cut = send("studies")
+        assert len(cut.json()) == 2
+        text = (
+            "The number of results exceeded the maximum supported by the server. Additional results can be requested."
+        )
+        assert cut["Warning"] == f"299 {SERVICE}: {text}"
+        assert "Warning" not in send("studies?limit=1")
+        assert "Warning" not in send("studies?offset=4")
 
     def test_parameters_that_are_ignored_have_the_warning_of_the_standard(self) -> None:
         assert "Warning" not in send("studies?fuzzymatching=false&limit=1")
