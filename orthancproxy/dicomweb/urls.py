@@ -35,7 +35,8 @@ def route(
     documented, with_slash = view.as_view(**initkwargs), view.as_view(**initkwargs, schema=None)
     for function in (documented, with_slash):
         function.is_upload = is_upload
-    return path(url, documented, name=name), path(f"{url}/", with_slash)
+    # in this order: a path in a URL would take the slash
+    return path(f"{url}/", with_slash), path(url, documented, name=name)
 
 
 STUDY = "studies/<uid:study_uid>"
