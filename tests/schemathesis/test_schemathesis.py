@@ -23,7 +23,7 @@ pytestmark = [pytest.mark.live, pytest.mark.long]
 HERE = Path(__file__).parent
 SEED = 20260111
 KEPT = range(41, 46)  # the last ones: links lead to the first of each list, also to delete it
-DOOMED = {"openapi.toml": range(1, 26), "graphql.toml": range(26, 41)}
+DOOMED = {"openapi.toml": range(1, 26), "graphql.toml": range(26, 41), "dicomweb.toml": range(0)}
 FILES = {
     Level.PATIENT: "patients",
     Level.STUDY: "studies",
@@ -133,6 +133,18 @@ def test_rest(tested: Served, tmp_path: Path, is_known: bool) -> None:
 
 
 # in one run with those that do not fit the schema, hardly any queries would fit it
+def test_dicomweb(tested: Served, tmp_path: Path) -> None:
+    """What is stored and deleted has tests of its own; parameters that a route does not know are ignored."""
+    study = f"{ROOT}.{KEPT[0]}.1"
+    for level, uid in (("study", study), ("series", f"{study}.1"), ("instance", f"{study}.1.1")):
+        write_dictionary(tmp_path / f"{level}-uids.dict", [uid])
+    address = f"{tested.gateway.address}/dicom-web/schema/"
+    # any text is an Accept in OpenAPI, and hardly any names a media type
+    excluded = "positive_data_acceptance,negative_data_rejection,every_operation_is_reached"
+    reading = ("--include-method", "GET", "--phases", "fuzzing", "--exclude-checks", excluded)
+    run_schemathesis(tmp_path, "dicomweb.toml", address, tested.token, "--mode", "all", "--max-examples", "6", *reading)
+
+
 @pytest.mark.parametrize(
     "options",
     [
