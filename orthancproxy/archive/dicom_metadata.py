@@ -1,5 +1,6 @@
 """The DICOM JSON model of instances (PS3.18 annex F), in which binary values are URIs of the gateway."""
 
+import re
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future
@@ -26,6 +27,10 @@ _IMAGE = frozenset({"00280010", "00280011", "00280100"})
 # FloatPixelData, DoubleFloatPixelData, PixelDataProviderURL
 _OTHER_PIXELS = frozenset({"7FE00008", "7FE00009", "00287FE0"})
 _BINARY_VRS = frozenset({"OB", "OD", "OF", "OL", "OV", "OW", "UN"})
+
+# `"InlineBinary" : "`, then the value: Base64 has no quotes, and no key ends within a text
+_INLINE_BINARY = re.compile(rb'("InlineBinary"\s*:\s*")[^"]*')
+_MAX_KEY_BYTES = 64  # of it, with its colon and blanks
 
 PLACEHOLDER = b"$WADO_BASE_PLACEHOLDER$"
 """What URIs begin with in the plugin's attachments."""
@@ -80,7 +85,7 @@ def attached_metadata(attachment: bytes, root: bytes) -> Iterator[bytes]:
 
 def _instance(client: OrthancClient, orthanc_id: str, url: str) -> bytes:
     with closing(client.open(endpoints.INSTANCE_JSON, accept=MEDIA_TYPE, id=orthanc_id)) as body:
-        text = b"".join(body)
+        text = b"".join(_without_binary_values(body))
     try:
         attributes = orjson.loads(text)
         if attributes.keys() >= _IMAGE and attributes.keys().isdisjoint({PIXEL_DATA, *_OTHER_PIXELS}):
@@ -89,6 +94,17 @@ def _instance(client: OrthancClient, orthanc_id: str, url: str) -> bytes:
     except (orjson.JSONDecodeError, AttributeError, TypeError) as error:
         raise ArchiveProtocolError from error
     return orjson.dumps(attributes)
+
+
+def _without_binary_values(chunks: Iterable[bytes]) -> Iterator[bytes]:
+    """Yield DICOM JSON with its binary values emptied: Orthanc sends all of them, and files have gigabytes."""
+    rest = b""
+    for chunk in chunks:
+        rest = _INLINE_BINARY.sub(rb"\1", rest + chunk)
+        # where the next chunk may continue a key or a value
+        yield rest[:-_MAX_KEY_BYTES]
+        rest = rest[-_MAX_KEY_BYTES:]
+    yield rest
 
 
 def _refer(attributes: dict[str, dict[str, Any]], url: str) -> None:
