@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from contextlib import closing
 from dataclasses import dataclass, replace
-from math import ceil
+from math import ceil, isinf
 from threading import BoundedSemaphore
 
 from orthancproxy.archive import frame_values, parsing, pictures
@@ -143,6 +143,8 @@ def _scaled_size(rendering: Rendering, box: tuple[float, float, float, float]) -
         wanted / own for wanted, own in ((rendering.width, width), (rendering.height, height)) if wanted is not None
     ]
     ratio = min(ratios, default=1.0)
+    if isinf(ratio):
+        raise InvalidRequest("The region is too small.")
     if not rendering.is_enlarged:
         ratio = min(ratio, 1.0)
     size = max(round(width * ratio), 1), max(round(height * ratio), 1)

@@ -148,6 +148,7 @@ class TestImage:
         ({"region": "0,0,1,1,1"}, 400),
         ({"region": "0.5,0,0.5,1"}, 400),
         ({"region": "0,0,1,1.1"}, 400),
+        ({"region": "0,0,1e-320,1e-320", "rows": "9", "columns": "9"}, 400),
         ({"imageQuality": "0"}, 400),
         ({"annotation": "patient"}, 400),
         ({"anonymize": "yes"}, 400),
