@@ -73,7 +73,7 @@ def renders(view: View) -> View:
 def thumbnails(view: View) -> View:
     """Describe a route of a thumbnail."""
     summary = "A small image that stands for the resource (PS3.18 section 10.4.1.1.3)."
-    return _images("thumbnail", summary, (_VIEWPORT, ACCEPT), IMAGES, (400, 404, 406, 415))(view)
+    return _images("retrieveThumbnail", summary, (_VIEWPORT, ACCEPT), IMAGES, (400, 404, 406, 415))(view)
 
 
 def wado_uri(view: View) -> View:
