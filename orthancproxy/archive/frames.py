@@ -38,10 +38,13 @@ def open_stored_frame(client: OrthancClient, orthanc_id: str, number: int, media
 
 def open_value(client: OrthancClient, orthanc_id: str, tags: str, media_type: str) -> Content:
     """Open a binary value, in little endian, by the path of its tag for Orthanc. Raises NotFound."""
-    if tags == PIXEL_DATA:
-        body = client.open(endpoints.NATIVE_PIXEL_DATA, id=orthanc_id)
-    else:
-        body = client.open(endpoints.INSTANCE_VALUE, id=orthanc_id, tags=tags)
+    try:
+        if tags == PIXEL_DATA:
+            body = client.open(endpoints.NATIVE_PIXEL_DATA, id=orthanc_id)
+        else:
+            body = client.open(endpoints.INSTANCE_VALUE, id=orthanc_id, tags=tags)
+    except NotFound as error:
+        raise NotFound("This instance has no such value.") from error
     if body.media_type == "application/json":
         body.close()
         # the indexes of items of a sequence

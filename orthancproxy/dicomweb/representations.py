@@ -98,8 +98,20 @@ def _acceptable(
         if _is_accepted(ranges, form)
     )
     if not found:
-        raise NotAcceptable("This is not available in a media type and transfer syntax that Accept has.")
+        offers = dict.fromkeys(
+            _name(form)
+            for syntax in (None, "*")
+            for is_multipart in (True, False)
+            for form in forms(is_multipart, "*/*", syntax)
+        )
+        raise NotAcceptable(f"The response is available as: {', '.join(offers)}.")
     return list(found)
+
+
+def _name(form: Representation) -> str:
+    """Return the media type of a form, as Accept names it."""
+    media_type, separator, parameters = form.media_type.partition(";")
+    return f'{MULTIPART}; type="{media_type}"{separator}{parameters}' if form.is_multipart else form.media_type
 
 
 def _wanted(media_range: MediaRange) -> Iterator[_Wanted]:
@@ -116,10 +128,8 @@ def _is_of(media_type: str, offers: Iterable[str]) -> bool:
 
 
 def _is_accepted(ranges: Sequence[MediaRange], form: Representation) -> bool:
-    media_type, separator, parameters = form.media_type.partition(";")
-    offer = f'{MULTIPART}; type="{media_type}"{separator}{parameters}' if form.is_multipart else form.media_type
     try:
-        best(ranges, [offer])
+        best(ranges, [_name(form)])
     except NotAcceptable:
         return False
     return True

@@ -14,7 +14,7 @@ MAX_INCLUDES = 256
 
 _TAG = re.compile(r"[0-9A-Fa-f]{8}")
 # the others are not of DICOM: caches are avoided by some
-_ATTRIBUTE = re.compile(r"[A-Z]|[0-9A-Fa-f]{8}|.*\.")
+_ATTRIBUTE = re.compile(r"[^a-z_]|[0-9A-Fa-f]{8}|.*\.")
 # no value of these VRs contains a comma (PS3.5 section 6.2)
 _LISTED_VRS = frozenset({"CS", "UI"})
 _SWITCHES = {"true": True, "false": False}
@@ -72,7 +72,9 @@ def _matched(name: str) -> str:
             return keyword
         raise InvalidRequest(f"{name} is not a tag in the DICOM dictionary (PS3.6): matching it is not supported.")
     if len(name) > 64 or tag_for_keyword(name) is None:
-        raise InvalidRequest(f"{name[:64]!a} is not a keyword in the DICOM dictionary (PS3.6).")
+        raise InvalidRequest(
+            f"{name[:64]!a} is neither a keyword in the DICOM dictionary (PS3.6) nor a tag, such as 00100020."
+        )
     return name
 
 

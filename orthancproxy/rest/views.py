@@ -67,7 +67,8 @@ class GatewayView(APIView):
     authentication_classes = ()
     permission_classes = ()
     throttle_classes = ()
-    metadata_class = None
+    # pages of other origins ask by OPTIONS, which the middleware for them answers
+    http_method_names = [name for name in APIView.http_method_names if name != "options"]  # noqa: RUF012 - Django's
     schema = AutoSchema()
     # the OpenAPI document that describes it
     document = "REST"

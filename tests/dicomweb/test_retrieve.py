@@ -44,7 +44,11 @@ class TestFiles:
         assert response["Content-Type"] == "application/dicom; transfer-syntax=1.2.840.10008.1.2.5"
 
     def test_several_are_not_sent_without_parts(self, shelf: Shelf) -> None:
-        assert get(shelf.url("CT_small", "series"), "application/dicom").status_code == 406
+        response = get(shelf.url("CT_small", "series"), "application/dicom")
+
+        assert response.status_code == 406
+        offer = f'multipart/related; type="application/dicom"; transfer-syntax={EXPLICIT_LITTLE}'
+        assert response.json()["detail"] == f"The response is available as: {offer}."
 
     @pytest.mark.parametrize("accept", [None, "*/*", FILES, "multipart/related; type=application/dicom"])
     def test_are_explicit_little_endian_if_orthanc_can(self, shelf: Shelf, accept: str | None) -> None:
@@ -228,7 +232,10 @@ class TestFrames:
         assert response["Content-Length"] == str(len(shelf.datasets["CT_small"].PixelData))
 
     def test_several_are_not_sent_without_parts(self, shelf: Shelf) -> None:
-        assert get(f"{shelf.url('rtdose')}/frames/1,2", "application/octet-stream").status_code == 406
+        response = get(f"{shelf.url('rtdose')}/frames/1,2", "application/octet-stream")
+
+        assert response.status_code == 406
+        assert 'multipart/related; type="application/octet-stream"' in response.json()["detail"]
 
     def test_that_the_client_has_are_not_sent_again(self, shelf: Shelf) -> None:
         url = f"{shelf.url('CT_small')}/frames/1"

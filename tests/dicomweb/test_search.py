@@ -237,6 +237,8 @@ class TestMatching:
         "path",
         [
             "studies?PatientNmae=x",
+            "studies?0010,0020=x",
+            "studies?(0010,0020)=x",
             "studies?00091001=x",
             "studies?FFFFFFFF=x",
             "studies?RequestAttributesSequence.ScheduledProcedureStepID=1",

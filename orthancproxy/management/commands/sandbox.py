@@ -86,6 +86,7 @@ class Command(BaseCommand):
         self.stdout.write(
             f"\n  GraphiQL  {address}/graphql/"
             f"\n  REST API  {address}/api/orthanc/docs/"
+            f"\n  DICOMweb  {address}/dicom-web"
             f"\n  Admin     {address}/admin/"
             f"\n  Orthanc   {_without_credentials(orthanc_url)}"
             f"\n\n{OPEN if access else CLOSED}"
