@@ -8,6 +8,7 @@ import logging
 import unicodedata
 import uuid
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 
 from django.db.models import QuerySet
@@ -88,20 +89,19 @@ def upload(context: RequestContext, request: UploadRequest) -> UploadResult:
     Raises InvalidRequest for a value that DICOM does not allow or a key that is in use for another upload,
     LimitExceeded, and ArchiveUnavailable if Orthanc does not answer at the start; nothing is stored then.
     """
-    try:
+    with ExitStack() as spools:
+        # Django does not close what is parsed after the client has disconnected
+        spools.callback(close, request.files)
         with audited_write(context, UPLOAD) as event:
-            result = _upload(context, request, event)
+            result = _upload(context, request, event, spools)
             if result.study_id is None:
                 event.outcome = AuditOutcome.FAILED
             counts = {"uploaded": result.uploaded, "already_stored": result.already_stored}
             logger.info("upload", extra={**counts, "failed": len(result.failed)})
             return result
-    finally:
-        # Django does not close what is parsed after the client has disconnected
-        close(request.files)
 
 
-def _upload(context: RequestContext, request: UploadRequest, event: PendingEvent) -> UploadResult:
+def _upload(context: RequestContext, request: UploadRequest, event: PendingEvent, spools: ExitStack) -> UploadResult:
     if not request.files:
         raise InvalidRequest("The upload contains no files.")
     patient_id = long_string(request.patient_id, "patient ID")
@@ -119,7 +119,7 @@ def _upload(context: RequestContext, request: UploadRequest, event: PendingEvent
     event.subjects = [Subject(patient_id, uids.study)]
     known_patient = _known_patient(context, patient_id)
 
-    unpacked, left_out = unpack(request.files)
+    unpacked, left_out = unpack(request.files, spools)
     files = list(inspect(unpacked, uids))
     batch = batches.open_batch(
         uids,

@@ -5,6 +5,7 @@ import tempfile
 import zipfile
 import zlib
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import replace
 from typing import IO, Any, BinaryIO
 
@@ -46,11 +47,11 @@ FOLDER_BYTES = (0, 4096)
 MALFORMED = (zipfile.BadZipFile, zlib.error, EOFError, OSError, OverflowError, RuntimeError, ValueError)
 
 
-def unpack(files: Sequence[SentFile]) -> tuple[list[SentFile | FailedFile], int]:
+def unpack(files: Sequence[SentFile], spools: ExitStack) -> tuple[list[SentFile | FailedFile], int]:
     """Return the files and, in place of each ZIP, its members. ZIPs and members that cannot be read have failed.
 
-    The number is that of files left out, which operating systems add to folders (`.DS_Store`, `Thumbs.db`) or keep of
-    deleted ones.
+    `spools` closes the files that members are read from. The number is that of files left out, which operating systems
+    add to folders (`.DS_Store`, `Thumbs.db`) or keep of deleted ones.
     Raises LimitExceeded for more files or bytes than one request may upload.
     """
     unpacked: list[SentFile | FailedFile] = []
@@ -64,7 +65,7 @@ def unpack(files: Sequence[SentFile]) -> tuple[list[SentFile | FailedFile], int]
             unpacked.append(_checked(file))
             continue
         try:
-            members, deleted = _members(file, conf.ORTHANC_MAX_UPLOAD_FILES - len(unpacked), room)
+            members, deleted = _members(file, conf.ORTHANC_MAX_UPLOAD_FILES - len(unpacked), room, spools)
             left_out += deleted
         except (InvalidDicom, LimitExceeded) as error:
             members = [_failed(file, error)]
@@ -109,7 +110,9 @@ def is_zip(source: Source) -> bool:
     return source.read_at(0, 4) in ZIPS and not _is_dicom(source)
 
 
-def _members(file: SentFile, max_files: int, max_bytes: int) -> tuple[list[SentFile | FailedFile], int]:
+def _members(
+    file: SentFile, max_files: int, max_bytes: int, spools: ExitStack
+) -> tuple[list[SentFile | FailedFile], int]:
     """Spool the files of a ZIP, without deleted ones and their number.
 
     Raises EmptyFile, UnreadableDicom, or LimitExceeded for too many files or bytes.
@@ -134,7 +137,7 @@ def _members(file: SentFile, max_files: int, max_bytes: int) -> tuple[list[SentF
         raise LimitExceeded(f"The files in the ZIP have {total} bytes, more than can be uploaded at once.")
     if total > MIN_BYTES_FOR_RATIO and total > MAX_RATIO * file.source.size:
         raise LimitExceeded(f"The ZIP is compressed more than {MAX_RATIO} times: send its files without it.")
-    spool = tempfile.TemporaryFile(buffering=0)  # noqa: SIM115  open as long as what is read from it
+    spool = spools.enter_context(tempfile.TemporaryFile(buffering=0))  # noqa: SIM115  `spools` closes it
     unpacked: list[SentFile | FailedFile] = []
     for info, member_path in members:
         folder, _, name = member_path.rpartition("/")

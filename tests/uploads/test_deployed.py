@@ -358,7 +358,11 @@ def test_an_upload_interrupted_by_a_crash_of_orthanc_is_completed_by_a_retry(
 def test_an_upload_leaves_no_file_open(deployed: LocalGateway, patient_id: str) -> None:
     """The disk that a file takes is free only when nobody has it open."""
     transport = REST(over_http(deployed.port))
-    for sent in (slices(5), [File(b"text")], [*slices(2), File(b"")]):
+    zips = [
+        File(zipped({"1.dcm": SLICES[0].content, "2.dcm": b"text"})),
+        File(zipped({"3.dcm": SLICES[1].content})[:-9]),
+    ]
+    for sent in (slices(5), [File(b"text")], [*slices(2), File(b"")], zips):
         for send in (transport, GraphQL(over_http(deployed.port))):
             send(sent, patientId=patient_id)
     # Django closes a body after it has answered
