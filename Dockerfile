@@ -10,6 +10,17 @@ COPY orthancproxy/web ./
 RUN npm run build -- --logLevel warn
 
 
+# the OHIF viewer, which docker-compose.yml has for those who want it
+FROM node:22-bookworm-slim AS ohif
+WORKDIR /build
+COPY dev/install-ohif dev/find-node dev/
+COPY orthancproxy/project/ohif-config.js orthancproxy/project/
+ARG NPM_CONFIG_REGISTRY
+RUN dev/install-ohif
+# into a volume, of which the gateway serves it
+CMD ["cp", "-r", "/build/.ohif/.", "/srv/ohif/"]
+
+
 FROM python:3.11-slim-bookworm AS app
 WORKDIR /srv/gateway
 COPY requirements.txt ./

@@ -26,7 +26,7 @@ endif
 NODE_TESTS := tests/identity tests/schema/audits
 WEB_SOURCES := $(shell find orthancproxy/web -name node_modules -prune -o -type f -print)
 
-.PHONY: help run test test-matrix test-uncached test-indexed oracle staleness bench bench-large soak check sdl docs messages web lock clean
+.PHONY: help run ohif test test-matrix test-uncached test-indexed oracle staleness bench bench-large soak check sdl docs messages web lock clean
 .DEFAULT_GOAL := help
 
 help: ## List these commands
@@ -36,10 +36,16 @@ run: .venv/.synced web ## Serve with a local Orthanc and sample studies (PORT, H
 	@dev/install-orthanc
 	@exec $(PYTHON) manage.py sandbox
 
+ohif: .venv/.synced web ## The same, with the OHIF viewer at /ohif/, which is fetched from the npm registry
+	@dev/install-orthanc
+	@dev/install-ohif
+	@OHIF_DIR=$(CURDIR)/.ohif ORTHANC_VIEWER_URL='/ohif/viewer?StudyInstanceUIDs={StudyInstanceUID}' exec $(PYTHON) manage.py sandbox
+
 test: .venv/.synced web ## Run all tests, the live ones on the Orthanc that is installed (ARGS: more for pytest)
 	@dev/install-orthanc
 	@dev/install-debian-packages $(TEST_TOOLS)
 	@dev/install-node-packages $(NODE_TESTS)
+	@dev/install-ohif
 	$(PYTEST) $(ARGS)
 
 test-matrix: .venv/.synced web ## Run the tests that depend on Orthanc's version on another (ORTHANC=1.12.7, ARGS)

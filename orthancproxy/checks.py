@@ -18,6 +18,7 @@ from orthancproxy.dicom.text import FALLBACK_CODECS
 from orthancproxy.dicom.validation import long_string
 from orthancproxy.errors import InvalidRequest
 from orthancproxy.logs import LOG_FORMATS
+from orthancproxy.resolvers.viewer_urls import PLACEHOLDERS, unknown_placeholders
 
 MIN_SECRET_CHARACTERS = 32
 _LOCATION = re.compile(r"(/[\w.-]+)+/?", re.ASCII)
@@ -265,6 +266,15 @@ def _exposure() -> Iterator[CheckMessage]:
         )
 
 
+def _viewer_url() -> Iterator[CheckMessage]:
+    if unknown := unknown_placeholders(conf.ORTHANC_VIEWER_URL):
+        yield Error(
+            f"ORTHANC_VIEWER_URL has unknown placeholders: {', '.join(unknown)}.",
+            hint=f"Known ones are {', '.join(PLACEHOLDERS)}.",
+            id="orthancproxy.E035",
+        )
+
+
 CHECKS: tuple[Callable[[], Iterator[CheckMessage]], ...] = (
     _bounds,
     _base_url,
@@ -276,6 +286,7 @@ CHECKS: tuple[Callable[[], Iterator[CheckMessage]], ...] = (
     _anonymous_actions,
     _credentials,
     _accel_redirect,
+    _viewer_url,
     _events_secret,
     _oidc_urls,
     _oidc,

@@ -258,6 +258,12 @@ class Configuration:
     ORTHANC_MAX_SHARE_DAYS = Setting(
         30, "Maximum number of days for which a link to a study can be shared.", minimum=1, maximum=3650
     )
+    ORTHANC_VIEWER_URL = Setting(
+        "",
+        "URL at which a DICOM viewer opens a study, with `{StudyInstanceUID}`, `{PatientID}`, `{AccessionNumber}`, "
+        "`{orthancId}` or `{dicomweb}` (the URL of the gateway's DICOMweb) in it, such as "
+        "`/ohif/viewer?StudyInstanceUIDs={StudyInstanceUID}`; empty if there is none.",
+    )
     ORTHANC_VIEWING_MINUTES = Setting(
         5.0,
         "Minutes for which the files and images of a series that a caller gets have one event of the audit log before "
@@ -364,6 +370,10 @@ class DeploymentVariables:
     )
     TZ = Setting("UTC", "Time zone of StudyDate and StudyTime of uploaded files without them, such as `Asia/Seoul`.")
     DJANGO_DATA_DIR = Setting(".data", "Folder for the SQLite database and the secret key; created if missing.")
+    OHIF_DIR = Setting(
+        "",
+        "Folder with the OHIF viewer, to be served at `/ohif/` (`dev/install-ohif`, `make ohif`); empty for none.",
+    )
     DATABASE_URL = Setting(
         "",
         "Database, such as `postgres://user:password@host/name`; empty for `gateway.sqlite3` in the data folder.",

@@ -22,6 +22,7 @@ from orthancproxy.archive.levels import Level
 from orthancproxy.archive.plan import LevelPlan, Needs
 from orthancproxy.archive.records import RESOURCE_TYPES, Attribute, Instance, Series
 from orthancproxy.errors import InvalidRequest
+from orthancproxy.resolvers import viewer_urls
 from orthancproxy.schema.connections import MAX_OFFSET, page_size, position_after
 from orthancproxy.schema.context import Info
 from orthancproxy.schema.inputs import MAX_KEYWORDS, at_most, filter_of, order_of
@@ -132,6 +133,8 @@ class Selection:
                     needs |= Instance.version.needs
                 elif field.python_name == "thumbnail_url":
                     needs |= Series.version.needs
+                elif field.python_name == "viewer_url":
+                    needs |= viewer_urls.NEEDS
             attribute = getattr(record, field.python_name, None)
             if isinstance(attribute, Attribute):
                 needs |= attribute.needs

@@ -88,6 +88,10 @@ def _archive_url(root: strawberry.Parent[records.Resource], info: Info, signed: 
     return info.context.urls.to(root, "archive", signed=signed)
 
 
+def _viewer_url(root: strawberry.Parent[records.Study], info: Info) -> str | None:
+    return info.context.urls.to_viewer(root)
+
+
 @strawberry.interface(description="A resource with a Relay global id.")
 class Node:
     id: strawberry.ID = strawberry.field(
@@ -142,6 +146,7 @@ TAG = (
     "configuration forbids reading files (`StorageAccessOnFind`: `Never`)."
 )
 TAGS = "Values as stored, by keyword. Orthanc reads files for keywords that it does not index: select few of them."
+VIEWER_URL = "URL at which a DICOM viewer opens the study; null if no viewer is configured (`ORTHANC_VIEWER_URL`)."
 ARCHIVE_URL = "URL of a ZIP of all DICOM files of this resource."
 
 
@@ -206,6 +211,7 @@ class Study(Node):
     tag: str | None = strawberry.field(resolver=_tag, metadata=PLAIN, description=TAG)
     tags: JSON = strawberry.field(resolver=_tags, metadata=PLAIN, description=TAGS)
     archive_url: str = strawberry.field(resolver=_archive_url, metadata=PLAIN, description=ARCHIVE_URL)
+    viewer_url: str | None = strawberry.field(resolver=_viewer_url, metadata=PLAIN, description=VIEWER_URL)
 
     @strawberry.field(description="The series, by SeriesNumber unless ordered otherwise.", metadata=PLAIN)
     def series(

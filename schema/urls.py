@@ -5,15 +5,17 @@ from functools import cached_property
 from typing import Self
 
 from django.http import HttpRequest
-from django.urls import reverse
+from django.urls import NoReverseMatch, get_script_prefix, reverse
 
 from orthancproxy.access.actions import Action
 from orthancproxy.access.credentials import credentials_of
 from orthancproxy.access.signed_urls import UrlSigner, signer_of
-from orthancproxy.archive.records import Instance, Resource, Series
+from orthancproxy.archive.records import Instance, Resource, Series, Study
+from orthancproxy.conf import conf
 from orthancproxy.resolvers.context import RequestContext
 from orthancproxy.resolvers.guard import audited_read
 from orthancproxy.resolvers.operations import READ_URL
+from orthancproxy.resolvers.viewer_urls import viewer_url
 
 
 @dataclass(frozen=True)
@@ -49,6 +51,21 @@ class ResourceUrls:
         """Return the URL of a part of a resource, which browsers cache: it changes when files are replaced."""
         parameters = "&".join(part for part in (f"v={record.version}" if record.version else "", query) if part)
         return self.to(record, what, parameters, signed=signed)
+
+    def to_viewer(self, study: Study) -> str | None:
+        """Return the URL at which a viewer opens a study; None if none is configured."""
+        if not conf.ORTHANC_VIEWER_URL:
+            return None
+        url = viewer_url(conf.ORTHANC_VIEWER_URL, study, self._dicomweb)
+        return self.request.build_absolute_uri(get_script_prefix() + url[1:]) if url.startswith("/") else url
+
+    @cached_property
+    def _dicomweb(self) -> str:
+        try:
+            return self.request.build_absolute_uri(reverse("dicomweb:studies").removesuffix("/studies"))
+        except NoReverseMatch:
+            # a project that has not mounted it
+            return ""
 
     @cached_property
     def _signer(self) -> UrlSigner:

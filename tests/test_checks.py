@@ -77,6 +77,7 @@ def test_default_settings_pass() -> None:
         ("ORTHANC_ANONYMOUS_ACTIONS", ["orthancproxy.view"], "E030"),
         ("ORTHANC_ANONYMOUS_ACTIONS", [""], "E030"),
         ("ORTHANC_EVENTS_SECRET", "hunter2", "E033"),
+        ("ORTHANC_VIEWER_URL", "/ohif/viewer?StudyInstanceUIDs={study}", "E035"),
         ("ORTHANC_USERNAME", "orthanc", "E011"),
         ("ORTHANC_PASSWORD", "hunter2", "E011"),
         ("ORTHANC_OIDC_JWKS_URL", "file:///etc/passwd", "E017"),

@@ -58,6 +58,7 @@ class TestComposeFile:
         assert {name: service.get("ports", []) for name, service in SERVICES.items()} == {
             "nginx": ["127.0.0.1:${PORT:-8000}:8080"],
             "gateway": [],
+            "ohif": [],
             "orthanc": [],
             "postgres": [],
         }
@@ -135,7 +136,17 @@ class TestComposeFile:
         assert {name for name, kind in names.items() if kind == "?"} == secrets
         assert {found["kind"] for found in REFERENCE.finditer(COMPOSE_FILE) if found["name"] in secrets} == {"?"}
 
-    @pytest.mark.parametrize("name", SERVICES)
+    def test_ohif_is_copied_once_to_where_the_gateway_serves_it_from(self) -> None:
+        job, gateway = SERVICES["ohif"], SERVICES["gateway"]
+        assert (job["profiles"], job["restart"], job["build"]["target"]) == (["ohif"], "no", "ohif")
+        [volume] = job["volumes"]
+        assert f"{volume}:ro" in gateway["volumes"]
+        assert gateway["environment"]["OHIF_DIR"] == volume.partition(":")[2]
+        [stage] = re.findall(r"^FROM \S+ AS ohif\n(.*?)^FROM", DOCKERFILE, re.MULTILINE | re.DOTALL)
+        assert f'"{volume.partition(":")[2]}/"]' in stage
+        assert job["cap_drop"] == ["ALL"]
+
+    @pytest.mark.parametrize("name", sorted(SERVICES.keys() - {"ohif"}))
     def test_each_service_has_a_health_check_restarts_and_drops_privileges(self, name: str) -> None:
         service = SERVICES[name]
         assert service["healthcheck"]["test"][0] == "CMD"
@@ -149,7 +160,9 @@ class TestComposeFile:
             "gateway": {
                 "orthanc": {"condition": "service_healthy"},
                 "postgres": {"condition": "service_healthy"},
+                "ohif": {"condition": "service_completed_successfully", "required": False},
             },
+            "ohif": {},
             "orthanc": {"postgres": {"condition": "service_healthy"}},
             "postgres": {},
         }
@@ -164,6 +177,7 @@ class TestComposeFile:
         assert {name for name, value in variables.items() if value is not None} == {
             "DATABASE_URL",
             "DJANGO_SECRET_KEY",
+            "OHIF_DIR",
             "ORTHANC_ACCEL_REDIRECT",
             "ORTHANC_BASE_URL",
             "ORTHANC_PASSWORD",
@@ -173,7 +187,7 @@ class TestComposeFile:
 
     def test_uploads_are_spooled_on_disk(self) -> None:
         gateway = SERVICES["gateway"]
-        volumes = dict(volume.split(":") for volume in gateway["volumes"])
+        volumes = dict(volume.split(":") for volume in gateway["volumes"] if not volume.endswith(":ro"))
         assert gateway["read_only"]
         # a named volume: a folder of the host would belong to root
         assert set(volumes) <= set(yaml.safe_load(COMPOSE_FILE)["volumes"])
@@ -200,7 +214,7 @@ class TestDockerfile:
 
     def test_node_version_is_supported_by_the_front_end(self) -> None:
         engines = json.loads(read("orthancproxy/web/package.json"))["engines"]["node"]
-        [node] = images("node")
+        [node] = set(images("node"))
         # the image is the newest of the pinned major version
         assert version(node) >= version(engines.removeprefix(">="))[:1]
 

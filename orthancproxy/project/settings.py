@@ -5,7 +5,7 @@ from pathlib import Path
 from orthancproxy.conf import SETTINGS, DeploymentVariables
 from orthancproxy.logs import logging_config
 from orthancproxy.project.environment import Environment
-from orthancproxy.project.static import cache_immutable_files
+from orthancproxy.project.static import add_headers
 
 BASE_DIR = Path(__file__).resolve().parents[2]
 
@@ -50,7 +50,7 @@ MIDDLEWARE = [
     "corsheaders.middleware.CorsMiddleware",
     "orthancproxy.project.edge.middleware.HostAndLength",
     "orthancproxy.project.edge.compression.Compression",
-    "servestatic.middleware.ServeStaticMiddleware",
+    "orthancproxy.project.ohif.StaticFiles",
     "orthancproxy.project.edge.middleware.Languages",
     "orthancproxy.project.edge.middleware.Sessions",
     "orthancproxy.project.edge.middleware.Users",
@@ -120,7 +120,8 @@ STORAGES = {"staticfiles": {"BACKEND": "orthancproxy.project.static.StaticStorag
 SERVESTATIC_USE_STATIC_ROOT = STATIC_ROOT.is_dir()
 SERVESTATIC_USE_FINDERS = not SERVESTATIC_USE_STATIC_ROOT
 SERVESTATIC_ALLOW_ALL_ORIGINS = False
-SERVESTATIC_ADD_HEADERS_FUNCTION = cache_immutable_files
+SERVESTATIC_ADD_HEADERS_FUNCTION = add_headers
+OHIF_DIR = read(DeploymentVariables.OHIF_DIR)
 
 # a trusted proxy must set or remove each of these headers, since clients can send them too
 USE_X_FORWARDED_HOST = _gateway["ORTHANC_TRUST_FORWARDED"]

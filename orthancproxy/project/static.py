@@ -1,14 +1,19 @@
 """Static files: their URLs, and how long they are cached."""
 
 import re
+from base64 import b64encode
 from collections.abc import MutableMapping
+from hashlib import sha256
 
 from django.http import HttpRequest, HttpResponse
 from django.urls import get_script_prefix
 from servestatic.storage import CompressedStaticFilesStorage  # type: ignore[import-untyped]
 
-NAMED_BY_CONTENT = re.compile(r"/orthancproxy/graphiql/assets/.+-[\w-]{8}\.\w+$")
-"""Files built by vite, whose names change with their content."""
+from orthancproxy.http.content_security import policy
+
+NAMED_BY_CONTENT = re.compile(r"/orthancproxy/graphiql/assets/.+-[\w-]{8}\.\w+$|^/ohif/.+\.bundle\.[0-9a-f]{16}\.js$")
+"""Files built by vite and of OHIF, whose names change with their content."""
+OHIF_PREFIX = "ohif/"
 
 
 _ICON = """<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 16 16">
@@ -30,10 +35,28 @@ class StaticStorage(CompressedStaticFilesStorage):  # type: ignore[misc]
         return get_script_prefix().rstrip("/") + path
 
 
-def cache_immutable_files(headers: MutableMapping[str, str], path: str, url: str) -> None:
-    """Let clients cache a file whose name changes with its content.
+def ohif_policy(*inline_scripts: str) -> str:
+    """Return the policy of OHIF's page: its codecs compile functions, its workers begin as blobs, styles are inline."""
+    hashes = (f"'sha256-{b64encode(sha256(script.encode()).digest()).decode()}'" for script in inline_scripts)
+    return policy(
+        " ".join(("script-src 'self' blob: 'unsafe-eval'", *hashes)),
+        "worker-src 'self' blob:",
+        "style-src 'self' 'unsafe-inline'",
+        "img-src 'self' blob: data:",
+        "font-src 'self' data:",
+        "media-src 'self' blob:",
+        "object-src 'self' blob:",
+        "connect-src 'self' blob: data:",
+        "manifest-src 'self'",
+    )
+
+
+def add_headers(headers: MutableMapping[str, str], path: str, url: str) -> None:
+    """Let clients cache a file whose name changes with its content, and give the workers of OHIF a policy.
 
     servestatic's middleware ignores SERVESTATIC_IMMUTABLE_FILE_TEST.
     """
     if NAMED_BY_CONTENT.search(url):
         headers["Cache-Control"] = "max-age=31536000, public, immutable"
+    if url.startswith(f"/{OHIF_PREFIX}"):
+        headers["Content-Security-Policy"] = ohif_policy()

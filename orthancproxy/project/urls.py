@@ -9,7 +9,7 @@ from django.http import Http404, HttpRequest
 from django.urls import include, path, re_path, reverse_lazy
 
 from orthancproxy.admin import LinearLookups
-from orthancproxy.project import health
+from orthancproxy.project import health, ohif
 from orthancproxy.project.login import LoginView, StaffLoginForm
 from orthancproxy.project.orthanc_events import orthanc_events
 from orthancproxy.project.static import favicon
@@ -50,6 +50,7 @@ urlpatterns = [
     path("admin/", admin.site.urls),
     path("favicon.ico", favicon),
     path("orthanc-events", orthanc_events()),
+    re_path(r"^ohif/(.*)$", ohif.page, name="ohif"),
     path("livez", health.livez),
     path("readyz", health.readyz),
 ]

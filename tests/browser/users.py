@@ -21,6 +21,13 @@ for user in json.load(sys.stdin):
     made = make(user["name"], password=user["password"])
     made.groups.set([Group.objects.get(name=name) for name in user["groups"]])
 """
+CONFINE = """
+import json, sys
+from django.contrib.auth.models import Group
+from orthancproxy.access.models import AccessScope
+name, patient_id = json.load(sys.stdin)
+AccessScope.objects.create(group=Group.objects.create(name=name), value=patient_id)
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,13 +42,30 @@ class User:
 
 def make(folder: Path, *users: User) -> None:
     """Add them to the database of the gateway whose folder it is."""
-    subprocess.run(
-        [sys.executable, str(CHECKOUT / "manage.py"), "shell", "--verbosity", "0", "--command", MAKE],
-        env={**os.environ, "DJANGO_DATA_DIR": str(folder / "data")},
-        input=json.dumps([asdict(user) for user in users]),
+    _manage(folder, "shell", "--verbosity", "0", "--command", MAKE, text=json.dumps([asdict(user) for user in users]))
+
+
+def confine(folder: Path, group: str, patient_id: str) -> None:
+    """Add a group whose members see one patient."""
+    _manage(folder, "shell", "--verbosity", "0", "--command", CONFINE, text=json.dumps([group, patient_id]))
+
+
+def create_token(folder: Path, user: User) -> str:
+    """Return a new API token."""
+    return _manage(folder, "create_api_token", user.name).strip()
+
+
+def _manage(folder: Path, *command: str, text: str = "") -> str:
+    environment = {**os.environ, "DJANGO_DATA_DIR": str(folder / "data")}
+    managed = subprocess.run(
+        [sys.executable, str(CHECKOUT / "manage.py"), *command],
+        env=environment,
+        input=text,
+        stdout=subprocess.PIPE,
         text=True,
         check=True,
     )
+    return managed.stdout
 
 
 def enter(page: Page, user: User) -> None:

@@ -15,7 +15,7 @@ from django.test import override_settings
 from dev.generate_docs import table
 from orthancproxy.conf import DEPLOYMENT_VARIABLES, SETTINGS, Setting, conf
 from orthancproxy.project.environment import Environment
-from orthancproxy.project.static import cache_immutable_files
+from orthancproxy.project.static import add_headers
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 ALL = (*SETTINGS, *DEPLOYMENT_VARIABLES)
@@ -274,7 +274,7 @@ def test_only_static_files_with_a_content_hash_are_cached_forever() -> None:
         ("/static/drf_spectacular_sidecar/swagger-ui-dist/swagger-ui.css", False),
     ):
         headers: dict[str, str] = {}
-        cache_immutable_files(headers, "", url)
+        add_headers(headers, "", url)
         assert ("immutable" in headers.get("Cache-Control", "")) is kept
 
 

@@ -52,3 +52,22 @@ def test_every_link_can_be_followed(archive: LocalOrthanc, use_orthanc: UseOrtha
             response = client.get(node[name])
             assert response.status_code == 200, node[name]
             assert b"".join(response) if response.streaming else response.content
+
+
+@pytest.mark.parametrize(
+    ("template", "expected"),
+    [
+        ("", None),
+        ("/ohif/viewer?StudyInstanceUIDs={StudyInstanceUID}", "http://testserver/ohif/viewer?StudyInstanceUIDs={}"),
+        ("weasis://{dicomweb}/{StudyInstanceUID}", "weasis://http%3A%2F%2Ftestserver%2Fdicom-web/{}"),
+    ],
+)
+def test_a_study_has_the_url_of_the_viewer_that_is_configured(
+    template: str, expected: str | None, archive: LocalOrthanc, use_orthanc: UseOrthanc, settings: Settings
+) -> None:
+    use_orthanc(archive)
+    settings.ORTHANC_VIEWER_URL = template
+    query = "{ studies(first: 1) { nodes { studyInstanceUID viewerUrl } } }"
+    answer = Client().post("/graphql/", {"query": query}, content_type="application/json").json()
+    [study] = answer["data"]["studies"]["nodes"]
+    assert study["viewerUrl"] == (expected and expected.format(study["studyInstanceUID"]))
