@@ -36,9 +36,8 @@ class CrossLevelFetcher:
             needs = self._with_patient_id(plan.level, plan.needs)
             page = self._fetcher.page(replace(plan, filter=criteria, needs=needs))
             return replace(page, resources=tuple(self._with_patients_tags(plan.level, page.resources, plan.needs)))
-        to_sort = sort_needs(plan)
-        # a scope does not fetch facts again
-        needs = self._with_patient_id(plan.level, replace(to_sort, facts=to_sort.facts | plan.needs.facts))
+        to_sort = sort_needs(plan, with_facts=True)
+        needs = self._with_patient_id(plan.level, to_sort)
         found = self._either(
             lambda one: self._fetcher.page(LevelPlan(level=plan.level, needs=needs, filter=one)).resources,
             criteria,

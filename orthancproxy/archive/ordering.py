@@ -104,10 +104,14 @@ def _position(instance: Resource) -> float | None:
     return sum(part * along for part, along in zip(position, normal, strict=True))
 
 
-def sort_needs(plan: LevelPlan) -> Needs:
-    """Return the data that sorting a list takes, of those that its plan needs."""
+def sort_needs(plan: LevelPlan, *, with_facts: bool = False) -> Needs:
+    """Return the data that sorting a list takes, of those that its plan needs.
+
+    If `with_facts`, with all facts that the plan needs, which `ScopedFetcher` does not fetch again.
+    """
     keys = frozenset(order.by for order in plan.full_order)
-    return Needs(keys & plan.needs.tags, frozenset({Fact.CHANGES}) if "LastUpdate" in keys else frozenset())
+    facts = frozenset({Fact.CHANGES}) if "LastUpdate" in keys else frozenset[Fact]()
+    return Needs(keys & plan.needs.tags, facts | plan.needs.facts if with_facts else facts)
 
 
 def page_of(

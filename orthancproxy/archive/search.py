@@ -32,7 +32,8 @@ class SearchFetcher:
         """Return one sorted page of a root list."""
         if not plan.filter.search:
             return self._fetcher.page(plan)
-        return page_of(plan, self.matching(plan.level, plan.filter, sort_needs(plan)), self.complete)
+        needs = sort_needs(plan, with_facts=True)
+        return page_of(plan, self.matching(plan.level, plan.filter, needs), self.complete)
 
     def matching(self, level: Level, criteria: Filter, needs: Needs) -> list[Resource]:
         """Return all matching resources of a level, unordered."""

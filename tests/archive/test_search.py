@@ -4,7 +4,7 @@ import pytest
 
 from orthancproxy.archive.hierarchy import Hierarchy
 from orthancproxy.archive.levels import Level
-from orthancproxy.archive.plan import Filter, LevelPlan, Order
+from orthancproxy.archive.plan import Fact, Filter, LevelPlan, Needs, Order
 from orthancproxy.archive.scope import Scope
 from orthancproxy.archive.search import MAX_LENGTH, searchable, words
 from orthancproxy.errors import InvalidRequest
@@ -141,3 +141,16 @@ def test_a_restricted_caller_finds_only_what_is_in_scope(client: OrthancClient, 
     page = Hierarchy(client, Scope(("P002",))).page(plan)
     assert {one.tags["PatientID"] for one in page.resources} == {"P002"}
     assert page.total == len(page.resources)
+
+
+@pytest.mark.live
+@pytest.mark.parametrize("level", [Level.PATIENT, Level.STUDY])
+def test_what_a_restricted_caller_finds_has_its_facts(client: OrthancClient, level: Level) -> None:
+    needs = Needs(facts=frozenset({Fact.CHANGES, Fact.LABELS}))
+    plan = LevelPlan(level=level, needs=needs, filter=Filter(search=words("길동")), first=50)
+    facts, scoped = (
+        {one.orthanc_id: (one.last_update, one.is_stable, one.labels) for one in page.resources}
+        for page in (Hierarchy(client).page(plan), Hierarchy(client, Scope(("P002",))).page(plan))
+    )
+    assert scoped
+    assert scoped == {orthanc_id: facts[orthanc_id] for orthanc_id in scoped}
