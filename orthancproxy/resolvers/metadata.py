@@ -46,8 +46,8 @@ def get_metadata(
     Raises NotFound or ArchiveError.
     """
     level = path.named_level
-    revisions = _Revisions(context)
     with audited_read(context) as read:
+        revisions = _Revisions(context)
         # what is streamed is no response of many objects
         hierarchy = replace(context, budget=ObjectBudget()).open_hierarchy()
         named = found(hierarchy, with_audit_tags(_PLANS[level]), path)
