@@ -87,11 +87,17 @@ ARGUMENTS = {
     "Query.auditEvents(filter.studyInstanceUID)": "auditEvents(filter: {studyInstanceUID: $it}) { nodes { id } }",
     "Query.auditEvents(filter.requestId)": "auditEvents(filter: {requestId: $it}) { nodes { id } }",
     "Query.uploads(filter.patientId)": "uploads(filter: {patientId: $it}) { nodes { id: uploadKey } }",
+    "Query.shares(after)": "shares(after: $it) { nodes { id } }",
+    "Query.shares(filter.studyOrthancId)": "shares(filter: {studyOrthancId: $it}) { nodes { id } }",
     # any payload is one too many
     "Mutation.deletePatient(orthancId)": "deletePatient(orthancId: $it) { id: deletedIds }",
     "Mutation.deleteStudy(orthancId)": "deleteStudy(orthancId: $it) { id: deletedIds }",
     "Mutation.deleteSeries(orthancId)": "deleteSeries(orthancId: $it) { id: deletedIds }",
     "Mutation.deleteInstance(orthancId)": "deleteInstance(orthancId: $it) { id: deletedIds }",
+    "Mutation.shareStudy(input.studyOrthancId)": (
+        'shareStudy(input: {studyOrthancId: $it, actions: [VIEW], expiresAt: "2100-01-01T00:00:00Z"}) { share { id } }'
+    ),
+    "Mutation.revokeShare(id)": "revokeShare(id: $it) { share { id } }",
     "Mutation.uploadPatient(input.patientId)": "uploadPatient(input: {files: [], patientId: $it}) { uploadKey }",
     "Series.instances(filter.tags.value)": (
         'seriesList { nodes { instances(filter: {tags: [{keyword: "SOPInstanceUID", value: $it}]}) { id } } }'
