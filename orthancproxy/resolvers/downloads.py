@@ -87,11 +87,12 @@ def get_file(
     """
     needs = Instance.version.needs | Instance.file_size.needs
     if transfer_syntax is not None:
-        check_transfer_syntax(transfer_syntax)
         needs |= Instance.transfer_syntax_uid.needs
     plan = instance_plan(needs)
     with authorized_download(context, VIEW, plan, name, wanted) as pending:
         instance = cast("Instance", pending.resource)
+        if transfer_syntax is not None:
+            check_transfer_syntax(transfer_syntax)
         if transfer_syntax is not None and transfer_syntax != instance.transfer_syntax_uid:
             return _get_transcoded(context, pending, instance, transfer_syntax, wanted)
         etag = entity_tag(instance)
@@ -140,10 +141,10 @@ def get_zip(
     Files that Orthanc can convert are in the transfer syntax, if there is one; the others as they are stored. Raises
     NotFound, NotTranscodable if Orthanc can convert none, and InvalidRequest for a malformed transfer syntax.
     """
-    if transfer_syntax is not None:
-        check_transfer_syntax(transfer_syntax)
     plan = LevelPlan(level=level, needs=Needs(frozenset({"PatientID"})))
     with authorized_download(context, DOWNLOAD, plan, orthanc_id, wanted) as pending:
+        if transfer_syntax is not None:
+            check_transfer_syntax(transfer_syntax)
         filename = file_name(pending.resource, extension="zip")
         if wanted.headers_only:
             return Download(filename, None, Content.headers(ZIP, None))
