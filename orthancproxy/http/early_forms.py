@@ -28,6 +28,7 @@ from orthancproxy.access.authentication import identify
 from orthancproxy.access.callers import Caller, anonymous
 from orthancproxy.audit.events import Author
 from orthancproxy.database import DATABASE_ERRORS
+from orthancproxy.dicom.sources import disk_full_as_limit
 from orthancproxy.errors import GatewayError, InvalidRequest
 from orthancproxy.http.asgi import FORM_TYPE, Application, Message, Receive, Send, is_upload_route, media_type_of
 from orthancproxy.http.forwarded import client_address
@@ -149,9 +150,10 @@ class _EarlyForm:
     def _write(self, chunk: bytes) -> None:
         if self._error:
             return
-        self._spool.write(chunk)
-        self._spool.flush()
         try:
+            with disk_full_as_limit():
+                self._spool.write(chunk)
+                self._spool.flush()
             self._parse(chunk)
         except GatewayError as error:
             # the view raises it, when the client has sent the rest
