@@ -7,7 +7,8 @@ import pytest
 from django.db import connections
 from pytest_django import Settings
 
-from orthancproxy.audit.models import AuditEvent, AuditSubject
+from orthancproxy.audit import events
+from orthancproxy.audit.models import AuditEvent
 from orthancproxy.sandbox.orthanc import LocalOrthanc
 from tests.deletion.deletion_client import (
     ARCHIVE,
@@ -149,7 +150,7 @@ def test_deletion_whose_intent_cannot_be_audited_is_not_carried_out(
     def full(*_: object, **__: object) -> None:
         raise OSError("no space left on device")
 
-    monkeypatch.setattr(AuditSubject.objects, "bulk_create", full)
+    monkeypatch.setattr(events, "_insert_subjects", full)
     answer = transport(*_level_and_id((1,)))
     assert answer.code == "INTERNAL"
     assert proxy.deletes == []
@@ -206,7 +207,7 @@ def test_deletion_whose_outcome_cannot_be_audited_still_returns_what_was_deleted
     def full(*_: object, **__: object) -> None:
         raise OSError("no space left on device")
 
-    proxy.on_delete = lambda: monkeypatch.setattr(AuditSubject.objects, "bulk_create", full)
+    proxy.on_delete = lambda: monkeypatch.setattr(events, "_insert_subjects", full)
     answer = transport(*_level_and_id((2,)))
     monkeypatch.undo()
     assert answer.deleted == (resource_at((2,)),)

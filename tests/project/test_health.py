@@ -5,9 +5,9 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
-import responses
 from django.db import connection, connections
 from django.db.migrations.recorder import MigrationRecorder
 from django.db.utils import ConnectionHandler
@@ -17,14 +17,37 @@ from pytest_django import Settings
 from orthancproxy.sandbox.orthanc import LocalOrthanc
 from tests.proxy import Fault, RecordingProxy
 
-ARCHIVE = "http://archive.invalid:8042"
+
+@contextmanager
+def answering(settings: Settings, status: int, body: bytes = b"[]") -> Iterator[None]:
+    """A server that answers every request so, in place of Orthanc."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            self.rfile.read(int(self.headers["Content-Length"]))
+            self.send_response(status)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *args: object) -> None:
+            """Write nothing."""
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    settings.ORTHANC_BASE_URL = f"http://127.0.0.1:{server.server_port}"
+    try:
+        yield
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
 
 
 @pytest.fixture
 def archive_up(settings: Settings) -> Iterator[None]:
-    settings.ORTHANC_BASE_URL = ARCHIVE
-    with responses.RequestsMock() as archive:
-        archive.post(f"{ARCHIVE}/tools/find", json=[])
+    with answering(settings, 200):
         yield
 
 
@@ -64,9 +87,7 @@ def test_readyz_fails_without_orthanc_and_hides_its_url(client: Client, settings
 
 @pytest.mark.django_db
 def test_readyz_fails_if_the_server_is_not_orthanc(client: Client, settings: Settings) -> None:
-    settings.ORTHANC_BASE_URL = ARCHIVE
-    with responses.RequestsMock() as archive:
-        archive.post(f"{ARCHIVE}/tools/find", status=404)
+    with answering(settings, 404):
         answer = client.get("/readyz")
     assert answer.status_code == 503
     assert answer.json()["checks"]["orthanc"] == "Unexpected response from Orthanc."
