@@ -68,8 +68,8 @@ class TestFailingAudit:
         before = archive.state()
         failing(except_intents=True)
         answer = MAIN_CASES[name].send(callers["Manager (API token)"])
-        assert answer.status == 200
-        assert "errors" not in answer.json
+        assert answer.status in (200, 204)
+        assert not answer.content or "errors" not in answer.json
         assert archive.state() != before
         [intention] = answer.audit_events
         assert intention.outcome == AuditOutcome.INTENDED

@@ -14,7 +14,7 @@ from django.test import Client
 from pytest_django import Settings
 
 from orthancproxy.orthanc.calls import recording
-from orthancproxy.resolvers import downloads
+from orthancproxy.resolvers import images
 from orthancproxy.resolvers.context import connect
 from orthancproxy.sandbox.orthanc import LocalOrthanc
 from tests.conftest import GraphQL, UseOrthanc
@@ -292,7 +292,7 @@ def test_a_versioned_thumbnail_of_a_series_is_immutable_when_it_has_settled(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     use_orthanc(archive)
-    monkeypatch.setattr(downloads, "SETTLING_TIME", settling_time)
+    monkeypatch.setattr(images, "SETTLING_TIME", settling_time)
     [series] = graphql("{ seriesList(first: 1) { nodes { thumbnailUrl lastUpdate } } }")["seriesList"]["nodes"]
     unversioned, _, version = series["thumbnailUrl"].partition("?v=")
     assert version == re.sub("[-:]", "", series["lastUpdate"].partition("+")[0])

@@ -81,9 +81,12 @@ def ids(patients: Iterable[int], level: Level) -> list[str]:
 
 def write_dictionaries(folder: Path, doomed: Iterable[int]) -> None:
     nodes = []
+    # no study of a patient that is deleted as such
+    doomed = list(doomed)
+    patients, others = doomed[::2], doomed[1::2]
     for level, name in FILES.items():
         write_dictionary(folder / f"{name}.dict", ids(KEPT, level))
-        write_dictionary(folder / f"doomed-{name}.dict", ids(doomed, level))
+        write_dictionary(folder / f"doomed-{name}.dict", ids(patients if level is Level.PATIENT else others, level))
         nodes += [base64.b64encode(f"{level.value}:{one}".encode()).decode() for one in ids(KEPT, level)]
     write_dictionary(folder / "nodes.dict", nodes)
 
