@@ -63,7 +63,7 @@ _THUMBNAILS: dict[Level, Callable[..., Download]] = {
 }
 
 
-class ThumbnailView(RetrieveView):
+class RetrieveThumbnailView(RetrieveView):
     """One small image that stands for a resource: of a series, that of the middle instance."""
 
     parameters = rendering_parameters.THUMBNAIL

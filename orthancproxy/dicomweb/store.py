@@ -66,11 +66,11 @@ class StoreView(DicomwebView):
         )
 
 
-class StudiesView(StoreView, SearchView):
+class StudiesResourceView(StoreView, SearchView):
     """All studies: to search, and to store into."""
 
 
-class StudyView(StoreView, FilesView):
+class StudyResourceView(StoreView, FilesView):
     """A study: to store into, to retrieve, and to delete."""
 
 

@@ -7,10 +7,10 @@ from django.urls.converters import StringConverter
 
 from orthancproxy.archive.levels import Level
 from orthancproxy.dicomweb.documentation import DicomwebSchemaView
-from orthancproxy.dicomweb.rendered import RenderedView, ThumbnailView
+from orthancproxy.dicomweb.rendered import RenderedView, RetrieveThumbnailView
 from orthancproxy.dicomweb.retrieve import BulkDataView, FilesView, FramesView, MetadataView
 from orthancproxy.dicomweb.search import SearchView
-from orthancproxy.dicomweb.store import StudiesView, StudyView
+from orthancproxy.dicomweb.store import StudiesResourceView, StudyResourceView
 from orthancproxy.dicomweb.views import DicomwebView
 from orthancproxy.dicomweb.wado_uri import WadoURIView
 from orthancproxy.rest.views import UnknownAddressView
@@ -45,14 +45,14 @@ INSTANCE = f"{SERIES}/instances/<uid:instance_uid>"
 
 urlpatterns = [
     # to search: QIDO-RS, and to store: STOW-RS
-    *route("studies", StudiesView, "studies", is_upload=True, resource="Studies", level=Level.STUDY),
+    *route("studies", StudiesResourceView, "studies", is_upload=True, resource="Studies", level=Level.STUDY),
     *route("series", SearchView, "series", resource="Series", level=Level.SERIES),
     *route("instances", SearchView, "instances", resource="Instances", level=Level.INSTANCE),
     *route(f"{STUDY}/series", SearchView, "study-series", resource="SeriesOfStudy", level=Level.SERIES),
     *route(f"{STUDY}/instances", SearchView, "study-instances", resource="InstancesOfStudy", level=Level.INSTANCE),
     *route(f"{SERIES}/instances", SearchView, "series-instances", resource="InstancesOfSeries", level=Level.INSTANCE),
     # to retrieve: WADO-RS, to delete, and to store: STOW-RS
-    *route(STUDY, StudyView, "study", is_upload=True, resource="Study"),
+    *route(STUDY, StudyResourceView, "study", is_upload=True, resource="Study"),
     *route(SERIES, FilesView, "one-series", resource="Series"),
     *route(INSTANCE, FilesView, "instance", resource="Instance"),
     *route(f"{STUDY}/metadata", MetadataView, "study-metadata", resource="Study"),
@@ -67,10 +67,10 @@ urlpatterns = [
     *route(f"{SERIES}/rendered", RenderedView, "series-rendered", resource="Series"),
     *route(f"{INSTANCE}/rendered", RenderedView, "instance-rendered", resource="Instance"),
     *route(f"{INSTANCE}/frames/<str:frames>/rendered", RenderedView, "frames-rendered", resource="Frames"),
-    *route(f"{STUDY}/thumbnail", ThumbnailView, "study-thumbnail", resource="Study"),
-    *route(f"{SERIES}/thumbnail", ThumbnailView, "series-thumbnail", resource="Series"),
-    *route(f"{INSTANCE}/thumbnail", ThumbnailView, "instance-thumbnail", resource="Instance"),
-    *route(f"{INSTANCE}/frames/<str:frames>/thumbnail", ThumbnailView, "frame-thumbnail", resource="Frame"),
+    *route(f"{STUDY}/thumbnail", RetrieveThumbnailView, "study-thumbnail", resource="Study"),
+    *route(f"{SERIES}/thumbnail", RetrieveThumbnailView, "series-thumbnail", resource="Series"),
+    *route(f"{INSTANCE}/thumbnail", RetrieveThumbnailView, "instance-thumbnail", resource="Instance"),
+    *route(f"{INSTANCE}/frames/<str:frames>/thumbnail", RetrieveThumbnailView, "frame-thumbnail", resource="Frame"),
     *route("wado", WadoURIView, "wado-uri"),
     path("schema/", DicomwebSchemaView.as_view(), name="schema"),
     re_path("", UnknownAddressView.as_view(schema=None)),

@@ -46,7 +46,7 @@ EMPTY: Message = {"type": "http.request", "body": b"", "more_body": False}
 
 
 def receive_early(application: Application, new_spool: Callable[[], IO[bytes]] = tempfile.TemporaryFile) -> Application:
-    """Parse the forms of callers who may upload while they arrive. The application gets them without their bodies.
+    """Parse the forms of callers with the permission to upload while they arrive; the application gets no body.
 
     The application is Django's handler, or another that calls it. Forms that arrive at once are left to the view.
     """

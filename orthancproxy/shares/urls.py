@@ -5,12 +5,12 @@ A project that does not has no share links: `shareStudy` is rejected.
 
 from django.urls import path
 
-from orthancproxy.shares.views import LinkView, StudyView
+from orthancproxy.shares.views import LinkView, SharedStudyView
 
 app_name = "shares"
 
 urlpatterns = [
-    path("", StudyView.as_view(), name="study"),
+    path("", SharedStudyView.as_view(), name="study"),
     path("<str:token>", LinkView.as_view(), name="link"),
     path("<str:token>/", LinkView.as_view()),
 ]

@@ -107,7 +107,7 @@ class LinkView(SharePage):
         return response
 
 
-class StudyView(SharePage):
+class SharedStudyView(SharePage):
     """The study of the link that was opened: its series, with thumbnails and a ZIP if the link allows downloads."""
 
     def get(self, request: HttpRequest) -> HttpResponse:
