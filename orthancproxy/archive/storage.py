@@ -8,7 +8,8 @@ from orthancproxy.archive.byte_ranges import Span
 from orthancproxy.archive.levels import Level
 from orthancproxy.errors import ArchiveProtocolError, ArchiveRejected, ArchiveUnavailable, NotFound, NotRenderable
 from orthancproxy.orthanc import endpoints
-from orthancproxy.orthanc.client import OrthancClient, RequestBody
+from orthancproxy.orthanc.client import OrthancClient
+from orthancproxy.orthanc.connections import RequestBody
 from orthancproxy.orthanc.response_body import ResponseBody
 from orthancproxy.orthanc.responses import DELETE_DECODER, RESOURCE_DECODER, STORE_DECODER, StoreResult
 

@@ -7,20 +7,16 @@ that was just closed: calls that read, or store a file, are repeated once (ADR 0
 import logging
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
-from functools import cached_property
 from math import inf
-from typing import Any, Protocol, cast
+from typing import Any
 
 import orjson
 import requests
 from msgspec import DecodeError
 from msgspec.json import Decoder
-from requests.adapters import HTTPAdapter
-from requests.auth import HTTPBasicAuth
-from urllib3 import HTTPConnectionPool
 from urllib3.exceptions import HTTPError, NewConnectionError, ProtocolError, SSLError
 from urllib3.util import Timeout
 
@@ -36,22 +32,15 @@ from orthancproxy.orthanc.call_slots import CallSlots
 from orthancproxy.orthanc.calls import Call, log_call
 from orthancproxy.orthanc.capabilities import Capabilities, discover
 from orthancproxy.orthanc.clock import OrthancClock
+from orthancproxy.orthanc.connections import OrthancConnections, RequestBody
 from orthancproxy.orthanc.deadline import Deadline, clip_to_deadline, deadline_scope
 from orthancproxy.orthanc.endpoints import COUNT_RESOURCES, FIND, NOW, PROBE_INDEX, CallKind, Endpoint
 from orthancproxy.orthanc.render_delete_lock import FileLock, RenderDeleteLock, SharedLock
-from orthancproxy.orthanc.response_body import CHUNK_BYTES, ResponseBody, timed_out
+from orthancproxy.orthanc.response_body import ResponseBody, timed_out
 from orthancproxy.orthanc.responses import ID_LIST_DECODER, JSON_DECODER
 from orthancproxy.orthanc.status import BUSY, error_of, is_transient
 
 logger = logging.getLogger("orthancproxy.orthanc")
-
-
-class RequestBody(Protocol):
-    """Bytes of known length, which can be iterated over repeatedly."""
-
-    def __len__(self) -> int: ...
-
-    def __iter__(self) -> Iterator[bytes | memoryview]: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,11 +75,9 @@ class OrthancClient:
     def __init__(self, options: ConnectionOptions, lock: SharedLock | None = None) -> None:
         self._options = options
         self._base_url = options.base_url.rstrip("/")
-        # Not a Session: its cookies, hooks and redirects take as long as the call itself, and it reads proxies, .netrc
-        # and CA bundles from the environment, which must not come between the gateway and Orthanc.
-        self._adapter = HTTPAdapter(pool_connections=1, pool_maxsize=options.pool_size)
-        # as bytes: requests would encode str as Latin-1
-        self._auth = HTTPBasicAuth(options.username.encode(), options.password.encode()) if options.username else None
+        self._connections = OrthancConnections(
+            self._base_url, options.username, options.password, options.ca_bundle, options.pool_size
+        )
         self._render_delete_lock = RenderDeleteLock(lock or FileLock(self._base_url))
         self._slots = CallSlots(max(1, options.max_calls // options.processes), options.max_downloads)
         self._failures_lock = threading.Lock()
@@ -222,7 +209,9 @@ class OrthancClient:
                 response = None
                 try:
                     with self._render_delete_lock.hold(endpoint):
-                        response = self._request(endpoint, url, data, query, headers, stream)
+                        response = self._connections.send(
+                            endpoint.method, url, data, query, headers, self._timeout(), stream=stream
+                        )
                 except (requests.RequestException, HTTPError, OSError, ValueError) as error:
                     translated = self._translate(error)
                     slot.lingers = kind is CallKind.FILES and isinstance(translated, ArchiveTimeout)
@@ -243,106 +232,13 @@ class OrthancClient:
             time.sleep(self._options.retry_delay)
         raise AssertionError("unreachable")  # pragma: no cover
 
-    def _request(
-        self,
-        endpoint: Endpoint,
-        url: str,
-        data: bytes | RequestBody | None,
-        query: str,
-        headers: Mapping[str, str],
-        stream: bool,
-    ) -> requests.Response:
-        timeout = Timeout(
+    def _timeout(self) -> Timeout:
+        return Timeout(
             # the total, since connecting and reading would otherwise have until the deadline each
             total=clip_to_deadline(inf),
             connect=self._options.connect_timeout,
             read=self._options.read_timeout,
         )
-        if not stream and (data is None or isinstance(data, bytes)):
-            return self._ask(endpoint, url, data, query, headers, timeout)
-        response = self._adapter.send(
-            self._prepared(endpoint.method, url, headers, data, query),
-            stream=stream,
-            timeout=timeout,  # type: ignore[arg-type]  # as HTTPAdapter.send documents
-            verify=self._verify,
-        )
-        if not stream:
-            # where requests caches the content
-            response._content = _read(response)
-        return response
-
-    def _ask(
-        self,
-        endpoint: Endpoint,
-        url: str,
-        data: bytes | None,
-        query: str,
-        headers: Mapping[str, str],
-        timeout: Timeout,
-    ) -> requests.Response:
-        """Return a response that was read, over a connection of the adapter.
-
-        To prepare a request and to build its response takes the library requests 0.2 ms, half of a short call.
-        """
-        target = self._prefix + url.removeprefix(self._base_url)
-        raw = self._connections.urlopen(
-            endpoint.method,
-            f"{target}?{query}" if query else target,
-            data,
-            {**self._own_headers, **headers},
-            retries=False,
-            redirect=False,
-            assert_same_host=False,
-            timeout=timeout,
-            preload_content=False,
-            decode_content=False,
-        )
-        response = requests.Response()
-        response.raw, response.status_code = raw, raw.status
-        # where requests caches the content
-        response._content = _read(response)
-        return response
-
-    def _prepared(
-        self,
-        method: str,
-        url: str,
-        headers: Mapping[str, str] = {},
-        data: bytes | RequestBody | None = None,
-        query: str = "",
-    ) -> requests.PreparedRequest:
-        return requests.Request(
-            method,
-            url,
-            # gzip on one host costs more than it saves (1.10.1: 1.4 s against 1.2 s for 10,000 instances)
-            headers={**headers, "Accept-Encoding": "identity"},
-            data=data,
-            # a string is sent as it is: Orthanc does not decode what requests would encode
-            params=query,
-            auth=self._auth,
-        ).prepare()
-
-    @property
-    def _verify(self) -> str | bool:
-        return self._options.ca_bundle or True
-
-    @cached_property
-    def _connections(self) -> HTTPConnectionPool:
-        """The adapter's connections to Orthanc."""
-        request = self._prepared("GET", self._base_url)
-        connections: Any = self._adapter.get_connection_with_tls_context(request, self._verify)
-        self._adapter.cert_verify(connections, self._base_url, self._verify, None)  # type: ignore[no-untyped-call]
-        return cast("HTTPConnectionPool", connections)
-
-    @cached_property
-    def _prefix(self) -> str:
-        """The path of the base URL."""
-        return self._prepared("GET", self._base_url).path_url.rstrip("/")
-
-    @cached_property
-    def _own_headers(self) -> Mapping[str, str]:
-        """The headers of every request."""
-        return dict(self._prepared("GET", self._base_url).headers)
 
     def _translate(self, error: Exception) -> ArchiveError:
         match error:
@@ -377,16 +273,3 @@ class OrthancClient:
                     "orthanc_bytes": size,
                 },
             )
-
-
-def _read(response: requests.Response) -> bytes:
-    """Read a response until the deadline: a read timeout alone never ends one that arrives slowly."""
-    chunks = []
-    try:
-        while chunk := response.raw.read1(CHUNK_BYTES, decode_content=True):
-            clip_to_deadline(0)
-            chunks.append(chunk)
-    except Exception:
-        response.close()
-        raise
-    return b"".join(chunks)

@@ -20,7 +20,8 @@ from orthancproxy.archive.levels import Level
 from orthancproxy.database import AdvisoryLock
 from orthancproxy.errors import ArchiveUnavailable, NotFound
 from orthancproxy.orthanc import endpoints
-from orthancproxy.orthanc.client import ConnectionOptions, OrthancClient, RequestBody
+from orthancproxy.orthanc.client import ConnectionOptions, OrthancClient
+from orthancproxy.orthanc.connections import RequestBody
 from orthancproxy.orthanc.endpoints import DELETE, FRAME_RENDERED, SYSTEM, Endpoint
 from orthancproxy.orthanc.render_delete_lock import FileLock, RenderDeleteLock
 from orthancproxy.project.environment import Environment
