@@ -8,7 +8,6 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from django.core.exceptions import RequestDataTooBig
 from pytest_django import Settings
 
 from orthancproxy.access.callers import Caller, anonymous
@@ -16,8 +15,6 @@ from orthancproxy.dicom.sources import chunks
 from orthancproxy.errors import InvalidRequest, LimitExceeded
 from orthancproxy.http.early_forms import UPLOADER, receive_early
 from orthancproxy.http.multipart import FORM, Form, receive
-from orthancproxy.project.edge.body_limit import limit_bodies
-from orthancproxy.project.edge.rejections import REJECTION
 from orthancproxy.uploads.files import SentFile, with_series_paths
 from tests.uploads.upload_client import (
     CONTENT_TYPE,
@@ -206,24 +203,24 @@ def test_a_form_over_a_limit_is_rejected_as_a_whole(settings: Settings) -> None:
         received(GraphQL().body(FILES, patientId="P")).parsed()
 
 
-def test_a_form_that_does_not_fit_on_the_disk_is_rejected_as_too_long() -> None:
-    rejections = []
+def test_a_form_that_does_not_fit_on_the_disk_is_rejected_when_all_of_it_has_arrived() -> None:
+    outcomes: list[object] = []
 
     async def application(scope: Mapping[str, Any], *_: Any) -> None:
-        rejections.append(scope[REJECTION])
+        outcomes.extend(scope[FORM])
 
     async def run() -> None:
-        messages = [{"type": "http.request", "body": b"x" * 100_000, "more_body": True}] * 3
+        pieces = [{"type": "http.request", "body": b"x" * 100_000, "more_body": more} for more in (False, True, True)]
 
         async def receive() -> Mapping[str, Any]:
-            return messages.pop()
+            return pieces.pop()
 
         full: Any = partial(Path("/dev/full").open, "r+b", buffering=0)
-        early = receive_early(application, full)
-        await limit_bodies(early)(scope_of(GRAPHQL_PATH), receive, None)  # type: ignore[arg-type]
+        await receive_early(application, full)(scope_of(GRAPHQL_PATH), receive, None)  # type: ignore[arg-type]
+        assert pieces == []
 
     asyncio.run(run())
-    assert [type(rejection) for rejection in rejections] == [RequestDataTooBig]
+    assert [type(outcome) for outcome in outcomes] == [LimitExceeded]
 
 
 @pytest.mark.parametrize("uploader", [None, anonymous()], ids=["rejected before", "without the permission"])
