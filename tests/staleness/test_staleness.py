@@ -35,6 +35,7 @@ from tests.staleness.connection import Connection
 from tests.staleness.observing import ONE, Gateway, Observer
 from tests.staleness.snapshot import Photographer, Snapshot
 from tests.uploads.upload_client import CONTENT_TYPE, REST, REST_PATH, File
+from tests.waiting import wait_until
 
 pytestmark = [pytest.mark.live, pytest.mark.since("1.12.5"), pytest.mark.long]
 
@@ -318,7 +319,15 @@ def deployment(postgresql: str, tmp_path_factory: pytest.TempPathFactory) -> Ite
             for walks_index in ("", "true")
         ]
         tokens = dict(zip(dict.fromkeys(SCOPES), Gateway(ports[0], {}).let("/callers"), strict=True))
-        yield Deployment(orthanc, start, clock, [Gateway(port, tokens) for port in ports])
+        gateways = [Gateway(port, tokens) for port in ports]
+        # a sweep beside the first build would have its totals changed by what the build has read before
+        wait_until(lambda: {_index_state(gateway) for gateway in gateways} == {"READY"})
+        yield Deployment(orthanc, start, clock, gateways)
+
+
+def _index_state(gateway: Gateway) -> str:
+    state: str = gateway.graphql("{ server { index { state } } }")["server"]["index"]["state"]
+    return state
 
 
 def test_two_gateways_show_what_orthanc_has(deployment: Deployment) -> None:
