@@ -408,7 +408,7 @@ DICOMWEB_REQUESTS = {
     "wado without parameters": get(f"{DICOMWEB}wado"),
     "wado of something else": get(f"{DICOMWEB}wado?requestType=x"),
     "nothing": get(f"{DICOMWEB}nothing"),
-    "the mount point": get(DICOMWEB),
+    "a POST to the mount point": request("POST", DICOMWEB),
 }
 NOT_HTTP = {
     "an endless address": get("/graphql/?query=" + "a" * 80_000)[:-2],

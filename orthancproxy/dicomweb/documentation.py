@@ -1,7 +1,7 @@
-"""The OpenAPI document of the DICOMweb routes."""
+"""The OpenAPI document and Swagger UI of the DICOMweb routes."""
 
 from orthancproxy.dicomweb.views import DicomwebView
-from orthancproxy.rest.documentation import INFO, GatewaySchemaGenerator, SchemaView
+from orthancproxy.rest.documentation import INFO, GatewaySchemaGenerator, SchemaView, SwaggerView
 
 INFO_OF_DICOMWEB = {
     **INFO,
@@ -21,3 +21,9 @@ class DicomwebSchemaView(SchemaView):
     """The OpenAPI document of the DICOMweb routes."""
 
     generator_class = DicomwebSchemaGenerator
+
+
+class DicomwebSwaggerView(SwaggerView):
+    """Swagger UI of the DICOMweb routes."""
+
+    title = INFO_OF_DICOMWEB["title"]

@@ -6,14 +6,14 @@ from django.urls import URLPattern, path, re_path, register_converter
 from django.urls.converters import StringConverter
 
 from orthancproxy.archive.levels import Level
-from orthancproxy.dicomweb.documentation import DicomwebSchemaView
+from orthancproxy.dicomweb.documentation import DicomwebSchemaView, DicomwebSwaggerView
 from orthancproxy.dicomweb.rendered import RenderedView, RetrieveThumbnailView
 from orthancproxy.dicomweb.retrieve import BulkDataView, FilesView, FramesView, MetadataView
 from orthancproxy.dicomweb.search import SearchView
 from orthancproxy.dicomweb.store import StudiesResourceView, StudyResourceView
 from orthancproxy.dicomweb.views import DicomwebView
 from orthancproxy.dicomweb.wado_uri import WadoURIView
-from orthancproxy.rest.views import UnknownAddressView
+from orthancproxy.rest.views import MountPointView, UnknownAddressView
 
 app_name = "dicomweb"
 
@@ -73,5 +73,7 @@ urlpatterns = [
     *route(f"{INSTANCE}/frames/<str:frames>/thumbnail", RetrieveThumbnailView, "frame-thumbnail", resource="Frame"),
     *route("wado", WadoURIView, "wado-uri"),
     path("schema/", DicomwebSchemaView.as_view(), name="schema"),
+    path("docs/", DicomwebSwaggerView.as_view(url_name=f"{app_name}:schema"), name="docs"),
+    path("", MountPointView.as_view(schema=None)),
     re_path("", UnknownAddressView.as_view(schema=None)),
 ]

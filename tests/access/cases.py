@@ -579,7 +579,12 @@ CASES: Mapping[str, AccessCase] = {
     **dict(_dicomweb_images()),
 }
 PUBLIC_ROUTES = {
-    **{f"{method} {page}": 200 for method in ("GET", "HEAD") for page in ("schema/", "docs/", f"{DICOMWEB}schema/")},
+    **{
+        f"{method} {mount}{page}": 200
+        for method in ("GET", "HEAD")
+        for mount in ("", DICOMWEB)
+        for page in ("schema/", "docs/")
+    },
     "* ": 404,
     f"* {DICOMWEB}": 404,
 }

@@ -89,6 +89,7 @@ def instance(archive: LocalOrthanc) -> str:
         ("/admin/", "text/html", ADMIN),  # a redirect
         ("/api/orthanc/docs/", "text/html", DOCUMENTATION),
         ("/api/orthanc/docs/?script=", "application/javascript", DOCUMENTATION),
+        ("/dicom-web/docs/", "text/html", DOCUMENTATION),
         ("/static/admin/css/base.css", "text/css", {}),
         ("/nothing", "text/html", {}),
         ("/api/orthanc/nothing", "application/json", {}),
@@ -115,7 +116,9 @@ def test_every_response_has_a_content_security_policy(
     assert headers["Cross-Origin-Resource-Policy"] == ("cross-origin" if is_shown else "same-origin")
     is_public = path.startswith("/static/")
     assert is_public or re.search("no-store|private, no-cache", headers["Cache-Control"])
-    assert headers["Access-Control-Allow-Origin"] == (ORIGIN if path.startswith(("/api", "/graphql")) else None)
+    assert headers["Access-Control-Allow-Origin"] == (
+        ORIGIN if path.startswith(("/api", "/graphql", "/dicom-web")) else None
+    )
     # it came over plain HTTP
     assert "Strict-Transport-Security" not in headers
 
