@@ -1,5 +1,7 @@
 """A caller with a scope stores into what the caller can see, and learns nothing about the rest (STOW-RS)."""
 
+from itertools import product
+
 import pytest
 
 from orthancproxy.access.actions import Action
@@ -48,14 +50,19 @@ def test_patients_in_scope_are_stored_and_others_are_not(ward: CallerClient, arc
 def test_hidden_and_absent_are_alike(ward: CallerClient, labelled: CallerClient, archive: SmallArchive) -> None:
     before = archive.state()
     hidden, absent = instance(3), instance(95)
-    for caller in (ward, labelled):
-        answers = [store(caller, file) for file in (hidden, absent)]
+    studies = Target.at(3).study_uid, Target.at(95).study_uid
+    for caller, (of_hidden, of_absent) in product((ward, labelled), (("", ""), studies)):
+        answers = [store(caller, hidden, study=of_hidden), store(caller, absent, study=of_absent)]
         for answer, outcome in answers:
             assert (outcome.status, outcome.reasons(FAILED)) == (409, ["0124"])
             [event] = answer.audit_events
             assert event.outcome == AuditOutcome.DENIED
         contents = [answer.content for answer, _ in answers]
-        assert contents[0].replace(Target.at(3).sop_uid.encode(), Target.at(95).sop_uid.encode()) == contents[1]
+        named = contents[0].replace(Target.at(3).sop_uid.encode(), Target.at(95).sop_uid.encode())
+        assert named.replace(studies[0].encode(), studies[1].encode()) == contents[1]
+        # the UIDs of the hidden and the absent study differ by a digit
+        headers = [{**answer.headers, "X-Request-ID": "", "Content-Length": ""} for answer, _ in answers]
+        assert headers[0] == headers[1]
     assert archive.state() == before
 
 
