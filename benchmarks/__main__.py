@@ -46,6 +46,7 @@ BENCHMARKS: Mapping[str, Callable[[Options], Iterator[Row]]] = {
     "qido": whole.qido_rows,
     "metadata": series_metadata.rows,
     "retrieval": retrieval.rows,
+    "retrieval-memory": retrieval.memory_rows,
     "cpu": whole.cpu_rows,
     "study": study.rows,
     "clients": clients.rows,
@@ -62,6 +63,7 @@ BENCHMARKS: Mapping[str, Callable[[Options], Iterator[Row]]] = {
 # on 1,000,000 instances; `make bench-large`
 LARGE_BENCHMARKS: Mapping[str, Callable[[Options], Iterator[Row]]] = {
     "large-page": large_lists.page_rows,
+    "large-qido": large_lists.qido_rows,
     "large-start": large_lists.start_rows,
     "large-search": large_lists.search_rows,
     "large-deep-page": large_lists.deep_page_rows,

@@ -1,4 +1,4 @@
-"""WADO-RS beside Orthanc's DICOMweb plugin: the metadata and the frames of a series."""
+"""WADO-RS beside Orthanc's DICOMweb plugin: the metadata and the frames of a series; the memory of a study."""
 
 from __future__ import annotations
 
@@ -8,24 +8,32 @@ import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from itertools import islice
 from pathlib import Path
+from urllib.parse import quote, urlsplit
 
 from benchmarks import contents
-from benchmarks.measuring import Row, at_most, compare, tell, timed
+from benchmarks.measuring import BenchmarkError, Quantity, Row, at_most, compare, tell, timed
+from benchmarks.memory import PeakMemory
 from benchmarks.options import Options
-from benchmarks.servers import ORTHANC_TIMEOUT, Archive, session
+from benchmarks.reading import Reader
+from benchmarks.servers import ORTHANC_TIMEOUT, Archive, dicomweb_plugin, gateway_before, session
+from benchmarks.slices import FRAME_BYTES, ct_slices
 from benchmarks.stored import LOADING_THREADS
-from benchmarks.whole import dicomweb_plugin
 from orthancproxy.sandbox.datasets import encode, fixed_uid
 from orthancproxy.sandbox.gateway import serving
-from orthancproxy.sandbox.orthanc import LocalOrthanc
+from orthancproxy.sandbox.orthanc import INDEXED_INSTANCE_TAGS, LocalOrthanc
 
 INSTANCES = 400
 AT_A_TIME = 8
 SIDE = 512
+SLICES = 4_000  # of 0.5 MB: a study of 2 GB
+SLICES_AT_ONCE = 100  # posted
 SETTLING_SECONDS = 4.0
 _JSON = "application/dicom+json"
 _FRAMES = 'multipart/related; type="application/octet-stream"; transfer-syntax=*'
+_FILES = 'multipart/related; type="application/dicom"; transfer-syntax=*'
+_MEGABYTE = 1_000_000
 
 
 def rows(options: Options) -> Iterator[Row]:
@@ -59,6 +67,39 @@ def rows(options: Options) -> Iterator[Row]:
                 options.rounds,
                 at_most(1.3),
             )
+
+
+def memory_rows(options: Options) -> Iterator[Row]:
+    """Return the row on the memory that retrieving a study of 2 GB adds to a process that has sent one file."""
+    name = f"memory, WADO-RS of a study of {SLICES:,} slices of 0.5 MB"
+    above, idle, seconds = [], [], []
+    with LocalOrthanc(configuration=INDEXED_INSTANCE_TAGS) as orthanc:
+        archive, slices = Archive(orthanc), ct_slices(SLICES)
+        while batch := [b"".join(one.chunks()) for one in islice(slices, SLICES_AT_ONCE)]:
+            archive.post(batch, LOADING_THREADS)
+        archive.expect(SLICES)
+        for _ in range(options.memory_rounds):
+            # a new gateway each time: memory kept from an earlier response would hide the peak
+            with gateway_before(orthanc) as gateway, Reader(gateway.address) as reader:
+                [study] = _urls(reader, "/dicom-web/studies")
+                [instance] = _urls(reader, f"{study}/instances?limit=1")
+                reader.size(f"{instance}?accept={quote(_FILES)}")
+                with PeakMemory(gateway.pid) as memory:
+                    start = time.perf_counter()
+                    size = reader.size(f"{study}?accept={quote(_FILES)}")
+                    seconds.append(time.perf_counter() - start)
+            if size < SLICES * FRAME_BYTES:
+                raise BenchmarkError(f"The gateway has sent {size} bytes of the study only.")
+            above.append((memory.peak - memory.before) / _MEGABYTE)
+            idle.append(memory.before / _MEGABYTE)
+            tell(f"{name}: {above[-1]:.0f} MB above {idle[-1]:.0f} MB, in {seconds[-1]:.1f} s")
+    parts = (Quantity("idle", "MB", tuple(idle)), Quantity("retrieval", "s", tuple(seconds)))
+    yield Row(name, Quantity("above idle", "MB", tuple(above)), parts, at_most(60))
+
+
+def _urls(reader: Reader, path: str) -> list[str]:
+    """Return the paths of what a search finds."""
+    return [urlsplit(found["00081190"]["Value"][0]).path for found in reader.get(path)]
 
 
 def _series() -> tuple[str, list[bytes]]:

@@ -14,9 +14,8 @@ from benchmarks import contents, queries
 from benchmarks.measuring import BenchmarkError, Row, at_most, compare, tell, timed
 from benchmarks.options import Options
 from benchmarks.reading import Reader
-from benchmarks.servers import Archive
+from benchmarks.servers import Archive, dicomweb_plugin
 from benchmarks.stored import LOADING_THREADS
-from benchmarks.whole import dicomweb_plugin
 from orthancproxy.sandbox.datasets import encode, fixed_uid
 from orthancproxy.sandbox.gateway import serving
 from orthancproxy.sandbox.orthanc import LocalOrthanc

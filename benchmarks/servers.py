@@ -15,9 +15,11 @@ import requests
 
 from benchmarks.measuring import BenchmarkError
 from orthancproxy.sandbox.gateway import LocalGateway, serving
-from orthancproxy.sandbox.orthanc import LocalOrthanc
+from orthancproxy.sandbox.orthanc import Installation, LocalOrthanc
 
 ORTHANC_TIMEOUT = 600.0  # seconds; the disk may be slow
+_PLUGIN_FOLDERS = ("usr/share/orthanc/plugins", "usr/local/share/orthanc/plugins", "usr/lib/orthanc/plugins")
+_PLUGIN = "libOrthancDicomWeb.so"
 
 
 class Archive:
@@ -86,6 +88,12 @@ def gateway_before(orthanc: LocalOrthanc, upload_threads: int | None = None) -> 
         serving(orthanc.base_url, Path(folder), settings=settings) as gateway,
     ):
         yield gateway
+
+
+def dicomweb_plugin() -> str | None:
+    """Return the path of the plugin as Orthanc sees it."""
+    root = Installation.find().root or Path("/")
+    return next((f"/{folder}/{_PLUGIN}" for folder in _PLUGIN_FOLDERS if (root / folder / _PLUGIN).is_file()), None)
 
 
 def session() -> requests.Session:

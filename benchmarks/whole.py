@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterator
-from pathlib import Path
 from urllib.parse import urlencode
 
 from benchmarks import baselines, queries
@@ -13,12 +12,10 @@ from benchmarks.cpu import cpu_seconds
 from benchmarks.measuring import BenchmarkError, Row, Side, at_least, at_most, compare, tell, timed
 from benchmarks.options import WHOLE, Options, reading
 from benchmarks.reading import Reader
+from benchmarks.servers import dicomweb_plugin
 from orthancproxy.sandbox.gateway import LocalGateway
-from orthancproxy.sandbox.orthanc import Installation
 
 CPU_QUERIES = 3  # in each round: the kernel counts hundredths of a second
-_PLUGIN_FOLDERS = ("usr/share/orthanc/plugins", "usr/local/share/orthanc/plugins", "usr/lib/orthanc/plugins")
-_PLUGIN = "libOrthancDicomWeb.so"
 # those of the 15 fields, and of their parents, that QIDO-RS omits by default (PS3.18 table 10.6.3-5)
 _INCLUDED = """PatientName PatientID PatientBirthDate PatientSex StudyDescription StudyDate SeriesDescription Modality
 SeriesNumber PixelSpacing SliceThickness SliceLocation ImagePositionPatient ImageOrientationPatient""".split()
@@ -57,7 +54,7 @@ def qido_rows(options: Options) -> Iterator[Row]:
     """Return the rows on QIDO-RS, if the DICOMweb plugin is installed."""
     plugin = dicomweb_plugin()
     if plugin is None:
-        tell(f"qido: skipped, {_PLUGIN} is not installed with this Orthanc")
+        tell("qido: skipped, the DICOMweb plugin is not installed with this Orthanc")
         return
     with reading(WHOLE, options, [plugin]) as (orthanc, gateway):
         ours = _warm_side(gateway)
@@ -111,12 +108,6 @@ def _warm_side(gateway: LocalGateway) -> Side:
     """Return the action to measure, after one response was checked, which also warms the caches."""
     queries.check_archive(queries.whole_archive(gateway.address), WHOLE)
     return lambda: timed(lambda: queries.whole_archive(gateway.address))
-
-
-def dicomweb_plugin() -> str | None:
-    """Return the path of the plugin as Orthanc sees it."""
-    root = Installation.find().root or Path("/")
-    return next((f"/{folder}/{_PLUGIN}" for folder in _PLUGIN_FOLDERS if (root / folder / _PLUGIN).is_file()), None)
 
 
 def _ask_qido(address: str) -> int:

@@ -11,9 +11,10 @@ from typing import Any
 from benchmarks import queries
 from benchmarks.large.rows import compare_in, side
 from benchmarks.large.servers import LARGE, Column
-from benchmarks.measuring import BenchmarkError, Quantity, Row, at_most, duration, in_turn, ratio, timed
+from benchmarks.measuring import BenchmarkError, Quantity, Row, at_most, duration, in_turn, ratio, tell, timed
 from benchmarks.options import Options
 from benchmarks.reading import Reader
+from benchmarks.servers import dicomweb_plugin
 
 PAGE_SIZE = 50
 DEEP_PAGE = 200
@@ -47,6 +48,17 @@ def page_rows(options: Options) -> Iterator[Row]:
         goal = at_most(0.04 if column.is_tuned else 0.03)
         sides = (side(column.gateway.address, first_page), side(column.orthanc.address, orthancs_page))
         yield compare_in(name, column, sides, options.rounds, goal)
+
+
+def qido_rows(options: Options) -> Iterator[Row]:
+    """Return the rows on the first page of studies over DICOMweb, if the plugin is installed."""
+    if dicomweb_plugin() is None:
+        tell("large-qido: skipped, the DICOMweb plugin is not installed with this Orthanc")
+        return
+    name = f"QIDO-RS /studies?limit={PAGE_SIZE}, warm / the DICOMweb plugin"
+    for column in options.large.columns:
+        sides = (side(column.gateway.address, _qido_page), side(column.orthanc.address, _qido_page))
+        yield compare_in(name, column, sides, options.rounds, at_most(0.1), ("gateway", "plugin"))
 
 
 def start_rows(options: Options) -> Iterator[Row]:
@@ -128,6 +140,11 @@ def orthancs_page(reader: Reader) -> list[Any]:
     if len(found) != PAGE_SIZE:
         raise BenchmarkError("Orthanc's page is not full.")
     return [found, count]
+
+
+def _qido_page(reader: Reader) -> None:
+    if len(reader.get(f"/dicom-web/studies?limit={PAGE_SIZE}")) != PAGE_SIZE:
+        raise BenchmarkError("The page over DICOMweb is not full.")
 
 
 def _cursor(reader: Reader, offset: int) -> str:

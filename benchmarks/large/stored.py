@@ -8,6 +8,7 @@ from pathlib import Path
 
 from benchmarks import contents
 from benchmarks.large.archive import SyntheticArchive
+from benchmarks.servers import dicomweb_plugin
 from orthancproxy.orthanc.sqlite_index import tune
 from orthancproxy.sandbox.loading import load
 from orthancproxy.sandbox.orthanc import INDEXED_INSTANCE_TAGS, LocalOrthanc
@@ -34,7 +35,8 @@ def orthanc_with(archive: SyntheticArchive, archives: Path, *, tuned: bool) -> L
 def _orthanc(archive: SyntheticArchive, archives: Path, name: str) -> LocalOrthanc:
     archives.mkdir(parents=True, exist_ok=True)
     folder = archives / f"synthetic-{archive.instances}-{archive.digest}-{name}"
-    return LocalOrthanc(folder, configuration=INDEXED_INSTANCE_TAGS)
+    plugin = dicomweb_plugin()
+    return LocalOrthanc(folder, configuration=INDEXED_INSTANCE_TAGS, plugins=[plugin] if plugin else ())
 
 
 def _make(archive: SyntheticArchive, orthanc: LocalOrthanc) -> None:
