@@ -4,8 +4,8 @@ import re
 
 from pydicom.uid import UID
 
-from orthancproxy.archive.storage import DICOM, Content
-from orthancproxy.errors import InvalidRequest, NotTranscodable
+from orthancproxy.archive.storage import DICOM, Content, open_file
+from orthancproxy.errors import InvalidRequest, NotFound, NotTranscodable
 from orthancproxy.orthanc import endpoints
 from orthancproxy.orthanc.client import OrthancClient
 
@@ -38,5 +38,10 @@ def open_transcoded(client: OrthancClient, orthanc_id: str, transfer_syntax: str
     """
     if not converts_files(client):
         raise NotTranscodable("This Orthanc cannot convert files: it is older than 1.12.2.")
-    body = client.open(endpoints.INSTANCE_FILE, query=f"transcode={transfer_syntax}", id=orthanc_id)
+    try:
+        body = client.open(endpoints.INSTANCE_FILE, query=f"transcode={transfer_syntax}", id=orthanc_id)
+    except NotFound:
+        # 1.12.7 answers 404 also for what it cannot convert
+        open_file(client, orthanc_id).close()
+        raise NotTranscodable("Orthanc cannot convert this file to the transfer syntax.") from None
     return Content(body, DICOM, body.length, body.close)
