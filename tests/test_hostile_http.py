@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from http.client import HTTPResponse
+from typing import Any
 
 import pytest
 
@@ -26,6 +27,7 @@ from tests.hostile_requests import (
     get,
     request,
 )
+from tests.waiting import wait_until
 
 pytestmark = pytest.mark.live
 
@@ -108,12 +110,18 @@ def test_every_malformed_request_is_answered_in_json(
 def test_malformed_dicomweb_request_costs_orthanc_nothing(send: Send, gateway: LocalGateway) -> None:
     # the gateway asks Orthanc for its capabilities once
     assert send(get("/dicom-web/studies?limit=1")).status == 200
-    before = len(gateway.log.read_bytes())
+
+    def logged() -> list[dict[str, Any]]:
+        lines = map(json.loads, gateway.log.read_bytes().splitlines())
+        return [line for line in lines if line["event"] == "request" and "/dicom-web" in line["path"]]
+
+    # a response is logged after it was sent
+    wait_until(logged)
+    before = len(logged())
     found = {name: problems_of(send(data), is_graphql=False) for name, data in DICOMWEB_REQUESTS.items()}
     assert {name: problems for name, problems in found.items() if problems} == {}
-    lines = [json.loads(line) for line in gateway.log.read_bytes()[before:].splitlines()]
-    requests = [line for line in lines if line["event"] == "request" and "/dicom-web" in line["path"]]
-    assert len(requests) == len(DICOMWEB_REQUESTS)
+    wait_until(lambda: len(logged()) >= before + len(DICOMWEB_REQUESTS))
+    requests = logged()[before:]
     assert [(line["path"], line["status"], line["orthanc_calls"]) for line in requests if line["orthanc_calls"]] == []
 
 
