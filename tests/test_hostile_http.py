@@ -32,6 +32,7 @@ from tests.waiting import wait_until
 pytestmark = pytest.mark.live
 
 ORIGIN = "https://viewer.example.org"
+INDEX_STATE = b'{"query": "{ server { index { state } } }"}'
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +109,12 @@ def test_every_malformed_request_is_answered_in_json(
 
 
 def test_malformed_dicomweb_request_costs_orthanc_nothing(send: Send, gateway: LocalGateway) -> None:
+    def index_state() -> str:
+        body = send(request("POST", GRAPHQL, INDEX_STATE, "Content-Type: application/json")).body
+        return str(json.loads(body)["data"]["server"]["index"]["state"])
+
+    # a list from a ready index asks Orthanc for changes
+    wait_until(lambda: index_state() != "BUILDING")
     # the gateway asks Orthanc for its capabilities once
     assert send(get("/dicom-web/studies?limit=1")).status == 200
 

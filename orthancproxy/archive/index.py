@@ -136,9 +136,11 @@ class IndexFetcher:
         """Return one sorted page of a root list."""
         if plan.first is None or not self._can_select(plan):
             return self._fetcher.page(plan)
+        # an invalid filter is rejected before Orthanc is asked for changes
+        criteria = criteria_of(plan.level, plan.filter)
         try:
             index = self._keeper.current_index(by_update="LastUpdate" in _deciding(plan))
-            page = index and self._selected(index, plan, plan.first)
+            page = index and self._selected(index, plan, plan.first, criteria)
         except IndexUnavailable as error:
             logger.warning("the index is unavailable: %r", error.__cause__)
             page = None
@@ -153,18 +155,18 @@ class IndexFetcher:
             return plan.level is Level.STUDY and others.isdisjoint(_deciding(plan))
         return True
 
-    def _selected(self, index: Index, plan: LevelPlan, first: int) -> Page | None:
+    def _selected(self, index: Index, plan: LevelPlan, first: int, criteria: Sequence[Criterion]) -> Page | None:
         deciding = _deciding(plan)
         needs = plan.needs | Needs(
             deciding & {*INDEXED_TAGS[plan.level], _MODALITIES} | {plan.level.identifier}, frozenset({Fact.CHANGES})
         )
-        criteria = [one for one in criteria_of(plan.level, plan.filter) if one.keyword == _MODALITIES]
+        by_modalities = [one for one in criteria if one.keyword == _MODALITIES]
         for _ in range(MAX_SELECTIONS):
             selection = index.select(plan, self._scope)
             if selection is None:
                 return None
             found = self._fetch(plan.level, selection.resources, needs)
-            if not self._corrects(plan, deciding, selection.resources, self._matching(plan, criteria, found)):
+            if not self._corrects(plan, deciding, selection.resources, self._matching(plan, by_modalities, found)):
                 return Page(tuple(found[:first]), len(found) > first, selection.total)
         # the archive changes faster than the index
         return None
