@@ -1,11 +1,14 @@
-"""Pages that run nothing, load nothing but images, and send forms to the gateway only."""
+"""Pages that run nothing, load nothing but images, and send forms to the gateway only; what other pages share."""
 
 import secrets
 from collections.abc import Mapping
 from typing import Any
 
+from django.contrib.auth.views import redirect_to_login
 from django.http import HttpRequest, HttpResponse
+from django.middleware.csrf import CsrfViewMiddleware, get_token
 from django.shortcuts import render
+from django.urls import NoReverseMatch, reverse
 from django.utils.cache import add_never_cache_headers
 
 from orthancproxy.http.content_security import policy
@@ -22,3 +25,27 @@ def render_page(
     )
     add_never_cache_headers(page)
     return page
+
+
+def url_of(name: str) -> str:
+    """Return the URL of a route; empty if the project has not mounted it."""
+    try:
+        return reverse(name)
+    except NoReverseMatch:
+        return ""
+
+
+def login_url(path: str) -> str:
+    """Return the URL of the project's login page, which leads back to a path; empty without a login page."""
+    try:
+        return redirect_to_login(path).url
+    except NoReverseMatch:
+        return ""
+
+
+def set_csrf_cookie(request: HttpRequest, response: HttpResponse) -> None:
+    """Add the CSRF token, which requests with a session need and scripts read from its cookie."""
+    csrf = CsrfViewMiddleware(lambda _: response)
+    csrf.process_request(request)
+    get_token(request)
+    csrf.process_response(request, response)

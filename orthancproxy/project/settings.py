@@ -95,7 +95,7 @@ AUTH_PASSWORD_VALIDATORS = [
     for name in ("UserAttributeSimilarityValidator", "MinimumLengthValidator", "CommonPasswordValidator")
 ]
 LOGIN_URL = "login"
-LOGIN_REDIRECT_URL = "graphql"
+LOGIN_REDIRECT_URL = "explorer:home"
 LOGOUT_REDIRECT_URL = "login"
 SESSION_COOKIE_AGE = round(read(DeploymentVariables.DJANGO_SESSION_HOURS) * 3600)
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = read(DeploymentVariables.DJANGO_SECURE_COOKIES)

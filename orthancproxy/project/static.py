@@ -11,7 +11,9 @@ from servestatic.storage import CompressedStaticFilesStorage  # type: ignore[imp
 
 from orthancproxy.http.content_security import policy
 
-NAMED_BY_CONTENT = re.compile(r"/orthancproxy/graphiql/assets/.+-[\w-]{8}\.\w+$|^/ohif/.+\.bundle\.[0-9a-f]{16}\.js$")
+NAMED_BY_CONTENT = re.compile(
+    r"/orthancproxy/(graphiql|explorer)/assets/.+-[\w-]{8}\.\w+$|^/ohif/.+\.bundle\.[0-9a-f]{16}\.js$"
+)
 """Files built by vite and of OHIF, whose names change with their content."""
 OHIF_PREFIX = "ohif/"
 

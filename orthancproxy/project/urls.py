@@ -23,7 +23,7 @@ handler500 = "orthancproxy.http.error_responses.server_error"
 
 admin.site.site_header = admin.site.site_title = "Orthanc gateway"
 admin.site.login_form = StaffLoginForm
-admin.site.site_url = reverse_lazy("graphql")  # type: ignore[assignment]  # lazy text
+admin.site.site_url = reverse_lazy("explorer:home")  # type: ignore[assignment]  # lazy text
 
 for _model in filter(admin.site.is_registered, apps.get_models()):
     _registered = type(admin.site.get_model_admin(_model))
@@ -53,4 +53,5 @@ urlpatterns = [
     re_path(r"^ohif/(.*)$", ohif.page, name="ohif"),
     path("livez", health.livez),
     path("readyz", health.readyz),
+    path("", include("orthancproxy.explorer.urls")),
 ]

@@ -1,34 +1,17 @@
 import { defineConfig } from 'vite';
 
+import { bundle } from './bundle.ts';
+
+const gateway = process.env.GATEWAY ?? 'http://127.0.0.1:8000';
+
 export default defineConfig({
-  // Chunks and workers find each other relative to their own address, so the bundle works under any STATIC_URL.
-  base: './',
-  publicDir: false,
-  // The GraphQL worker loads parts of itself on demand, which only module workers can.
-  worker: { format: 'es' },
-  build: {
-    outDir: '../static/orthancproxy/graphiql',
-    emptyOutDir: true,
-    // One style sheet with a fixed name, which the Django template can link.
-    cssCodeSplit: false,
-    modulePreload: { polyfill: false },
-    // The editor, Monaco, is one chunk of 2.8 MB (0.7 MB compressed), loaded on demand.
-    chunkSizeWarningLimit: 4000,
-    license: { fileName: 'THIRD-PARTY-LICENSES.md' },
-    rolldownOptions: {
-      input: { graphiql: 'src/main.ts' },
-      // Several dependencies carry React's "use client", which means nothing in a browser.
-      onwarn(warning, warn) {
-        if (warning.code !== 'MODULE_LEVEL_DIRECTIVE') warn(warning);
-      },
-      output: {
-        entryFileNames: '[name].js',
-        chunkFileNames: 'assets/[name]-[hash].js',
-        // Kept out of the entry, which nothing may import (see src/main.ts).
-        codeSplitting: { groups: [{ name: 'preload', test: /vite\/preload-helper/ }] },
-        assetFileNames: ({ names }) =>
-          names.some((name) => name.endsWith('.css')) ? 'graphiql.css' : 'assets/[name]-[hash][extname]',
-      },
-    },
+  ...bundle('explorer', { entry: 'src/explorer/main.tsx', largestChunkKb: 6000 }),
+  server: {
+    // The host stays that of the page, so that Django's check of a form's origin passes.
+    proxy: Object.fromEntries(
+      ['/graphql', '/api', '/dicom-web', '/share', '/login', '/logout', '/tokens', '/admin', '/static', '/ohif'].map(
+        (path) => [`^${path}(/|$)`, { target: gateway, changeOrigin: false }],
+      ),
+    ),
   },
 });

@@ -118,7 +118,7 @@ class Languages(_OnTheEventLoop, MiddlewareMixin):
     async def process_view(self, request: HttpRequest, *_: Any) -> None:
         """Activate the language of a page. Asynchronous, so that Django does not call it in a thread."""
         match = request.resolver_match
-        if match and (match.app_name in ("admin", "shares") or match.url_name in PAGES):
+        if match and (match.app_name in ("admin", "explorer", "shares") or match.url_name in PAGES):
             translation.activate(translation.get_language_from_request(request))
             request.is_page = True  # type: ignore[attr-defined]
 

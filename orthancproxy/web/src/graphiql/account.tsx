@@ -1,4 +1,4 @@
-import { csrfHeader } from './csrf';
+import { csrfHeader } from '../csrf';
 
 interface AccountProps {
   /** Empty for an anonymous caller. */

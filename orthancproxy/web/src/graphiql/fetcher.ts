@@ -1,7 +1,7 @@
 import type { GraphiQLProps } from 'graphiql';
 import type { ExecutionResult } from 'graphql';
 
-import { csrfHeader } from './csrf';
+import { csrfHeader } from '../csrf';
 
 type Fetcher = GraphiQLProps['fetcher'];
 

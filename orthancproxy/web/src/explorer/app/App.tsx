@@ -1,0 +1,55 @@
+import { ApolloProvider } from '@apollo/client/react';
+import { createTheme, Drawer, localStorageColorSchemeManager, MantineProvider, Modal } from '@mantine/core';
+import { lazy, Suspense } from 'react';
+import { Route, Router, Switch } from 'wouter';
+
+import { client } from '../graphql/client';
+import { config } from './config';
+import { Frame } from './Frame';
+import { Loading } from './Loading';
+import { NotFound } from './NotFound';
+import { patterns } from './routes';
+
+// The worklist is what most users open first; everything else is loaded when it is needed.
+const Account = lazy(() => import('../account'));
+const Status = lazy(() => import('../status'));
+
+const theme = createTheme({
+  primaryColor: 'blue',
+  defaultRadius: 'sm',
+  cursorType: 'pointer',
+  respectReducedMotion: true,
+  components: {
+    // the library that locks the page's scrolling writes <style> elements, which the page's policy forbids
+    Modal: Modal.extend({ defaultProps: { lockScroll: false } }),
+    Drawer: Drawer.extend({ defaultProps: { lockScroll: false } }),
+  },
+});
+const colorSchemes = localStorageColorSchemeManager({ key: 'color-scheme' });
+
+export function App() {
+  return (
+    <MantineProvider
+      theme={theme}
+      defaultColorScheme="auto"
+      colorSchemeManager={colorSchemes}
+      // theme.css has these: the page's policy forbids inline styles
+      withCssVariables={false}
+      withGlobalClasses={false}
+    >
+      <ApolloProvider client={client}>
+        <Router base={config.base}>
+          <Frame>
+            <Suspense fallback={<Loading />}>
+              <Switch>
+                <Route path={patterns.account} component={Account} />
+                <Route path={patterns.status} component={Status} />
+                <Route component={NotFound} />
+              </Switch>
+            </Suspense>
+          </Frame>
+        </Router>
+      </ApolloProvider>
+    </MantineProvider>
+  );
+}

@@ -1,0 +1,71 @@
+import { Burger, Drawer } from '@mantine/core';
+import { useDisclosure, useNetwork } from '@mantine/hooks';
+import { type ReactNode, useEffect } from 'react';
+import { useTranslation } from 'react-i18next';
+import { Link, useLocation } from 'wouter';
+
+import classes from './Frame.module.css';
+import { LoginNeeded } from './LoginNeeded';
+import { Navigation } from './Navigation';
+import { Notices } from './Notices';
+import { worklistPath } from './routes';
+import { SearchBox } from './SearchBox';
+import { UserMenu } from './UserMenu';
+
+/** What is around every page: the header with the search box, the navigation, messages and banners. */
+export function Frame({ children }: { children: ReactNode }) {
+  const { t } = useTranslation('app');
+  const { online } = useNetwork();
+  const [location] = useLocation();
+  const [isOpen, menu] = useDisclosure(false);
+  // biome-ignore lint/correctness/useExhaustiveDependencies: the menu closes when its links have been followed
+  useEffect(menu.close, [location]);
+  return (
+    <div className={classes.frame}>
+      <a href="#content" className={classes.skip}>
+        {t('skip')}
+      </a>
+      <header className={classes.header}>
+        <Burger
+          className={classes.burger}
+          opened={isOpen}
+          onClick={menu.toggle}
+          size="sm"
+          aria-label={t('navigation.open')}
+        />
+        <Link href={worklistPath()} className={classes.brand} aria-label={t('title')}>
+          <Logo />
+        </Link>
+        <SearchBox />
+        <UserMenu />
+      </header>
+      {!online && (
+        <p className={classes.offline} role="status">
+          {t('offline')}
+        </p>
+      )}
+      <div className={classes.body}>
+        <aside className={classes.navigation}>
+          <Navigation />
+        </aside>
+        <main id="content" className={classes.content} tabIndex={-1}>
+          {children}
+        </main>
+      </div>
+      <Drawer opened={isOpen} onClose={menu.close} size="16rem" title={t('title')}>
+        <Navigation />
+      </Drawer>
+      <LoginNeeded />
+      <Notices />
+    </div>
+  );
+}
+
+function Logo() {
+  return (
+    <svg viewBox="0 0 32 32" width="26" height="26" aria-hidden="true" className={classes.logo}>
+      <path d="M16 3 29 10 16 17 3 10z" fillOpacity=".25" />
+      <path d="M3 16l13 7 13-7M3 22l13 7 13-7" fill="none" />
+    </svg>
+  );
+}

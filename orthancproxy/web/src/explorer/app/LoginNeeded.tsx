@@ -1,0 +1,37 @@
+import { useApolloClient } from '@apollo/client/react';
+import { Button, Group, Modal, Text } from '@mantine/core';
+import { useTranslation } from 'react-i18next';
+import { useLocation } from 'wouter';
+
+import { loginUrlTo } from './config';
+import { setLoginNeeded, useLoginNeeded } from './login';
+
+/** Covers the page once the session has ended. The page stays as it is: work goes on after a login in another tab. */
+export function LoginNeeded() {
+  const { t } = useTranslation('app');
+  const client = useApolloClient();
+  // the link leads back to the page that is shown now
+  useLocation();
+  const loginUrl = loginUrlTo();
+
+  function goOn(): void {
+    setLoginNeeded(false);
+    void client.refetchQueries({ include: 'active' });
+  }
+
+  return (
+    <Modal opened={useLoginNeeded()} onClose={goOn} title={t('login.title')} centered withCloseButton={false}>
+      <Text mb="md">{t('login.text')}</Text>
+      <Group>
+        {loginUrl && (
+          <Button component="a" href={loginUrl} data-autofocus>
+            {t('menu.logIn')}
+          </Button>
+        )}
+        <Button variant="default" onClick={goOn}>
+          {t('login.again')}
+        </Button>
+      </Group>
+    </Modal>
+  );
+}

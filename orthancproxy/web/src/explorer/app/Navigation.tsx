@@ -1,0 +1,35 @@
+import { NavLink } from '@mantine/core';
+import { IconActivityHeartbeat, IconUser } from '@tabler/icons-react';
+import { useTranslation } from 'react-i18next';
+import { Link, useLocation } from 'wouter';
+
+import type { Action } from '../graphql/generated/graphql';
+import { accountPath, statusPath } from './routes';
+import { useSession } from './session';
+
+/** The pages in the navigation; those that need a permission are offered only to callers who have it. */
+const ENTRIES: readonly { name: 'account' | 'status'; path: string; Icon: typeof IconUser; needs?: Action }[] = [
+  { name: 'status', path: statusPath(), Icon: IconActivityHeartbeat, needs: 'VIEW' },
+  { name: 'account', path: accountPath(), Icon: IconUser },
+];
+
+export function Navigation() {
+  const { t } = useTranslation('app');
+  const { may } = useSession();
+  const [location] = useLocation();
+  return (
+    <nav aria-label={t('navigation.label')}>
+      {ENTRIES.filter(({ needs }) => !needs || may(needs)).map(({ name, path, Icon }) => (
+        <NavLink
+          key={name}
+          component={Link}
+          href={path}
+          active={location === path}
+          aria-current={location === path ? 'page' : undefined}
+          label={t(`navigation.${name}`)}
+          leftSection={<Icon size={18} stroke={1.6} aria-hidden="true" />}
+        />
+      ))}
+    </nav>
+  );
+}

@@ -1,0 +1,31 @@
+import { Notification } from '@mantine/core';
+import { IconAlertTriangle, IconCheck } from '@tabler/icons-react';
+import { useTranslation } from 'react-i18next';
+
+import { ErrorSentence } from './ErrorMessage';
+import classes from './Notices.module.css';
+import { dismiss, useNotices } from './notify';
+
+/** The messages of `notify`. The region is always there, as screen readers need it. */
+export function Notices() {
+  const { t } = useTranslation('app');
+  return (
+    <section className={classes.region} aria-live="polite" aria-label={t('notices')}>
+      {useNotices().map(({ id, content }) => {
+        const isError = content instanceof Error;
+        return (
+          <Notification
+            key={id}
+            withBorder
+            color={isError ? 'red' : 'teal'}
+            icon={isError ? <IconAlertTriangle size={18} /> : <IconCheck size={18} />}
+            onClose={() => dismiss(id)}
+            closeButtonProps={{ 'aria-label': t('dismiss') }}
+          >
+            {isError ? <ErrorSentence error={content} /> : content}
+          </Notification>
+        );
+      })}
+    </section>
+  );
+}

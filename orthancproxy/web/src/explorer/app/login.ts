@@ -1,0 +1,21 @@
+import { useSyncExternalStore } from 'react';
+
+const listeners = new Set<() => void>();
+let isNeeded = false;
+
+/** Called where the server answers that the caller is not authenticated, and again when that is over. */
+export function setLoginNeeded(value: boolean): void {
+  if (isNeeded === value) return;
+  isNeeded = value;
+  for (const listener of listeners) listener();
+}
+
+/** Whether the session has ended, so that the user has to log in to go on. */
+export function useLoginNeeded(): boolean {
+  return useSyncExternalStore(subscribe, () => isNeeded);
+}
+
+function subscribe(listener: () => void): () => void {
+  listeners.add(listener);
+  return () => listeners.delete(listener);
+}
