@@ -4,6 +4,7 @@ import { lazy, Suspense } from 'react';
 import { Route, Router, Switch } from 'wouter';
 
 import { client } from '../graphql/client';
+import Worklist from '../worklist';
 import { config } from './config';
 import { Frame } from './Frame';
 import { Loading } from './Loading';
@@ -42,6 +43,7 @@ export function App() {
           <Frame>
             <Suspense fallback={<Loading />}>
               <Switch>
+                <Route path={patterns.worklist} component={Worklist} />
                 <Route path={patterns.account} component={Account} />
                 <Route path={patterns.status} component={Status} />
                 <Route component={NotFound} />

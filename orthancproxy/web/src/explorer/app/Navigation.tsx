@@ -1,14 +1,20 @@
 import { NavLink } from '@mantine/core';
-import { IconActivityHeartbeat, IconUser } from '@tabler/icons-react';
+import { IconActivityHeartbeat, IconList, IconUser } from '@tabler/icons-react';
 import { useTranslation } from 'react-i18next';
 import { Link, useLocation } from 'wouter';
 
 import type { Action } from '../graphql/generated/graphql';
-import { accountPath, statusPath } from './routes';
+import { accountPath, statusPath, worklistPath } from './routes';
 import { useSession } from './session';
 
 /** The pages in the navigation; those that need a permission are offered only to callers who have it. */
-const ENTRIES: readonly { name: 'account' | 'status'; path: string; Icon: typeof IconUser; needs?: Action }[] = [
+const ENTRIES: readonly {
+  name: 'worklist' | 'account' | 'status';
+  path: string;
+  Icon: typeof IconUser;
+  needs?: Action;
+}[] = [
+  { name: 'worklist', path: worklistPath(), Icon: IconList, needs: 'VIEW' },
   { name: 'status', path: statusPath(), Icon: IconActivityHeartbeat, needs: 'VIEW' },
   { name: 'account', path: accountPath(), Icon: IconUser },
 ];

@@ -10,8 +10,8 @@ export class EventStreamLink extends ApolloLink {
 
   constructor(url: string, headers: () => Record<string, string>) {
     super();
-    // a stream that breaks off is opened again until the page is left, at longer and longer intervals
-    this.client = createClient({ url, headers, credentials: 'same-origin', retryAttempts: Number.POSITIVE_INFINITY });
+    // a stream that breaks off is an error: its reader knows the cursor after which to continue
+    this.client = createClient({ url, headers, credentials: 'same-origin', retryAttempts: 0 });
   }
 
   override request(operation: ApolloLink.Operation): Observable<ApolloLink.Result> {

@@ -5,10 +5,11 @@ import * as account from '../account/texts';
 import * as app from '../app/texts';
 import * as components from '../components/texts';
 import * as status from '../status/texts';
+import * as worklist from '../worklist/texts';
 import { preferredLanguage } from './languages';
 
 // each feature's texts are in its own folder
-const features = { account, app, components, status };
+const features = { account, app, components, status, worklist };
 
 type Features = typeof features;
 

@@ -1,0 +1,168 @@
+"""The worklist: search, state in the URL, order, keyboard, small screens, and what happens in the archive meanwhile."""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.sync_api import Browser, Locator, Page, expect
+
+from orthancproxy.sandbox.gateway import serving
+from orthancproxy.sandbox.orthanc import INDEXED_INSTANCE_TAGS, LocalOrthanc
+from tests.browser.graphiql import chromium
+from tests.corpus import instance, load, sample_studies
+from tests.orthancs import running_orthancs
+
+pytestmark = [pytest.mark.live, pytest.mark.long]
+
+KOREAN = "洪 吉洞"
+
+
+@dataclass(frozen=True)
+class Archive:
+    orthanc: LocalOrthanc
+    address: str
+
+
+@pytest.fixture(scope="module")
+def archive(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Archive]:
+    with running_orthancs() as start_orthanc:
+        orthanc = start_orthanc(configuration=INDEXED_INSTANCE_TAGS)
+        load(orthanc, sample_studies())
+        folder: Path = tmp_path_factory.mktemp("gateway")
+        with serving(orthanc.base_url, folder) as gateway:
+            yield Archive(orthanc, gateway.address)
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with chromium() as browser:
+        yield browser
+
+
+@pytest.fixture
+def page(browser: Browser, archive: Archive) -> Iterator[Page]:
+    context = browser.new_context(base_url=archive.address, locale="en-GB", viewport={"width": 1440, "height": 900})
+    page = context.new_page()
+    page.goto("/")
+    expect(rows(page).first).to_be_visible()
+    yield page
+    context.close()
+
+
+def delete_studies(page: Page, patient_id: str) -> None:
+    """Delete as another user would."""
+
+    def ask(query: str) -> Any:
+        return page.request.post("/graphql/", data={"query": query}).json()["data"]
+
+    found = ask(f'{{ studies(filter: {{patientId: "{patient_id}"}}) {{ nodes {{ orthancId }} }} }}')
+    for study in found["studies"]["nodes"]:
+        ask(f'mutation {{ deleteStudy(orthancId: "{study["orthancId"]}") {{ instancesCount }} }}')
+
+
+def rows(page: Page) -> Locator:
+    return page.get_by_role("rowgroup").get_by_role("row")
+
+
+def test_the_first_page_is_one_request(browser: Browser, archive: Archive) -> None:
+    with browser.new_context(base_url=archive.address) as context:
+        page = context.new_page()
+        queries: list[str] = []
+        page.on(
+            "request", lambda request: queries.append(request.post_data or "") if "/graphql" in request.url else None
+        )
+        page.goto("/")
+        expect(rows(page).first).to_be_visible()
+    assert len([query for query in queries if "subscription" not in query]) == 1
+
+
+def test_search_finds_a_name_in_any_script_and_the_url_keeps_it(page: Page) -> None:
+    page.keyboard.press("/")
+    page.keyboard.type("홍길동")
+    expect(rows(page)).to_have_count(1)
+    expect(rows(page)).to_contain_text(KOREAN)
+    expect(page).to_have_url(re.compile("search="))
+    page.reload()
+    expect(rows(page)).to_have_count(1)
+    page.get_by_role("searchbox").fill("nobody of this name")
+    expect(page.get_by_role("heading", name="No study matches")).to_be_visible()
+
+
+def test_filters_and_order_are_in_the_url_and_the_back_button_undoes_them(page: Page) -> None:
+    count = rows(page).count()
+    page.get_by_role("combobox", name="Modality").click()
+    page.get_by_role("option", name="US", exact=True).click()
+    expect(rows(page)).to_have_count(1)
+    page.get_by_role("button", name="Patient", exact=True).click()
+    expect(page).to_have_url(re.compile("modality=US.*sort=name"))
+    page.go_back()
+    expect(page).to_have_url(re.compile("modality=US$"))
+    page.go_back()
+    expect(rows(page)).to_have_count(count)
+
+
+def test_the_list_is_sorted_by_the_column_that_is_clicked(page: Page) -> None:
+    header = page.get_by_role("columnheader", name="PatientID")
+    for direction in ("ascending", "descending"):
+        header.get_by_role("button").click()
+        expect(header).to_have_attribute("aria-sort", direction)
+        expect(page.get_by_role("grid")).to_have_attribute("aria-busy", "false")
+        cells = page.get_by_role("rowgroup").locator("[data-column=patientId]").all_inner_texts()
+        assert cells == sorted(cells, reverse=direction == "descending")
+
+
+def test_a_column_can_be_any_tag(page: Page) -> None:
+    page.get_by_role("button", name="Columns").click()
+    page.get_by_role("combobox", name="DICOM tag").fill("KVP")
+    page.get_by_role("button", name="Add", exact=True).click()
+    expect(page.get_by_role("columnheader", name="KVP")).to_be_visible()
+    expect(page.get_by_role("row").filter(has_text=KOREAN)).to_contain_text("120")
+
+
+def test_the_arrow_keys_move_between_rows_and_enter_opens_a_study(page: Page) -> None:
+    rows(page).first.focus()
+    page.keyboard.press("ArrowDown")
+    expect(rows(page).nth(1)).to_be_focused()
+    page.keyboard.press("End")
+    expect(rows(page).last).to_be_focused()
+    page.keyboard.press("Home")
+    expect(rows(page).first).to_be_focused()
+    page.keyboard.press("Enter")
+    expect(page).to_have_url(re.compile("/studies/"))
+
+
+def test_what_arrives_and_what_is_deleted_shows_without_a_reload(page: Page, archive: Archive) -> None:
+    count = rows(page).count()
+    load(archive.orthanc, [instance(patient=77, StudyDate="20261129")])
+    arrived = rows(page).filter(has_text="P077")
+    expect(arrived).to_have_attribute("data-mark", "arrived")
+    expect(page.get_by_text(f"{count + 1} studies")).to_be_visible()
+    delete_studies(page, "P077")
+    expect(arrived).to_have_attribute("data-mark", "gone")
+    expect(arrived).to_have_count(0)
+    expect(page.get_by_text(f"{count} studies")).to_be_visible()
+
+
+def test_a_search_can_be_saved(page: Page) -> None:
+    page.get_by_role("textbox", name="PatientID").fill("KR")
+    expect(rows(page)).to_have_count(1)
+    page.get_by_role("button", name="Saved searches").click()
+    page.get_by_label("Name of this search").fill("Korean")
+    page.get_by_role("button", name="Save", exact=True).click()
+    page.goto("/")
+    page.get_by_role("button", name="Saved searches").click()
+    page.get_by_role("link", name="Korean").click()
+    expect(rows(page)).to_have_count(1)
+    expect(page).to_have_url(re.compile("patientId=KR"))
+
+
+def test_on_a_phone_studies_are_cards(page: Page) -> None:
+    page.set_viewport_size({"width": 390, "height": 844})
+    expect(page.get_by_role("columnheader")).to_have_count(0)
+    box = rows(page).filter(has_text=KOREAN).bounding_box()
+    assert box is not None
+    assert box["width"] <= 390
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
