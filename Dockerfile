@@ -1,13 +1,15 @@
-# The gateway with its GraphiQL page, for an Orthanc (ORTHANC_BASE_URL) and a PostgreSQL database (DATABASE_URL).
+# The gateway with its pages, for an Orthanc (ORTHANC_BASE_URL) and a PostgreSQL database (DATABASE_URL).
 
 FROM node:22-bookworm-slim AS web
-WORKDIR /build/web
+WORKDIR /build/orthancproxy/web
 COPY orthancproxy/web/package.json orthancproxy/web/package-lock.json ./
 # a mirror of the npm registry, for builds without Internet access
 ARG NPM_CONFIG_REGISTRY
 RUN npm ci --ignore-scripts --no-audit --no-fund
 COPY orthancproxy/web ./
-RUN npm run build -- --logLevel warn
+# the types of the page's operations are generated from it
+COPY schema/schema.graphql /build/schema/
+RUN npm run build
 
 
 # the OHIF viewer, which docker-compose.yml has for those who want it
@@ -37,7 +39,7 @@ COPY schema schema
 COPY orthancproxy orthancproxy
 # front-end sources, and development tools that need numpy
 RUN rm -r orthancproxy/web orthancproxy/sandbox orthancproxy/management/commands/sandbox.py
-COPY --from=web /build/static orthancproxy/static
+COPY --from=web /build/orthancproxy/static orthancproxy/static
 # without a key, one would be generated and kept in the image, shared by all deployments
 RUN DJANGO_SECRET_KEY=unused-at-build-time /opt/venv/bin/python manage.py collectstatic --noinput \
     && /opt/venv/bin/python -m compileall -q --invalidation-mode unchecked-hash orthancproxy schema

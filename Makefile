@@ -6,7 +6,7 @@ PYTHON := .venv/bin/python
 ORTHANC := 1.13.0
 # on all cores; a module's tests stay together, since they share their servers
 PYTEST := $(PYTHON) -m pytest --numprocesses auto --dist loadfile --no-loadscope-reorder
-WEB := orthancproxy/static/orthancproxy/.graphiql-built
+WEB := orthancproxy/static/orthancproxy/.web-built
 # what the tests use besides Orthanc: a command, and the Debian packages that provide it
 TEST_TOOLS := /usr/bin/chromium=chromium,fonts-noto-cjk dcmftest=dcmtk dciodvfy=dicom3tools cc=gcc,libc6-dev
 TEST_TOOLS += nginx=nginx-light
@@ -24,7 +24,7 @@ TEST_TOOLS += /no-initdb=postgresql
 endif
 # tests that run on Node: an identity provider, and the audits of GraphQL over HTTP
 NODE_TESTS := tests/identity tests/schema/audits
-WEB_SOURCES := $(shell find orthancproxy/web -name node_modules -prune -o -type f -print)
+WEB_SOURCES := schema/schema.graphql $(shell find orthancproxy/web \( -name node_modules -o -name generated \) -prune -o -type f -print)
 
 .PHONY: help run ohif test test-matrix test-uncached test-indexed oracle staleness bench bench-large soak check sdl docs messages web lock clean
 .DEFAULT_GOAL := help
@@ -81,7 +81,7 @@ soak: .venv/.synced ## Read, upload and delete with 16 clients for ten minutes, 
 	@dev/install-orthanc
 	$(PYTHON) -m benchmarks.soak $(ARGS)
 
-check: .venv/.synced ## Lint, types, import contracts, migrations, the committed schema and docs, the lock files
+check: .venv/.synced ## Lint, types, import contracts, migrations, the committed schema and docs, the lock files, the front end
 	.venv/bin/ruff check
 	.venv/bin/ruff format --check
 	.venv/bin/mypy
@@ -91,6 +91,7 @@ check: .venv/.synced ## Lint, types, import contracts, migrations, the committed
 	$(PYTHON) -m dev.generate_docs --check
 	dev/lint-docker
 	dev/lock --check
+	dev/check-web
 
 sdl: .venv/.synced ## Write schema/schema.graphql from the code
 	$(PYTHON) manage.py export_schema orthancproxy.schema > .schema.graphql && mv .schema.graphql schema/schema.graphql
@@ -101,7 +102,7 @@ docs: .venv/.synced ## Write the generated sections of docs/, such as the tables
 messages: .venv/.synced ## Compile the translations of orthancproxy/locale
 	$(PYTHON) -m dev.compile_messages
 
-web: $(WEB) ## Build the GraphiQL page, with Node from PyPI if there is none or an old one
+web: $(WEB) ## Build the page for people and GraphiQL, with Node from PyPI if there is none or an old one
 
 # the environment first: its uv installs Node if there is none
 $(WEB): $(WEB_SOURCES) | .venv/.synced

@@ -1,10 +1,12 @@
 import { defineConfig } from 'vite';
 
 import { bundle } from './bundle.ts';
+import { inlineOperations } from './operations.ts';
 
 const gateway = process.env.GATEWAY ?? 'http://127.0.0.1:8000';
 
 export default defineConfig({
+  plugins: [inlineOperations()],
   ...bundle('explorer', { entry: 'src/explorer/main.tsx', largestChunkKb: 6000 }),
   server: {
     // The host stays that of the page, so that Django's check of a form's origin passes.
