@@ -67,7 +67,7 @@ def _config(username: str, *, is_staff: bool) -> dict[str, str]:
         "username": username,
         "graphqlUrl": url_of("graphql"),
         "restUrl": url_of("orthanc:patients").removesuffix("patients/"),
-        "loginUrl": login_url(""),
+        "loginUrl": login_url(),
         "logoutUrl": url_of("logout"),
         "tokensUrl": url_of("tokens"),
         "adminUrl": url_of("admin:index") if is_staff else "",

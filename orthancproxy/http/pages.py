@@ -4,10 +4,11 @@ import secrets
 from collections.abc import Mapping
 from typing import Any
 
+from django.conf import settings
 from django.contrib.auth.views import redirect_to_login
 from django.http import HttpRequest, HttpResponse
 from django.middleware.csrf import CsrfViewMiddleware, get_token
-from django.shortcuts import render
+from django.shortcuts import render, resolve_url
 from django.urls import NoReverseMatch, reverse
 from django.utils.cache import add_never_cache_headers
 
@@ -35,10 +36,10 @@ def url_of(name: str) -> str:
         return ""
 
 
-def login_url(path: str) -> str:
-    """Return the URL of the project's login page, which leads back to a path; empty without a login page."""
+def login_url(path: str = "") -> str:
+    """Return the URL of the project's login page, which leads back to `path` if given; empty without a login page."""
     try:
-        return redirect_to_login(path).url
+        return redirect_to_login(path).url if path else resolve_url(settings.LOGIN_URL)
     except NoReverseMatch:
         return ""
 

@@ -4,20 +4,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Literal
 
-from playwright.sync_api import (
-    Browser,
-    ConsoleMessage,
-    Locator,
-    Page,
-    Request,
-    Response,
-    Route,
-    WebError,
-    WebSocketRoute,
-    expect,
-    sync_playwright,
-)
+from playwright.sync_api import Browser, Locator, Page, Response, expect, sync_playwright
 
+from tests.browser.observer import Observer
 from tests.browser.users import User, enter
 
 CHROMIUM = "/usr/bin/chromium"
@@ -36,10 +25,6 @@ ARGUMENTS = (
 TIMEOUT = 30_000.0  # milliseconds
 expect.set_options(timeout=TIMEOUT)
 WIDTH, HEIGHT = 1400, 900
-REPORT_VIOLATIONS = """
-    document.addEventListener("securitypolicyviolation", (event) =>
-        console.error(`securitypolicyviolation: ${event.effectiveDirective} ${event.blockedURI}`));
-"""
 MODEL = "(name) => __MONACO.editor.getModels().find((model) => model.uri.path.endsWith(name))"
 SHOWS_ANSWER = f"""(answer) => {{
     const text = ({MODEL})("response.json").getValue();
@@ -55,26 +40,12 @@ HAS_READ = f"""(query) => {{
 Editor = Literal["operation.graphql", "variables.json", "response.json"]
 
 
-class GraphiQL:
-    """A page with GraphiQL, and what went wrong on it.
-
-    `refused` has the URLs outside of the gateway that were asked for, `problems` the errors in the console, breaches
-    of the content security policy, failed requests and errors that nothing caught.
-    """
+class GraphiQL(Observer):
+    """A page with GraphiQL, and what went wrong on it."""
 
     def __init__(self, page: Page, gateway: str) -> None:
+        super().__init__(page.context, gateway)
         self.page = page
-        self.refused: list[str] = []
-        self.problems: list[str] = []
-        self._gateway = gateway
-        context = page.context
-        context.route("**/*", self._pass_to_gateway)
-        context.route_web_socket("**/*", self._refuse_web_socket)
-        context.on("console", self._note_console)
-        context.on("weberror", self._note_uncaught)
-        context.on("response", self._note_status)
-        context.on("requestfailed", self._note_failure)
-        page.add_init_script(REPORT_VIOLATIONS)
 
     def open(self, path: str = "/graphql/") -> None:
         """Load the page, and wait until it has the schema."""
@@ -167,36 +138,6 @@ class GraphiQL:
 
     def _wait_until_read(self, query: str) -> None:
         self.page.wait_for_function(HAS_READ, arg=query)
-
-    def _pass_to_gateway(self, route: Route) -> None:
-        if self._is_gateway(route.request):
-            route.continue_()
-        else:
-            self.refused.append(route.request.url)
-            route.abort()
-
-    def _is_gateway(self, request: Request) -> bool:
-        return request.url.startswith(f"{self._gateway}/")
-
-    def _refuse_web_socket(self, socket: WebSocketRoute) -> None:
-        self.refused.append(socket.url)
-        socket.close()
-
-    def _note_console(self, message: ConsoleMessage) -> None:
-        if message.type == "error":
-            self.problems.append(message.text)
-
-    def _note_uncaught(self, failure: WebError) -> None:
-        self.problems.append(f"uncaught: {failure.error}")
-
-    def _note_status(self, response: Response) -> None:
-        if response.status >= 400:
-            self.problems.append(f"{response.status} {response.url}")
-
-    def _note_failure(self, request: Request) -> None:
-        # what the page itself breaks off, such as by leading to another one, is no failure
-        if self._is_gateway(request) and request.failure != "net::ERR_ABORTED":
-            self.problems.append(f"{request.failure} {request.url}")
 
 
 @contextmanager

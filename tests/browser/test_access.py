@@ -150,7 +150,7 @@ def test_login_is_locked_after_many_wrong_passwords(page: Page, gateway: str) ->
     # others are not locked out
     page.goto(f"{gateway}/login/")
     enter(page, VIEWER)
-    page.wait_for_url(f"{gateway}/graphql/")
+    page.wait_for_url(f"{gateway}/")
 
 
 @pytest.mark.parametrize("method", ["password", "too many guesses"])
@@ -191,7 +191,7 @@ def test_login_page_runs_no_foreign_script_and_is_not_cached(
 def test_login_does_not_redirect_to_another_site(page: Page, graphiql: GraphiQL, gateway: str, target: str) -> None:
     page.goto(f"{gateway}/login/?next={target}")
     enter(page, VIEWER)
-    page.wait_for_url(f"{gateway}/graphql/")
+    page.wait_for_url(f"{gateway}/")
     assert graphiql.refused == []
 
 

@@ -18,7 +18,8 @@ from pydicom.uid import generate_uid
 
 from orthancproxy.sandbox.gateway import CHECKOUT, LocalGateway, serving
 from orthancproxy.sandbox.orthanc import INDEXED_INSTANCE_TAGS, LocalOrthanc, free_port
-from tests.browser.graphiql import ARGUMENTS, CHROMIUM, HEIGHT, REPORT_VIOLATIONS, WIDTH
+from tests.browser.graphiql import ARGUMENTS, CHROMIUM, HEIGHT, WIDTH
+from tests.browser.observer import REPORT_VIOLATIONS
 from tests.browser.users import User, confine, create_token, enter, make
 from tests.corpus import ask, load, sample_studies
 from tests.orthancs import StartOrthanc

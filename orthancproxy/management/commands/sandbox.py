@@ -84,6 +84,7 @@ class Command(BaseCommand):
         address = f"http://{_reachable(host)}:{port}"
         _wait_until_alive(gateway, address)
         self.stdout.write(
+            f"\n  Worklist  {address}/"
             f"\n  GraphiQL  {address}/graphql/"
             f"\n  REST API  {address}/api/orthanc/docs/"
             f"\n  DICOMweb  {address}/dicom-web"

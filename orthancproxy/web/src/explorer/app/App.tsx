@@ -1,5 +1,5 @@
 import { ApolloProvider } from '@apollo/client/react';
-import { createTheme, Drawer, localStorageColorSchemeManager, MantineProvider, Modal } from '@mantine/core';
+import { createTheme, localStorageColorSchemeManager, MantineProvider } from '@mantine/core';
 import { lazy, Suspense } from 'react';
 import { Route, Router, Switch } from 'wouter';
 
@@ -22,8 +22,8 @@ const theme = createTheme({
   respectReducedMotion: true,
   components: {
     // the library that locks the page's scrolling writes <style> elements, which the page's policy forbids
-    Modal: Modal.extend({ defaultProps: { lockScroll: false } }),
-    Drawer: Drawer.extend({ defaultProps: { lockScroll: false } }),
+    Modal: { defaultProps: { lockScroll: false } },
+    Drawer: { defaultProps: { lockScroll: false } },
   },
 });
 const colorSchemes = localStorageColorSchemeManager({ key: 'color-scheme' });

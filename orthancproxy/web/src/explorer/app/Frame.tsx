@@ -1,16 +1,21 @@
-import { Burger, Drawer } from '@mantine/core';
+import { Burger } from '@mantine/core';
 import { useDisclosure, useNetwork } from '@mantine/hooks';
-import { type ReactNode, useEffect } from 'react';
+import { lazy, type ReactNode, Suspense, useEffect } from 'react';
 import { useTranslation } from 'react-i18next';
 import { Link, useLocation } from 'wouter';
 
+import { ErrorBoundary } from './ErrorBoundary';
 import classes from './Frame.module.css';
-import { LoginNeeded } from './LoginNeeded';
+import { useLoginNeeded } from './login';
 import { Navigation } from './Navigation';
 import { Notices } from './Notices';
 import { worklistPath } from './routes';
 import { SearchBox } from './SearchBox';
 import { UserMenu } from './UserMenu';
+
+// what most visits do not need
+const LoginDialog = lazy(() => import('./LoginDialog'));
+const NavigationDrawer = lazy(() => import('./NavigationDrawer'));
 
 /** What is around every page: the header with the search box, the navigation, messages and banners. */
 export function Frame({ children }: { children: ReactNode }) {
@@ -18,6 +23,7 @@ export function Frame({ children }: { children: ReactNode }) {
   const { online } = useNetwork();
   const [location] = useLocation();
   const [isOpen, menu] = useDisclosure(false);
+  const isLoginNeeded = useLoginNeeded();
   // biome-ignore lint/correctness/useExhaustiveDependencies: the menu closes when its links have been followed
   useEffect(menu.close, [location]);
   return (
@@ -49,13 +55,13 @@ export function Frame({ children }: { children: ReactNode }) {
           <Navigation />
         </aside>
         <main id="content" className={classes.content} tabIndex={-1}>
-          {children}
+          <ErrorBoundary key={location}>{children}</ErrorBoundary>
         </main>
       </div>
-      <Drawer opened={isOpen} onClose={menu.close} size="16rem" title={t('title')}>
-        <Navigation />
-      </Drawer>
-      <LoginNeeded />
+      <Suspense>
+        {isOpen && <NavigationDrawer close={menu.close} />}
+        {isLoginNeeded && <LoginDialog />}
+      </Suspense>
       <Notices />
     </div>
   );

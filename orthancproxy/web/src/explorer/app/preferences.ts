@@ -16,7 +16,8 @@ interface Preferences {
 /** The language and the colours that the user has chosen, which this browser remembers. */
 export function usePreferences(): Preferences {
   const { i18n } = useTranslation();
-  const { colorScheme, setColorScheme } = useMantineColorScheme();
+  // without this, the library stops transitions by a <style> element, which the page's policy forbids
+  const { colorScheme, setColorScheme } = useMantineColorScheme({ keepTransitions: true });
   return {
     language: i18n.language as Language,
     colorScheme,

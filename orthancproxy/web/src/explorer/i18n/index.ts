@@ -1,38 +1,56 @@
-import i18n from 'i18next';
+import i18n, { type BackendModule } from 'i18next';
 import { initReactI18next } from 'react-i18next';
 
-import * as account from '../account/texts';
 import * as app from '../app/texts';
 import * as components from '../components/texts';
-import * as status from '../status/texts';
 import * as worklist from '../worklist/texts';
-import { preferredLanguage } from './languages';
+import { type Language, preferredLanguage } from './languages';
 
-// each feature's texts are in its own folder
-const features = { account, app, components, status, worklist };
+// each feature's texts are in its own folder: these are on the first page
+const first = { app, components, worklist };
+// and these are loaded when a component first uses them
+const further = {
+  account: () => import('../account/texts'),
+  status: () => import('../status/texts'),
+};
 
-type Features = typeof features;
+type First = typeof first;
+type Further = typeof further;
 
 declare module 'i18next' {
   interface CustomTypeOptions {
     defaultNS: 'app';
-    resources: { [Name in keyof Features]: Features[Name]['en'] };
+    resources: { [Name in keyof First]: First[Name]['en'] } & {
+      [Name in keyof Further]: Awaited<ReturnType<Further[Name]>>['en'];
+    };
   }
 }
 
-function resources(language: 'en' | 'ko' | 'ja') {
-  return Object.fromEntries(Object.entries(features).map(([name, texts]) => [name, texts[language]]));
+const backend: BackendModule = {
+  type: 'backend',
+  init: () => undefined,
+  read: async (language, name) => (await further[name as keyof Further]())[language as Language],
+};
+
+function resources(language: Language) {
+  return Object.fromEntries(Object.entries(first).map(([name, texts]) => [name, texts[language]]));
 }
 
-void i18n.use(initReactI18next).init({
-  lng: preferredLanguage(),
-  fallbackLng: 'en',
-  defaultNS: 'app',
-  resources: { en: resources('en'), ko: resources('ko'), ja: resources('ja') },
-  // React escapes what it renders
-  interpolation: { escapeValue: false },
-  initAsync: false,
-});
+void i18n
+  .use(backend)
+  .use(initReactI18next)
+  .init({
+    lng: preferredLanguage(),
+    // the compiler knows of every text that it is in every language
+    fallbackLng: false,
+    ns: Object.keys(first),
+    defaultNS: 'app',
+    partialBundledLanguages: true,
+    resources: { en: resources('en'), ko: resources('ko'), ja: resources('ja') },
+    // React escapes what it renders
+    interpolation: { escapeValue: false },
+    initAsync: false,
+  });
 
 i18n.on('languageChanged', showLanguage);
 showLanguage(i18n.language);

@@ -4,10 +4,10 @@ import { useTranslation } from 'react-i18next';
 import { useLocation } from 'wouter';
 
 import { loginUrlTo } from './config';
-import { setLoginNeeded, useLoginNeeded } from './login';
+import { setLoginNeeded } from './login';
 
 /** Covers the page once the session has ended. The page stays as it is: work goes on after a login in another tab. */
-export function LoginNeeded() {
+export default function LoginDialog() {
   const { t } = useTranslation('app');
   const client = useApolloClient();
   // the link leads back to the page that is shown now
@@ -20,7 +20,7 @@ export function LoginNeeded() {
   }
 
   return (
-    <Modal opened={useLoginNeeded()} onClose={goOn} title={t('login.title')} centered withCloseButton={false}>
+    <Modal opened onClose={goOn} title={t('login.title')} centered withCloseButton={false}>
       <Text mb="md">{t('login.text')}</Text>
       <Group>
         {loginUrl && (

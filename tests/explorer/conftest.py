@@ -1,0 +1,110 @@
+"""The page for people in a headless Chromium, over the sample studies."""
+
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+from django.contrib.staticfiles import finders
+from playwright.sync_api import Browser, BrowserContext, Page, StorageState
+
+from orthancproxy.explorer.views import BUNDLE
+from orthancproxy.sandbox.gateway import serving
+from orthancproxy.sandbox.orthanc import INDEXED_INSTANCE_TAGS, LocalOrthanc
+from tests.browser.graphiql import HEIGHT, TIMEOUT, WIDTH, chromium
+from tests.browser.observer import Observer
+from tests.browser.users import User, confine, enter, make
+from tests.corpus import load, sample_studies
+from tests.orthancs import running_orthancs
+
+CONFINED_TO = "KR-0001"
+"""The PatientID of 홍길동, who is the only patient that the user CONFINED sees."""
+VIEWER = User("김민수", ["Viewer"])
+MANAGER = User("manager", ["Manager"])
+ADMINISTRATOR = User("root", is_superuser=True)
+CONFINED = User("confined", ["Viewer", "Of one patient"])
+
+
+@dataclass(frozen=True)
+class Archive:
+    """An Orthanc with the sample studies, and a gateway that permits nothing to anonymous callers."""
+
+    orthanc: LocalOrthanc
+    address: str
+    folder: Path
+    sessions: dict[str, StorageState] = field(default_factory=dict)
+
+
+@pytest.fixture(scope="session")
+def archive(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Archive]:
+    """The archive that the tests share: what one of them changes must not matter to the others."""
+    assert finders.find(BUNDLE), "The page is not built: run `make web`, with Node 20.19 or newer"
+    folder = tmp_path_factory.mktemp("gateway")
+    with running_orthancs() as start_orthanc:
+        orthanc = start_orthanc(configuration=INDEXED_INSTANCE_TAGS)
+        load(orthanc, sample_studies())
+        with serving(orthanc.base_url, folder, settings={"ORTHANC_ANONYMOUS_ACTIONS": ""}) as gateway:
+            confine(folder, "Of one patient", CONFINED_TO)
+            make(folder, VIEWER, MANAGER, ADMINISTRATOR, CONFINED)
+            yield Archive(orthanc, gateway.address, folder)
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """A browser that ends with the module: other modules' tests need a thread without its event loop."""
+    with chromium() as browser:
+        yield browser
+
+
+OpenPage = Callable[..., Page]
+
+
+@pytest.fixture
+def page_as(browser: Browser, archive: Archive) -> Iterator[OpenPage]:
+    """Return a function that opens a page as a user (None: anonymous), in a browser profile of its own.
+
+    The test fails if a page asks for anything outside of the gateway, breaks its content security policy, or reports an
+    error. `problems` is a pattern of those that the test expects; further options are Playwright's of the profile.
+    """
+    opened: list[tuple[BrowserContext, Observer, str]] = []
+
+    def open_page(user: User | None = ADMINISTRATOR, *, problems: str = r"(?!)", **options: object) -> Page:
+        context = browser.new_context(
+            **{  # type: ignore[arg-type]
+                "base_url": archive.address,
+                "locale": "en-GB",
+                "viewport": {"width": WIDTH, "height": HEIGHT},
+                "storage_state": _session(browser, archive, user) if user else None,
+                **options,
+            }
+        )
+        context.set_default_timeout(TIMEOUT)
+        opened.append((context, Observer(context, archive.address), problems))
+        return context.new_page()
+
+    yield open_page
+    unexpected = []
+    for context, observer, expected in opened:
+        context.close()
+        unexpected += observer.refused + [one for one in observer.problems if not re.search(expected, one)]
+    assert unexpected == []
+
+
+@pytest.fixture
+def page(page_as: OpenPage) -> Page:
+    """A page of the administrator's, with nothing loaded."""
+    return page_as()
+
+
+def _session(browser: Browser, archive: Archive, user: User) -> StorageState:
+    """Return the cookies of a user, who logs in once: checking a password takes 0.3 s."""
+    if user.name not in archive.sessions:
+        context = browser.new_context(base_url=archive.address, locale="en-GB")
+        page = context.new_page()
+        page.goto("/login/?next=/livez")
+        enter(page, user)
+        page.wait_for_url("**/livez")
+        archive.sessions[user.name] = context.storage_state()
+        context.close()
+    return archive.sessions[user.name]

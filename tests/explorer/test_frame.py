@@ -1,0 +1,144 @@
+"""What is around every page: logging in, languages, colours, errors, and how much the browser loads."""
+
+import gzip
+import re
+
+import pytest
+from playwright.sync_api import Page, Response, expect
+
+from tests.browser.users import enter
+from tests.explorer.conftest import MANAGER, VIEWER, Archive, OpenPage
+
+pytestmark = [pytest.mark.live, pytest.mark.once, pytest.mark.long]
+
+MAX_WORKLIST_SCRIPT_BYTES = 250_000
+KOREAN = "吉洞"
+
+
+def script_bytes(page: Page, path: str) -> int:
+    """Return how many bytes of JavaScript a page loads, compressed."""
+    scripts: list[Response] = []
+    page.on("response", lambda response: scripts.append(response) if response.url.endswith(".js") else None)
+    page.goto(path)
+    expect(page.get_by_role("main")).to_contain_text(KOREAN)
+    return sum(len(gzip.compress(script.body())) for script in scripts)
+
+
+def test_anonymous_caller_logs_in_and_returns_to_the_page(page_as: OpenPage) -> None:
+    page = page_as(None)
+    page.goto("/status?from=a link")
+    assert "/login/?next=/status%3Ffrom%3D" in page.url
+    enter(page, VIEWER)
+    page.wait_for_url("**/status?from=*")
+    expect(page.get_by_role("heading", name="Status")).to_be_visible()
+
+
+def test_session_that_ends_is_noticed_and_work_goes_on_after_a_login(page_as: OpenPage) -> None:
+    page = page_as(None)
+    page.goto("/login/?next=/status")
+    enter(page, VIEWER)
+    expect(page.get_by_role("heading", name="Archive")).to_be_visible()
+    page.context.clear_cookies(name="sessionid")
+    page.get_by_role("link", name="Account").click()
+    page.get_by_role("link", name="Status").click()
+    dialog = page.get_by_role("dialog", name="Your session has ended")
+    dialog.get_by_role("link", name="Log in").click()
+    page.wait_for_url("**/login/?next=%2Fstatus")
+    enter(page, VIEWER)
+    expect(page.get_by_role("heading", name="Archive")).to_be_visible()
+
+
+def test_user_logs_out_and_the_next_one_sees_nothing(page_as: OpenPage) -> None:
+    page = page_as(None)
+    page.goto("/login/?next=/account")
+    enter(page, MANAGER)
+    page.get_by_role("button", name="Account and settings: manager").click()
+    page.get_by_role("menuitem", name="Log out").click()
+    page.wait_for_url("**/login/?next=/")
+
+
+@pytest.mark.parametrize(
+    ("locale", "title", "language"), [("en-GB", "Status", "en"), ("ko-KR", "상태", "ko"), ("ja-JP", "状態", "ja")]
+)
+def test_page_is_in_the_language_of_the_browser(page_as: OpenPage, locale: str, title: str, language: str) -> None:
+    page = page_as(locale=locale)
+    page.goto("/status")
+    expect(page.get_by_role("heading", name=title, exact=True)).to_be_visible()
+    expect(page.locator("html")).to_have_attribute("lang", language)
+
+
+def test_choice_of_language_and_colours_stays_and_counts_for_the_login_page(page_as: OpenPage) -> None:
+    page = page_as()
+    page.goto("/account")
+    page.get_by_text("日本語").click()
+    page.get_by_text("ダーク").click()
+    expect(page.locator("html")).to_have_attribute("data-mantine-color-scheme", "dark")
+    page.reload()
+    expect(page.get_by_role("heading", name="アカウント", exact=True)).to_be_visible()
+    expect(page.locator("html")).to_have_attribute("data-mantine-color-scheme", "dark")
+    page.goto("/tokens/")
+    expect(page.locator("html")).to_have_attribute("lang", "ja")
+
+
+def test_error_is_a_sentence_with_the_id_of_the_request(page_as: OpenPage, archive: Archive) -> None:
+    page = page_as()
+    answer = '{"errors": [{"message": "…", "extensions": {"code": "ARCHIVE_UNAVAILABLE", "requestId": "0b5e"}}]}'
+    page.route("**/graphql/", lambda route: route.fulfill(body=answer, content_type="application/json"))
+    page.goto("/status")
+    alert = page.get_by_role("alert")
+    expect(alert).to_contain_text("Orthanc is unavailable at the moment. Try again later.")
+    expect(alert).to_contain_text("Request 0b5e")
+    page.unroute("**/graphql/")
+    alert.get_by_role("button", name="Try again").click()
+    expect(page.get_by_role("heading", name="Archive")).to_be_visible()
+
+
+def test_lost_connection_is_shown_until_it_is_back(page_as: OpenPage) -> None:
+    page = page_as()
+    page.goto("/account")
+    expect(page.get_by_role("heading", name="Account", exact=True)).to_be_visible()
+    banner = page.get_by_text("You are offline.")
+    expect(banner).to_have_count(0)
+    page.context.set_offline(True)
+    expect(banner).to_be_visible()
+    page.context.set_offline(False)
+    expect(banner).to_have_count(0)
+
+
+def test_page_whose_code_cannot_be_loaded_says_so(page_as: OpenPage) -> None:
+    page = page_as(problems=r"ERR_FAILED|dynamically imported module")
+    page.goto("/account")
+    page.route("**/assets/status-*.js", lambda route: route.abort())
+    page.get_by_role("link", name="Status").click()
+    alert = page.get_by_role("alert")
+    expect(alert).to_contain_text("The gateway cannot be reached.")
+    page.unroute("**/assets/status-*.js")
+    alert.get_by_role("button", name="Try again").click()
+    expect(page.get_by_role("heading", name="Status", exact=True)).to_be_visible()
+
+
+def test_search_box_leads_to_the_worklist(page: Page) -> None:
+    page.goto("/account")
+    expect(page.get_by_role("heading", name="Account", exact=True)).to_be_visible()
+    page.keyboard.press("/")
+    page.keyboard.type("홍길동")
+    page.keyboard.press("Enter")
+    expect(page).to_have_url(re.compile(r"/\?search="))
+    assert page.evaluate("new URLSearchParams(location.search).get('search')") == "홍길동"
+
+
+def test_menu_opens_by_keyboard_on_a_phone(page_as: OpenPage) -> None:
+    page = page_as(viewport={"width": 390, "height": 844})
+    page.goto("/account")
+    expect(page.get_by_role("heading", name="Account", exact=True)).to_be_visible()
+    page.get_by_role("button", name="Open the menu").focus()
+    page.keyboard.press("Enter")
+    page.get_by_role("dialog").get_by_role("link", name="Status").focus()
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("heading", name="Status", exact=True)).to_be_visible()
+    expect(page.get_by_role("dialog")).to_have_count(0)
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+
+
+def test_worklist_loads_little_javascript(page: Page) -> None:
+    assert 0 < script_bytes(page, "/") <= MAX_WORKLIST_SCRIPT_BYTES
