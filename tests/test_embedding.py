@@ -28,6 +28,7 @@ assert answer.status_code == 200, answer.content
 assert answer.json() == {"data": {"viewer": {"username": None}}}, answer.content
 assert client.get("/api/orthanc/patients/").json()["code"] == "UNAUTHENTICATED"
 assert client.get("/api/orthanc/schema/").status_code == 200
+assert client.get("/imaging/status")["Location"] == "/accounts/login/?next=/imaging/status"
 """
 
 UPLOAD = """

@@ -1,4 +1,4 @@
-import { defineConfig } from 'vite';
+import { defineConfig } from 'vitest/config';
 
 import { bundle } from './bundle.ts';
 import { inlineOperations } from './operations.ts';
@@ -8,6 +8,7 @@ const gateway = process.env.GATEWAY ?? 'http://127.0.0.1:8000';
 export default defineConfig({
   plugins: [inlineOperations()],
   ...bundle('explorer', { entry: 'src/explorer/main.tsx', largestChunkKb: 6000 }),
+  test: { setupFiles: 'vitest.setup.ts' },
   server: {
     // The host stays that of the page, so that Django's check of a form's origin passes.
     proxy: Object.fromEntries(

@@ -1,4 +1,4 @@
-import i18n from '.';
+import i18n from './index';
 
 const BYTE_UNITS = ['byte', 'kilobyte', 'megabyte', 'gigabyte', 'terabyte'] as const;
 const formats = new Map<string, Intl.DateTimeFormat | Intl.NumberFormat>();
