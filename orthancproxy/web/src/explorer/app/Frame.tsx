@@ -11,11 +11,12 @@ import { Navigation } from './Navigation';
 import { Notices } from './Notices';
 import { worklistPath } from './routes';
 import { SearchBox } from './SearchBox';
-import { UserMenu } from './UserMenu';
+import { UserButton } from './UserButton';
 
 // what most visits do not need
 const LoginDialog = lazy(() => import('./LoginDialog'));
 const NavigationDrawer = lazy(() => import('./NavigationDrawer'));
+const UserMenu = lazy(() => import('./UserMenu'));
 
 /** What is around every page: the header with the search box, the navigation, messages and banners. */
 export function Frame({ children }: { children: ReactNode }) {
@@ -23,6 +24,7 @@ export function Frame({ children }: { children: ReactNode }) {
   const { online } = useNetwork();
   const [location] = useLocation();
   const [isOpen, menu] = useDisclosure(false);
+  const [isMenuUsed, userMenu] = useDisclosure(false);
   const isLoginNeeded = useLoginNeeded();
   // biome-ignore lint/correctness/useExhaustiveDependencies: the menu closes when its links have been followed
   useEffect(menu.close, [location]);
@@ -43,7 +45,9 @@ export function Frame({ children }: { children: ReactNode }) {
           <Logo />
         </Link>
         <SearchBox />
-        <UserMenu />
+        <Suspense fallback={<UserButton />}>
+          {isMenuUsed ? <UserMenu /> : <UserButton onClick={userMenu.open} />}
+        </Suspense>
       </header>
       {!online && (
         <p className={classes.offline} role="status">

@@ -1,8 +1,7 @@
-import { Menu, UnstyledButton } from '@mantine/core';
+import { Menu } from '@mantine/core';
 import {
   IconBrandGraphql,
   IconCheck,
-  IconChevronDown,
   IconDeviceDesktop,
   IconKey,
   IconLanguage,
@@ -21,23 +20,19 @@ import { config, loginUrlTo } from './config';
 import { logOut } from './logout';
 import { COLOR_SCHEMES, usePreferences } from './preferences';
 import { accountPath } from './routes';
-import classes from './UserMenu.module.css';
+import { UserButton } from './UserButton';
 
 const COLOR_SCHEME_ICONS = { light: IconSun, dark: IconMoon, auto: IconDeviceDesktop } as const;
 
-export function UserMenu() {
+/** The menu, which is open when it is first rendered. */
+export default function UserMenu() {
   const { t } = useTranslation('app');
   const { language, colorScheme, setLanguage, setColorScheme } = usePreferences();
-  const name = config.username || t('menu.anonymous');
   const loginUrl = loginUrlTo();
   return (
-    <Menu position="bottom-end" width={230} shadow="md">
+    <Menu defaultOpened position="bottom-end" width={230} shadow="md">
       <Menu.Target>
-        <UnstyledButton className={classes.target} aria-label={`${t('menu.label')}: ${name}`}>
-          <IconUser size={18} stroke={1.6} aria-hidden="true" />
-          <bdi className={classes.name}>{name}</bdi>
-          <IconChevronDown size={14} aria-hidden="true" />
-        </UnstyledButton>
+        <UserButton />
       </Menu.Target>
       <Menu.Dropdown>
         <Menu.Item component={Link} href={accountPath()} leftSection={<IconUser size={16} />}>
