@@ -1,5 +1,6 @@
 import { Menu } from '@mantine/core';
 import {
+  IconApi,
   IconBrandGraphql,
   IconCheck,
   IconDeviceDesktop,
@@ -46,6 +47,11 @@ export default function UserMenu() {
         <Menu.Item component="a" href={config.graphqlUrl} leftSection={<IconBrandGraphql size={16} />}>
           GraphiQL
         </Menu.Item>
+        {config.docsUrl && (
+          <Menu.Item component="a" href={config.docsUrl} leftSection={<IconApi size={16} />}>
+            {t('menu.docs')}
+          </Menu.Item>
+        )}
         {config.adminUrl && (
           <Menu.Item component="a" href={config.adminUrl} leftSection={<IconSettings size={16} />}>
             {t('menu.admin')}

@@ -109,7 +109,8 @@ function Index({ index }: { index: StatusQuery['server']['index'] }) {
   return (
     <Section title={t('index')}>
       <p className={classes.line}>
-        <Badge circle color={INDEX_COLORS[index.state]} size="xs" aria-hidden="true" /> {t(`indexState.${index.state}`)}
+        <Badge circle color={INDEX_COLORS[index.state]} size="xs" aria-hidden="true" />
+        {t(`indexState.${index.state}`)}
       </p>
       {isUsed && (
         <Text size="sm" c="dimmed">
