@@ -214,7 +214,7 @@ def session(browser: Browser, orthanc: LocalOrthanc, tmp_path_factory: pytest.Te
         page = context.new_page()
         page.goto(f"{gateway.address}/login/")
         enter(page, MANAGER)
-        page.wait_for_url(f"{gateway.address}/graphql/")
+        page.wait_for_url(f"{gateway.address}/")
         page.close()
         yield Victim("session", context, gateway.address, gateway.log)
 
