@@ -67,6 +67,7 @@ def _config(username: str, *, is_staff: bool) -> dict[str, str]:
         "username": username,
         "graphqlUrl": url_of("graphql"),
         "restUrl": url_of("orthanc:patients").removesuffix("patients/"),
+        "dicomwebUrl": url_of("dicomweb:studies").removesuffix("studies"),
         "loginUrl": login_url(),
         "logoutUrl": url_of("logout"),
         "tokensUrl": url_of("tokens"),

@@ -87,6 +87,7 @@ def test_page_knows_the_addresses_of_the_project(viewer: Client) -> None:
         "base": "",
         "username": "root",
         "graphqlUrl": "/graphql/",
+        "dicomwebUrl": "/dicom-web/",
         "restUrl": "/api/orthanc/",
         "loginUrl": "/login/",
         "logoutUrl": "/logout/",

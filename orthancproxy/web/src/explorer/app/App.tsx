@@ -13,7 +13,9 @@ import { patterns } from './routes';
 
 // The worklist is what most users open first; everything else is loaded when it is needed.
 const Account = lazy(() => import('../account'));
+const Patient = lazy(() => import('../patient'));
 const Status = lazy(() => import('../status'));
+const Study = lazy(() => import('../study'));
 
 const theme = createTheme({
   primaryColor: 'blue',
@@ -46,6 +48,8 @@ export function App() {
                 <Route path={patterns.worklist} component={Worklist} />
                 <Route path={patterns.account} component={Account} />
                 <Route path={patterns.status} component={Status} />
+                <Route path={patterns.study} component={Study} />
+                <Route path={patterns.patient} component={Patient} />
                 <Route component={NotFound} />
               </Switch>
             </Suspense>

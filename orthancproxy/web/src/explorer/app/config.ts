@@ -7,6 +7,8 @@ export interface Config {
   graphqlUrl: string;
   /** The root of the REST API, with a slash at the end. */
   restUrl: string;
+  /** The root of DICOMweb, with a slash at the end. */
+  dicomwebUrl: string;
   /** The login page; `loginUrlTo` adds where to go afterwards. */
   loginUrl: string;
   logoutUrl: string;

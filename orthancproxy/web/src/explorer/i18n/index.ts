@@ -12,6 +12,7 @@ const first = { app, components, worklist };
 const further = {
   account: () => import('../account/texts'),
   status: () => import('../status/texts'),
+  study: () => import('../study/texts'),
 };
 
 type First = typeof first;

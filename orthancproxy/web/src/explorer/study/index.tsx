@@ -1,0 +1,171 @@
+import { useQuery } from '@apollo/client/react';
+import { Button, Menu, Title } from '@mantine/core';
+import { useDisclosure } from '@mantine/hooks';
+import { IconDots, IconDownload, IconExternalLink, IconShare, IconTrash } from '@tabler/icons-react';
+import { useTranslation } from 'react-i18next';
+import { useParams } from 'wouter';
+
+import { ErrorMessage } from '../app/ErrorMessage';
+import { asFailure } from '../app/errors';
+import { Loading } from '../app/Loading';
+import { useSession } from '../app/session';
+import { usePageTitle } from '../components/Page';
+import { nameGroups } from '../components/PersonName';
+import { Section } from '../components/Section';
+import type { StudyPageQuery } from '../graphql/generated/graphql';
+import { formatDate, formatDateTime, formatNumber, formatTime } from '../i18n/format';
+import { DeleteDialog } from './DeleteDialog';
+import { type Fact, Facts } from './Facts';
+import { Labels } from './Labels';
+import { Missing } from './Missing';
+import { Modalities } from './Modalities';
+import { Neighbours } from './Neighbours';
+import { STUDY_PAGE } from './operations';
+import { PatientHeader } from './PatientHeader';
+import { ResourceTags } from './ResourceTags';
+import { SeriesDrawer } from './SeriesDrawer';
+import { SeriesGrid } from './SeriesGrid';
+import { ShareDialog } from './ShareDialog';
+import classes from './Study.module.css';
+
+export type StudyOfPage = NonNullable<StudyPageQuery['study']>;
+
+export default function StudyRoute() {
+  const { orthancId = '' } = useParams();
+  const { data, error, refetch } = useQuery(STUDY_PAGE, {
+    variables: { orthancId },
+    fetchPolicy: 'cache-and-network',
+  });
+  if (data?.study) return <StudyPage key={orthancId} study={data.study} onChange={() => void refetch()} />;
+  const isMalformed = error && asFailure(error).code === 'BAD_USER_INPUT';
+  if (error && !isMalformed) return <ErrorMessage error={error} retry={() => void refetch()} />;
+  return data || isMalformed ? <Missing what="study" /> : <Loading />;
+}
+
+function StudyPage({ study, onChange }: { study: StudyOfPage; onChange: () => void }) {
+  const { t } = useTranslation('study');
+  const { patient } = study;
+  const title = study.description || t('noDescription');
+  usePageTitle([nameGroups(patient.name)[0] ?? patient.patientId, title].filter(Boolean).join(' – '));
+  return (
+    <article className={classes.page}>
+      <PatientHeader patient={patient} studyDate={study.studyDate} linked />
+      <header className={classes.head}>
+        <div className={classes.titles}>
+          <Title order={1} size="h3" className={study.description ? classes.title : classes.untitled}>
+            <bdi dir="auto">{title}</bdi>
+          </Title>
+          <p className={classes.when}>
+            <Modalities modalities={study.modalities} />
+            <span>{[formatDate(study.studyDate), formatTime(study.studyTime)].filter(Boolean).join(' · ')}</span>
+            <span className={classes.counts}>
+              {t('series', { count: study.series.length, number: formatNumber(study.series.length) })}
+              {' · '}
+              {t('instances', { count: study.instancesCount, number: formatNumber(study.instancesCount) })}
+            </span>
+            {!study.isStable && <span className={classes.arriving}>{t('isArriving')}</span>}
+            <Labels labels={study.labels} />
+          </p>
+        </div>
+        <StudyActions study={study} />
+      </header>
+      <Facts facts={factsOf(study, t)} />
+      <div className={classes.columns}>
+        <div className={classes.main}>
+          <SeriesGrid series={study.series} />
+          <Section title={t('details.title')}>
+            <ResourceTags id={study.id} level="STUDY" />
+          </Section>
+        </div>
+        <Neighbours study={study} />
+      </div>
+      <SeriesDrawer study={study} onDeleted={onChange} />
+    </article>
+  );
+}
+
+function StudyActions({ study }: { study: StudyOfPage }) {
+  const { t } = useTranslation('study');
+  const { may } = useSession();
+  const [isSharing, sharing] = useDisclosure(false);
+  const [isDeleting, deleting] = useDisclosure(false);
+  return (
+    <div className={classes.actions}>
+      {study.viewerUrl && (
+        <Button
+          component="a"
+          href={study.viewerUrl}
+          target="_blank"
+          rel="noopener"
+          variant="light"
+          leftSection={<IconExternalLink size={16} />}
+        >
+          {t('actions.openExternal')}
+        </Button>
+      )}
+      {may('DOWNLOAD') && (
+        <Button component="a" href={study.archiveUrl} variant="default" leftSection={<IconDownload size={16} />}>
+          {t('actions.download')}
+        </Button>
+      )}
+      {may('SHARE') && (
+        <>
+          <Button variant="default" leftSection={<IconShare size={16} />} onClick={sharing.open}>
+            {t('actions.share')}
+          </Button>
+          <ShareDialog studyOrthancId={study.orthancId} opened={isSharing} onClose={sharing.close} />
+        </>
+      )}
+      {may('DELETE') && (
+        <>
+          <MoreMenu onDelete={deleting.open} />
+          <DeleteDialog
+            level="STUDY"
+            orthancId={study.orthancId}
+            patient={study.patient}
+            opened={isDeleting}
+            onClose={deleting.close}
+          />
+        </>
+      )}
+    </div>
+  );
+}
+
+/** What is seldom needed, and not to be clicked in passing. */
+function MoreMenu({ onDelete }: { onDelete: () => void }) {
+  const { t } = useTranslation('study');
+  return (
+    <Menu position="bottom-end" shadow="md">
+      <Menu.Target>
+        <Button variant="default" px="xs" aria-label={t('actions.more')}>
+          <IconDots size={16} aria-hidden="true" />
+        </Button>
+      </Menu.Target>
+      <Menu.Dropdown>
+        <Menu.Item color="red" leftSection={<IconTrash size={16} />} onClick={onDelete}>
+          {t('actions.delete')}
+        </Menu.Item>
+      </Menu.Dropdown>
+    </Menu>
+  );
+}
+
+/** A name as stored, without its separators. */
+function asText(name: string | null): string | undefined {
+  return name
+    ?.split('=')
+    .map((group) => group.replace(/\^+/g, ' ').trim())
+    .filter(Boolean)
+    .join(' · ');
+}
+
+function factsOf(study: StudyOfPage, t: ReturnType<typeof useTranslation<'study'>>['t']): Fact[] {
+  return [
+    [t('facts.accessionNumber'), study.accessionNumber],
+    [t('facts.referringPhysician'), asText(study.referringPhysicianName)],
+    [t('facts.institution'), study.institutionName],
+    [t('facts.studyId'), study.studyId],
+    [t('facts.lastUpdate'), formatDateTime(study.lastUpdate)],
+  ];
+}
