@@ -16,6 +16,7 @@ const Account = lazy(() => import('../account'));
 const Patient = lazy(() => import('../patient'));
 const Status = lazy(() => import('../status'));
 const Study = lazy(() => import('../study'));
+const Upload = lazy(() => import('../upload'));
 
 const theme = createTheme({
   primaryColor: 'blue',
@@ -50,6 +51,7 @@ export function App() {
                 <Route path={patterns.status} component={Status} />
                 <Route path={patterns.study} component={Study} />
                 <Route path={patterns.patient} component={Patient} />
+                <Route path={patterns.upload} component={Upload} />
                 <Route component={NotFound} />
               </Switch>
             </Suspense>

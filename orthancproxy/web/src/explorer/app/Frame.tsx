@@ -4,6 +4,7 @@ import { lazy, type ReactNode, Suspense, useEffect } from 'react';
 import { useTranslation } from 'react-i18next';
 import { Link, useLocation } from 'wouter';
 
+import { DropAnywhere } from '../upload/DropAnywhere';
 import { ErrorBoundary } from './ErrorBoundary';
 import classes from './Frame.module.css';
 import { useLoginNeeded } from './login';
@@ -66,6 +67,7 @@ export function Frame({ children }: { children: ReactNode }) {
         {isOpen && <NavigationDrawer close={menu.close} />}
         {isLoginNeeded && <LoginDialog />}
       </Suspense>
+      <DropAnywhere />
       <Notices />
     </div>
   );

@@ -1,20 +1,22 @@
 import { NavLink } from '@mantine/core';
-import { IconActivityHeartbeat, IconList, IconUser } from '@tabler/icons-react';
+import { IconActivityHeartbeat, IconList, IconUpload, IconUser } from '@tabler/icons-react';
 import { useTranslation } from 'react-i18next';
 import { Link, useLocation } from 'wouter';
 
 import type { Action } from '../graphql/generated/graphql';
-import { accountPath, statusPath, worklistPath } from './routes';
+import { UploadShare } from '../upload/UploadShare';
+import { accountPath, statusPath, uploadPath, worklistPath } from './routes';
 import { useSession } from './session';
 
 /** The pages in the navigation; those that need a permission are offered only to callers who have it. */
 const ENTRIES: readonly {
-  name: 'worklist' | 'account' | 'status';
+  name: 'worklist' | 'upload' | 'account' | 'status';
   path: string;
   Icon: typeof IconUser;
   needs?: Action;
 }[] = [
   { name: 'worklist', path: worklistPath(), Icon: IconList, needs: 'VIEW' },
+  { name: 'upload', path: uploadPath(), Icon: IconUpload, needs: 'UPLOAD' },
   { name: 'status', path: statusPath(), Icon: IconActivityHeartbeat, needs: 'VIEW' },
   { name: 'account', path: accountPath(), Icon: IconUser },
 ];
@@ -34,6 +36,7 @@ export function Navigation() {
           aria-current={location === path ? 'page' : undefined}
           label={t(`navigation.${name}`)}
           leftSection={<Icon size={18} stroke={1.6} aria-hidden="true" />}
+          rightSection={name === 'upload' && <UploadShare />}
         />
       ))}
     </nav>

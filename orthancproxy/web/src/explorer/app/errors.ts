@@ -9,6 +9,17 @@ export interface Failure {
   requestId?: string;
 }
 
+/** An error of a request that Apollo Client does not send. */
+export class CodedError extends Error {
+  constructor(
+    readonly code: string,
+    message?: string,
+    readonly requestId?: string,
+  ) {
+    super(message);
+  }
+}
+
 /** Reads an error of Apollo Client, or of `fetch`. */
 export function asFailure(error: Error): Failure {
   if (CombinedGraphQLErrors.is(error)) {
@@ -16,6 +27,7 @@ export function asFailure(error: Error): Failure {
     const { code, requestId } = (first?.extensions ?? {}) as { code?: string; requestId?: string };
     return { code: code ?? 'INTERNAL', message: first?.message, requestId };
   }
+  if (error instanceof CodedError) return { code: error.code, message: error.message, requestId: error.requestId };
   if (ServerError.is(error)) {
     const requestId = error.response.headers.get('X-Request-ID') ?? undefined;
     return { ...(firstError(error.bodyText) ?? { code: byStatus(error.statusCode) }), requestId };

@@ -13,6 +13,7 @@ const further = {
   account: () => import('../account/texts'),
   status: () => import('../status/texts'),
   study: () => import('../study/texts'),
+  upload: () => import('../upload/texts'),
 };
 
 type First = typeof first;
