@@ -1,81 +1,47 @@
 """The worklist: search, state in the URL, order, keyboard, small screens, and what happens in the archive meanwhile."""
 
+import json
 import re
-from collections.abc import Iterator
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Locator, Page, expect
+from playwright.sync_api import Locator, Page, expect
 
-from orthancproxy.sandbox.gateway import serving
-from orthancproxy.sandbox.orthanc import INDEXED_INSTANCE_TAGS, LocalOrthanc
-from tests.browser.graphiql import chromium
-from tests.corpus import instance, load, sample_studies
-from tests.orthancs import running_orthancs
+from tests.corpus import ask, instance, load
+from tests.explorer.conftest import Archive, OpenPage
 
-pytestmark = [pytest.mark.live, pytest.mark.long]
+pytestmark = [pytest.mark.live, pytest.mark.once, pytest.mark.long]
 
 KOREAN = "洪 吉洞"
 
 
-@dataclass(frozen=True)
-class Archive:
-    orthanc: LocalOrthanc
-    address: str
-
-
-@pytest.fixture(scope="module")
-def archive(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Archive]:
-    with running_orthancs() as start_orthanc:
-        orthanc = start_orthanc(configuration=INDEXED_INSTANCE_TAGS)
-        load(orthanc, sample_studies())
-        folder: Path = tmp_path_factory.mktemp("gateway")
-        with serving(orthanc.base_url, folder) as gateway:
-            yield Archive(orthanc, gateway.address)
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as browser:
-        yield browser
-
-
 @pytest.fixture
-def page(browser: Browser, archive: Archive) -> Iterator[Page]:
-    context = browser.new_context(base_url=archive.address, locale="en-GB", viewport={"width": 1440, "height": 900})
-    page = context.new_page()
+def page(page_as: OpenPage) -> Page:
+    """The worklist, with its rows."""
+    page = page_as()
     page.goto("/")
     expect(rows(page).first).to_be_visible()
-    yield page
-    context.close()
+    return page
 
 
-def delete_studies(page: Page, patient_id: str) -> None:
-    """Delete as another user would."""
-
-    def ask(query: str) -> Any:
-        return page.request.post("/graphql/", data={"query": query}).json()["data"]
-
-    found = ask(f'{{ studies(filter: {{patientId: "{patient_id}"}}) {{ nodes {{ orthancId }} }} }}')
-    for study in found["studies"]["nodes"]:
-        ask(f'mutation {{ deleteStudy(orthancId: "{study["orthancId"]}") {{ instancesCount }} }}')
+def delete_patient(page: Page, archive: Archive, patient_id: str) -> None:
+    """Delete a patient over the gateway, as another user would."""
+    csrf = {one["name"]: one["value"] for one in page.context.cookies()}["csrftoken"]
+    for patient in json.loads(ask(archive.orthanc, "/patients?expand")):
+        if patient["MainDicomTags"]["PatientID"] == patient_id:
+            answer = page.request.delete(f"/api/orthanc/patients/{patient['ID']}/", headers={"X-CSRFToken": csrf})
+            assert answer.ok
 
 
 def rows(page: Page) -> Locator:
     return page.get_by_role("rowgroup").get_by_role("row")
 
 
-def test_the_first_page_is_one_request(browser: Browser, archive: Archive) -> None:
-    with browser.new_context(base_url=archive.address) as context:
-        page = context.new_page()
-        queries: list[str] = []
-        page.on(
-            "request", lambda request: queries.append(request.post_data or "") if "/graphql" in request.url else None
-        )
-        page.goto("/")
-        expect(rows(page).first).to_be_visible()
+def test_the_first_page_is_one_request(page_as: OpenPage) -> None:
+    page = page_as()
+    queries: list[str] = []
+    page.on("request", lambda request: queries.append(request.post_data or "") if "/graphql" in request.url else None)
+    page.goto("/")
+    expect(rows(page).first).to_be_visible()
     assert len([query for query in queries if "subscription" not in query]) == 1
 
 
@@ -140,7 +106,7 @@ def test_what_arrives_and_what_is_deleted_shows_without_a_reload(page: Page, arc
     arrived = rows(page).filter(has_text="P077")
     expect(arrived).to_have_attribute("data-mark", "arrived")
     expect(page.get_by_text(f"{count + 1} studies")).to_be_visible()
-    delete_studies(page, "P077")
+    delete_patient(page, archive, "P077")
     expect(arrived).to_have_attribute("data-mark", "gone")
     expect(arrived).to_have_count(0)
     expect(page.get_by_text(f"{count} studies")).to_be_visible()
