@@ -1,6 +1,6 @@
 import { Burger } from '@mantine/core';
 import { useDisclosure, useNetwork } from '@mantine/hooks';
-import { lazy, type ReactNode, Suspense, useEffect } from 'react';
+import { type ReactNode, useEffect } from 'react';
 import { useTranslation } from 'react-i18next';
 import { Link, useLocation } from 'wouter';
 
@@ -13,11 +13,7 @@ import { Notices } from './Notices';
 import { worklistPath } from './routes';
 import { SearchBox } from './SearchBox';
 import { UserButton } from './UserButton';
-
-// what most visits do not need
-const LoginDialog = lazy(() => import('./LoginDialog'));
-const NavigationDrawer = lazy(() => import('./NavigationDrawer'));
-const UserMenu = lazy(() => import('./UserMenu'));
+import { useOnDemand } from './useOnDemand';
 
 /** What is around every page: the header with the search box, the navigation, messages and banners. */
 export function Frame({ children }: { children: ReactNode }) {
@@ -25,8 +21,13 @@ export function Frame({ children }: { children: ReactNode }) {
   const { online } = useNetwork();
   const [location] = useLocation();
   const [isOpen, menu] = useDisclosure(false);
-  const [isMenuUsed, userMenu] = useDisclosure(false);
   const isLoginNeeded = useLoginNeeded();
+  const [LoginDialog, loadLoginDialog] = useOnDemand(() => import('./LoginDialog'));
+  const [NavigationDrawer, loadNavigationDrawer] = useOnDemand(() => import('./NavigationDrawer'));
+  const [UserMenu, loadUserMenu] = useOnDemand(() => import('./UserMenu'));
+  useEffect(() => {
+    if (isLoginNeeded) loadLoginDialog();
+  }, [isLoginNeeded, loadLoginDialog]);
   // biome-ignore lint/correctness/useExhaustiveDependencies: the menu closes when its links have been followed
   useEffect(menu.close, [location]);
   return (
@@ -38,7 +39,10 @@ export function Frame({ children }: { children: ReactNode }) {
         <Burger
           className={classes.burger}
           opened={isOpen}
-          onClick={menu.toggle}
+          onClick={() => {
+            loadNavigationDrawer();
+            menu.toggle();
+          }}
           size="sm"
           aria-label={t('navigation.open')}
         />
@@ -46,9 +50,7 @@ export function Frame({ children }: { children: ReactNode }) {
           <Logo />
         </Link>
         <SearchBox />
-        <Suspense fallback={<UserButton />}>
-          {isMenuUsed ? <UserMenu /> : <UserButton onClick={userMenu.open} />}
-        </Suspense>
+        {UserMenu ? <UserMenu /> : <UserButton onClick={loadUserMenu} />}
       </header>
       {!online && (
         <p className={classes.offline} role="status">
@@ -63,10 +65,8 @@ export function Frame({ children }: { children: ReactNode }) {
           <ErrorBoundary key={location}>{children}</ErrorBoundary>
         </main>
       </div>
-      <Suspense>
-        {isOpen && <NavigationDrawer close={menu.close} />}
-        {isLoginNeeded && <LoginDialog />}
-      </Suspense>
+      {isOpen && NavigationDrawer && <NavigationDrawer close={menu.close} />}
+      {isLoginNeeded && LoginDialog && <LoginDialog />}
       <DropAnywhere />
       <Notices />
     </div>

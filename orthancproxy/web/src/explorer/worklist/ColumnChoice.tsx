@@ -1,15 +1,21 @@
 import { Autocomplete, Button, Checkbox, CloseButton, Popover } from '@mantine/core';
-import { IconColumns3 } from '@tabler/icons-react';
 import { useState } from 'react';
 import { useTranslation } from 'react-i18next';
 
 import { useSession } from '../app/session';
+import { ColumnsButton } from './buttons';
 import { COLUMN_NAMES, SUGGESTED_KEYWORDS, tagColumn, tagKeyword } from './columnNames';
 import { columnTitle } from './columns';
 import classes from './Worklist.module.css';
 
-/** Which columns the worklist has: fields of the API, and any DICOM tags. */
-export function ColumnChoice({ columns, onChange }: { columns: string[]; onChange: (columns: string[]) => void }) {
+/** Which columns the worklist has: fields of the API, and any DICOM tags. It is open when it is first rendered. */
+export default function ColumnChoice({
+  columns,
+  onChange,
+}: {
+  columns: string[];
+  onChange: (columns: string[]) => void;
+}) {
   const { t } = useTranslation('worklist');
   const { server } = useSession();
   const [keyword, setKeyword] = useState('');
@@ -30,11 +36,9 @@ export function ColumnChoice({ columns, onChange }: { columns: string[]; onChang
   }
 
   return (
-    <Popover width={300} position="bottom-end" withArrow shadow="md" trapFocus>
+    <Popover defaultOpened width={300} position="bottom-end" withArrow shadow="md" trapFocus>
       <Popover.Target>
-        <Button size="xs" variant="default" leftSection={<IconColumns3 size={15} aria-hidden="true" />}>
-          {t('columns')}
-        </Button>
+        <ColumnsButton />
       </Popover.Target>
       <Popover.Dropdown aria-label={t('columns')}>
         <ul className={classes.choices}>

@@ -1,11 +1,11 @@
 import { Anchor, Button, CloseButton, Popover, Text, TextInput } from '@mantine/core';
 import { useLocalStorage } from '@mantine/hooks';
-import { IconBookmark } from '@tabler/icons-react';
 import { useState } from 'react';
 import { useTranslation } from 'react-i18next';
 import { Link } from 'wouter';
 
 import { worklistPath } from '../app/routes';
+import { SavedButton } from './buttons';
 import { formatState, type WorklistState } from './state';
 import classes from './Worklist.module.css';
 
@@ -14,10 +14,10 @@ interface SavedSearch {
   query: string;
 }
 
-/** Searches that the user has named, kept in this browser: their filters, order and columns. */
-export function SavedSearches({ state }: { state: WorklistState }) {
+/** Searches that the user has named, kept in this browser with their order and columns. Open when first rendered. */
+export default function SavedSearches({ state }: { state: WorklistState }) {
   const { t } = useTranslation('worklist');
-  const [isOpen, setOpen] = useState(false);
+  const [isOpen, setOpen] = useState(true);
   const [name, setName] = useState('');
   const [saved, setSaved] = useLocalStorage<SavedSearch[]>({
     key: 'worklist-searches',
@@ -35,10 +35,7 @@ export function SavedSearches({ state }: { state: WorklistState }) {
   return (
     <Popover width={300} position="bottom-end" withArrow shadow="md" trapFocus opened={isOpen} onChange={setOpen}>
       <Popover.Target>
-        <Button size="xs" variant="default" aria-label={t('saved')} onClick={() => setOpen(!isOpen)}>
-          <IconBookmark size={15} aria-hidden="true" />
-          <span className={classes.savedText}>{t('saved')}</span>
-        </Button>
+        <SavedButton onClick={() => setOpen(!isOpen)} />
       </Popover.Target>
       <Popover.Dropdown aria-label={t('saved')}>
         {saved.length === 0 && (

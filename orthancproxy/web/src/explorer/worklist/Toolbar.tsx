@@ -5,9 +5,9 @@ import { useEffect, useState } from 'react';
 import { useTranslation } from 'react-i18next';
 
 import { useSession } from '../app/session';
+import { useOnDemand } from '../app/useOnDemand';
 import { formatNumber } from '../i18n/format';
-import { ColumnChoice } from './ColumnChoice';
-import { SavedSearches } from './SavedSearches';
+import { ColumnsButton, SavedButton } from './buttons';
 import { type Days, isFiltered, type WorklistState } from './state';
 import classes from './Worklist.module.css';
 import type { Page } from './worklist';
@@ -30,6 +30,8 @@ export function Toolbar({ state, change, reset, list, isLive }: ToolbarProps) {
   const { t } = useTranslation('worklist');
   const { server } = useSession();
   const [isOpen, filters] = useDisclosure(false);
+  const [SavedSearches, loadSavedSearches] = useOnDemand(() => import('./SavedSearches'));
+  const [ColumnChoice, loadColumnChoice] = useOnDemand(() => import('./ColumnChoice'));
   const total = list?.total;
   const modalities = [...new Set([...MODALITIES, ...state.modalities, ...(list?.rows[0]?.modalities ?? [])])];
   const labels = [...new Set(list?.rows.slice(0, 500).flatMap((row) => row.labels ?? []))].sort();
@@ -90,9 +92,13 @@ export function Toolbar({ state, change, reset, list, isLive }: ToolbarProps) {
         <span className={classes.total} role="status">
           {total !== undefined && t('total', { count: total, formatted: formatNumber(total) })}
         </span>
-        <SavedSearches state={state} />
+        {SavedSearches ? <SavedSearches state={state} /> : <SavedButton onClick={loadSavedSearches} />}
         <div className={classes.columns}>
-          <ColumnChoice columns={state.columns} onChange={(columns) => change({ columns })} />
+          {ColumnChoice ? (
+            <ColumnChoice columns={state.columns} onChange={(columns) => change({ columns })} />
+          ) : (
+            <ColumnsButton onClick={loadColumnChoice} />
+          )}
         </div>
       </div>
     </div>
