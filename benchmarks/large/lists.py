@@ -58,12 +58,14 @@ def qido_rows(options: Options) -> Iterator[Row]:
     name = f"QIDO-RS /studies?limit={PAGE_SIZE}, warm / the DICOMweb plugin"
     for column in options.large.columns:
         sides = (side(column.gateway.address, _qido_page), side(column.orthanc.address, _qido_page))
+        for warm_up in sides:
+            warm_up()
         yield compare_in(name, column, sides, options.rounds, at_most(0.1), ("gateway", "plugin"))
 
 
 def start_rows(options: Options) -> Iterator[Row]:
     """Return the rows on the first page that a gateway shows after a start, with an index that was built before."""
-    name = "the same, first time after a start / Orthanc's page and count"
+    name = "that first page, first time after a start / Orthanc's page and count"
     for column in options.large.columns:
         with tempfile.TemporaryDirectory(prefix="gateway-") as folder:
             with column.new_gateway(Path(folder)):
