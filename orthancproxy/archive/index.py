@@ -4,7 +4,7 @@ An entry that Orthanc contradicts is corrected, and the page is selected again. 
 """
 
 import logging
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum, auto
@@ -48,13 +48,14 @@ class Progress:
     """How far an index has come.
 
     `last_change` is the `Last` of Orthanc's changes up to which additions are indexed, `newest_update` the newest
-    LastUpdate of a study, `updated_at` when this was recorded.
+    LastUpdate of a study, `updated_at` when this was recorded. `version` grows with each write of entries.
     """
 
     is_ready: bool = False
     last_change: int = 0
     newest_update: str = ""
     updated_at: datetime | None = None
+    version: int = 0
 
 
 class IndexStage(Enum):
@@ -82,6 +83,10 @@ class IndexUnavailable(Exception):
     """The database of the index cannot be reached or written."""
 
 
+class IndexChanged(Exception):
+    """Others have written entries in the meantime."""
+
+
 class Index(Protocol):
     """Keeps the patients and studies of an archive. Its methods raise IndexUnavailable."""
 
@@ -94,11 +99,14 @@ class Index(Protocol):
     def select(self, plan: LevelPlan, scope: Scope) -> Selection | None:
         """Return the resources of a page, with their indexed data; None if the index does not hold what decides it."""
 
-    def put(self, resources: Sequence[Resource]) -> None:
-        """Add or replace entries of patients, or of studies with their modalities, by their indexed data."""
+    def write(
+        self, found: Sequence[Resource], gone: Mapping[Level, Collection[str]], version: int | None = None
+    ) -> list[Resource]:
+        """Write the entries of patients, and of studies with their modalities; return those that were removed.
 
-    def remove(self, level: Level, ids: Collection[str]) -> list[Resource]:
-        """Remove the entries with these Orthanc ids, and those of the studies of a patient, at once; return them."""
+        `gone` are the Orthanc ids of what is removed, with the studies of a patient. Raises IndexChanged, and writes
+        nothing, if others have written since the index had this version, before Orthanc was read.
+        """
 
     def ids(self, level: Level, parents: Iterable[str] | None = None) -> set[str]:
         """Return the Orthanc ids of all entries of a level, or of those below these parents."""

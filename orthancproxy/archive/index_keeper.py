@@ -14,6 +14,7 @@ from orthancproxy.archive.index import (
     INDEXED_LEVELS,
     NO_INDEX,
     Index,
+    IndexChanged,
     IndexStage,
     IndexStatus,
     IndexUnavailable,
@@ -37,6 +38,8 @@ PAGE = 1000
 MAX_ADDED_IN_REQUEST = 50
 # Orthanc scans its archive for the modalities of each call, of one study or of 5,000 (1.13.0)
 STUDIES_PER_SCAN = 5000
+# so few that they are read between two writes of others
+REFRESHED_AT_ONCE = 100
 LOOKS_BETWEEN_SWEEPS = 5
 # half of it, for another thread that catches up
 MAX_WAIT_SECONDS = 2.0
@@ -109,26 +112,38 @@ class IndexKeeper:
 
     def refresh(self, level: Level, entries: Sequence[Resource]) -> None:
         """Replace these entries, and those above and below them. Raises like `current_index`."""
-        indexed = self._index.ids(Level.STUDY, [one.orthanc_id for one in entries if level is Level.PATIENT])
+        for start in range(0, len(entries), REFRESHED_AT_ONCE):
+            while not self._refresh(level, entries[start : start + REFRESHED_AT_ONCE]):
+                pass
+
+    def _refresh(self, level: Level, entries: Sequence[Resource]) -> bool:
+        """Return False if others have written entries while Orthanc was read."""
+        version = self._index.progress().version
         found = self._found(level, level, entries)
-        self.removed(level, {one.orthanc_id for one in entries} - {one.orthanc_id for one in found})
-        # others may have been deleted with them
-        self._has_deletions |= len(found) < len(entries)
+        gone = {level: {one.orthanc_id for one in entries} - {one.orthanc_id for one in found}}
         if level is Level.PATIENT:
+            indexed = self._index.ids(Level.STUDY, [one.orthanc_id for one in entries])
             studies = self._found(Level.STUDY, level, found)
-            self.removed(Level.STUDY, indexed - {study.orthanc_id for study in studies})
+            gone[Level.STUDY] = indexed - {study.orthanc_id for study in studies}
         else:
             studies = found
             # patients have their PatientID from their studies
             found = self._found(Level.PATIENT, Level.PATIENT, [_patient_of(study) for study in studies])
-        self._index.put(found)
-        self._index.put(self._with_modalities(studies))
+        try:
+            removed = self._index.write([*found, *self._with_modalities(studies)], gone, version)
+        except IndexChanged:
+            return False
+        # others may have been deleted with them
+        self._has_deletions |= bool(gone[level])
+        if removed:
+            self._on_removed(removed)
+        return True
 
     def removed(self, level: Level, ids: Collection[str]) -> None:
         """Remove the entries of what was deleted from the archive. Raises IndexUnavailable."""
         if level in INDEXED_LEVELS:
             for part in batched(ids):
-                if entries := self._index.remove(level, part):
+                if entries := self._index.write([], {level: part}):
                     self._on_removed(entries)
 
     def status(self, scope: Scope) -> IndexStatus:
@@ -167,11 +182,11 @@ class IndexKeeper:
         """Index all patients and studies. Raises like `current_index`."""
         logger.info("building the index")
         last, now = self._last_change(), self._now()
-        newest = ""
+        newest, version = "", self._index.progress().version
         for level in INDEXED_LEVELS:
             requested = {"RequestedTags": [tag_of("ModalitiesInStudy")]} if level is Level.STUDY else {}
             for found in self._pages(level, requested, limit=STUDIES_PER_SCAN):
-                self._index.put(found)
+                version = self._put(found, version)
                 newest = max([newest, *_updates(found)])
                 if not self._report():
                     logger.info("another process builds the index")
@@ -207,6 +222,7 @@ class IndexKeeper:
         Return False if the index is reset, or lacks more than about `most` patients or studies.
         """
         newest, is_known, now = progress.newest_update, False, self._now()
+        version = self._index.progress().version
         if _before(newest, UNSETTLED) > now:
             # Orthanc's clock was set back: what is updated next is not the newest
             self.reset()
@@ -216,7 +232,7 @@ class IndexKeeper:
             for changed in self._updated_since(level, progress.newest_update, tolerance):
                 if (count := count + len(changed)) >= most:
                     return False
-                self._index.put(self._with_modalities(changed))
+                version = self._put(self._with_modalities(changed), version)
                 newest = max([newest, *_updates(changed)])
                 is_known |= bool(changed)
         # what was updated last is gone, perhaps with all the rest
@@ -232,7 +248,8 @@ class IndexKeeper:
         order = [{"Type": "Metadata", "Key": "LastUpdate", "Direction": "DESC"}]
         for found in self._pages(level, {"OrderBy": order}, limit=MAX_ADDED_IN_REQUEST):
             recent = [one for one in found if (one.facts["LastUpdate"] or "") >= since]
-            yield recent
+            if recent:
+                yield recent
             if len(recent) < len(found):
                 return
 
@@ -256,6 +273,9 @@ class IndexKeeper:
 
         If more than this maximum is, it is another archive: reset the index, and return False.
         """
+        # from now on, nobody writes what was read before
+        self._index.write([], {})
+        version = self._index.progress().version
         # first, since others index what arrives in between
         indexed = {level: self._index.ids(level) for level in INDEXED_LEVELS}
         present = {level: self._ids(level) for level in INDEXED_LEVELS}
@@ -266,8 +286,22 @@ class IndexKeeper:
         for level in INDEXED_LEVELS:
             self.removed(level, indexed[level] - present[level])
             for part in batched(missing[level]):
-                self._index.put(self._with_modalities(to_resources(level, bulk_content(self._client, part))))
+                found = to_resources(level, bulk_content(self._client, part))
+                version = self._put(self._with_modalities(found), version)
         return True
+
+    def _put(self, found: Sequence[Resource], version: int) -> int:
+        """Index what Orthanc had since the index had this version, or if others have written entries, what it has now.
+
+        Return the version for what is read next.
+        """
+        try:
+            self._index.write(found, {}, version)
+            return version + 1
+        except IndexChanged:
+            for level in INDEXED_LEVELS:
+                self.refresh(level, [one for one in found if one.level is level])
+            return self._index.progress().version
 
     def _ids(self, level: Level) -> set[str]:
         """Return the Orthanc ids of all resources of a level."""

@@ -23,6 +23,8 @@ class IndexState(models.Model):
     last_change = models.BigIntegerField(default=0)
     # the newest LastUpdate of the studies, by Orthanc's clock
     newest_update = models.CharField(max_length=15, blank=True)
+    # one more with each write of entries
+    version = models.BigIntegerField(default=0)
     updated_at = models.DateTimeField(auto_now=True)
 
     def __str__(self) -> str:

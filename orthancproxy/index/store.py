@@ -7,11 +7,19 @@ from dataclasses import replace
 from typing import Any
 
 from django.db import DEFAULT_DB_ALIAS, Error, connections, transaction
-from django.db.models import Q, QuerySet
+from django.db.models import F, Q, QuerySet
 from django.utils import timezone
 
 from orthancproxy.archive import parsing, search
-from orthancproxy.archive.index import INDEXED_TAGS, IndexUnavailable, Progress, Selection, indexed
+from orthancproxy.archive.index import (
+    INDEXED_LEVELS,
+    INDEXED_TAGS,
+    IndexChanged,
+    IndexUnavailable,
+    Progress,
+    Selection,
+    indexed,
+)
 from orthancproxy.archive.levels import Level
 from orthancproxy.archive.matching import day_of, fold
 from orthancproxy.archive.plan import Filter, LevelPlan
@@ -42,7 +50,7 @@ class DjangoIndex:
                 # the database was emptied
                 self._state_id = None
                 return Progress()
-            return Progress(state.is_ready, state.last_change, state.newest_update, state.updated_at)
+            return Progress(state.is_ready, state.last_change, state.newest_update, state.updated_at, state.version)
 
     def advance(self, progress: Progress, before: Progress | None = None) -> bool:
         """Record how far the index has come; return False, and do nothing, unless it is still where it was `before`."""
@@ -84,27 +92,38 @@ class DjangoIndex:
             resources = _resources(plan.level, entries.filter(orthanc_id__in=ids).order_by(*order))
             return Selection(resources, total if total is not None or not plan.total else found.count())
 
-    def put(self, resources: Sequence[Resource]) -> None:
-        """Add or replace entries of patients, or of studies with their modalities, by their indexed data."""
-        # in one order, so that two that write the same do not wait for each other
-        resources = [one for _, one in sorted({one.orthanc_id: one for one in resources}.items())]
-        for start in range(0, len(resources), IDS_PER_STATEMENT):
-            with _available(), transaction.atomic(self._using):
-                self._put(resources[start : start + IDS_PER_STATEMENT])
+    def write(
+        self, found: Sequence[Resource], gone: Mapping[Level, Collection[str]], version: int | None = None
+    ) -> list[Resource]:
+        """Write the entries of patients, and of studies with their modalities; return those that were removed.
 
-    def _put(self, resources: Sequence[Resource]) -> None:
-        level = resources[0].level
+        `gone` are the Orthanc ids of what is removed, with the studies of a patient. Raises IndexChanged, and writes
+        nothing, if others have written since the index had this version, before Orthanc was read.
+        """
+        same = {} if version is None else {"version": version}
+        with _available(), transaction.atomic(self._using):
+            # first, so that others wait
+            if not self._states().filter(**same).update(version=F("version") + 1) and same:
+                raise IndexChanged
+            removed = [one for level, ids in gone.items() for one in self._remove(level, ids)]
+            for level in INDEXED_LEVELS:
+                entries = list({one.orthanc_id: one for one in found if one.level is level}.values())
+                for start in range(0, len(entries), IDS_PER_STATEMENT):
+                    self._put(level, entries[start : start + IDS_PER_STATEMENT])
+        return removed
+
+    def _put(self, level: Level, resources: Sequence[Resource]) -> None:
         if level is Level.STUDY:
-            self._write(level, self._with_patients_tags(resources))
+            self._insert(level, self._with_patients_tags(resources))
             return
         known = self._tags_of_patients(patient.orthanc_id for patient in resources)
-        self._write(level, resources)
+        self._insert(level, resources)
         # their studies have copies of their tags
         renamed = [one.orthanc_id for one in resources if known.get(one.orthanc_id) != indexed(one).tags]
         studies = _resources(Level.STUDY, self._entries(Level.STUDY).filter(patient__in=renamed))
-        self._write(Level.STUDY, self._with_patients_tags(studies))
+        self._insert(Level.STUDY, self._with_patients_tags(studies))
 
-    def _write(self, level: Level, resources: Sequence[Resource]) -> None:
+    def _insert(self, level: Level, resources: Sequence[Resource]) -> None:
         rows = [_row(self._state(), one) for one in resources]
         if not rows:
             return
@@ -134,16 +153,14 @@ class DjangoIndex:
         patients = self._entries(Level.PATIENT).filter(orthanc_id__in=ids)
         return dict(patients.values_list("orthanc_id", "tags"))
 
-    def remove(self, level: Level, ids: Collection[str]) -> list[Resource]:
-        """Remove the entries with these Orthanc ids, and those of the studies of a patient; return them."""
+    def _remove(self, level: Level, ids: Collection[str]) -> list[Resource]:
         removed: list[Resource] = []
-        with _available(), transaction.atomic(self._using):
-            found = {level: self._entries(level).filter(orthanc_id__in=ids)}
-            if level is Level.PATIENT:
-                found[Level.STUDY] = self._entries(Level.STUDY).filter(patient__in=ids)
-            for one, entries in found.items():
-                removed += _resources(one, entries)
-                entries.delete()
+        found = {level: self._entries(level).filter(orthanc_id__in=ids)}
+        if level is Level.PATIENT:
+            found[Level.STUDY] = self._entries(Level.STUDY).filter(patient__in=ids)
+        for one, entries in found.items():
+            removed += _resources(one, entries)
+            entries.delete()
         return removed
 
     def ids(self, level: Level, parents: Iterable[str] | None = None) -> set[str]:

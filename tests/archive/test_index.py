@@ -236,10 +236,11 @@ def test_studies_stay_in_lists_by_modality_while_they_are_updated(changing: Arch
     class WatchedIndex(DjangoIndex):
         """Counts the studies whenever others may see them."""
 
-        def put(self, resources: Sequence[Resource]) -> None:
-            super().put(resources)
+        def write(self, *entries: Any) -> list[Resource]:
+            removed = super().write(*entries)
             selection = self.select(plan, EVERYTHING)
             totals.add(selection and selection.total)
+            return removed
 
     load(changing.orthanc, [instance(1, 1, 1, 2)])
     IndexKeeper(changing.client, WatchedIndex("here")).current_index()
@@ -251,7 +252,7 @@ def test_modalities_are_the_same_after_the_patient_was_renamed(changing: Archive
     assert changing.keeper.current_index()
     [patient, *_] = Hierarchy(changing.client).page(PATIENTS).resources
     for name in ("Lee", "Park"):
-        changing.index.put([replace(patient, tags={**patient.tags, "PatientName": name})])
+        changing.index.write([replace(patient, tags={**patient.tags, "PatientName": name})], {})
     found = changing.index.select(replace(STUDIES, filter=Filter((("PatientName", "Park"),))), EVERYTHING)
     assert found
     assert {one.tags["ModalitiesInStudy"] for one in found.resources} == {"ct", "ct\\mr"}
@@ -300,6 +301,81 @@ def test_what_others_index_during_a_comparison_is_not_removed(changing: Archive,
     assert client.interruption is None
     assert told == []
     assert changing.index.count(Level.STUDY) == 7
+
+
+class InterruptedIndex(DjangoIndex):
+    """Lets something happen between the reading of Orthanc and the writing of studies, once."""
+
+    def __init__(self, interrupt: Callable[[], object]) -> None:
+        super().__init__("here")
+        self.interrupt: Callable[[], object] | None = interrupt
+
+    def write(self, found: Sequence[Resource], *others: Any) -> list[Resource]:
+        """Write entries."""
+        if self.interrupt and any(one.level is Level.STUDY for one in found):
+            interrupt, self.interrupt = self.interrupt, None
+            interrupt()
+        return super().write(found, *others)
+
+
+def catch_up(keeper: IndexKeeper, study: Resource) -> None:
+    assert keeper.current_index()
+
+
+def refresh(keeper: IndexKeeper, study: Resource) -> None:
+    keeper.refresh(Level.STUDY, [study])
+
+
+def compare(keeper: IndexKeeper, study: Resource) -> None:
+    keeper.sweep()
+
+
+def build(keeper: IndexKeeper, study: Resource) -> None:
+    keeper.build()
+
+
+@pytest.mark.parametrize("read", [catch_up, refresh, compare, build])
+@pytest.mark.parametrize("is_swept", [True, False], ids=["swept", "removed"])
+def test_what_is_removed_while_it_is_read_is_not_put_back(
+    changing: Archive, read: Callable[[IndexKeeper, Resource], None], is_swept: bool
+) -> None:
+    load(changing.orthanc, [instance(1, 3)])
+    studies = Hierarchy(changing.client).page(replace(STUDIES, first=9)).resources
+    [added] = [one for one in studies if one.tags["StudyInstanceUID"] == f"{ROOT}.1.3"]
+
+    def delete() -> None:
+        changing.delete(added)
+        if is_swept:
+            # as another process does
+            IndexKeeper(changing.client, changing.index).sweep()
+        else:
+            changing.keeper.removed(Level.STUDY, [added.orthanc_id])
+
+    index = InterruptedIndex(delete)
+    read(IndexKeeper(changing.client, index), added)
+    assert index.interrupt is None
+    assert changing.index.ids(Level.STUDY) == {one.orthanc_id for one in studies} - {added.orthanc_id}
+    assert changing.page(STUDIES) == changing.expected(STUDIES)
+
+
+@pytest.mark.parametrize("read", [catch_up, refresh, compare, build])
+def test_what_is_renewed_while_it_is_read_stays_new(
+    changing: Archive, read: Callable[[IndexKeeper, Resource], None]
+) -> None:
+    plan = replace(STUDIES, filter=Filter((("ModalitiesInStudy", "MR"),)))
+    load(changing.orthanc, [instance(1, 3)])
+    studies = Hierarchy(changing.client).page(replace(STUDIES, first=9)).resources
+    [study] = [one for one in studies if one.tags["StudyInstanceUID"] == f"{ROOT}.1.3"]
+
+    def renew() -> None:
+        load(changing.orthanc, [instance(1, 3, 2)])
+        assert changing.keeper.current_index()
+
+    index = InterruptedIndex(renew)
+    read(IndexKeeper(changing.client, index), study)
+    assert index.interrupt is None
+    assert changing.page(plan)[1] == 1
+    assert changing.page(plan) == changing.expected(plan)
 
 
 def test_a_reset_during_an_update_lasts(changing: Archive) -> None:
@@ -410,7 +486,7 @@ def archive_of_tomorrow() -> Iterator[LocalOrthanc]:
 
 def test_entries_are_removed_in_parts(changing: Archive) -> None:
     patients = [Patient(f"{number:03}", None, {"PatientID": "P"}, {}) for number in range(501)]
-    changing.index.put(patients)
+    changing.index.write(patients, {})
     told: list[int] = []
     keeper = IndexKeeper(changing.client, changing.index, on_removed=lambda entries: told.append(len(entries)))
     keeper.removed(Level.PATIENT, [patient.orthanc_id for patient in patients])
