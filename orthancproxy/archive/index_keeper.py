@@ -36,8 +36,10 @@ logger = logging.getLogger(__name__)
 PAGE = 1000
 # of one level: with more, Orthanc answers until the follower has read them
 MAX_ADDED_IN_REQUEST = 50
-# Orthanc scans its archive for the modalities of each call, of one study or of 5,000 (1.13.0)
-STUDIES_PER_SCAN = 5000
+# Orthanc scans its archive for the modalities of each call, of one study or of 25,000 (1.13.0)
+STUDIES_PER_SCAN = 25_000
+# so few that others who write do not wait long
+WRITTEN_AT_ONCE = 1000
 # so few that they are read between two writes of others
 REFRESHED_AT_ONCE = 100
 LOOKS_BETWEEN_SWEEPS = 5
@@ -295,13 +297,15 @@ class IndexKeeper:
 
         Return the version for what is read next.
         """
-        try:
-            self._index.write(found, {}, version)
-            return version + 1
-        except IndexChanged:
-            for level in INDEXED_LEVELS:
-                self.refresh(level, [one for one in found if one.level is level])
-            return self._index.progress().version
+        for start in range(0, len(found), WRITTEN_AT_ONCE):
+            try:
+                self._index.write(found[start : start + WRITTEN_AT_ONCE], {}, version)
+                version += 1
+            except IndexChanged:
+                for level in INDEXED_LEVELS:
+                    self.refresh(level, [one for one in found[start:] if one.level is level])
+                return self._index.progress().version
+        return version
 
     def _ids(self, level: Level) -> set[str]:
         """Return the Orthanc ids of all resources of a level."""
