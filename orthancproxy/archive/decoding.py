@@ -99,6 +99,34 @@ def find(client: OrthancClient, body: Mapping[str, Any]) -> list[ResourcePayload
     return found
 
 
+def find_pages(
+    client: OrthancClient, body: Mapping[str, Any], limit: int | None = None, later_limit: int | None = None
+) -> Iterator[list[ResourcePayload]]:
+    """Repeat a find for all that it finds, even if `LimitFindResults` truncates each result.
+
+    A page has at most `limit` resources, and those after the first `later_limit`. Resources may come twice: if one was
+    deleted between two pages, those behind it have moved up, and all are found again.
+    """
+    limits, level = client.capabilities().find_limits, body["Level"]
+    since, last, attempts = 0, "", 1
+    while True:
+        # each page begins with the last resource of the one before, unless results are truncated to one
+        overlap = 1 if last else 0
+        part = {**body, "Since": since - overlap}
+        found = find(client, part if limit is None else {**part, "Limit": limit + overlap})
+        if last and [one.id for one in found[:1]] != [last] and attempts < MAX_ATTEMPTS:
+            since, last, attempts = 0, "", attempts + 1
+            continue
+        if len(found) > overlap:
+            yield found[overlap:]
+        is_full = limit is not None and len(found) == limit + overlap
+        if len(found) <= overlap or not (is_full or limits.may_truncate(level, len(found))):
+            return
+        since += len(found) - overlap
+        last = found[-1].id if len(found) > 1 else ""
+        limit = later_limit or limit
+
+
 def bulk_content(
     client: OrthancClient, ids: Sequence[str], level: Level | None = None, *, with_metadata: bool = False
 ) -> list[ResourcePayload]:

@@ -6,7 +6,7 @@ from functools import partial
 from math import inf
 from typing import Any
 
-from orthancproxy.archive.decoding import batched, bulk_content, find, to_resources
+from orthancproxy.archive.decoding import batched, bulk_content, find, find_pages, to_resources
 from orthancproxy.archive.fetcher import Roots
 from orthancproxy.archive.find_bodies import FindBodies, label_constraints, order_by
 from orthancproxy.archive.keywords import COMPUTED, tag_of
@@ -64,7 +64,7 @@ class ExtendedFind:
         in_files = {keyword for keyword in plan.needs.tags if self._bodies.is_in_files(plan.level, keyword)}
         needs = plan.needs.without(in_files)
         body = self._bodies.body(plan.level, query(criteria), needs, plan.filter) | {"Limit": MAX_SORTED + 1}
-        every = to_resources(plan.level, self._find_all(plan.level, body))
+        every = to_resources(plan.level, self._find_all(body))
         if len(every) > MAX_SORTED:
             total = self._count(plan, criteria) if plan.total else None
             return self._page_in_order(plan, criteria, plan.first, total)
@@ -213,7 +213,7 @@ class ExtendedFind:
             if criteria:
                 needs |= Needs(decisive(criteria))
             body = self._bodies.body(level, wanted, needs, filtered) | dict(restriction or {})
-            found = to_resources(level, self._find_all(level, body))
+            found = to_resources(level, self._find_all(body))
             if restriction:
                 self._budget.check_fetch(len(found))
             found = select(criteria, found)
@@ -285,14 +285,14 @@ class ExtendedFind:
                 break
         return found
 
-    def _find_all(self, level: Level, body: Mapping[str, Any]) -> list[ResourcePayload]:
-        """Repeat a find until the list is complete, even if `LimitFindResults` truncates each result."""
-        found = more = find(self._client, body)
-        most = body.get("Limit", inf)
-        while more and len(found) < most and self._find_limits.may_truncate(level.value, len(more)):
-            more = find(self._client, {**body, "Since": len(found)})
-            found = found + more
-        return found
+    def _find_all(self, body: Mapping[str, Any]) -> list[ResourcePayload]:
+        """Repeat a find until it has found all, or as many as its limit."""
+        found: dict[str, ResourcePayload] = {}
+        for page in find_pages(self._client, body):
+            found |= {one.id: one for one in page}
+            if len(found) >= body.get("Limit", inf):
+                break
+        return list(found.values())
 
     def _can_be_listed(self, identifier: str) -> bool:
         """Whether a resource is found by its identifier among others, also if results are truncated.

@@ -9,7 +9,7 @@ from threading import Lock
 from typing import Any
 
 from orthancproxy.archive import parsing
-from orthancproxy.archive.decoding import batched, bulk_content, find, to_resources
+from orthancproxy.archive.decoding import batched, bulk_content, find_pages, to_resources
 from orthancproxy.archive.index import (
     INDEXED_LEVELS,
     NO_INDEX,
@@ -256,19 +256,10 @@ class IndexKeeper:
                 return
 
     def _pages(self, level: Level, body: dict[str, Any], limit: int = PAGE) -> Iterator[list[Resource]]:
-        """Repeat a find for all that it finds, even if `LimitFindResults` truncates each result.
-
-        The pages after the first have at least PAGE resources.
-        """
-        since, limits = 0, self._client.capabilities().find_limits
+        """Yield what a find finds, like `find_pages`."""
         body = {"Level": level.value, "Query": {}, "Short": True, "ResponseContent": _CONTENT, **body}
-        while payloads := find(self._client, {**body, "Since": since, "Limit": limit}):
-            since += len(payloads)
-            is_last = len(payloads) < limit and not limits.may_truncate(level.value, len(payloads))
-            yield to_resources(level, payloads)
-            if is_last:
-                return
-            limit = max(limit, PAGE)
+        for found in find_pages(self._client, body, limit, max(limit, PAGE)):
+            yield to_resources(level, found)
 
     def _compare_ids(self, maximum: int | None = MAX_MISSED) -> bool:
         """Remove the entries of what is gone, and add what is missing.

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from orthancproxy.archive.decoding import batched, bulk_content, find, to_resources
+from orthancproxy.archive.decoding import batched, bulk_content, find_pages, to_resources
 from orthancproxy.archive.keywords import tag_of
 from orthancproxy.archive.levels import Level
 from orthancproxy.archive.matching import any_of, can_be_listed
@@ -103,17 +103,10 @@ def _series(client: OrthancClient, studies: Sequence[Resource], instances: Seque
 
 
 def _find_series(client: OrthancClient, body: Mapping[str, object]) -> Iterator[Resource]:
-    """Repeat a find until the list is complete, even if `LimitFindResults` truncates each result."""
-    limits, since = client.capabilities().find_limits, 0
     content = ["Children", "MainDicomTags", "Parent"]
-    while True:
-        level = Level.SERIES.value
-        found = find(client, {**body, "Level": level, "Short": True, "ResponseContent": content, "Since": since})
-        since += len(found)
-        is_last = not found or not limits.may_truncate(level, len(found))
+    body = {**body, "Level": Level.SERIES.value, "Short": True, "ResponseContent": content}
+    for found in find_pages(client, body):
         yield from to_resources(Level.SERIES, found)
-        if is_last:
-            return
 
 
 def _above(change: Change) -> Iterable[Change]:

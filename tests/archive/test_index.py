@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from orthancproxy.archive import storage
+from orthancproxy.archive.decoding import find
 from orthancproxy.archive.hierarchy import Hierarchy
 from orthancproxy.archive.index import Selection
 from orthancproxy.archive.index_keeper import IndexKeeper
@@ -427,6 +428,30 @@ def test_orthanc_answers_until_a_bulk_of_additions_was_read_in_the_background(ch
     keeper.look()
     assert keeper.current_index()
     assert changing.index.count(Level.STUDY) == 66
+
+
+def test_what_moves_up_between_two_pages_is_not_missed(changing: Archive) -> None:
+    client = InterruptedClient(changing.orthanc)
+    keeper = IndexKeeper(client, changing.index)
+    # with a sweep, which would find what is missing
+    keeper.look()
+    load(changing.orthanc, (instance(1, number) for number in range(10, 70)))
+    # beyond what was probed for limits before
+    assert client.capabilities().find_limits.may_truncate(Level.SERIES.value, 66) is False
+    newest = {"Type": "Metadata", "Key": "LastUpdate", "Direction": "DESC"}
+    body = {"Level": "Study", "Query": {}, "OrderBy": [newest], "Limit": 50, "ResponseContent": []}
+
+    def delete() -> None:
+        for one in find(changing.client, body)[:5]:
+            storage.delete(changing.client, Level.STUDY, one.id)
+
+    client.interruption = endpoints.FIND, Level.STUDY, delete
+    keeper.look()
+    assert client.interruption is None
+    everything = changing.expected(replace(STUDIES, first=99))
+    assert everything[1] == 61
+    assert {one for one, *_ in everything[0]} <= changing.index.ids(Level.STUDY)
+    assert changing.page(replace(STUDIES, first=99))[0] == everything[0]
 
 
 def test_an_orthanc_that_was_away_is_compared_with_the_index_and_read_again(changing: Archive) -> None:
