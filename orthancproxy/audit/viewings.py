@@ -11,7 +11,8 @@ from datetime import datetime, timedelta
 from hashlib import sha256
 from typing import Any
 
-from django.db import IntegrityError, transaction
+from django.db import IntegrityError, connections, router, transaction
+from django.db.backends.base.operations import BaseDatabaseOperations
 from django.db.models import F, QuerySet
 from django.db.models.lookups import Exact
 from django.utils import timezone
@@ -76,9 +77,11 @@ class Viewings:
                 self._close(CLOSED_PER_TRANSACTION)
 
     def _is_counted(self, key: str) -> bool:
-        now = self.clock()
-        found = Viewing.objects.filter(key=key, closes_at__gt=now)
-        return found.update(transfers=F("transfers") + 1, last_at=now) == 1
+        connection = connections[router.db_for_write(Viewing)]
+        now = connection.ops.adapt_datetimefield_value(self.clock())
+        with connection.cursor() as cursor:
+            cursor.execute(_count_sql(connection.ops), [now, key, now])
+            return bool(cursor.rowcount == 1)
 
     def _expired(self) -> QuerySet[Viewing]:
         return Viewing.objects.filter(closes_at__lte=self.clock())
@@ -92,6 +95,19 @@ class Viewings:
             _write_outcome(viewing)
         if found:
             Viewing.objects.filter(pk__in=[viewing.pk for viewing in found]).delete()
+
+
+def _count_sql(operations: BaseDatabaseOperations) -> str:
+    """Return the update that counts a transfer, which takes Django ten times as long to compile as SQLite to execute.
+
+    Its parameters are the time, the key, and the time again.
+    """
+    names = (Viewing._meta.db_table, "transfers", "last_at", "key", "closes_at")
+    table, transfers, last_at, key, closes_at = map(operations.quote_name, names)
+    return (
+        f"UPDATE {table} SET {transfers} = {transfers} + 1, {last_at} = %s"  # noqa: S608 - quoted names
+        f" WHERE {key} = %s AND {closes_at} > %s"
+    )
 
 
 def _write_outcome(viewing: Viewing) -> None:

@@ -6,6 +6,7 @@ from dataclasses import replace
 from django.http.response import HttpResponseBase
 from rest_framework.request import Request
 
+from orthancproxy.archive.contents import coalesced
 from orthancproxy.archive.levels import Level
 from orthancproxy.archive.pictures import MediaType
 from orthancproxy.archive.storage import Content
@@ -53,7 +54,7 @@ class RenderedView(RetrieveView):
         content = multipart_related(parts, images.media_type, images.etag.strip('"'), self.service, parts.close)
         if self.request.method == "HEAD":
             content = Content.headers(content.media_type, None)
-        return Download("", images.etag, images.watched(content))
+        return Download("", images.etag, images.watched(replace(content, chunks=coalesced(content))))
 
 
 _THUMBNAILS: dict[Level, Callable[..., Download]] = {

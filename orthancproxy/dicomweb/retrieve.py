@@ -9,6 +9,7 @@ from django.http.response import HttpResponseBase
 from django.utils.cache import patch_vary_headers
 from rest_framework.request import Request
 
+from orthancproxy.archive.contents import coalesced
 from orthancproxy.archive.frames import IMAGE_TYPES
 from orthancproxy.archive.storage import Content
 from orthancproxy.dicomweb import openapi
@@ -82,7 +83,7 @@ class RetrieveView(DicomwebView):
     def _sent(self, retrieval: Retrieval, content: Content) -> Content:
         watched = retrieval.watched(content)
         if not (retrieval.parts and retrieval.parts.is_small):
-            return watched
+            return replace(watched, chunks=coalesced(watched))
         # to be streamed, each chunk takes a thread
         with closing(watched):
             return Content.of(b"".join(watched), content.media_type)

@@ -7,7 +7,7 @@ from typing import IO
 from django.http import HttpRequest
 from django.utils.http import parse_header_parameters
 
-from orthancproxy.archive.contents import NamedContent, coalesced
+from orthancproxy.archive.contents import NamedContent
 from orthancproxy.archive.storage import Content
 from orthancproxy.conf import conf
 from orthancproxy.dicom.sources import FileRange, Source
@@ -51,7 +51,7 @@ def multipart_related(
     `service` is the URL that their paths are below. `close` ends what is being read, from any thread.
     """
     header = f'{MULTIPART_RELATED}; type="{media_type}"; boundary={boundary}'
-    return Content(coalesced(_body(parts, boundary, service)), header, None, close)
+    return Content(_body(parts, boundary, service), header, None, close)
 
 
 def _body(parts: Iterable[NamedContent], boundary: str, service: str) -> Iterator[bytes]:

@@ -7,6 +7,7 @@ from typing import Any, Protocol, cast
 import requests
 from requests.adapters import HTTPAdapter
 from requests.auth import HTTPBasicAuth
+from requests.structures import CaseInsensitiveDict
 from urllib3 import HTTPConnectionPool
 from urllib3.util import Timeout
 
@@ -49,14 +50,15 @@ class OrthancConnections:
 
         Raises what the libraries requests and urllib3 raise, OSError, ValueError, and LimitExceeded at the deadline.
         """
-        if not stream and (data is None or isinstance(data, bytes)):
-            return self._ask(method, url, data, query, headers, timeout)
-        response = self._adapter.send(
-            self._prepared(method, url, headers, data, query),
-            stream=stream,
-            timeout=timeout,  # type: ignore[arg-type]  # as HTTPAdapter.send documents
-            verify=self._verify,
-        )
+        if data is None or isinstance(data, bytes):
+            response = self._ask(method, url, data, query, headers, timeout)
+        else:
+            response = self._adapter.send(
+                self._prepared(method, url, headers, data, query),
+                stream=stream,
+                timeout=timeout,  # type: ignore[arg-type]  # as HTTPAdapter.send documents
+                verify=self._verify,
+            )
         if not stream:
             # where requests caches the content
             response._content = _read(response)
@@ -71,7 +73,7 @@ class OrthancConnections:
         headers: Mapping[str, str],
         timeout: Timeout,
     ) -> requests.Response:
-        """Return a response that was read, over a connection of the adapter.
+        """Return a response whose body is not read yet, over a connection of the adapter.
 
         To prepare a request and to build its response takes the library requests 0.2 ms, half of a short call.
         """
@@ -90,8 +92,7 @@ class OrthancConnections:
         )
         response = requests.Response()
         response.raw, response.status_code = raw, raw.status
-        # where requests caches the content
-        response._content = _read(response)
+        response.headers = CaseInsensitiveDict(raw.headers)
         return response
 
     def _prepared(
