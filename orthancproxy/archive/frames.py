@@ -3,7 +3,7 @@
 import threading
 from collections.abc import Iterator, Mapping
 
-from orthancproxy.archive.pixel_data import EXPLICIT_LITTLE, IMPLICIT_LITTLE, PixelData, find_pixel_data
+from orthancproxy.archive.pixel_data import EXPLICIT_LITTLE, IMPLICIT_LITTLE, PixelData, PixelDataSearch
 from orthancproxy.archive.storage import Content
 from orthancproxy.errors import ArchiveProtocolError, NotFound, NotRenderable
 from orthancproxy.orthanc import endpoints
@@ -99,13 +99,14 @@ class DecodedFrames:
             is_closed = self._is_closed
         if is_closed:
             body.close()
-        head = b""
-        while not (found := find_pixel_data(head)) and len(head) < MAX_HEAD_BYTES and (chunk := next(body, b"")):
-            head += chunk
+        search, found, size = PixelDataSearch(), None, 0
+        while found is None and size < MAX_HEAD_BYTES and (chunk := next(body, b"")):
+            found = search.feed(chunk)
+            size += len(chunk)
         if found is None or found.length is None or found.transfer_syntax != EXPLICIT_LITTLE:
             body.close()
             raise NotRenderable("Orthanc cannot decode the frames of this instance.")
-        self._pixels, self._rest, self._offset = found, head[found.offset :], 0
+        self._pixels, self._rest, self._offset = found, bytes(search.rest), 0
 
     def _take(self, size: int) -> Iterator[bytes]:
         """Yield the next bytes of the pixel data."""

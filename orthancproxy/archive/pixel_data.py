@@ -51,44 +51,68 @@ class PixelData:
         return (bits + 7) // 8
 
 
-def find_pixel_data(head: bytes) -> PixelData | None:
-    """Return the pixel data of a little endian file by its first bytes; None if they end before it.
+class PixelDataSearch:
+    """Finds the pixel data of a little endian file that arrives in chunks, each of which is read once.
 
-    Raises ArchiveProtocolError for what is no DICOM file.
+    `rest` has the bytes that were not read yet; once the pixel data are found, those of the value that have arrived.
     """
-    if len(head) > _PREAMBLE_BYTES + 4 and head[_PREAMBLE_BYTES : _PREAMBLE_BYTES + 4] != _PREFIX:
-        raise ArchiveProtocolError
-    try:
-        return _find(head)
-    except struct.error:
-        return None
+
+    def __init__(self) -> None:
+        self.rest = bytearray()
+        self._offset = 0  # of the rest, in the file
+        self._position = _PREAMBLE_BYTES + len(_PREFIX)  # of the next element, in the file
+        self._depth = 0  # of sequences whose end is a delimiter; others are skipped as a whole
+        self._unknown_from = 0  # the depth of one of VR UN, whose items are in implicit VR (PS3.5 section 6.2.2)
+        self._is_implicit = False
+        self._values: dict[int, bytes] = {}
+
+    def feed(self, chunk: bytes) -> PixelData | None:
+        """Return the pixel data if the chunks so far have their beginning.
+
+        Raises ArchiveProtocolError for what is no DICOM file.
+        """
+        self.rest += chunk
+        if not self._offset:
+            if len(self.rest) < self._position:
+                return None
+            if self.rest[_PREAMBLE_BYTES : self._position] != _PREFIX:
+                raise ArchiveProtocolError
+        try:
+            return self._find()
+        except struct.error:
+            # the next element has not arrived
+            return None
+        finally:
+            taken = min(self._position - self._offset, len(self.rest))
+            del self.rest[:taken]
+            self._offset += taken
+
+    def _find(self) -> PixelData | None:
+        while True:
+            is_implicit = self._is_implicit or self._unknown_from > 0
+            tag, vr, length, start = _header(self.rest, self._position - self._offset, is_implicit=is_implicit)
+            if tag == _SEQUENCE_END:
+                self._unknown_from = 0 if self._unknown_from == self._depth else self._unknown_from
+                self._depth -= 1
+            elif tag == _PIXEL_DATA and not self._depth:
+                self._position = self._offset + start
+                return PixelData(self._position, None if length == _UNDEFINED else length, self._values)
+            elif length != _UNDEFINED:
+                if tag in _WANTED and not self._depth:
+                    if len(self.rest) < start + length:
+                        return None
+                    value = self._values[tag] = bytes(self.rest[start : start + length])
+                    if tag == _TRANSFER_SYNTAX:
+                        self._is_implicit = _text(value) == IMPLICIT_LITTLE
+                start += length
+            elif tag != _ITEM:
+                self._depth += 1
+                if vr == b"UN" and not self._unknown_from:
+                    self._unknown_from = self._depth
+            self._position = self._offset + start
 
 
-def _find(head: bytes) -> PixelData | None:
-    position = _PREAMBLE_BYTES + len(_PREFIX)
-    depth = 0  # of sequences whose end is a delimiter; others are skipped as a whole
-    unknown_from = 0  # the depth of one of VR UN, whose items are in implicit VR (PS3.5 section 6.2.2)
-    is_implicit = False
-    values: dict[int, bytes] = {}
-    while True:
-        tag, vr, length, position = _header(head, position, is_implicit=is_implicit or unknown_from > 0)
-        if tag == _SEQUENCE_END:
-            unknown_from = 0 if unknown_from == depth else unknown_from
-            depth -= 1
-        elif tag == _PIXEL_DATA and not depth:
-            return PixelData(position, None if length == _UNDEFINED else length, values)
-        elif length != _UNDEFINED:
-            if tag in _WANTED and not depth:
-                values[tag] = head[position : position + length]
-                is_implicit = is_implicit or (tag == _TRANSFER_SYNTAX and _text(values[tag]) == IMPLICIT_LITTLE)
-            position += length
-        elif tag != _ITEM:
-            depth += 1
-            if vr == b"UN" and not unknown_from:
-                unknown_from = depth
-
-
-def _header(head: bytes, position: int, *, is_implicit: bool) -> tuple[int, bytes, int, int]:
+def _header(head: bytearray, position: int, *, is_implicit: bool) -> tuple[int, bytes, int, int]:
     """Return tag, VR, length and offset of the value of an element; the VR is empty for items and in implicit VR."""
     group, number, vr, length = _EXPLICIT.unpack_from(head, position)
     tag = group << 16 | number

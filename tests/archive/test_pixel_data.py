@@ -11,10 +11,14 @@ from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence
 from pydicom.uid import UID, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
-from orthancproxy.archive.pixel_data import find_pixel_data
+from orthancproxy.archive.pixel_data import PixelData, PixelDataSearch
 from orthancproxy.errors import ArchiveProtocolError
 
 PIXELS = bytes(range(64)) * 2
+
+
+def find_pixel_data(file: bytes) -> PixelData | None:
+    return PixelDataSearch().feed(file)
 
 
 def file_of(syntax: str, *, is_undefined_length: bool = False, **tags: Any) -> bytes:
@@ -69,3 +73,34 @@ def test_fragments_have_no_length() -> None:
 def test_what_is_no_dicom_file_is_rejected() -> None:
     with pytest.raises(ArchiveProtocolError):
         find_pixel_data(b"x" * 1000)
+
+
+@pytest.mark.parametrize("syntax", [ImplicitVRLittleEndian, ExplicitVRLittleEndian])
+@pytest.mark.parametrize("chunk_bytes", [1, 7, 1000])
+def test_pixel_data_are_found_wherever_chunks_end(syntax: str, chunk_bytes: int) -> None:
+    file = file_of(syntax, is_undefined_length=True)
+    search, sent, found = PixelDataSearch(), 0, None
+    while found is None:
+        found = search.feed(file[sent : sent + chunk_bytes])
+        sent += chunk_bytes
+
+    assert found == find_pixel_data(file)
+    assert bytes(search.rest) == file[found.offset : sent]
+
+
+def test_elements_before_the_pixel_data_are_read_once() -> None:
+    element = b"\x09\0\x10\x10LO\0\0"
+    file = file_of(ExplicitVRLittleEndian)
+    found = find_pixel_data(file)
+    assert found
+    head = file[: found.offset - 12]
+    search = PixelDataSearch()
+    search.feed(head)
+
+    for _ in range(100):
+        assert search.feed(element * 1000) is None
+        assert len(search.rest) < len(element)
+
+    last = search.feed(file[len(head) :])
+    assert last
+    assert last.offset == found.offset + 100 * 1000 * len(element)
