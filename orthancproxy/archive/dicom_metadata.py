@@ -12,7 +12,7 @@ import orjson
 
 from orthancproxy.archive.kept_metadata import CHUNK_BYTES
 from orthancproxy.archive.series_metadata import inflated
-from orthancproxy.errors import ArchiveProtocolError, NotFound
+from orthancproxy.errors import ArchiveProtocolError, LimitExceeded, NotFound
 from orthancproxy.orthanc import endpoints
 from orthancproxy.orthanc.client import OrthancClient
 from orthancproxy.threads import FILE_TAGS
@@ -31,6 +31,9 @@ _BINARY_VRS = frozenset({"OB", "OD", "OF", "OL", "OV", "OW", "UN"})
 # `"InlineBinary" : "`, then the value: Base64 has no quotes, and no key ends within a text
 _INLINE_BINARY = re.compile(rb'("InlineBinary"\s*:\s*")[^"]*')
 _MAX_KEY_BYTES = 64  # of it, with its colon and blanks
+# Orthanc 1.13.0 has numbers for OW. Those of other VRs are shorter, whose lengths have 16 bits
+_MAX_NUMBERS_BYTES = 512 * 1024
+_NUMBERS = re.compile(rb"\[(?:true,)?[-+.0-9Ee,\s]{%d,}," % _MAX_NUMBERS_BYTES)
 
 PLACEHOLDER = b"$WADO_BASE_PLACEHOLDER$"
 """What URIs begin with in the plugin's attachments."""
@@ -100,15 +103,18 @@ def _without_binary_values(chunks: Iterable[bytes]) -> Iterator[bytes]:
     """Yield DICOM JSON with its binary values emptied: Orthanc sends all of them, and files have gigabytes."""
     rest = b""
     for chunk in chunks:
-        rest = _INLINE_BINARY.sub(rb"\1", rest + chunk)
+        # the value `true`, which DICOM has not, tells that numbers are left out
+        rest = _NUMBERS.sub(b"[true,", _INLINE_BINARY.sub(rb"\1", rest + chunk))
         # where the next chunk may continue a key or a value
-        yield rest[:-_MAX_KEY_BYTES]
-        rest = rest[-_MAX_KEY_BYTES:]
+        begun = rest.rfind(b"[", -_MAX_NUMBERS_BYTES)
+        end = max(0, min(len(rest) - _MAX_KEY_BYTES, begun if begun >= 0 else len(rest)))
+        yield rest[:end]
+        rest = rest[end:]
     yield rest
 
 
 def _refer(attributes: dict[str, dict[str, Any]], url: str) -> None:
-    """Replace binary values by their URLs."""
+    """Replace binary values by their URLs. Raises LimitExceeded."""
     for tag, element in attributes.items():
         # Orthanc has numbers for OW
         if "InlineBinary" in element or ("Value" in element and element["vr"] in _BINARY_VRS):
@@ -118,6 +124,8 @@ def _refer(attributes: dict[str, dict[str, Any]], url: str) -> None:
         elif element["vr"] == "SQ":
             for number, item in enumerate(element.get("Value", ()), 1):
                 _refer(item, f"{url}/{tag}/{number}")
+        elif next(iter(element.get("Value", ())), None) is True:
+            raise LimitExceeded("An attribute of an instance has too many values. Retrieve the file instead.")
 
 
 def _result(read: Callable[[], bytes], future: "Future[bytes]") -> Iterator[bytes]:

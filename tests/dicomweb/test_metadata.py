@@ -2,9 +2,11 @@
 
 import json
 import tracemalloc
+from io import BytesIO
 from typing import Any
 
 import pytest
+from pydicom import dcmread
 from pydicom.dataset import Dataset
 from pydicom.encaps import generate_frames
 
@@ -14,6 +16,7 @@ from tests.corpus import ROOT as UIDS
 from tests.corpus import instance, load
 from tests.dicomweb.conftest import NAMES, PARTS, ROOT, STORED, Shelf, get, parts_of
 from tests.orthancs import StartOrthanc
+from tests.rest.conftest import encoded
 
 pytestmark = pytest.mark.live
 
@@ -94,6 +97,27 @@ def test_large_binary_values_take_no_memory(start_orthanc: StartOrthanc, use_ort
     assert peak < size / 2
     assert found["00204000"]["Value"] == [text]
     assert {tag for tag, element in found.items() if "BulkDataURI" in element} == {"00420011", "7FE00010"}
+
+
+def test_large_private_values_take_little_memory(start_orthanc: StartOrthanc, use_orthanc: UseOrthanc) -> None:
+    """Orthanc 1.13.0 sends them as numbers."""
+    size = 2 * 1024**2
+    orthanc = use_orthanc(start_orthanc())
+    dataset = dcmread(BytesIO(instance()))
+    dataset.add_new(0x00090010, "LO", "ACME")
+    dataset.add_new(0x00091001, "OW", bytes(size))
+    load(orthanc, [encoded(dataset)])
+    get("/dicom-web/studies")
+
+    tracemalloc.start()
+    try:
+        [found] = metadata(f"{ROOT}/studies/{UIDS}.1.1")
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+    assert peak < 4 * size
+    assert len(get(found["00091001"]["BulkDataURI"], "application/octet-stream").getvalue()) == size
 
 
 def test_bulk_data_of_compressed_pixels_are_their_frames(shelf: Shelf, use_orthanc: UseOrthanc) -> None:
