@@ -3,17 +3,18 @@
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 
-from pydicom.datadict import keyword_for_tag, tag_for_keyword
+from pydicom.datadict import keyword_dict, keyword_for_tag, tag_for_keyword
 
 from orthancproxy.archive.keywords import is_text, vr_of
+from orthancproxy.dicomweb.search_values import check_value
 from orthancproxy.errors import InvalidRequest
 
 MAX_WHOLE = 2**31 - 1
 MAX_INCLUDES = 256
 
 _TAG = re.compile(r"[0-9A-Fa-f]{8}")
-# the others are not of DICOM: caches are avoided by some
 _ATTRIBUTE = re.compile(r"[^a-z_]|[0-9A-Fa-f]{8}|.*\.")
 # no value of these VRs contains a comma (PS3.5 section 6.2)
 _LISTED_VRS = frozenset({"CS", "UI"})
@@ -45,11 +46,12 @@ def parse(parameters: Iterable[tuple[str, Sequence[str]]]) -> SearchParameters:
             includes += [one.strip() for value in values for one in value.split(",") if one.strip()]
         elif name in known:
             known[name] = _only(name, values)
-        elif _ATTRIBUTE.match(name):
+        elif _is_attribute(name):
             keyword = _matched(name)
             if keyword in matches:
                 raise InvalidRequest(f"{keyword} is given twice, by its keyword and by its tag.")
             matches[keyword] = _alternatives(keyword, values)
+            check_value(keyword, matches[keyword])
     if len(includes) > MAX_INCLUDES:
         raise InvalidRequest(f"At most {MAX_INCLUDES} attributes can be included.")
     switches = {name: _switch(name, known[name]) for name in ("fuzzymatching", "emptyvaluematching")}
@@ -64,6 +66,17 @@ def parse(parameters: Iterable[tuple[str, Sequence[str]]]) -> SearchParameters:
     )
 
 
+def _is_attribute(name: str) -> bool:
+    """Whether a parameter names an attribute: others are not of DICOM, such as those that avoid caches."""
+    return _ATTRIBUTE.match(name) is not None or name.lower() in _keywords()
+
+
+@cache
+def _keywords() -> Mapping[str, str]:
+    """Return the keywords by their lower case."""
+    return {keyword.lower(): keyword for keyword in keyword_dict if keyword}
+
+
 def _matched(name: str) -> str:
     if "." in name:
         raise InvalidRequest("Matching attributes inside sequences is not supported.")
@@ -71,7 +84,11 @@ def _matched(name: str) -> str:
         if keyword := keyword_for_tag(int(name, 16)):
             return keyword
         raise InvalidRequest(f"{name} is not a tag in the DICOM dictionary (PS3.6): matching it is not supported.")
-    if len(name) > 64 or tag_for_keyword(name) is None:
+    keyword = _keywords().get(name.lower(), "")
+    if keyword and keyword != name:
+        # to ignore it would return what the client has excluded
+        raise InvalidRequest(f"Keywords are case-sensitive: use {keyword}.")
+    if not keyword:
         raise InvalidRequest(
             f"{name[:64]!a} is neither a keyword in the DICOM dictionary (PS3.6) nor a tag, such as 00100020."
         )
