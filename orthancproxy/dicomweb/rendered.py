@@ -44,8 +44,15 @@ class RenderedView(RetrieveView):
         return self.stream(rendered if isinstance(rendered, Download) else self._message(rendered))
 
     def choose(self, number: int) -> tuple[MediaType, bool]:
-        """Return the media type for a number of images, and whether they are the parts of a message."""
-        offers = MULTIPART if number > 1 else IMAGE | MULTIPART
+        """Return the media type for a number of images, and whether they are the parts of a message.
+
+        One image of several is the first frame of an instance, as from Orthanc's plugin (1.24): viewers ask for it
+        without knowing whether there are more.
+        """
+        offers = IMAGE | MULTIPART
+        if number > 1:
+            is_first_enough = self.path.instance is not None and "frames" not in self.kwargs
+            offers = MULTIPART | IMAGE if is_first_enough else MULTIPART
         chosen = self.media_type(list(offers))
         return offers[chosen], chosen in MULTIPART
 

@@ -78,10 +78,12 @@ def window_of(text: str | None) -> tuple[Window | None, bool]:
     if text is None:
         return None, False
     values = text.split(",")
-    if len(values) != 3 or values[2] not in ("linear", "linear-exact", "sigmoid"):
+    # the standard spells them in lower case (PS3.18), and in upper case with underscores (PS3.3 section C.11.2.1.3)
+    function = values[-1].strip().lower().replace("_", "-")
+    if len(values) != 3 or function not in ("linear", "linear-exact", "sigmoid"):
         raise InvalidRequest("The parameter window must be center,width,function: linear, linear-exact or sigmoid.")
     center, width = (decimal("window", value) for value in values[:2])
-    return window(center, width, is_exact=values[2] != "linear"), values[2] == "sigmoid"
+    return window(center, width, is_exact=function != "linear"), function == "sigmoid"
 
 
 def window(center: float, width: float, *, is_exact: bool = False) -> Window:

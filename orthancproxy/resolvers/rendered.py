@@ -45,7 +45,10 @@ class Images:
 
 
 Choose = Callable[[int], tuple[MediaType, bool]]
-"""Returns the media type of this many images, and whether they are the parts of a message. Raises NotAcceptable."""
+"""Returns the media type of this many images, and whether they are the parts of a message, or else only the first.
+
+Raises NotAcceptable.
+"""
 
 
 def get_rendered(
@@ -66,7 +69,7 @@ def get_rendered(
         media_type, is_multipart = choose(len(images))
         pictures = [(instance, replace(rendering, frame=frame, media_type=media_type)) for instance, frame in images]
         if not is_multipart:
-            [(instance, picture)] = pictures
+            instance, picture = pictures[0]
             return get_image(context, pending, instance, "preview", picture, wanted)
         tags = "".join(picture_tag(instance, "preview", picture) for instance, picture in pictures)
         etag = f'"{sha256(tags.encode()).hexdigest()[:32]}"'

@@ -198,8 +198,20 @@ class TestSeveralImages:
         assert {media_type for media_type, _ in found} == {"image/jpeg"}
         assert Image.open(BytesIO(found[-1][1])).size == (320, 240)
 
-    def test_are_not_one_image(self, images: Images) -> None:
-        assert rejected(images.url("examples_ybr_color"), "image/jpeg") == (406, "NOT_ACCEPTABLE")
+    def test_first_frame_stands_for_an_instance_where_only_one_image_is_accepted(self, images: Images) -> None:
+        for accept in ("image/jpeg", "image/png", "image/gif, image/png;q=0.5"):
+            response = get(images.url("examples_ybr_color"), accept)
+            first = get(images.url("examples_ybr_color", "frames/1/rendered"), accept)
+            assert response["Content-Type"] == first["Content-Type"]
+            assert response.getvalue() == first.getvalue()
+
+    def test_several_that_are_named_are_not_one_image(self, images: Images) -> None:
+        for url in (
+            images.url("examples_ybr_color", "frames/1,2/rendered"),
+            images.url("examples_ybr_color", level="series"),
+            images.url("examples_ybr_color", level="studies"),
+        ):
+            assert rejected(url, "image/jpeg") == (406, "NOT_ACCEPTABLE")
 
     def test_listed_frames_are_sent_in_the_order_of_the_list(self, images: Images) -> None:
         accept = 'multipart/related; type="image/png"'
@@ -288,6 +300,14 @@ class TestParameters:
         found = picture(images.url("CT_small"), window=f"{center},{width},{function}").tobytes()
         for value, grey in zip(rescaled(images.datasets["CT_small"]), found, strict=True):
             assert abs(min(max(formula(value, center, width), 0.0), 255.0) - grey) <= 1.5
+
+    @pytest.mark.parametrize("function", ["LINEAR", "LINEAR_EXACT", "Linear-Exact", "SIGMOID"])
+    def test_window_function_is_spelled_in_either_case(self, images: Images, function: str) -> None:
+        found, expected = (
+            picture(images.url("CT_small"), window=f"40,400,{name}").tobytes()
+            for name in (function, function.lower().replace("_", "-"))
+        )
+        assert found == expected
 
     def test_window_of_one_value_is_black_and_white(self, images: Images) -> None:
         found = picture(images.url("CT_small"), window="0,1,linear").tobytes()
