@@ -1,6 +1,6 @@
 """OpenAPI descriptions of the DICOMweb routes that return images."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from typing import Any, TypeVar
 
 from drf_spectacular.types import OpenApiTypes
@@ -8,7 +8,7 @@ from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_sche
 
 from orthancproxy.dicomweb.openapi import ACCEPT
 from orthancproxy.dicomweb.rendering_parameters import MAX_SIDE
-from orthancproxy.rest.openapi import IF_NONE_MATCH, RESPONSE_HEADERS, error_responses, in_query
+from orthancproxy.rest.openapi import IF_NONE_MATCH, RANGES, RESPONSE_HEADERS, error_responses, in_query
 
 View = TypeVar("View", bound=Callable[..., Any])
 
@@ -79,16 +79,20 @@ def thumbnails(view: View) -> View:
 def wado_uri(view: View) -> View:
     """Describe the route of WADO-URI."""
     summary = "An instance, or an image of one of its frames (WADO-URI, PS3.18 section 9)."
-    return _images("wadoURI", summary, _WADO_URI, (*IMAGES, "application/dicom"), (400, 404, 406, 415))(view)
+    media_types = (*IMAGES, "application/dicom")
+    return _images("wadoURI", summary, (*_WADO_URI, *RANGES), media_types, (400, 404, 406, 415, 416))(view)
 
 
 def _images(
     operation_id: str,
     summary: str,
-    parameters: Iterable[OpenApiParameter],
+    parameters: Collection[OpenApiParameter],
     media_types: Iterable[str],
     errors: Iterable[int],
 ) -> Callable[[View], View]:
+    answers = {(200, media_type): OpenApiResponse(OpenApiTypes.BINARY, summary) for media_type in media_types}
+    if RANGES[0] in parameters:
+        answers[206, "application/dicom"] = OpenApiResponse(OpenApiTypes.BINARY, "The range of the file.")
     return extend_schema(
         operation_id=operation_id,
         summary=summary,
@@ -96,7 +100,7 @@ def _images(
         tags=["images"],
         parameters=[*parameters, IF_NONE_MATCH, *RESPONSE_HEADERS],
         responses={
-            **{(200, media_type): OpenApiResponse(OpenApiTypes.BINARY, summary) for media_type in media_types},
+            **answers,
             304: OpenApiResponse(description="If-None-Match matches."),
             **error_responses(tuple(errors)),
         },
