@@ -7,7 +7,8 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,13 +18,14 @@ from orthancproxy.archive.levels import Level
 from orthancproxy.sandbox.gateway import CHECKOUT, LocalGateway, serving
 from orthancproxy.sandbox.orthanc import INDEXED_INSTANCE_TAGS, LocalOrthanc
 from tests.corpus import ROOT, hierarchy, load
+from tests.orthancs import StartOrthanc
 
 pytestmark = [pytest.mark.live, pytest.mark.long]
 
 HERE = Path(__file__).parent
 SEED = 20260111
 KEPT = range(41, 46)  # the last ones: links lead to the first of each list, also to delete it
-DOOMED = {"openapi.toml": range(1, 26), "graphql.toml": range(26, 41), "dicomweb.toml": range(0)}
+DOOMED = {"openapi.toml": range(1, 26), "graphql.toml": range(26, 41)}
 FILES = {
     Level.PATIENT: "patients",
     Level.STUDY: "studies",
@@ -44,11 +46,16 @@ class Served:
 
 
 @pytest.fixture(scope="module")
-def tested(start_orthanc: Callable[..., LocalOrthanc], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+def tested(start_orthanc: StartOrthanc, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     """A gateway that lets nobody in without a token, before an archive that may be deleted."""
     orthanc = start_orthanc(configuration=INDEXED_INSTANCE_TAGS)
     load(orthanc, hierarchy(patients=KEPT[-1], studies=1, series=2, instances=2))
-    folder = tmp_path_factory.mktemp("gateway")
+    with gateway_of(orthanc, tmp_path_factory.mktemp("gateway")) as served:
+        yield served
+
+
+@contextmanager
+def gateway_of(orthanc: LocalOrthanc, folder: Path) -> Iterator[Served]:
     with serving(orthanc.base_url, folder, settings={"ORTHANC_ANONYMOUS_ACTIONS": ""}) as gateway:
         manage(folder, "createsuperuser", "--noinput", "--username", "tester", "--email", "tester@example.org")
         yield Served(gateway, manage(folder, "create_api_token", "tester"))
@@ -98,7 +105,7 @@ def write_dictionary(file: Path, values: Iterable[str]) -> None:
 def run_schemathesis(folder: Path, configuration: str, address: str, token: str | None, *options: str) -> None:
     """Run it; it fails the test when it finds something, and prints how to see it again."""
     shutil.copy(HERE / configuration, folder)
-    write_dictionaries(folder, DOOMED[configuration])
+    write_dictionaries(folder, DOOMED.get(configuration, ()))
     run = subprocess.run(
         [
             *(sys.executable, "-m", "schemathesis.cli", "--config-file", folder / configuration, "run", address),
@@ -135,19 +142,39 @@ def test_rest(tested: Served, tmp_path: Path, is_known: bool) -> None:
     assert_quiet(tested.gateway)
 
 
-# in one run with those that do not fit the schema, hardly any queries would fit it
 def test_dicomweb(tested: Served, tmp_path: Path) -> None:
-    """What is stored and deleted has tests of its own; parameters that a route does not know are ignored."""
-    study = f"{ROOT}.{KEPT[0]}.1"
-    for level, uid in (("study", study), ("series", f"{study}.1"), ("instance", f"{study}.1.1")):
-        write_dictionary(tmp_path / f"{level}-uids.dict", [uid])
+    """Parameters that a route does not know are ignored."""
+    write_uids(tmp_path, "", KEPT[0])
     address = f"{tested.gateway.address}/dicom-web/schema/"
     # any text is an Accept in OpenAPI, and hardly any names a media type
     excluded = "positive_data_acceptance,negative_data_rejection,every_operation_is_reached"
     reading = ("--include-method", "GET", "--phases", "fuzzing", "--exclude-checks", excluded)
     run_schemathesis(tmp_path, "dicomweb.toml", address, tested.token, "--mode", "all", "--max-examples", "6", *reading)
+    assert_quiet(tested.gateway)
 
 
+def test_dicomweb_changes(start_orthanc: StartOrthanc, tmp_path: Path) -> None:
+    """What is stored and deleted is in an archive of its own: each level of a different study."""
+    orthanc = start_orthanc(configuration=INDEXED_INSTANCE_TAGS)
+    load(orthanc, hierarchy(patients=len(Level), studies=1, series=2, instances=2))
+    for number, level in enumerate(Level, 1):
+        write_uids(tmp_path, f"{FILES[level]}-", number)
+    changing = ("--include-method", "POST", "--include-method", "DELETE", "--phases", "coverage,fuzzing")
+    with gateway_of(orthanc, tmp_path / "gateway") as served:
+        address = f"{served.gateway.address}/dicom-web/schema/"
+        for token in (None, served.token):
+            run_schemathesis(tmp_path, "dicomweb-changes.toml", address, token, "--max-examples", "25", *changing)
+        assert_quiet(served.gateway)
+
+
+def write_uids(folder: Path, prefix: str, patient: int) -> None:
+    """Write the UIDs of one instance of `hierarchy`, so that they belong together."""
+    study = f"{ROOT}.{patient}.1"
+    for level, uid in (("study", study), ("series", f"{study}.1"), ("instance", f"{study}.1.1")):
+        write_dictionary(folder / f"{prefix}{level}-uids.dict", [uid])
+
+
+# in one run with those that do not fit the schema, hardly any queries would fit it
 @pytest.mark.parametrize(
     "options",
     [
