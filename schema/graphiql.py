@@ -6,7 +6,7 @@ from django.shortcuts import render
 from django.utils.cache import add_never_cache_headers
 
 from orthancproxy.http.content_security import policy
-from orthancproxy.http.pages import login_url, set_csrf_cookie, url_of
+from orthancproxy.http.pages import login_url, render_not_built, set_csrf_cookie, url_of
 
 BUNDLE = "orthancproxy/graphiql/graphiql.js"
 CONTENT_SECURITY_POLICY = policy(
@@ -22,9 +22,8 @@ CONTENT_SECURITY_POLICY = policy(
 def page(request: HttpRequest) -> HttpResponse:
     """Return the GraphiQL page, or how to build it. Reads the session from the database."""
     if finders.find(BUNDLE) is None:
-        response = render(request, "graphql/graphiql_missing.html", {"rest_docs_url": url_of("orthanc:docs")})
-    else:
-        response = _graphiql(request)
+        return render_not_built(request, "GraphiQL", "a page to write and try queries")
+    response = _graphiql(request)
     response["Content-Security-Policy"] = CONTENT_SECURITY_POLICY
     add_never_cache_headers(response)
     return response

@@ -12,7 +12,7 @@ from orthancproxy.access.actions import Action
 from orthancproxy.access.authentication import identify
 from orthancproxy.errors import NotAuthenticated
 from orthancproxy.http.content_security import policy
-from orthancproxy.http.pages import login_url, set_csrf_cookie, url_of
+from orthancproxy.http.pages import login_url, render_not_built, set_csrf_cookie, url_of
 
 BUNDLE = "orthancproxy/explorer/explorer.js"
 CONTENT_SECURITY_POLICY = policy(
@@ -39,11 +39,10 @@ def page(request: HttpRequest, orthanc_id: str = "") -> HttpResponseBase:
     if user is not None and not username and not _can_view(request) and (url := login_url(request.get_full_path())):
         return redirect(url)
     if finders.find(BUNDLE) is None:
-        response = render(request, "explorer/missing.html", {"rest_docs_url": url_of("orthanc:docs")})
-    else:
-        response = render(request, "explorer/page.html", {"config": _config(username, is_staff=_is_staff(user))})
-        if username:
-            set_csrf_cookie(request, response)
+        return render_not_built(request, "The page", "the worklist, the viewer and the upload of studies")
+    response = render(request, "explorer/page.html", {"config": _config(username, is_staff=_is_staff(user))})
+    if username:
+        set_csrf_cookie(request, response)
     response["Content-Security-Policy"] = CONTENT_SECURITY_POLICY
     add_never_cache_headers(response)
     return response

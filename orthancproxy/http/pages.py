@@ -28,6 +28,12 @@ def render_page(
     return page
 
 
+def render_not_built(request: HttpRequest, name: str, content: str) -> HttpResponse:
+    """Return a page that says how to build this one, which shows this content."""
+    context = {"name": name, "content": content, "rest_docs_url": url_of("orthanc:docs")}
+    return render_page(request, "orthancproxy/not_built.html", context)
+
+
 def url_of(name: str) -> str:
     """Return the URL of a route; empty if the project has not mounted it."""
     try:

@@ -7,6 +7,8 @@ from django.contrib.staticfiles import finders
 from django.test import Client
 
 PAGES = ["/graphql/", "/graphql"]
+# those whose bundle may be missing
+BUILT = [*PAGES, "/studies/x"]
 
 
 @pytest.fixture
@@ -16,7 +18,7 @@ def missing_bundle(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("missing_bundle")
-@pytest.mark.parametrize("path", PAGES)
+@pytest.mark.parametrize("path", BUILT)
 def test_page_without_the_bundle_says_how_to_build_it(path: str) -> None:
     response = Client().get(path, headers={"accept": "text/html"})
     assert response.status_code == 200
@@ -25,6 +27,9 @@ def test_page_without_the_bundle_says_how_to_build_it(path: str) -> None:
     assert "make web" in text
     assert "Node.js 20.19" in text
     assert "<script" not in text
+    # what its policy lets the browser apply
+    [nonce] = re.findall(r'<style nonce="([^"]+)">', text)
+    assert f"style-src 'nonce-{nonce}'" in response["Content-Security-Policy"]
 
 
 @pytest.mark.usefixtures("missing_bundle")
