@@ -4,6 +4,7 @@ import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pytest
 from django.contrib.staticfiles import finders
@@ -95,6 +96,13 @@ def page_as(browser: Browser, archive: Archive) -> Iterator[OpenPage]:
 def page(page_as: OpenPage) -> Page:
     """A page of the administrator's, with nothing loaded."""
     return page_as()
+
+
+def request(page: Page, query: str, **variables: object) -> Any:
+    """Return the data of a GraphQL request that the user of a page makes beside it; the page has been opened."""
+    csrf = {cookie["name"]: cookie["value"] for cookie in page.context.cookies()}["csrftoken"]
+    body = {"query": query, "variables": variables}
+    return page.request.post("/graphql/", data=body, headers={"X-CSRFToken": csrf}).json()["data"]
 
 
 def _session(browser: Browser, archive: Archive, user: User) -> StorageState:

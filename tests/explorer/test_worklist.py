@@ -1,17 +1,18 @@
 """The worklist: search, state in the URL, order, keyboard, small screens, and what happens in the archive meanwhile."""
 
-import json
 import re
 
 import pytest
 from playwright.sync_api import Locator, Page, expect
 
-from tests.corpus import ask, instance, load
-from tests.explorer.conftest import Archive, OpenPage
+from tests.corpus import instance, load
+from tests.explorer.conftest import Archive, OpenPage, request
 
 pytestmark = [pytest.mark.live, pytest.mark.once, pytest.mark.long]
 
 KOREAN = "洪 吉洞"
+PATIENT = "query ($id: String!) { patients(filter: {patientId: $id}) { nodes { orthancId } } }"
+DELETE = "mutation ($id: ID!) { deletePatient(orthancId: $id) { instancesCount } }"
 
 
 @pytest.fixture
@@ -23,13 +24,10 @@ def page(page_as: OpenPage) -> Page:
     return page
 
 
-def delete_patient(page: Page, archive: Archive, patient_id: str) -> None:
-    """Delete a patient over the gateway, as another user would."""
-    csrf = {one["name"]: one["value"] for one in page.context.cookies()}["csrftoken"]
-    for patient in json.loads(ask(archive.orthanc, "/patients?expand")):
-        if patient["MainDicomTags"]["PatientID"] == patient_id:
-            answer = page.request.delete(f"/api/orthanc/patients/{patient['ID']}/", headers={"X-CSRFToken": csrf})
-            assert answer.ok
+def delete_patient(page: Page, patient_id: str) -> None:
+    """Delete a patient, as another user would."""
+    [patient] = request(page, PATIENT, id=patient_id)["patients"]["nodes"]
+    request(page, DELETE, id=patient["orthancId"])
 
 
 def rows(page: Page) -> Locator:
@@ -106,7 +104,7 @@ def test_what_arrives_and_what_is_deleted_shows_without_a_reload(page: Page, arc
     arrived = rows(page).filter(has_text="P077")
     expect(arrived).to_have_attribute("data-mark", "arrived")
     expect(page.get_by_text(f"{count + 1} studies")).to_be_visible()
-    delete_patient(page, archive, "P077")
+    delete_patient(page, "P077")
     expect(arrived).to_have_attribute("data-mark", "gone")
     expect(arrived).to_have_count(0)
     expect(page.get_by_text(f"{count} studies")).to_be_visible()

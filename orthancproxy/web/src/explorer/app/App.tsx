@@ -13,7 +13,9 @@ import { patterns } from './routes';
 
 // The worklist is what most users open first; everything else is loaded when it is needed.
 const Account = lazy(() => import('../account'));
+const Audit = lazy(() => import('../audit'));
 const Patient = lazy(() => import('../patient'));
+const Shares = lazy(() => import('../shares'));
 const Status = lazy(() => import('../status'));
 const Study = lazy(() => import('../study'));
 const Upload = lazy(() => import('../upload'));
@@ -48,6 +50,8 @@ export function App() {
               <Switch>
                 <Route path={patterns.worklist} component={Worklist} />
                 <Route path={patterns.account} component={Account} />
+                <Route path={patterns.audit} component={Audit} />
+                <Route path={patterns.shares} component={Shares} />
                 <Route path={patterns.status} component={Status} />
                 <Route path={patterns.study} component={Study} />
                 <Route path={patterns.patient} component={Patient} />

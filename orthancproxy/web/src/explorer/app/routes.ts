@@ -35,9 +35,9 @@ export function uploadPath(): string {
   return patterns.upload;
 }
 
-/** The audit log, of a study (StudyInstanceUID) or a patient (PatientID) if one is given. */
-export function auditPath(subject: { study?: string; patient?: string } = {}): string {
-  return withQuery(patterns.audit, subject);
+/** The audit log, of a study (StudyInstanceUID), a patient (PatientID) or a user if one is given. */
+export function auditPath(filter: { study?: string; patient?: string; user?: string } = {}): string {
+  return withQuery(patterns.audit, filter);
 }
 
 export function sharesPath(): string {

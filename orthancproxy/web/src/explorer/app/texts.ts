@@ -18,7 +18,7 @@ export const en = {
     open: 'Open the menu',
     worklist: 'Worklist',
     upload: 'Upload',
-    shares: 'Shared links',
+    shares: 'Share links',
     audit: 'Audit log',
     status: 'Status',
     account: 'Account',

@@ -8,14 +8,16 @@ interface PageProps {
   title: string;
   /** Buttons beside the title. */
   actions?: ReactNode;
+  /** For tables: the page is as wide as the window. */
+  wide?: boolean;
   children: ReactNode;
 }
 
 /** A page that reads from top to bottom, with its title also in the browser's tab. */
-export function Page({ title, actions, children }: PageProps) {
+export function Page({ title, actions, wide = false, children }: PageProps) {
   usePageTitle(title);
   return (
-    <div className={classes.page}>
+    <div className={classes.page} data-wide={wide}>
       <div className={classes.head}>
         <Title order={1} size="h3">
           {title}

@@ -1,4 +1,5 @@
 import i18n from './index';
+import { localeOf } from './languages';
 
 const BYTE_UNITS = ['byte', 'kilobyte', 'megabyte', 'gigabyte', 'terabyte'] as const;
 const formats = new Map<string, Intl.DateTimeFormat | Intl.NumberFormat>();
@@ -20,11 +21,11 @@ export function formatTime(time: string | null | undefined): string {
   return Number.isNaN(parsed) ? time : dateFormat({ timeStyle: 'short', timeZone: 'UTC' }).format(parsed);
 }
 
-/** A moment (ISO 8601 with its offset), in the reader's time zone. */
-export function formatDateTime(moment: string | null | undefined): string {
+/** A moment (ISO 8601 with its offset), in the reader's time zone, to the minute or (`medium`) to the second. */
+export function formatDateTime(moment: string | null | undefined, timeStyle: 'short' | 'medium' = 'short'): string {
   if (!moment) return '';
   const parsed = Date.parse(moment);
-  return Number.isNaN(parsed) ? moment : dateFormat({ dateStyle: 'medium', timeStyle: 'short' }).format(parsed);
+  return Number.isNaN(parsed) ? moment : dateFormat({ dateStyle: 'medium', timeStyle }).format(parsed);
 }
 
 export function formatNumber(value: number, options: Intl.NumberFormatOptions = {}): string {
@@ -45,19 +46,19 @@ export function formatBytes(bytes: number): string {
 
 // making a formatter takes 50 µs, and a list has hundreds of values
 function dateFormat(options: Intl.DateTimeFormatOptions): Intl.DateTimeFormat {
-  return cached(options, (language) => new Intl.DateTimeFormat(language, options));
+  return cached(options, (locale) => new Intl.DateTimeFormat(locale, options));
 }
 
 function numberFormat(options: Intl.NumberFormatOptions): Intl.NumberFormat {
-  return cached(options, (language) => new Intl.NumberFormat(language, options));
+  return cached(options, (locale) => new Intl.NumberFormat(locale, options));
 }
 
 function cached<Format extends Intl.DateTimeFormat | Intl.NumberFormat>(
   options: object,
-  make: (language: string) => Format,
+  make: (locale: string) => Format,
 ): Format {
   const key = `${i18n.language} ${JSON.stringify(options)}`;
-  const format = (formats.get(key) as Format | undefined) ?? make(i18n.language);
+  const format = (formats.get(key) as Format | undefined) ?? make(localeOf(i18n.language));
   formats.set(key, format);
   return format;
 }

@@ -11,6 +11,8 @@ const first = { app, components, worklist };
 // and these are loaded when a component first uses them
 const further = {
   account: () => import('../account/texts'),
+  audit: () => import('../audit/texts'),
+  shares: () => import('../shares/texts'),
   status: () => import('../status/texts'),
   study: () => import('../study/texts'),
   upload: () => import('../upload/texts'),

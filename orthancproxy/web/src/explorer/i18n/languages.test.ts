@@ -1,7 +1,7 @@
 import { beforeAll, expect, test } from 'vitest';
 
 import { config } from '../app/config';
-import { preferredLanguage } from './languages';
+import { localeOf, preferredLanguage } from './languages';
 
 beforeAll(() => {
   config.languageCookie = 'django_language';
@@ -14,4 +14,12 @@ test.each([
   ['English, without any', '', [], 'en'],
 ])('the language is %s', (_, cookies, browser, language) => {
   expect(preferredLanguage(cookies, browser)).toBe(language);
+});
+
+test.each([
+  ['en', ['ko-KR', 'en-GB', 'en-US'], 'en-GB'],
+  ['en', ['ko-KR'], 'en'],
+  ['ja', ['ja'], 'ja'],
+])('%s is written by a browser with %j as in %s', (language, browser, locale) => {
+  expect(localeOf(language, browser)).toBe(locale);
 });

@@ -16,6 +16,11 @@ export function preferredLanguage(cookies = document.cookie, browser = navigator
   return wanted.find(isLanguage) ?? 'en';
 }
 
+/** The language as the browser's user writes dates and numbers in it, such as en-GB; otherwise the language alone. */
+export function localeOf(language: string, browser = navigator.languages): string {
+  return browser.find((tag) => tag.split('-')[0] === language) ?? language;
+}
+
 /** Keeps the choice in the cookie from which Django reads the language of its own pages. */
 export function rememberLanguage(language: Language): void {
   // biome-ignore lint/suspicious/noDocumentCookie: Firefox has had the Cookie Store API since 140 only

@@ -1,14 +1,14 @@
 import { useQuery } from '@apollo/client/react';
 import { Button, Group } from '@mantine/core';
 import { useDisclosure } from '@mantine/hooks';
-import { IconDownload, IconTrash } from '@tabler/icons-react';
+import { IconDownload, IconListSearch, IconTrash } from '@tabler/icons-react';
 import { useTranslation } from 'react-i18next';
 import { Link, useParams } from 'wouter';
 
 import { ErrorMessage } from '../app/ErrorMessage';
 import { asFailure } from '../app/errors';
 import { Loading } from '../app/Loading';
-import { studyPath } from '../app/routes';
+import { auditPath, studyPath } from '../app/routes';
 import { useSession } from '../app/session';
 import { usePageTitle } from '../components/Page';
 import { nameGroups } from '../components/PersonName';
@@ -90,6 +90,16 @@ function PatientActions({ patient }: { patient: PatientOfPage }) {
       {may('DOWNLOAD') && (
         <Button component="a" href={patient.archiveUrl} variant="default" leftSection={<IconDownload size={16} />}>
           {t('actions.download')}
+        </Button>
+      )}
+      {may('VIEW_AUDIT') && patient.patientId && (
+        <Button
+          component={Link}
+          href={auditPath({ patient: patient.patientId })}
+          variant="default"
+          leftSection={<IconListSearch size={16} />}
+        >
+          {t('actions.audit')}
         </Button>
       )}
       {may('DELETE') && (

@@ -1,13 +1,14 @@
 import { useQuery } from '@apollo/client/react';
 import { Button, Menu, Title } from '@mantine/core';
 import { useDisclosure } from '@mantine/hooks';
-import { IconDots, IconDownload, IconExternalLink, IconShare, IconTrash } from '@tabler/icons-react';
+import { IconDots, IconDownload, IconExternalLink, IconListSearch, IconShare, IconTrash } from '@tabler/icons-react';
 import { useTranslation } from 'react-i18next';
-import { useParams } from 'wouter';
+import { Link, useParams } from 'wouter';
 
 import { ErrorMessage } from '../app/ErrorMessage';
 import { asFailure } from '../app/errors';
 import { Loading } from '../app/Loading';
+import { auditPath } from '../app/routes';
 import { useSession } from '../app/session';
 import { usePageTitle } from '../components/Page';
 import { nameGroups } from '../components/PersonName';
@@ -116,25 +117,24 @@ function StudyActions({ study }: { study: StudyOfPage }) {
           <ShareDialog studyOrthancId={study.orthancId} opened={isSharing} onClose={sharing.close} />
         </>
       )}
-      {may('DELETE') && (
-        <>
-          <MoreMenu onDelete={deleting.open} />
-          <DeleteDialog
-            level="STUDY"
-            orthancId={study.orthancId}
-            patient={study.patient}
-            opened={isDeleting}
-            onClose={deleting.close}
-          />
-        </>
+      {(may('DELETE') || may('VIEW_AUDIT')) && (
+        <MoreMenu studyInstanceUID={study.studyInstanceUID} onDelete={deleting.open} />
       )}
+      <DeleteDialog
+        level="STUDY"
+        orthancId={study.orthancId}
+        patient={study.patient}
+        opened={isDeleting}
+        onClose={deleting.close}
+      />
     </div>
   );
 }
 
 /** What is seldom needed, and not to be clicked in passing. */
-function MoreMenu({ onDelete }: { onDelete: () => void }) {
+function MoreMenu({ studyInstanceUID, onDelete }: { studyInstanceUID: string; onDelete: () => void }) {
   const { t } = useTranslation('study');
+  const { may } = useSession();
   return (
     <Menu position="bottom-end" shadow="md">
       <Menu.Target>
@@ -143,9 +143,20 @@ function MoreMenu({ onDelete }: { onDelete: () => void }) {
         </Button>
       </Menu.Target>
       <Menu.Dropdown>
-        <Menu.Item color="red" leftSection={<IconTrash size={16} />} onClick={onDelete}>
-          {t('actions.delete')}
-        </Menu.Item>
+        {may('VIEW_AUDIT') && (
+          <Menu.Item
+            component={Link}
+            href={auditPath({ study: studyInstanceUID })}
+            leftSection={<IconListSearch size={16} aria-hidden="true" />}
+          >
+            {t('actions.audit')}
+          </Menu.Item>
+        )}
+        {may('DELETE') && (
+          <Menu.Item color="red" leftSection={<IconTrash size={16} aria-hidden="true" />} onClick={onDelete}>
+            {t('actions.delete')}
+          </Menu.Item>
+        )}
       </Menu.Dropdown>
     </Menu>
   );

@@ -43,6 +43,7 @@ export const en = {
   actions: {
     download: 'Download ZIP',
     share: 'Share',
+    audit: 'Audit log',
     delete: 'Delete',
     openExternal: 'Open in external viewer',
     downloadFile: 'Download the file',
@@ -177,6 +178,7 @@ export const ko: Translation<typeof en> = {
   actions: {
     download: 'ZIP 다운로드',
     share: '공유',
+    audit: '감사 로그',
     delete: '삭제',
     openExternal: '외부 뷰어에서 열기',
     downloadFile: '파일 다운로드',
@@ -308,6 +310,7 @@ export const ja: Translation<typeof en> = {
   actions: {
     download: 'ZIPをダウンロード',
     share: '共有',
+    audit: '監査ログ',
     delete: '削除',
     openExternal: '外部ビューアで開く',
     downloadFile: 'ファイルをダウンロード',
