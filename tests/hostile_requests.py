@@ -307,7 +307,7 @@ RENDERINGS = (
         f"window={value}"
         for value in ("", "1", "1,2", "1,2,x", "1,0,linear", "1,-1,sigmoid", "nan,1,linear", "1,inf,linear")
     ),
-    *(f"window={value}" for value in ("1e99,1,linear", "%00,1,linear", "1,2,linear" * 500, "1,2,LINEAR", ",,linear")),
+    *(f"window={value}" for value in ("1e99,1,linear", "%00,1,linear", "1,2,linear" * 500, "1,2,LINEARLY", ",,linear")),
     *(f"quality={value}" for value in ("", "0", "101", "-1", "x", "1.5", "9" * 5000, "%00", "%d9%a1")),
     *("annotation=patient", "iccprofile=srgb", "quality=1&quality=2", "viewport=1,1&viewport=1,1"),
 )
