@@ -131,7 +131,7 @@ def test_folder_is_reviewed_and_stored_although_orthanc_dies_in_the_middle(
     expect(page.get_by_text("Finished. 199 files are stored. 1 is not.")).to_be_visible()
     expect(page.get_by_text("2 patient IDs, 2 patient names")).to_be_visible()
     page.get_by_text("Not stored 1").click()
-    files = page.get_by_role("region", name="Files").get_by_role("listitem")
+    files = page.get_by_role("region", name="Files", exact=True).get_by_role("listitem")
     expect(files).to_have_count(1)
     expect(files).to_contain_text("notes.txt")
     expect(files).to_contain_text("The file is not DICOM.")
@@ -166,7 +166,9 @@ def test_upload_goes_on_after_a_reload_and_stores_nothing_twice(
     unfinished = page.get_by_role("region", name="Unfinished uploads")
     expect(unfinished.get_by_role("listitem")).to_contain_text("Kim003 Minsu")
     expect(unfinished.get_by_role("listitem")).to_contain_text("50 of 120 files")
-    choose_folder(page, tmp_path)
+    # by whatever means they are chosen
+    for kind in ("dragEnter", "dragOver", "drop"):
+        drag(page, kind, tmp_path)
     page.get_by_role("button", name="Continue").click()
     expect(page.get_by_text("Finished. 120 files are stored.")).to_be_visible()
     assert instances_of_studies(archive, "P003") == [120]
@@ -197,7 +199,7 @@ def test_zip_is_dropped_on_another_page_and_looked_into(page_as: OpenPage, archi
     expect(patient_id).to_have_value("P005")
     start(page)
     expect(page.get_by_text("Finished. 20 files are stored. 1 is not.")).to_be_visible()
-    rows = page.get_by_role("region", name="Files").get_by_role("listitem")
+    rows = page.get_by_role("region", name="Files", exact=True).get_by_role("listitem")
     expect(rows.first).to_contain_text("Stored in part")
     expect(rows.last).to_contain_text("AUTORUN.INF")
     expect(rows.last).to_contain_text("The file is not DICOM.")

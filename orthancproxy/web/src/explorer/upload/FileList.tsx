@@ -67,7 +67,7 @@ export function FileList({ run, progress: { stored, failed } }: { run: UploadRun
         style={{ height: rows.getTotalSize() }}
         // biome-ignore lint/a11y/noNoninteractiveTabindex: it scrolls, also by keyboard
         tabIndex={0}
-        aria-label={t('list')}
+        aria-label={t('files', { count: shown.length, number: formatNumber(shown.length) })}
       >
         <ul style={{ height: rows.getTotalSize() }}>
           {rows.getVirtualItems().map(({ index, start }) => (

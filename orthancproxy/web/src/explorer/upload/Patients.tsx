@@ -49,7 +49,7 @@ export function KnownPatient({ patientId, patientName }: PatientProps) {
       icon={isOther ? <IconAlertTriangle /> : <IconUserCheck />}
     >
       {t(isOther ? 'otherName' : 'known')}{' '}
-      <strong>
+      <strong className={classes.name}>
         <bdi dir="auto">{displayName(known) || patientId}</bdi>
       </strong>
       {patient.birthDate && ` · ${formatDate(patient.birthDate)}`}
@@ -69,15 +69,7 @@ export function OtherPatients({ patients, patientId, patientName, onChoose }: Ot
   const others = otherPatients(patients, patientId, patientName);
   if (others.length === 0) return null;
   return (
-    <Alert
-      color="yellow"
-      variant="light"
-      mt="md"
-      icon={<IconAlertTriangle />}
-      role="status"
-      title={t('others.title')}
-      classNames={{ title: classes.title }}
-    >
+    <Alert color="yellow" variant="light" mt="md" icon={<IconAlertTriangle />} role="status" title={t('others.title')}>
       {t('others.text')}
       <ul className={classes.list}>
         {others.slice(0, MAX_SHOWN).map(({ patientId, patientName, birthDate, files }) => (

@@ -18,7 +18,7 @@ export function Preview({ summary, isRead }: { summary: Summary; isRead: boolean
     <Section title={t('preview')}>
       {series.length > 0 && (
         // biome-ignore lint/a11y/noNoninteractiveTabindex: it scrolls, also by keyboard
-        <section className={classes.table} tabIndex={0} aria-label={t('preview')}>
+        <section className={classes.table} tabIndex={0} aria-label={t('series')}>
           <Table stickyHeader>
             <Table.Thead>
               <Table.Tr>
@@ -31,7 +31,7 @@ export function Preview({ summary, isRead }: { summary: Summary; isRead: boolean
             <Table.Tbody>
               {series.slice(0, MAX_SHOWN).map(({ folder, modality, description, files, bytes }) => (
                 <Table.Tr key={JSON.stringify([folder, modality])}>
-                  <Table.Td>
+                  <Table.Td className={classes.series}>
                     <bdi>{folder || t('noFolder')}</bdi>
                     {description && (
                       <Text size="xs" c="dimmed">
@@ -57,7 +57,7 @@ export function Preview({ summary, isRead }: { summary: Summary; isRead: boolean
       {suspects.length > 0 && (
         <Alert color="yellow" variant="light" mt="sm" role="status" icon={<IconAlertTriangle />}>
           {t('suspects', { count: suspects.length, number: formatNumber(suspects.length) })}{' '}
-          <bdi>{suspects.slice(0, MAX_NAMES_SHOWN).join(', ')}</bdi>
+          <bdi className={classes.names}>{suspects.slice(0, MAX_NAMES_SHOWN).join(', ')}</bdi>
           {suspects.length > MAX_NAMES_SHOWN && ', …'}
         </Alert>
       )}

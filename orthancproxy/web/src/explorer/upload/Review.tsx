@@ -73,10 +73,12 @@ export function Review({ files, values, username }: ReviewProps) {
       <Preview summary={summary} isRead={isRead} />
       <div className={classes.bar}>
         <div className={classes.outcome}>
-          <strong>
-            <bdi dir="auto">{displayName(patientName) || patientId || t('noPatient')}</bdi>
-          </strong>{' '}
-          <bdi className={classes.id}>{displayName(patientName) && patientId}</bdi>
+          <div className={classes.patient}>
+            <strong>
+              <bdi dir="auto">{displayName(patientName) || patientId || t('noPatient')}</bdi>
+            </strong>
+            <bdi className={classes.id}>{displayName(patientName) && patientId}</bdi>
+          </div>
           {isRead ? (
             <Text size="sm" c="dimmed">
               {t('outcome.study')}

@@ -80,13 +80,7 @@ export function RunView({ run }: { run: UploadRun }) {
         <Actions run={run} progress={progress} />
       </section>
       {warnings.length > 0 && (
-        <Alert
-          color="yellow"
-          variant="light"
-          mb="md"
-          title={t('warnings')}
-          classNames={{ title: classes.warningsTitle }}
-        >
+        <Alert color="yellow" variant="light" mb="md" title={t('warnings')}>
           <ul lang="en" className={classes.warnings}>
             {warnings.map((warning) => (
               <li key={warning}>{warning}</li>

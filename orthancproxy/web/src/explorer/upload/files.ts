@@ -44,7 +44,7 @@ function sorted(files: SelectedFile[]): SelectedFile[] {
   const { compare } = new Intl.Collator(undefined, { numeric: true });
   return files
     .filter(({ file, folder }) => !isLeftBehind(file.name, folder))
-    .sort((a, b) => compare(a.folder, b.folder) || compare(a.file.name, b.file.name));
+    .sort((a, b) => (a.folder === b.folder ? 0 : compare(a.folder, b.folder)) || compare(a.file.name, b.file.name));
 }
 
 /** Whether a file can still be read: not if it was changed or deleted since it was chosen. */
