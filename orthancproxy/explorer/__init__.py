@@ -1,1 +1,1 @@
-"""The page for people: worklist, viewer and upload, over the public GraphQL API. Its sources are in `web/`."""
+"""The page for people: worklist, studies and upload, over the public GraphQL API. Its sources are in `web/`."""

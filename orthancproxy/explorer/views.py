@@ -39,7 +39,7 @@ def page(request: HttpRequest, orthanc_id: str = "") -> HttpResponseBase:
     if user is not None and not username and not _can_view(request) and (url := login_url(request.get_full_path())):
         return redirect(url)
     if finders.find(BUNDLE) is None:
-        return render_not_built(request, "The page", "the worklist, the viewer and the upload of studies")
+        return render_not_built(request, "The page", "the worklist and the upload of studies")
     response = render(request, "explorer/page.html", {"config": _config(username, is_staff=_is_staff(user))})
     if username:
         set_csrf_cookie(request, response)
