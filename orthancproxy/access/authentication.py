@@ -8,6 +8,7 @@ from django.middleware.csrf import CsrfViewMiddleware
 from knox.crypto import hash_token
 
 from orthancproxy.access import oidc, share_links, signed_urls
+from orthancproxy.access.actions import Action
 from orthancproxy.access.api_tokens import caller_of_api_token
 from orthancproxy.access.callers import Caller, anonymous, caller_of_identity, caller_of_user
 from orthancproxy.audit import events
@@ -75,6 +76,14 @@ def identify(request: HttpRequest) -> Caller:
     if user is not None and user.is_authenticated:
         return caller_of_user(user, Authentication.SESSION)
     return share_links.caller_of(request) or anonymous()
+
+
+def has_permission(request: HttpRequest, action: Action) -> bool:
+    """Whether the caller of a request has a permission, for pages that otherwise lead to the login. Not audited."""
+    try:
+        return action in identify(request).actions
+    except NotAuthenticated:
+        return False
 
 
 def _bearer(token: str) -> Caller:

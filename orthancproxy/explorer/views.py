@@ -9,8 +9,7 @@ from django.utils.cache import add_never_cache_headers
 from django.views.decorators.http import require_safe
 
 from orthancproxy.access.actions import Action
-from orthancproxy.access.authentication import identify
-from orthancproxy.errors import NotAuthenticated
+from orthancproxy.access.authentication import has_permission
 from orthancproxy.http.content_security import policy
 from orthancproxy.http.pages import login_url, render_not_built, set_csrf_cookie, url_of
 
@@ -36,7 +35,12 @@ def page(request: HttpRequest, orthanc_id: str = "") -> HttpResponseBase:
     user = getattr(request, "user", None)
     username = user.get_username() if user is not None and user.is_authenticated else ""
     # a project without users has no login page
-    if user is not None and not username and not _can_view(request) and (url := login_url(request.get_full_path())):
+    if (
+        user is not None
+        and not username
+        and not has_permission(request, Action.VIEW)
+        and (url := login_url(request.get_full_path()))
+    ):
         return redirect(url)
     if finders.find(BUNDLE) is None:
         return render_not_built(request, "The page", "the worklist and the upload of studies")
@@ -46,13 +50,6 @@ def page(request: HttpRequest, orthanc_id: str = "") -> HttpResponseBase:
     response["Content-Security-Policy"] = CONTENT_SECURITY_POLICY
     add_never_cache_headers(response)
     return response
-
-
-def _can_view(request: HttpRequest) -> bool:
-    try:
-        return Action.VIEW in identify(request).actions
-    except NotAuthenticated:
-        return False
 
 
 def _is_staff(user: object) -> bool:

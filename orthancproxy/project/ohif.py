@@ -13,8 +13,7 @@ from django.utils.cache import add_never_cache_headers
 from servestatic.middleware import ServeStaticMiddleware  # type: ignore[import-untyped]
 
 from orthancproxy.access.actions import Action
-from orthancproxy.access.authentication import identify
-from orthancproxy.errors import NotAuthenticated
+from orthancproxy.access.authentication import has_permission
 from orthancproxy.project.static import OHIF_PREFIX, ohif_policy
 
 _INLINE_SCRIPT = re.compile(r"<script>(.+?)</script>", re.DOTALL)
@@ -37,20 +36,13 @@ def page(request: HttpRequest, path: str) -> HttpResponseBase:
     """
     if "." in path or not _page_file().is_file():
         raise Http404
-    if "token" not in request.GET and not _can_view(request):
+    if "token" not in request.GET and not has_permission(request, Action.VIEW):
         return redirect_to_login(request.get_full_path())
     html = _html(get_script_prefix() + OHIF_PREFIX)
     response = HttpResponse(html)
     response["Content-Security-Policy"] = ohif_policy(*_INLINE_SCRIPT.findall(html))
     add_never_cache_headers(response)
     return response
-
-
-def _can_view(request: HttpRequest) -> bool:
-    try:
-        return Action.VIEW in identify(request).actions
-    except NotAuthenticated:
-        return False
 
 
 def _page_file() -> Path:
