@@ -15,7 +15,7 @@ from strawberry.types import ExecutionContext, ExecutionResult
 from orthancproxy.schema.execution import CompiledExecutor
 from tests.schema.execution_queries import Query
 
-# the same examples every time, and none on disk
+# the same examples whenever the same modules are loaded, and none on disk
 REPEATABLY = settings(
     deadline=None,
     derandomize=True,

@@ -4,10 +4,12 @@ import asyncio
 from pathlib import Path
 
 import pytest
+from django.test import override_settings
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from strawberry.relay import to_base64
 
+from orthancproxy.conf import Configuration
 from orthancproxy.schema import schema
 from tests.schema import injected_records
 from tests.schema.execution_answers import REPEATABLY, Paths
@@ -35,8 +37,13 @@ ARCHIVES = st.builds(
     faults=st.lists(st.sampled_from(FAULTS), min_size=1, max_size=4).map(tuple),
     rate=st.sampled_from([100, 20, 300, 0]),
 )
+# as far as they go, because a query that is rejected compares nothing
+LIMITS = {
+    name: setting.maximum for name, setting in vars(Configuration).items() if name.startswith("ORTHANC_MAX_QUERY_")
+}
 
 
+@override_settings(**LIMITS)
 def test_any_query_of_any_records_has_the_answer_of_graphql_core(monkeypatch: pytest.MonkeyPatch) -> None:
     with asyncio.Runner() as loop:
         paths = Paths(schema, monkeypatch, loop)
