@@ -171,9 +171,7 @@ class IndexKeeper:
                 self._compare_ids()
             if not self._index.progress().is_ready or self._was_away:
                 self.build()
-            elif self._current(inf, by_update=False):
-                if self._looks % LOOKS_BETWEEN_SWEEPS == 0:
-                    self.sweep()
+            elif self.sweep() if self._looks % LOOKS_BETWEEN_SWEEPS == 0 else self._current(inf, by_update=False):
                 self._looks += 1
         except ArchiveUnavailable as error:
             # what starts again may have another state
@@ -202,14 +200,20 @@ class IndexKeeper:
         """Let no list come from the index until it is built again. Raises IndexUnavailable."""
         self._index.advance(Progress())
 
-    def sweep(self) -> None:
-        """Remove what was deleted behind the gateway, and add what was missed. Raises like `current_index`."""
+    def sweep(self) -> bool:
+        """Remove what was deleted behind the gateway, and add what was missed; return whether the index is current.
+
+        Raises like `current_index`.
+        """
         statistics = self._client.call(endpoints.STATISTICS, decoder=STATISTICS_DECODER)
+        # afterwards, or as many additions as deletions would hide them
+        if not self._current(inf, by_update=False):
+            return False
         counts = statistics.count_patients, statistics.count_studies
         if self._has_deletions or counts != tuple(map(self._index.count, INDEXED_LEVELS)):
             self._has_deletions = False
             if not self._compare_ids():
-                return
+                return False
         progress = self._index.progress()
         seen = statistics, progress.last_change
         if seen != self._seen:
@@ -217,6 +221,7 @@ class IndexKeeper:
             with self._catching_up:
                 self._catch_up(progress, progress.last_change, UNSETTLED)
         self._seen = seen
+        return True
 
     def _catch_up(self, progress: Progress, last: int, tolerance: timedelta, most: float = inf) -> bool:
         """Index what was added since, which renews the LastUpdate of its study and patient.

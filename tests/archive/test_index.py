@@ -180,6 +180,16 @@ def test_what_was_deleted_is_not_shown_and_the_page_is_filled_up(changing: Archi
     assert changing.page(PATIENTS) == changing.expected(PATIENTS)
 
 
+def test_additions_do_not_hide_deletions_from_the_sweep(changing: Archive) -> None:
+    # so that there are as many studies as before
+    changing.keeper.sweep()
+    [*_, last] = Hierarchy(changing.client).page(replace(STUDIES, first=9)).resources
+    load(changing.orthanc, [instance(1, 3)])
+    changing.delete(last)
+    changing.keeper.sweep()
+    assert changing.page(STUDIES) == changing.expected(STUDIES)
+
+
 def test_modalities_follow_the_series(changing: Archive) -> None:
     plan = replace(STUDIES, filter=Filter((("ModalitiesInStudy", "MR"),)))
     assert changing.page(plan) == ([], 0)
