@@ -1,15 +1,13 @@
 """Builds the index, and keeps it current."""
 
 import logging
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from math import inf
 from threading import Lock
-from typing import Any
 
-from orthancproxy.archive import parsing
-from orthancproxy.archive.decoding import batched, bulk_content, find_pages, to_resources
+from orthancproxy.archive.decoding import batched
 from orthancproxy.archive.index import (
     INDEXED_LEVELS,
     NO_INDEX,
@@ -20,24 +18,18 @@ from orthancproxy.archive.index import (
     IndexUnavailable,
     Progress,
 )
-from orthancproxy.archive.keywords import tag_of
+from orthancproxy.archive.index_source import IndexSource, before
 from orthancproxy.archive.levels import Level
-from orthancproxy.archive.matching import any_of, can_be_listed
-from orthancproxy.archive.records import Patient, Resource
+from orthancproxy.archive.records import Resource
 from orthancproxy.archive.scope import Scope
 from orthancproxy.errors import ArchiveTimeout, ArchiveUnavailable
-from orthancproxy.orthanc import endpoints
 from orthancproxy.orthanc.client import OrthancClient
 from orthancproxy.orthanc.deadline import clip_to_deadline
-from orthancproxy.orthanc.responses import CHANGES_DECODER, ID_LIST_DECODER, STATISTICS_DECODER
 
 logger = logging.getLogger(__name__)
 
-PAGE = 1000
 # of one level: with more, Orthanc answers until the follower has read them
 MAX_ADDED_IN_REQUEST = 50
-# Orthanc scans its archive for the modalities of each call, of one study or of 25,000 (1.13.0)
-STUDIES_PER_SCAN = 25_000
 # so few that others who write do not wait long
 WRITTEN_AT_ONCE = 1000
 # so few that they are read between two writes of others
@@ -51,14 +43,12 @@ MAX_MISSED = 1000
 CLOCK_TOLERANCE = timedelta(seconds=2)
 # longer than from one sweep to the next
 UNSETTLED = timedelta(seconds=15)
-_TIMESTAMP = "%Y%m%dT%H%M%S"
-_CONTENT = ["MainDicomTags", "Metadata", "Parent"]
 
 
 class IndexKeeper:
     """Keeps an index of the archive of one Orthanc, 1.12.5 or newer. Safe for threads.
 
-    `report` is called at least once for every STUDIES_PER_SCAN studies of a build, and returns whether to go on;
+    `report` is called at least once for every page of a build, and returns whether to go on;
     `on_removed` is called with the entries of what was deleted.
     """
 
@@ -70,6 +60,7 @@ class IndexKeeper:
         on_removed: Callable[[Sequence[Resource]], object] = bool,
     ) -> None:
         self._client = client
+        self._source = IndexSource(client)
         self._index = index
         self._report = report
         self._on_removed = on_removed
@@ -91,10 +82,10 @@ class IndexKeeper:
         progress = self._index.progress()
         if not progress.is_ready:
             return None
-        last = self._last_change()
+        last = self._source.last_change()
         if last == progress.last_change:
             return self._index
-        if last > progress.last_change and not by_update and not self._has_additions(progress.last_change):
+        if last > progress.last_change and not by_update and not self._source.has_additions(progress.last_change):
             return self._index
         # Orthanc answers if that takes longer
         if not self._catching_up.acquire(timeout=clip_to_deadline(MAX_WAIT_SECONDS) / 2):
@@ -104,7 +95,7 @@ class IndexKeeper:
             progress = self._index.progress()
             if not progress.is_ready:
                 return None
-            last = self._last_change()
+            last = self._source.last_change()
             if last < progress.last_change and not self._compare_ids():
                 return None
             is_current = last == progress.last_change or self._catch_up(progress, last, CLOCK_TOLERANCE, most)
@@ -121,18 +112,16 @@ class IndexKeeper:
     def _refresh(self, level: Level, entries: Sequence[Resource]) -> bool:
         """Return False if others have written entries while Orthanc was read."""
         version = self._index.progress().version
-        found = self._found(level, level, entries)
+        found = self._source.again(level, entries)
         gone = {level: {one.orthanc_id for one in entries} - {one.orthanc_id for one in found}}
         if level is Level.PATIENT:
             indexed = self._index.ids(Level.STUDY, [one.orthanc_id for one in entries])
-            studies = self._found(Level.STUDY, level, found)
-            gone[Level.STUDY] = indexed - {study.orthanc_id for study in studies}
+            related = self._source.studies_of(found)
+            gone[Level.STUDY] = indexed - {study.orthanc_id for study in related}
         else:
-            studies = found
-            # patients have their PatientID from their studies
-            found = self._found(Level.PATIENT, Level.PATIENT, [_patient_of(study) for study in studies])
+            related = self._source.patients_of(found)
         try:
-            removed = self._index.write([*found, *self._with_modalities(studies)], gone, version)
+            removed = self._index.write([*found, *related], gone, version)
         except IndexChanged:
             return False
         # others may have been deleted with them
@@ -181,11 +170,10 @@ class IndexKeeper:
     def build(self) -> None:
         """Index all patients and studies. Raises like `current_index`."""
         logger.info("building the index")
-        last, now = self._last_change(), self._now()
+        last, now = self._source.last_change(), self._source.now()
         newest, version = "", self._index.progress().version
         for level in INDEXED_LEVELS:
-            requested = {"RequestedTags": [tag_of("ModalitiesInStudy")]} if level is Level.STUDY else {}
-            for found in self._pages(level, requested, limit=STUDIES_PER_SCAN):
+            for found in self._source.everything(level):
                 version = self._put(found, version)
                 newest = max([newest, *_updates(found)])
                 if not self._report():
@@ -205,7 +193,7 @@ class IndexKeeper:
 
         Raises like `current_index`.
         """
-        statistics = self._client.call(endpoints.STATISTICS, decoder=STATISTICS_DECODER)
+        statistics = self._source.statistics()
         # afterwards, or as many additions as deletions would hide them
         if not self._current(inf, by_update=False):
             return False
@@ -228,18 +216,18 @@ class IndexKeeper:
 
         Return False if the index is reset, or lacks more than about `most` patients or studies.
         """
-        newest, is_known, now = progress.newest_update, False, self._now()
+        newest, is_known, now = progress.newest_update, False, self._source.now()
         version = self._index.progress().version
-        if _before(newest, UNSETTLED) > now:
+        if before(newest, UNSETTLED) > now:
             # Orthanc's clock was set back: what is updated next is not the newest
             self.reset()
             return False
         for level in INDEXED_LEVELS:
             count = 0
-            for changed in self._updated_since(level, progress.newest_update, tolerance):
+            for changed in self._source.updated_since(level, progress.newest_update, tolerance):
                 if (count := count + len(changed)) >= most:
                     return False
-                version = self._put(self._with_modalities(changed), version)
+                version = self._put(self._source.with_modalities(changed), version)
                 newest = max([newest, *_updates(changed)])
                 is_known |= bool(changed)
         # what was updated last is gone, perhaps with all the rest
@@ -248,23 +236,6 @@ class IndexKeeper:
         is_noted = self._index.advance(replace(progress, last_change=last, newest_update=min(newest, now)), progress)
         # else another process has caught up too, or reset it
         return is_noted or self._index.progress().is_ready
-
-    def _updated_since(self, level: Level, update: str, tolerance: timedelta) -> Iterator[list[Resource]]:
-        """Yield what was updated since, in pages, newest first."""
-        since = _before(update, tolerance)
-        order = [{"Type": "Metadata", "Key": "LastUpdate", "Direction": "DESC"}]
-        for found in self._pages(level, {"OrderBy": order}, limit=MAX_ADDED_IN_REQUEST):
-            recent = [one for one in found if (one.facts["LastUpdate"] or "") >= since]
-            if recent:
-                yield recent
-            if len(recent) < len(found):
-                return
-
-    def _pages(self, level: Level, body: dict[str, Any], limit: int = PAGE) -> Iterator[list[Resource]]:
-        """Yield what a find finds, like `find_pages`."""
-        body = {"Level": level.value, "Query": {}, "Short": True, "ResponseContent": _CONTENT, **body}
-        for found in find_pages(self._client, body, limit, max(limit, PAGE)):
-            yield to_resources(level, found)
 
     def _compare_ids(self, maximum: int | None = MAX_MISSED) -> bool:
         """Remove the entries of what is gone, and add what is missing.
@@ -276,16 +247,15 @@ class IndexKeeper:
         version = self._index.progress().version
         # first, since others index what arrives in between
         indexed = {level: self._index.ids(level) for level in INDEXED_LEVELS}
-        present = {level: self._ids(level) for level in INDEXED_LEVELS}
+        present = {level: self._source.ids(level) for level in INDEXED_LEVELS}
         missing = {level: sorted(ids - indexed[level]) for level, ids in present.items()}
         if maximum is not None and sum(map(len, missing.values())) > maximum:
             self.reset()
             return False
         for level in INDEXED_LEVELS:
             self.removed(level, indexed[level] - present[level])
-            for part in batched(missing[level]):
-                found = to_resources(level, bulk_content(self._client, part))
-                version = self._put(self._with_modalities(found), version)
+            for found in self._source.by_ids(level, missing[level]):
+                version = self._put(found, version)
         return True
 
     def _put(self, found: Sequence[Resource], version: int) -> int:
@@ -302,56 +272,6 @@ class IndexKeeper:
                     self.refresh(level, [one for one in found[start:] if one.level is level])
                 return self._index.progress().version
         return version
-
-    def _ids(self, level: Level) -> set[str]:
-        """Return the Orthanc ids of all resources of a level."""
-        if level is Level.PATIENT and not self._client.capabilities().has_patient_routes:
-            return {patient.orthanc_id for found in self._pages(level, {}) for patient in found}
-        return set(self._client.call(endpoints.RESOURCE_IDS, decoder=ID_LIST_DECODER, level=level.path))
-
-    def _found(self, level: Level, above: Level, entries: Sequence[Resource]) -> list[Resource]:
-        """Return the resources of a level that these entries are of, or that are below them."""
-        identifiers = {one.orthanc_id: one.tags.get(above.identifier, "") for one in entries}
-        bodies: list[dict[str, Any]] = [
-            {"Query": {tag_of(above.identifier): any_of(part)}}
-            for part in batched(dict.fromkeys(filter(can_be_listed, identifiers.values())))
-        ]
-        bodies += [{f"Parent{above.value}": one} for one, value in identifiers.items() if not can_be_listed(value)]
-        found = [one for body in bodies for part in self._pages(level, body) for one in part]
-        return [one for one in found if (one.orthanc_id if level is above else one.parent_id) in identifiers]
-
-    def _has_additions(self, since: int) -> bool:
-        """Whether patients, studies or series were added. Without extended changes, instances count too."""
-        query = f"since={since}&limit=1&type=NewPatient;NewStudy;NewSeries"
-        return bool(self._client.call(endpoints.CHANGES, query=query, decoder=CHANGES_DECODER).changes)
-
-    def _with_modalities(self, found: Sequence[Resource]) -> list[Resource]:
-        """Return the same patients, or studies with the modalities of their series."""
-        studies = [one for one in found if one.level is Level.STUDY]
-        modalities: dict[str, set[str]] = {study.orthanc_id: set() for study in studies}
-        for series in self._found(Level.SERIES, Level.STUDY, studies):
-            modalities[series.parent_id or ""].update((series.tags.get("Modality") or "").split("\\"))
-        joined = {one: {"ModalitiesInStudy": "\\".join(sorted(values))} for one, values in modalities.items()}
-        return [replace(one, tags={**one.tags, **joined.get(one.orthanc_id, {})}) for one in found]
-
-    def _now(self) -> str:
-        """Return Orthanc's time, like a LastUpdate; if Orthanc does not tell, one after all others."""
-        shown = self._client.clock.shown()
-        return "~" if shown is None else datetime.fromtimestamp(shown, UTC).strftime(_TIMESTAMP)
-
-    def _last_change(self) -> int:
-        return int(self._client.call(endpoints.CHANGES, query="last", decoder=CHANGES_DECODER).last)
-
-
-def _before(update: str, duration: timedelta) -> str:
-    """Return the LastUpdate of so much earlier; empty if this one is."""
-    moment = parsing.timestamp(update)
-    return (moment - duration).strftime(_TIMESTAMP) if moment else ""
-
-
-def _patient_of(study: Resource) -> Resource:
-    """Return a stand-in for the patient of a study, with its PatientID."""
-    return Patient(study.parent_id or "", None, study.tags, {})
 
 
 def _updates(resources: Iterable[Resource]) -> list[str]:
