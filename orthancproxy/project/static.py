@@ -16,6 +16,9 @@ NAMED_BY_CONTENT = re.compile(
 )
 """Files built by vite and of OHIF, whose names change with their content."""
 OHIF_PREFIX = "ohif/"
+WORKER = re.compile(r"/orthancproxy/explorer/assets/\w*Worker-[\w-]{8}\.js$")
+"""The workers of the page for people, which decode images: browsers apply the policy of a worker's own response."""
+WORKER_POLICY = policy("script-src 'self' 'wasm-unsafe-eval'", "connect-src 'self'")
 
 
 _ICON = """<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 16 16">
@@ -54,7 +57,7 @@ def ohif_policy(*inline_scripts: str) -> str:
 
 
 def add_headers(headers: MutableMapping[str, str], path: str, url: str) -> None:
-    """Let clients cache a file whose name changes with its content, and give the workers of OHIF a policy.
+    """Let clients cache a file whose name changes with its content, and give workers a policy.
 
     servestatic's middleware ignores SERVESTATIC_IMMUTABLE_FILE_TEST.
     """
@@ -62,3 +65,5 @@ def add_headers(headers: MutableMapping[str, str], path: str, url: str) -> None:
         headers["Cache-Control"] = "max-age=31536000, public, immutable"
     if url.startswith(f"/{OHIF_PREFIX}"):
         headers["Content-Security-Policy"] = ohif_policy()
+    elif WORKER.search(url):
+        headers["Content-Security-Policy"] = WORKER_POLICY

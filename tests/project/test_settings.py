@@ -278,6 +278,20 @@ def test_only_static_files_with_a_content_hash_are_cached_forever() -> None:
         assert ("immutable" in headers.get("Cache-Control", "")) is kept
 
 
+def test_workers_that_decode_images_may_load_webassembly_of_the_gateway_and_nothing_else() -> None:
+    for url, policy in (
+        (
+            "/static/orthancproxy/explorer/assets/decodeImageFrameWorker-B2NlUmh0.js",
+            "script-src 'self' 'wasm-unsafe-eval'",
+        ),
+        ("/static/orthancproxy/explorer/assets/engine-Cpia_mXr.js", ""),
+    ):
+        headers: dict[str, str] = {}
+        add_headers(headers, "", url)
+        assert policy in headers.get("Content-Security-Policy", "")
+        assert ("Content-Security-Policy" in headers) is bool(policy)
+
+
 def test_every_middleware_is_async() -> None:
     from django.conf import settings
     from django.utils.module_loading import import_string

@@ -19,6 +19,7 @@ const Shares = lazy(() => import('../shares'));
 const Status = lazy(() => import('../status'));
 const Study = lazy(() => import('../study'));
 const Upload = lazy(() => import('../upload'));
+const Viewer = lazy(() => import('../viewer'));
 
 const theme = createTheme({
   primaryColor: 'blue',
@@ -54,6 +55,7 @@ export function App() {
                 <Route path={patterns.shares} component={Shares} />
                 <Route path={patterns.status} component={Status} />
                 <Route path={patterns.study} component={Study} />
+                <Route path={patterns.viewer} component={Viewer} />
                 <Route path={patterns.patient} component={Patient} />
                 <Route path={patterns.upload} component={Upload} />
                 <Route component={NotFound} />

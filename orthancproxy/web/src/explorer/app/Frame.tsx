@@ -2,7 +2,7 @@ import { Burger } from '@mantine/core';
 import { useDisclosure, useNetwork } from '@mantine/hooks';
 import { type ReactNode, useEffect } from 'react';
 import { useTranslation } from 'react-i18next';
-import { Link, useLocation } from 'wouter';
+import { Link, useLocation, useRoute } from 'wouter';
 
 import { DropAnywhere } from '../upload/DropAnywhere';
 import { ErrorBoundary } from './ErrorBoundary';
@@ -10,7 +10,7 @@ import classes from './Frame.module.css';
 import { useLoginNeeded } from './login';
 import { Navigation } from './Navigation';
 import { Notices } from './Notices';
-import { worklistPath } from './routes';
+import { patterns, worklistPath } from './routes';
 import { SearchBox } from './SearchBox';
 import { UserButton } from './UserButton';
 import { useOnDemand } from './useOnDemand';
@@ -22,6 +22,8 @@ export function Frame({ children }: { children: ReactNode }) {
   const [location] = useLocation();
   const [isOpen, menu] = useDisclosure(false);
   const isLoginNeeded = useLoginNeeded();
+  // images need the room
+  const [isViewer] = useRoute(patterns.viewer);
   const [LoginDialog, loadLoginDialog] = useOnDemand(() => import('./LoginDialog'));
   const [NavigationDrawer, loadNavigationDrawer] = useOnDemand(() => import('./NavigationDrawer'));
   const [UserMenu, loadUserMenu] = useOnDemand(() => import('./UserMenu'));
@@ -35,7 +37,7 @@ export function Frame({ children }: { children: ReactNode }) {
       <a href="#content" className={classes.skip}>
         {t('skip')}
       </a>
-      <header className={classes.header}>
+      <header className={classes.header} hidden={isViewer}>
         <Burger
           className={classes.burger}
           opened={isOpen}
@@ -58,7 +60,7 @@ export function Frame({ children }: { children: ReactNode }) {
         </p>
       )}
       <div className={classes.body}>
-        <aside className={classes.navigation}>
+        <aside className={classes.navigation} hidden={isViewer}>
           <Navigation />
         </aside>
         <main id="content" className={classes.content} tabIndex={-1}>

@@ -16,6 +16,7 @@ const further = {
   status: () => import('../status/texts'),
   study: () => import('../study/texts'),
   upload: () => import('../upload/texts'),
+  viewer: () => import('../viewer/texts'),
 };
 
 type First = typeof first;

@@ -1,6 +1,8 @@
+import { IconPhoto } from '@tabler/icons-react';
 import { useTranslation } from 'react-i18next';
-import { Link, useLocation } from 'wouter';
+import { Link, useLocation, useParams } from 'wouter';
 
+import { viewerPath } from '../app/routes';
 import { useSession } from '../app/session';
 import type { SeriesCardFragment } from '../graphql/generated/graphql';
 import { formatNumber } from '../i18n/format';
@@ -31,23 +33,37 @@ function SeriesCard({ series }: { series: SeriesCardFragment }) {
   const { t } = useTranslation('study');
   const { may } = useSession();
   const [location] = useLocation();
+  const { orthancId: studyOrthancId = '' } = useParams();
+  const name = series.description || t('noSeriesDescription');
   return (
-    <Link href={`${location}?series=${encodeURIComponent(series.orthancId)}`} className={classes.card}>
-      <span className={classes.picture}>
-        <Thumbnail url={may('DOWNLOAD') ? series.thumbnailUrl : undefined} modality={series.modality} />
-        {series.modality && <span className={classes.modality}>{series.modality}</span>}
-        <span className={classes.count}>
-          {formatNumber(series.instancesCount)}
-          <span className={classes.unseen}> {t('seriesDrawer.instances')}</span>
+    <div className={classes.cell}>
+      <Link href={`${location}?series=${encodeURIComponent(series.orthancId)}`} className={classes.card}>
+        <span className={classes.picture}>
+          <Thumbnail url={may('DOWNLOAD') ? series.thumbnailUrl : undefined} modality={series.modality} />
+          {series.modality && <span className={classes.modality}>{series.modality}</span>}
+          <span className={classes.count}>
+            {formatNumber(series.instancesCount)}
+            <span className={classes.unseen}> {t('seriesDrawer.instances')}</span>
+          </span>
         </span>
-      </span>
-      <span className={classes.text}>
-        {series.seriesNumber !== null && <span className={classes.number}>{series.seriesNumber}</span>}
-        <span className={series.description ? classes.description : classes.none}>
-          <bdi dir="auto">{series.description || t('noSeriesDescription')}</bdi>
+        <span className={classes.text}>
+          {series.seriesNumber !== null && <span className={classes.number}>{series.seriesNumber}</span>}
+          <span className={series.description ? classes.description : classes.none}>
+            <bdi dir="auto">{name}</bdi>
+          </span>
         </span>
-      </span>
-      <Labels labels={series.labels} />
-    </Link>
+        <Labels labels={series.labels} />
+      </Link>
+      {may('DOWNLOAD') && (
+        <Link
+          href={viewerPath(studyOrthancId, [series.orthancId])}
+          className={classes.view}
+          aria-label={t('viewSeries', { name })}
+          title={t('viewSeries', { name })}
+        >
+          <IconPhoto size={18} stroke={1.6} aria-hidden="true" />
+        </Link>
+      )}
+    </div>
   );
 }

@@ -2,14 +2,8 @@ import { IconFileText, IconPhotoOff } from '@tabler/icons-react';
 import { useState } from 'react';
 import { useTranslation } from 'react-i18next';
 
+import { hasImages } from '../components/modalities';
 import classes from './Thumbnail.module.css';
-
-/** Modalities (PS3.3 section C.7.3.1.1.1) whose instances have no image. */
-const WITHOUT_IMAGES = new Set(
-  'AR ASMT AU DOC ECG EPS HD IOL KER KO LEN OAM PLAN PR PPG REG RTPLAN RTRECORD RTSTRUCT RWV SR SRF STAIN TEXTUREMAP'.split(
-    ' ',
-  ),
-);
 
 interface ThumbnailProps {
   /** Undefined where the caller may not see images. */
@@ -21,7 +15,7 @@ interface ThumbnailProps {
 export function Thumbnail({ url, modality }: ThumbnailProps) {
   const { t } = useTranslation('study');
   const [hasFailed, setFailed] = useState(false);
-  if (modality && WITHOUT_IMAGES.has(modality)) {
+  if (!hasImages(modality)) {
     return (
       <span className={classes.symbol}>
         <IconFileText size="38%" stroke={1.2} aria-hidden="true" />

@@ -1,14 +1,22 @@
 import { useQuery } from '@apollo/client/react';
 import { Button, Menu, Title } from '@mantine/core';
 import { useDisclosure } from '@mantine/hooks';
-import { IconDots, IconDownload, IconExternalLink, IconListSearch, IconShare, IconTrash } from '@tabler/icons-react';
+import {
+  IconDots,
+  IconDownload,
+  IconExternalLink,
+  IconListSearch,
+  IconPhoto,
+  IconShare,
+  IconTrash,
+} from '@tabler/icons-react';
 import { useTranslation } from 'react-i18next';
 import { Link, useParams } from 'wouter';
 
 import { ErrorMessage } from '../app/ErrorMessage';
 import { asFailure } from '../app/errors';
 import { Loading } from '../app/Loading';
-import { auditPath } from '../app/routes';
+import { auditPath, viewerPath } from '../app/routes';
 import { useSession } from '../app/session';
 import { usePageTitle } from '../components/Page';
 import { nameGroups } from '../components/PersonName';
@@ -92,6 +100,11 @@ function StudyActions({ study }: { study: StudyOfPage }) {
   const [isDeleting, deleting] = useDisclosure(false);
   return (
     <div className={classes.actions}>
+      {may('DOWNLOAD') && study.series.length > 0 && (
+        <Button component={Link} href={viewerPath(study.orthancId)} leftSection={<IconPhoto size={16} />}>
+          {t('actions.openViewer')}
+        </Button>
+      )}
       {study.viewerUrl && (
         <Button
           component="a"

@@ -1,0 +1,38 @@
+import { Button } from '@mantine/core';
+import { IconDownload, IconPhotoOff, IconRefresh } from '@tabler/icons-react';
+import { use } from 'react';
+import { useTranslation } from 'react-i18next';
+
+import { loadEngine } from './loadEngine';
+import classes from './Pane.module.css';
+
+interface ImageFailureProps {
+  error: Error;
+  fileUrl: string | undefined;
+  retry(): void;
+}
+
+/** Why an image is not shown, over the place where it would be. */
+export function ImageFailure({ error, fileUrl, retry }: ImageFailureProps) {
+  const { t } = useTranslation('viewer');
+  const { FileError, ImageError } = use(loadEngine());
+  const isFormat = error instanceof ImageError;
+  const isMissing = error instanceof FileError && (error.status === 403 || error.status === 404);
+  return (
+    <div className={classes.failure} role="alert">
+      <IconPhotoOff size={40} stroke={1.2} aria-hidden="true" />
+      <p>{t(isFormat ? 'errors.format' : isMissing ? 'errors.missing' : 'errors.network')}</p>
+      {isFormat
+        ? fileUrl && (
+            <Button component="a" href={fileUrl} download variant="default" leftSection={<IconDownload size={16} />}>
+              {t('download')}
+            </Button>
+          )
+        : !isMissing && (
+            <Button variant="default" leftSection={<IconRefresh size={16} />} onClick={retry}>
+              {t('retry')}
+            </Button>
+          )}
+    </div>
+  );
+}
