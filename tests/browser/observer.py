@@ -16,6 +16,10 @@ REPORT_VIOLATIONS = """
 """
 
 
+BROWSERS_OWN = ("chrome://", "chrome-extension://")
+"""What Chromium asks itself for, such as the parts of its viewer of PDFs."""
+
+
 class Observer:
     """Refuses what pages ask of others than the gateway, and notes what goes wrong on them.
 
@@ -36,7 +40,7 @@ class Observer:
         context.add_init_script(REPORT_VIOLATIONS)
 
     def _pass_to_gateway(self, route: Route) -> None:
-        if self._is_gateway(route.request):
+        if self._is_gateway(route.request) or route.request.url.startswith(BROWSERS_OWN):
             route.continue_()
         else:
             self.refused.append(route.request.url)
