@@ -9,6 +9,7 @@ app_name = "explorer"
 urlpatterns = [
     path("", page, name="home"),
     path("studies/<str:orthanc_id>", page),
+    path("studies/<str:orthanc_id>/view", page),
     path("patients/<str:orthanc_id>", page),
     path("upload", page),
     path("audit", page),

@@ -4,6 +4,7 @@ type Parameters = Record<string, string | undefined>;
 export const patterns = {
   worklist: '/',
   study: '/studies/:orthancId',
+  viewer: '/studies/:orthancId/view',
   patient: '/patients/:orthancId',
   upload: '/upload',
   audit: '/audit',
@@ -23,6 +24,11 @@ export function studyPath(orthancId: string): string {
 
 export function patientPath(orthancId: string): string {
   return `/patients/${encodeURIComponent(orthancId)}`;
+}
+
+/** The viewer of a study, showing these series side by side; by default the first one. */
+export function viewerPath(studyOrthancId: string, seriesOrthancIds: readonly string[] = []): string {
+  return withQuery(`${studyPath(studyOrthancId)}/view`, { series: seriesOrthancIds.join(',') });
 }
 
 export function uploadPath(): string {
