@@ -1,7 +1,9 @@
 """The page for people in a headless Chromium, over the sample studies."""
 
+import json
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,7 +18,7 @@ from orthancproxy.sandbox.orthanc import INDEXED_INSTANCE_TAGS, LocalOrthanc
 from tests.browser.graphiql import HEIGHT, TIMEOUT, WIDTH, chromium
 from tests.browser.observer import Observer
 from tests.browser.users import User, confine, enter, make
-from tests.corpus import load, sample_studies
+from tests.corpus import ask, load, sample_studies
 from tests.orthancs import running_orthancs
 
 CONFINED_TO = "KR-0001"
@@ -25,6 +27,8 @@ VIEWER = User("김민수", ["Viewer"])
 MANAGER = User("manager", ["Manager"])
 ADMINISTRATOR = User("root", is_superuser=True)
 CONFINED = User("confined", ["Viewer", "Of one patient"])
+NOBODY = User("nobody", ["Viewer", "Of no patient"])
+"""A user who sees an empty archive."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +51,8 @@ def archive(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Archive]:
         load(orthanc, sample_studies())
         with serving(orthanc.base_url, folder, settings={"ORTHANC_ANONYMOUS_ACTIONS": ""}) as gateway:
             confine(folder, "Of one patient", CONFINED_TO)
-            make(folder, VIEWER, MANAGER, ADMINISTRATOR, CONFINED)
+            confine(folder, "Of no patient", "there is none")
+            make(folder, VIEWER, MANAGER, ADMINISTRATOR, CONFINED, NOBODY)
             yield Archive(orthanc, gateway.address, folder)
 
 
@@ -96,6 +101,16 @@ def page_as(browser: Browser, archive: Archive) -> Iterator[OpenPage]:
 def page(page_as: OpenPage) -> Page:
     """A page of the administrator's, with nothing loaded."""
     return page_as()
+
+
+@contextmanager
+def further_patients(archive: Archive, files: Iterable[bytes]) -> Iterator[None]:
+    """Add patients to those of the samples, and delete them afterwards."""
+    before = set(json.loads(ask(archive.orthanc, "/patients")))
+    load(archive.orthanc, files)
+    yield
+    for patient in set(json.loads(ask(archive.orthanc, "/patients"))) - before:
+        ask(archive.orthanc, f"/patients/{patient}", "DELETE")
 
 
 def request(page: Page, query: str, **variables: object) -> Any:
