@@ -15,6 +15,7 @@ from tests.corpus import sample_studies
 
 STUDY = "頭部MRI 経過観察"
 TOPOGRAM = "Topogram"
+KOREAN = "洪 吉洞"
 
 
 def write_study(folder: Path) -> None:
@@ -31,6 +32,24 @@ def write_study(folder: Path) -> None:
         path.write_bytes(content)
 
 
+def show_worklist(page: Page, data: Path) -> None:
+    """Show all studies."""
+    page.set_viewport_size({"width": 1440, "height": 440})
+    page.goto("/")
+    expect(page.get_by_role("row").filter(has_text=KOREAN)).to_be_visible()
+
+
+def show_study(page: Page, data: Path) -> None:
+    """Show a study, whose series have their thumbnails."""
+    show_worklist(page, data)
+    page.set_viewport_size({"width": 1440, "height": 640})
+    page.get_by_role("row").filter(has_text=KOREAN).click()
+    pictures = page.get_by_role("region", name="Series", exact=True).locator("img")
+    expect(pictures).to_have_count(2)
+    for picture in pictures.all():
+        expect(picture).to_have_js_property("complete", value=True)
+
+
 def show_upload(page: Page, data: Path) -> None:
     """Show what will happen to a folder, before it is uploaded."""
     folder = data / STUDY
@@ -41,7 +60,7 @@ def show_upload(page: Page, data: Path) -> None:
     expect(page.get_by_text("This patient is in the archive:")).to_be_visible()
 
 
-PICTURES = {"explorer-upload": show_upload}
+PICTURES = {"explorer-worklist": show_worklist, "explorer-study": show_study, "explorer-upload": show_upload}
 """What each picture shows, by its name in docs/."""
 
 
