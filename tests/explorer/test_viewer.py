@@ -16,8 +16,8 @@ from pydicom.dataset import Dataset
 from pydicom.encaps import encapsulate
 from pydicom.uid import UID, HTJ2KLossless
 
-from tests.corpus import ROOT, ask, instance, load
-from tests.explorer.conftest import CONFINED, Archive, OpenPage
+from tests.corpus import ROOT, ask, instance
+from tests.explorer.conftest import CONFINED, Archive, OpenPage, further_patients
 
 pytestmark = [pytest.mark.live, pytest.mark.once, pytest.mark.long]
 
@@ -103,22 +103,17 @@ def _report() -> bytes:
 
 
 @pytest.fixture(scope="module", autouse=True)
-def further_patients(archive: Archive) -> Iterator[None]:
+def patients(archive: Archive) -> Iterator[None]:
     """Patients beside those of the samples, for as long as this module's tests run."""
-    before = set(json.loads(ask(archive.orthanc, "/patients")))
     pdf: dict[str, Any] = {"EncapsulatedDocument": PDF, "MIMETypeOfEncapsulatedDocument": "application/pdf"}
-    load(
-        archive.orthanc,
-        [
-            *(_of_format(number, name, file) for number, (name, file) in enumerate(FORMATS.items(), 1)),
-            _of_format(99, "unsupported", UNSUPPORTED),
-            instance(71, series=1, Modality="DOC", SOPClassUID="1.2.840.10008.5.1.4.1.1.104.1", **pdf, **NO_IMAGE),
-            _report(),
-        ],
-    )
-    yield
-    for patient in set(json.loads(ask(archive.orthanc, "/patients"))) - before:
-        ask(archive.orthanc, f"/patients/{patient}", "DELETE")
+    files = [
+        *(_of_format(number, name, file) for number, (name, file) in enumerate(FORMATS.items(), 1)),
+        _of_format(99, "unsupported", UNSUPPORTED),
+        instance(71, series=1, Modality="DOC", SOPClassUID="1.2.840.10008.5.1.4.1.1.104.1", **pdf, **NO_IMAGE),
+        _report(),
+    ]
+    with further_patients(archive, files):
+        yield
 
 
 def study_of(archive: Archive, patient_id: str) -> str:
