@@ -27,6 +27,7 @@ from benchmarks import (
     study,
     subscribers,
     upload,
+    viewer,
     whole,
 )
 from benchmarks.large import growth as large_growth
@@ -34,6 +35,7 @@ from benchmarks.large import index_database
 from benchmarks.large import lists as large_lists
 from benchmarks.large import memory as large_memory
 from benchmarks.large import studies as large_studies
+from benchmarks.large import worklist as large_worklist
 from benchmarks.large.servers import LargeServers
 from benchmarks.measuring import BenchmarkError, Row, tables, tell
 from benchmarks.options import Options
@@ -59,6 +61,7 @@ BENCHMARKS: Mapping[str, Callable[[Options], Iterator[Row]]] = {
     "crowded-upload": crowded_upload.rows,
     "upload-memory": memory.rows,
     "subscribers": subscribers.rows,
+    "viewer": viewer.rows,
 }
 # on 1,000,000 instances; `make bench-large`
 LARGE_BENCHMARKS: Mapping[str, Callable[[Options], Iterator[Row]]] = {
@@ -76,6 +79,7 @@ LARGE_BENCHMARKS: Mapping[str, Callable[[Options], Iterator[Row]]] = {
     "large-patients": large_lists.patients_rows,
     "large-index": large_memory.index_rows,
     "large-memory": large_memory.cache_rows,
+    "large-worklist": large_worklist.rows,
     "large-database": index_database.rows,
     "large-growth": large_growth.rows,
 }

@@ -177,8 +177,15 @@ def test_upload_goes_on_after_a_reload_and_stores_nothing_twice(
     expect(unfinished).to_have_count(0)
 
 
-def test_zip_is_dropped_on_another_page_and_looked_into(page_as: OpenPage, archive: Archive, compressed: Path) -> None:
+def test_zip_is_dropped_on_another_page_and_looked_into(
+    page_as: OpenPage, archive: Archive, compressed: Path, tmp_path: Path
+) -> None:
     page = page_as(UPLOADER)
+    page.goto("/account")
+    expect(page.get_by_role("link", name="Upload")).to_be_visible()
+    for kind in ("dragEnter", "dragOver", "drop"):
+        drag(page, kind, tmp_path)
+    expect(page.get_by_text("There are no files in what you dropped.")).to_be_visible()
     page.goto("/account")
     expect(page.get_by_role("link", name="Upload")).to_be_visible()
     drag(page, "dragEnter", compressed)

@@ -7,9 +7,10 @@ import { selectWhenRead } from './selection';
 export async function drop(entries: readonly (FileSystemEntry | null)[]): Promise<void> {
   try {
     const files = filesOfEntries(entries.filter((entry) => entry !== null));
-    if (await selectWhenRead(files)) return;
+    const isSelected = await selectWhenRead(files);
+    if (isSelected && (await files).length > 0) return;
     await i18n.loadNamespaces('upload');
-    notify.success(i18n.t('upload:busy'));
+    notify.success(i18n.t(isSelected ? 'upload:empty' : 'upload:busy'));
   } catch (error) {
     notify.error(error as Error);
   }
