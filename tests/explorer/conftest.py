@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from django.contrib.staticfiles import finders
-from playwright.sync_api import Browser, BrowserContext, Page, StorageState
+from playwright.sync_api import Browser, BrowserContext, Locator, Page, StorageState
 
 from orthancproxy.explorer.views import BUNDLE
 from orthancproxy.sandbox.gateway import serving
@@ -111,6 +111,11 @@ def further_patients(archive: Archive, files: Iterable[bytes]) -> Iterator[None]
     yield
     for patient in set(json.loads(ask(archive.orthanc, "/patients"))) - before:
         ask(archive.orthanc, f"/patients/{patient}", "DELETE")
+
+
+def cards(page: Page) -> Locator:
+    """The series of a study; the links to the viewer have no text."""
+    return page.get_by_role("region", name="Series", exact=True).get_by_role("link").filter(has_text=re.compile(r"\S"))
 
 
 def request(page: Page, query: str, **variables: object) -> Any:

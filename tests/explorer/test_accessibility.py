@@ -9,7 +9,7 @@ from playwright.sync_api import Locator, Page, expect
 
 from orthancproxy.sandbox.gateway import CHECKOUT
 from tests.corpus import ask, instance
-from tests.explorer.conftest import NOBODY, Archive, OpenPage, further_patients
+from tests.explorer.conftest import NOBODY, Archive, OpenPage, cards, further_patients
 
 pytestmark = [pytest.mark.live, pytest.mark.once, pytest.mark.long]
 
@@ -168,7 +168,7 @@ def test_study_is_found_read_and_deleted_by_keyboard(page: Page, archive: Archiv
         tab_to(page, row)
         page.keyboard.press("Enter")
         page.wait_for_url("**/studies/*")
-        tab_to(page, page.get_by_role("region", name="Series", exact=True).get_by_role("link"))
+        tab_to(page, cards(page))
         page.keyboard.press("Enter")
         tab_to(page, page.get_by_role("dialog").get_by_role("button", name="Show the tags"))
         page.keyboard.press("Enter")
@@ -200,7 +200,7 @@ def test_names_are_text_whatever_is_in_them(page: Page, archive: Archive, patien
     expect(row).to_contain_text(indexed.split("^")[0].split("=")[0] or "No name")
     open_study(archive, page, patient_id)
     expect(page.get_by_role("heading", level=1)).to_have_text(indexed or "No description")
-    page.get_by_role("region", name="Series", exact=True).get_by_role("link").click()
+    cards(page).click()
     page.get_by_role("button", name="Show the tags").click()
     expect(page.get_by_role("row").filter(has_text="StudyDescription")).to_contain_text(name)
     assert page.evaluate("window.hit") is None
@@ -208,9 +208,9 @@ def test_names_are_text_whatever_is_in_them(page: Page, archive: Archive, patien
 
 def test_study_of_300_series_and_series_of_2000_instances_are_shown(page: Page, archive: Archive) -> None:
     open_study(archive, page, "P074")
-    expect(page.get_by_role("region", name="Series", exact=True).get_by_role("link")).to_have_count(SERIES)
+    expect(cards(page)).to_have_count(SERIES)
     open_study(archive, page, "P075")
-    page.get_by_role("region", name="Series", exact=True).get_by_role("link").click()
+    cards(page).click()
     instances = page.get_by_role("dialog").get_by_role("region", name="Instances")
     expect(instances.get_by_role("button").first).to_be_visible()
     instances.evaluate("region => region.scrollTop = region.scrollHeight")

@@ -10,7 +10,7 @@ from pydicom.dataset import Dataset
 
 from tests.browser.users import PASSWORD
 from tests.corpus import ask, instance
-from tests.explorer.conftest import CONFINED, CONFINED_TO, VIEWER, Archive, OpenPage, further_patients
+from tests.explorer.conftest import CONFINED, CONFINED_TO, VIEWER, Archive, OpenPage, cards, further_patients
 
 pytestmark = [pytest.mark.live, pytest.mark.once, pytest.mark.long]
 
@@ -59,11 +59,6 @@ def open_study(archive: Archive, page: Page, patient_id: str) -> str:
     page.goto(f"/studies/{study}")
     expect(page.get_by_role("heading", name="Series", exact=True)).to_be_visible()
     return study
-
-
-def cards(page: Page) -> Locator:
-    """The series; the links to the viewer have no text."""
-    return page.get_by_role("region", name="Series", exact=True).get_by_role("link").filter(has_text=re.compile(r"\S"))
 
 
 def open_deletion(page: Page) -> Locator:

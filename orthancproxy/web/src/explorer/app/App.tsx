@@ -30,6 +30,8 @@ const theme = createTheme({
     // the library that locks the page's scrolling writes <style> elements, which the page's policy forbids
     Modal: { defaultProps: { lockScroll: false } },
     Drawer: { defaultProps: { lockScroll: false } },
+    // an element that is no item may not take the focus in a menu
+    Menu: { defaultProps: { withInitialFocusPlaceholder: false } },
   },
 });
 const colorSchemes = localStorageColorSchemeManager({ key: 'color-scheme' });

@@ -102,6 +102,8 @@ function DeleteForm({ level, orthancId, patient, onClose, onDeleted }: DeleteDia
             dir="auto"
             autoComplete="off"
             spellCheck={false}
+            // it appears later than the dialog, which was opened for it
+            autoFocus
             data-autofocus
           />
           {removeError && <ErrorMessage error={removeError} />}

@@ -166,7 +166,11 @@ function MoreMenu({ studyInstanceUID, onDelete }: { studyInstanceUID: string; on
           </Menu.Item>
         )}
         {may('DELETE') && (
-          <Menu.Item color="red" leftSection={<IconTrash size={16} aria-hidden="true" />} onClick={onDelete}>
+          <Menu.Item
+            color="var(--mantine-color-red-light-color)"
+            leftSection={<IconTrash size={16} aria-hidden="true" />}
+            onClick={onDelete}
+          >
             {t('actions.delete')}
           </Menu.Item>
         )}

@@ -52,6 +52,8 @@ const EMPTY: ViewState = {
   mmPerPixel: null,
   edges: null,
 };
+// Each update is drawn, which takes as long as loading some images.
+const LOADED_INTERVAL_MS = 200;
 // An image that cannot be counted yet: 512 by 512 pixels of two bytes.
 const USUAL_IMAGE_BYTES = 524_288;
 
@@ -69,6 +71,7 @@ export class ImageView {
   private wantedIndex = 0;
   private hasImage = false;
   private isDestroyed = false;
+  private telling: ReturnType<typeof setTimeout> | undefined;
 
   /** `panes` share the cache. */
   constructor(
@@ -83,7 +86,7 @@ export class ImageView {
       defaultOptions: { background: [0, 0, 0] },
     });
     putToolsOn(this.id, ENGINE);
-    this.prefetch = new Prefetch(drawsInSoftware(), () => this.update({ loaded: this.countLoaded() }));
+    this.prefetch = new Prefetch(drawsInSoftware(), () => this.loadedMore());
     const { signal } = this.events;
     element.addEventListener(Events.STACK_NEW_IMAGE, () => this.imageChanged(), { signal });
     // whatever has changed: image, window, zoom
@@ -193,6 +196,7 @@ export class ImageView {
   destroy(): void {
     this.isDestroyed = true;
     this.prefetch.stop();
+    clearTimeout(this.telling);
     this.events.abort();
     this.resizing.disconnect();
     eventTarget.removeEventListener(Events.IMAGE_LOAD_ERROR, this.imageFailed);
@@ -257,6 +261,13 @@ export class ImageView {
     const limit = Math.floor((0.9 * MAX_CACHE_BYTES) / this.panes / bytes);
     const wanted = neighbours(index, this.slices.length, limit);
     this.prefetch.want(wanted.flatMap((at) => this.slices[at]?.imageId ?? []));
+  }
+
+  private loadedMore(): void {
+    this.telling ??= setTimeout(() => {
+      this.telling = undefined;
+      this.update({ loaded: this.countLoaded() });
+    }, LOADED_INTERVAL_MS);
   }
 
   private countLoaded(): number {
