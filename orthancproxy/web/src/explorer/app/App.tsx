@@ -1,6 +1,6 @@
 import { ApolloProvider } from '@apollo/client/react';
 import { createTheme, localStorageColorSchemeManager, MantineProvider } from '@mantine/core';
-import { lazy, Suspense } from 'react';
+import { Suspense } from 'react';
 import { Route, Router, Switch } from 'wouter';
 
 import { client } from '../graphql/client';
@@ -9,17 +9,18 @@ import { config } from './config';
 import { Frame } from './Frame';
 import { Loading } from './Loading';
 import { NotFound } from './NotFound';
+import { onDemand } from './onDemand';
 import { patterns } from './routes';
 
 // The worklist is what most users open first; everything else is loaded when it is needed.
-const Account = lazy(() => import('../account'));
-const Audit = lazy(() => import('../audit'));
-const Patient = lazy(() => import('../patient'));
-const Shares = lazy(() => import('../shares'));
-const Status = lazy(() => import('../status'));
-const Study = lazy(() => import('../study'));
-const Upload = lazy(() => import('../upload'));
-const Viewer = lazy(() => import('../viewer'));
+const Account = onDemand(() => import('../account'), ['account']);
+const Audit = onDemand(() => import('../audit'), ['audit']);
+const Patient = onDemand(() => import('../patient'), ['study']);
+const Shares = onDemand(() => import('../shares'), ['shares']);
+const Status = onDemand(() => import('../status'), ['status']);
+const Study = onDemand(() => import('../study'), ['study']);
+const Upload = onDemand(() => import('../upload'), ['upload']);
+const Viewer = onDemand(() => import('../viewer'), ['viewer']);
 
 const theme = createTheme({
   primaryColor: 'blue',

@@ -1,9 +1,8 @@
 import { Button } from '@mantine/core';
 import { IconDownload, IconPhotoOff, IconRefresh } from '@tabler/icons-react';
-import { use } from 'react';
 import { useTranslation } from 'react-i18next';
 
-import { loadEngine } from './loadEngine';
+import { FileError, ImageError } from './errors';
 import classes from './Pane.module.css';
 
 interface ImageFailureProps {
@@ -15,7 +14,6 @@ interface ImageFailureProps {
 /** Why an image is not shown, over the place where it would be. */
 export function ImageFailure({ error, fileUrl, retry }: ImageFailureProps) {
   const { t } = useTranslation('viewer');
-  const { FileError, ImageError } = use(loadEngine());
   const isFormat = error instanceof ImageError;
   const isMissing = error instanceof FileError && (error.status === 403 || error.status === 404);
   return (

@@ -1,4 +1,4 @@
-import { use, useEffect, useRef, useState } from 'react';
+import { useEffect, useRef, useState } from 'react';
 import { useTranslation } from 'react-i18next';
 
 import { Loading } from '../app/Loading';
@@ -6,7 +6,7 @@ import { formatNumber } from '../i18n/format';
 import type { ImageView } from './engine';
 import { ImageFailure } from './ImageFailure';
 import type { StudyOfViewer } from './index';
-import { loadEngine } from './loadEngine';
+import { useEngine } from './loadEngine';
 import { Overlay } from './Overlay';
 import type { SeriesOfViewer } from './Pane';
 import classes from './Pane.module.css';
@@ -24,22 +24,22 @@ interface ImagePaneProps {
 /** The images of a series on a canvas, with what is known of them around it. */
 export function ImagePane({ index, study, series, slices, onView }: ImagePaneProps) {
   const { t } = useTranslation('viewer');
-  const { ImageView } = use(loadEngine());
+  const engine = useEngine();
   const canvas = useRef<HTMLDivElement>(null);
   const [view, setView] = useState<ImageView>();
   const state = useViewState(view);
   const total = slices.length;
 
   useEffect(() => {
-    if (!canvas.current) return;
-    const made = new ImageView(canvas.current);
+    if (!canvas.current || !engine) return;
+    const made = new engine.ImageView(canvas.current);
     setView(made);
     onView(index, made);
     return () => {
       onView(index, undefined);
       made.destroy();
     };
-  }, [ImageView, index, onView]);
+  }, [engine, index, onView]);
 
   useEffect(() => {
     void view?.show(slices).catch(() => undefined);

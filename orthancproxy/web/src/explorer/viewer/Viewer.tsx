@@ -1,8 +1,7 @@
-import { Suspense, useCallback, useEffect, useState } from 'react';
+import { useCallback, useEffect, useState } from 'react';
 import { useTranslation } from 'react-i18next';
 import { useSearchParams } from 'wouter';
 
-import { Loading } from '../app/Loading';
 import type { ImageView, ToolName } from './engine';
 import { Header } from './Header';
 import type { StudyOfViewer } from './index';
@@ -134,21 +133,19 @@ export function Viewer({ study }: { study: StudyOfViewer }) {
         onChoose={(orthancId) => show(panes.map((before, index) => (index === active ? orthancId : before)))}
       />
       <div className={classes.panes} data-count={count}>
-        <Suspense fallback={<Loading />}>
-          {panes.map((orthancId, index) => (
-            <Pane
-              // a pane keeps its canvas when it shows another series
-              // biome-ignore lint/suspicious/noArrayIndexKey: panes are places, which have no other name
-              key={index}
-              index={index}
-              study={study}
-              series={seriesOf(orthancId)}
-              isActive={index === active && count > 1}
-              onActivate={setActive}
-              onView={register}
-            />
-          ))}
-        </Suspense>
+        {panes.map((orthancId, index) => (
+          <Pane
+            // a pane keeps its canvas when it shows another series
+            // biome-ignore lint/suspicious/noArrayIndexKey: panes are places, which have no other name
+            key={index}
+            index={index}
+            study={study}
+            series={seriesOf(orthancId)}
+            isActive={index === active && count > 1}
+            onActivate={setActive}
+            onView={register}
+          />
+        ))}
       </div>
       <KeyList opened={isHelpOpen} onClose={() => setHelpOpen(false)} title={t('keys')} />
     </div>

@@ -3,10 +3,11 @@
 import { cache, Enums, eventTarget, metaData, type StackViewport, utilities } from '@cornerstonejs/core';
 import { wadouri } from '@cornerstonejs/dicom-image-loader';
 
+import { ImageError } from '../errors';
 import { type Edges, edgesOf, edgesOfProjection } from '../geometry';
 import { type FileWindow, fileWindows, type Window } from '../presets';
 import { direction, distance, neighbours, type Slice, type Vector } from '../slices';
-import { ImageError, MAX_CACHE_BYTES, Prefetch } from './images';
+import { MAX_CACHE_BYTES, Prefetch } from './images';
 import { drawsInSoftware, renderingEngine } from './start';
 import { ENGINE, putToolsOn, takeToolsOff } from './tools';
 

@@ -2,7 +2,8 @@
 
 import { wadouri } from '@cornerstonejs/dicom-image-loader';
 
-import { fetchFile, ImageError } from './images';
+import { ImageError } from '../errors';
+import { fetchFile } from './images';
 
 const DOCUMENT = 'x00420011';
 const PIXEL_DATA = 'x7fe00010';

@@ -4,6 +4,7 @@ import { cache, Enums, imageLoader, registerImageLoader, type Types } from '@cor
 import { init as initLoader, wadouri } from '@cornerstonejs/dicom-image-loader';
 
 import { setLoginNeeded } from '../../app/login';
+import { FileError, ImageError } from '../errors';
 
 type DataSet = Awaited<ReturnType<typeof wadouri.dataSetCacheManager.load>>;
 
@@ -13,16 +14,6 @@ export const MAX_CACHE_BYTES = 400_000_000;
 const MAX_PREFETCHES = 5;
 const PIXEL_DATA = 'x7fe00010';
 
-/** A file that cannot be fetched. */
-export class FileError extends Error {
-  constructor(readonly status: number) {
-    super(`The file was answered with the status ${status}.`);
-  }
-}
-
-/** A file whose image cannot be shown: its format is not supported, or it is broken. */
-export class ImageError extends Error {}
-
 export function startLoader(): void {
   cache.setMaxCacheSize(MAX_CACHE_BYTES);
   initLoader({ useLegacyMetadataProvider: true, maxWebWorkers: Math.max(1, (navigator.hardwareConcurrency || 2) - 1) });
@@ -31,7 +22,8 @@ export function startLoader(): void {
 
 /** Returns a DICOM file of the gateway. */
 export async function fetchFile(url: string): Promise<ArrayBuffer> {
-  const response = await fetch(url, { credentials: 'same-origin' });
+  // nothing of patients stays on the disk, and the browser would write each file before it is drawn
+  const response = await fetch(url, { credentials: 'same-origin', cache: 'no-store' });
   if (response.status === 401) setLoginNeeded(true);
   if (!response.ok) throw new FileError(response.status);
   return response.arrayBuffer();

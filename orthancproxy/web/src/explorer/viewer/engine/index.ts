@@ -2,5 +2,4 @@
 
 export { pdfOf, videoOf } from './documents';
 export { type ImageFacts, ImageView, type ViewState } from './ImageView';
-export { FileError, ImageError } from './images';
 export { chooseTool, deleteAll, deleteSelected, type ToolName } from './tools';
