@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Locator, Page, Response, expect
+from playwright.sync_api import Locator, Page, Response, Route, expect
 from pydicom import dcmread
 from pydicom.data import get_testdata_file
 from pydicom.dataset import Dataset
@@ -36,6 +36,7 @@ FORMATS = {
 """Files of pydicom. That of HTJ2K gets pixels that OpenJPH has encoded."""
 NO_IMAGE: dict[str, Any] = {"Rows": None, "Columns": None, "PixelData": None}
 PDF = b"%PDF-1.4\n1 0 obj<</Type/Catalog>>endobj\ntrailer<</Root 1 0 R>>\n%%EOF\n "
+FILE = re.compile(r"/file/?(\?|$)")
 UNSUPPORTED = "SC_rgb_rle_32bit.dcm"
 
 AS_IF_HARDWARE = """
@@ -46,6 +47,17 @@ AS_IF_HARDWARE = """
     };
 """
 """Makes WebGL in software look like that of a graphics processor, which the viewer then uses."""
+
+KEEP_CONTEXTS = """
+    const { getContext } = HTMLCanvasElement.prototype;
+    globalThis.contexts = new Set();
+    HTMLCanvasElement.prototype.getContext = function (type, ...options) {
+        const context = getContext.call(this, type, ...options);
+        if (type === "webgl2") globalThis.contexts.add(context);
+        return context;
+    };
+"""
+"""Keeps the contexts of WebGL, so that they can be lost."""
 
 PIXELS = """(container) => {
     const canvas = container.querySelector("canvas");
@@ -219,6 +231,92 @@ def test_view_turns_with_its_directions(archive: Archive, page: Page, drawing: s
     assert pixels(pane)["brightness"] > before
 
 
+def test_volume_is_shown_in_three_planes(archive: Archive, page: Page) -> None:
+    page.add_init_script(AS_IF_HARDWARE)
+    files: list[str] = []
+    page.on("request", lambda request: files.append(request.url) if FILE.search(request.url) else None)
+    stack = open_viewer(archive, page, KOREAN)
+    expect(stack).to_be_visible()
+    page.keyboard.press("PageDown")
+    expect_index(stack, 10)
+    page.keyboard.press("t")
+    planes = [page.get_by_role("region", name=f"{name} plane of") for name in ("Axial", "Sagittal", "Coronal")]
+    canvases = [plane.locator("[data-ready]") for plane in planes]
+    for plane, canvas, letters in zip(planes, canvases, ("ALPR", "HPFA", "HLFR"), strict=True):
+        expect(canvas).to_be_visible(timeout=60_000)
+        for edge, letter in zip(("top", "right", "bottom", "left"), letters, strict=True):
+            expect(plane.locator(f"span[class*=_{edge}_]")).to_have_text(letter)
+        assert pixels(canvas)["brightness"] > 5
+    # each file once, and the axial plane where the stack was
+    assert len(files) == len(set(files))
+    expect(planes[0]).to_contain_text("Axial 11 of 60")
+    assert "planes=" in page.url
+
+    sagittal = canvases[1]
+    before, index = pixels(sagittal), int(str(sagittal.get_attribute("data-index")))
+    sagittal.hover()
+    page.mouse.wheel(0, 100)
+    expect_index(sagittal, index + 1)
+    page.keyboard.press("n")
+    page.keyboard.press("PageDown")
+    expect_index(sagittal, index + 11)
+    assert pixels(sagittal) != before
+    before = pixels(canvases[2])
+    page.keyboard.press("2")
+    for plane in planes:
+        expect(plane).to_contain_text("W 1,500 C -500")
+    assert pixels(canvases[2])["brightness"] > before["brightness"]
+    # a place in one plane is that of the others
+    page.keyboard.press("c")
+    drag(page, sagittal, by=(30, 40))
+    expect(canvases[0]).not_to_have_attribute("data-index", "10")
+
+    page.keyboard.press("t")
+    expect(planes[0]).to_have_count(0)
+    expect(stack).to_be_visible()
+    expect_index(stack, 10)
+    page.go_back()
+    expect(canvases[1]).to_be_visible(timeout=60_000)
+
+
+@pytest.mark.parametrize("drawing", ["without WebGL", "with WebGL"])
+def test_planes_that_cannot_be_shown_say_why(archive: Archive, page: Page, drawing: str) -> None:
+    if drawing == "with WebGL":
+        page.add_init_script(AS_IF_HARDWARE)
+    expect(open_viewer(archive, page, KOREAN if drawing == "without WebGL" else GERMAN)).to_be_visible()
+    reason = "needs WebGL 2 and a graphics processor." if drawing == "without WebGL" else "frames of one file."
+    button = page.get_by_role("button", name="Three planes (MPR)")
+    expect(button).to_be_disabled()
+    expect(button).to_have_accessible_name(re.compile(re.escape(reason)))
+    page.keyboard.press("t")
+    expect(images(page)).to_have_count(1)
+
+
+def test_planes_say_what_is_missing(archive: Archive, page_as: OpenPage) -> None:
+    page = page_as(problems="Failed to (load|fetch)|net::ERR_CONNECTION_RESET")
+    page.add_init_script(AS_IF_HARDWARE + KEEP_CONTEXTS)
+    # the first files only, so that the stack is there
+    files: list[str] = []
+
+    def answer(route: Route) -> None:
+        files.append(route.request.url)
+        if len(files) > 20:
+            route.abort("connectionreset")
+        else:
+            route.fallback()
+
+    page.route(FILE, answer)
+    expect(open_viewer(archive, page, KOREAN)).to_be_visible()
+    page.keyboard.press("t")
+    alert = page.get_by_role("alert")
+    expect(alert).to_contain_text("The image cannot be loaded.")
+    page.unroute(FILE)
+    alert.get_by_role("button", name="Try again").click()
+    expect(page.get_by_role("region", name="Axial plane of").locator("[data-ready]")).to_be_visible(timeout=60_000)
+    page.evaluate("[...contexts].forEach((one) => one.getExtension('WEBGL_lose_context')?.loseContext())")
+    expect(alert).to_have_text([re.compile("^The graphics processor has stopped")] * 3)
+
+
 def test_length_and_region_are_measured(archive: Archive, page: Page) -> None:
     pane = open_viewer(archive, page, KOREAN)
     expect(pane).to_be_visible()
@@ -326,6 +424,6 @@ def test_keys_are_listed(archive: Archive, page: Page) -> None:
     open_viewer(archive, page, KOREAN)
     expect(images(page)).to_be_visible()
     page.keyboard.press("?")
-    expect(page.get_by_role("dialog", name="Keys and gestures")).to_contain_text("Window presets")
+    expect(page.get_by_role("dialog", name="Keys and gestures")).to_contain_text("Three planes, crosshair")
     page.keyboard.press("Escape")
     expect(page.get_by_role("dialog")).to_be_hidden()

@@ -18,6 +18,7 @@ export function KeyList({ opened, onClose, title }: { opened: boolean; onClose: 
     [['Esc'], t('keyList.reset')],
     [[t('keyList.space')], t('keyList.cine')],
     [['G'], t('keyList.layout')],
+    [['T', 'C'], t('keyList.planes')],
     [['N'], t('keyList.panes')],
     [['X'], t('keyList.sync')],
     [[t('keyList.deleteKey')], t('keyList.delete')],

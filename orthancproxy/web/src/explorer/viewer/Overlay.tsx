@@ -15,11 +15,12 @@ interface OverlayProps {
   study: StudyOfViewer;
   series: SeriesOfViewer;
   state: ViewState;
-  total: number;
+  /** What is scrolled. */
+  name: string;
 }
 
 /** Patient, image, directions and scale, around the image. */
-export function Overlay({ study, series, state, total }: OverlayProps) {
+export function Overlay({ study, series, state, name }: OverlayProps) {
   const { t } = useTranslation('viewer');
   const { image, window, edges } = state;
   const percent = formatNumber(state.zoom / 100, { style: 'percent' });
@@ -30,7 +31,7 @@ export function Overlay({ study, series, state, total }: OverlayProps) {
         <>
           <ul className={classes.bottomLeft}>
             <li>
-              {t('image')} {t('imageOf', { number: formatNumber(state.index + 1), total: formatNumber(total) })}
+              {name} {t('imageOf', { number: formatNumber(state.index + 1), total: formatNumber(state.total) })}
             </li>
             {state.sliceLocation !== undefined && (
               <li>
@@ -54,9 +55,11 @@ export function Overlay({ study, series, state, total }: OverlayProps) {
               </li>
             )}
             <li>{t('overlay.zoom', { zoom: percent })}</li>
-            <li>
-              {formatNumber(image.columns)} × {formatNumber(image.rows)}
-            </li>
+            {image.rows > 0 && (
+              <li>
+                {formatNumber(image.columns)} × {formatNumber(image.rows)}
+              </li>
+            )}
           </ul>
           {edges &&
             (['top', 'right', 'bottom', 'left'] as const).map((edge) => (

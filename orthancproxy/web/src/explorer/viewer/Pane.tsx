@@ -8,8 +8,14 @@ import { ImagePane } from './ImagePane';
 import type { StudyOfViewer } from './index';
 import classes from './Pane.module.css';
 import { useSeriesContent } from './useSlices';
+import type { OnView } from './useView';
 
 export type SeriesOfViewer = StudyOfViewer['series'][number];
+
+/** Returns what a series is called; undefined if nothing says it. */
+export function nameOf(series: SeriesOfViewer | undefined): string | undefined {
+  return series?.description || series?.modality || undefined;
+}
 
 interface PaneProps {
   index: number;
@@ -18,14 +24,14 @@ interface PaneProps {
   /** Whether it is marked as the one on which keys and buttons act. */
   isActive: boolean;
   onActivate(index: number): void;
-  onView(index: number, view: ImageView | undefined): void;
+  onView: OnView<ImageView>;
 }
 
 /** A place for a series: its images, or what else is in it. */
 export function Pane({ index, study, series, isActive, onActivate, onView }: PaneProps) {
   const { t } = useTranslation('viewer');
   const { content, error, retry } = useSeriesContent(series?.orthancId ?? '');
-  const name = series?.description || series?.modality || t('noDescription');
+  const name = nameOf(series) ?? t('noDescription');
   return (
     <section
       className={classes.pane}

@@ -8,21 +8,29 @@ interface ToolButtonProps {
   shortcut?: string;
   /** Undefined for a button that has no two states. */
   isPressed?: boolean;
+  /** Why it does nothing now. */
+  obstacle?: string;
+  isDisabled?: boolean;
   onClick(): void;
   children: ReactNode;
 }
 
-export function ToolButton({ label, shortcut, isPressed, onClick, children }: ToolButtonProps) {
+export function ToolButton(props: ToolButtonProps) {
+  const { label, shortcut, isPressed, obstacle, isDisabled = Boolean(obstacle), onClick, children } = props;
+  const name = obstacle ? `${label}: ${obstacle}` : label;
   return (
-    <Tooltip label={shortcut ? `${label} (${shortcut})` : label} openDelay={400} withinPortal>
+    <Tooltip label={shortcut ? `${name} (${shortcut})` : name} openDelay={400} multiline maw={320} withinPortal>
       <ActionIcon
         size="lg"
         variant={isPressed ? 'filled' : 'subtle'}
         color={isPressed ? undefined : 'gray'}
-        aria-label={label}
+        aria-label={name}
         aria-keyshortcuts={shortcut}
         aria-pressed={isPressed}
-        onClick={onClick}
+        // it keeps the focus and its tooltip
+        aria-disabled={isDisabled || undefined}
+        data-disabled={isDisabled || undefined}
+        onClick={isDisabled ? undefined : onClick}
         className={classes.button}
       >
         {children}

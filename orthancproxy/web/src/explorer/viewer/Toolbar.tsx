@@ -7,6 +7,8 @@ import {
   IconColorPicker,
   IconContrast,
   IconContrast2,
+  IconCrosshair,
+  IconCube,
   IconFlipVertical,
   IconKeyboard,
   IconLayoutColumns,
@@ -25,7 +27,7 @@ import { useTranslation } from 'react-i18next';
 
 import { formatNumber } from '../i18n/format';
 import { Cine } from './Cine';
-import type { ImageView, ToolName } from './engine';
+import type { NoPlanes, ToolName, View } from './engine';
 import type { PanesCount } from './layout';
 import { loadEngine } from './loadEngine';
 import type { NamedWindow } from './presets';
@@ -46,15 +48,23 @@ const MEASURES: readonly { name: ToolName; Icon: typeof IconContrast; key: strin
   { name: 'ellipse', Icon: IconCircle, key: 'E' },
   { name: 'probe', Icon: IconColorPicker, key: 'V' },
 ];
+const CROSS = { name: 'cross', Icon: IconCrosshair, key: 'C' } as const;
 const LAYOUT_BUTTONS = [
   { count: 1, name: 'one', Icon: IconSquare },
   { count: 2, name: 'two', Icon: IconLayoutColumns },
   { count: 4, name: 'four', Icon: IconLayoutGrid },
 ] as const;
 
+export interface PlanesControl {
+  isShown: boolean;
+  /** Null if planes can be shown, undefined until that is known. */
+  obstacle: NoPlanes | null | undefined;
+  toggle(): void;
+}
+
 interface ToolbarProps {
   /** The active pane; undefined where it has no images. */
-  view: ImageView | undefined;
+  view: View | undefined;
   windows: readonly NamedWindow[];
   tool: ToolName;
   onTool(tool: ToolName): void;
@@ -62,12 +72,13 @@ interface ToolbarProps {
   onCount(count: PanesCount): void;
   isSynced: boolean;
   onSync(isSynced: boolean): void;
+  planes: PlanesControl;
   cine: CineControl;
   onHelp(): void;
 }
 
 export function Toolbar(props: ToolbarProps) {
-  const { view, windows, tool, onTool, count, onCount, isSynced, onSync, cine, onHelp } = props;
+  const { view, windows, tool, onTool, count, onCount, isSynced, onSync, planes, cine, onHelp } = props;
   const { t } = useTranslation('viewer');
   const isInverted = useViewPart(view, (state) => state.isInverted);
   const toolButton = ({ name, Icon, key }: (typeof TOOLS)[number]) => (
@@ -85,6 +96,7 @@ export function Toolbar(props: ToolbarProps) {
     <div className={classes.toolbar} role="toolbar" aria-label={t('toolbar')}>
       <div className={classes.group}>
         {TOOLS.map(toolButton)}
+        {planes.isShown && toolButton(CROSS)}
         <Presets windows={windows} onChoose={(one) => view?.setWindow(one)} />
       </div>
       <div className={classes.group}>
@@ -115,17 +127,27 @@ export function Toolbar(props: ToolbarProps) {
           <ToolButton
             key={one.name}
             label={t(`layouts.${one.name}`)}
-            isPressed={count === one.count}
+            isPressed={count === one.count && !planes.isShown}
             onClick={() => onCount(one.count)}
           >
             <one.Icon size={20} stroke={1.7} aria-hidden="true" />
           </ToolButton>
         ))}
-        {count > 1 && (
+        {count > 1 && !planes.isShown && (
           <ToolButton label={t('sync')} shortcut="X" isPressed={isSynced} onClick={() => onSync(!isSynced)}>
             {isSynced ? <IconLink size={20} stroke={1.7} /> : <IconLinkOff size={20} stroke={1.7} />}
           </ToolButton>
         )}
+        <ToolButton
+          label={t('planes.show')}
+          shortcut="T"
+          isPressed={planes.isShown}
+          obstacle={planes.obstacle ? t(`planes.obstacle.${planes.obstacle}`) : undefined}
+          isDisabled={planes.obstacle !== null}
+          onClick={planes.toggle}
+        >
+          <IconCube size={20} stroke={1.7} aria-hidden="true" />
+        </ToolButton>
       </div>
       {cine.isOffered && (
         <div className={classes.group}>

@@ -2,7 +2,7 @@ import { useCallback, useEffect, useState } from 'react';
 import { useTranslation } from 'react-i18next';
 import { useSearchParams } from 'wouter';
 
-import type { ImageView, ToolName } from './engine';
+import type { ImageView, PlaneView, ToolName } from './engine';
 import { Header } from './Header';
 import type { StudyOfViewer } from './index';
 import { KeyList } from './KeyList';
@@ -10,11 +10,13 @@ import { type KeyHandler, useKeys } from './keys';
 import { filled, type PanesCount, panesOf, withPanes } from './layout';
 import { loadEngine } from './loadEngine';
 import { Pane } from './Pane';
+import { Planes } from './Planes';
 import { windowsOf } from './presets';
 import { SeriesList } from './SeriesList';
 import { matchingIndex } from './slices';
 import { Toolbar } from './Toolbar';
 import { useCine } from './useCine';
+import { usePlanes } from './usePlanes';
 import { useViewPart } from './useViewState';
 import classes from './Viewer.module.css';
 
@@ -28,20 +30,21 @@ export function Viewer({ study }: { study: StudyOfViewer }) {
   const panes = panesOf(parameters.get('series'), study.series);
   const count = panes.length as PanesCount;
   const [chosenPane, setActive] = useState(0);
-  const active = Math.min(chosenPane, count - 1);
-  const [views, setViews] = useState<readonly (ImageView | undefined)[]>([]);
-  const view = views[active];
-  const [tool, setTool] = useState<ToolName>(FIRST_TOOL);
+  const [views, registerView] = useViews<ImageView>();
+  const [planeViews, registerPlane] = useViews<PlaneView>();
+  const planes = usePlanes(panes, Math.min(chosenPane, count - 1), views);
+  const { active } = planes;
+  const view = planes.isShown ? planeViews[planes.plane] : views[active];
+  const [chosenTool, setTool] = useState<ToolName>(FIRST_TOOL);
+  const tool = chosenTool === 'cross' && !planes.isShown ? FIRST_TOOL : chosenTool;
   const [isSynced, setSynced] = useState(true);
   const [isHelpOpen, setHelpOpen] = useState(false);
   const cine = useCine(view);
   const seriesOf = (orthancId: string | undefined) => study.series.find((one) => one.orthancId === orthancId);
   const ofFile = useViewPart(view, ({ image }) => image?.windows);
-  const windows = windowsOf(ofFile ?? [], seriesOf(panes[active])?.modality);
-
-  const register = useCallback((index: number, registered: ImageView | undefined) => {
-    setViews((before) => Object.assign([...before], { [index]: registered }));
-  }, []);
+  const stack = views[active];
+  const shownSeries = seriesOf(panes[active]);
+  const windows = windowsOf(ofFile ?? [], shownSeries?.modality);
 
   useEffect(() => {
     // the tools are there since the first view was made
@@ -49,23 +52,25 @@ export function Viewer({ study }: { study: StudyOfViewer }) {
   }, [tool, view]);
 
   useEffect(() => {
-    for (const one of views) one?.share(count);
-  }, [views, count]);
+    // planes need the cache for themselves
+    for (const one of views) one?.prefetchInto(planes.isShown ? 0 : 1 / count);
+  }, [views, count, planes.isShown]);
 
   useEffect(() => {
-    if (!view || !isSynced) return;
-    let last = view.snapshot().index;
-    return view.subscribe(() => {
-      const { index } = view.snapshot();
+    const stack = views[active];
+    if (!stack || !isSynced) return;
+    let last = stack.snapshot().index;
+    return stack.subscribe(() => {
+      const { index } = stack.snapshot();
       if (index === last) return;
       last = index;
       for (const other of views) {
-        if (!other || other === view) continue;
-        const matching = matchingIndex(view.shownSlices, index, other.shownSlices);
+        if (!other || other === stack) continue;
+        const matching = matchingIndex(stack.shownSlices, index, other.shownSlices);
         if (matching !== null) other.scrollTo(matching);
       }
     });
-  }, [view, views, isSynced]);
+  }, [active, views, isSynced]);
 
   function show(shown: readonly string[]): void {
     setParameters({ series: shown.join(',') }, { replace: true });
@@ -104,7 +109,9 @@ export function Viewer({ study }: { study: StudyOfViewer }) {
     [' ', cine.toggle],
     ['x', () => setSynced(!isSynced)],
     ['g', () => setCount(count === 1 ? 2 : count === 2 ? 4 : 1)],
-    ['n', () => setActive((active + 1) % count)],
+    ['t', planes.toggle],
+    ['c', () => planes.isShown && setTool('cross')],
+    ['n', () => (planes.isShown ? planes.setPlane((planes.plane + 1) % 3) : setActive((active + 1) % count))],
     ['Delete', () => void loadEngine().then(({ deleteSelected }) => deleteSelected())],
     ['Backspace', () => void loadEngine().then(({ deleteSelected }) => deleteSelected())],
     ['?', () => setHelpOpen(true)],
@@ -123,6 +130,7 @@ export function Viewer({ study }: { study: StudyOfViewer }) {
         onCount={setCount}
         isSynced={isSynced}
         onSync={setSynced}
+        planes={planes}
         cine={cine}
         onHelp={() => setHelpOpen(true)}
       />
@@ -132,7 +140,7 @@ export function Viewer({ study }: { study: StudyOfViewer }) {
         active={panes[active] ?? ''}
         onChoose={(orthancId) => show(panes.map((before, index) => (index === active ? orthancId : before)))}
       />
-      <div className={classes.panes} data-count={count}>
+      <div className={classes.panes} data-count={count} data-covered={planes.isShown || undefined}>
         {panes.map((orthancId, index) => (
           <Pane
             // a pane keeps its canvas when it shows another series
@@ -143,11 +151,31 @@ export function Viewer({ study }: { study: StudyOfViewer }) {
             series={seriesOf(orthancId)}
             isActive={index === active && count > 1}
             onActivate={setActive}
-            onView={register}
+            onView={registerView}
           />
         ))}
       </div>
+      {planes.isShown && shownSeries && stack && (
+        <Planes
+          key={shownSeries.id}
+          study={study}
+          series={shownSeries}
+          stack={stack}
+          active={planes.plane}
+          onActivate={planes.setPlane}
+          onView={registerPlane}
+        />
+      )}
       <KeyList opened={isHelpOpen} onClose={() => setHelpOpen(false)} title={t('keys')} />
     </div>
   );
+}
+
+/** The views that are there now, and how one is added or taken away. */
+function useViews<V>(): [views: readonly (V | undefined)[], register: (index: number, view: V | undefined) => void] {
+  const [views, setViews] = useState<readonly (V | undefined)[]>([]);
+  const register = useCallback((index: number, view: V | undefined) => {
+    setViews((before) => Object.assign([...before], { [index]: view }));
+  }, []);
+  return [views, register];
 }

@@ -9,3 +9,9 @@ export class FileError extends Error {
 
 /** A file whose image cannot be shown: its format is not supported, or it is broken. */
 export class ImageError extends Error {}
+
+/** Images that cannot be put together, although their positions are those of a volume. */
+export class VolumeError extends Error {}
+
+/** The graphics processor draws no more. */
+export class GraphicsError extends Error {}

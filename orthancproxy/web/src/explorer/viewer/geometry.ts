@@ -34,13 +34,13 @@ export interface Edges {
 }
 
 /** The directions of the screen in the coordinates of the image. */
-export interface View {
+export interface Directions {
   up: Vector;
   right: Vector;
 }
 
 /** Return what is at the edges of a view whose coordinates are the patient's. */
-export function edgesOf(view: View): Edges {
+export function edgesOf(view: Directions): Edges {
   const top = letters(view.up);
   const right = letters(view.right);
   return { top, right, bottom: opposite(top), left: opposite(right) };
@@ -50,7 +50,7 @@ export function edgesOf(view: View): Edges {
  * Return what is at the edges of a radiograph, which has no place in space but PatientOrientation (0020,0020): the
  * directions of its rows and of its columns. The coordinates of the view are those of the image.
  */
-export function edgesOfProjection(view: View, patientOrientation: string | null | undefined): Edges | null {
+export function edgesOfProjection(view: Directions, patientOrientation: string | null | undefined): Edges | null {
   const [row, column] = (patientOrientation ?? '').split('\\');
   if (!row || !column) return null;
   const name = ([x, y]: Vector) => {

@@ -19,6 +19,9 @@ export interface Slice {
   frame: number | null;
   /** In mm, in the patient's coordinates (PS3.3 C.7.6.2.1.1); null where the file has none. */
   position: Vector | null;
+  /** The direction of a row, of a column, and across both. */
+  row: Vector | null;
+  column: Vector | null;
   normal: Vector | null;
 }
 
@@ -48,10 +51,14 @@ function positionOf({ imagePositionPatient: position }: Positioned): Vector | nu
   return position?.length === 3 ? (position as unknown as Vector) : null;
 }
 
-function normalOf({ imageOrientationPatient: cosines }: Positioned): Vector | null {
-  if (cosines?.length !== 6) return null;
+function directionsOf({ imageOrientationPatient: cosines }: Positioned): Pick<Slice, 'row' | 'column' | 'normal'> {
+  if (cosines?.length !== 6) return { row: null, column: null, normal: null };
   const [a, b, c, d, e, f] = cosines as [number, number, number, number, number, number];
-  return cross([a, b, c], [d, e, f]);
+  return { row: [a, b, c], column: [d, e, f], normal: cross([a, b, c], [d, e, f]) };
+}
+
+function normalOf(instance: Positioned): Vector | null {
+  return directionsOf(instance).normal;
 }
 
 function byNumber(a: Positioned, b: Positioned): number {
@@ -86,7 +93,7 @@ export function inOrder<T extends Positioned>(instances: readonly T[]): T[] {
 export function slicesOf(instances: readonly Positioned[]): Slice[] {
   return inOrder(instances).flatMap((instance): Slice[] => {
     const { fileUrl, numberOfFrames } = instance;
-    const place = { fileUrl, position: positionOf(instance), normal: normalOf(instance) };
+    const place = { fileUrl, position: positionOf(instance), ...directionsOf(instance) };
     if (!numberOfFrames || numberOfFrames < 2) return [{ ...place, imageId: `wadouri:${fileUrl}`, frame: null }];
     const separator = fileUrl.includes('?') ? '&' : '?';
     return Array.from({ length: numberOfFrames }, (_, frame) => ({

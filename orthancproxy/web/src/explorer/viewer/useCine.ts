@@ -1,6 +1,6 @@
 import { useEffect, useState } from 'react';
 
-import type { ImageView } from './engine';
+import type { View } from './engine';
 import { useViewPart } from './useViewState';
 
 export const MIN_RATE = 1;
@@ -18,15 +18,16 @@ export interface CineControl {
 }
 
 /** Plays the images of a pane in a loop, at the rate of the file unless told otherwise. */
-export function useCine(view: ImageView | undefined): CineControl {
+export function useCine(view: View | undefined): CineControl {
   const frameTime = useViewPart(view, ({ image }) => image?.frameTime);
   const isReady = useViewPart(view, (state) => state.isReady);
-  const [playing, setPlaying] = useState<ImageView>();
+  const [playing, setPlaying] = useState<View>();
   const [chosenRate, setRate] = useState<number>();
   const isPlaying = playing !== undefined && playing === view;
   const ofFile = frameTime ? Math.round(1000 / frameTime) : USUAL_RATE;
   const rate = Math.min(MAX_RATE, Math.max(MIN_RATE, chosenRate ?? ofFile));
-  const isOffered = isReady && (view?.shownSlices.length ?? 0) > 1;
+  const total = useViewPart(view, (state) => state.total);
+  const isOffered = isReady && total > 1;
 
   useEffect(() => {
     if (!view || !isPlaying) return;

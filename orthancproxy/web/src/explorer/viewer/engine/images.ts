@@ -9,9 +9,11 @@ import { FileError, ImageError } from '../errors';
 type DataSet = Awaited<ReturnType<typeof wadouri.dataSetCacheManager.load>>;
 
 // Of decoded images. With the copies that are under way, the page stays below 1 GB.
-export const MAX_CACHE_BYTES = 400_000_000;
+const MAX_CACHE_BYTES = 400_000_000;
+/** Of images that are loaded before they are looked at, or of a volume: the rest is for those that are looked at. */
+export const MAX_LOADED_AHEAD_BYTES = 0.9 * MAX_CACHE_BYTES;
 // The browser opens 6 connections to a server: one stays free for the image that the user waits for.
-const MAX_PREFETCHES = 5;
+export const MAX_PREFETCHES = 5;
 const PIXEL_DATA = 'x7fe00010';
 
 export function startLoader(): void {

@@ -33,3 +33,8 @@ export function drawsInSoftware(): boolean {
   const { webgl, softwareRasterizer } = getRenderingCapabilities();
   return !webgl || softwareRasterizer;
 }
+
+/** Whether planes of volumes can be drawn, which need textures in three dimensions. */
+export function drawsVolumes(): boolean {
+  return !drawsInSoftware() && getRenderingCapabilities().webgl2;
+}

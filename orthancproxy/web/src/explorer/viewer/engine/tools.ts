@@ -5,6 +5,7 @@ import {
   AngleTool,
   addTool,
   annotation,
+  BaseTool,
   EllipticalROITool,
   Enums,
   init,
@@ -20,6 +21,30 @@ import {
 import i18n from '../../i18n';
 import { formatNumber } from '../../i18n/format';
 
+/** The event of a canvas when a place is chosen on it: the other planes of its volume go there. */
+export const PLACED = 'viewer-placed';
+
+type Pointed = CustomEvent<{ element: HTMLDivElement; currentPoints: { world: readonly [number, number, number] } }>;
+
+class CrossTool extends BaseTool {
+  static override toolName = 'Cross';
+
+  constructor(toolProps = {}, defaults = { supportedInteractionTypes: ['Mouse', 'Touch'], configuration: {} }) {
+    super(toolProps, defaults as never);
+  }
+
+  preMouseDownCallback = (event: Pointed): boolean => this.place(event);
+  mouseDragCallback = (event: Pointed): boolean => this.place(event);
+  preTouchStartCallback = (event: Pointed): boolean => this.place(event);
+  touchDragCallback = (event: Pointed): boolean => this.place(event);
+
+  private place({ detail }: Pointed): boolean {
+    detail.element.dispatchEvent(new CustomEvent(PLACED, { detail: detail.currentPoints.world }));
+    // the movement that follows is for this tool, too
+    return false;
+  }
+}
+
 /** The name of the engine. */
 export const ENGINE = 'viewer';
 const GROUP = 'viewer';
@@ -34,6 +59,7 @@ const TOOLS = {
   angle: AngleTool,
   ellipse: EllipticalROITool,
   probe: ProbeTool,
+  cross: CrossTool,
 };
 
 export type ToolName = keyof typeof TOOLS;
