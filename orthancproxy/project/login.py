@@ -33,6 +33,16 @@ class LoginView(views.LoginView):
         return render_page(self.request, TEMPLATE, context)
 
 
+class LogoutView(views.LogoutView):
+    """The logout, after which the browser empties its cache, which has thumbnails (Clear-Site-Data)."""
+
+    def dispatch(self, request: HttpRequest, *args: Any, **options: Any) -> HttpResponse:
+        """Log the user out."""
+        response = super().dispatch(request, *args, **options)
+        response["Clear-Site-Data"] = '"cache"'
+        return response
+
+
 class StaffLoginForm(AdminAuthenticationForm):
     """The login form of the admin site. A user without access to the site is a failed login to audit and rate limit."""
 

@@ -4,13 +4,12 @@ from typing import Never
 
 from django.apps import apps
 from django.contrib import admin
-from django.contrib.auth.views import LogoutView
 from django.http import Http404, HttpRequest
 from django.urls import include, path, re_path, reverse_lazy
 
 from orthancproxy.admin import LinearLookups
 from orthancproxy.project import health, ohif
-from orthancproxy.project.login import LoginView, StaffLoginForm
+from orthancproxy.project.login import LoginView, LogoutView, StaffLoginForm
 from orthancproxy.project.orthanc_events import orthanc_events
 from orthancproxy.project.static import favicon
 from orthancproxy.project.tokens import TokensView

@@ -55,7 +55,8 @@ def test_login_and_logout_are_audited_and_logout_ends_the_session(user: User, pa
     assert caller.graphql(VIEWER).data["viewer"]["username"] == user.username
     session = client.cookies["sessionid"].value
     form = {"csrfmiddlewaretoken": client.cookies["csrftoken"].value}
-    assert client.post("/logout/", form).status_code == 302
+    response = client.post("/logout/", form)
+    assert (response.status_code, response["Clear-Site-Data"]) == (302, '"cache"')
     # a kept session cookie is not valid either
     client.cookies["sessionid"] = session
     assert caller.graphql(VIEWER).data["viewer"]["username"] is None
