@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import json
+import tempfile
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from urllib.parse import urlencode
 
 from benchmarks import baselines, queries
 from benchmarks.cpu import cpu_seconds
+from benchmarks.large.servers import FORGETTING
 from benchmarks.measuring import BenchmarkError, Row, Side, at_least, at_most, compare, tell, timed
 from benchmarks.options import WHOLE, Options, reading
 from benchmarks.reading import Reader
 from benchmarks.servers import dicomweb_plugin
-from orthancproxy.sandbox.gateway import LocalGateway
+from orthancproxy.sandbox.gateway import LocalGateway, serving
 
 CPU_QUERIES = 3  # in each round: the kernel counts hundredths of a second
 # those of the 15 fields, and of their parents, that QIDO-RS omits by default (PS3.18 table 10.6.3-5)
@@ -76,6 +79,19 @@ def qido_rows(options: Options) -> Iterator[Row]:
             options.rounds,
             at_most(0.05) if orthanc.is_extended else None,
         )
+        with (
+            tempfile.TemporaryDirectory(prefix="gateway-") as folder,
+            serving(orthanc.address, Path(folder), settings=FORGETTING) as cold,
+        ):
+            # which detects what Orthanc can do
+            _ask_qido(cold.address)
+            yield compare(
+                "DICOMweb /instances of the gateway without its cache / of Orthanc's plugin",
+                ("gateway", lambda: timed(lambda: _ask_qido(cold.address))),
+                ("QIDO-RS", lambda: timed(lambda: _ask_qido(orthanc.address))),
+                options.rounds,
+                at_most(0.15) if orthanc.is_extended else None,
+            )
 
 
 def cpu_rows(options: Options) -> Iterator[Row]:

@@ -30,7 +30,8 @@ export interface Snapshot {
   isLive: boolean;
 }
 
-export const FIRST_PAGE = 100;
+// two screens of rows: more would be drawn later
+export const FIRST_PAGE = 50;
 const MAX_PAGE = 1000;
 // more are read anew at once
 const MAX_CHANGED = 200;
