@@ -29,6 +29,7 @@ ADMINISTRATOR = User("root", is_superuser=True)
 CONFINED = User("confined", ["Viewer", "Of one patient"])
 NOBODY = User("nobody", ["Viewer", "Of no patient"])
 """A user who sees an empty archive."""
+POWERLESS = User("powerless")
 
 
 @dataclass(frozen=True)
@@ -52,7 +53,7 @@ def archive(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Archive]:
         with serving(orthanc.base_url, folder, settings={"ORTHANC_ANONYMOUS_ACTIONS": ""}) as gateway:
             confine(folder, "Of one patient", CONFINED_TO)
             confine(folder, "Of no patient", "there is none")
-            make(folder, VIEWER, MANAGER, ADMINISTRATOR, CONFINED, NOBODY)
+            make(folder, VIEWER, MANAGER, ADMINISTRATOR, CONFINED, NOBODY, POWERLESS)
             yield Archive(orthanc, gateway.address, folder)
 
 

@@ -7,7 +7,7 @@ import pytest
 from playwright.sync_api import Page, Response, expect
 
 from tests.browser.users import enter
-from tests.explorer.conftest import MANAGER, VIEWER, Archive, OpenPage
+from tests.explorer.conftest import MANAGER, POWERLESS, VIEWER, Archive, OpenPage
 
 pytestmark = [pytest.mark.live, pytest.mark.once, pytest.mark.long]
 
@@ -55,6 +55,34 @@ def test_user_logs_out_and_the_next_one_sees_nothing(page_as: OpenPage) -> None:
     page.get_by_role("button", name="Account and settings: manager").click()
     page.get_by_role("menuitem", name="Log out").click()
     page.wait_for_url("**/login/?next=/")
+
+
+def test_tabs_follow_who_is_logged_in(page_as: OpenPage) -> None:
+    first = page_as(VIEWER)
+    first.goto("/status")
+    expect(first.get_by_role("button", name=f"Account and settings: {VIEWER.name}")).to_be_visible()
+    second = first.context.new_page()
+    second.goto("/account")
+    second.get_by_role("main").get_by_role("button", name="Log out").click()
+    second.wait_for_url("**/login/?next=/")
+    dialog = first.get_by_role("dialog", name="Your session has ended")
+    expect(dialog).to_be_visible()
+    # as the same user, work goes on; as another one, nothing of the first stays
+    enter(second, VIEWER)
+    expect(dialog).to_have_count(0)
+    second.goto("/account")
+    second.get_by_role("main").get_by_role("button", name="Log out").click()
+    second.wait_for_url("**/login/?next=/")
+    enter(second, MANAGER)
+    expect(first.get_by_role("button", name="Account and settings: manager")).to_be_visible()
+    expect(dialog).to_have_count(0)
+
+
+def test_account_of_a_user_without_permissions_is_shown(page_as: OpenPage) -> None:
+    page = page_as(POWERLESS)
+    page.goto("/account")
+    expect(page.get_by_role("main")).to_contain_text("powerless")
+    expect(page.get_by_role("main").get_by_role("button", name="Log out")).to_be_visible()
 
 
 @pytest.mark.parametrize(

@@ -406,6 +406,14 @@ def test_viewer_works_on_a_small_screen(archive: Archive, page_as: OpenPage) -> 
     assert pixels(pane)["colours"] > 50
 
 
+def test_series_that_is_gone_is_missing(archive: Archive, page: Page) -> None:
+    with further_patients(archive, [instance(72, series=series) for series in (1, 2)]):
+        pane = open_viewer(archive, page, "P072")
+        expect(pane).to_be_visible()
+    show_series(page, "Series 2")
+    expect(page.get_by_text("The series no longer exists, or you may not see it.")).to_be_visible()
+
+
 def test_study_that_the_caller_may_not_see_is_missing(archive: Archive, page_as: OpenPage) -> None:
     page = page_as(CONFINED)
     page.goto(f"/studies/{study_of(archive, JAPANESE)}/view")

@@ -6,7 +6,7 @@ import pytest
 from playwright.sync_api import Locator, Page, expect
 
 from tests.corpus import instance, load
-from tests.explorer.conftest import Archive, OpenPage, request
+from tests.explorer.conftest import Archive, OpenPage, further_patients, request
 
 pytestmark = [pytest.mark.live, pytest.mark.once, pytest.mark.long]
 
@@ -108,6 +108,17 @@ def test_what_arrives_and_what_is_deleted_shows_without_a_reload(page: Page, arc
     expect(arrived).to_have_attribute("data-mark", "gone")
     expect(arrived).to_have_count(0)
     expect(page.get_by_text(f"{count} studies")).to_be_visible()
+
+
+def test_what_nobody_tells_is_seen_within_a_minute(page_as: OpenPage, archive: Archive) -> None:
+    with further_patients(archive, [instance(patient=77)]):
+        page = page_as()
+        page.clock.install()
+        page.goto("/?patientId=P077")
+        expect(rows(page)).to_have_count(1)
+    # deleted behind the gateway, which has no index here
+    page.clock.fast_forward(60_000)
+    expect(rows(page)).to_have_count(0)
 
 
 def test_a_search_can_be_saved(page: Page) -> None:

@@ -1,3 +1,4 @@
+import { useQuery } from '@apollo/client/react';
 import { Anchor, Badge, Button, Group, SegmentedControl, Text } from '@mantine/core';
 import { useTranslation } from 'react-i18next';
 
@@ -9,13 +10,30 @@ import { COLOR_SCHEMES, usePreferences } from '../app/preferences';
 import { useLoadedSession } from '../app/session';
 import { Page } from '../components/Page';
 import { Section } from '../components/Section';
-import type { SessionFragment } from '../graphql/generated/graphql';
+import { graphql } from '../graphql/generated';
+import type { AccountQuery } from '../graphql/generated/graphql';
 import { LANGUAGES, type Language } from '../i18n/languages';
 import classes from './Account.module.css';
 
+// what callers without any permission may read, who have no session otherwise
+const ACCOUNT = graphql(`
+  query Account {
+    viewer {
+      username
+      actions
+      scopes {
+        kind
+        value
+      }
+    }
+  }
+`);
+
 export default function Account() {
   const { t } = useTranslation('account');
-  const { viewer, error } = useLoadedSession();
+  const session = useLoadedSession();
+  const { data, error } = useQuery(ACCOUNT, { skip: !session.error });
+  const viewer = session.viewer ?? data?.viewer;
   return (
     <Page title={t('title')}>
       {error && <ErrorMessage error={error} />}
@@ -31,7 +49,7 @@ export default function Account() {
   );
 }
 
-function Caller({ viewer }: { viewer: SessionFragment['viewer'] }) {
+function Caller({ viewer }: { viewer: AccountQuery['viewer'] }) {
   const { t } = useTranslation(['account', 'app']);
   const loginUrl = loginUrlTo();
   return (

@@ -1,5 +1,6 @@
 import { requestHeaders } from '../graphql/client';
 import { config } from './config';
+import { announceUser } from './tabs';
 
 /** Ends the session, and loads the page anew: nothing of what the user saw stays in memory. */
 export async function logOut(): Promise<void> {
@@ -11,6 +12,7 @@ export async function logOut(): Promise<void> {
       redirect: 'manual',
       headers: requestHeaders(),
     });
+    announceUser('');
   } finally {
     // the page shows who is logged in, also if that failed; the address may name a patient
     location.assign(`${config.base}/`);

@@ -24,3 +24,12 @@ test.each([
 ])('a name with %s', (_, value, groups) => {
   expect(nameGroups(value)).toEqual(groups);
 });
+
+test.each([
+  ['ko', ['홍 길동', 'Hong, Gildong', '洪 吉洞']],
+  ['ja', ['洪 吉洞', 'Hong, Gildong', '홍 길동']],
+  ['en', ['Hong, Gildong', '洪 吉洞', '홍 길동']],
+])('in %s, the group in its script is the first one', (language, groups) => {
+  expect(nameGroups(name('', 'Hong, Gildong', '洪 吉洞', '홍 길동'), language)).toEqual(groups);
+  expect(nameGroups(name('', 'Smith, John'), language)).toEqual(['Smith, John']);
+});

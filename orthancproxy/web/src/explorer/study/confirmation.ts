@@ -37,7 +37,7 @@ function isTypable(text: string): boolean {
 }
 
 function fold(text: string): string {
-  return visible(text.normalize('NFKC')).toLowerCase();
+  return visible(text.normalize('NFKC')).replaceAll(' ', '').toLowerCase();
 }
 
 /** Without control and format characters, such as marks of the direction of text. */

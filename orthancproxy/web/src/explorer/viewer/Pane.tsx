@@ -30,7 +30,7 @@ interface PaneProps {
 /** A place for a series: its images, or what else is in it. */
 export function Pane({ index, study, series, isActive, onActivate, onView }: PaneProps) {
   const { t } = useTranslation('viewer');
-  const { content, error, retry } = useSeriesContent(series?.orthancId ?? '');
+  const { content, isMissing, error, retry } = useSeriesContent(series?.orthancId ?? '');
   const name = nameOf(series) ?? t('noDescription');
   return (
     <section
@@ -42,7 +42,12 @@ export function Pane({ index, study, series, isActive, onActivate, onView }: Pan
     >
       {!series && <p className={classes.empty}>{t('emptyPane')}</p>}
       {error && <ErrorMessage error={error} retry={retry} />}
-      {series && !content && !error && <Loading />}
+      {isMissing && (
+        <p className={classes.empty} role="alert">
+          {t('missingSeries')}
+        </p>
+      )}
+      {series && !content && !isMissing && !error && <Loading />}
       {series && content && content.slices.length > 0 && (
         <ImagePane index={index} study={study} series={series} slices={content.slices} onView={onView} />
       )}

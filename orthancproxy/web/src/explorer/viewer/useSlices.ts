@@ -14,12 +14,20 @@ export interface SeriesContent {
   documents: readonly { instance: InstanceOfViewer; content: Exclude<Content, 'image'> }[];
 }
 
+interface SeriesRead {
+  content?: SeriesContent;
+  /** Whether there is no such series any more, or none that the caller may see. */
+  isMissing: boolean;
+  error?: Error;
+  retry(): void;
+}
+
 /** The content of a series; an empty id is that of none. */
-export function useSeriesContent(orthancId: string): { content?: SeriesContent; error?: Error; retry(): void } {
+export function useSeriesContent(orthancId: string): SeriesRead {
   const { data, error, refetch } = useQuery(VIEWER_SERIES, { variables: { orthancId }, skip: !orthancId });
   const instances = data?.series?.instances;
   const content = useMemo(() => instances && sorted(instances), [instances]);
-  return { content, error, retry: () => void refetch() };
+  return { content, isMissing: data?.series === null, error, retry: () => void refetch() };
 }
 
 function sorted(instances: readonly InstanceOfViewer[]): SeriesContent {

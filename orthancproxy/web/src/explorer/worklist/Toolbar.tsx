@@ -61,6 +61,7 @@ export function Toolbar({ state, change, reset, list, isLive }: ToolbarProps) {
           value={state.modalities}
           onChange={(chosen) => change({ modalities: chosen })}
           searchable
+          selectFirstOptionOnChange
         />
         {server?.hasLabels && (
           <TagsInput

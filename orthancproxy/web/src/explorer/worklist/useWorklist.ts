@@ -3,7 +3,7 @@ import { useApolloClient } from '@apollo/client/react';
 import { useEffect, useMemo, useSyncExternalStore } from 'react';
 import { WorklistChanged, WorklistChanges, WorklistFirstPage, WorklistNextPage } from './operations';
 import { formatState, keywords, studyFilter, studyOrder, type WorklistState } from './state';
-import { type Snapshot, type Source, Worklist } from './worklist';
+import { type Snapshot, type Source, TIMES, Worklist } from './worklist';
 
 const NEXT_PAGE = 200;
 
@@ -24,7 +24,11 @@ export function useWorklist(state: WorklistState): { worklist: Worklist; snapsho
   }, [client, key]);
   useEffect(() => {
     worklist.open();
-    return () => worklist.close();
+    const timer = setInterval(() => document.visibilityState === 'visible' && worklist.refresh(), TIMES.refresh);
+    return () => {
+      clearInterval(timer);
+      worklist.close();
+    };
   }, [worklist]);
   return { worklist, snapshot: useSyncExternalStore(worklist.subscribe, worklist.getSnapshot) };
 }

@@ -37,7 +37,14 @@ const MAX_PAGE = 1000;
 const MAX_CHANGED = 200;
 
 /** The times of a live worklist, in milliseconds. */
-export const TIMES = { mark: 6000, gone: 3000, gather: 500, reconnect: 2000, longestReconnect: 30_000 };
+export const TIMES = {
+  mark: 6000,
+  gone: 3000,
+  gather: 500,
+  reconnect: 2000,
+  longestReconnect: 30_000,
+  refresh: 60_000,
+};
 
 /** The studies of one filter and order: pages as they are needed, and what happens to them meanwhile. */
 export class Worklist {
@@ -97,6 +104,12 @@ export class Worklist {
       if (generation === this.#generation) this.#set({ error: error as Error, isLoading: false });
     }
   };
+
+  /** Read anew what no change is told of: deletions behind the gateway where it has no index (Orthanc before 1.12.5). */
+  refresh(): void {
+    const { list, isLoading } = this.#snapshot;
+    if (list && list.rows.length <= MAX_PAGE && !isLoading) void this.reload();
+  }
 
   /** Read the next page, unless one is being read. */
   loadMore = async (): Promise<void> => {
