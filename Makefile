@@ -112,7 +112,7 @@ lock: .venv/.synced ## Update the lock files from pyproject.toml (ARGS=--upgrade
 	dev/lock $(ARGS)
 
 clean: ## Remove everything that the other commands made, including the sample data
-	rm -rf .venv .uv .node .data .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	rm -rf .venv .uv .node .data .ohif .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
 	rm -rf orthancproxy/web/node_modules orthancproxy/static $(NODE_TESTS:=/node_modules)
 
 .venv/.synced: requirements-dev.txt dev/make-environment

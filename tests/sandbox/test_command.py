@@ -91,7 +91,7 @@ def test_the_sandbox_serves_sample_studies_until_ctrl_c_and_closes_its_ports(dat
         gateway = f"http://127.0.0.1:{port}"
         assert f"{gateway}/graphql/" in printed
         assert f"{gateway}/api/orthanc/docs/" in printed
-        assert f"{gateway}/dicom-web\n" in printed
+        assert f"{gateway}/dicom-web/docs/\n" in printed
         where = re.search(r"Orthanc +(http://127\.0\.0\.1:(\d+))\n", printed)
         assert where
         assert requests.get(f"{gateway}/livez", timeout=10).status_code == 200

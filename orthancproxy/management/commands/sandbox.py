@@ -83,11 +83,13 @@ class Command(BaseCommand):
         stack.callback(gateway.stop)
         address = f"http://{_reachable(host)}:{port}"
         _wait_until_alive(gateway, address)
+        viewer = f"\n  OHIF      {address}/ohif/" if settings.OHIF_DIR else ""
         self.stdout.write(
             f"\n  Worklist  {address}/"
             f"\n  GraphiQL  {address}/graphql/"
             f"\n  REST API  {address}/api/orthanc/docs/"
-            f"\n  DICOMweb  {address}/dicom-web"
+            f"\n  DICOMweb  {address}/dicom-web/docs/"
+            f"{viewer}"
             f"\n  Admin     {address}/admin/"
             f"\n  Orthanc   {_without_credentials(orthanc_url)}"
             f"\n\n{OPEN if access else CLOSED}"
