@@ -46,14 +46,15 @@ def browsing(address: str) -> Iterator[BrowserContext]:
         yield context
 
 
-def browser_bytes(context: BrowserContext) -> int:
-    """Return the memory of all processes of the browser in bytes, what they share counted once (PSS)."""
+def browser_bytes(context: BrowserContext) -> tuple[int, int]:
+    """Return the memory in bytes of the process with the page, and of all of the browser's (PSS: shared pages once)."""
     if context.browser is None:
         raise BenchmarkError("The browser has ended.")
     session = context.browser.new_browser_cdp_session()
     processes = session.send("SystemInfo.getProcessInfo")["processInfo"]
     session.detach()
-    return sum(_proportional_bytes(int(process["id"])) for process in processes)
+    sizes = [(process["type"], _proportional_bytes(int(process["id"]))) for process in processes]
+    return max(size for kind, size in sizes if kind == "renderer"), sum(size for _, size in sizes)
 
 
 def _proportional_bytes(pid: int) -> int:

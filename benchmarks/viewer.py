@@ -69,17 +69,18 @@ def rows(options: Options) -> Iterator[Row]:
         for _ in range(options.rounds):
             page = context.new_page()
             loads.append(_on(page, path, _LOAD))
-            megabytes = browser_bytes(context) / 1e6
+            of_page, of_all = (size / 1e6 for size in browser_bytes(context))
             page.close()
             sends.append(timed(lambda: _fetch_all(orthanc)))
-            tell(f"{LONG} slices: {loads[-1]:.2f} s, Orthanc {sends[-1]:.2f} s, {megabytes:.0f} MB")
+            tell(f"{LONG} slices: {loads[-1]:.2f} s, Orthanc {sends[-1]:.2f} s, {of_page:.0f} MB")
         yield Row(
             f"a series of {LONG} slices, until all are loaded / Orthanc sends the files, {CONNECTIONS} at a time",
             ratio(loads, sends),
             (duration("viewer", loads), duration("Orthanc", sends)),
             at_most(1.5),
         )
-        yield Row("memory of the browser with them", Quantity("", "MB", (megabytes,)), (), at_most(1000))
+        whole = Quantity("all of the browser", "MB", (of_all,))
+        yield Row("memory of the page with them", Quantity("", "MB", (of_page,)), (whole,), at_most(1000))
 
 
 def _measure(context: BrowserContext, path: str, *scripts: str) -> float:

@@ -71,7 +71,15 @@ function dropPixelData(url: string): void {
   const pixelData = dataSet?.elements[PIXEL_DATA];
   if (!dataSet || !pixelData) return;
   const isLast = Object.values(dataSet.elements).every((element) => element.dataOffset <= pixelData.dataOffset);
-  if (isLast) dataSet.byteArray = dataSet.byteArray.slice(0, pixelData.dataOffset);
+  if (isLast) setBytes(dataSet, dataSet.byteArray.slice(0, pixelData.dataOffset));
+}
+
+/** Lets a data set read from other bytes, with the items of its sequences, which would hold the former ones. */
+function setBytes(dataSet: DataSet, bytes: DataSet['byteArray']): void {
+  dataSet.byteArray = bytes;
+  for (const { items = [] } of Object.values(dataSet.elements)) {
+    for (const item of items) if (item.dataSet) setBytes(item.dataSet as DataSet, bytes);
+  }
 }
 
 /** Loads images before they are looked at, in the order in which they are wanted. */
