@@ -33,6 +33,7 @@ PATHS = {
     "study": "/studies/{study}",
     "patient": "/patients/{patient}",
     "tags": "/studies/{study}?series={series}&instance={instance}",
+    "viewer": "/studies/{study}/view",
     "upload": "/upload",
     "shares": "/shares?everyone=yes",
     "audit": "/audit",
