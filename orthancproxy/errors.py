@@ -19,6 +19,7 @@
     ├── LimitExceeded             the request exceeds a limit of the gateway
     ├── ClientDisconnected        the client has gone away; nobody receives this
     ├── GatewayUnavailable        the gateway is busy, or its database is unavailable; retry later
+    ├── InsufficientStorage       the gateway has no disk space left for an upload; retry later
     └── ArchiveError              Orthanc failed
         ├── ArchiveUnavailable    Orthanc is unreachable or busy; retry later
         │   └── ArchiveTimeout    Orthanc did not answer in time
@@ -154,6 +155,15 @@ class GatewayUnavailable(GatewayError):
     """The gateway is busy, or its database is unavailable; retry later."""
 
     code = "GATEWAY_UNAVAILABLE"
+
+
+class InsufficientStorage(GatewayError):
+    """The gateway has no disk space left for an upload; retry later."""
+
+    code = "INSUFFICIENT_STORAGE"
+
+    def __init__(self, message: str = "The gateway has no disk space left for this upload: try again later.") -> None:
+        super().__init__(message)
 
 
 class ArchiveError(GatewayError):

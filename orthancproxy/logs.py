@@ -7,13 +7,14 @@ library (`logger.info("event", extra={...})`), so that the app works with any pr
 import logging
 import re
 import sys
+import tempfile
 from typing import Any
 
 import structlog
 from structlog.contextvars import merge_contextvars
 from structlog.typing import EventDict, WrappedLogger
 
-from orthancproxy.errors import ArchiveError, GatewayUnavailable
+from orthancproxy.errors import ArchiveError, GatewayUnavailable, InsufficientStorage
 
 logger = logging.getLogger(__name__)
 
@@ -79,13 +80,17 @@ class FailuresOnly(logging.Filter):
 
 
 def log_archive_failure(error: Exception, code: str) -> None:
-    """Log the cause of an Orthanc or database failure. Other errors are the caller's, and are not logged.
+    """Log the cause of an Orthanc or database failure, or that the disk is full.
+
+    Other errors are the caller's, and are not logged.
 
     For Orthanc, the cause is the names of the exception classes, the outermost first: the messages have its URL.
     """
     if isinstance(error, GatewayUnavailable):
         # the database's message, such as that it is locked
         logger.warning("gateway unavailable", extra={"code": code, "cause": str(error.__cause__ or error)})
+    if isinstance(error, InsufficientStorage):
+        logger.error("no disk space for an upload", extra={"code": code, "folder": tempfile.gettempdir()})
     if not isinstance(error, ArchiveError):
         return
     causes: list[BaseException] = []

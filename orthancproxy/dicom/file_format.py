@@ -1,7 +1,6 @@
 """Parses DICOM files (PS3.10 section 7)."""
 
 import re
-import tempfile
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,7 +11,15 @@ from pydicom.uid import ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRL
 
 from orthancproxy.dicom.element_parser import ElementParser, is_vr, read_header
 from orthancproxy.dicom.elements import KNOWN_VRS, Element, Elements, Encoding
-from orthancproxy.dicom.sources import FileRange, Source, chunks, disk_full_as_limit, load_if_small, open_source
+from orthancproxy.dicom.sources import (
+    FileRange,
+    Source,
+    chunks,
+    disk_full_as_error,
+    load_if_small,
+    open_source,
+    open_spool,
+)
 from orthancproxy.dicom.text import LATIN_1, Encodings, encodings_of
 from orthancproxy.errors import EmptyFile, GatewayError, LimitExceeded, NotDicom, UnreadableDicom, UnsafeDicom
 
@@ -88,7 +95,10 @@ class DicomFile:
 
 
 def read(source: Source, fallback: str = LATIN_1) -> DicomFile:
-    """Parse a file; `fallback` is the codec of text that is in no other. Raises InvalidDicom or LimitExceeded only."""
+    """Parse a file; `fallback` is the codec of text that is in no other.
+
+    Raises InvalidDicom, LimitExceeded or InsufficientStorage only.
+    """
     if not source.size:
         raise EmptyFile("The file is empty.")
     has_preamble = source.read_at(PREAMBLE_AND_PREFIX_BYTES - 4, 4) == b"DICM"
@@ -100,9 +110,12 @@ def read(source: Source, fallback: str = LATIN_1) -> DicomFile:
 
 @contextmanager
 def malformed_as_error() -> Iterator[None]:
-    """Raise UnreadableDicom, UnsafeDicom or LimitExceeded for any exception that a malformed file causes."""
+    """Raise UnreadableDicom, UnsafeDicom or LimitExceeded for any exception that a malformed file causes.
+
+    Raises InsufficientStorage if the disk is full.
+    """
     try:
-        with disk_full_as_limit():
+        with disk_full_as_error():
             yield
     except GatewayError:
         raise
@@ -218,16 +231,16 @@ def _inflated(source: Source, offset: int) -> Source:
     """Inflate the rest of a file (PS3.5 section A.5) to disk. Raises LimitExceeded or UnreadableDicom."""
     max_bytes = max(ALWAYS_INFLATABLE_BYTES, MAX_INFLATION_RATIO * source.size)
     inflater = zlib.decompressobj(-zlib.MAX_WBITS)
-    spool = tempfile.TemporaryFile()  # noqa: SIM115  stays open with the source
-    size = 0
-    for chunk in chunks(source, offset):
-        while chunk and not inflater.eof:
-            size += spool.write(inflater.decompress(chunk, INFLATE_CHUNK_BYTES))
-            chunk = inflater.unconsumed_tail
-            if size > max_bytes:
-                raise LimitExceeded("The inflated data set is too large.")
-    size += spool.write(inflater.flush())
-    if not inflater.eof:
-        raise UnreadableDicom("The file is truncated within its deflated data set.")
-    spool.flush()
-    return FileRange(spool, 0, size)
+    with open_spool() as spool:
+        size = 0
+        for chunk in chunks(source, offset):
+            while chunk and not inflater.eof:
+                size += spool.write(inflater.decompress(chunk, INFLATE_CHUNK_BYTES))
+                chunk = inflater.unconsumed_tail
+                if size > max_bytes:
+                    raise LimitExceeded("The inflated data set is too large.")
+        size += spool.write(inflater.flush())
+        if not inflater.eof:
+            raise UnreadableDicom("The file is truncated within its deflated data set.")
+        spool.flush()
+        return FileRange(spool, 0, size)

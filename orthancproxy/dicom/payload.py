@@ -1,6 +1,5 @@
 """DICOM files as they are sent to Orthanc."""
 
-import tempfile
 import zlib
 from collections.abc import Iterator
 from struct import pack
@@ -13,7 +12,7 @@ from orthancproxy.dicom.file_format import (
     TRANSFER_SYNTAX_UID,
     DicomFile,
 )
-from orthancproxy.dicom.sources import FileRange, Source, chunks
+from orthancproxy.dicom.sources import FileRange, Source, chunks, disk_full_as_error, open_spool
 from orthancproxy.dicom.text import encode
 
 IMPLEMENTATION_CLASS_UID = "2.25.317408936259428715637486024915872063"
@@ -92,14 +91,14 @@ def _joined(written: Chunks) -> Chunks:
 
 def _deflated(payload: Payload) -> Source:
     deflater = zlib.compressobj(wbits=-zlib.MAX_WBITS)
-    spool = tempfile.TemporaryFile()  # noqa: SIM115  stays open with the source
-    size = sum(spool.write(deflater.compress(chunk)) for chunk in payload)
-    size += spool.write(deflater.flush())
-    if size % 2:
-        # PS3.5 section A.5: padded to an even length
-        size += spool.write(b"\0")
-    spool.flush()
-    return FileRange(spool, 0, size)
+    with disk_full_as_error(), open_spool() as spool:
+        size = sum(spool.write(deflater.compress(chunk)) for chunk in payload)
+        size += spool.write(deflater.flush())
+        if size % 2:
+            # PS3.5 section A.5: padded to an even length
+            size += spool.write(b"\0")
+        spool.flush()
+        return FileRange(spool, 0, size)
 
 
 def text_element(tag: int, text: str, vr: str | None = None) -> Element:

@@ -3,11 +3,12 @@
 import errno
 import io
 import os
+import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import IO, BinaryIO, Protocol, cast
 
-from orthancproxy.errors import LimitExceeded
+from orthancproxy.errors import InsufficientStorage
 
 CHUNK_BYTES = 512 * 1024
 MAX_IN_MEMORY_BYTES = 4 * 1024**2
@@ -85,14 +86,33 @@ def chunks(source: Source, offset: int = 0, length: int | None = None) -> Iterat
 
 
 @contextmanager
-def disk_full_as_limit() -> Iterator[None]:
-    """Raise LimitExceeded if the disk is full."""
+def disk_full_as_error() -> Iterator[None]:
+    """Raise InsufficientStorage if the disk is full."""
     try:
         yield
     except OSError as error:
         if error.errno != errno.ENOSPC:
             raise
-        raise LimitExceeded("The gateway has no disk space left for this upload: try again later.") from error
+        raise InsufficientStorage from error
+
+
+@contextmanager
+def open_spool() -> Iterator[IO[bytes]]:
+    """Yield a temporary file that stays open after the block, unless the block fails: it takes no space then."""
+    spool = tempfile.TemporaryFile()  # noqa: SIM115  whoever reads it closes it
+    try:
+        yield spool
+    except BaseException:
+        with suppress(OSError):
+            spool.close()
+        raise
+
+
+def write_all(file: IO[bytes], data: bytes) -> None:
+    """Write to an unbuffered file, which on an almost full disk takes a part without an error."""
+    left = memoryview(data)
+    while left:
+        left = left[file.write(left) :]
 
 
 class _Raw(io.RawIOBase):

@@ -172,7 +172,7 @@ def stores(view: View) -> View:
                 for status, description in results
                 for media_type in ("application/dicom+json", "application/json")
             },
-            **error_responses((400, 406, 413, 415)),
+            **error_responses((400, 406, 413, 415, 507)),
         },
     )
     return described(view)

@@ -15,6 +15,7 @@ from orthancproxy.dicomweb.views import DicomwebView
 from orthancproxy.errors import (
     ArchiveUnavailable,
     GatewayError,
+    InsufficientStorage,
     InvalidDicom,
     InvalidRequest,
     LimitExceeded,
@@ -32,6 +33,7 @@ FAILURE_REASONS: Mapping[type[GatewayError], int] = {
     InvalidDicom: 0xC000,  # cannot understand
     LimitExceeded: 0xA700,  # out of resources
     ArchiveUnavailable: 0xA700,
+    InsufficientStorage: 0xA700,
     PermissionDenied: 0x0124,  # not authorized
     GatewayError: 0x0110,  # processing failure
 }

@@ -5,6 +5,7 @@ afterwards, with the same result.
 """
 
 import asyncio
+import os
 import tempfile
 from collections import deque
 from collections.abc import Callable, Mapping
@@ -28,7 +29,7 @@ from orthancproxy.access.authentication import identify
 from orthancproxy.access.callers import Caller, anonymous
 from orthancproxy.audit.events import Author
 from orthancproxy.database import DATABASE_ERRORS
-from orthancproxy.dicom.sources import disk_full_as_limit
+from orthancproxy.dicom.sources import disk_full_as_error
 from orthancproxy.errors import GatewayError, InvalidRequest
 from orthancproxy.http.asgi import FORM_TYPE, Application, Message, Receive, Send, is_upload_route, media_type_of
 from orthancproxy.http.forwarded import client_address
@@ -134,7 +135,7 @@ class _EarlyForm:
         return False
 
     def outcome(self) -> Form | GatewayError:
-        """Return the form when its body has been received, or the error to raise: InvalidRequest or LimitExceeded."""
+        """Return the form when its body has been received, or the error to raise."""
         if self._error:
             return self._error
         try:
@@ -151,13 +152,20 @@ class _EarlyForm:
         if self._error:
             return
         try:
-            with disk_full_as_limit():
+            with disk_full_as_error():
                 self._spool.write(chunk)
                 self._spool.flush()
             self._parse(chunk)
         except GatewayError as error:
             # the view raises it, when the client has sent the rest
             self._error = _untraced(error)
+            self._free_disk()
+
+    def _free_disk(self) -> None:
+        """Empty the spool, which nobody reads after an error: the rest of the body can take minutes to arrive."""
+        self.stop()
+        with suppress(OSError):
+            os.ftruncate(self._spool.fileno(), 0)
 
 
 class _EarlyFormReader(FormReader):

@@ -25,6 +25,7 @@ from orthancproxy.errors import (
     CursorExpired,
     GatewayError,
     GatewayUnavailable,
+    InsufficientStorage,
     InvalidRequest,
     LimitExceeded,
     NotAcceptable,
@@ -36,6 +37,7 @@ from orthancproxy.errors import (
     RangeNotSatisfiable,
 )
 from orthancproxy.http.negotiation import preferred
+from orthancproxy.logs import log_archive_failure
 
 CHALLENGE = 'Bearer realm="orthanc"'  # RFC 6750, section 3
 NOTHING_HERE = "There is nothing at this URL."
@@ -57,6 +59,7 @@ STATUSES: Mapping[type[GatewayError], int] = {
     LimitExceeded: 413,
     ClientDisconnected: 499,  # nginx's, for its log
     GatewayUnavailable: 503,
+    InsufficientStorage: 507,
     ArchiveError: 502,
     ArchiveUnavailable: 503,
     ArchiveTimeout: 504,
@@ -92,6 +95,7 @@ def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
             response["Retry-After"] = str(RETRY_AFTER)
             return response
         case GatewayError():
+            log_archive_failure(exception, exception.code)
             return error_response_for(request, STATUSES[type(exception)], exception.code, exception.message)
         case DisallowedHost():
             return error_response_for(

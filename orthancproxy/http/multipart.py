@@ -19,7 +19,7 @@ from python_multipart.exceptions import MultipartParseError
 from python_multipart.multipart import MultipartParser
 
 from orthancproxy.conf import conf
-from orthancproxy.dicom.sources import FileRange, InMemory, Source, disk_full_as_limit
+from orthancproxy.dicom.sources import FileRange, InMemory, Source, disk_full_as_error
 from orthancproxy.errors import GatewayError, InvalidRequest, LimitExceeded
 from orthancproxy.uploads.files import SentFile
 
@@ -76,7 +76,7 @@ def spooled_body(request: HttpRequest) -> IO[bytes]:
         # Django closes its own when the client disconnects, which can be before the files are read
         return os.fdopen(os.dup(stream.fileno()), "rb", buffering=0)  # type: ignore[union-attr]
     spool = tempfile.TemporaryFile()  # noqa: SIM115  open as long as what is read from it
-    with disk_full_as_limit():
+    with disk_full_as_error():
         while chunk := request.read(CHUNK_BYTES):
             spool.write(chunk)
         spool.flush()

@@ -8,6 +8,7 @@ import gc
 import logging
 import os
 import resource
+import tempfile
 from collections.abc import Mapping
 from contextlib import suppress
 from typing import IO, Any
@@ -69,6 +70,7 @@ def start() -> Application:
     _collect_garbage_less_often()
     _limit_malloc_arenas()
     _raise_file_limit()
+    _keep_spool_folder()
     return application
 
 
@@ -97,6 +99,13 @@ def _raise_file_limit() -> None:
     """Raise the limit of open files to the hard limit: the soft one (often 1024) is for old programs."""
     _, maximum = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (maximum, maximum))
+
+
+def _keep_spool_folder() -> None:
+    """Spool uploads in TMPDIR only: Python takes another folder if that has no room at its first use."""
+    folder = os.environ.get("TMPDIR", "")
+    if os.access(folder, os.W_OK | os.X_OK):
+        tempfile.tempdir = folder
 
 
 application = limit_bodies(share_threads(KeptThreads(start())))

@@ -12,7 +12,14 @@ from orthancproxy.archive.plan import LevelPlan
 from orthancproxy.audit.events import Subject
 from orthancproxy.audit.kinds import AuditOutcome
 from orthancproxy.dicom.sources import Source
-from orthancproxy.errors import ArchiveUnavailable, GatewayError, InvalidRequest, PermissionDenied, UnreadableDicom
+from orthancproxy.errors import (
+    ArchiveUnavailable,
+    GatewayError,
+    InsufficientStorage,
+    InvalidRequest,
+    PermissionDenied,
+    UnreadableDicom,
+)
 from orthancproxy.resolvers.context import RequestContext
 from orthancproxy.resolvers.guard import PendingEvent, audited_write
 from orthancproxy.resolvers.hierarchy import look_up
@@ -50,7 +57,7 @@ def store_files(
 
     A caller with a scope stores only in what the caller can see: studies of PatientIDs in scope, and visible studies.
     `already_stored` is not set for a caller without the permission to view, whom it would tell what is in the archive.
-    Raises InvalidRequest without files, and ArchiveUnavailable if that is why nothing was stored.
+    Raises InvalidRequest without files, and ArchiveUnavailable or InsufficientStorage if that is why nothing is stored.
     """
     try:
         with audited_write(context, STORE) as event:
@@ -58,7 +65,7 @@ def store_files(
             errors = [one.error for one in outcomes if one.error]
             if len(errors) == len(outcomes):
                 for error in errors:
-                    if isinstance(error, ArchiveUnavailable):
+                    if isinstance(error, ArchiveUnavailable | InsufficientStorage):
                         raise error
                 is_denied = any(isinstance(error, PermissionDenied) for error in errors)
                 event.outcome = AuditOutcome.DENIED if is_denied else AuditOutcome.FAILED

@@ -87,7 +87,8 @@ def upload(context: RequestContext, request: UploadRequest) -> UploadResult:
     """Rewrite files, store them as one study, and close them.
 
     Raises InvalidRequest for a value that DICOM does not allow or a key that is in use for another upload,
-    LimitExceeded, and ArchiveUnavailable if Orthanc does not answer at the start; nothing is stored then.
+    LimitExceeded, InsufficientStorage, and ArchiveUnavailable if Orthanc does not answer at the start; nothing of the
+    request is stored then.
     """
     with ExitStack() as spools:
         # Django does not close what is parsed after the client has disconnected

@@ -157,6 +157,7 @@ _ERRORS = {
     503: "ARCHIVE_UNAVAILABLE: Orthanc is unreachable or busy; GATEWAY_UNAVAILABLE: the gateway's own database "
     "is, or all download slots are in use. Retry-After says when to try again.",
     504: "ARCHIVE_UNAVAILABLE: Orthanc did not answer in time.",
+    507: "INSUFFICIENT_STORAGE: the gateway has no disk space left for the upload; send it again later.",
 }
 _ALWAYS = (401, 403, 502, 503, 504)
 
@@ -313,7 +314,7 @@ def upload(view: View) -> View:
                 serializers=[UploadSerializer, ErrorSerializer],
                 resource_type_field_name=None,
             ),
-            **error_responses((413,)),
+            **error_responses((413, 507)),
         },
     )
     return described(view)

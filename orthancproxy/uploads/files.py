@@ -32,6 +32,8 @@ CODES: Mapping[type[errors.GatewayError], UploadErrorCode] = {
     errors.InvalidDicom: UploadErrorCode.UNREADABLE,
     errors.LimitExceeded: UploadErrorCode.TOO_LARGE,
     errors.ArchiveUnavailable: UploadErrorCode.ARCHIVE_UNAVAILABLE,
+    # the code that says to send the file again
+    errors.InsufficientStorage: UploadErrorCode.ARCHIVE_UNAVAILABLE,
 }
 
 

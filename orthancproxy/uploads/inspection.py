@@ -13,7 +13,7 @@ from orthancproxy.dicom.file_format import UID, DicomFile
 from orthancproxy.dicom.rewrite import PATIENT_ID, PATIENT_NAME, STUDY_DATE, STUDY_DESCRIPTION, STUDY_TIME
 from orthancproxy.dicom.sources import Source, chunks, load_if_small
 from orthancproxy.dicom.text import FALLBACK_CODECS
-from orthancproxy.errors import GatewayError
+from orthancproxy.errors import GatewayError, InsufficientStorage
 from orthancproxy.uploads.files import FailedFile, HeadStart, InspectedFile, SentFile, failed
 from orthancproxy.uploads.uids import UploadUIDs
 from orthancproxy.uploads.workers import begin, in_parallel
@@ -29,7 +29,10 @@ PATIENT_SEX = 0x00100040
 
 
 def inspect(files: Sequence[SentFile | FailedFile], uids: UploadUIDs) -> Iterator[InspectedFile | FailedFile]:
-    """Inspect files. Parsed files are kept up to MAX_KEPT_BYTES, without pixels: the others are read once more."""
+    """Inspect files. Parsed files are kept up to MAX_KEPT_BYTES, without pixels: the others are read once more.
+
+    Raises InsufficientStorage.
+    """
     room = _Room()
     for file in in_parallel(_inspect, files):
         if isinstance(file, FailedFile):
@@ -131,6 +134,9 @@ def _read(file: SentFile) -> InspectedFile | FailedFile:
     identity = digest.hexdigest()
     try:
         dicom = parse(source)
+    except InsufficientStorage:
+        # of the whole request, none of which is stored yet
+        raise
     except GatewayError as error:
         return failed(file, error, identity)
     return InspectedFile(

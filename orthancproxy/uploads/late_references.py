@@ -10,7 +10,7 @@ from orthancproxy.archive.levels import Level
 from orthancproxy.archive.storage import delete, open_file, store
 from orthancproxy.dicom.file_format import read
 from orthancproxy.dicom.rewrite import RewriteTarget, rewrite
-from orthancproxy.dicom.sources import FileRange, disk_full_as_limit
+from orthancproxy.dicom.sources import FileRange, disk_full_as_error
 from orthancproxy.errors import GatewayError, NotFound
 from orthancproxy.orthanc.client import OrthancClient
 from orthancproxy.uploads.models import UploadedFile
@@ -45,7 +45,7 @@ def resolve_references(client: OrthancClient, claim: Claim, target: RewriteTarge
     """
     deleted = False
     try:
-        with disk_full_as_limit(), tempfile.TemporaryFile() as copy:
+        with disk_full_as_error(), tempfile.TemporaryFile() as copy:
             with closing(open_file(client, claim.row.orthanc_id)) as content:
                 copy.writelines(content)
             copy.flush()

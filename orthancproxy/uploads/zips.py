@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import IO, Any, BinaryIO
 
 from orthancproxy.conf import conf
-from orthancproxy.dicom.sources import CHUNK_BYTES, FileRange, Source, disk_full_as_limit, open_source
+from orthancproxy.dicom.sources import CHUNK_BYTES, FileRange, Source, disk_full_as_error, open_source, write_all
 from orthancproxy.errors import EmptyFile, InvalidDicom, LimitExceeded, NotDicom, UnreadableDicom
 from orthancproxy.uploads.file_names import is_deleted, is_left_behind, member_paths
 from orthancproxy.uploads.files import FailedFile, SentFile, failed, folder_of
@@ -52,7 +52,7 @@ def unpack(files: Sequence[SentFile], spools: ExitStack) -> tuple[list[SentFile 
 
     `spools` closes the files that members are read from. The number is that of files left out, which operating systems
     add to folders (`.DS_Store`, `Thumbs.db`) or keep of deleted ones.
-    Raises LimitExceeded for more files or bytes than one request may upload.
+    Raises LimitExceeded for more files or bytes than one request may upload, and InsufficientStorage.
     """
     unpacked: list[SentFile | FailedFile] = []
     room = conf.ORTHANC_MAX_UPLOAD_BYTES - sum(file.source.size for file in files)
@@ -115,7 +115,7 @@ def _members(
 ) -> tuple[list[SentFile | FailedFile], int]:
     """Spool the files of a ZIP, without deleted ones and their number.
 
-    Raises EmptyFile, UnreadableDicom, or LimitExceeded for too many files or bytes.
+    Raises EmptyFile, UnreadableDicom, InsufficientStorage, or LimitExceeded for too many files or bytes.
     No member inflates to more bytes than it declares, so that the limits are checked on the declared sizes.
     """
     try:
@@ -174,9 +174,9 @@ def _extract(zip_file: zipfile.ZipFile, info: zipfile.ZipInfo, spool: IO[bytes])
     if info.flag_bits & ENCRYPTED_FLAG:
         raise UnreadableDicom("This file in the ZIP is encrypted: send a ZIP without a password.")
     try:
-        with disk_full_as_limit(), zip_file.open(info) as member:
+        with disk_full_as_error(), zip_file.open(info) as member:
             while piece := member.read(CHUNK_BYTES):
-                spool.write(piece)
+                write_all(spool, piece)
     except MALFORMED as error:
         spool.seek(start)
         raise UnreadableDicom("This file in the ZIP is damaged.") from error

@@ -103,8 +103,8 @@ def check_without_room(scene: Scene, disk: Path) -> None:
     for transport in TRANSPORTS.values():
         before = scene.count()
         refused = upload(scene.gateway.port, transport(), "too much", large)
-        check_typed(refused, REQUESTS["REST upload"], {"LIMIT_EXCEEDED"})
-        assert refused.code == "LIMIT_EXCEEDED"
+        check_typed(refused, REQUESTS["REST upload"], {"INSUFFICIENT_STORAGE"})
+        assert refused.code == "INSUFFICIENT_STORAGE"
         assert scene.count() == before
         wait_until(lambda: shutil.disk_usage(disk).free >= free)
         assert upload(scene.gateway.port, transport(), "little", slices(3)).reported == 3

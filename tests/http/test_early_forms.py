@@ -1,9 +1,11 @@
 """Forms are parsed, and their files inspected, while they arrive; the view gets the same as without."""
 
 import asyncio
+import os
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
+from tempfile import TemporaryFile
 from types import SimpleNamespace
 from typing import Any
 
@@ -12,7 +14,7 @@ from pytest_django import Settings
 
 from orthancproxy.access.callers import Caller, anonymous
 from orthancproxy.dicom.sources import chunks
-from orthancproxy.errors import InvalidRequest, LimitExceeded
+from orthancproxy.errors import InsufficientStorage, InvalidRequest, LimitExceeded
 from orthancproxy.http.early_forms import UPLOADER, receive_early
 from orthancproxy.http.multipart import FORM, Form, receive
 from orthancproxy.uploads.files import SentFile, with_series_paths
@@ -220,7 +222,32 @@ def test_a_form_that_does_not_fit_on_the_disk_is_rejected_when_all_of_it_has_arr
         assert pieces == []
 
     asyncio.run(run())
-    assert [type(outcome) for outcome in outcomes] == [LimitExceeded]
+    assert [type(outcome) for outcome in outcomes] == [InsufficientStorage]
+
+
+def test_the_spool_of_a_rejected_form_is_empty_before_the_rest_has_arrived(settings: Settings) -> None:
+    settings.ORTHANC_MAX_UPLOAD_FILES = 1
+
+    async def application(*_: Any) -> None:
+        """Answer."""
+
+    async def run() -> None:
+        with TemporaryFile() as spool:
+            sizes: list[int] = []
+            rest = [*pieces(GraphQL().body([File(bytes(400_000))] * 3, patientId="P"), 10), b"x" * 100_000, b"x"]
+            count = len(rest)
+
+            async def receive() -> Mapping[str, Any]:
+                sizes.append(os.fstat(spool.fileno()).st_size)
+                body = rest.pop(0)
+                return {"type": "http.request", "body": body, "more_body": bool(rest)}
+
+            await receive_early(application, lambda: spool)(scope_of(GRAPHQL_PATH), receive, None)  # type: ignore[arg-type]
+            assert len(sizes) == count
+            assert max(sizes) > 100_000
+            assert sizes[-1] == 0
+
+    asyncio.run(run())
 
 
 @pytest.mark.parametrize("uploader", [None, anonymous()], ids=["rejected before", "without the permission"])

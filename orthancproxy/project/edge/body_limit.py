@@ -8,7 +8,7 @@ from django.conf import settings
 from django.core.exceptions import RequestDataTooBig
 
 from orthancproxy.conf import conf
-from orthancproxy.errors import InvalidRequest
+from orthancproxy.errors import InsufficientStorage, InvalidRequest
 from orthancproxy.http.asgi import Application, Message, Receive, Send, is_upload
 from orthancproxy.project.edge.rejections import answer_unread, rejected
 
@@ -48,7 +48,7 @@ def limit_bodies(application: Application, max_field_bytes: int = MAX_FIELD_BYTE
             # Django raises it if it cannot spool the body, before it answers anything
             if error.errno != errno.ENOSPC:
                 raise
-            await answer_unread(application, too_large, send)
+            await answer_unread(application, rejected(scope, InsufficientStorage()), send)
         else:
             if received > max_bytes:
                 await answer_unread(application, too_large, send)

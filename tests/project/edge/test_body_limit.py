@@ -9,6 +9,7 @@ import pytest
 from django.core.exceptions import RequestDataTooBig
 from pytest_django import Settings
 
+from orthancproxy.errors import InsufficientStorage
 from orthancproxy.project.edge.body_limit import limit_bodies
 from orthancproxy.project.edge.rejections import REJECTION
 
@@ -18,7 +19,15 @@ FORM = {b"content-type": b"multipart/form-data; boundary=b"}
 async def application(scope: Mapping[str, Any], receive: Any, send: Any) -> None:
     """Read as Django does: the whole body, or nothing after a disconnect. A rejected request is a 413 or 400."""
     reason = scope.get(REJECTION)
-    status = 200 if reason is None else 413 if isinstance(reason, RequestDataTooBig) else 400
+    status = (
+        200
+        if reason is None
+        else 413
+        if isinstance(reason, RequestDataTooBig)
+        else 507
+        if isinstance(reason, InsufficientStorage)
+        else 400
+    )
     size = 0
     while True:
         message = await receive()
@@ -109,7 +118,7 @@ def test_only_upload_routes_take_long_forms(path: str, status: int) -> None:
     assert answer([b"x" * 100], FORM, path)[0] == status
 
 
-def test_a_body_that_does_not_fit_on_the_disk_is_rejected_as_too_long() -> None:
+def test_a_body_that_does_not_fit_on_the_disk_is_rejected() -> None:
     sent: list[Mapping[str, Any]] = []
 
     async def spooling(scope: dict[str, Any], receive: Any, send: Any) -> None:
@@ -121,7 +130,7 @@ def test_a_body_that_does_not_fit_on_the_disk_is_rejected_as_too_long() -> None:
         sent.append(message)
 
     run(limit_bodies(spooling)({"type": "http", "method": "POST", "path": "/", "headers": []}, None, send))  # type: ignore[arg-type]
-    assert sent[0]["status"] == 413
+    assert sent[0]["status"] == 507
 
 
 def test_another_failure_of_the_disk_is_raised() -> None:

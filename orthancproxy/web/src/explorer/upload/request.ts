@@ -54,11 +54,19 @@ export interface ChunkResult {
   readonly study: { readonly orthancId: string } | null;
 }
 
+const TEMPORARY: readonly string[] = [
+  'NETWORK',
+  'ARCHIVE_UNAVAILABLE',
+  'GATEWAY_UNAVAILABLE',
+  'INSUFFICIENT_STORAGE',
+  'CLIENT_DISCONNECTED',
+];
+
 /** A request without result. `code` is that of GraphQL, or follows from the status. */
 export class UploadError extends CodedError {
   /** Whether the same request can succeed later. */
   get isTemporary(): boolean {
-    return ['NETWORK', 'ARCHIVE_UNAVAILABLE', 'GATEWAY_UNAVAILABLE', 'CLIENT_DISCONNECTED'].includes(this.code);
+    return TEMPORARY.includes(this.code);
   }
 }
 
@@ -105,6 +113,7 @@ const CODE_OF_STATUS: Readonly<Record<number, string>> = {
   502: 'GATEWAY_UNAVAILABLE',
   503: 'GATEWAY_UNAVAILABLE',
   504: 'GATEWAY_UNAVAILABLE',
+  507: 'INSUFFICIENT_STORAGE',
 };
 
 function resultOf(request: XMLHttpRequest): ChunkResult {
