@@ -1,5 +1,6 @@
 """Liveness and readiness."""
 
+import asyncio
 import socket
 import threading
 import time
@@ -14,8 +15,11 @@ from django.db.utils import ConnectionHandler
 from django.test import Client
 from pytest_django import Settings
 
+from orthancproxy.project.health import Check, Checked
 from orthancproxy.sandbox.orthanc import LocalOrthanc
 from tests.proxy import Fault, RecordingProxy
+
+PARTS = {"database": "ok", "migrations": "ok", "archive": "ok", "index": "off"}
 
 
 @contextmanager
@@ -71,7 +75,12 @@ def test_livez_is_ok_without_orthanc(client: Client, archive_down: None) -> None
 def test_readyz_is_ok_with_orthanc_and_a_migrated_database(client: Client) -> None:
     answer = client.get("/readyz")
     assert answer.status_code == 200
-    assert answer.json() == {"status": "ok", "checks": {"orthanc": "ok", "database": "ok"}}
+    assert answer.json() == {
+        "status": "ok",
+        "parts": {"database": "ok", "migrations": "ok", "archive": "ok", "index": "off"},
+        # for those who read it before there were parts
+        "checks": {"orthanc": "ok", "database": "ok"},
+    }
     assert answer["Cache-Control"] == "no-store"
 
 
@@ -82,6 +91,7 @@ def test_readyz_fails_without_orthanc_and_hides_its_url(client: Client, settings
     assert answer.status_code == 503
     assert answer.json()["status"] == "unavailable"
     assert answer.json()["checks"] == {"orthanc": "Orthanc cannot be reached.", "database": "ok"}
+    assert answer.json()["parts"] == PARTS | {"archive": "unavailable"}
     assert "127.0.0.1" not in answer.text
 
 
@@ -91,6 +101,7 @@ def test_readyz_fails_if_the_server_is_not_orthanc(client: Client, settings: Set
         answer = client.get("/readyz")
     assert answer.status_code == 503
     assert answer.json()["checks"]["orthanc"] == "Unexpected response from Orthanc."
+    assert answer.json()["parts"] == PARTS | {"archive": "unavailable"}
 
 
 @pytest.mark.live
@@ -149,6 +160,7 @@ def check_timely_failure(client: Client) -> None:
     assert time.monotonic() - started < 4
     assert answer.status_code == 503
     assert answer.json()["checks"] == {"orthanc": "Orthanc did not answer in time.", "database": "ok"}
+    assert answer.json()["parts"] == PARTS | {"archive": "timeout"}
 
 
 @pytest.mark.django_db
@@ -158,6 +170,7 @@ def test_readyz_fails_with_an_unapplied_migration(client: Client) -> None:
     answer = client.get("/readyz")
     assert answer.status_code == 503
     assert answer.json()["checks"] == {"orthanc": "ok", "database": "unmigrated"}
+    assert answer.json()["parts"] == PARTS | {"migrations": "pending"}
 
 
 @pytest.fixture
@@ -174,6 +187,7 @@ def test_readyz_fails_without_a_database(client: Client) -> None:
     answer = client.get("/readyz")
     assert answer.status_code == 503
     assert answer.json()["checks"]["database"] == "The database can't be reached."
+    assert answer.json()["parts"] == PARTS | {"database": "unavailable", "migrations": "unknown"}
     assert "/nowhere" not in answer.text
 
 
@@ -184,6 +198,28 @@ def test_other_methods_are_rejected_in_json(client: Client, path: str, method: s
     assert answer.status_code == 405
     assert answer["Allow"] == "GET, HEAD"
     assert answer.json()["code"] == "METHOD_NOT_ALLOWED"
+
+
+def test_probes_share_a_check_until_it_takes_too_long() -> None:
+    async def run() -> None:
+        answered = asyncio.Event()
+
+        async def hang() -> Checked:
+            await answered.wait()
+            return Checked({})
+
+        check = Check(hang, {}, max_seconds=0.2)
+        first = check.begin()
+        assert check.begin() is first
+        await asyncio.sleep(0.3)
+        second = check.begin()
+        assert second is not first
+        assert check.begin() is second
+        answered.set()
+        await asyncio.wait([first, second])
+        assert check.begin() not in (first, second)
+
+    asyncio.run(run())
 
 
 def test_head_has_no_body(client: Client) -> None:
