@@ -66,7 +66,7 @@ class TestDocument:
             answers = operation["responses"]
             expected = {"200", "401", "403", "500", "502", "503", "504"}
             if path.endswith("upload-patient/"):
-                expected |= {"400", "413"}
+                expected |= {"400", "413", "507"}
             elif path.endswith("changes/"):
                 expected |= {"400", "410", "413"}
             elif path != "/api/orthanc/patients/":
