@@ -334,6 +334,30 @@ def test_length_and_region_are_measured(archive: Archive, page: Page) -> None:
     )
 
 
+def test_angle_is_measured(archive: Archive, page: Page) -> None:
+    pane = open_viewer(archive, page, KOREAN)
+    expect(pane).to_be_visible()
+    labels = page.locator(".svg-layer text")
+    page.keyboard.press("a")
+    drag(page, pane, by=(100, 0))
+    # the other leg, which ends with a click
+    box = pane.bounding_box()
+    assert box
+    page.mouse.move(box["x"] + box["width"] / 2 + 100, box["y"] + box["height"] / 2 + 80, steps=5)
+    page.mouse.down()
+    page.mouse.up()
+    expect(labels).to_have_text(re.compile(r"^\d+(\.\d+)? °$"))
+
+
+def test_value_is_measured(archive: Archive, page: Page) -> None:
+    pane = open_viewer(archive, page, KOREAN)
+    expect(pane).to_be_visible()
+    page.keyboard.press("v")
+    # no hand is faster
+    pane.click(delay=100)
+    expect(page.locator(".svg-layer text")).to_have_text(re.compile(r"^-?[\d,.]+ HU$"))
+
+
 def test_loop_of_frames_is_played(archive: Archive, page: Page) -> None:
     pane = open_viewer(archive, page, GERMAN)
     expect(page.get_by_text("Image 1 of 20")).to_be_visible()
