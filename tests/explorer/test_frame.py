@@ -58,8 +58,10 @@ def test_user_logs_out_and_the_next_one_sees_nothing(page_as: OpenPage) -> None:
 
 
 def test_tabs_follow_who_is_logged_in(page_as: OpenPage) -> None:
-    first = page_as(VIEWER)
-    first.goto("/status")
+    # sessions of their own: those of `page_as` are other tests', too
+    first = page_as(None)
+    first.goto("/login/?next=/status")
+    enter(first, VIEWER)
     expect(first.get_by_role("button", name=f"Account and settings: {VIEWER.name}")).to_be_visible()
     second = first.context.new_page()
     second.goto("/account")
