@@ -3,9 +3,9 @@
 import os
 import signal
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 
 import psycopg
@@ -102,11 +102,16 @@ def signalled(url: str, sent: signal.Signals) -> Iterator[None]:
     main = int(Path(row[0], "postmaster.pid").read_text().split()[0])
     children = Path(f"/proc/{main}/task/{main}/children").read_text().split()
     processes = [main, *map(int, children)]
-    for pid in processes:
-        os.kill(pid, sent)
+    signal_all(processes, sent)
     try:
         yield
     finally:
         if sent is signal.SIGSTOP:
-            for pid in processes:
-                os.kill(pid, signal.SIGCONT)
+            signal_all(processes, signal.SIGCONT)
+
+
+def signal_all(processes: Iterable[int], sent: signal.Signals) -> None:
+    """Send a signal to processes, of which some may have ended by themselves."""
+    for pid in processes:
+        with suppress(ProcessLookupError):
+            os.kill(pid, sent)
