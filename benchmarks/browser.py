@@ -13,21 +13,18 @@ if TYPE_CHECKING:
     from playwright.sync_api import BrowserContext
 
 TIMEOUT_SECONDS = 120.0
-# `seen(selector)` is when an element was first there, drawn: milliseconds since the page was opened
+# `seen(selector)` is when an element was first there, drawn, and `gone(selector)` when there was none any more, both in
+# milliseconds since the page was opened
 _OBSERVE = """
-    window.seen = (selector) => new Promise((resolve) => {
-        const drawn = () => requestAnimationFrame(() => setTimeout(() => resolve(performance.now())));
-        const look = () => document.querySelector(selector) && (observer.disconnect(), drawn());
+    const until = (holds) => new Promise((resolve) => {
+        const look = () => holds() && (observer.disconnect(), resolve());
         const observer = new MutationObserver(look);
         observer.observe(document, { subtree: true, childList: true, attributes: true });
         look();
     });
-    window.gone = (selector) => new Promise((resolve) => {
-        const look = () => document.querySelector(selector) || (observer.disconnect(), resolve(performance.now()));
-        const observer = new MutationObserver(look);
-        observer.observe(document, { subtree: true, childList: true, attributes: true });
-        look();
-    });
+    const drawn = () => new Promise((resolve) => requestAnimationFrame(() => setTimeout(resolve)));
+    window.seen = (selector) => until(() => document.querySelector(selector)).then(drawn).then(() => performance.now());
+    window.gone = (selector) => until(() => !document.querySelector(selector)).then(() => performance.now());
 """
 
 

@@ -57,7 +57,7 @@ def test_user_logs_out_and_the_next_one_sees_nothing(page_as: OpenPage) -> None:
     page.wait_for_url("**/login/?next=/")
 
 
-def test_tabs_follow_who_is_logged_in(page_as: OpenPage) -> None:
+def test_tabs_follow_who_is_logged_in(page_as: OpenPage, archive: Archive) -> None:
     # sessions of their own: those of `page_as` are other tests', too
     first = page_as(None)
     first.goto("/login/?next=/status")
@@ -69,6 +69,10 @@ def test_tabs_follow_who_is_logged_in(page_as: OpenPage) -> None:
     second.wait_for_url("**/login/?next=/")
     dialog = first.get_by_role("dialog", name="Your session has ended")
     expect(dialog).to_be_visible()
+    dialog.get_by_role("button", name="I have logged in elsewhere").click()
+    # nobody has, and the page stays for whoever does
+    expect(dialog).to_be_visible()
+    expect(first).to_have_url(f"{archive.address}/status")
     # as the same user, work goes on; as another one, nothing of the first stays
     enter(second, VIEWER)
     expect(dialog).to_have_count(0)

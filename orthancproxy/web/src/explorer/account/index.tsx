@@ -11,7 +11,7 @@ import { useLoadedSession } from '../app/session';
 import { Page } from '../components/Page';
 import { Section } from '../components/Section';
 import { graphql } from '../graphql/generated';
-import type { AccountQuery } from '../graphql/generated/graphql';
+import type { CallerFragment } from '../graphql/generated/graphql';
 import { LANGUAGES, type Language } from '../i18n/languages';
 import classes from './Account.module.css';
 
@@ -19,12 +19,7 @@ import classes from './Account.module.css';
 const ACCOUNT = graphql(`
   query Account {
     viewer {
-      username
-      actions
-      scopes {
-        kind
-        value
-      }
+      ...Caller
     }
   }
 `);
@@ -49,7 +44,7 @@ export default function Account() {
   );
 }
 
-function Caller({ viewer }: { viewer: AccountQuery['viewer'] }) {
+function Caller({ viewer }: { viewer: CallerFragment }) {
   const { t } = useTranslation(['account', 'app']);
   const loginUrl = loginUrlTo();
   return (

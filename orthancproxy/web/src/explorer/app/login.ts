@@ -11,8 +11,13 @@ export function setLoginNeeded(value: boolean): void {
 }
 
 /** Whether the session has ended, so that the user has to log in to go on. */
+export function isLoginNeeded(): boolean {
+  return isNeeded;
+}
+
+/** The same, as it changes. */
 export function useLoginNeeded(): boolean {
-  return useSyncExternalStore(subscribe, () => isNeeded);
+  return useSyncExternalStore(subscribe, isLoginNeeded);
 }
 
 function subscribe(listener: () => void): () => void {

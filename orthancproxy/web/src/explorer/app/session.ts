@@ -3,15 +3,21 @@ import { useQuery } from '@apollo/client/react';
 import { graphql } from '../graphql/generated';
 import type { Action, SessionFragment } from '../graphql/generated/graphql';
 
+export const CALLER = graphql(`
+  fragment Caller on Viewer {
+    username
+    actions
+    scopes {
+      kind
+      value
+    }
+  }
+`);
+
 export const SESSION = graphql(`
   fragment Session on Query {
     viewer {
-      username
-      actions
-      scopes {
-        kind
-        value
-      }
+      ...Caller
     }
     server {
       hasLabels

@@ -1,7 +1,7 @@
 import { client } from '../graphql/client';
 import { graphql } from '../graphql/generated';
 import { config } from './config';
-import { setLoginNeeded } from './login';
+import { isLoginNeeded, setLoginNeeded } from './login';
 
 const USER = graphql(`
   query User {
@@ -21,22 +21,24 @@ export function announceUser(username: string): void {
 
 /** Let no tab show to one user what it has loaded for another. */
 export function followOtherTabs(): void {
-  tabs.onmessage = ({ data: username }: MessageEvent<string>) => {
-    if (username === config.username) resume();
-    else if (username) location.reload();
-    else setLoginNeeded(true);
-  };
+  tabs.onmessage = ({ data: username }: MessageEvent<string>) => follow(username);
 }
 
-/** Go on after a login in another tab: as the same user, or anew. */
+/** Ask who is logged in now, and go on if it is the user of this page. */
 export async function checkUser(): Promise<void> {
   const { data } = await client.query({ query: USER, fetchPolicy: 'no-cache' });
-  if (!data) return;
-  if ((data.viewer.username ?? '') === config.username) resume();
-  else location.reload();
+  if (data) follow(data.viewer.username ?? '');
+}
+
+function follow(username: string): void {
+  if (username === config.username) resume();
+  else if (username) location.reload();
+  else setLoginNeeded(true);
 }
 
 function resume(): void {
+  // each page that is opened announces its user: the others have nothing to read again
+  if (!isLoginNeeded()) return;
   setLoginNeeded(false);
   void client.refetchQueries({ include: 'active' });
 }

@@ -3,11 +3,11 @@ import { useTranslation } from 'react-i18next';
 
 import { PersonName } from '../components/PersonName';
 import { formatDate, formatNumber } from '../i18n/format';
-import type { ViewState } from './engine';
 import { scaleLength } from './geometry';
 import type { StudyOfViewer } from './index';
 import classes from './Overlay.module.css';
 import type { SeriesOfViewer } from './Pane';
+import type { ViewState } from './viewState';
 
 const MAX_SCALE_PIXELS = 160;
 

@@ -1,5 +1,5 @@
-import type { ViewState } from './engine';
 import classes from './Planes.module.css';
+import type { ViewState } from './viewState';
 
 /** Where the other planes of the volume are. */
 export function PlaneLines({ lines }: Pick<ViewState, 'lines'>) {

@@ -2,6 +2,7 @@ import { useCallback, useEffect, useState } from 'react';
 
 import type { ImageView, LoadFailure, Volume } from './engine';
 import { loadEngine } from './loadEngine';
+import { LOADED_INTERVAL_MS } from './viewState';
 
 interface VolumeOfSeries {
   volume?: Volume;
@@ -25,11 +26,15 @@ export function useVolume(stack: ImageView): VolumeOfSeries {
     const load = async () => {
       const { loadImages, Volume } = await loadEngine();
       let loaded = 0;
+      let told = Number.NEGATIVE_INFINITY;
       const failure = await loadImages(
         shape.slices,
         (count) => {
           loaded = count;
-          if (!abandoned.signal.aborted) setState({ loaded });
+          const now = performance.now();
+          if (abandoned.signal.aborted || now - told < LOADED_INTERVAL_MS) return;
+          told = now;
+          setState({ loaded });
         },
         abandoned.signal,
       );

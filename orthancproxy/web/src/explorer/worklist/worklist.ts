@@ -30,7 +30,7 @@ export interface Snapshot {
   isLive: boolean;
 }
 
-// two screens of rows: more would be drawn later
+// two screens: the next page is fetched while they are looked at
 export const FIRST_PAGE = 50;
 const MAX_PAGE = 1000;
 // more are read anew at once

@@ -5,16 +5,15 @@ import { cache, Enums, eventTarget, metaData, type StackViewport } from '@corner
 import { ImageError } from '../errors';
 import { edgesOf, edgesOfProjection } from '../geometry';
 import { neighbours, type Slice } from '../slices';
+import { EMPTY, LOADED_INTERVAL_MS, type ViewState } from '../viewState';
 import { type NoVolume, type VolumeShape, volumeOf } from '../volume';
 import { dataSetOf, factsOf } from './facts';
 import { MAX_LOADED_AHEAD_BYTES, Prefetch } from './images';
 import { drawsInSoftware, drawsVolumes } from './start';
-import { EMPTY, View, type ViewState } from './View';
+import { View } from './View';
 
 const { Events, ViewportType } = Enums;
 
-// Each update is drawn, which takes as long as loading some images.
-const LOADED_INTERVAL_MS = 200;
 // An image that cannot be counted yet: 512 by 512 pixels of two bytes.
 const USUAL_IMAGE_BYTES = 524_288;
 

@@ -5,10 +5,11 @@ import { Enums, type Types, type VolumeViewport } from '@cornerstonejs/core';
 import { GraphicsError, VolumeError } from '../errors';
 import { edgesOf } from '../geometry';
 import { dot, type Vector } from '../slices';
+import { EMPTY, type Line, type ViewState } from '../viewState';
 import { AXES, PLANE_NAMES, type PlaneName } from '../volume';
 import { renderingEngine } from './start';
 import { PLACED } from './tools';
-import { EMPTY, type Line, View, type ViewState } from './View';
+import { View } from './View';
 import type { Volume, WindowProperties } from './Volume';
 
 const { Events, InterpolationType, ViewportType } = Enums;

@@ -5,5 +5,5 @@ export type { ImageFacts } from './facts';
 export { ImageView, type NoPlanes } from './ImageView';
 export { PlaneView } from './PlaneView';
 export { chooseTool, deleteAll, deleteSelected, type ToolName } from './tools';
-export type { Line, View, ViewState } from './View';
+export type { View } from './View';
 export { type LoadFailure, loadImages, Volume } from './Volume';
