@@ -368,11 +368,34 @@ class DeploymentVariables:
         "0 to turn HSTS off.",
         minimum=0,
     )
+    ORTHANC_DRAIN_SECONDS = Setting(
+        120.0,
+        "Seconds that requests in progress, such as uploads, may take after SIGTERM or SIGHUP. What stops the "
+        "gateway, such as Docker's `stop_grace_period`, must wait longer than this and "
+        "`ORTHANC_SHUTDOWN_DELAY_SECONDS` together.",
+        above=0,
+        maximum=_DAY_SECONDS,
+    )
+    ORTHANC_SHUTDOWN_DELAY_SECONDS = Setting(
+        0.0,
+        "Seconds after SIGTERM in which `/readyz` answers 503 and all else goes on: as long as a load balancer takes "
+        "to notice.",
+        minimum=0,
+        maximum=3600,
+    )
     TZ = Setting("UTC", "Time zone of StudyDate and StudyTime of uploaded files without them, such as `Asia/Seoul`.")
     DJANGO_DATA_DIR = Setting(".data", "Folder for the SQLite database and the secret key; created if missing.")
     OHIF_DIR = Setting(
         "",
         "Folder with the OHIF viewer, to be served at `/ohif/` (`dev/install-ohif`, `make ohif`); empty for none.",
+    )
+    DATABASE_POOL_SIZE = Setting(
+        0,
+        "Maximum number of connections to PostgreSQL that each worker process has, besides one to listen for changes. "
+        "0: 8, and one for each call to Orthanc that it may make at once (`ORTHANC_MAX_CALLS` / `WEB_CONCURRENCY`), "
+        "since rendering holds one.",
+        minimum=0,
+        maximum=1000,
     )
     DATABASE_URL = Setting(
         "",

@@ -54,6 +54,17 @@ def renewed_connections() -> Iterator[None]:
         close_old_connections()
 
 
+def lend_connections() -> None:
+    """Give the thread's connections back to their pool, before it waits for something else; not in a transaction.
+
+    Connections without a pool are kept. A thread must not do this while it iterates over rows that are read in parts.
+    """
+    for connection in connections.all(initialized_only=True):
+        # Django's close_old_connections() would end the transaction
+        if not connection.in_atomic_block:
+            connection.close_if_unusable_or_obsolete()
+
+
 class AdvisoryLock:
     """A lock that all gateways with the same PostgreSQL database share: many holders, or an exclusive one.
 

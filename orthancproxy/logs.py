@@ -65,6 +65,8 @@ def logging_config(log_format: str) -> dict[str, Any]:
             "django.server": {"handlers": [], "level": "CRITICAL", "propagate": True},
             # it quotes the content of files
             "pydicom": {"handlers": [], "level": "CRITICAL", "propagate": False},
+            # a line for each attempt to connect: those who wait for the connection report it
+            "psycopg.pool": {"handlers": [], "level": "CRITICAL", "propagate": False},
             "uvicorn": {"handlers": [], "level": "INFO", "propagate": True},
             "uvicorn.access": {"handlers": [], "level": "CRITICAL", "propagate": False},
         },

@@ -18,8 +18,8 @@ POSTGRESQL = Path("/usr/lib/postgresql")
 
 
 @contextmanager
-def run_postgresql() -> Iterator[str]:
-    """Run a PostgreSQL that only this machine can reach, and yield the URL of its database."""
+def run_postgresql(port: int | None = None, *options: str) -> Iterator[str]:
+    """Run a PostgreSQL that only this machine can reach, with more `options`, and yield the URL of its database."""
     # several versions may be there; none of them is a test that fails, not one that is skipped
     versions = sorted(POSTGRESQL.glob("*/bin/initdb"))
     assert versions, "there is no PostgreSQL: install Debian's package postgresql"
@@ -30,9 +30,9 @@ def run_postgresql() -> Iterator[str]:
         # it refuses to be root
         as_user = ["setpriv", "--reuid=postgres", "--regid=postgres", "--clear-groups"]
         shutil.chown(folder, "postgres", "postgres")
-    port = free_port()
+    port = port or free_port()
     initdb = ["initdb", "--username=gateway", "--auth=trust", "--encoding=UTF8", "--locale=C.UTF-8", "--no-sync"]
-    server = ["postgres", "-h", "127.0.0.1", "-p", str(port), "-k", str(folder), "-F"]
+    server = ["postgres", "-h", "127.0.0.1", "-p", str(port), "-k", str(folder), "-F", *options]
     log = folder / "log"
     try:
         with log.open("wb") as output:

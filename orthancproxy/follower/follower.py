@@ -23,6 +23,7 @@ SECONDS_BETWEEN_STEPS = 1.0
 MAX_SECONDS_TO_STOP = 10.0
 # of a step that fails, in times of the usual wait
 MAX_BACKOFF = 8
+OUTAGES = (GatewayError, *DATABASE_ERRORS)
 # a process that died keeps its lease for this long
 LEASE_DURATION = timedelta(seconds=15)
 
@@ -67,13 +68,14 @@ class Follower:
     """Repeats steps about every second while this process holds the lease, each in a thread of its own.
 
     A step that takes longer than LEASE_DURATION extends the lease itself. One that fails is repeated after up to
-    MAX_BACKOFF times as long, and logged once for each outage.
+    MAX_BACKOFF times as long. An outage has one line in the log, whatever steps it stops.
     """
 
     def __init__(self, steps: Sequence[Step], lease: LeaseHolder, seconds: float = SECONDS_BETWEEN_STEPS) -> None:
         self._lease = lease
         self._seconds = seconds
         self._stopped = Event()
+        self._failures: dict[Step, str] = {}
         self._threads = [daemon(f"follower-{number}", self._repeat, step) for number, step in enumerate(steps)]
 
     def start(self) -> None:
@@ -89,18 +91,24 @@ class Follower:
         self._lease.release()
 
     def _repeat(self, step: Step) -> None:
-        is_failing = False
         seconds = self._seconds
         while not self._stopped.wait(seconds):
             try:
                 with renewed_connections():
                     if self._lease.take():
                         step()
-                is_failing, seconds = False, self._seconds
-            except Exception as error:
-                if not is_failing:
-                    # a bug has a traceback, an outage needs none
-                    is_outage = isinstance(error.__cause__ or error, (GatewayError, *DATABASE_ERRORS))
-                    logger.warning("a step in the background fails: %r", error, exc_info=not is_outage)
-                is_failing, seconds = True, min(2 * seconds, MAX_BACKOFF * self._seconds)
+            except Exception as error:  # noqa: BLE001 - logged
+                self._log(step, error)
+                seconds = min(2 * seconds, MAX_BACKOFF * self._seconds)
+            else:
+                self._failures.pop(step, None)
+                seconds = self._seconds
         connections.close_all()
+
+    def _log(self, step: Step, error: Exception) -> None:
+        failure = repr(error)
+        if step not in self._failures and failure not in self._failures.values():
+            # a bug has a traceback, an outage needs none
+            is_outage = isinstance(error, OUTAGES) or isinstance(error.__cause__, OUTAGES)
+            logger.warning("a step in the background fails: %s", failure.strip(), exc_info=not is_outage)
+        self._failures[step] = failure

@@ -7,7 +7,7 @@ that was just closed: calls that read, or store a file, are repeated once (ADR 0
 import logging
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from math import inf
@@ -68,12 +68,16 @@ class OrthancClient:
     """Calls Orthanc. Thread-safe.
 
     `lock` keeps rendering and deleting apart in all processes that share it; by default those of this machine.
+    `before_call` frees what the thread does not need while it waits.
     Raises NotFound, NotRenderable, LimitExceeded at the deadline, and ArchiveError, but no exceptions of the library
     requests.
     """
 
-    def __init__(self, options: ConnectionOptions, lock: SharedLock | None = None) -> None:
+    def __init__(
+        self, options: ConnectionOptions, lock: SharedLock | None = None, before_call: Callable[[], None] | None = None
+    ) -> None:
         self._options = options
+        self._before_call = before_call
         self._base_url = options.base_url.rstrip("/")
         self._connections = OrthancConnections(
             self._base_url, options.username, options.password, options.ca_bundle, options.pool_size
@@ -201,6 +205,8 @@ class OrthancClient:
         stream: bool,
     ) -> requests.Response:
         """Return a response, read unless `stream` is set. `held` keeps its slot among the calls to Orthanc."""
+        if self._before_call:
+            self._before_call()
         for last_try in (False, True):
             slot = self._slots.acquire(kind)
             with ExitStack() as attempt:

@@ -48,7 +48,7 @@ class Handler(ASGIHandler):
 
 
 def start() -> Application:
-    """Return the application, which limits uploads. Raise SystemExit with all problems of the configuration."""
+    """Return the application with its limits. Raise SystemExit with all problems of the configuration."""
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "orthancproxy.project.settings")
     try:
         django.setup(set_prefix=False)
@@ -64,6 +64,7 @@ def start() -> Application:
         logger.warning("%s: %s", message.id, message.msg, extra={"hint": message.hint})
     # they import models, which need the apps
     from orthancproxy.http.early_forms import receive_early
+    from orthancproxy.project.edge.migrated import until_migrated
     from orthancproxy.project.edge.upload_slots import limit_uploads
 
     application = limit_uploads(receive_early(Handler()))
@@ -71,7 +72,8 @@ def start() -> Application:
     _limit_malloc_arenas()
     _raise_file_limit()
     _keep_spool_folder()
-    return application
+    # outermost, since a database that hangs must not occupy the thread that answers
+    return until_migrated(limit_bodies(share_threads(KeptThreads(application))))
 
 
 def _collect_garbage_less_often() -> None:
@@ -108,4 +110,4 @@ def _keep_spool_folder() -> None:
         tempfile.tempdir = folder
 
 
-application = limit_bodies(share_threads(KeptThreads(start())))
+application = start()

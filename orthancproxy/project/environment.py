@@ -32,8 +32,10 @@ SQLITE_OPTIONS = {
 # kept as long as its thread: whenever the last connection closes, SQLite writes its log into the database, which takes
 # several times as long as writing an audit event
 SQLITE_SETTINGS = {"OPTIONS": SQLITE_OPTIONS, "CONN_MAX_AGE": None}
-# per worker process; a download or an upload may hold a connection while it runs, and PostgreSQL accepts 100 in total
-POOL = {"min_size": 1, "max_size": 32}
+# A thread gives its connection back before it waits for Orthanc. Every two seconds the pool closes one that was idle
+# meanwhile: others need it, such as an Orthanc over the same PostgreSQL when it starts. After a failure the pool tries
+# for so long to connect again, and then for the next request: by default its attempts become minutes apart.
+POOL = {"min_size": 1, "max_idle": 2.0, "timeout": 10.0, "reconnect_timeout": 3.0}
 
 
 class Environment:
@@ -62,7 +64,7 @@ class Environment:
         self.problems.append(f"{setting.name} must be {setting.expected}, not {setting.display(text)}.")
         return setting.default
 
-    def database(self, url: str, folder: Path) -> dict[str, Any]:
+    def database(self, url: str, folder: Path, pool_size: int = 8) -> dict[str, Any]:
         """Return Django's settings for the database at the URL, or for a SQLite file in the folder if it is empty."""
         file = folder / "gateway.sqlite3"
         fallback = {"ENGINE": SQLITE, "NAME": str(file), **SQLITE_SETTINGS}
@@ -88,7 +90,7 @@ class Environment:
         # Django supports no pool together with CONN_MAX_AGE, which a URL may set
         if database["ENGINE"] == POSTGRESQL and not database.get("CONN_MAX_AGE"):
             database = {"CONN_HEALTH_CHECKS": True, **database}
-            database["OPTIONS"] = {"pool": POOL, **database.get("OPTIONS", {})}
+            database["OPTIONS"] = {"pool": {**POOL, "max_size": pool_size}, **database.get("OPTIONS", {})}
         return database
 
     def time_zone(self, name: str) -> str:

@@ -15,9 +15,10 @@ from django.http import HttpRequest, JsonResponse
 
 from orthancproxy.archive.scope import EVERYTHING
 from orthancproxy.conf import conf
-from orthancproxy.database import DATABASE_ERRORS, renewed_connections
+from orthancproxy.database import DATABASE_ERRORS, lend_connections, renewed_connections
 from orthancproxy.errors import ArchiveTimeout, GatewayError
 from orthancproxy.http.error_responses import error_response
+from orthancproxy.project.server.ending import ENDING
 from orthancproxy.resolvers.background import background
 from orthancproxy.resolvers.context import connect
 from orthancproxy.threads import PROBES
@@ -110,8 +111,11 @@ async def readyz(request: HttpRequest) -> JsonResponse:
 
     Within MAX_SECONDS, whatever hangs: resolving Orthanc's name, connecting, its index, or the database. The
     gateway's index of the archive, if there is one, does not count: without it, lists come from Orthanc. No part has an
-    address, a version or a number: callers are not authenticated.
+    address, a version or a number: callers are not authenticated. While this process drains, it answers 503 at once.
     """
+    if ENDING.is_draining:
+        ending = {"gateway": "The gateway is shutting down."}
+        return JsonResponse({"status": "unavailable", "parts": {}, "checks": ending}, status=503)
     checks = {"orthanc": ORTHANC, "database": DATABASE}
     if conf.ORTHANC_INDEX:
         checks["index"] = INDEX
@@ -157,6 +161,9 @@ def _orthanc() -> Checked:
 
 
 def _index() -> Checked:
+    # asking for the state begins to follow Orthanc, which needs the tables
+    if _database().parts["migrations"] != State.OK:
+        return Checked({"index": State.UNAVAILABLE})
     try:
         with renewed_connections():
             return Checked({"index": background(connect()).index_status(EVERYTHING).state.name.lower()})
@@ -170,10 +177,12 @@ def _database() -> Checked:
         with transaction.atomic():
             executor = MigrationExecutor(connection)
             unapplied = executor.migration_plan(executor.loader.graph.leaf_nodes())
-    except Error:
-        logger.warning("database unavailable", exc_info=True)
+    except Error as error:
+        logger.warning("database unavailable", extra={"cause": str(error).strip()})
         unavailable = {"database": State.UNAVAILABLE, "migrations": State.UNKNOWN}
         return Checked(unavailable, "The database can't be reached.")
+    finally:
+        lend_connections()
     if unapplied:
         return Checked({"database": State.OK, "migrations": State.PENDING}, "unmigrated")
     return Checked({"database": State.OK, "migrations": State.OK})

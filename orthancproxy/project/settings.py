@@ -79,7 +79,13 @@ TEMPLATES = [
 # what is longer is spooled to disk: with Django's 2.5 MB, 150 unfinished bodies took 370 MB
 FILE_UPLOAD_MAX_MEMORY_SIZE = 64 * 1024
 
-DATABASES = {"default": environment.database(read(DeploymentVariables.DATABASE_URL), DATA_DIR)}
+# what renders or deletes holds a connection while Orthanc does so; authentication, the audit and the rest share eight
+_pool_size = 8 + _gateway["ORTHANC_MAX_CALLS"] // _gateway["WEB_CONCURRENCY"]
+DATABASES = {
+    "default": environment.database(
+        read(DeploymentVariables.DATABASE_URL), DATA_DIR, read(DeploymentVariables.DATABASE_POOL_SIZE) or _pool_size
+    )
+}
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 # of pages; the APIs are in English
 LANGUAGES = [("en", "English"), ("ko", "한국어"), ("ja", "日本語")]

@@ -17,7 +17,7 @@ from orthancproxy.archive.revisions import RevisionCache
 from orthancproxy.audit.events import Author
 from orthancproxy.audit.reads import RequestReads
 from orthancproxy.conf import conf
-from orthancproxy.database import DATABASE_ERRORS, AdvisoryLock
+from orthancproxy.database import DATABASE_ERRORS, AdvisoryLock, lend_connections
 from orthancproxy.orthanc.client import ConnectionOptions, OrthancClient
 from orthancproxy.orthanc.deadline import Deadline
 from orthancproxy.resolvers.background import Background, background
@@ -44,6 +44,7 @@ def connect() -> OrthancClient:
         ),
         # gateways on several hosts share a database, not a folder for temporary files
         AdvisoryLock(conf.ORTHANC_BASE_URL) if connection.vendor == "postgresql" else None,
+        lend_connections,
     )
 
 

@@ -98,8 +98,6 @@ class GatewayView(APIView):
         self.context = self.exits.enter_context(_context(request, takes_signed_urls=self.takes_signed_urls))
         # before Django REST framework sets the user of the request to that of its own authentication
         self.credentials = credentials_of(request._request, self.context.caller)
-        # other requests need the pooled connection while this one waits for Orthanc
-        close_old_connections()
         super().initial(request, *args, **kwargs)
         if (request.method or "").lower() not in map(str.lower, self.allowed_methods):
             return  # 405 follows

@@ -60,19 +60,22 @@ def serving(
     settings: Mapping[str, str] | None = None,
     application: str = "orthancproxy.project.asgi:application",
 ) -> Iterator[LocalGateway]:
-    """Run a gateway for the Orthanc at `base_url`, on uvicorn, without debug mode, with its files in `folder`.
+    """Run a gateway for the Orthanc at `base_url`, without debug mode, with its files in `folder`.
 
     Unless `settings` override it, anonymous callers have every permission. Raises SandboxError with the end of the
     log if the gateway does not start.
     """
     environment = {
         **_environment(),
+        "PYTHONPATH": str(CHECKOUT),
         "DJANGO_DATA_DIR": str(folder / "data"),
         "ORTHANC_BASE_URL": base_url,
         "WEB_CONCURRENCY": str(workers),
         "ORTHANC_ANONYMOUS_ACTIONS": ",".join(action.value for action in Action),
         # the gateway is on plain HTTP, and not every client makes an exception for its own machine
         "DJANGO_SECURE_COOKIES": "false",
+        # browsers keep connections open
+        "ORTHANC_DRAIN_SECONDS": "1",
         # for GraphiQL, and tools that generate queries from the schema
         "ORTHANC_INTROSPECTION": "true",
         **(settings or {}),
@@ -81,11 +84,8 @@ def serving(
     port = port or free_port()
     process = ChildProcess(
         [
-            *(sys.executable, "-m", "uvicorn", application),
-            *("--http", "orthancproxy.project.edge.protocol:Protocol"),
-            *("--app-dir", str(CHECKOUT), "--host", "127.0.0.1", "--port", str(port)),
-            # browsers keep connections open
-            *("--no-proxy-headers", "--no-server-header", "--timeout-graceful-shutdown", "1"),
+            *(sys.executable, "-m", "orthancproxy.project.server", "--application", application),
+            *("--host", "127.0.0.1", "--port", str(port)),
         ],
         log=folder / "gateway.log",
         environment=environment,

@@ -197,8 +197,8 @@ def test_a_database_url_is_parsed(tmp_path: Path) -> None:
 
 
 def test_postgresql_connections_are_pooled_and_health_checked(tmp_path: Path) -> None:
-    database = Environment({}).database("postgres://me@db/gateway?sslmode=require", tmp_path)
-    assert database["OPTIONS"]["pool"]["max_size"] >= 16
+    database = Environment({}).database("postgres://me@db/gateway?sslmode=require", tmp_path, 11)
+    assert database["OPTIONS"]["pool"]["max_size"] == 11
     assert database["OPTIONS"]["sslmode"] == "require"
     assert database["CONN_HEALTH_CHECKS"]
 

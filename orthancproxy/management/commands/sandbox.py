@@ -28,7 +28,12 @@ from orthancproxy.sandbox.process import ChildProcess
 
 START_TIMEOUT_SECONDS = 60.0
 # not every browser sends HTTPS cookies to its own machine over HTTP
-DEVELOPMENT = {"DJANGO_SECURE_COOKIES": "false", "ORTHANC_INTROSPECTION": "true"}
+DEVELOPMENT = {
+    "DJANGO_SECURE_COOKIES": "false",
+    "ORTHANC_INTROSPECTION": "true",
+    # clients with open streams must not delay Ctrl-C
+    "ORTHANC_DRAIN_SECONDS": "3",
+}
 OPEN = "All users of this machine have every permission without logging in (ORTHANC_ANONYMOUS_ACTIONS)."
 CLOSED = "Permissions without logging in: see ORTHANC_ANONYMOUS_ACTIONS. To add users: manage.py createsuperuser"
 
@@ -72,11 +77,8 @@ class Command(BaseCommand):
 
         gateway = ChildProcess(
             [
-                *(sys.executable, "-m", "uvicorn", "orthancproxy.project.asgi:application"),
-                *("--http", "orthancproxy.project.edge.protocol:Protocol", "--host", host, "--port", str(port)),
-                *("--no-proxy-headers", "--no-server-header", "--lifespan", "off"),
-                # clients with open streams must not delay Ctrl-C
-                *("--timeout-graceful-shutdown", "3"),
+                *(sys.executable, "-m", "orthancproxy.project.server"),
+                *("--host", host, "--port", str(port)),
             ],
             environment={**_log_format(), **DEVELOPMENT, **access, **os.environ, "ORTHANC_BASE_URL": orthanc_url},
         )

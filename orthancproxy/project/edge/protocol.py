@@ -1,7 +1,5 @@
 """HTTP/1.1 of uvicorn, with a limit on request heads, time limits for clients, and errors in JSON.
 
-uvicorn --http orthancproxy.project.edge.protocol:Protocol …
-
 It uses private attributes of uvicorn's httptools protocol (`flow`, `cycle`, `timeout_keep_alive_task`, and those for
 upgrades), and was checked with uvicorn 0.54.0.
 """
@@ -16,6 +14,7 @@ from orthancproxy.conf import conf
 from orthancproxy.http.content_security import NOTHING
 from orthancproxy.http.error_responses import error_response
 from orthancproxy.project.edge.slow_clients import Awaited, SlowClientTimer
+from orthancproxy.project.server.ending import ENDING
 
 BODY_HEADERS = {b"content-length", b"transfer-encoding"}
 MAX_HEAD_BYTES = 64 * 1024  # of a request line and headers; uvicorn's httptools has no limit, its h11 this one
@@ -61,6 +60,8 @@ class Protocol(HttpToolsProtocol):
         self._head_bytes = float("-inf")
         self._heads += 1
         super().on_headers_complete()
+        if ENDING.closes_connections:
+            self.cycle.keep_alive = False
 
     def on_body(self, body: bytes) -> None:
         self._body_bytes += len(body)

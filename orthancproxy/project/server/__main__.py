@@ -1,0 +1,51 @@
+"""The command that serves the gateway; `--help` describes it."""
+
+import argparse
+import logging.config
+import sys
+
+from orthancproxy.conf import Configuration, DeploymentVariables
+from orthancproxy.logs import logging_config
+from orthancproxy.project.environment import Environment
+from orthancproxy.project.server.migrating import migrate_until_done
+from orthancproxy.project.server.supervisor import Supervisor
+from orthancproxy.project.server.worker import Worker, configuration
+from orthancproxy.threads import daemon
+
+
+def main() -> int:
+    """Serve until a signal, and return the exit code."""
+    parser = argparse.ArgumentParser(
+        prog="python -m orthancproxy.project.server",
+        description="Serve the gateway, with WEB_CONCURRENCY worker processes. SIGTERM: end, after the requests in "
+        "progress. SIGHUP: replace the workers one after the other.",
+    )
+    parser.add_argument("--host", default="127.0.0.1", help="address to listen on (127.0.0.1)")
+    parser.add_argument("--port", type=int, default=8000, help="port to listen on (8000)")
+    parser.add_argument(
+        "--migrate", action="store_true", help="migrate the database, meanwhile or when it is available"
+    )
+    parser.add_argument("--application", default="orthancproxy.project.asgi:application", help="ASGI application")
+    arguments = parser.parse_args()
+    # problems are reported by the workers
+    environment = Environment()
+    logging.config.dictConfig(logging_config(environment.read(Configuration.ORTHANC_LOG_FORMAT)))
+    config = configuration(
+        arguments.application,
+        arguments.host,
+        arguments.port,
+        environment.read(Configuration.WEB_CONCURRENCY),
+        environment.read(DeploymentVariables.ORTHANC_DRAIN_SECONDS),
+    )
+    delay_seconds = environment.read(DeploymentVariables.ORTHANC_SHUTDOWN_DELAY_SECONDS)
+    sockets = [config.bind_socket()]
+    if arguments.migrate:
+        daemon("migrate", migrate_until_done).start()
+    if config.workers == 1:
+        Worker(config, delay_seconds).run(sockets)
+        return 0
+    return Supervisor(config, sockets, delay_seconds).run()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,128 @@
+"""Connections to PostgreSQL: few are enough, idle ones are given back, and without one callers get an error soon."""
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import cast
+
+import psycopg
+import pytest
+import requests
+
+from orthancproxy.sandbox.gateway import LocalGateway, serving
+from orthancproxy.sandbox.orthanc import LocalOrthanc
+from tests.postgresql import run_postgresql
+from tests.proxy import Fault, RecordingProxy
+from tests.waiting import wait_until
+
+pytestmark = [pytest.mark.live, pytest.mark.once]
+
+MAX_CONNECTIONS = 14
+CHECKOUT = Path(__file__).parents[2]
+CLIENTS = 12  # the most requests that a client may have in progress
+
+
+@pytest.fixture(scope="module")
+def database() -> Iterator[str]:
+    with run_postgresql(None, "-c", f"max_connections={MAX_CONNECTIONS}") as url:
+        yield url
+
+
+@contextmanager
+def slow_orthanc(archive: LocalOrthanc, seconds: float) -> Iterator[RecordingProxy]:
+    with RecordingProxy(archive.port) as proxy:
+        proxy.keep_failing(Fault(delay=seconds), on="/tools/find")
+        yield proxy
+
+
+def open_connections(url: str) -> int:
+    """Return the number of connections of others."""
+    with psycopg.connect(url) as connection:
+        row = connection.execute(
+            "SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()"
+        ).fetchone()
+        assert row
+        return int(row[0])
+
+
+def read(gateway: LocalGateway) -> requests.Response:
+    return requests.get(f"{gateway.address}/api/orthanc/patients/", timeout=60)
+
+
+def make_token(url: str) -> str:
+    """Return the token of a user who can do everything."""
+    environment = {**os.environ, "DATABASE_URL": url, "DJANGO_SUPERUSER_PASSWORD": "correct horse"}
+    names = ["--noinput", "--username", "mina", "--email", "mina@example.org"]
+    for command in (["migrate", "--verbosity", "0"], ["createsuperuser", *names], ["create_api_token", "mina"]):
+        output = subprocess.run(
+            [sys.executable, "manage.py", *command],
+            cwd=CHECKOUT,
+            env=environment,
+            check=True,
+            stdout=subprocess.PIPE,
+            text=True,
+        ).stdout
+    return output.split()[-1]
+
+
+def test_reads_that_wait_for_orthanc_need_no_connection_each(
+    archive: LocalOrthanc, database: str, tmp_path: Path
+) -> None:
+    # the gateway knows its caller before it asks Orthanc
+    token = make_token(database)
+    with slow_orthanc(archive, 3) as orthanc:
+        settings = {"DATABASE_URL": database, "DATABASE_POOL_SIZE": "1", "ORTHANC_INDEX": "false"}
+        with serving(orthanc.base_url, tmp_path, settings=settings) as gateway:
+
+            def query(_: object = None) -> object:
+                return requests.post(
+                    f"{gateway.address}/graphql/",
+                    json={"query": "{ patients(first: 1) { nodes { patientId } } }"},
+                    headers={"Authorization": f"Bearer {token}"},
+                    timeout=60,
+                ).json()
+
+            expected = query()
+            assert "data" in cast("dict[str, object]", expected)
+            began = time.monotonic()
+            with ThreadPoolExecutor(CLIENTS) as clients:
+                assert list(clients.map(query, range(CLIENTS))) == [expected] * CLIENTS
+            # they waited at the same time
+            assert time.monotonic() - began < CLIENTS * 3 / 2
+
+
+def test_without_connections_callers_get_an_error_soon_and_idle_ones_are_given_back(
+    archive: LocalOrthanc, database: str, tmp_path: Path
+) -> None:
+    settings = {"DATABASE_URL": database, "ORTHANC_INDEX": "false"}
+    with serving(archive.base_url, tmp_path, settings=settings) as gateway:
+        with ThreadPoolExecutor(CLIENTS) as clients:
+            assert {answer.status_code for answer in clients.map(lambda _: read(gateway), range(CLIENTS))} == {200}
+        wait_until(lambda: open_connections(database) <= 1)
+        with ExitStack() as stack:
+            # the gateway's user is a superuser, for whom PostgreSQL keeps no fewer
+            taken = [stack.enter_context(psycopg.connect(database)) for _ in range(MAX_CONNECTIONS - 1)]
+            with ThreadPoolExecutor(CLIENTS) as clients:
+                # the one that the gateway has serves them all
+                assert {answer.status_code for answer in clients.map(lambda _: read(gateway), range(CLIENTS))} == {200}
+            [own] = [
+                int(row[0])
+                for row in taken[0].execute(
+                    "SELECT pid FROM pg_stat_activity WHERE backend_type = 'client backend' AND NOT (pid = ANY(%s))",
+                    [[connection.info.backend_pid for connection in taken]],
+                )
+            ]
+            taken[0].execute("SELECT pg_terminate_backend(%s)", [own])
+            stack.enter_context(psycopg.connect(database))
+            began = time.monotonic()
+            answer = read(gateway)
+            assert (answer.status_code, answer.json()["code"]) == (503, "GATEWAY_UNAVAILABLE")
+            assert int(answer.headers["Retry-After"]) > 0
+            assert time.monotonic() - began < 15
+        # soon after there are some again
+        wait_until(lambda: read(gateway).status_code == 200, seconds=10)
