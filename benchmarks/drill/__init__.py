@@ -1,0 +1,1 @@
+"""`make drill`: what a deployment of several hosts loses when its parts fail in turn."""
