@@ -26,7 +26,7 @@ endif
 NODE_TESTS := tests/identity tests/schema/audits
 WEB_SOURCES := schema/schema.graphql $(shell find orthancproxy/web \( -name node_modules -o -name generated \) -prune -o -type f -print)
 
-.PHONY: help run ohif test test-matrix test-uncached test-indexed oracle staleness bench bench-large soak check sdl docs messages web lock clean
+.PHONY: help run ohif test test-matrix test-uncached test-indexed oracle staleness bench bench-large soak drill check sdl docs messages web lock clean
 .DEFAULT_GOAL := help
 
 help: ## List these commands
@@ -80,6 +80,11 @@ bench-large: .venv/.synced ## The same over 1,000,000 instances, as found and tu
 soak: .venv/.synced ## Read, upload and delete with 16 clients for ten minutes, then attack; check the result (ARGS=--help)
 	@dev/install-orthanc
 	$(PYTHON) -m benchmarks.soak $(ARGS)
+
+drill: .venv/.synced ## Kill, stop and starve each part of two hosts under load, on two Orthancs; compare (ARGS=--help)
+	@dev/install-orthanc
+	@dev/install-debian-packages $(TEST_TOOLS)
+	root=$$(dev/orthanc-root $(ORTHANC)) && $(PYTHON) -m benchmarks.drill --orthanc-root= --orthanc-root=$$root $(ARGS)
 
 check: .venv/.synced ## Lint, types, import contracts, migrations, the committed schema and docs, the lock files, the front end
 	.venv/bin/ruff check

@@ -36,7 +36,7 @@ def main(arguments: Sequence[str]) -> int:
         "--orthanc-root",
         action="append",
         metavar="FOLDER",
-        help="folder with another Debian whose Orthanc is drilled, as ORTHANC_ROOT; again for more (the installed one)",
+        help="folder of a Debian whose Orthanc is drilled, as ORTHANC_ROOT; empty: the installed one; again for more",
     )
     parser.add_argument("--index-in-postgresql", action="store_true", help="keep Orthanc's index in PostgreSQL, too")
     parser.add_argument(

@@ -28,7 +28,7 @@ TIMEOUT_SECONDS = 60.0
 
 COUNT = "query($id: ID!) { study(orthancId: $id) { instancesCount series { instances { orthancId } } } }"
 LIST = "query($id: String!) { patients(filter: {patientId: $id}) { nodes { studies { orthancId instancesCount } } } }"
-PAGE = "{ studies(first: 20) { nodes { orthancId instancesCount } } }"
+PAGE = "{ studies(first: 20) { nodes { orthancId instancesCount series { orthancId } } } }"
 DELETE = "mutation($id: ID!) { deleteStudy(orthancId: $id) { instancesCount } }"
 
 
@@ -105,13 +105,9 @@ class Client:
             time.sleep(RETRY_SECONDS)
             return
         nodes = answer.data["studies"]["nodes"]
-        if nodes:
-            study = self.rng.choice(nodes)["orthancId"]
-            self.picture(f"studies/{study}/thumbnail/")
-
-    def picture(self, path: str) -> None:
-        """Get a picture."""
-        self._send("picture", "GET", f"/api/orthanc/{path}", {"NOT_FOUND"})
+        series = [one["orthancId"] for node in nodes for one in node["series"]]
+        if series:
+            self._send("picture", "GET", f"/api/orthanc/series/{self.rng.choice(series)}/thumbnail/", {"NOT_FOUND"})
 
     def graphql(self, kind: str, query: str, allowed: Sequence[str] = (), **variables: Any) -> Answer:
         """Send a query."""

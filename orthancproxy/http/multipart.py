@@ -10,6 +10,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from io import UnsupportedOperation
 from typing import IO, Any, ClassVar
 
 from django.http import HttpRequest
@@ -69,12 +70,18 @@ def receive(request: HttpRequest, chunk_bytes: int = CHUNK_BYTES) -> Form:
 
 
 def spooled_body(request: HttpRequest) -> IO[bytes]:
-    """Return the request body as a file: the one on disk that Django has under ASGI (`_stream`), else a copy."""
+    """Return the request body as a file: the one on disk that Django has under ASGI (`_stream`), else a copy.
+
+    Raises InsufficientStorage.
+    """
     stream = getattr(request, "_stream", None)
-    with suppress(AttributeError, OSError):
+    # what has no descriptor is copied
+    with suppress(AttributeError, UnsupportedOperation), disk_full_as_error():
+        # a short body goes from memory to disk here
+        descriptor = stream.fileno()  # type: ignore[union-attr]
         stream.flush()  # type: ignore[union-attr]
         # Django closes its own when the client disconnects, which can be before the files are read
-        return os.fdopen(os.dup(stream.fileno()), "rb", buffering=0)  # type: ignore[union-attr]
+        return os.fdopen(os.dup(descriptor), "rb", buffering=0)
     spool = tempfile.TemporaryFile()  # noqa: SIM115  open as long as what is read from it
     with disk_full_as_error():
         while chunk := request.read(CHUNK_BYTES):

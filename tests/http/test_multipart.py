@@ -2,15 +2,17 @@
 
 import random
 import tempfile
+from pathlib import Path
 from typing import IO, Any
 
 import pytest
 from pytest_django import Settings
 
 from orthancproxy.dicom.sources import chunks
-from orthancproxy.errors import LimitExceeded
+from orthancproxy.errors import InsufficientStorage, LimitExceeded
 from orthancproxy.http.multipart import MAX_FIELD_BYTES, MAX_OTHER_FIELDS, Form, receive
 from orthancproxy.uploads.files import close
+from tests.faults.disks import filled, small_disk
 
 BOUNDARY = "a-boundary"
 # easily mistaken for the end of a part
@@ -112,3 +114,17 @@ def test_a_form_has_a_maximum_number_of_files_of_bytes_and_of_fields(settings: S
             received(*most, one_more)
     with pytest.raises(LimitExceeded, match="At most 10 bytes"):
         received((file, b"12345"), (file, b"123456"))
+
+
+def test_a_short_body_for_which_the_disk_has_no_room_is_told_even_if_there_is_room_again(tmp_path: Path) -> None:
+    request: Any = Request(b"", is_file=True)
+    request.close()
+    with small_disk(tmp_path, megabytes=1) as disk, filled(disk, leaving=4096):
+        # in memory, as Django keeps a short body; it goes to disk when it is read
+        request._file = tempfile.SpooledTemporaryFile(max_size=100_000, dir=str(disk))  # noqa: SIM115  as above
+        request._stream = request._file
+        request._file.write(form([b"x" * 20_000]))
+        request._file.seek(0)
+        # the folder for temporary files has room
+        with pytest.raises(InsufficientStorage):
+            receive(request)
