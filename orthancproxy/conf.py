@@ -317,6 +317,13 @@ class Configuration:
         "URL of the provider's keys, which are cached for 5 minutes; empty to look it up in the provider's "
         "`/.well-known/openid-configuration`.",
     )
+    ORTHANC_OIDC_KEYS_HOURS = Setting(
+        1.0,
+        "Hours for which the provider's keys stay good, since the provider last sent them, while it does not answer; 0 "
+        "for the 5 minutes of the cache.",
+        minimum=0,
+        maximum=720,
+    )
     ORTHANC_OIDC_CA_BUNDLE = Setting(
         "", "PEM file with the certificate authorities to trust for the provider; if empty, the system's."
     )

@@ -82,7 +82,7 @@ def has_permission(request: HttpRequest, action: Action) -> bool:
     """Whether the caller of a request has a permission, for pages that otherwise lead to the login. Not audited."""
     try:
         return action in identify(request).actions
-    except NotAuthenticated:
+    except GatewayError:
         return False
 
 

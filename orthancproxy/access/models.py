@@ -10,6 +10,7 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from orthancproxy.access.actions import PERMISSIONS
+from orthancproxy.access.oidc import SHARE_LINKS
 from orthancproxy.archive.matching import is_label, is_patient_id
 
 
@@ -101,4 +102,4 @@ class Share(models.Model):
     @property
     def username(self) -> str:
         """What the audit log calls whoever has opened the link. No user has this name, since it has a colon."""
-        return f"share:{self.pk}"
+        return f"{SHARE_LINKS}{self.pk}"

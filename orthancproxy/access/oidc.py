@@ -1,64 +1,50 @@
-"""Access tokens of an OpenID Connect provider, such as Keycloak (RFC 9068, RFC 8725; OpenID Connect Discovery 1.0).
+"""Tokens of an OpenID Connect provider, such as Keycloak, and their claims.
 
-A token names the key that signed it. The provider's keys are cached for five minutes, so that a revoked key
-is accepted no longer than that. A token with an unknown key causes another fetch, but at most one every few seconds:
-anyone can send tokens with made-up keys.
+Access tokens (RFC 9068, RFC 8725) authenticate requests, ID tokens (OpenID Connect Core 1.0) logins, and logout tokens
+(OpenID Connect Back-Channel Logout 1.0) end sessions. None counts as one of the others.
 """
 
-import logging
-import ssl
-import threading
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
-from time import monotonic
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from time import time
 from typing import Any
-from urllib.parse import urlsplit
 
 import jwt
-from django.core.signals import setting_changed
 from jwt.types import Options
 
+from orthancproxy.access import identity_provider
 from orthancproxy.conf import Configuration, conf
 from orthancproxy.errors import NotAuthenticated
 
-logger = logging.getLogger(__name__)
-
 LEEWAY_SECONDS = 30.0  # for the difference between the clocks
-KEYS_LIFETIME_SECONDS = 300.0
-FETCH_INTERVAL_SECONDS = 5.0
-FETCH_TIMEOUT_SECONDS = 5.0
-FETCH_WAIT_SECONDS = 2.0  # for which a thread waits while another fetches
-MAX_WAITING_THREADS = 8  # with an unknown key, at the same time
+MAX_LOGOUT_TOKEN_AGE_SECONDS = 300.0
 MAX_TOKEN_CHARACTERS = 16_384  # servers accept hardly more in one header
 MAX_USERNAME_CHARACTERS = 150  # as in Django's User
 
-TOKEN_TYPES = frozenset({"jwt", "at+jwt"})
-"""The types (`typ` of the header) that an access token may have."""
+MAX_ID_CHARACTERS = 255  # of a subject: OpenID Connect Core 1.0, section 2
+SHARE_LINKS = "share:"
+"""With this begins what the audit log calls those who open share links: no user has such a name."""
+
 OTHER_TOKENS = ("ID", "Refresh", "Offline", "Logout")
 """The types (`typ` of the payload) of Keycloak's other tokens."""
-ID_TOKEN_CLAIMS = frozenset({"at_hash", "c_hash"})
-"""Claims that only an ID token has (OpenID Connect Core 1.0, 3.3.2.11)."""
+OTHER_CLAIMS = frozenset({"at_hash", "c_hash", "events"})
+"""Claims that no access token has, but ID tokens (OpenID Connect Core 1.0, 3.3.2.11) and logout tokens do."""
+LOGOUT_EVENT = "http://schemas.openid.net/event/backchannel-logout"
 
 REASONS: tuple[tuple[type[jwt.PyJWTError], str], ...] = (
-    (jwt.ExpiredSignatureError, "The access token has expired."),
-    (jwt.ImmatureSignatureError, "The access token is not valid yet."),
-    (jwt.InvalidIssuerError, "The access token was issued by another provider."),
-    (jwt.InvalidAudienceError, "The access token is for another audience."),
-    (jwt.MissingRequiredClaimError, "The access token lacks one of the claims exp, iss, aud and sub."),
-    (jwt.InvalidAlgorithmError, "The access token is signed with a disallowed algorithm."),
-    (jwt.InvalidSignatureError, "The access token has an invalid signature."),
-    (jwt.InvalidKeyError, "The access token is signed with a key that is too short."),
-    (jwt.PyJWTError, "The access token is malformed."),
+    (jwt.ExpiredSignatureError, "The {name} has expired."),
+    (jwt.ImmatureSignatureError, "The {name} is not valid yet."),
+    (jwt.InvalidIssuerError, "The {name} was issued by another provider."),
+    (jwt.InvalidAudienceError, "The {name} is for another audience."),
+    (jwt.MissingRequiredClaimError, "The {name} lacks one of the claims {claims}."),
+    (jwt.InvalidAlgorithmError, "The {name} is signed with a disallowed algorithm."),
+    (jwt.InvalidSignatureError, "The {name} has an invalid signature."),
+    (jwt.InvalidKeyError, "The {name} is signed with a key that is too short."),
+    (jwt.PyJWTError, "The {name} is malformed."),
 )
-UNKNOWN_KEY = "The access token is signed by an unknown key."
-NO_ACCESS_TOKEN = "This is not an access token."  # noqa: S105  not one
-UNREACHABLE = "The identity provider cannot be reached."
-NO_KEYS = "The identity provider has no usable keys."
 
-_CLAIMS: Options = {"require": ["exp", "iss", "aud", "sub"], "enforce_minimum_key_length": True}
 # PyJWT would otherwise skip these checks along with the signature
-_CLAIMS_ONLY: Options = {
-    **_CLAIMS,
+_UNSIGNED: Options = {
     "verify_signature": False,
     "verify_exp": True,
     "verify_nbf": True,
@@ -70,6 +56,25 @@ _CLAIMS_ONLY: Options = {
 
 
 @dataclass(frozen=True, slots=True)
+class _Kind:
+    """A kind of token: its name, the types (`typ` of the header) that it may have, and the claims that it must have."""
+
+    name: str
+    types: frozenset[str]
+    claims: tuple[str, ...]
+
+    def reason(self, error: jwt.PyJWTError) -> str:
+        """Return why a token is rejected."""
+        text = next(text for kind, text in REASONS if isinstance(error, kind))
+        return text.format(name=self.name, claims=f"{', '.join(self.claims[:-1])} and {self.claims[-1]}")
+
+
+_ACCESS = _Kind("access token", frozenset({"jwt", "at+jwt"}), ("exp", "iss", "aud", "sub"))
+_ID = _Kind("ID token", frozenset({"jwt"}), ("exp", "iat", "iss", "aud", "sub", "nonce"))
+_LOGOUT = _Kind("logout token", frozenset({"jwt", "logout+jwt"}), ("iat", "iss", "aud", "jti", "events"))
+
+
+@dataclass(frozen=True, slots=True)
 class Identity:
     """The user of a token. `groups` are names of Django groups, each once."""
 
@@ -78,23 +83,53 @@ class Identity:
 
 
 def is_configured() -> bool:
-    """Return whether a provider is configured."""
-    return bool(conf.ORTHANC_OIDC_ISSUER)
+    """Return whether access tokens of a provider are accepted."""
+    return bool(conf.ORTHANC_OIDC_ISSUER and conf.ORTHANC_OIDC_AUDIENCE)
 
 
 def verify(token: str) -> Identity:
-    """Return the identity of an access token. Raises NotAuthenticated with the reason, without quoting the token."""
+    """Return the identity of an access token. Raises NotAuthenticated with the reason, without quoting the token.
+
+    Raises GatewayUnavailable if the provider's key is not known, and the provider does not answer.
+    """
     if not is_configured():
         raise NotAuthenticated("No identity provider is configured.")
-    try:
-        claims = _verified_claims(token)
-    except jwt.PyJWTError as error:
-        # not chained: PyJWT's messages quote the token
-        reason = next(reason for kind, reason in REASONS if isinstance(error, kind))
-        raise NotAuthenticated(reason) from None
-    if claims.get("typ") in OTHER_TOKENS or ID_TOKEN_CLAIMS & claims.keys():
-        raise NotAuthenticated(NO_ACCESS_TOKEN)
-    return Identity(_username(claims), tuple(dict.fromkeys(_groups(claims))))
+    claims = _verified(token, _ACCESS, conf.ORTHANC_OIDC_AUDIENCE)
+    if claims.get("typ") in OTHER_TOKENS or OTHER_CLAIMS & claims.keys() or _is_of_a_login(token, claims):
+        raise NotAuthenticated("This is not an access token.")
+    return Identity(username(claims), tuple(groups(roles(claims))))
+
+
+def verify_id_token(token: str, client_id: str, nonce: str) -> dict[str, Any]:
+    """Return the claims of an ID token that the provider issued to a client, for the login with this nonce.
+
+    `sub`, and `sid` if there is one, are text that databases take. Raises what `verify` raises.
+    """
+    claims = _verified(token, _ID, client_id)
+    if claims["nonce"] != nonce:
+        raise NotAuthenticated("The ID token is of another login.")
+    if claims.get("azp", client_id) != client_id:
+        raise NotAuthenticated(_ID.reason(jwt.InvalidAudienceError()))
+    if not all(_is_id(claims[name]) for name in ("sub", "sid") if name in claims):
+        raise NotAuthenticated("The ID token has an invalid subject or session.")
+    return claims
+
+
+def verify_logout_token(token: str, client_id: str) -> dict[str, Any]:
+    """Return the claims of a logout token that the provider issued to a client within the last five minutes.
+
+    They have a `sub` or a `sid`, as text. Raises what `verify` raises.
+    """
+    claims = _verified(token, _LOGOUT, client_id)
+    events = claims["events"]
+    named = [claims[name] for name in ("sub", "sid") if name in claims]
+    if not isinstance(events, dict) or not isinstance(events.get(LOGOUT_EVENT), dict) or "nonce" in claims:
+        raise NotAuthenticated("This is not a logout token.")
+    if not named or not all(map(_is_id, (*named, claims["jti"]))):
+        raise NotAuthenticated("The logout token names neither a subject nor a session.")
+    if claims["iat"] < time() - MAX_LOGOUT_TOKEN_AGE_SECONDS - LEEWAY_SECONDS:
+        raise NotAuthenticated(_LOGOUT.reason(jwt.ExpiredSignatureError()))
+    return claims
 
 
 def valid_until(token: str) -> float:
@@ -103,51 +138,92 @@ def valid_until(token: str) -> float:
     return float(claims["exp"]) + LEEWAY_SECONDS
 
 
-def _verified_claims(token: str) -> dict[str, Any]:
+def _is_id(value: object) -> bool:
+    return isinstance(value, str) and 0 < len(value) <= MAX_ID_CHARACTERS and value.isprintable()
+
+
+def _is_of_a_login(token: str, claims: Mapping[str, Any]) -> bool:
+    """Return whether a token has the nonce of a login, and does not say that it is an access token.
+
+    Access tokens of Keycloak have the nonce, too (before 25).
+    """
+    header_type = str(jwt.get_unverified_header(token).get("typ", "")).lower()
+    return "nonce" in claims and claims.get("typ") != "Bearer" and not header_type.endswith("at+jwt")
+
+
+def _verified(token: str, kind: _Kind, audience: str) -> dict[str, Any]:
+    try:
+        return _decoded(token, kind, audience)
+    except jwt.PyJWTError as error:
+        # not chained: PyJWT's messages quote the token
+        raise NotAuthenticated(kind.reason(error)) from None
+
+
+def _decoded(token: str, kind: _Kind, audience: str) -> dict[str, Any]:
     if len(token) > MAX_TOKEN_CHARACTERS:
-        raise NotAuthenticated("The access token is too long.")
+        raise NotAuthenticated(f"The {kind.name} is too long.")
     if not token.isascii():
         raise jwt.DecodeError
+    signed: Options = {"require": list(kind.claims), "enforce_minimum_key_length": True}
     # first without the signature, so that an invalid token causes no fetch and is rejected for the actual reason
-    header = _decode(token, None, _CLAIMS_ONLY)["header"]
+    header = _decode(token, None, audience, {**signed, **_UNSIGNED})["header"]
     if header.get("alg") not in conf.ORTHANC_OIDC_ALGORITHMS:
         raise jwt.InvalidAlgorithmError
     type_ = header.get("typ", "JWT")
-    if not isinstance(type_, str) or type_.lower().removeprefix("application/") not in TOKEN_TYPES:
-        raise NotAuthenticated(NO_ACCESS_TOKEN)
-    claims: dict[str, Any] = _decode(token, _keys.find(header.get("kid", "")), _CLAIMS)["payload"]
+    if not isinstance(type_, str) or type_.lower().removeprefix("application/") not in kind.types:
+        raise NotAuthenticated(f"This is not {'an' if kind.name[0] in 'aI' else 'a'} {kind.name}.")
+    key = identity_provider.key(header.get("kid", ""))
+    if key is None:
+        raise NotAuthenticated(f"The {kind.name} is signed by an unknown key.")
+    claims: dict[str, Any] = _decode(token, key, audience, signed)["payload"]
     return claims
 
 
-def _decode(token: str, key: jwt.PyJWK | None, options: Options) -> dict[str, Any]:
+def _decode(token: str, key: jwt.PyJWK | None, audience: str, options: Options) -> dict[str, Any]:
     return jwt.decode_complete(
         token,
         key or "",
         algorithms=list(conf.ORTHANC_OIDC_ALGORITHMS),
         issuer=conf.ORTHANC_OIDC_ISSUER,
-        audience=conf.ORTHANC_OIDC_AUDIENCE,
+        audience=audience,
         leeway=LEEWAY_SECONDS,
         options=options,
     )
 
 
-def _username(claims: Mapping[str, Any]) -> str:
+def username(claims: Mapping[str, Any]) -> str:
+    """Return the user name in verified claims, of a token or of the provider's UserInfo. Raises NotAuthenticated."""
     name = _claim(claims, conf.ORTHANC_OIDC_USERNAME_CLAIM)
     if name is None and Configuration.ORTHANC_OIDC_USERNAME_CLAIM.default == conf.ORTHANC_OIDC_USERNAME_CLAIM:
         name = claims["sub"]
     if not isinstance(name, str) or not name.strip():
-        raise NotAuthenticated("The access token has no user name.")
+        raise NotAuthenticated("The token has no user name.")
     # a name with surrounding spaces or invisible characters could be mistaken for that of another user
-    if len(name) > MAX_USERNAME_CHARACTERS or not name.isprintable() or name != name.strip():
-        raise NotAuthenticated("The access token has an invalid user name.")
+    is_plain = name.isprintable() and name == name.strip() and not name.startswith(SHARE_LINKS)
+    if len(name) > MAX_USERNAME_CHARACTERS or not is_plain:
+        raise NotAuthenticated("The token has an invalid user name.")
     return name
 
 
-def _groups(claims: Mapping[str, Any]) -> Iterator[str]:
+def roles(claims: Mapping[str, Any]) -> list[str]:
+    """Return the roles in verified claims."""
     found = _claim(claims, conf.ORTHANC_OIDC_ROLES_CLAIM)
     named = found if isinstance(found, list) else [found]
     # databases reject surrogates and NUL, and no group has such a name
-    roles = [role for role in named if isinstance(role, str) and role.isprintable()]
+    return [role for role in named if isinstance(role, str) and role.isprintable()]
+
+
+def groups(roles: Sequence[str]) -> list[str]:
+    """Return the names of the Django groups of roles, each once."""
+    return list(dict.fromkeys(_groups(roles)))
+
+
+def mapped_groups() -> frozenset[str]:
+    """Return the names of the groups in ORTHANC_OIDC_ROLE_GROUPS."""
+    return frozenset(pair.rpartition("=")[2] for pair in conf.ORTHANC_OIDC_ROLE_GROUPS)
+
+
+def _groups(roles: Sequence[str]) -> Iterator[str]:
     if not conf.ORTHANC_OIDC_ROLE_GROUPS:
         yield from roles
     for pair in conf.ORTHANC_OIDC_ROLE_GROUPS:
@@ -165,109 +241,3 @@ def _claim(claims: object, path: str) -> object:
         name, _, last = name.rpartition(".")
         rest = f"{last}.{rest}" if rest else last
     return claims.get(name) if not rest else _claim(claims.get(name), rest)
-
-
-@dataclass(slots=True)
-class _Keys:
-    """The cache of the provider's public keys by id. Thread-safe."""
-
-    _keys: Mapping[str, jwt.PyJWK] = field(default_factory=dict)
-    _expire: float = 0.0
-    _next_fetch: float = 0.0
-    _failure: str = ""
-    _fetching: threading.Lock = field(default_factory=threading.Lock)
-    _waiting: threading.BoundedSemaphore = field(
-        default_factory=lambda: threading.BoundedSemaphore(MAX_WAITING_THREADS)
-    )
-
-    def find(self, kid: str) -> jwt.PyJWK:
-        """Return the key with an id. Raises NotAuthenticated if it is unknown or the provider does not answer."""
-        # a caller with a known key never waits for the fetch of another key
-        key = self._known(kid)
-        if key is None:
-            key = self._fetched(kid)
-        if key is None:
-            raise NotAuthenticated(self._failure or UNKNOWN_KEY)
-        return key
-
-    def _fetched(self, kid: str) -> jwt.PyJWK | None:
-        """Return the key after a fetch, by this thread or by another that is fetching already."""
-        # untrusted callers with made-up keys must not occupy all threads; before the first fetch, every key is unknown
-        waiting = self._waiting if monotonic() < self._expire else None
-        if waiting and not waiting.acquire(blocking=False):
-            return None
-        try:
-            if not self._fetching.acquire(timeout=FETCH_WAIT_SECONDS):
-                raise NotAuthenticated(UNREACHABLE)
-            try:
-                key = self._known(kid)
-                if key is None:
-                    self._fetch_where_due()
-                    key = self._known(kid)
-                return key
-            finally:
-                self._fetching.release()
-        finally:
-            if waiting:
-                waiting.release()
-
-    def forget(self) -> None:
-        """Discard the keys: the next token causes a fetch."""
-        with self._fetching:
-            self._expire = self._next_fetch = 0.0
-
-    def _known(self, kid: str) -> jwt.PyJWK | None:
-        return self._keys.get(kid) if monotonic() < self._expire else None
-
-    def _fetch_where_due(self) -> None:
-        if monotonic() < self._next_fetch:
-            return
-        try:
-            keys = _fetch_keys()
-        # PyJWT does not catch errors of reading and parsing
-        except (jwt.PyJWTError, OSError, ValueError, RecursionError) as error:
-            unreachable = isinstance(error, jwt.PyJWKClientConnectionError | OSError)
-            self._failure = UNREACHABLE if unreachable else NO_KEYS
-            logger.warning("cannot fetch the keys of the identity provider", extra={"error": str(error)})
-        else:
-            # in this order, so that a thread that sees the new expiry sees the new keys
-            self._keys, self._failure = keys, ""
-            self._expire = monotonic() + KEYS_LIFETIME_SECONDS
-        self._next_fetch = monotonic() + FETCH_INTERVAL_SECONDS
-
-
-def _fetch_keys() -> dict[str, jwt.PyJWK]:
-    url = conf.ORTHANC_OIDC_JWKS_URL or _discovered_url(conf.ORTHANC_OIDC_ISSUER)
-    return {key.key_id: key for key in _client(url).get_signing_keys() if key.key_id}
-
-
-def _discovered_url(issuer: str) -> str:
-    document = _client(f"{issuer.rstrip('/')}/.well-known/openid-configuration").fetch_data()
-    if document.get("issuer") != issuer:
-        raise ValueError("its configuration names another issuer than ORTHANC_OIDC_ISSUER")
-    url = str(document.get("jwks_uri"))
-    if urlsplit(issuer).scheme == "https" != urlsplit(url).scheme:
-        raise ValueError("its configuration names a key URL without https")
-    return url
-
-
-def _client(url: str) -> jwt.PyJWKClient:
-    """Return PyJWT's client, which follows no redirects and supports http and https only; it caches nothing."""
-    return jwt.PyJWKClient(
-        url,
-        cache_jwk_set=False,
-        headers={"Accept": "application/json", "User-Agent": "orthanc-graphql-gateway"},
-        timeout=FETCH_TIMEOUT_SECONDS,
-        ssl_context=ssl.create_default_context(cafile=conf.ORTHANC_OIDC_CA_BUNDLE or None),
-    )
-
-
-_keys = _Keys()
-
-
-def _forget_keys(*, setting: str, **_: Any) -> None:
-    if setting.startswith("ORTHANC_OIDC_"):
-        _keys.forget()
-
-
-setting_changed.connect(_forget_keys)

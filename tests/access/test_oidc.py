@@ -25,9 +25,9 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from pytest_django import Settings
 
-from orthancproxy.access import oidc
+from orthancproxy.access import identity_provider, oidc
 from orthancproxy.access.oidc import Identity, verify
-from orthancproxy.errors import NotAuthenticated
+from orthancproxy.errors import GatewayUnavailable, NotAuthenticated
 from orthancproxy.sandbox.orthanc import free_port
 from tests.identity.provider import AUDIENCE, DISCOVERY, JWKS, IdentityProvider
 from tests.manual_clock import ManualClock
@@ -44,10 +44,12 @@ MALFORMED = "The access token is malformed."
 TOO_LONG = "The access token is too long."
 UNKNOWN_KEY = "The access token is signed by an unknown key."
 OTHER_KIND = "This is not an access token."
-NO_NAME = "The access token has no user name."
-BAD_NAME = "The access token has an invalid user name."
-UNREACHABLE = "The identity provider cannot be reached."
-NO_KEYS = "The identity provider has no usable keys."
+NO_NAME = "The token has no user name."
+BAD_NAME = "The token has an invalid user name."
+UNREACHABLE = "The identity provider cannot be reached: try again later."
+NO_KEYS = "The identity provider has no usable keys: try again later."
+BUSY = "Too many tokens with unknown keys are being checked: try again later."
+OUTAGES = (UNREACHABLE, NO_KEYS, BUSY)
 NOT_CONFIGURED = "No identity provider is configured."
 
 
@@ -88,7 +90,7 @@ def _use_provider(provider: IdentityProvider, settings: Settings, monkeypatch: p
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> ManualClock:
     clock = ManualClock()
-    monkeypatch.setattr(oidc, "monotonic", clock)
+    monkeypatch.setattr(identity_provider, "monotonic", clock)
     return clock
 
 
@@ -105,8 +107,10 @@ def rejection(caplog: pytest.LogCaptureFixture) -> Callable[[str], str]:
     caplog.set_level("DEBUG")
 
     def rejection(token: str) -> str:
-        with pytest.raises(NotAuthenticated) as caught:
+        with pytest.raises((NotAuthenticated, GatewayUnavailable)) as caught:
             verify(token)
+        # an outage is none of the token
+        assert isinstance(caught.value, GatewayUnavailable) == (caught.value.message in OUTAGES)
         assert caught.value.__cause__ is None
         logged = json.dumps([vars(record) for record in caplog.records], default=repr)
         for part in (token, *token.split("."), "anna", AUDIENCE):
@@ -149,6 +153,13 @@ class TestIdentities:
     @pytest.mark.parametrize("type_", [None, "JWT", "jwt", "at+jwt", "AT+JWT", "application/at+jwt"])
     def test_each_spelling_of_the_token_type_is_accepted(self, provider: IdentityProvider, type_: str | None) -> None:
         assert verify(provider.token(header={"typ": type_})).username == "anna"
+
+    @pytest.mark.parametrize(("type_", "header_type"), [("Bearer", "JWT"), (None, "at+jwt")])
+    def test_access_token_may_have_the_nonce_of_a_login(
+        self, provider: IdentityProvider, type_: str | None, header_type: str
+    ) -> None:
+        token = provider.token(claims={"nonce": "n", "typ": type_}, header={"typ": header_type})
+        assert verify(token).username == "anna"
 
     def test_audience_may_be_one_of_several(self, provider: IdentityProvider) -> None:
         assert verify(provider.token(claims={"aud": ["account", AUDIENCE]})).username == "anna"
@@ -265,6 +276,9 @@ class TestInvalidTokens:
             ({"claims": {"typ": "Offline"}}, OTHER_KIND),
             ({"claims": {"typ": "Logout"}}, OTHER_KIND),
             ({"claims": {"at_hash": "fUHyO2r2Z3DZ53EsNrWBb0xWXoaNy59IiKCAqksmQEo"}}, OTHER_KIND),
+            ({"claims": {"events": {}}}, OTHER_KIND),
+            ({"claims": {"nonce": "n", "typ": None}, "header": {"typ": "JWT"}}, OTHER_KIND),
+            ({"claims": {"nonce": "n", "typ": None}, "header": {"typ": None}}, OTHER_KIND),
             ({"header": {"typ": "logout+jwt"}}, OTHER_KIND),
             ({"header": {"typ": "dpop+jwt"}}, OTHER_KIND),
             ({"header": {"typ": ["JWT"]}}, OTHER_KIND),
@@ -277,6 +291,7 @@ class TestInvalidTokens:
             ({"claims": {"preferred_username": "an\x00na"}}, BAD_NAME),
             ({"claims": {"preferred_username": "an\u202ena"}}, BAD_NAME),
             ({"claims": {"preferred_username": " anna"}}, BAD_NAME),
+            ({"claims": {"preferred_username": "share:1"}}, BAD_NAME),
         ],
     )
     def test_rejection_of_a_token_of_the_provider_has_the_reason(
@@ -315,6 +330,52 @@ class TestInvalidTokens:
         assert rejection(provider.token(claims={"nbf": int(time.time()) + 60})) == EARLY
         assert rejection(jwt.encode(claims_of(provider.token()), "s" * 32, "HS256", {"kid": "own"})) == OTHER_ALGORITHM
         assert provider.requests(JWKS) == asked
+
+
+class TestIdTokens:
+    """ID tokens come from the provider's token endpoint; these are of its making, with other claims."""
+
+    @pytest.mark.parametrize(
+        ("changed", "reason"),
+        [
+            ({}, ""),
+            ({"aud": ["gateway", "other"], "azp": "gateway"}, ""),
+            ({"aud": ["gateway", "other"], "azp": "other"}, "The ID token is for another audience."),
+            ({"aud": "other"}, "The ID token is for another audience."),
+            ({"aud": AUDIENCE}, "The ID token is for another audience."),
+            ({"iss": "https://login.example.org"}, "The ID token was issued by another provider."),
+            ({"nonce": "another"}, "The ID token is of another login."),
+            ({"nonce": None}, "The ID token lacks one of the claims exp, iat, iss, aud, sub and nonce."),
+            ({"sub": "a" * 256}, "The ID token has an invalid subject or session."),
+            ({"sub": "a\x00"}, "The ID token has an invalid subject or session."),
+            ({"sid": 7}, "The ID token has an invalid subject or session."),
+            ({"sid": ""}, "The ID token has an invalid subject or session."),
+            ({"exp": 1}, "The ID token has expired."),
+            ({"header": {"typ": "at+jwt"}}, "This is not an ID token."),
+            ({"header": {"typ": "logout+jwt"}}, "This is not an ID token."),
+            ({"header": {"kid": "unknown"}}, "The ID token is signed by an unknown key."),
+        ],
+        ids=str,
+    )
+    def test_id_token_is_verified(self, provider: IdentityProvider, changed: dict[str, Any], reason: str) -> None:
+        header = {"typ": "JWT", **changed.get("header", {})}
+        claims = {name: value for name, value in changed.items() if name != "header"}
+        token = provider.token(claims={"aud": "gateway", "nonce": "n", "typ": None, **claims}, header=header)
+        if not reason:
+            assert oidc.verify_id_token(token, "gateway", "n")["sub"] == "id-of-anna"
+            return
+        with pytest.raises(NotAuthenticated) as caught:
+            oidc.verify_id_token(token, "gateway", "n")
+        assert caught.value.message == reason
+
+    def test_id_token_of_another_provider_or_without_a_signature_is_rejected(
+        self, provider: IdentityProvider, foreign: IdentityProvider
+    ) -> None:
+        claims = {"aud": "gateway", "nonce": "n", "iss": provider.issuer}
+        unsigned = provider.token(claims=claims, header={"typ": "JWT"}).rpartition(".")[0] + "."
+        for token in (foreign.token(claims=claims, header={"typ": "JWT"}), unsigned, "", "a.b.c"):
+            with pytest.raises(NotAuthenticated):
+                oidc.verify_id_token(token, "gateway", "n")
 
 
 class TestForgedTokens:
@@ -498,9 +559,67 @@ class TestSigningKeys:
 
 
 class TestProviderOutages:
-    def test_known_keys_are_accepted_for_five_minutes_of_an_outage(
+    @pytest.mark.parametrize(("hours", "seconds"), [(0.0, 300), (1.0, 3600), (24.0, 86_400)])
+    def test_known_keys_are_accepted_for_the_time_of_the_setting(
+        self, settings: Settings, clock: ManualClock, rejection: Callable[[str], str], hours: float, seconds: int
+    ) -> None:
+        settings.ORTHANC_OIDC_KEYS_HOURS = hours
+        with IdentityProvider() as provider:
+            use_provider(settings, provider)
+            token, unknown = provider.token(), provider.token(header={"kid": "unknown"})
+            assert verify(token).username == "anna"
+            provider.kill()
+            for passed in (seconds / 2, seconds / 2 - 1):
+                clock.now += passed
+                assert verify(token).username == "anna"
+                assert rejection(unknown) == UNREACHABLE
+            clock.now += 2
+            assert rejection(token) == UNREACHABLE
+
+    def test_withdrawn_key_is_rejected_as_soon_as_the_provider_is_back(
+        self, settings: Settings, clock: ManualClock, rejection: Callable[[str], str]
+    ) -> None:
+        with IdentityProvider() as provider:
+            use_provider(settings, provider)
+            token = provider.token()
+            assert verify(token).username == "anna"
+            provider.kill()
+            clock.now += 301
+            assert verify(token).username == "anna"
+            # it has new keys
+            provider.start()
+            clock.now += identity_provider.FETCH_INTERVAL_SECONDS
+            assert rejection(token) == UNKNOWN_KEY
+
+    def test_hanging_provider_occupies_one_thread_while_known_keys_are_accepted(
+        self, settings: Settings, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(identity_provider, "FETCH_TIMEOUT_SECONDS", 2.0)
+        with IdentityProvider() as provider:
+            use_provider(settings, provider)
+            token = provider.token()
+            assert verify(token).username == "anna"
+            clock.now += 301
+            os.kill(provider.pid, signal.SIGSTOP)
+            try:
+                assert verify(token).username == "anna"
+                clock.now += identity_provider.FETCH_INTERVAL_SECONDS
+
+                def seconds(_: int) -> float:
+                    started = time.monotonic()
+                    assert verify(token).username == "anna"
+                    return time.monotonic() - started
+
+                with ThreadPoolExecutor(16) as threads:
+                    waited = sorted(threads.map(seconds, range(64)))
+            finally:
+                os.kill(provider.pid, signal.SIGCONT)
+        assert sum(one > 1 for one in waited) == 1
+
+    def test_provider_that_is_down_is_asked_at_most_every_five_seconds(
         self, settings: Settings, clock: ManualClock, rejection: Callable[[str], str], caplog: pytest.LogCaptureFixture
     ) -> None:
+        settings.ORTHANC_OIDC_KEYS_HOURS = 0.0
         with IdentityProvider() as provider:
             use_provider(settings, provider)
             token, later = provider.token(), provider.token("ben")
@@ -515,7 +634,9 @@ class TestProviderOutages:
             for _ in range(9):
                 clock.now += 0.5
                 assert rejection(token) == UNREACHABLE
-            assert [record.levelname for record in caplog.records if record.name == oidc.__name__] == ["WARNING"]
+            assert [record.levelname for record in caplog.records if record.name == identity_provider.__name__] == [
+                "WARNING"
+            ]
 
             provider.start()
             clock.now += 0.5
@@ -534,7 +655,7 @@ class TestProviderOutages:
     def test_hanging_provider_does_not_block_tokens_with_known_keys(
         self, settings: Settings, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(oidc, "FETCH_TIMEOUT_SECONDS", 2.0)
+        monkeypatch.setattr(identity_provider, "FETCH_TIMEOUT_SECONDS", 2.0)
         with IdentityProvider() as provider:
             use_provider(settings, provider)
             token = provider.token()
@@ -558,8 +679,9 @@ class TestProviderOutages:
     def test_hanging_provider_blocks_a_limited_number_of_threads(
         self, settings: Settings, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(oidc, "FETCH_TIMEOUT_SECONDS", 3.0)
-        monkeypatch.setattr(oidc, "FETCH_WAIT_SECONDS", 0.5)
+        settings.ORTHANC_OIDC_KEYS_HOURS = 0.0
+        monkeypatch.setattr(identity_provider, "FETCH_TIMEOUT_SECONDS", 3.0)
+        monkeypatch.setattr(identity_provider, "FETCH_WAIT_SECONDS", 0.5)
         with IdentityProvider() as provider:
             use_provider(settings, provider)
             token = provider.token()
@@ -570,7 +692,7 @@ class TestProviderOutages:
 
             def seconds(token: str) -> float:
                 started = time.monotonic()
-                assert rejection_of(token) in (UNREACHABLE, UNKNOWN_KEY)
+                assert rejection_of(token) in (UNREACHABLE, BUSY)
                 return time.monotonic() - started
 
             os.kill(provider.pid, signal.SIGSTOP)
@@ -583,7 +705,7 @@ class TestProviderOutages:
             finally:
                 os.kill(provider.pid, signal.SIGCONT)
         # all but the waiting threads are rejected at once
-        assert sum(one > 0.4 for one in waited) <= oidc.MAX_WAITING_THREADS
+        assert sum(one > 0.4 for one in waited) <= identity_provider.MAX_WAITING_THREADS
         # one thread fetches; the others stop waiting before it ends
         assert [one for one in together[:-1] if one > 2] == []
 
@@ -596,7 +718,7 @@ class TestProviderOutages:
             assert rejection(provider.token()) == OTHER_ISSUER
             assert rejection(provider.token(claims={"iss": provider.base_url})) == NO_KEYS
             assert provider.requests(JWKS) == 0
-        [record] = [record for record in caplog.records if record.name == oidc.__name__]
+        [record] = [record for record in caplog.records if record.name == identity_provider.__name__]
         assert "another issuer" in vars(record)["error"]
 
     @pytest.mark.parametrize(
@@ -655,7 +777,7 @@ class TestProviderHTTPS:
         document = {"issuer": issuer, "jwks_uri": "http://login.example.org/keys"}
         monkeypatch.setattr(jwt.PyJWKClient, "fetch_data", lambda _: document)
         with pytest.raises(ValueError, match="without https"):
-            oidc._discovered_url(issuer)
+            identity_provider._discovered_url(issuer)
 
 
 @contextmanager
@@ -681,7 +803,7 @@ def base64url(part: bytes) -> str:
 def rejection_of(token: str) -> str:
     try:
         verify(token)
-    except NotAuthenticated as error:
+    except (NotAuthenticated, GatewayUnavailable) as error:
         return error.message
     return ""
 

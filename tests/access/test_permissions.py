@@ -12,7 +12,7 @@ from django.contrib.auth.models import Group, Permission
 from graphql import GraphQLObjectType
 from pytest_django import Settings
 
-from orthancproxy.access import oidc
+from orthancproxy.access import identity_provider
 from orthancproxy.access.actions import Action
 from orthancproxy.audit.kinds import AuditOutcome, EventKind
 from orthancproxy.conf import Configuration
@@ -183,7 +183,7 @@ class TestAccessTokens:
         self, provider: IdentityProvider, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         clock = ManualClock()
-        monkeypatch.setattr(oidc, "monotonic", clock)
+        monkeypatch.setattr(identity_provider, "monotonic", clock)
 
         def answers(token: str) -> tuple[int, int]:
             caller = CallerClient("", headers=bearer(token))
@@ -194,16 +194,16 @@ class TestAccessTokens:
         assert answers(first) == (200, 200)
         # both are published for a while
         provider.rotate(withdraw=False)
-        clock.now += oidc.FETCH_INTERVAL_SECONDS + 1
+        clock.now += identity_provider.FETCH_INTERVAL_SECONDS + 1
         second = provider.token("anna", [ROLES["Viewer"]])
         assert answers(second) == (200, 200)
         assert answers(first) == (200, 200)
         # a withdrawn key is accepted until the keys are fetched again: for a token with a new key, or by their age
         provider.rotate("ES256")
-        clock.now += oidc.FETCH_INTERVAL_SECONDS + 1
+        clock.now += identity_provider.FETCH_INTERVAL_SECONDS + 1
         third = provider.token("anna", [ROLES["Viewer"]])
         assert answers(third) == (200, 200)
-        clock.now += oidc.KEYS_LIFETIME_SECONDS + 1
+        clock.now += identity_provider.KEYS_LIFETIME_SECONDS + 1
         assert answers(first) == (401, 401)
         assert answers(second) == (401, 401)
         assert answers(third) == (200, 200)
