@@ -215,9 +215,11 @@ def _is_loopback(host: str) -> bool:
 
 
 def _oidc() -> Iterator[CheckMessage]:
-    if conf.ORTHANC_OIDC_ISSUER and not conf.ORTHANC_OIDC_AUDIENCE:
+    # the stand-alone deployment may use the provider for logins only
+    logs_in = getattr(settings, "ORTHANC_OIDC_CLIENT_ID", "")
+    if conf.ORTHANC_OIDC_ISSUER and not conf.ORTHANC_OIDC_AUDIENCE and not logs_in:
         yield Error(
-            "ORTHANC_OIDC_ISSUER is set and ORTHANC_OIDC_AUDIENCE is not: tokens for other services would be accepted.",
+            "ORTHANC_OIDC_ISSUER is set and ORTHANC_OIDC_AUDIENCE is not: no access token would be accepted.",
             hint="Set it to the claim aud of the tokens that the provider issues for the gateway.",
             id="orthancproxy.E018",
         )

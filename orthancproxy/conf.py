@@ -301,13 +301,14 @@ class Configuration:
     )
     ORTHANC_OIDC_ISSUER = Setting(
         "",
-        "OpenID Connect provider whose access tokens are accepted, exactly as in their claim `iss`, such as "
+        "OpenID Connect provider whose access tokens are accepted, and at which users log in if "
+        "`ORTHANC_OIDC_CLIENT_ID` is set: exactly as in the claim `iss`, such as "
         "`https://login.example.org/realms/hospital`; empty for none.",
     )
     ORTHANC_OIDC_AUDIENCE = Setting(
         "",
-        "Value that the claim `aud` must contain: the gateway's name at the provider. In Keycloak, an audience mapper "
-        "of the client adds it.",
+        "Value that the claim `aud` of access tokens must contain: the gateway's name at the provider. In Keycloak, an "
+        "audience mapper of the client adds it. If empty, no access tokens are accepted.",
     )
     ORTHANC_OIDC_ALGORITHMS: Setting[Sequence[str]] = Setting(
         ("RS256", "PS256", "ES256", "EdDSA"), "Accepted signature algorithms; all must be asymmetric."
@@ -366,9 +367,7 @@ class DeploymentVariables:
     DJANGO_SECURE_COOKIES = Setting(
         True, "Send session cookies over HTTPS only; Chromium makes an exception for localhost."
     )
-    DJANGO_SESSION_HOURS = Setting(
-        12.0, "Hours after which users must log in with their password again.", above=0, maximum=87_600
-    )
+    DJANGO_SESSION_HOURS = Setting(12.0, "Hours after which users must log in again.", above=0, maximum=87_600)
     DJANGO_SECURE_HSTS_SECONDS = Setting(
         0,
         "Seconds for which browsers that connected over HTTPS must use it for this host name, on any port (HSTS); "
@@ -404,6 +403,36 @@ class DeploymentVariables:
         minimum=0,
         maximum=1000,
     )
+    ORTHANC_OIDC_CLIENT_ID = Setting(
+        "",
+        "Client as which the gateway logs users in at the provider of `ORTHANC_OIDC_ISSUER`; empty for logins with "
+        "passwords only.",
+    )
+    ORTHANC_OIDC_CLIENT_SECRET = Setting(
+        "", "Secret of that client; empty for a public client, which has PKCE only.", secret=True
+    )
+    ORTHANC_OIDC_SCOPES: Setting[Sequence[str]] = Setting(
+        ("openid", "profile"), "Scopes that a login asks for. `openid` must be among them."
+    )
+    ORTHANC_OIDC_LABEL = Setting(
+        "", "Name of the provider on the login page: “Log in with …”; empty for “single sign-on”."
+    )
+    ORTHANC_OIDC_STAFF_ROLE = Setting(
+        "",
+        "Role of those users of the provider who may use the admin site; empty if an administrator decides that there.",
+    )
+    ORTHANC_OIDC_LINK_USERS = Setting(
+        False,
+        "Give a user of the gateway to the user of the provider who has the same name and logs in first, unless that "
+        "is staff, a superuser, or another's. Only for a provider whose users cannot choose their names.",
+    )
+    ORTHANC_OIDC_REQUIRED = Setting(
+        False, "Allow logins at the provider only: passwords are rejected, and sessions that began with one end."
+    )
+    ORTHANC_OIDC_PASSWORD_USERS: Setting[Sequence[str]] = Setting(
+        (),
+        "Users who may still log in with a password if `ORTHANC_OIDC_REQUIRED` is on, for when the provider is down.",
+    )
     DATABASE_URL = Setting(
         "",
         "Database, such as `postgres://user:password@host/name`; empty for `gateway.sqlite3` in the data folder.",
@@ -416,5 +445,7 @@ def _declared(owner: type) -> tuple[Setting[Any], ...]:
 
 
 conf = Configuration()
+deployment = DeploymentVariables()
+"""Only for those that `orthancproxy.project.settings` makes Django settings: `ORTHANC_OIDC_…`."""
 SETTINGS = _declared(Configuration)
 DEPLOYMENT_VARIABLES = _declared(DeploymentVariables)

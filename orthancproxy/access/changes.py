@@ -101,6 +101,11 @@ def _write(instance: Any, details: Mapping[str, Any]) -> None:
             target = f"users/{instance.get_username()}"
         case _:
             target = f"tokens/{instance.user.get_username()}"
+    write_change(target, details)
+
+
+def write_change(target: str, details: Mapping[str, Any]) -> None:
+    """Write an event for a change of access by the current request or command, in the transaction of the change."""
     request = current_request.get()
     # the name of a command of manage.py, but not its arguments
     operation = f"{request.method} {request.path}" if request else " ".join((Path(sys.argv[0]).name, *sys.argv[1:2]))

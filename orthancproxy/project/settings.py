@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from orthancproxy.conf import SETTINGS, DeploymentVariables
+from orthancproxy.conf import DEPLOYMENT_VARIABLES, SETTINGS, DeploymentVariables
 from orthancproxy.logs import logging_config
 from orthancproxy.project.environment import Environment
 from orthancproxy.project.static import add_headers
@@ -13,6 +13,7 @@ environment = Environment()
 read = environment.read
 _gateway = {setting.name: read(setting) for setting in SETTINGS}
 globals().update(_gateway)
+globals().update({one.name: read(one) for one in DEPLOYMENT_VARIABLES if one.name.startswith("ORTHANC_OIDC_")})
 
 DATA_DIR = environment.folder(BASE_DIR / read(DeploymentVariables.DJANGO_DATA_DIR))
 SECRET_KEY = environment.secret_key(read(DeploymentVariables.DJANGO_SECRET_KEY), DATA_DIR)
@@ -38,6 +39,7 @@ INSTALLED_APPS = [
     "axes",
     "knox",
     "orthancproxy",
+    "orthancproxy.project.sso",
 ]
 
 # all run on the event loop, so that no request waits for a thread before its view
@@ -95,7 +97,11 @@ LOCALE_PATHS = [BASE_DIR / "orthancproxy/locale"]
 USE_TZ = True
 TIME_ZONE = environment.time_zone(read(DeploymentVariables.TZ))
 
-AUTHENTICATION_BACKENDS = ["axes.backends.AxesStandaloneBackend", "orthancproxy.project.login.PasswordBackend"]
+AUTHENTICATION_BACKENDS = [
+    "axes.backends.AxesStandaloneBackend",
+    "orthancproxy.project.sso.backend.ProviderBackend",
+    "orthancproxy.project.login.PasswordBackend",
+]
 AUTH_PASSWORD_VALIDATORS = [
     {"NAME": f"django.contrib.auth.password_validation.{name}"}
     for name in ("UserAttributeSimilarityValidator", "MinimumLengthValidator", "CommonPasswordValidator")
@@ -103,6 +109,10 @@ AUTH_PASSWORD_VALIDATORS = [
 LOGIN_URL = "login"
 LOGIN_REDIRECT_URL = "explorer:home"
 LOGOUT_REDIRECT_URL = "login"
+# whose sessions are found by the user and the session of the provider
+SESSION_ENGINE = "orthancproxy.project.sso.sessions"
+# of logins that one browser has begun, which are in a cookie
+OIDC_MAX_STATES = 5
 SESSION_COOKIE_AGE = round(read(DeploymentVariables.DJANGO_SESSION_HOURS) * 3600)
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = read(DeploymentVariables.DJANGO_SECURE_COOKIES)
 # the default falls back to the session, which blocks

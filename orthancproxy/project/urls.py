@@ -9,7 +9,7 @@ from django.urls import include, path, re_path, reverse_lazy
 
 from orthancproxy.admin import LinearLookups
 from orthancproxy.project import health, ohif
-from orthancproxy.project.login import LoginView, LogoutView, StaffLoginForm
+from orthancproxy.project.login import LoginView, LogoutView, StaffLoginForm, admin_login
 from orthancproxy.project.orthanc_events import orthanc_events
 from orthancproxy.project.static import favicon
 from orthancproxy.project.tokens import TokensView
@@ -22,6 +22,8 @@ handler500 = "orthancproxy.http.error_responses.server_error"
 
 admin.site.site_header = admin.site.site_title = "Orthanc gateway"
 admin.site.login_form = StaffLoginForm
+admin.site.login = admin_login  # type: ignore[method-assign]
+admin.site.logout = LogoutView.as_view()  # type: ignore[method-assign,assignment]
 admin.site.site_url = reverse_lazy("explorer:home")  # type: ignore[assignment]  # lazy text
 
 for _model in filter(admin.site.is_registered, apps.get_models()):
@@ -45,6 +47,7 @@ urlpatterns = [
     path("share/", include("orthancproxy.shares.urls")),
     path("login/", LoginView.as_view(), name="login"),
     path("logout/", LogoutView.as_view(), name="logout"),
+    path("sso/", include("orthancproxy.project.sso.urls")),
     path("tokens/", TokensView.as_view(), name="tokens"),
     path("admin/", admin.site.urls),
     path("favicon.ico", favicon),

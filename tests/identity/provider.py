@@ -23,6 +23,7 @@ FOLDER = CHECKOUT / "tests/identity"
 AUDIENCE = "https://gateway.example.org"
 START_TIMEOUT = 30.0  # seconds; it takes less than one on an idle machine
 
+CLIENT, SECRET = "gateway", "keep & safe: 100%"
 DISCOVERY = "/.well-known/openid-configuration"
 JWKS = "/jwks"
 
@@ -130,6 +131,28 @@ class IdentityProvider:
         form = {"grant_type": "client_credentials", "resource": audience, "token": json.dumps(request)}
         answer: dict[str, str] = self._ask("/token", form)
         return answer["access_token"]
+
+    def accept_logins(
+        self,
+        gateway: str,
+        *,
+        secret: str = SECRET,
+        method: Literal["client_secret_basic", "client_secret_post", "none"] = "client_secret_basic",
+        back_channel: str = "",
+    ) -> None:
+        """Register the gateway at this address as the client that people log in to; an empty `secret` for none."""
+        client = {
+            "gateway": gateway,
+            "secret": secret,
+            "method": method,
+            "backChannel": back_channel or f"{gateway}/sso/back-channel-logout/",
+        }
+        self._ask(f"/-/client?{urllib.parse.urlencode({'client': json.dumps(client)})}")
+
+    def set_account(self, sub: str, username: str, roles: Iterable[str] = ()) -> None:
+        """Give somebody a user name and roles."""
+        claims = {"preferred_username": username, "realm_access": {"roles": list(roles)}}
+        self._ask(f"/-/account?{urllib.parse.urlencode({'sub': sub, 'claims': json.dumps(claims)})}")
 
     def rotate(self, alg: Literal["RS256", "PS256", "ES256"] = "RS256", *, withdraw: bool = True) -> None:
         """Sign with a new key from now on, and withdraw the old ones or go on publishing them."""

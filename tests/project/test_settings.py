@@ -77,6 +77,7 @@ class TestSecrets:
     def test_are_the_passwords_and_keys(self) -> None:
         assert {setting.name for setting in ALL if setting.secret} == {
             "ORTHANC_EVENTS_SECRET",
+            "ORTHANC_OIDC_CLIENT_SECRET",
             "ORTHANC_PASSWORD",
             "DJANGO_SECRET_KEY",
             "DATABASE_URL",

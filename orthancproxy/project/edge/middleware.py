@@ -39,7 +39,7 @@ logger = logging.getLogger(__name__)
 ADMIN_POLICY = policy("script-src 'self'", "style-src 'self'", "img-src 'self' data:", "form-action 'self'")
 
 
-PAGES = frozenset({"login", "logout", "tokens"})
+PAGES = frozenset({"login", "logout", "tokens", "sso-login", "sso-callback", "logged-out"})
 # of orchestrators and Orthanc, which use IP addresses or names of a private network
 INTERNAL = PROBES | {"/orthanc-events"}
 

@@ -1,4 +1,5 @@
 import { csrfHeader } from '../csrf';
+import { endSession } from '../logout';
 
 interface AccountProps {
   /** Empty for an anonymous caller. */
@@ -37,11 +38,12 @@ export function forgetOthers(storage: Storage, username = ''): void {
 }
 
 async function logOut(url: string): Promise<void> {
+  let next = '';
   try {
-    // the page that Django redirects to is not needed
-    await fetch(url, { method: 'POST', credentials: 'same-origin', redirect: 'manual', headers: csrfHeader() });
+    next = await endSession(url, csrfHeader());
   } finally {
     // the reloaded page shows who is logged in, also if that failed
-    window.location.reload();
+    if (next) window.location.assign(next);
+    else window.location.reload();
   }
 }

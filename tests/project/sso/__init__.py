@@ -1,0 +1,1 @@
+"""Logins of people at a real OpenID Connect provider."""
