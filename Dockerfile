@@ -25,13 +25,15 @@ CMD ["cp", "-r", "/build/.ohif/.", "/srv/ohif/"]
 
 FROM python:3.11-slim-bookworm AS app
 WORKDIR /srv/gateway
-COPY requirements.txt ./
+COPY requirements.txt requirements-tracing.txt ./
+# requirements-tracing.txt for an image that can send traces
+ARG GATEWAY_REQUIREMENTS=requirements.txt
 # a mirror of PyPI, for builds without Internet access
 ARG PIP_INDEX_URL
 RUN python -m venv --without-pip /opt/venv \
     && pip --python /opt/venv/bin/python --disable-pip-version-check \
-        install --no-cache-dir --only-binary :all: --require-hashes -r requirements.txt \
-    && rm requirements.txt
+        install --no-cache-dir --only-binary :all: --require-hashes -r "$GATEWAY_REQUIREMENTS" \
+    && rm requirements.txt requirements-tracing.txt
 COPY manage.py LICENSE ./
 COPY docker/entrypoint docker/healthcheck docker/
 # orthancproxy/schema is a symbolic link to schema/, which COPY keeps and compileall does not follow

@@ -10,6 +10,8 @@ WEB := orthancproxy/static/orthancproxy/.web-built
 # what the tests use besides Orthanc: a command, and the Debian packages that provide it
 TEST_TOOLS := /usr/bin/chromium=chromium,fonts-noto-cjk dcmftest=dcmtk dciodvfy=dicom3tools cc=gcc,libc6-dev
 TEST_TOOLS += nginx=nginx-light
+# it checks the metrics and the alerts
+TEST_TOOLS += promtool=prometheus
 # the index of the Orthanc that is installed
 TEST_TOOLS += /usr/share/orthanc/plugins/libOrthancPostgreSQLIndex.so=orthanc-postgresql
 # a decoder for the Orthanc that is installed

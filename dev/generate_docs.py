@@ -20,6 +20,9 @@ import django
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "orthancproxy.project.settings")
 django.setup()
 
+from prometheus_client import Counter, Gauge, Histogram  # noqa: E402
+
+from orthancproxy import metrics  # noqa: E402
 from orthancproxy.access.actions import Action  # noqa: E402
 from orthancproxy.audit.kinds import EventKind  # noqa: E402
 from orthancproxy.conf import DEPLOYMENT_VARIABLES, SETTINGS, Setting  # noqa: E402
@@ -96,11 +99,26 @@ def events_table() -> str:
     return table(("Event", "Meaning", "DICOM code"), rows)
 
 
+def metrics_table() -> str:
+    """Return a table of the metrics, by name, as a scrape has them."""
+    rows = []
+    for metric in vars(metrics).values():
+        if isinstance(metric, Counter | Gauge | Histogram):
+            [described] = metric.describe()
+            # prometheus_client adds the label to gauges of each process
+            pid = ["pid"] if isinstance(metric, Gauge) and metric._multiprocess_mode == "liveall" else []
+            labels = ", ".join(f"`{label}`" for label in [*metric._labelnames, *pid])
+            suffix = "_total" if isinstance(metric, Counter) else ""
+            rows.append((f"`{described.name}{suffix}`", described.type, labels, described.documentation))
+    return table(("Name", "Type", "Labels", "Description"), sorted(rows))
+
+
 SECTIONS: Mapping[str, Callable[[], str]] = {
     "groups": groups_table,
     "operations": operations_table,
     "events": events_table,
     "settings": lambda: settings_table(SETTINGS),
+    "metrics": metrics_table,
     "deployment-variables": lambda: settings_table(DEPLOYMENT_VARIABLES),
 }
 

@@ -433,6 +433,11 @@ class DeploymentVariables:
         (),
         "Users who may still log in with a password if `ORTHANC_OIDC_REQUIRED` is on, for when the provider is down.",
     )
+    ORTHANC_METRICS_ADDRESS = Setting(
+        "",
+        "Address and port at which Prometheus can read the metrics of all workers (`/metrics`), such as "
+        "`127.0.0.1:9464`; empty for none. Callers are not authenticated: never publish it.",
+    )
     DATABASE_URL = Setting(
         "",
         "Database, such as `postgres://user:password@host/name`; empty for `gateway.sqlite3` in the data folder.",

@@ -8,6 +8,8 @@ import logging
 import re
 import sys
 import tempfile
+import threading
+from types import TracebackType
 from typing import Any
 
 import structlog
@@ -73,6 +75,13 @@ def logging_config(log_format: str) -> dict[str, Any]:
     }
 
 
+def capture_prints() -> None:
+    """Log what Python prints otherwise: warnings, and exceptions that nobody catches."""
+    logging.captureWarnings(True)
+    sys.excepthook = _log_uncaught
+    threading.excepthook = _log_uncaught_of_thread
+
+
 class FailuresOnly(logging.Filter):
     """Passes records with a traceback: the request log line already has the status."""
 
@@ -132,3 +141,19 @@ def _drop_unlogged(logger: WrappedLogger, name: str, event: EventDict) -> EventD
     for key in UNLOGGED:
         event.pop(key, None)
     return event
+
+
+def _log_uncaught(kind: type[BaseException], error: BaseException, traceback: TracebackType | None) -> None:
+    if issubclass(kind, KeyboardInterrupt):
+        sys.__excepthook__(kind, error, traceback)
+    else:
+        logger.critical("the process ends", exc_info=(kind, error, traceback))
+
+
+def _log_uncaught_of_thread(failure: threading.ExceptHookArgs) -> None:
+    error = failure.exc_value
+    # SystemExit ends a thread silently, as `threading` has it
+    if error is not None and failure.exc_type is not SystemExit:
+        name = failure.thread.name if failure.thread else ""
+        exception = (failure.exc_type, error, failure.exc_traceback)
+        logger.error("a thread ends", extra={"ended": name}, exc_info=exception)

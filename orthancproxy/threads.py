@@ -4,7 +4,7 @@ from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextvars import copy_context
 from functools import cache
-from threading import Thread
+from threading import Lock, Thread
 from typing import ParamSpec, TypeVar
 
 from asgiref.sync import sync_to_async
@@ -25,16 +25,37 @@ class Pool(ThreadPoolExecutor):
         self.name = name
         self.size = size
         self.reason = reason
+        self._tasks = 0
+        self._tasks_lock = Lock()
+
+    @property
+    def tasks(self) -> int:
+        """The number of tasks that run or wait: as many as the pool has threads run."""
+        return self._tasks
 
     def submit(self, function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
         """Begin work in a thread."""
         context = copy_context()
-        return super().submit(lambda: context.run(function, *args, **kwargs))
+        self._count(1)
+        try:
+            future = super().submit(lambda: context.run(function, *args, **kwargs))
+        except RuntimeError:
+            self._count(-1)
+            raise
+        future.add_done_callback(self._ended)
+        return future
 
     async def run(self, function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
         """Await work in a thread. When the caller is cancelled, work that has begun continues."""
         # asgiref takes along Django's state, such as script prefix and language, which a copied context would hide
         return await sync_to_async(function, thread_sensitive=False, executor=self)(*args, **kwargs)
+
+    def _count(self, number: int) -> None:
+        with self._tasks_lock:
+            self._tasks += number
+
+    def _ended(self, _: Future[T]) -> None:
+        self._count(-1)
 
 
 GRAPHQL = Pool("graphql", 128, "GraphQL requests without files, which wait for Orthanc")

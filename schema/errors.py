@@ -8,6 +8,7 @@ from graphql import GraphQLError
 from orthancproxy import errors
 from orthancproxy.database import as_gateway_error
 from orthancproxy.logs import log_archive_failure
+from orthancproxy.request_record import note_errors
 
 logger = logging.getLogger("orthancproxy.graphql")
 
@@ -33,6 +34,7 @@ def shown(error: GraphQLError, request_id: str) -> dict[str, Any]:
         case unexpected:
             logger.error("unexpected error in a resolver", exc_info=unexpected)
             message, code = "Something went wrong in the gateway.", "INTERNAL"
+    note_errors([code])
     # a project without our middleware has no request ids
     found_by = {"requestId": request_id} if request_id else {}
     return {**error.formatted, "message": message, "extensions": {"code": code, **found_by}}

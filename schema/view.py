@@ -29,6 +29,7 @@ from orthancproxy.http.event_streams import event_streams
 from orthancproxy.http.multipart import receive
 from orthancproxy.http.negotiation import EVENT_STREAM, preferred
 from orthancproxy.logs import log_archive_failure
+from orthancproxy.request_record import note_errors
 from orthancproxy.resolvers.upload import require_upload_permission
 from orthancproxy.schema import schema
 from orthancproxy.schema.changes import Opening, SubscriptionBegins
@@ -221,6 +222,7 @@ class GraphQLView(views.GraphQLView[GraphQLContext, None]):
 
 def render_error(request: HttpRequest, status: int, code: str, message: str) -> HttpResponse:
     """Return the response to a request that is not GraphQL over HTTP."""
+    note_errors([code])
     request_id = _request_id(request)
     # a project without our middleware has no request ids
     extensions = {"code": code} | ({"requestId": request_id} if request_id else {})

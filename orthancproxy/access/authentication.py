@@ -15,6 +15,7 @@ from orthancproxy.audit import events
 from orthancproxy.audit.kinds import AuditOutcome, Authentication, EventKind
 from orthancproxy.conf import conf
 from orthancproxy.errors import CSRFFailed, GatewayError, NotAuthenticated, PermissionDenied
+from orthancproxy.request_record import note_caller
 
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
 
@@ -31,6 +32,7 @@ def authenticate(request: HttpRequest, *, takes_signed_urls: bool = False) -> Ca
     try:
         is_signed = takes_signed_urls and signed_urls.is_signed(request)
         caller = signed_urls.caller_of(request) if is_signed else identify(request)
+        note_caller(caller.username)
         _check_forgery(request, caller)
     except GatewayError as error:
         is_forged = isinstance(error, PermissionDenied)

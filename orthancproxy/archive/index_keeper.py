@@ -150,6 +150,14 @@ class IndexKeeper:
         # it would tell when hidden studies arrive
         return IndexStatus(stage, studies, None if scope.is_restricted else progress.updated_at)
 
+    def lag(self) -> int:
+        """Return how many changes Orthanc has had since the first addition that is not indexed. Raises like `status`.
+
+        Raises IndexUnavailable, too.
+        """
+        known, last = self._index.progress().last_change, self._source.last_change()
+        return last - known if last > known and self._source.has_additions(known) else 0
+
     def look(self) -> None:
         """Do what is due: about once a second, in one process of the deployment. Raises like `current_index`."""
         if not self._client.capabilities().has_extended_find:

@@ -60,11 +60,26 @@ class _Entry:
 _Key = tuple[bool, str]
 
 
+@dataclass(slots=True)
+class Lookups:
+    """How often a cache had what was looked up."""
+
+    hits: int = 0
+    misses: int = 0
+
+    def add(self, *, is_hit: bool) -> None:
+        """Count one; for use under the cache's lock."""
+        if is_hit:
+            self.hits += 1
+        else:
+            self.misses += 1
+
+
 class RevisionCache:
     """Keeps the children of studies and series, and the counts of studies: at most `max_bytes` of both.
 
     The least recently used list, or counts of one study, go first. Thread-safe. Returned resources are shared: they
-    must not be changed.
+    must not be changed. `lookups` are those of children, `count_lookups` those of counts.
     """
 
     def __init__(self, clock: OrthancClock, *, max_bytes: int, min_age: float) -> None:
@@ -77,6 +92,8 @@ class RevisionCache:
         self._parents: dict[str, str] = {}
         self._lists_below: Counter[str] = Counter()
         self._size = 0
+        self.lookups = Lookups()
+        self.count_lookups = Lookups()
 
     @property
     def size(self) -> int:
@@ -136,14 +153,19 @@ class RevisionCache:
 
     def put_counts(self, revision: Revision, counts: Counts) -> None:
         """Keep counts of a study at this revision, with others that are kept of the same."""
-        counts = {**self.counts(revision), **counts}
+        with self._lock:
+            entry = self._entries.get((True, revision.orthanc_id))
+        if entry and entry.revision == revision and not isinstance(entry.kept, Children):
+            counts = {**entry.kept, **counts}
         size = _COUNTS_BYTES + sum(map(getsizeof, (counts, *counts.values())))
         self._put((True, revision.orthanc_id), _Entry(revision, counts, (), size))
 
     def _get(self, key: _Key, revision: Revision) -> Children | Counts | None:
         with self._lock:
             entry = self._entries.get(key)
-            if entry is None or entry.revision != revision:
+            is_hit = entry is not None and entry.revision == revision
+            (self.count_lookups if key[0] else self.lookups).add(is_hit=is_hit)
+            if entry is None or not is_hit:
                 return None
             self._entries.move_to_end(key)
             return entry.kept

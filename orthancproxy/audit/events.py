@@ -2,16 +2,19 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import cache
 from itertools import chain
 from typing import Any
 
 from django.db import DEFAULT_DB_ALIAS, connections, transaction
+from prometheus_client import Counter
 
 from orthancproxy.audit.kinds import AuditOutcome, Authentication, EventKind
 from orthancproxy.audit.models import AuditEvent, AuditSubject
 from orthancproxy.audit.rate_limit import refusal_rate_limit
 from orthancproxy.database import storable
 from orthancproxy.errors import CSRFFailed, InvalidRequest, LimitExceeded, NotAuthenticated, PermissionDenied
+from orthancproxy.metrics import AUDIT_EVENTS
 
 # SQLite's limit is 999 parameters
 ROWS_PER_STATEMENT = 300
@@ -71,6 +74,7 @@ def write(
         username = "" if kind == EventKind.LOGIN else author.username
         suppressed = refusal_rate_limit.count(username, author.address or "")
         if suppressed is None:
+            AUDIT_EVENTS.labels(kind, "SUPPRESSED").inc()
             return None
         if suppressed:
             counts["refusalsLeftOut"] = suppressed
@@ -92,7 +96,13 @@ def write(
             intention=intention,
         )
         _insert_subjects(event, subjects)
+    _counter(kind, outcome).inc()
     return event
+
+
+@cache
+def _counter(kind: EventKind, outcome: AuditOutcome) -> Counter:
+    return AUDIT_EVENTS.labels(kind, outcome)
 
 
 def _insert_subjects(event: AuditEvent, subjects: Iterable[Subject]) -> None:

@@ -38,6 +38,7 @@ from orthancproxy.errors import (
 )
 from orthancproxy.http.negotiation import preferred
 from orthancproxy.logs import log_archive_failure
+from orthancproxy.request_record import note_errors
 
 CHALLENGE = 'Bearer realm="orthanc"'  # RFC 6750, section 3
 NOTHING_HERE = "There is nothing at this URL."
@@ -69,6 +70,7 @@ STATUSES: Mapping[type[GatewayError], int] = {
 
 def error_response(status: int, code: str, detail: str, **more: str) -> JsonResponse:
     """Return a response with `{"detail", "code"}` and the other members given."""
+    note_errors([code])
     response = JsonResponse({"detail": detail, "code": code, **more}, status=status)
     if status == 401:
         response["WWW-Authenticate"] = CHALLENGE

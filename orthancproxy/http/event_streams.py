@@ -226,6 +226,11 @@ class EventStreams:
         return response
 
     @property
+    def count(self) -> int:
+        """The number of open streams."""
+        return len(self._open)
+
+    @property
     def is_checked(self) -> bool:
         """Whether the callers were authenticated recently enough to deliver something to them."""
         return asyncio.get_running_loop().time() - self._checked_at < MAX_UNCHECKED_SECONDS

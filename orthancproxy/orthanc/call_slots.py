@@ -7,7 +7,7 @@ Orthanc has a fixed number of HTTP threads (HttpThreadsCount, 50). When all of t
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
@@ -50,6 +50,15 @@ class Slot:
     kind: CallKind
     granted: threading.Event = field(default_factory=threading.Event)
     lingers: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class SlotUsage:
+    """The number of slots, those that are taken by kind, and the calls that wait for one."""
+
+    total: int
+    held: Mapping[CallKind, int]
+    waiting: int
 
 
 class CallSlots:
@@ -103,6 +112,12 @@ class CallSlots:
         if not slot.granted.is_set():
             raise GatewayUnavailable("Too many requests are in progress. Try again later.")
         return slot
+
+    def usage(self) -> "SlotUsage":
+        """Return how many slots there are, and who has them."""
+        with self._lock:
+            held = {kind: self._of_kind(kind) for kind in CallKind}
+            return SlotUsage(self._total, held, len(self._waiting))
 
     def release(self, slot: Slot) -> None:
         """Free a slot for the next call."""

@@ -9,6 +9,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
+from functools import cache
+
+from prometheus_client import Counter, Histogram
+
+from orthancproxy.metrics import ORTHANC_CALL_SECONDS, ORTHANC_CALLS
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,8 +59,18 @@ class CallLog:
 current_calls: ContextVar[CallLog | None] = ContextVar("current_calls", default=None)
 
 
+@cache
+def _metrics(method: str, template: str, status: int) -> tuple[Counter, Histogram]:
+    """Return the metrics of a call: to look up their labels takes as long as to count."""
+    endpoint = f"{method} {template}"
+    return ORTHANC_CALLS.labels(endpoint, status), ORTHANC_CALL_SECONDS.labels(endpoint)
+
+
 def log_call(call: Call) -> None:
-    """Add a call to the current log, if there is one."""
+    """Count a call, and add it to the current log, if there is one."""
+    calls, seconds = _metrics(call.method, call.template, call.status)
+    calls.inc()
+    seconds.observe(call.seconds)
     log = current_calls.get()
     if log is not None:
         log.add(call)

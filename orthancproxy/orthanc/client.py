@@ -8,7 +8,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Mapping
-from contextlib import ExitStack, closing
+from contextlib import AbstractContextManager, ExitStack, closing
 from dataclasses import dataclass
 from math import inf
 from typing import Any
@@ -28,7 +28,8 @@ from orthancproxy.errors import (
     LimitExceeded,
     NotFound,
 )
-from orthancproxy.orthanc.call_slots import CallSlots
+from orthancproxy.metrics import ORTHANC_CALL_FAILURES
+from orthancproxy.orthanc.call_slots import CallSlots, SlotUsage
 from orthancproxy.orthanc.calls import Call, log_call
 from orthancproxy.orthanc.capabilities import Capabilities, discover
 from orthancproxy.orthanc.clock import OrthancClock
@@ -39,6 +40,7 @@ from orthancproxy.orthanc.render_delete_lock import FileLock, RenderDeleteLock, 
 from orthancproxy.orthanc.response_body import ResponseBody, timed_out
 from orthancproxy.orthanc.responses import ID_LIST_DECODER, JSON_DECODER
 from orthancproxy.orthanc.status import BUSY, error_of, is_transient
+from orthancproxy.tracing import Span, span, trace_headers
 
 logger = logging.getLogger("orthancproxy.orthanc")
 
@@ -89,6 +91,11 @@ class OrthancClient:
         self._cached_capabilities: tuple[int, Capabilities] | None = None
         self._discovery_lock = threading.Lock()
         self.clock = OrthancClock(self._now)
+
+    @property
+    def slots(self) -> SlotUsage:
+        """How many calls this process may make at once, and makes."""
+        return self._slots.usage()
 
     def capabilities(self) -> Capabilities:
         """Return the capabilities of this Orthanc, cached until it becomes unreachable. Raises ArchiveError."""
@@ -214,10 +221,17 @@ class OrthancClient:
                 started = time.perf_counter()
                 response = None
                 try:
-                    with self._render_delete_lock.hold(endpoint):
+                    with self._render_delete_lock.hold(endpoint), _span(endpoint) as part:
                         response = self._connections.send(
-                            endpoint.method, url, data, query, headers, self._timeout(), stream=stream
+                            endpoint.method,
+                            url,
+                            data,
+                            query,
+                            {**headers, **trace_headers()},
+                            self._timeout(),
+                            stream=stream,
                         )
+                        part.set("http.response.status_code", response.status_code)
                 except (requests.RequestException, HTTPError, OSError, ValueError) as error:
                     translated = self._translate(error)
                     slot.lingers = kind is CallKind.FILES and isinstance(translated, ArchiveTimeout)
@@ -231,6 +245,8 @@ class OrthancClient:
                         if rejection := error_of(endpoint, response):
                             if response.status_code in BUSY:
                                 self._count_failure()
+                            if isinstance(rejection, ArchiveError):
+                                ORTHANC_CALL_FAILURES.labels(type(rejection).__name__).inc()
                             raise rejection
                         held.push(attempt.pop_all())
                         return response
@@ -247,6 +263,11 @@ class OrthancClient:
         )
 
     def _translate(self, error: Exception) -> ArchiveError:
+        translated = self._translated(error)
+        ORTHANC_CALL_FAILURES.labels(type(translated).__name__).inc()
+        return translated
+
+    def _translated(self, error: Exception) -> ArchiveError:
         match error:
             case _ if timed_out(error):
                 self._count_failure()
@@ -279,3 +300,8 @@ class OrthancClient:
                     "orthanc_bytes": size,
                 },
             )
+
+
+def _span(endpoint: Endpoint) -> AbstractContextManager[Span]:
+    attributes = {"http.request.method": endpoint.method, "url.template": endpoint.template}
+    return span(f"{endpoint.method} {endpoint.template}", is_call=True, attributes=attributes)

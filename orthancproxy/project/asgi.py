@@ -14,17 +14,23 @@ from contextlib import suppress
 from typing import IO, Any
 
 import django
+from django.conf import settings
 from django.core.checks import run_checks
 from django.core.exceptions import BadRequest, ImproperlyConfigured
 from django.core.handlers.asgi import ASGIHandler, ASGIRequest
 from django.http.response import HttpResponseBase
 
 from orthancproxy.http.asgi import Application
+from orthancproxy.http.request_log import log_unanswered
+from orthancproxy.http.transfers import count_transfers
+from orthancproxy.logs import capture_prints
 from orthancproxy.orthanc.response_body import CHUNK_BYTES
 from orthancproxy.project.edge.body_limit import limit_bodies
 from orthancproxy.project.edge.kept_threads import KeptThreads
 from orthancproxy.project.edge.rejections import rejected
 from orthancproxy.project.edge.request_shares import share_threads
+from orthancproxy.project.monitoring.folder import FOLDER_VARIABLE
+from orthancproxy.project.monitoring.variables import is_traced
 
 logger = logging.getLogger(__name__)
 
@@ -54,6 +60,7 @@ def start() -> Application:
         django.setup(set_prefix=False)
     except ImproperlyConfigured as error:
         raise SystemExit(f"The gateway cannot start: {error}") from None
+    capture_prints()
     found = [message for message in run_checks() if not message.is_silenced()]
     problems = [
         f"{message.id}: {message.msg} {message.hint or ''}".strip() for message in found if message.is_serious()
@@ -72,8 +79,9 @@ def start() -> Application:
     _limit_malloc_arenas()
     _raise_file_limit()
     _keep_spool_folder()
+    _begin_monitoring()
     # outermost, since a database that hangs must not occupy the thread that answers
-    return until_migrated(limit_bodies(share_threads(KeptThreads(application))))
+    return count_transfers(until_migrated(limit_bodies(share_threads(KeptThreads(application)))), log_unanswered)
 
 
 def _collect_garbage_less_often() -> None:
@@ -108,6 +116,23 @@ def _keep_spool_folder() -> None:
     folder = os.environ.get("TMPDIR", "")
     if os.access(folder, os.W_OK | os.X_OK):
         tempfile.tempdir = folder
+
+
+def _begin_monitoring() -> None:
+    """Set the gauges if the parent serves them, and record traces if OpenTelemetry's variables say where to."""
+    from orthancproxy.project.monitoring.sampler import Sampler
+
+    if FOLDER_VARIABLE in os.environ:
+        Sampler().start()
+    elif settings.METRICS_ADDRESS:
+        logger.warning("ORTHANC_METRICS_ADDRESS has no effect: start the gateway with orthancproxy.project.server.")
+    if is_traced():
+        try:
+            from orthancproxy.project.monitoring import opentelemetry
+        except ImportError:
+            logger.warning("The variables OTEL_* have no effect: install orthanc-graphql-gateway[tracing].")
+        else:
+            opentelemetry.start()
 
 
 application = start()

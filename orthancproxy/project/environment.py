@@ -102,6 +102,16 @@ class Environment:
             return "UTC"
         return name
 
+    def address(self, text: str) -> tuple[str, int] | None:
+        """Return the host and port of an address such as 127.0.0.1:9464 or [::1]:9464; None if it is empty."""
+        host, _, port = text.rpartition(":")
+        if not text:
+            return None
+        if host and port.isdecimal() and 0 < int(port[:6]) < 65_536:
+            return host.removeprefix("[").removesuffix("]"), int(port)
+        self.problems.append(f"ORTHANC_METRICS_ADDRESS must be an address and a port, not {text!r}.")
+        return None
+
     def secret_key(self, given: str, folder: Path) -> str:
         """Return the given key, or the one in the folder, which is generated if it is missing."""
         if given:

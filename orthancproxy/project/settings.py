@@ -137,6 +137,8 @@ SERVESTATIC_USE_STATIC_ROOT = STATIC_ROOT.is_dir()
 SERVESTATIC_USE_FINDERS = not SERVESTATIC_USE_STATIC_ROOT
 SERVESTATIC_ALLOW_ALL_ORIGINS = False
 SERVESTATIC_ADD_HEADERS_FUNCTION = add_headers
+# `serve` reads it, too: a wrong one is a problem to report here
+METRICS_ADDRESS = environment.address(read(DeploymentVariables.ORTHANC_METRICS_ADDRESS))
 OHIF_DIR = read(DeploymentVariables.OHIF_DIR)
 
 # a trusted proxy must set or remove each of these headers, since clients can send them too

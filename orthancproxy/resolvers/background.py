@@ -67,6 +67,11 @@ def background(client: OrthancClient) -> Background:
         return _running
 
 
+def running() -> Background | None:
+    """Return what this process does in the background, None before the first call of `background`."""
+    return _running
+
+
 def new_keeper(client: OrthancClient, report: Callable[[], bool]) -> IndexKeeper:
     """Return a keeper of the index of the settings' Orthanc, which builds while `report` returns True."""
     return IndexKeeper(client, DjangoIndex(conf.ORTHANC_BASE_URL), report, _log_removed)

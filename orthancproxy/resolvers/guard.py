@@ -5,24 +5,30 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import cache
 from typing import Any
+
+from prometheus_client import Counter, Histogram
 
 from orthancproxy.access.policy import authorize
 from orthancproxy.archive.levels import Level
 from orthancproxy.archive.records import Resource
 from orthancproxy.audit import events
 from orthancproxy.audit.events import Subject
-from orthancproxy.audit.kinds import AuditOutcome
+from orthancproxy.audit.kinds import AuditOutcome, EventKind
 from orthancproxy.audit.models import AuditEvent
 from orthancproxy.audit.reads import RequestReads, code_of, outcome_of
 from orthancproxy.audit.viewings import viewings
 from orthancproxy.conf import conf
 from orthancproxy.database import DATABASE_ERRORS
 from orthancproxy.feed.log import Change
+from orthancproxy.metrics import OPERATION_SECONDS, OPERATIONS, UPLOADED_FILES, UPLOADS
 from orthancproxy.orthanc.call_slots import caller_scope
 from orthancproxy.orthanc.deadline import Deadline, deadline_scope
+from orthancproxy.request_record import note_operation
 from orthancproxy.resolvers.context import RequestContext
 from orthancproxy.resolvers.operations import READ, Operation
+from orthancproxy.tracing import span
 
 logger = logging.getLogger(__name__)
 
@@ -37,9 +43,10 @@ def audited_read(
     """
     read = context.reads.begin(operation.kind, context.operation_name)
     try:
-        authorize(context.caller, operation.action)
-        with deadline_scope(context.deadline), caller_scope(context.author.key):
-            yield read.add
+        with _observed(context.operation_name):
+            authorize(context.caller, operation.action)
+            with deadline_scope(context.deadline), caller_scope(context.author.key):
+                yield read.add
     except Exception as error:
         context.reads.fail(read, error)
         raise
@@ -64,6 +71,7 @@ class PendingEvent:
         self.changes: list[Change] = []
         self._context = context
         self._operation = operation
+        self.kind = operation.kind
         self.target = target
         self._started = time.perf_counter()
 
@@ -122,18 +130,48 @@ def audited_write(context: RequestContext, operation: Operation, target: str = "
     """
     event = PendingEvent(context, operation, target)
     try:
-        authorize(context.caller, operation.action)
-        with caller_scope(context.author.key):
-            try:
-                yield event
-            finally:
-                event.report_changes()
+        with _observed(context.operation_name, event):
+            authorize(context.caller, operation.action)
+            with caller_scope(context.author.key):
+                try:
+                    yield event
+                finally:
+                    event.report_changes()
     except Exception as error:
         context.reads.audited_errors.append(error)
         if event.intention or not isinstance(error, DATABASE_ERRORS):
             event.conclude(outcome_of(error), code_of(error))
         raise
     event.succeed()
+
+
+@cache
+def _metrics(name: str, outcome: AuditOutcome) -> tuple[Counter, Histogram]:
+    return OPERATIONS.labels(name, outcome), OPERATION_SECONDS.labels(name)
+
+
+@contextmanager
+def _observed(name: str, event: PendingEvent | None = None) -> Iterator[None]:
+    """Note an operation in the request log line, count it, and make it a part of the trace."""
+    started = time.perf_counter()
+    outcome = AuditOutcome.SUCCESS
+    note_operation(name)
+    with span(name):
+        try:
+            yield
+            if event:
+                outcome = event.outcome or outcome
+        except BaseException as error:
+            outcome = outcome_of(error)
+            raise
+        finally:
+            operations, seconds = _metrics(name, outcome)
+            operations.inc()
+            seconds.observe(time.perf_counter() - started)
+            if event and event.kind is EventKind.IMPORT:
+                UPLOADS.labels(outcome).inc()
+                for state, number in event.counts.items():
+                    UPLOADED_FILES.labels(state).inc(number)
 
 
 @contextmanager

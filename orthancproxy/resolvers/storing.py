@@ -20,6 +20,7 @@ from orthancproxy.errors import (
     PermissionDenied,
     UnreadableDicom,
 )
+from orthancproxy.metrics import UPLOADED_BYTES
 from orthancproxy.resolvers.context import RequestContext
 from orthancproxy.resolvers.guard import PendingEvent, audited_write
 from orthancproxy.resolvers.hierarchy import look_up
@@ -61,6 +62,7 @@ def store_files(
     """
     try:
         with audited_write(context, STORE) as event:
+            UPLOADED_BYTES.inc(sum(source.size for source in sources))
             outcomes = _store(context, sources, study_instance_uid, event)
             errors = [one.error for one in outcomes if one.error]
             if len(errors) == len(outcomes):

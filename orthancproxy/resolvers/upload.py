@@ -25,6 +25,7 @@ from orthancproxy.conf import conf
 from orthancproxy.database import DATABASE_ERRORS, MESSAGE
 from orthancproxy.dicom.validation import long_string, person_name
 from orthancproxy.errors import GatewayUnavailable, InvalidRequest
+from orthancproxy.metrics import UPLOADED_BYTES
 from orthancproxy.resolvers.context import RequestContext
 from orthancproxy.resolvers.guard import PendingEvent, audited_read, audited_write
 from orthancproxy.resolvers.operations import UPLOAD
@@ -94,6 +95,7 @@ def upload(context: RequestContext, request: UploadRequest) -> UploadResult:
         # Django does not close what is parsed after the client has disconnected
         spools.callback(close, request.files)
         with audited_write(context, UPLOAD) as event:
+            UPLOADED_BYTES.inc(sum(file.source.size for file in request.files))
             result = _upload(context, request, event, spools)
             if result.study_id is None:
                 event.outcome = AuditOutcome.FAILED

@@ -3,7 +3,6 @@
 Views are synchronous, as Django REST framework is; Django runs each in a thread.
 """
 
-import re
 from collections.abc import Callable, Collection, Iterable
 from contextlib import ExitStack
 from typing import Any, cast
@@ -27,6 +26,7 @@ from orthancproxy.archive.levels import Level
 from orthancproxy.archive.plan import LevelPlan, Needs
 from orthancproxy.archive.records import Resource
 from orthancproxy.errors import InvalidRequest
+from orthancproxy.http.routes import template_of
 from orthancproxy.resolvers import hierarchy
 from orthancproxy.resolvers.context import RequestContext
 from orthancproxy.rest import openapi
@@ -34,7 +34,6 @@ from orthancproxy.rest.errors import exception_handler
 from orthancproxy.rest.serializers import InstanceSerializer, PatientSerializer, SeriesSerializer, StudySerializer
 
 NOTHING = Needs()
-CONVERTED = re.compile(r"<(?:\w+:)?(\w+)>")  # a converter in a Django route
 
 
 class JSONRenderer(BaseRenderer):
@@ -239,5 +238,5 @@ def _context(request: Request, *, takes_signed_urls: bool) -> RequestContext:
     received = request._request
     caller = authenticate(received, takes_signed_urls=takes_signed_urls)
     assert received.resolver_match is not None  # noqa: S101 - for mypy: Django sets it before it calls a view
-    route = CONVERTED.sub(r"{\1}", received.resolver_match.route)
-    return RequestContext(caller, author(received, caller), operation_name=f"{received.method} /{route}")
+    route = template_of(received.resolver_match)
+    return RequestContext(caller, author(received, caller), operation_name=f"{received.method} {route}")

@@ -23,7 +23,7 @@ CHECKOUT = Path(__file__).parents[2]
 START_TIMEOUT_SECONDS = 60.0
 _LOG_TAIL_CHARACTERS = 2_000  # of the log, in an error message
 # of variables that a developer may have set for another gateway
-_SETTING_PREFIXES = ("ORTHANC_", "DJANGO_", "DATABASE_URL", "UVICORN_", "WEB_CONCURRENCY")
+_SETTING_PREFIXES = ("ORTHANC_", "DJANGO_", "DATABASE_URL", "UVICORN_", "WEB_CONCURRENCY", "OTEL_", "PROMETHEUS_")
 
 
 @dataclass(frozen=True, slots=True)

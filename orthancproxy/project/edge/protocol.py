@@ -7,12 +7,15 @@ upgrades), and was checked with uvicorn 0.54.0.
 import asyncio
 import socket
 import sys
+import time
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from orthancproxy.conf import conf
 from orthancproxy.http.content_security import NOTHING
 from orthancproxy.http.error_responses import error_response
+from orthancproxy.http.transfers import BEGUN
+from orthancproxy.metrics import REJECTED_HEADS
 from orthancproxy.project.edge.slow_clients import Awaited, SlowClientTimer
 from orthancproxy.project.server.ending import ENDING
 
@@ -55,6 +58,10 @@ class Protocol(HttpToolsProtocol):
         super().data_received(data)
         if self._head_bytes > MAX_HEAD_BYTES and not self.transport.is_closing():
             self._reject(431, "The URL and headers of the request are longer than the gateway accepts.")
+
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
+        self.scope[BEGUN] = time.perf_counter()  # type: ignore[literal-required]  # a key of our own
 
     def on_headers_complete(self) -> None:
         self._head_bytes = float("-inf")
@@ -124,6 +131,7 @@ class Protocol(HttpToolsProtocol):
     def _reject(self, status: int, detail: str) -> None:
         # further data is no request either
         self._head_bytes = float("-inf")
+        REJECTED_HEADS.labels(status).inc()
         response = error_response(status, "BAD_USER_INPUT" if status == 400 else "LIMIT_EXCEEDED", detail)
         response["Content-Length"] = str(len(response.content))
         response["Content-Security-Policy"] = NOTHING

@@ -17,6 +17,7 @@ from orthancproxy.conf import conf
 from orthancproxy.errors import GatewayUnavailable
 from orthancproxy.http.asgi import Application, Message, Receive, Send, is_upload
 from orthancproxy.http.early_forms import UPLOADER, uploader_of
+from orthancproxy.http.transfers import long_uploads
 from orthancproxy.project.edge.clients import address_of
 from orthancproxy.project.edge.rejections import answer_unread, rejected
 
@@ -81,5 +82,15 @@ class _UploadSlots:
     @asynccontextmanager
     async def hold(self, caller: str) -> AsyncIterator[None]:
         own = self._callers.setdefault(caller, asyncio.Semaphore(self._of_caller))
-        async with own, self._slots:
-            yield
+        long_uploads.waiting += 1
+        try:
+            async with own, self._slots:
+                long_uploads.waiting -= 1
+                long_uploads.held += 1
+                try:
+                    yield
+                finally:
+                    long_uploads.held -= 1
+                    long_uploads.waiting += 1
+        finally:
+            long_uploads.waiting -= 1

@@ -2,15 +2,19 @@
 
 import argparse
 import logging.config
+import os
 import sys
 
 from orthancproxy.conf import Configuration, DeploymentVariables
-from orthancproxy.logs import logging_config
+from orthancproxy.logs import capture_prints, logging_config
 from orthancproxy.project.environment import Environment
+from orthancproxy.project.monitoring.folder import FOLDER_VARIABLE, make_folder
 from orthancproxy.project.server.migrating import migrate_until_done
 from orthancproxy.project.server.supervisor import Supervisor
-from orthancproxy.project.server.worker import Worker, configuration
+from orthancproxy.project.server.worker import STARTUP_FAILURE, Worker, configuration
 from orthancproxy.threads import daemon
+
+logger = logging.getLogger(__name__)
 
 
 def main() -> int:
@@ -30,6 +34,7 @@ def main() -> int:
     # problems are reported by the workers
     environment = Environment()
     logging.config.dictConfig(logging_config(environment.read(Configuration.ORTHANC_LOG_FORMAT)))
+    capture_prints()
     config = configuration(
         arguments.application,
         arguments.host,
@@ -38,6 +43,8 @@ def main() -> int:
         environment.read(DeploymentVariables.ORTHANC_DRAIN_SECONDS),
     )
     delay_seconds = environment.read(DeploymentVariables.ORTHANC_SHUTDOWN_DELAY_SECONDS)
+    if not _serve_metrics(environment):
+        return STARTUP_FAILURE
     sockets = [config.bind_socket()]
     if arguments.migrate:
         daemon("migrate", migrate_until_done).start()
@@ -45,6 +52,27 @@ def main() -> int:
         Worker(config, delay_seconds).run(sockets)
         return 0
     return Supervisor(config, sockets, delay_seconds).run()
+
+
+def _serve_metrics(environment: Environment) -> bool:
+    """Serve the metrics of all workers if there is an address for them; return False if it cannot be used."""
+    address = environment.address(environment.read(DeploymentVariables.ORTHANC_METRICS_ADDRESS))
+    if address is None:
+        os.environ.pop(FOLDER_VARIABLE, None)
+        return True
+    try:
+        folder = make_folder()
+        # before prometheus_client is imported, here and in the workers
+        os.environ[FOLDER_VARIABLE] = str(folder)
+        from orthancproxy.project.monitoring.server import serve_metrics
+
+        serve_metrics(*address, folder)
+    except OSError as error:
+        # a port in use needs no traceback
+        problem = "The gateway cannot start: ORTHANC_METRICS_ADDRESS cannot be used (%s)."
+        logger.error(problem, error.strerror)  # noqa: TRY400
+        return False
+    return True
 
 
 if __name__ == "__main__":
