@@ -32,6 +32,7 @@ SQLITE_OPTIONS = {
 # kept as long as its thread: whenever the last connection closes, SQLite writes its log into the database, which takes
 # several times as long as writing an audit event
 SQLITE_SETTINGS = {"OPTIONS": SQLITE_OPTIONS, "CONN_MAX_AGE": None}
+SQLITE_SUFFIXES = ("", "-wal", "-shm", "-journal")  # of the file, and of those that may exist beside it
 # A thread gives its connection back before it waits for Orthanc. Every two seconds the pool closes one that was idle
 # meanwhile: others need it, such as an Orthanc over the same PostgreSQL when it starts. After a failure the pool tries
 # for so long to connect again, and then for the next request: by default its attempts become minutes apart.
@@ -132,11 +133,13 @@ class Environment:
         return path
 
     def _close_to_others(self, path: Path) -> None:
-        """Make a file if it is missing, and readable for its owner and group only, as SQLite makes those beside it."""
+        """Make a file if it is missing; let only its owner read it and its journals, which SQLite makes as it is."""
         # where it belongs to another user, or cannot be written, the database reports it
         with suppress(OSError):
             path.touch(mode=0o600)
-            path.chmod(path.stat().st_mode & 0o770)
+        for suffix in SQLITE_SUFFIXES:
+            with suppress(OSError):
+                path.with_name(path.name + suffix).chmod(0o600)
 
     def _text(self, name: str) -> str | None:
         try:
