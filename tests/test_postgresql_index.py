@@ -1,13 +1,15 @@
 """Orthanc with its index in PostgreSQL answers as one over SQLite does, though Debian's plugin has no extended find."""
 
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+import psycopg
 import pytest
 
 from orthancproxy.resolvers.context import connect
 from orthancproxy.sandbox.orthanc import LocalOrthanc
 from tests.conftest import GraphQL, UseOrthanc
-from tests.corpus import hierarchy, load
+from tests.corpus import ask, hierarchy, load
 from tests.orthancs import StartOrthanc, index_in_postgresql
 from tests.schema.test_call_counts import SHAPES, Shape
 from tests.uploads.upload_client import TRANSPORTS, slices
@@ -71,6 +73,21 @@ def test_capabilities_are_those_of_the_index_and_not_of_the_version(
     capabilities = connect().capabilities()
     assert capabilities.version == postgresql_archive.version
     assert not capabilities.has_extended_find
+
+
+@pytest.mark.once
+def test_the_plugin_opens_one_connection_unless_told_otherwise(postgresql: str, start_orthanc: StartOrthanc) -> None:
+    """As docs/deployment.md says of plugins 4.0 and 5.0."""
+    for options, expected in (({}, 1), ({"IndexConnectionsCount": 5}, 5)):
+        arguments = index_in_postgresql(postgresql)
+        arguments["configuration"]["PostgreSQL"].update(options)
+        orthanc = start_orthanc(**arguments)
+        with ThreadPoolExecutor(20) as pool:
+            list(pool.map(lambda _: ask(orthanc, "/statistics"), range(40)))  # noqa: B023 - used at once
+        with psycopg.connect(postgresql) as connection:
+            name = arguments["configuration"]["PostgreSQL"]["Database"]
+            found = connection.execute("SELECT count(*) FROM pg_stat_activity WHERE datname = %s", [name]).fetchone()
+        assert found == (expected,)
 
 
 @pytest.mark.parametrize("shape", [one for one in SHAPES if not one.plain_for_each_study], ids=lambda shape: shape.name)

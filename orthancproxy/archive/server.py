@@ -98,13 +98,30 @@ def _disk_size(client: OrthancClient, study: Study) -> int:
     return int(found.disk_size)
 
 
+def _advice_on_extended_find(capabilities: Capabilities) -> str:
+    """Return what to update, which is Orthanc, the plugin that keeps its index, or both."""
+    plugin = capabilities.plugins.index
+    update = []
+    if not capabilities.is_since(1, 12, 5):
+        update.append("Orthanc to 1.12.5 or newer")
+    if plugin is None and not update:
+        update.append("the plugin of Orthanc's database (PostgreSQL: to 7.0 or newer)")
+    elif plugin and plugin.database != "PostgreSQL":
+        update.append(
+            f"its {plugin.database} plugin {plugin.version} to one with extended find, as PostgreSQL's 7.0 is"
+        )
+    elif plugin and not plugin.is_since(7):
+        update.append(f"its PostgreSQL plugin {plugin.version} to 7.0 or newer")
+    return (
+        f"Update {' and '.join(update) or 'Orthanc and the plugin of its database'}: without extended find, Orthanc "
+        "cannot sort, page or count, so that the gateway fetches whole lists."
+    )
+
+
 def _advice(capabilities: Capabilities) -> list[str]:
     advice = []
     if not capabilities.has_extended_find:
-        advice.append(
-            "Update Orthanc to 1.12.5 or newer, with the plugin of its database (PostgreSQL: 7.0): this version "
-            "cannot sort, page or count, so that the gateway fetches whole lists."
-        )
+        advice.append(_advice_on_extended_find(capabilities))
     instance = Level.INSTANCE.value
     partly = {KEYWORDS[tag] for tags in capabilities.partly_indexed.values() for tag in tags}
     indexed = (capabilities.indexed or {}).get(instance, frozenset())

@@ -95,6 +95,10 @@ def discover(call: CallOrthanc, tolerate: Callable[[], None]) -> Capabilities:
             for level, tags in listed.items()
             if extended
         }
+        plugins = Plugins(call)
+        if not extended and system.database_backend_plugin:
+            # now, since advice is given without a call
+            _ = plugins.index
         over_sqlite = extended and system.database_backend_plugin is None
         return Capabilities(
             name=system.name,
@@ -109,7 +113,7 @@ def discover(call: CallOrthanc, tolerate: Callable[[], None]) -> Capabilities:
             walks_index=over_sqlite and walks_index(call, tolerate, statistics.count_instances),
             http_threads=system.performance.http_threads_count,
             find_limits=FindLimits(call),
-            plugins=Plugins(call),
+            plugins=plugins,
         )
     except NotFound as error:
         # a server, but no Orthanc at this base path

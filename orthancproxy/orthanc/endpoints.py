@@ -70,6 +70,9 @@ class Endpoint:
 
 SYSTEM = Endpoint("GET", "/system")
 PLUGINS = Endpoint("GET", "/plugins")
+POSTGRESQL_INDEX = Endpoint("GET", "/plugins/postgresql-index")
+MYSQL_INDEX = Endpoint("GET", "/plugins/mysql-index")
+ODBC_INDEX = Endpoint("GET", "/plugins/odbc-index")
 STATISTICS = Endpoint("GET", "/statistics")
 NOW = Endpoint("GET", "/tools/now")
 FIND = Endpoint("POST", "/tools/find")

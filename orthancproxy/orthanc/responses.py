@@ -81,6 +81,12 @@ class System(Struct, rename="pascal"):
     main_dicom_tags: dict[Literal["Patient", "Study", "Series", "Instance"], str] = field(default_factory=dict)
 
 
+class Plugin(Struct, rename="pascal"):
+    """`GET /plugins/{id}`."""
+
+    version: str = ""
+
+
 class OrthancChange(Struct, gc=False):
     """An entry of `GET /changes`. `date` is in UTC: YYYYMMDDTHHMMSS."""
 
@@ -155,6 +161,7 @@ JSON_DECODER = Decoder[Any]()
 RESOURCE_DECODER = Decoder(ResourcePayload)
 RESOURCE_LIST_DECODER = Decoder(list[ResourcePayload])
 ID_LIST_DECODER = Decoder(list[str])
+PLUGIN_DECODER = Decoder(Plugin)
 TAGS_DECODER = Decoder(dict[str, Any])
 TAGS_BY_INSTANCE_DECODER = Decoder(dict[str, dict[str, Any]])
 SYSTEM_DECODER = Decoder(System)

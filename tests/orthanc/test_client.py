@@ -1,6 +1,7 @@
 """The HTTP client for Orthanc: retries, errors, credentials, call log, capabilities and allowlist."""
 
 import logging
+import re
 import socket
 import ssl
 import subprocess
@@ -699,13 +700,14 @@ class TestAllowlist:
             "/modalities",
             "/peers",
             "/jobs",
-            "/plugins/",
+            "/plugins/{",
             "*",
         ],
     )
     def test_no_harmful_endpoint_is_declared(self, forbidden: str) -> None:
         assert len(DECLARED) > 5
         for endpoint in DECLARED.values():
+            assert not re.match(r"/plugins/(?!\w+-index$)", endpoint.template)
             assert forbidden not in endpoint.template
             assert set(parts_of(endpoint)) <= GOOD_PARTS.keys()
             # a template that begins with a part could become any path
