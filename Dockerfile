@@ -48,7 +48,9 @@ RUN DJANGO_SECRET_KEY=unused-at-build-time /opt/venv/bin/python manage.py collec
 
 
 FROM python:3.11-slim-bookworm
+ARG VERSION=unknown
 LABEL org.opencontainers.image.title="Orthanc GraphQL gateway" \
+      org.opencontainers.image.version="$VERSION" \
       org.opencontainers.image.licenses="Apache-2.0"
 ENV PATH=/opt/venv/bin:$PATH \
     PYTHONDONTWRITEBYTECODE=1 \

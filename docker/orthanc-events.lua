@@ -2,7 +2,7 @@
 --
 -- For "LuaScripts" in Orthanc's configuration. Variables of Orthanc's environment:
 --   ORTHANC_EVENTS_URL     the address of the gateway, such as http://gateway:8000/orthanc-events
---   ORTHANC_EVENTS_SECRET  the gateway's setting of that name
+--   ORTHANC_EVENTS_SECRET  the gateway's setting of that name, or ORTHANC_EVENTS_SECRET_FILE, a file that has it
 --
 -- There is no callback for series and instances, of which a study can have thousands: the LastUpdate of their study shows
 -- that they are gone.
@@ -13,7 +13,14 @@ local TIMEOUT_SECONDS = 1
 local PAUSE_SECONDS = 30
 
 local url = os.getenv('ORTHANC_EVENTS_URL')
+local secret_file = os.getenv('ORTHANC_EVENTS_SECRET_FILE')
 local secret = os.getenv('ORTHANC_EVENTS_SECRET') or ''
+if secret_file then
+  -- Orthanc does not start without it
+  local file = assert(io.open(secret_file))
+  secret = file:read('*l') or ''
+  file:close()
+end
 local headers = {['Authorization'] = 'Bearer ' .. secret, ['Content-Type'] = 'application/json'}
 local paused_until = 0
 local timeout = GetOrthancConfiguration()['HttpTimeout'] or 60

@@ -13,5 +13,5 @@ REVOKE ALL ON DATABASE :"name" FROM PUBLIC;
 SQL
 }
 
-make_database orthanc "$ORTHANC_DATABASE_PASSWORD"
-make_database gateway "$GATEWAY_DATABASE_PASSWORD"
+make_database orthanc "$(cat "$ORTHANC_DATABASE_PASSWORD_FILE")"
+make_database gateway "$(cat "$GATEWAY_DATABASE_PASSWORD_FILE")"

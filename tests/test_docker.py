@@ -26,6 +26,8 @@ CHECKOUT = Path(__file__).resolve().parents[1]
 COMPOSE_FILE = (CHECKOUT / "docker-compose.yml").read_text()
 SERVICES: dict[str, dict[str, Any]] = yaml.safe_load(COMPOSE_FILE)["services"]
 DOCKERFILE = (CHECKOUT / "Dockerfile").read_text()
+# they end before the others start
+JOBS = {"ohif", "orthanc-volume"}
 REFERENCE = re.compile(r"\$\{(?P<name>[A-Z_]+)(?::(?P<kind>[-?])(?P<rest>[^}]*))?\}")
 
 
@@ -35,6 +37,20 @@ def environment(service: str) -> dict[str, str]:
     return {
         name: REFERENCE.sub(lambda found: found["rest"] if found["kind"] == "-" else f"<{found['name']}>", value)
         for name, value in variables.items()
+    }
+
+
+def secrets_of(service: str) -> set[str]:
+    """Return the names of the secrets that a service has."""
+    return {one if isinstance(one, str) else one["source"] for one in SERVICES[service].get("secrets", [])}
+
+
+def secret_files(service: str) -> dict[str, str]:
+    """Return the variables of a service that name the file of a secret, with the secret's name."""
+    return {
+        name: value.removeprefix("/run/secrets/")
+        for name, value in SERVICES[service].get("environment", {}).items()
+        if str(value).startswith("/run/secrets/")
     }
 
 
@@ -60,6 +76,7 @@ class TestComposeFile:
             "gateway": [],
             "ohif": [],
             "orthanc": [],
+            "orthanc-volume": [],
             "postgres": [],
         }
         assert not any("network_mode" in service for service in SERVICES.values())
@@ -71,7 +88,7 @@ class TestComposeFile:
 
     def test_nginx_gets_what_the_gateway_permits_from_the_same_orthanc(self) -> None:
         nginx, gateway = environment("nginx"), environment("gateway")
-        for name in ("ORTHANC_BASE_URL", "ORTHANC_USERNAME", "ORTHANC_PASSWORD"):
+        for name in ("ORTHANC_BASE_URL", "ORTHANC_USERNAME", "ORTHANC_PASSWORD_FILE"):
             assert nginx[name] == gateway[name]
         assert f'location ~ "^{gateway["ORTHANC_ACCEL_REDIRECT"]}/' in read("docker/nginx/nginx.conf")
         # it sets or removes what the gateway trusts
@@ -81,27 +98,26 @@ class TestComposeFile:
         assert "LISTEN:-8080" in read("docker/nginx/start")
 
     def test_orthanc_requires_the_gateways_password(self) -> None:
-        orthanc, gateway = environment("orthanc"), environment("gateway")
-        assert orthanc["ORTHANC__AUTHENTICATION_ENABLED"] == "true"
-        assert gateway["ORTHANC_PASSWORD"] == "<ORTHANC_PASSWORD>"
-        assert json.loads(orthanc["ORTHANC__REGISTERED_USERS"]) == {
-            gateway["ORTHANC_USERNAME"]: gateway["ORTHANC_PASSWORD"]
-        }
+        assert environment("orthanc")["ORTHANC__AUTHENTICATION_ENABLED"] == "true"
+        assert secret_files("gateway")["ORTHANC_PASSWORD_FILE"] == "orthanc-password"
+        # docker/make-env writes it with the same password
+        assert "orthanc.json" in secrets_of("orthanc")
 
     def test_orthanc_indexes_the_instance_tags_that_the_gateway_returns(self) -> None:
         tags = json.loads(environment("orthanc")["ORTHANC__EXTRA_MAIN_DICOM_TAGS"])
         assert tags == INDEXED_INSTANCE_TAGS["ExtraMainDicomTags"]
 
     def test_orthanc_and_the_gateway_have_separate_databases(self) -> None:
-        postgres = environment("postgres")
         orthanc = json.loads(environment("orthanc")["ORTHANC__POSTGRESQL"])
-        made = re.findall(r'^make_database (\w+) "\$(\w+)"', read("docker/postgres-init.sh"), re.MULTILINE)
-        passwords = {name: postgres[variable] for name, variable in made}
-        assert {orthanc["Username"]: orthanc["Password"]} == {"orthanc": passwords["orthanc"]}
-        assert (
-            environment("gateway")["DATABASE_URL"] == f"postgres://gateway:{passwords['gateway']}@postgres:5432/gateway"
-        )
-        assert len({*passwords.values(), postgres["POSTGRES_PASSWORD"]}) == 3
+        assert (orthanc["Username"], orthanc["Database"], "Password" in orthanc) == ("orthanc", "orthanc", False)
+        assert secret_files("postgres") == {
+            "POSTGRES_PASSWORD_FILE": "postgres-password",
+            "ORTHANC_DATABASE_PASSWORD_FILE": "orthanc-database-password",
+            "GATEWAY_DATABASE_PASSWORD_FILE": "gateway-database-password",
+        }
+        # the other's password is in neither
+        assert secrets_of("gateway") & set(secret_files("postgres").values()) == set()
+        assert secrets_of("orthanc") & set(secret_files("postgres").values()) == set()
 
     def test_orthanc_tells_the_gateway_what_it_deletes(self) -> None:
         orthanc = environment("orthanc")
@@ -112,12 +128,10 @@ class TestComposeFile:
         assert set(SERVICES[url.hostname or ""]["networks"]) & set(SERVICES["orthanc"]["networks"])
         assert (url.hostname, f"--port {url.port}" in read("docker/entrypoint")) == ("gateway", True)
         assert resolve(url.path).route == "orthanc-events"
-        # both from .env; without it, none is sent or accepted
         for service in ("gateway", "orthanc"):
-            assert SERVICES[service]["environment"]["ORTHANC_EVENTS_SECRET"] is None
-        assert set(re.findall(r"os\.getenv\('(\w+)'\)", read("docker/orthanc-events.lua"))) <= set(
-            SERVICES["orthanc"]["environment"]
-        )
+            assert secret_files(service)["ORTHANC_EVENTS_SECRET_FILE"] == "orthanc-events-secret"
+        read_by_the_script = set(re.findall(r"os\.getenv\('(\w+)'\)", read("docker/orthanc-events.lua")))
+        assert read_by_the_script - set(SERVICES["orthanc"]["environment"]) == {"ORTHANC_EVENTS_SECRET"}
 
     def test_orthanc_keeps_the_tags_of_series(self) -> None:
         orthanc = environment("orthanc")
@@ -130,11 +144,29 @@ class TestComposeFile:
         # 50 of Orthanc's plugin; docs/deployment.md has the formula
         assert int(limit.partition("=")[2]) >= 50 + int(workers) * 9 + conf.ORTHANC_MAX_CALLS + 10
 
-    def test_every_secret_is_required(self) -> None:
-        names = {found["name"]: found["kind"] for found in REFERENCE.finditer(COMPOSE_FILE)}
-        secrets = {name for name in names if name.endswith(("PASSWORD", "KEY"))}
-        assert {name for name, kind in names.items() if kind == "?"} == secrets
-        assert {found["kind"] for found in REFERENCE.finditer(COMPOSE_FILE) if found["name"] in secrets} == {"?"}
+    @pytest.mark.parametrize("name", SERVICES)
+    def test_no_environment_has_a_secret(self, name: str) -> None:
+        """`docker inspect` shows it; what is passed on from .env would be there as well."""
+        secret = {setting.name for setting in (*SETTINGS, *DEPLOYMENT_VARIABLES) if setting.secret}
+        variables = SERVICES[name].get("environment", {})
+        assert not secret & set(variables)
+        assert not [one for one in variables if re.search(r"(PASSWORD|SECRET)$|(?<!TLS)_KEY$", one)]
+        referred = {found["name"] for found in REFERENCE.finditer(yaml.safe_dump(SERVICES[name]))}
+        assert not [one for one in referred if re.search("PASSWORD|SECRET|KEY|DATABASE_URL", one)]
+        # and is a file that the container has
+        assert set(secret_files(name).values()) <= secrets_of(name)
+
+    def test_each_secret_is_a_file_of_make_env_that_only_those_have_who_use_it(self) -> None:
+        declared = yaml.safe_load(COMPOSE_FILE)["secrets"]
+        assert {name: options["file"] for name, options in declared.items()} == {
+            name: f"./.secrets/{name}" for name in declared
+        }
+        assert set().union(*map(secrets_of, SERVICES)) == set(declared)
+        for name in SERVICES:
+            used = {*secret_files(name).values()} | (
+                {"orthanc.json", "orthanc-host-id"} if name == "orthanc" else set()
+            )
+            assert secrets_of(name) == used
 
     def test_ohif_is_copied_once_to_where_the_gateway_serves_it_from(self) -> None:
         job, gateway = SERVICES["ohif"], SERVICES["gateway"]
@@ -146,13 +178,60 @@ class TestComposeFile:
         assert f'"{volume.partition(":")[2]}/"]' in stage
         assert job["cap_drop"] == ["ALL"]
 
-    @pytest.mark.parametrize("name", sorted(SERVICES.keys() - {"ohif"}))
-    def test_each_service_has_a_health_check_restarts_and_drops_privileges(self, name: str) -> None:
+    @pytest.mark.parametrize("name", sorted(SERVICES.keys() - JOBS))
+    def test_each_service_has_a_health_check_and_restarts(self, name: str) -> None:
         service = SERVICES[name]
         assert service["healthcheck"]["test"][0] == "CMD"
         assert service["restart"] == "unless-stopped"
+
+    @pytest.mark.parametrize("name", SERVICES)
+    def test_each_service_drops_privileges(self, name: str) -> None:
+        service = SERVICES[name]
         assert service["cap_drop"] == ["ALL"]
         assert service["security_opt"] == ["no-new-privileges:true"]
+        assert service["read_only"] is True
+        # the image of nginx has the user 101, and the gateway's 10001; the job changes owners
+        expected = {"orthanc": "999:999", "postgres": "999:999", "orthanc-volume": "0:0"}
+        assert service.get("user") == expected.get(name)
+        assert set(service.get("cap_add", [])) == ({"CHOWN", "DAC_READ_SEARCH"} if name == "orthanc-volume" else set())
+
+    @pytest.mark.parametrize("name", SERVICES)
+    def test_each_service_has_limits_and_a_log_that_ends(self, name: str) -> None:
+        service = SERVICES[name]
+        defaults = [REFERENCE.sub(r"\g<rest>", str(service[limit])) for limit in ("mem_limit", "cpus", "pids_limit")]
+        assert re.fullmatch(r"\d+[mg]", defaults[0])
+        # more than the cores of the host are an error of Docker
+        assert 1 <= float(defaults[1]) <= 2
+        assert int(defaults[2]) >= 64
+        if name not in JOBS:
+            for limit in ("mem_limit", "cpus", "pids_limit"):
+                [found] = REFERENCE.finditer(service[limit])
+                kind = {"mem_limit": "MEMORY", "cpus": "CPUS", "pids_limit": "PIDS"}[limit]
+                assert found["name"] == f"{name.upper()}_{kind}"
+        assert service["logging"]["driver"] == "json-file"
+        assert set(service["logging"]["options"]) == {"max-size", "max-file"}
+
+    def test_two_workers_have_threads(self) -> None:
+        """As in docs/deployment.md: 288 of a worker with the default settings, and some for requests beyond."""
+        limit = REFERENCE.sub(r"\g<rest>", SERVICES["gateway"]["pids_limit"])
+        assert int(limit) >= 2 * (288 + 100)
+
+    def test_orthanc_runs_plugins_from_a_folder_of_its_own(self) -> None:
+        """Its image copies them there; on a read-only file system it could not link them to their usual folder."""
+        [options] = [mount.partition(":")[2] for mount in SERVICES["orthanc"]["tmpfs"] if "plugins" in mount]
+        assert {"exec", "uid=999", "gid=999"} <= set(options.split(","))
+        assert SERVICES["orthanc"]["environment"]["GENERATE_HOST_ID_IF_MISSING"] == "false"
+        assert SERVICES["orthanc-volume"]["image"] == SERVICES["orthanc"]["image"]
+        assert SERVICES["orthanc-volume"]["entrypoint"][1:] == [
+            SERVICES["orthanc"]["volumes"][0].partition(":")[2],
+            SERVICES["orthanc"]["user"],
+        ]
+
+    def test_nginx_waits_for_a_gateway_that_is_ready(self) -> None:
+        assert SERVICES["gateway"]["healthcheck"]["test"] == ["CMD", "docker/healthcheck", "--ready"]
+        # an orchestrator that restarts what is unhealthy would restart a gateway whose database is down
+        [command] = re.findall(r"^HEALTHCHECK .* CMD (.*)$", DOCKERFILE, re.MULTILINE)
+        assert json.loads(command) == ["docker/healthcheck"]
 
     def test_services_wait_for_their_dependencies(self) -> None:
         assert {name: service.get("depends_on", {}) for name, service in SERVICES.items()} == {
@@ -163,25 +242,32 @@ class TestComposeFile:
                 "ohif": {"condition": "service_completed_successfully", "required": False},
             },
             "ohif": {},
-            "orthanc": {"postgres": {"condition": "service_healthy"}},
+            "orthanc": {
+                "postgres": {"condition": "service_healthy"},
+                "orthanc-volume": {"condition": "service_completed_successfully"},
+            },
+            "orthanc-volume": {},
             "postgres": {},
         }
 
     def test_every_setting_can_be_set_in_the_env_file(self) -> None:
         variables = SERVICES["gateway"]["environment"]
-        settings = {setting.name for setting in (*SETTINGS, *DEPLOYMENT_VARIABLES)}
+        settings = {
+            f"{setting.name}_FILE" if setting.secret else setting.name for setting in (*SETTINGS, *DEPLOYMENT_VARIABLES)
+        }
         entrypoint = set(re.findall(r"\$\{(\w+):-", read("docker/entrypoint")))
         # the container has no data folder, and is no place to debug
         own = {name for name in variables if not name.startswith("OTEL_")}
         assert own == (settings | entrypoint) - {"DJANGO_DATA_DIR", "DJANGO_DEBUG"}
         # so that their defaults are those of the code: anonymous callers have no permissions, for one
         assert {name for name, value in variables.items() if value is not None} == {
-            "DATABASE_URL",
-            "DJANGO_SECRET_KEY",
+            "DATABASE_URL_FILE",
+            "DJANGO_SECRET_KEY_FILE",
             "OHIF_DIR",
             "ORTHANC_ACCEL_REDIRECT",
             "ORTHANC_BASE_URL",
-            "ORTHANC_PASSWORD",
+            "ORTHANC_EVENTS_SECRET_FILE",
+            "ORTHANC_PASSWORD_FILE",
             "ORTHANC_TRUST_FORWARDED",
             "ORTHANC_USERNAME",
         }
@@ -199,8 +285,17 @@ class TestComposeFile:
 
     def test_images_are_pinned_to_a_version(self) -> None:
         foreign = [service["image"] for service in SERVICES.values() if "build" not in service]
-        assert len(foreign) == 3
-        assert all(re.search(r":\d[\w.-]*$", image) for image in foreign)
+        assert len(set(foreign)) == 3
+        # with a digest or without: dev/pin_images.py
+        assert all(re.search(r":\d[\w.-]*(@sha256:[0-9a-f]{64})?$", image) for image in foreign)
+
+    def test_images_of_the_gateway_have_its_version(self) -> None:
+        version = tomllib.loads(read("pyproject.toml"))["project"]["version"]
+        own = [service["image"] for service in SERVICES.values() if "build" in service]
+        assert own == [f"orthanc-graphql-gateway:{version}", f"orthanc-graphql-gateway-ohif:{version}"]
+        assert SERVICES["gateway"]["build"]["args"]["VERSION"] == version
+        final_stage = DOCKERFILE.rpartition("FROM ")[2]
+        assert final_stage.index("ARG VERSION") < final_stage.index('org.opencontainers.image.version="$VERSION"')
 
 
 class TestDockerfile:
@@ -272,24 +367,6 @@ class TestDockerfile:
 
 
 class TestScripts:
-    def test_make_env_generates_every_secret_once(self, tmp_path: Path) -> None:
-        (tmp_path / "docker").mkdir()
-        shutil.copy(CHECKOUT / "docker/make-env", tmp_path / "docker")
-        shutil.copy(CHECKOUT / ".env.example", tmp_path)
-        subprocess.run([tmp_path / "docker/make-env"], check=True)
-
-        made = tmp_path / ".env"
-        secrets = dict(re.findall(r"^([A-Z_]+)=(.*)$", made.read_text(), re.MULTILINE))
-        required = {found["name"] for found in REFERENCE.finditer(COMPOSE_FILE) if found["kind"] == "?"}
-        assert set(secrets) == required | {"ORTHANC_EVENTS_SECRET"}
-        assert all(re.fullmatch("[0-9a-f]{64}", secret) for secret in secrets.values())
-        assert len(set(secrets.values())) == len(secrets)
-        assert made.stat().st_mode & 0o077 == 0
-
-        again = subprocess.run([tmp_path / "docker/make-env"], capture_output=True, check=False)
-        assert again.returncode != 0
-        assert dict(re.findall(r"^([A-Z_]+)=(.*)$", made.read_text(), re.MULTILINE)) == secrets
-
     def test_entrypoint_rejects_invalid_settings(self, tmp_path: Path) -> None:
         python = Path(sys.executable).parent
         result = subprocess.run(
@@ -320,6 +397,12 @@ class TestScripts:
     def test_health_check_sends_an_allowed_host(self, alive: "Alive", allowed: str, host: str) -> None:
         assert health_check(alive, allowed).returncode == 0
         assert alive.requests == [("/livez", host)]
+
+    def test_health_check_asks_whether_the_gateway_is_ready(self, alive: "Alive") -> None:
+        assert health_check(alive, "", "--ready").returncode == 0
+        assert alive.requests == [("/readyz", "localhost")]
+        alive.status = 503
+        assert health_check(alive, "", "--ready").returncode != 0
 
     def test_health_check_fails_with_the_gateway(self, alive: "Alive") -> None:
         alive.status = 503
@@ -363,9 +446,9 @@ def alive() -> Iterator[Alive]:
     server.close()
 
 
-def health_check(server: Alive, allowed_hosts: str = "") -> subprocess.CompletedProcess[bytes]:
+def health_check(server: Alive, allowed_hosts: str = "", *arguments: str) -> subprocess.CompletedProcess[bytes]:
     return subprocess.run(
-        [sys.executable, CHECKOUT / "docker/healthcheck", str(server.port)],
+        [sys.executable, CHECKOUT / "docker/healthcheck", *arguments, str(server.port)],
         env={**os.environ, "DJANGO_ALLOWED_HOSTS": allowed_hosts},
         capture_output=True,
         timeout=30,

@@ -24,16 +24,17 @@ class LocalPostgreSQL:
     """A PostgreSQL that only this machine can reach, of the newest version that is installed.
 
     Within a `with` block it runs, in a new folder that is removed at the end. `options` are more arguments of
-    `postgres`. Its superuser is `gateway`, without a password. Raises SandboxError if it is not installed, or does not
+    `postgres`. Its superuser has no password. Raises SandboxError if it is not installed, or does not
     start.
     """
 
-    def __init__(self, port: int | None = None, options: Sequence[str] = ()) -> None:
+    def __init__(self, port: int | None = None, options: Sequence[str] = (), superuser: str = "gateway") -> None:
         versions = sorted(INSTALLED.glob("*/bin/initdb"))
         if not versions:
             raise SandboxError("PostgreSQL was not found: install Debian's package postgresql.")
         self._binaries = versions[-1].parent
         self._options = options
+        self._superuser = superuser
         self.port = port or free_port()
         self._folder = Path(tempfile.mkdtemp(prefix="postgresql-"))
         self._as_user: list[str] = []
@@ -45,7 +46,7 @@ class LocalPostgreSQL:
 
     def url(self, database: str = "postgres") -> str:
         """Return the URL of a database."""
-        return f"postgres://gateway@127.0.0.1:{self.port}/{database}"
+        return f"postgres://{self._superuser}@127.0.0.1:{self.port}/{database}"
 
     def start(self) -> None:
         """Start it, and wait until it accepts connections; each time on the same port, with the same data."""
@@ -86,7 +87,7 @@ class LocalPostgreSQL:
         return self._folder / "log"
 
     def __enter__(self) -> Self:
-        initdb = ["--username=gateway", "--auth=trust", "--encoding=UTF8", "--locale=C.UTF-8", "--no-sync"]
+        initdb = [f"--username={self._superuser}", "--auth=trust", "--encoding=UTF8", "--locale=C.UTF-8", "--no-sync"]
         try:
             with self._log.open("wb") as output:
                 subprocess.run(  # noqa: S603 - as above

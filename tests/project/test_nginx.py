@@ -12,6 +12,7 @@ from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from io import BytesIO
 from pathlib import Path
+from tempfile import NamedTemporaryFile
 from typing import Any
 from zipfile import ZipFile
 
@@ -96,9 +97,15 @@ def deployment(start_session_orthanc: StartOrthanc, tmp_path_factory: pytest.Tem
     credentials = {"ORTHANC_USERNAME": "gateway", "ORTHANC_PASSWORD": PASSWORD}
     with (
         serving(orthanc.base_url, tmp_path_factory.mktemp("gateway"), settings={**SETTINGS, **credentials}) as gateway,
-        nginx_before(gateway, orthanc.base_url, credentials) as nginx,
+        NamedTemporaryFile("w") as password,
     ):
-        yield Deployment(nginx, gateway, orthanc)
+        # as docker-compose.yml has it; for nginx, which is another user
+        password.write(f"{PASSWORD}\n")
+        password.flush()
+        Path(password.name).chmod(0o644)
+        of_nginx = {"ORTHANC_USERNAME": "gateway", "ORTHANC_PASSWORD_FILE": password.name}
+        with nginx_before(gateway, orthanc.base_url, of_nginx) as nginx:
+            yield Deployment(nginx, gateway, orthanc)
 
 
 @pytest.mark.live

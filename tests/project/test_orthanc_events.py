@@ -192,13 +192,18 @@ def send_to(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def script() -> Iterator[str]:
-    """The path of the script, as Orthanc sees it."""
-    installation = Installation.find()
-    folder = installation.make_folder(None)
+def folder() -> Iterator[Path]:
+    """A folder that Orthanc can read."""
+    folder = Installation.find().make_folder(None)
     folder.chmod(0o755)
-    yield installation.inner_path(Path(shutil.copy(SCRIPT, folder)))
+    yield folder
     shutil.rmtree(folder)
+
+
+@pytest.fixture
+def script(folder: Path) -> str:
+    """The path of the script, as Orthanc sees it."""
+    return Installation.find().inner_path(Path(shutil.copy(SCRIPT, folder)))
 
 
 @pytest.fixture
@@ -243,6 +248,17 @@ class TestScript:
         assert {one["id"] for one in receiver.events} == set(everything)
         assert [one["level"] for one in receiver.events].count("Patient") == 2
         assert {one["Authorization"] for one in receiver.headers} == {f"Bearer {SECRET}"}
+
+    def test_takes_the_secret_from_a_file(
+        self, start: Callable[[], LocalOrthanc], receiver: Receiver, folder: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        file = folder / "secret"
+        file.write_text(f"{SECRET}\n")
+        monkeypatch.delenv("ORTHANC_EVENTS_SECRET")
+        monkeypatch.setenv("ORTHANC_EVENTS_SECRET_FILE", Installation.find().inner_path(file))
+        ask(start(), f"/patients/{patient_orthanc_id('P001')}", "DELETE")
+        wait_until(lambda: receiver.events)
+        assert receiver.headers[0]["Authorization"] == f"Bearer {SECRET}"
 
     def test_does_not_keep_orthanc_waiting_for_a_gateway_that_hangs(
         self, start: Callable[[], LocalOrthanc], receiver: Receiver
