@@ -12,8 +12,8 @@ from orthancproxy.sandbox.gateway import CHECKOUT
 
 MAX_README_BYTES = 9 * 1024
 PAGES = [CHECKOUT / "README.md", CHECKOUT / "CONTRIBUTING.md", *sorted((CHECKOUT / "docs").rglob("*.md"))]
-# what only the tests, the benchmarks, Orthanc's own image and its script read
-OTHER_VARIABLES = {"ORTHANC_BIN", "ORTHANC_EVENTS_URL", "ORTHANC_ROOT"}
+# what only the tests, the benchmarks, Orthanc's own image, its script and that of backups read
+OTHER_VARIABLES = {"ORTHANC_BIN", "ORTHANC_DATABASE_URL", "ORTHANC_EVENTS_URL", "ORTHANC_ROOT"}
 
 LINK = r"\]\(([^)\s]+)\)"
 PATH = r"(?<!`)`((?:orthancproxy|schema|tests|docs|benchmarks|dev|docker)/[\w./-]*)`(?!`)"
