@@ -28,7 +28,7 @@ endif
 NODE_TESTS := tests/identity tests/schema/audits
 WEB_SOURCES := schema/schema.graphql $(shell find orthancproxy/web \( -name node_modules -o -name generated \) -prune -o -type f -print)
 
-.PHONY: help run ohif test test-matrix test-uncached test-indexed oracle staleness bench bench-large soak drill check sdl docs messages web lock clean
+.PHONY: help run ohif test test-matrix test-uncached test-indexed oracle staleness bench bench-large soak drill drill-systemd check sdl docs messages web lock clean
 .DEFAULT_GOAL := help
 
 help: ## List these commands
@@ -87,6 +87,9 @@ drill: .venv/.synced ## Kill, stop and starve each part of two hosts under load,
 	@dev/install-orthanc
 	@dev/install-debian-packages $(TEST_TOOLS)
 	root=$$(dev/orthanc-root $(ORTHANC)) && $(PYTHON) -m benchmarks.drill --orthanc-root= --orthanc-root=$$root $(ARGS)
+
+drill-systemd: .venv/.synced ## Install the gateway in a copy of this system that boots with systemd, and check its services (as root, on Debian)
+	@dev/drill-systemd
 
 check: .venv/.synced ## Lint, types, import contracts, migrations, the committed schema and docs, the lock files, the front end
 	.venv/bin/ruff check
