@@ -348,7 +348,7 @@ def test_a_backup_without_docker_is_restored(host: Host, tmp_path: Path) -> None
         }
         exports = "".join(f"export {name}={shlex.quote(value)}\n" for name, value in restored.items())
         restore, starting, repair = COMMANDS["Backup", 4].splitlines()
-        # `make drill` starts services
+        # `make drill-systemd` starts services
         assert starting == "systemctl start orthanc orthanc-gateway"
         restore = restore.replace("/srv/backups/2026-11-29T020000Z", str(made))
         subprocess.run(["bash", "-euc", exports + restore], cwd=other.folder, env=other.environment(), check=True)

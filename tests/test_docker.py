@@ -267,6 +267,7 @@ class TestComposeFile:
             "ORTHANC_ACCEL_REDIRECT",
             "ORTHANC_BASE_URL",
             "ORTHANC_EVENTS_SECRET_FILE",
+            "ORTHANC_OIDC_CLIENT_SECRET_FILE",
             "ORTHANC_PASSWORD_FILE",
             "ORTHANC_TRUST_FORWARDED",
             "ORTHANC_USERNAME",

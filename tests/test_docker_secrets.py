@@ -60,8 +60,9 @@ class TestMakeEnv:
         assert make().returncode == 0
         made = secrets(folder)
         assert set(made) == set(SECRETS)
+        assert made["oidc-client-secret"] == ""
         plain = [secret for name, secret in made.items() if re.fullmatch("[0-9a-f]{64}", secret)]
-        assert len(set(plain)) == len(plain) == len(SECRETS) - 3
+        assert len(set(plain)) == len(plain) == len(SECRETS) - 4
         assert re.fullmatch("[0-9a-f]{8}", made["orthanc-host-id"])
         assert (folder / ".env").read_text() == (folder / ".env.example").read_text()
 
@@ -109,6 +110,24 @@ class TestMakeEnv:
         (folder / ".env").write_text("\n".join([*lines, ""]))
         assert make().returncode == 0
         assert len(secrets(folder)["orthanc-events-secret"]) == 64
+
+    def test_takes_what_others_give_from_env(self, folder: Path, make: Make) -> None:
+        make()
+        with (folder / ".env").open("a") as file:
+            file.write("ORTHANC_OIDC_CLIENT_SECRET=given\nORTHANC_PASSWORD=of another Orthanc\n")
+        assert make().returncode == 0
+        made = secrets(folder)
+        assert (made["oidc-client-secret"], made["orthanc-password"]) == ("given", "of another Orthanc")
+        assert json.loads(made["orthanc.json"])["RegisteredUsers"] == {"gateway": "of another Orthanc"}
+        assert (folder / ".env").read_text() == (folder / ".env.example").read_text()
+
+    def test_does_not_replace_the_password_of_a_database(self, folder: Path, make: Make) -> None:
+        make()
+        before = secrets(folder)
+        with (folder / ".env").open("a") as file:
+            file.write("POSTGRES_PASSWORD=another\n")
+        assert "has another password" in make().stderr
+        assert secrets(folder) == before
 
     @pytest.mark.parametrize("name", ["postgres-password", "orthanc-database-password", "gateway-database-password"])
     def test_makes_no_new_password_of_a_database_that_exists(self, folder: Path, make: Make, name: str) -> None:

@@ -89,7 +89,9 @@ def test_the_files_of_settings_name_what_exists() -> None:
     manage = (SYSTEMD / "manage").read_text()
     for name, value in Unit(GATEWAY).environment().items():
         assert f"--setenv={name}={value}" in manage or name.startswith("PYTHON")
-    for name in ("User", "UMask", "WorkingDirectory", "EnvironmentFile", "StateDirectory", "CacheDirectory"):
+    # a folder with another mode would get it
+    folders = [f"{name}Directory{mode}" for name in ("State", "Cache") for mode in ("", "Mode")]
+    for name in ("User", "UMask", "WorkingDirectory", "EnvironmentFile", *folders):
         assert f"--property={name}={Unit(GATEWAY)[name]}" in manage
 
 
