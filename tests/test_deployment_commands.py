@@ -442,6 +442,23 @@ def parts(port: int) -> dict[str, str]:
     return found
 
 
+@runs(("Kubernetes", 1))
+def test_kubernetes_gets_files_that_exist(host: Host, tmp_path: Path) -> None:
+    """There is no kubectl: a stand-in notes its arguments. tests/test_kubernetes.py checks the manifests."""
+    kubectl = tmp_path / "kubectl"
+    kubectl.write_text(f'#!/bin/sh\nprintf "%s\\n" "$@" >>{tmp_path}/arguments\n')
+    kubectl.chmod(0o755)
+    environment = host.environment()
+    environment["PATH"] = f"{tmp_path}:{environment['PATH']}"
+    subprocess.run(["bash", "-euc", COMMANDS["Kubernetes", 1]], cwd=host.folder, env=environment, check=True)
+    arguments = (tmp_path / "arguments").read_text().splitlines()
+    files = [one.removeprefix("--from-file=") for one in arguments if one.startswith("--from-file=")]
+    assert len(files) == 4
+    assert all((host.folder / file).is_file() for file in files)
+    assert arguments[-3:-1] == ["apply", "--kustomize"]
+    assert (CHECKOUT / arguments[-1] / "kustomization.yaml").exists()
+
+
 @runs(("Files straight from Orthanc", 1))
 def test_nginx_starts_with_the_exported_variables(host: Host, tmp_path: Path) -> None:
     """tests/project/test_nginx.py has what it sends; here are the variables, each of which the script knows."""
