@@ -154,6 +154,34 @@ def test_a_worker_that_dies_is_replaced(serve: Callable[..., LocalGateway]) -> N
     assert '"worker died"' in gateway.log.read_text()
 
 
+def test_a_worker_that_hangs_is_replaced(archive: LocalOrthanc, tmp_path: Path) -> None:
+    # a minute is long for a test
+    impatient = "from orthancproxy.project.server import __main__ as command, supervisor; supervisor.HUNG_SECONDS = 5.0"
+    port = free_port()
+    log = tmp_path / "gateway.log"
+    parent = ChildProcess(
+        [sys.executable, "-c", f"{impatient}; command.main()", "--port", str(port), "--migrate"],
+        log=log,
+        environment={
+            **os.environ,
+            "PYTHONPATH": str(CHECKOUT),
+            "DJANGO_DATA_DIR": str(tmp_path),
+            "ORTHANC_BASE_URL": archive.base_url,
+            "WEB_CONCURRENCY": "2",
+        },
+    )
+    gateway = LocalGateway(port, parent.pid, log)
+    try:
+        wait_until(lambda: log.exists() and log.read_text().count("Started server process") == 2)
+        stopped, other = sorted(workers_of(gateway))
+        os.kill(stopped, signal.SIGSTOP)
+        wait_until(lambda: len(workers_of(gateway) - {stopped, other}) == 1)
+        assert other in workers_of(gateway)
+        assert '"worker hangs"' in log.read_text()
+    finally:
+        parent.stop()
+
+
 def test_workers_end_with_a_parent_that_was_killed(serve: Callable[..., LocalGateway]) -> None:
     gateway = serve()
     workers = workers_of(gateway)

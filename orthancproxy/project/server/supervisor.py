@@ -4,6 +4,7 @@ import logging
 import os
 import signal
 import time
+from contextlib import suppress
 from dataclasses import dataclass, field
 from multiprocessing import connection, get_context
 from multiprocessing.connection import Connection
@@ -22,27 +23,38 @@ SPAWN = get_context("spawn")
 MAX_START_SECONDS = 120.0
 RESTART_SECONDS = 1.0
 """Between the starts of a worker that ends before it is ready."""
+HUNG_SECONDS = 60.0
+"""Without a report of a worker's event loop, which makes one every second."""
 
 
 @dataclass(slots=True)
 class _Process:
     process: SpawnProcess
-    readiness: Connection
+    reports: Connection
     started: float = field(default_factory=time.monotonic)
-    is_ready: bool = False
+    reported: float | None = None
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether it has become ready."""
+        return self.reported is not None
+
+    @property
+    def is_hung(self) -> bool:
+        """Whether it has stopped to report."""
+        return self.reported is not None and time.monotonic() - self.reported > HUNG_SECONDS
 
     @property
     def pid(self) -> int | None:
         return self.process.pid
 
     def notice(self) -> None:
-        """Notice whether it has become ready."""
-        if not self.is_ready and self.readiness.poll():
-            try:
-                self.is_ready = bool(self.readiness.recv())
-            except EOFError:
-                # it has ended
-                return
+        """Read its reports."""
+        # EOFError: it has ended
+        with suppress(EOFError):
+            while self.reports.poll():
+                self.reports.recv()
+                self.reported = time.monotonic()
 
     def send(self, number: int) -> None:
         """Send it a signal, if it still runs."""
@@ -50,8 +62,13 @@ class _Process:
             os.kill(self.process.pid, number)
 
 
-def _serve(config: Config, delay_seconds: float, sockets: list[socket], readiness: Connection) -> None:
-    Worker(config, delay_seconds, on_ready=lambda: readiness.send(True)).run(sockets)  # noqa: FBT003, RUF100
+def _serve(config: Config, delay_seconds: float, sockets: list[socket], reports: Connection) -> None:
+    def report() -> None:
+        # the parent that has been killed reads none
+        with suppress(OSError):
+            reports.send(None)
+
+    Worker(config, delay_seconds, report).run(sockets)
 
 
 class Supervisor:
@@ -94,19 +111,19 @@ class Supervisor:
         return code
 
     def _start(self) -> _Process:
-        readiness, ready = SPAWN.Pipe(duplex=False)
-        process = SPAWN.Process(target=_serve, args=(self._config, self._delay_seconds, self._sockets, ready))
+        reports, reporting = SPAWN.Pipe(duplex=False)
+        process = SPAWN.Process(target=_serve, args=(self._config, self._delay_seconds, self._sockets, reporting))
         process.start()
         # the worker has its own, so that its end can be noticed
-        ready.close()
-        return _Process(process, readiness)
+        reporting.close()
+        return _Process(process, reports)
 
     def _all(self) -> list[_Process]:
         return [*self._workers, *self._replaced]
 
     def _wait(self, seconds: float) -> None:
         """Wait until a worker is ready or has ended, for a signal, or for so long."""
-        waiting = [worker.readiness for worker in self._all() if not worker.is_ready and worker.process.is_alive()]
+        waiting = [worker.reports for worker in self._all() if not worker.is_ready and worker.process.is_alive()]
         sentinels = [worker.process.sentinel for worker in self._all()]
         connection.wait([self._woken, *waiting, *sentinels], seconds)
         while self._woken.poll():
@@ -119,6 +136,10 @@ class Supervisor:
         """Start a worker for each that has ended; return False if none can start."""
         self._replaced = [worker for worker in self._replaced if worker.process.is_alive()]
         for place, worker in enumerate(self._workers):
+            if worker.is_hung:
+                logger.error("worker hangs", extra={"pid": worker.pid})
+                worker.process.kill()
+                worker.process.join()
             if worker.process.is_alive():
                 continue
             if worker.process.exitcode == STARTUP_FAILURE and not self._was_ready:

@@ -18,6 +18,7 @@ from orthancproxy.threads import daemon
 
 logger = logging.getLogger(__name__)
 
+TICKS_BETWEEN_REPORTS = 10  # uvicorn has ten in a second
 STARTUP_FAILURE = 3
 """The exit code of a worker whose configuration is invalid: it would fail again."""
 
@@ -46,12 +47,14 @@ class Worker(Server):
     After SIGTERM it drains: `/readyz` answers 503 at once, and it goes on listening for `delay_seconds`, until proxies
     have noticed. After SIGHUP it leaves the port to other workers at once. Either way, requests in progress end within
     the time of the configuration, and event streams end, so that their clients continue elsewhere.
+
+    `report` is called about every second from when it is ready until it drains.
     """
 
-    def __init__(self, config: Config, delay_seconds: float, on_ready: Callable[[], None] = lambda: None) -> None:
+    def __init__(self, config: Config, delay_seconds: float, report: Callable[[], None] = lambda: None) -> None:
         super().__init__(config)
         self._delay_seconds = delay_seconds
-        self._on_ready = on_ready
+        self._report = report
         self._is_replaced = False
 
     def run(self, sockets: list[socket] | None = None) -> None:
@@ -74,10 +77,11 @@ class Worker(Server):
         with suppress(KeyboardInterrupt):
             super().run(sockets)
 
-    async def startup(self, sockets: list[socket] | None = None) -> None:
-        """Listen, and report it."""
-        await super().startup(sockets)
-        self._on_ready()
+    async def on_tick(self, counter: int) -> bool:
+        """Report that the event loop runs; return whether to end."""
+        if counter % TICKS_BETWEEN_REPORTS == 0:
+            self._report()
+        return await super().on_tick(counter)
 
     async def shutdown(self, sockets: list[socket] | None = None) -> None:
         """Drain, then end what is left."""
