@@ -35,6 +35,8 @@ def scene(orthanc: LocalOrthanc, running_proxy: TCPProxy, tmp_path_factory: pyte
         with serving(running_proxy.base_url, folder, settings={**IMPATIENT, "DATABASE_URL": url}) as gateway:
             scene = Scene(orthanc, gateway, folder)
             scene.fill()
+            # the first request waits for the migrations
+            scene.check_serving()
             yield scene
 
 
