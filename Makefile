@@ -12,6 +12,10 @@ TEST_TOOLS := /usr/bin/chromium=chromium,fonts-noto-cjk dcmftest=dcmtk dciodvfy=
 TEST_TOOLS += nginx=nginx-light rsync=rsync systemd-analyze=systemd
 # it checks the metrics and the alerts
 TEST_TOOLS += promtool=prometheus
+# a syslog receiver with TLS, by GnuTLS and by OpenSSL
+ifeq ($(and $(wildcard /usr/lib/*/rsyslog/lmnsd_gtls.so),$(wildcard /usr/lib/*/rsyslog/lmnsd_ossl.so)),)
+TEST_TOOLS += /no-rsyslog-tls=rsyslog,rsyslog-gnutls,rsyslog-openssl
+endif
 # the index of the Orthanc that is installed
 TEST_TOOLS += /usr/share/orthanc/plugins/libOrthancPostgreSQLIndex.so=orthanc-postgresql
 # a decoder for the Orthanc that is installed

@@ -1,5 +1,6 @@
 """Django system checks of the settings, beyond those that Setting declares."""
 
+import os
 import re
 from collections.abc import Callable, Iterator, Sequence
 from ipaddress import ip_address
@@ -13,6 +14,7 @@ from django.core.checks import CheckMessage, Error, Tags, Warning, register  # n
 from jwt.algorithms import requires_cryptography
 
 from orthancproxy.access.actions import Action
+from orthancproxy.audit.syslog import parse_url
 from orthancproxy.conf import SETTINGS, Setting, conf
 from orthancproxy.dicom.text import FALLBACK_CODECS
 from orthancproxy.dicom.validation import long_string
@@ -277,6 +279,49 @@ def _viewer_url() -> Iterator[CheckMessage]:
         )
 
 
+def _audit_repository() -> Iterator[CheckMessage]:
+    if not conf.ORTHANC_AUDIT_SYSLOG:
+        return
+    try:
+        parse_url(conf.ORTHANC_AUDIT_SYSLOG)
+    except ValueError:
+        yield Error(
+            "ORTHANC_AUDIT_SYSLOG is not the URL of a syslog receiver with TLS.",
+            hint="Use the form tls://audit.example.org:6514.",
+            id="orthancproxy.E036",
+        )
+    for name in ("ORTHANC_AUDIT_CA_BUNDLE", "ORTHANC_AUDIT_CERTIFICATE", "ORTHANC_AUDIT_KEY"):
+        file = getattr(conf, name)
+        if file and not Path(file).is_file():
+            yield Error(
+                f"{name} names a file that does not exist: {file}.",
+                hint="Set the path of a PEM file, or leave it empty.",
+                id="orthancproxy.E037",
+            )
+    if conf.ORTHANC_AUDIT_KEY and not conf.ORTHANC_AUDIT_CERTIFICATE:
+        yield Error(
+            "ORTHANC_AUDIT_KEY is set and ORTHANC_AUDIT_CERTIFICATE is not.",
+            hint="Set the certificate of the key, or remove the key.",
+            id="orthancproxy.E038",
+        )
+
+
+def _audit_retention() -> Iterator[CheckMessage]:
+    folder = conf.ORTHANC_AUDIT_ARCHIVE_DIR
+    if conf.ORTHANC_AUDIT_DAYS and not folder and not conf.ORTHANC_AUDIT_SYSLOG:
+        yield Error(
+            "ORTHANC_AUDIT_DAYS is set: events of the audit would be deleted without a copy.",
+            hint="Set ORTHANC_AUDIT_ARCHIVE_DIR, or ORTHANC_AUDIT_SYSLOG, or both.",
+            id="orthancproxy.E039",
+        )
+    if folder and not os.access(folder, os.W_OK | os.X_OK):
+        yield Error(
+            f"ORTHANC_AUDIT_ARCHIVE_DIR is not a folder that the gateway can write to: {folder}.",
+            hint="Create the folder, on a disk that has room for years, or correct its owner.",
+            id="orthancproxy.E040",
+        )
+
+
 CHECKS: tuple[Callable[[], Iterator[CheckMessage]], ...] = (
     _bounds,
     _base_url,
@@ -292,5 +337,7 @@ CHECKS: tuple[Callable[[], Iterator[CheckMessage]], ...] = (
     _events_secret,
     _oidc_urls,
     _oidc,
+    _audit_repository,
+    _audit_retention,
     _exposure,
 )

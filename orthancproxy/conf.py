@@ -271,6 +271,37 @@ class Configuration:
         minimum=0,
         maximum=30,  # export_audit waits for outcomes for an hour
     )
+    ORTHANC_AUDIT_SYSLOG = Setting(
+        "",
+        "Audit repository to which the events of the audit are sent as DICOM audit messages, by syslog over TLS: "
+        "`tls://audit.example.org:6514`; empty for none.",
+    )
+    ORTHANC_AUDIT_CA_BUNDLE = Setting(
+        "", "PEM file with the certificate authorities to trust for the audit repository; if empty, the system's."
+    )
+    ORTHANC_AUDIT_CERTIFICATE = Setting(
+        "", "PEM file with the gateway's certificate, and what else is in its chain, for the audit repository."
+    )
+    ORTHANC_AUDIT_KEY = Setting(
+        "", "PEM file with the key of that certificate, without a password; if empty, it is in the certificate's file."
+    )
+    ORTHANC_AUDIT_SOURCE = Setting(
+        "",
+        "Name of the gateway in the audit messages that it sends, the same on all its hosts; if empty, the host name.",
+    )
+    ORTHANC_AUDIT_DAYS = Setting(
+        0,
+        "Days for which the events of the audit stay in the database, and a day more at most. Then they are deleted, "
+        "but never before they are archived (`ORTHANC_AUDIT_ARCHIVE_DIR`) and sent (`ORTHANC_AUDIT_SYSLOG`): at least "
+        "one of the two must be set. 0: they stay for ever.",
+        minimum=0,
+        maximum=36_500,
+    )
+    ORTHANC_AUDIT_ARCHIVE_DIR = Setting(
+        "",
+        "Folder for gzipped files with the events that are older than `ORTHANC_AUDIT_DAYS`; all hosts need the same "
+        "one. Empty: no files.",
+    )
     ORTHANC_CHANGES_DAYS = Setting(
         7,
         "Days for which the log of changes of the archive is kept. Clients that were away for longer get "

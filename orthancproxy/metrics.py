@@ -94,6 +94,9 @@ EVENT_STREAMS = _gauge("event_streams", "Event streams that are open.")
 AUDIT_EVENTS = _counter(
     "audit_events", "Events of the audit log; outcome SUPPRESSED: left out by the rate limit.", "kind", "outcome"
 )
+AUDIT_WAITING = _gauge_of_all(
+    "audit_events_waiting", "Events that the audit repository (ORTHANC_AUDIT_SYSLOG) has not got yet, 100,000 at most."
+)
 
 WORKERS = _gauge("workers", "Worker processes that live.")
 CPU_SECONDS = _counter("process_cpu_seconds", "CPU time of all worker processes.")

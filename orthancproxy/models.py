@@ -1,7 +1,7 @@
 """Where Django looks for the app's tables: each package declares its own."""
 
 from orthancproxy.access.models import AccessScope, Archive, Share
-from orthancproxy.audit.models import AuditEvent, AuditSubject, Viewing
+from orthancproxy.audit.models import AuditDelivery, AuditEvent, AuditRetention, AuditSubject, Viewing
 from orthancproxy.feed.models import ChangeLogState, ChangeRow
 from orthancproxy.follower.models import Lease
 from orthancproxy.index.models import IndexedPatient, IndexedStudy, IndexState
@@ -10,7 +10,9 @@ from orthancproxy.uploads.models import UploadBatch, UploadedFile
 __all__ = [
     "AccessScope",
     "Archive",
+    "AuditDelivery",
     "AuditEvent",
+    "AuditRetention",
     "AuditSubject",
     "ChangeLogState",
     "ChangeRow",

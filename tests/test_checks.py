@@ -92,6 +92,10 @@ def test_default_settings_pass() -> None:
         ("ORTHANC_OIDC_ROLE_GROUPS", ["radiologist"], "E021"),
         ("ORTHANC_OIDC_ROLE_GROUPS", ["=Readers"], "E021"),
         ("ORTHANC_OIDC_ROLE_GROUPS", ["admin=Editors", "radiologist="], "E021"),
+        ("ORTHANC_AUDIT_SYSLOG", "https://audit.example.org", "E036"),
+        ("ORTHANC_AUDIT_SYSLOG", "tls://", "E036"),
+        ("ORTHANC_AUDIT_DAYS", 3650, "E039"),
+        ("ORTHANC_AUDIT_ARCHIVE_DIR", "/nowhere", "E040"),
         ("ORTHANC_READ_TIMEOUT", "30", "E002"),
         ("ORTHANC_READ_TIMEOUT", True, "E002"),
         ("ORTHANC_POOL_SIZE", 1.5, "E002"),
@@ -210,4 +214,32 @@ def test_debug_mode_allows_any_host_and_a_short_secret_key(settings: Settings) -
     settings.DEBUG = True
     settings.ALLOWED_HOSTS = ["*"]
     settings.SECRET_KEY = "short"
+    assert messages() == []
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "id_"),
+    [
+        ("ORTHANC_AUDIT_CA_BUNDLE", "/nowhere/ca.pem", "E037"),
+        ("ORTHANC_AUDIT_CERTIFICATE", "/nowhere/gateway.pem", "E037"),
+        ("ORTHANC_AUDIT_KEY", __file__, "E038"),
+    ],
+)
+def test_invalid_files_for_the_audit_repository_are_reported_if_there_is_one(
+    settings: Settings, name: str, value: str, id_: str
+) -> None:
+    setattr(settings, name, value)
+    assert messages() == []
+    settings.ORTHANC_AUDIT_SYSLOG = "tls://audit.example.org:6514"
+    [message] = messages()
+    assert message.id == f"orthancproxy.{id_}"
+    assert name in message.msg
+
+
+def test_audit_may_be_deleted_if_a_repository_or_a_folder_has_it(settings: Settings, tmp_path: Path) -> None:
+    settings.ORTHANC_AUDIT_DAYS = 365
+    settings.ORTHANC_AUDIT_SYSLOG = "tls://audit.example.org:6514"
+    assert messages() == []
+    settings.ORTHANC_AUDIT_SYSLOG = ""
+    settings.ORTHANC_AUDIT_ARCHIVE_DIR = str(tmp_path)
     assert messages() == []

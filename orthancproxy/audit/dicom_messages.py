@@ -63,15 +63,21 @@ def dicom_event(event: AuditEvent) -> DicomEvent:
     return dicom
 
 
-def messages(event: AuditEvent, source: str) -> Iterator[str]:
-    """Yield an event as messages of one line each; `source` is the AuditSourceID: the name of the gateway."""
+def messages(event: AuditEvent, source: str, max_subjects: int | None = None) -> Iterator[str]:
+    """Yield an event as messages of one line each; `source` is the AuditSourceID: the name of the gateway.
+
+    An event about more than `max_subjects` becomes several messages.
+    """
     dicom = dicom_event(event)
     subjects = list(event.subjects.all())
     groups: dict[str, list[AuditSubject]] = {} if subjects else {"": []}
     for subject in subjects:
         groups.setdefault(subject.patient_id if dicom.has_one_patient else "", []).append(subject)
     for group in groups.values():
-        yield ET.tostring(_message(event, dicom, group, source), encoding="unicode")
+        size = max_subjects or max(len(group), 1)
+        for start in range(0, max(len(group), 1), size):
+            part = group[start : start + size]
+            yield ET.tostring(_message(event, dicom, part, source), encoding="unicode")
 
 
 def _message(event: AuditEvent, dicom: DicomEvent, subjects: Iterable[AuditSubject], source: str) -> ET.Element:

@@ -1,4 +1,7 @@
-"""The tables of the audit log, which are append-only, and of the viewings that it does not have the end of yet."""
+"""The tables of the audit log, which are append-only, of viewings, and of how far the log has been sent and archived.
+
+Only `retention` deletes rows of the log, once they are archived.
+"""
 
 from collections.abc import Collection, Iterable
 from typing import Any, Never
@@ -55,7 +58,7 @@ class _AppendOnly(models.Model):
         super().save(**{**options, "force_insert": True})
 
     def delete(self, using: Any = None, keep_parents: bool = False) -> Never:
-        """Raise AppendOnlyError: no row is ever deleted."""
+        """Raise AppendOnlyError: only `retention` deletes rows."""
         raise AppendOnlyError
 
 
@@ -126,3 +129,36 @@ class Viewing(models.Model):
 
     def __str__(self) -> str:
         return f"{self.intention} until {self.closes_at.isoformat()}"
+
+
+class AuditDelivery(models.Model):
+    """How far the events have been sent to a receiver.
+
+    `position` is the id up to which all events with an outcome have arrived, `intended_position` that up to which
+    intended ones need no message any more. The `recent_` and `resend_` positions are those of a minute or two ago.
+    """
+
+    receiver = models.CharField(max_length=300, unique=True)
+    position = models.BigIntegerField(default=0)
+    intended_position = models.BigIntegerField(default=0)
+    recent_position = models.BigIntegerField(default=0)
+    recent_intended_position = models.BigIntegerField(default=0)
+    recent_at = models.DateTimeField(default=timezone.now)
+    resend_position = models.BigIntegerField(default=0)
+    resend_intended_position = models.BigIntegerField(default=0)
+
+    def __str__(self) -> str:
+        return f"{self.receiver} {self.position}"
+
+
+class AuditRetention(models.Model):
+    """How far the log may be deleted: one row.
+
+    Events up to the id `released` are archived. Those up to `planned` are, or will be, in the next file.
+    """
+
+    released = models.BigIntegerField(default=0)
+    planned = models.BigIntegerField(default=0)
+
+    def __str__(self) -> str:
+        return str(self.released)

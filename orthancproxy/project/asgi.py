@@ -73,6 +73,7 @@ def start() -> Application:
     from orthancproxy.http.early_forms import receive_early
     from orthancproxy.project.edge.migrated import until_migrated
     from orthancproxy.project.edge.upload_slots import limit_uploads
+    from orthancproxy.resolvers.audit_background import start_audit
 
     application = limit_uploads(receive_early(Handler()))
     _collect_garbage_less_often()
@@ -80,6 +81,7 @@ def start() -> Application:
     _raise_file_limit()
     _keep_spool_folder()
     _begin_monitoring()
+    start_audit()
     # outermost, since a database that hangs must not occupy the thread that answers
     return count_transfers(until_migrated(limit_bodies(share_threads(KeptThreads(application)))), log_unanswered)
 

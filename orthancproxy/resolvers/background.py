@@ -24,6 +24,7 @@ from orthancproxy.feed.orthanc_changes import Reader
 from orthancproxy.follower.follower import Follower, LeaseHolder
 from orthancproxy.index.store import DjangoIndex
 from orthancproxy.orthanc.client import OrthancClient
+from orthancproxy.resolvers.audit_background import start_audit
 
 logger = logging.getLogger(__name__)
 
@@ -98,6 +99,8 @@ def _start(client: OrthancClient) -> Background:
     changes = Reader(client, change_log, conf.ORTHANC_BASE_URL) if conf.ORTHANC_CHANGES_DAYS else None
     follower = Follower([*([keeper.look] if keeper else []), *([changes.follow] if changes else [])], lease)
     follower.start()
+    # for projects that embed the gateway
+    start_audit()
     return Background(keeper, changes, follower)
 
 

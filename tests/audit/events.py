@@ -1,8 +1,11 @@
 """Audit events for tests."""
 
+import sqlite3
+from contextlib import closing
 from datetime import timedelta
 from typing import Any
 
+import psycopg
 from django.utils import timezone
 
 from orthancproxy.audit.events import Subject
@@ -29,3 +32,13 @@ def create_event(*subjects: Subject, **values: Any) -> AuditEvent:
         for subject in subjects
     )
     return event
+
+
+def event_ids(database_url: str) -> list[int]:
+    """Return the ids of the events in another database."""
+    query = "SELECT id FROM orthancproxy_auditevent ORDER BY id"
+    if database_url.startswith("sqlite"):
+        with closing(sqlite3.connect(database_url.removeprefix("sqlite:///"))) as file:
+            return [row[0] for row in file.execute(query)]
+    with psycopg.connect(database_url) as connection:
+        return [row[0] for row in connection.execute(query).fetchall()]

@@ -19,13 +19,12 @@ from django.utils.dateparse import parse_datetime
 from orthancproxy.audit.dicom_messages import messages
 from orthancproxy.audit.kinds import AuditOutcome
 from orthancproxy.audit.models import AuditEvent, AuditSubject
+from orthancproxy.audit.settled import MAX_OPERATION_TIME
 from orthancproxy.audit.viewings import viewings
 
 EVENTS_IN_MEMORY = 200
 # an event may be committed after one with a higher id, but not much later
 SETTLED_AFTER = timedelta(minutes=1)
-# an operation without an outcome after this time has none
-MAX_OPERATION_TIME = timedelta(hours=1)
 
 
 class Command(BaseCommand):
