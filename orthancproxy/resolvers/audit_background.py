@@ -8,6 +8,7 @@ from django.db import connection, connections
 
 from orthancproxy.audit.delivery import Delivery, configured_receiver
 from orthancproxy.audit.models import AuditDelivery
+from orthancproxy.audit.retention import Retention
 from orthancproxy.conf import conf
 from orthancproxy.database import DATABASE_ERRORS, renewed_connections
 from orthancproxy.follower.follower import Follower, LeaseHolder, Step
@@ -29,6 +30,8 @@ class AuditBackground:
         self._steps: list[Step] = []
         if conf.ORTHANC_AUDIT_SYSLOG:
             self._steps.append(Delivery(configured_receiver(), conf.ORTHANC_AUDIT_SOURCE, self._lease.take).send)
+        if conf.ORTHANC_AUDIT_DAYS:
+            self._steps.append(Retention(self._lease.take).step)
         self._stopped = Event()
         self._follower: Follower | None = None
         self._start = daemon("audit", self._start_when_migrated)
