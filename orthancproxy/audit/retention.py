@@ -34,6 +34,8 @@ SUBJECTS_PER_TRANSACTION = 5_000
 SECONDS_BETWEEN_TRANSACTIONS = 0.05
 """In which requests write to SQLite: those that wait for its lock do not queue."""
 SECONDS_BETWEEN_RUNS = 60.0
+MAX_SECONDS_TO_SETTLE = 5.0
+"""A command that has just begun knows no event to be settled while requests write to the log (`settled`)."""
 PARTIAL_FILE_AGE = timedelta(days=1)
 """How much older than necessary an event is before a file with fewer than EVENTS_PER_FILE is written."""
 
@@ -86,6 +88,7 @@ class Retention:
         `partial_file_age`.
         """
         retained = Retained([])
+        self._settled.wait(MAX_SECONDS_TO_SETTLE)
         viewings.close_expired()
         while self._hold():
             state = AuditRetention.objects.get_or_create(pk=1)[0]

@@ -4,6 +4,7 @@ Ids grow, but PostgreSQL may commit an event after one with a higher id. A lock 
 changes has one, would let all requests wait for each other's commit.
 """
 
+import time
 from datetime import timedelta
 
 from django.db import DEFAULT_DB_ALIAS, connections
@@ -13,6 +14,7 @@ from orthancproxy.audit.models import AuditEvent
 
 MAX_OPERATION_TIME = timedelta(hours=1)
 """An operation without an outcome after this time has none."""
+SECONDS_BETWEEN_LOOKS = 0.05
 
 # an INSERT takes this lock before the sequence gives it an id, and keeps it until its transaction ends
 _WRITERS = """
@@ -44,6 +46,12 @@ class SettledEvents:
             self._settled = min(self._candidate, newest) if writers else newest
             self._candidate, self._writers = newest, writers
         return self._settled
+
+    def wait(self, seconds: float) -> None:
+        """Wait until the first call of `newest` that found writers has a result, so long at most."""
+        deadline = time.monotonic() + seconds
+        while not self.newest() and self._writers and time.monotonic() < deadline:
+            time.sleep(SECONDS_BETWEEN_LOOKS)
 
     def _current_writers(self) -> frozenset[str]:
         connection = connections[self._using]

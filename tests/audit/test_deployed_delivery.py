@@ -13,7 +13,7 @@ from urllib.request import urlopen
 import psycopg
 import pytest
 
-from orthancproxy.sandbox.gateway import LocalGateway, serving
+from orthancproxy.sandbox.gateway import LocalGateway, make_database, serving
 from orthancproxy.sandbox.orthanc import free_port
 from tests.audit.certificates import make_certificates
 from tests.audit.events import event_ids
@@ -41,8 +41,15 @@ def database(repository: Rsyslog, request: pytest.FixtureRequest, tmp_path: Path
         yield f"sqlite:///{tmp_path}/gateway.sqlite3"
         return
     url = request.getfixturevalue("postgresql")
+    # other tests use the tables, too
+    make_database({"PATH": os.environ["PATH"], "DJANGO_DATA_DIR": str(tmp_path), "DATABASE_URL": url})
+    _empty(url)
     yield url
-    with psycopg.connect(url) as connection:
+    _empty(url)
+
+
+def _empty(url: str) -> None:
+    with psycopg.connect(url, options="-c lock_timeout=20s") as connection:
         connection.execute("TRUNCATE orthancproxy_auditevent, orthancproxy_auditdelivery CASCADE")
 
 

@@ -308,10 +308,17 @@ def environment(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[dict
         "ORTHANC_AUDIT_ARCHIVE_DIR": str(tmp_path / "archive"),
     }
     make_database(environment)
+    if request.param == "postgresql":
+        _empty(url)
     yield environment
     if request.param == "postgresql":
-        with psycopg.connect(url) as connection:
-            connection.execute("TRUNCATE orthancproxy_auditevent, orthancproxy_auditretention CASCADE")
+        _empty(url)
+
+
+def _empty(url: str) -> None:
+    """Empty the tables that other tests use, too."""
+    with psycopg.connect(url, options="-c lock_timeout=20s") as connection:
+        connection.execute("TRUNCATE orthancproxy_auditevent, orthancproxy_auditretention CASCADE")
 
 
 def run(environment: dict[str, str], script: str, *arguments: str) -> "subprocess.CompletedProcess[str]":

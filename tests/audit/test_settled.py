@@ -8,7 +8,7 @@ from pathlib import Path
 from orthancproxy.sandbox.gateway import CHECKOUT, make_database
 
 SCRIPT = """
-import os, django
+import os, time, django
 os.environ["DJANGO_SETTINGS_MODULE"] = "orthancproxy.project.settings"
 django.setup()
 from concurrent.futures import ThreadPoolExecutor
@@ -23,6 +23,8 @@ def in_another_transaction(function):
     with ThreadPoolExecutor(1) as pool:
         return pool.submit(lambda: (function(), connection.close())[0]).result()
 
+# other tests use the table, too
+AuditEvent.objects.all()._raw_delete("default")
 settled = SettledEvents()
 assert settled.newest() == 0
 first = create()
@@ -65,6 +67,18 @@ with ThreadPoolExecutor(1) as a, ThreadPoolExecutor(1) as b:
     assert found == one, (found, one, two, three)
     a.submit(end).result()
 assert settled.newest() == three
+# a process that has just begun waits for the writers that it finds
+other = SettledEvents()
+with ThreadPoolExecutor(1) as a:
+    last = a.submit(overlapping).result()
+    assert other.newest() == 0
+    other.wait(0.1)
+    assert other.newest() == 0
+    started = time.monotonic()
+    a.submit(lambda: (time.sleep(0.3), end()))
+    other.wait(20)
+    assert time.monotonic() - started < 10
+assert other.newest() == last
 AuditEvent.objects.all()._raw_delete("default")
 print("done")
 """
