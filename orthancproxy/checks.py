@@ -13,7 +13,7 @@ from django.conf import settings
 from django.core.checks import CheckMessage, Error, Tags, Warning, register  # noqa: A004  Django's name for it
 from jwt.algorithms import requires_cryptography
 
-from orthancproxy.access.actions import Action
+from orthancproxy.access.actions import FOR_ANYONE, Action
 from orthancproxy.audit.syslog import parse_url
 from orthancproxy.conf import SETTINGS, Setting, conf
 from orthancproxy.dicom.text import FALLBACK_CODECS
@@ -138,12 +138,14 @@ def _is_origin(origin: object) -> bool:
 
 
 def _anonymous_actions() -> Iterator[CheckMessage]:
+    permitted = [action.value for action in Action if action in FOR_ANYONE]
     known = [action.value for action in Action]
     for name in conf.ORTHANC_ANONYMOUS_ACTIONS:
-        if name not in known:
+        if name not in permitted:
+            reason = "which anonymous callers cannot do" if name in known else "which is not an action"
             yield Error(
-                f"ORTHANC_ANONYMOUS_ACTIONS contains {name!r}, which is not an action.",
-                hint=f"Choose from {', '.join(known)}, or leave it empty.",
+                f"ORTHANC_ANONYMOUS_ACTIONS contains {name!r}, {reason}.",
+                hint=f"Choose from {', '.join(permitted)}, or leave it empty.",
                 id="orthancproxy.E030",
             )
 

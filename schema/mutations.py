@@ -7,8 +7,10 @@ import strawberry
 from orthancproxy.archive.levels import Level
 from orthancproxy.resolvers import upload
 from orthancproxy.resolvers.deletion import delete
+from orthancproxy.resolvers.labels import add_labels, remove_labels
 from orthancproxy.schema.context import Info, gateway
 from orthancproxy.schema.deletions import DeletePayload
+from orthancproxy.schema.labels import AddedLabels, LabelledId, LabelledLevel, LabelsPayload, RemovedLabels
 from orthancproxy.schema.shares import ShareId, SharePayload, ShareStudyInput, revoke, share
 from orthancproxy.schema.uploads import UploadInput, UploadPayload
 from orthancproxy.uploads.files import with_series_paths
@@ -49,6 +51,24 @@ class Mutation:
     @strawberry.mutation(description="Delete an instance, and the parents that become empty.")
     def delete_instance(self, info: Info, orthanc_id: OrthancId, dry_run: DryRun = False) -> DeletePayload:
         return _delete(info, Level.INSTANCE, orthanc_id, dry_run)
+
+    @strawberry.mutation(
+        description="Add labels to a resource; those that it has already stay. Labels that access scopes name need the "
+        "permission LABEL_SCOPES, and a caller without a scope. Needs Orthanc 1.12."
+    )
+    def add_labels(
+        self, info: Info, level: LabelledLevel, orthanc_id: LabelledId, labels: AddedLabels
+    ) -> LabelsPayload:
+        return cast("LabelsPayload", add_labels(gateway(info), level, orthanc_id, labels))
+
+    @strawberry.mutation(
+        description="Remove labels from a resource; those that it does not have are ignored. It needs what `addLabels` "
+        "needs."
+    )
+    def remove_labels(
+        self, info: Info, level: LabelledLevel, orthanc_id: LabelledId, labels: RemovedLabels
+    ) -> LabelsPayload:
+        return cast("LabelsPayload", remove_labels(gateway(info), level, orthanc_id, labels))
 
     @strawberry.mutation(
         description="Make a link to one study for people without an account: they may view, and download if it allows "

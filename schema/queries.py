@@ -12,6 +12,7 @@ from orthancproxy.conf import conf
 from orthancproxy.errors import InvalidRequest, LimitExceeded
 from orthancproxy.resolvers import hierarchy
 from orthancproxy.resolvers.audit import get_audit_events, get_viewer
+from orthancproxy.resolvers.labels import count_labels
 from orthancproxy.resolvers.shares import get_shares
 from orthancproxy.resolvers.upload import get_uploads
 from orthancproxy.schema.audit import RELATED, AuditEvent, AuditEventFilter, AuditEventOrder
@@ -29,6 +30,7 @@ from orthancproxy.schema.inputs import (
     StudyFilter,
     StudyOrder,
 )
+from orthancproxy.schema.labels import LabelCount
 from orthancproxy.schema.selection import Selection
 from orthancproxy.schema.server import Server
 from orthancproxy.schema.shares import Share, ShareFilter, ShareOrder
@@ -232,6 +234,10 @@ class Query:
     )
     def archive_changes(self, info: Info, after: AfterChange = None, first: First = None) -> ArchiveChangeConnection:
         return changes_page(info, after, first)
+
+    @strawberry.field(description="The labels of what the caller sees, in order. Needs Orthanc 1.12.")
+    def labels(self, info: Info) -> list[LabelCount]:
+        return cast("list[LabelCount]", count_labels(gateway(info)))
 
     @strawberry.field(description="The caller, with permissions and access scopes.")
     def viewer(self, info: Info) -> Viewer:

@@ -15,7 +15,7 @@ from django.test import Client
 from django.test.utils import setup_databases, teardown_databases
 from pytest_django import DjangoDbBlocker, Settings
 
-from orthancproxy.access.actions import Action
+from orthancproxy.access.actions import FOR_ANYONE, Action
 from orthancproxy.audit.rate_limit import refusal_rate_limit
 from orthancproxy.orthanc.calls import CallLog, current_calls, recording
 from orthancproxy.resolvers.background import background
@@ -185,7 +185,7 @@ def _empty_tables(request: pytest.FixtureRequest, django_db_blocker: DjangoDbBlo
 @pytest.fixture(autouse=True)
 def _anonymous_callers_have_every_permission(settings: Settings) -> None:
     """Permissions are the subject of tests/access only."""
-    settings.ORTHANC_ANONYMOUS_ACTIONS = [action.value for action in Action]
+    settings.ORTHANC_ANONYMOUS_ACTIONS = [action.value for action in Action if action in FOR_ANYONE]
 
 
 @pytest.fixture(autouse=True)

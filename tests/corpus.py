@@ -126,10 +126,10 @@ def load(orthanc: LocalOrthanc, files: Iterable[bytes]) -> None:
     connection.close()
 
 
-def ask(orthanc: LocalOrthanc, path: str, method: str = "GET") -> bytes:
+def ask(orthanc: LocalOrthanc, path: str, method: str = "GET", content: bytes | None = None) -> bytes:
     """What Orthanc itself answers."""
     connection = http.client.HTTPConnection("127.0.0.1", orthanc.port, timeout=60)
-    connection.request(method, path, headers=dict(orthanc.headers))
+    connection.request(method, path, content, dict(orthanc.headers))
     answer = connection.getresponse()
     body = answer.read()
     connection.close()

@@ -13,6 +13,7 @@ import requests
 
 from orthancproxy.sandbox.gateway import CHECKOUT, serving
 from orthancproxy.sandbox.orthanc import INDEXED_INSTANCE_TAGS, LocalOrthanc
+from tests.browser.users import User, create_token, make
 from tests.corpus import ask, instance, load, stored_files
 from tests.doc_examples import example
 from tests.orthancs import StartOrthanc
@@ -29,8 +30,13 @@ def shared_orthanc(start_orthanc: StartOrthanc) -> LocalOrthanc:
 
 
 @pytest.fixture(scope="module")
-def gateway(shared_orthanc: LocalOrthanc, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with serving(shared_orthanc.base_url, tmp_path_factory.mktemp("gateway")) as gateway:
+def gateway_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("gateway")
+
+
+@pytest.fixture(scope="module")
+def gateway(shared_orthanc: LocalOrthanc, gateway_folder: Path) -> Iterator[str]:
+    with serving(shared_orthanc.base_url, gateway_folder) as gateway:
         yield gateway.address
 
 
@@ -55,14 +61,14 @@ def graphql(gateway: str, query: str) -> Any:
     return requests.post(f"{gateway}/graphql/", json={"query": query}, timeout=60).json()
 
 
-def run(command: str, gateway: str, folder: Path) -> Any:
-    """Return the JSON that an example prints; only the port is replaced."""
+def run(command: str, gateway: str, folder: Path, **variables: str) -> Any:
+    """Return the JSON that an example prints; only the port is replaced. `variables` are those of the shell."""
     assert ADDRESS in command
     result = subprocess.run(
         ["sh", "-euc", command.replace(ADDRESS, gateway)],
         cwd=folder,
         # without the developer's proxy and configuration
-        env={"PATH": os.environ["PATH"], "HOME": str(folder), "LANG": "C.UTF-8"},
+        env={"PATH": os.environ["PATH"], "HOME": str(folder), "LANG": "C.UTF-8", **variables},
         capture_output=True,
         timeout=120,
         check=True,
@@ -132,6 +138,27 @@ def test_the_deletion_reports_and_deletes_nothing(orthanc: LocalOrthanc, gateway
     assert len(deletion["deletedIds"]) == 3
     assert deletion["remainingAncestor"] is None
     assert json.loads(ask(orthanc, "/series")) == [series]
+
+
+@pytest.mark.since("1.12.0")
+def test_labels_are_added_counted_and_removed(
+    orthanc: LocalOrthanc, gateway: str, gateway_folder: Path, tmp_path: Path
+) -> None:
+    load(orthanc, [instance(StudyDescription="Head")])
+    [study] = json.loads(ask(orthanc, "/studies"))
+    make(gateway_folder, manager := User("manager", ["Manager"]))
+    shell = {"TOKEN": create_token(gateway_folder, manager), "STUDY": study}
+    page = ("docs/operations.md", "Labels")
+    answer = run(example(*page, "sh", "addLabels"), gateway, tmp_path, **shell)
+    documented = json.loads(example(*page, "json"))
+    documented["data"]["addLabels"]["resource"]["id"] = answer["data"]["addLabels"]["resource"]["id"]
+    assert answer == documented
+    read = graphql(gateway, example(*page, "graphql"))["data"]
+    assert read["labels"] == [{"label": "teaching", "count": 1}, {"label": "urgent", "count": 1}]
+    assert read["studies"]["nodes"] == [{"orthancId": study, "labels": ["teaching", "urgent"]}]
+    answer = run(example(*page, "sh", "removeLabels"), gateway, tmp_path, **shell)
+    assert answer == {"data": {"removeLabels": {"labels": ["teaching"]}}}
+    assert json.loads(ask(orthanc, f"/studies/{study}/labels")) == ["teaching"]
 
 
 def test_the_subscription_tells_of_a_new_study(orthanc: LocalOrthanc, gateway: str, tmp_path: Path) -> None:

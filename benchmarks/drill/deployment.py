@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.drill.provider import AUDIENCE, Provider
-from orthancproxy.access.actions import Action
+from orthancproxy.access.actions import FOR_ANYONE, Action
 from orthancproxy.sandbox.gateway import CHECKOUT, LocalGateway
 from orthancproxy.sandbox.nginx import ACCEL_REDIRECT, LocalNginx, nginx_before
 from orthancproxy.sandbox.orthanc import INDEXED_INSTANCE_TAGS, Installation, LocalOrthanc, SandboxError, free_port
@@ -146,7 +146,7 @@ def deployed(folder: Path, installation: Installation, *, index_in_postgresql: b
             "DJANGO_SECRET_KEY": "of-the-drill-alone-" * 3,
             "ORTHANC_BASE_URL": orthanc.base_url,
             "ORTHANC_ACCEL_REDIRECT": ACCEL_REDIRECT,
-            "ORTHANC_ANONYMOUS_ACTIONS": ",".join(action.value for action in Action),
+            "ORTHANC_ANONYMOUS_ACTIONS": ",".join(action.value for action in Action if action in FOR_ANYONE),
             "ORTHANC_DRAIN_SECONDS": str(DRAIN_SECONDS),
             "ORTHANC_MAX_CALLS": "20",
             "ORTHANC_OIDC_ISSUER": provider.issuer,

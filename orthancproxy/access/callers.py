@@ -7,7 +7,7 @@ from typing import Any
 from django.contrib.auth.models import Group, Permission
 from django.utils import timezone
 
-from orthancproxy.access.actions import Action
+from orthancproxy.access.actions import FOR_ANYONE, Action
 from orthancproxy.access.models import AccessScope, Share
 from orthancproxy.access.oidc import Identity
 from orthancproxy.archive.scope import EVERYTHING, Scope
@@ -32,8 +32,8 @@ class Caller:
 
 
 def anonymous() -> Caller:
-    """Return the anonymous caller, with the actions of ORTHANC_ANONYMOUS_ACTIONS."""
-    return Caller(actions=frozenset(_ACTIONS[name] for name in conf.ORTHANC_ANONYMOUS_ACTIONS))
+    """Return the anonymous caller, with those actions of ORTHANC_ANONYMOUS_ACTIONS that need no name."""
+    return Caller(actions=FOR_ANYONE.intersection(_ACTIONS[name] for name in conf.ORTHANC_ANONYMOUS_ACTIONS))
 
 
 def caller_of_user(user: Any, authentication: Authentication) -> Caller:

@@ -1,7 +1,10 @@
-"""Authorization: the permission for an action, and the patient of an upload."""
+"""Authorization: the permission for an action, the patient of an upload, and the labels that scopes name."""
+
+from collections.abc import Iterable
 
 from orthancproxy.access.actions import Action
 from orthancproxy.access.callers import Caller
+from orthancproxy.access.models import AccessScope
 from orthancproxy.errors import NotAuthenticated, PermissionDenied
 
 
@@ -17,3 +20,18 @@ def authorize(caller: Caller, action: Action | None, patient_id: str | None = No
         raise PermissionDenied("You do not have permission to do this.")
     if patient_id is not None and not caller.scope.admits_patient(patient_id):
         raise PermissionDenied("You do not have permission to do this for this patient.")
+
+
+def authorize_labels(caller: Caller, labels: Iterable[str]) -> None:
+    """Raise PermissionDenied if an access scope names one of the labels, unless the caller may decide who sees what.
+
+    That are callers who see everything and have the permission `label_scopes`. The scopes are those of now, of all
+    groups, and labels of any level count: whoever adds or removes one in another spelling is rejected, too, since there
+    are databases of Orthanc that do not tell `a` from `A`.
+    """
+    if Action.LABEL_SCOPES in caller.actions and not caller.scope.is_restricted:
+        return
+    rules = AccessScope.objects.filter(kind=AccessScope.Kind.STUDY_LABEL)
+    named = {value.casefold() for value in rules.values_list("value", flat=True)}
+    if not named.isdisjoint(label.casefold() for label in labels):
+        raise PermissionDenied("You do not have permission to change labels that access scopes name.")

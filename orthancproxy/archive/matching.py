@@ -19,6 +19,7 @@ from orthancproxy.archive.levels import Level
 from orthancproxy.archive.plan import Filter, LabelMatch
 from orthancproxy.archive.records import Resource
 from orthancproxy.errors import InvalidRequest
+from orthancproxy.orthanc.endpoints import LABEL
 
 # the VRs with wildcard matching (PS3.4 section C.2.2.2.4); Orthanc rejects it for others
 WILDCARD_VRS = frozenset({"AE", "CS", "LO", "LT", "PN", "SH", "ST", "UC", "UR", "UT"})
@@ -30,7 +31,6 @@ _MAX_BLANKS = 64
 _MAX_BLANKS_OF_NUMBERS = 16
 _MAX_PADDED = 6400
 
-_LABEL = re.compile(r"[A-Za-z0-9_-]{1,64}", re.ASCII)
 _UID = re.compile(r"[0-9.]{1,64}", re.ASCII)
 _PRESELECTING = re.compile(r"[0-9A-Za-z]+")
 _SEPARATORS = re.compile(r":|(?<=^\d{4})\.|(?<=^\d{4}\.\d\d)\.")
@@ -274,7 +274,7 @@ def is_patient_id(value: str) -> bool:
 
 def is_label(value: str) -> bool:
     """Whether the value is a valid label (Orthanc 1.12.0)."""
-    return _LABEL.fullmatch(value) is not None
+    return LABEL.fullmatch(value) is not None
 
 
 def has_labels(labels: list[str] | None, wanted: LabelMatch) -> bool:

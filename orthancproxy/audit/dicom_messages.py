@@ -135,6 +135,8 @@ def _details(event: AuditEvent) -> dict[str, str]:
     known = {"event": str(event.pk), "authentication": event.authentication, "durationMs": str(event.duration_ms)}
     if event.target:
         known["target"] = event.target
+    if event.event == EventKind.LABELLED:
+        known |= {name: ", ".join(labels) for name, labels in (event.details or {}).items()}
     return known | {f"counts.{name}": str(count) for name, count in event.counts.items()}
 
 

@@ -77,6 +77,12 @@ class EventKind(_TranslatedChoices):
         "Resources were deleted.",
         DicomEvent(id=Code("110105", "DCM", "DICOM Study Deleted"), action="D", has_one_patient=True),
     )
+    LABELLED = (
+        "LABELLED",
+        "Labels were added or removed.",
+        # A.5.3.6: instances that are viewed, utilized, updated or deleted
+        DicomEvent(id=Code("110103", "DCM", "DICOM Instances Accessed"), action="U", has_one_patient=True),
+    )
     LOGIN = (
         "LOGIN",
         "A user logged in, a share link was opened, or authentication failed.",

@@ -89,16 +89,20 @@ class ChangeLog:
         """Append changes in one transaction, unless ORTHANC_CHANGES_DAYS is 0.
 
         A change without its patient and study, or without labels, gets those of the newest change of the same resource.
-        What is deleted twice is logged once, unless who reports it first knows neither patient nor labels.
+        What is deleted twice is logged once, unless who reports it first knows neither patient nor labels. Labels of
+        what was deleted meanwhile, alone or with its study or patient, are not logged.
         """
         changes = list(changes)
         if not changes or not conf.ORTHANC_CHANGES_DAYS:
             return
         with self.exclusive():
-            newest = {one: known.change for one, known in self.newest_of(one.orthanc_id for one in changes).items()}
+            named = (name for one in changes for name in (one.orthanc_id, *_deleted_with(one)))
+            newest = {one: known.change for one, known in self.newest_of(named).items()}
             at = self.now()
             rows = []
             for one in changes:
+                if any(name in newest and newest[name].kind is Kind.DELETED for name in _deleted_with(one)):
+                    continue
                 known = newest.get(one.orthanc_id)
                 change = _identified(one, known) if known else one
                 # scopes need what the other has
@@ -192,6 +196,13 @@ class ChangeLog:
             with connection.cursor() as cursor:
                 cursor.execute("SELECT pg_notify(%s, '')", [CHANNEL])
         transaction.on_commit(self.appended.set, self.using)
+
+
+def _deleted_with(change: Change) -> list[str]:
+    """Return the Orthanc ids of what is not to be deleted before this change, of which Orthanc tells nothing."""
+    if change.kind is not Kind.LABELLED:
+        return []
+    return [one for one in (change.orthanc_id, change.study_orthanc_id, change.patient_orthanc_id) if one]
 
 
 def _identified(change: Change, known: Change) -> Change:

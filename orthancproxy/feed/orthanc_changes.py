@@ -73,15 +73,15 @@ class Reader:
         finally:
             self._looking.release()
 
-    def report(self, deleted: Sequence[Change] = ()) -> None:
-        """Log what this gateway has just deleted, or else what it has just added.
+    def report(self, changes: Sequence[Change] = ()) -> None:
+        """Log what this gateway has just deleted or labelled, or else what it has just added.
 
         It never raises, for the archive is changed already: after an outage, `look` logs the additions. The index
         reports deletions that are missing, if there is one.
         """
         try:
-            if deleted:
-                self._log.append(deleted)
+            if changes:
+                self._log.append(changes)
             else:
                 self.look(MAX_WAIT_SECONDS)
             self._is_failing = False

@@ -14,6 +14,7 @@ ORTHANC_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{8}){4}", re.ASCII)
 TAG = re.compile(r"[0-9a-f]{4}-[0-9a-f]{4}", re.ASCII)
 # a tag, or one in an item of a sequence, and so on: `5200-9230/0/0040-0555/1/0040-a30a`
 TAG_PATH = re.compile(rf"({TAG.pattern}/[0-9]{{1,6}}/){{0,20}}{TAG.pattern}", re.ASCII)
+LABEL = re.compile(r"[0-9A-Za-z_-]{1,64}", re.ASCII)
 LEVELS = frozenset({"patients", "studies", "series", "instances"})
 
 
@@ -48,7 +49,7 @@ class Endpoint:
     kind: CallKind = CallKind.INDEX
 
     def path(self, **parts: str | int) -> str:
-        """Return the path. Raises InvalidRequest for an invalid id, level, frame number or tag."""
+        """Return the path. Raises InvalidRequest for an invalid id, level, frame number, tag or label."""
         for name, value in parts.items():
             match name, value:
                 case "id", str() if ORTHANC_ID.fullmatch(value):
@@ -58,6 +59,8 @@ class Endpoint:
                 case "sequence" | "tag", str() if TAG.fullmatch(value):
                     pass
                 case "frame", int() if value >= 0:
+                    pass
+                case "label", str() if LABEL.fullmatch(value):
                     pass
                 case "tags", str() if TAG_PATH.fullmatch(value):
                     pass
@@ -84,6 +87,11 @@ RESOURCE_IDS = Endpoint("GET", "/{level}")
 CHANGES = Endpoint("GET", "/changes")
 # the DICOMweb plugin's: WADO-RS metadata of all instances of a series
 SERIES_METADATA = Endpoint("GET", "/series/{id}/attachments/4301/data")
+# 1.12.0; PUT and DELETE answer 200 with no body, also for what is there or not there already
+LABELS = Endpoint("GET", "/tools/labels")
+RESOURCE_LABELS = Endpoint("GET", "/{level}/{id}/labels")
+ADD_LABEL = Endpoint("PUT", "/{level}/{id}/labels/{label}")
+REMOVE_LABEL = Endpoint("DELETE", "/{level}/{id}/labels/{label}")
 RESOURCE_STATISTICS = Endpoint("GET", "/{level}/{id}/statistics")
 INSTANCES_TAGS = Endpoint("GET", "/{level}/{id}/instances-tags", kind=CallKind.FILES)
 INSTANCE_TAGS = Endpoint("GET", "/instances/{id}/tags", kind=CallKind.FILES)

@@ -58,7 +58,7 @@ class PendingEvent:
     `subjects` and `counts` are filled in by the operation; `outcome` is SUCCESS unless it says otherwise or raises, and
     None for nothing to audit. `target` is the resource that the caller names, by its Orthanc id once that is known.
     `series` is the Orthanc id of the series that is viewed, in which transfers are counted. `changes` are those that
-    Orthanc does not tell: deletions. `details` are those of a change of access.
+    Orthanc does not tell: deletions and labels. `details` are those of a change of access or of labels.
     """
 
     def __init__(self, context: RequestContext, operation: Operation, target: str) -> None:

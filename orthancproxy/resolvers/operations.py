@@ -68,6 +68,16 @@ DELETE: Mapping[Level, Operation] = {
     )
     for level in Level
 }
+LABEL: Mapping[Level, Operation] = {
+    level: Operation(
+        description=f"Add and remove labels of {level.path}",
+        action=Action.LABEL,
+        kind=EventKind.LABELLED,
+        changes=True,
+        target_level=level,
+    )
+    for level in Level
+}
 SHARE = Operation(
     description="Share a study by a link",
     action=Action.SHARE,

@@ -15,7 +15,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from urllib.parse import urlsplit
 
-from orthancproxy.access.actions import Action
+from orthancproxy.access.actions import FOR_ANYONE, Action
 from orthancproxy.sandbox.orthanc import SandboxError, free_port
 from orthancproxy.sandbox.process import ChildProcess
 
@@ -71,7 +71,7 @@ def serving(
         "DJANGO_DATA_DIR": str(folder / "data"),
         "ORTHANC_BASE_URL": base_url,
         "WEB_CONCURRENCY": str(workers),
-        "ORTHANC_ANONYMOUS_ACTIONS": ",".join(action.value for action in Action),
+        "ORTHANC_ANONYMOUS_ACTIONS": ",".join(action.value for action in Action if action in FOR_ANYONE),
         # the gateway is on plain HTTP, and not every client makes an exception for its own machine
         "DJANGO_SECURE_COOKIES": "false",
         # browsers keep connections open

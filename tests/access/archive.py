@@ -13,6 +13,8 @@ from tests.corpus import ROOT, ask, instance, load
 PATIENTS, STUDIES, SERIES, INSTANCES = 3, 2, 2, 2
 LABEL = "ward-7"
 LABELLED = ((1, 1), (2, 1))  # patient and study
+FREE_LABEL = "teaching"
+"""A label that no scope names. The first patient has it, their first study, its first series and its first instance."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,12 +99,34 @@ class SmallArchive:
         missing = self._files.keys() - set(self.ask("/instances"))
         load(self.orthanc, [self._files[name] for name in sorted(missing)])
         if self.has_labels:
+            for path, labels in self.labels().items():
+                for label in labels:
+                    self.ask(f"{path}/labels/{label}", "DELETE")
             for study in LABELLED:
                 self.ask(f"/studies/{Target.at(*study).ids['studies']}/labels/{LABEL}", "PUT")
+            for level, orthanc_id in Target.at(1).ids.items():
+                self.ask(f"/{level}/{orthanc_id}/labels/{FREE_LABEL}", "PUT")
 
-    def state(self) -> tuple[Any, Any]:
+    def state(self) -> tuple[Any, ...]:
         """Return values that differ after anything was stored, deleted or changed."""
-        return self.ask("/statistics"), self.ask("/changes?last")
+        return self.ask("/statistics"), self.ask("/changes?last"), self.labels()
+
+    def labels(self) -> dict[str, list[str]]:
+        """Return the labels of all resources that have some, by their path in Orthanc."""
+        if not self.has_labels:
+            return {}
+        found = {}
+        names = self.ask("/tools/labels")
+        for path, level in (
+            ("patients", "Patient"),
+            ("studies", "Study"),
+            ("series", "Series"),
+            ("instances", "Instance"),
+        ):
+            body = {"Level": level, "Query": {}, "Labels": names, "LabelsConstraint": "Any", "Expand": True}
+            for one in json.loads(ask(self.orthanc, "/tools/find", "POST", json.dumps(body).encode())) if names else ():
+                found[f"/{path}/{one['ID']}"] = one["Labels"]
+        return found
 
     def disk_size(self, level: str, *orthanc_ids: str) -> int:
         """Return the size in bytes of the files of these resources."""

@@ -24,6 +24,7 @@ from orthancproxy.dicomweb import urls as dicomweb_urls
 from orthancproxy.resolvers.operations import (
     DELETE,
     DOWNLOAD,
+    LABEL,
     PREVIEW_DELETION,
     READ,
     READ_AUDIT,
@@ -39,7 +40,7 @@ from orthancproxy.resolvers.operations import (
 )
 from orthancproxy.schema import schema
 from orthancproxy.uploads.uids import UploadUIDs
-from tests.access.archive import Target
+from tests.access.archive import FREE_LABEL, Target
 from tests.access.callers import CallerClient, GatewayResponse
 from tests.corpus import instance
 from tests.dicomweb.store_client import RELATED, related
@@ -66,7 +67,7 @@ class AccessCase(ABC):
 
     `subjects` and `counts` are those of its audit event for a caller without a scope, with the default target. `levels`
     are those of the resources that it names. A variant runs the same code as another case. A search finds nothing
-    below a resource that does not exist.
+    below a resource that does not exist. What `needs_labels` is an invalid request where Orthanc has none.
     """
 
     operation: Operation = READ
@@ -75,6 +76,7 @@ class AccessCase(ABC):
     levels: tuple[str, ...] = ()
     is_variant: bool = False
     is_search: bool = False
+    needs_labels: bool = False
     status: int = 200
 
     @property
@@ -295,6 +297,27 @@ def _fields() -> Iterator[tuple[str, AccessCase]]:
         ),
     )
     yield field("shares", "{ shares { totalCount nodes { id } } }", {}, operation=READ_SHARES)
+    yield field("labels", "{ labels { label count } }", {}, needs_labels=True)
+    for name, label in (("addLabels", "urgent"), ("removeLabels", FREE_LABEL)):
+        for variable, level, subjects in (
+            ("patient", "patients", OF_PATIENT),
+            ("study", "studies", OF_STUDY),
+            ("series", "series", OF_STUDY),
+            ("instance", "instances", OF_STUDY),
+        ):
+            yield (
+                f"Mutation.{name} of {level}",
+                FieldCase(
+                    name=name,
+                    query=f"mutation(${variable}: ID!) {{ {name}(level: {variable.upper()}, orthancId: ${variable}, "
+                    f'labels: ["{label}"]) {{ orthancId labels }} }}',
+                    operation=LABEL[LEVELS[level]],
+                    subjects=subjects,
+                    counts={level: 1},
+                    levels=(level,),
+                    needs_labels=True,
+                ),
+            )
     expires = (timezone.now() + timedelta(days=1)).isoformat()
     yield (
         "Mutation.shareStudy",

@@ -41,10 +41,13 @@ def assert_access(
         [event] = events
         target = case.named_target(DEFAULT_TARGET)
         assert_event(event, case, caller, AuditOutcome.DENIED, error_code=code, target=target)
+    elif case.needs_labels and not archive.has_labels:
+        assert_unsupported(answer, case, caller)
+        is_permitted = False
     else:
         assert_succeeded(answer, case)
         assert_success_audited(answer, case, caller)
-    if not is_permitted:
+    if not case.is_permitted(caller):
         assert orthanc_requests == []
     is_changed = archive.state() != before
     assert is_changed == (is_permitted and case.operation.changes)
@@ -101,6 +104,14 @@ def assert_succeeded(answer: GatewayResponse, case: AccessCase) -> None:
     assert answer.status == case.status, answer.content
     if case.is_graphql:
         assert all(answer.data.values())
+
+
+def assert_unsupported(answer: GatewayResponse, case: AccessCase, caller: CallerClient) -> None:
+    """Assert an invalid request, with an event of its own."""
+    assert (answer.status, answer.codes) == (200, ["BAD_USER_INPUT"])
+    [event] = answer.audit_events
+    subjects = case.subjects if case.operation.changes else frozenset()
+    assert_event(event, case, caller, AuditOutcome.FAILED, error_code="BAD_USER_INPUT", subjects=subjects)
 
 
 def assert_success_audited(answer: GatewayResponse, case: AccessCase, caller: CallerClient) -> None:

@@ -68,6 +68,10 @@ class TestFailingAudit:
         before = archive.state()
         failing(except_intents=True)
         answer = MAIN_CASES[name].send(callers["Manager (API token)"])
+        if MAIN_CASES[name].needs_labels and not archive.has_labels:
+            assert answer.codes
+            assert archive.state() == before
+            return
         assert answer.status == (200 if answer.content else 204)
         assert not answer.content or "errors" not in answer.json
         assert archive.state() != before

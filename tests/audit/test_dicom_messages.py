@@ -227,6 +227,15 @@ def test_deletion_of_less_than_a_study_is_an_access_with_the_action_delete(
     assert dicom_event(row).id.value == expected.split()[0]
 
 
+def test_change_of_labels_is_an_access_with_the_action_update() -> None:
+    row = create_event(KIM, event=EventKind.LABELLED, target="studies/a", details={"labels added": ["a", "B-1"]})
+    message = single_message(row)
+    event = event_identification(message)
+    assert coded_value(event, "EventID") == "110103 DCM DICOM Instances Accessed"
+    assert event.get("EventActionCode") == "U"
+    assert request_details(message)["labels added"] == "a, B-1"
+
+
 @pytest.mark.parametrize(
     ("kind", "expected"),
     [(EventKind.LOGIN, "110122 DCM Login"), (EventKind.LOGOUT, "110123 DCM Logout")],

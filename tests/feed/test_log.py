@@ -111,6 +111,19 @@ class TestDeletions:
         )
         assert unknown.change == Change(Kind.DELETED, Level.STUDY, "unknown")
 
+    @pytest.mark.parametrize("deleted", ["series", "study", "patient"])
+    def test_labels_of_what_was_deleted_meanwhile_are_not_logged(self, log: ChangeLog, deleted: str) -> None:
+        log.append([STUDY, SERIES])
+        labelled = replace(SERIES, kind=Kind.LABELLED)
+        log.append([labelled])
+        level = {"series": Level.SERIES, "study": Level.STUDY, "patient": Level.PATIENT}[deleted]
+        log.removed(level, [deleted])
+        log.append([labelled])
+        assert kinds(log)[2:] == [(Kind.LABELLED, "series"), (Kind.DELETED, deleted)]
+        # stored again
+        log.append([replace(STUDY, level=level, orthanc_id=deleted), labelled])
+        assert kinds(log)[4:] == [(Kind.ADDED, deleted), (Kind.LABELLED, "series")]
+
 
 class TestRetention:
     @pytest.fixture(autouse=True)

@@ -1,12 +1,14 @@
 """What the gateway itself changes is in the log when its response arrives, once, whoever reads Orthanc's changes."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from itertools import pairwise
 
 import pytest
+from django.contrib.auth.models import User
 from django.db import OperationalError
+from django.test import Client
 
 from orthancproxy.archive.levels import Level
 from orthancproxy.feed.log import Change, ChangeLog, Kind, change_log
@@ -42,6 +44,26 @@ def orthanc(module_orthanc: LocalOrthanc, use_orthanc: UseOrthanc) -> Iterator[L
     changes.look()
     yield module_orthanc
     background(connect()).follower.stop()
+
+
+Labeller = Callable[..., None]
+
+
+@pytest.fixture
+def labeller(orthanc: LocalOrthanc) -> Labeller:
+    """Return a function that sends a mutation as a user who may change all labels; there are none before."""
+    for level in Level:
+        for one in json.loads(ask(orthanc, f"/{level.path}?expand")):
+            for label in one["Labels"]:
+                ask(orthanc, f"/{level.path}/{one['ID']}/labels/{label}", "DELETE")
+    client = Client()
+    client.force_login(User.objects.create_superuser("root"), backend="orthancproxy.project.login.PasswordBackend")
+
+    def send(query: str, **variables: object) -> None:
+        answer = client.post("/graphql/", {"query": query, "variables": variables}, content_type="application/json")
+        assert "errors" not in answer.json(), answer.json()
+
+    return send
 
 
 def logged_changes() -> list[tuple[Kind, str]]:
@@ -111,6 +133,45 @@ def test_deletion_has_the_labels_of_the_study(orthanc: LocalOrthanc) -> None:
     TRANSPORTS["REST"]()("series", at(2, 1, 1))
     # the second with its study and patient
     assert [one.change.labels for one in change_log.after(0, 1000)] == [frozenset({"research"})] * 4
+
+
+ADD = """mutation($level: Level!, $id: ID!, $labels: [String!]!) {
+    addLabels(level: $level, orthancId: $id, labels: $labels) { labels } }"""
+REMOVE = ADD.replace("addLabels", "removeLabels")
+
+
+@pytest.mark.since("1.12.0")
+@pytest.mark.parametrize("place", [(1,), (1, 1), (1, 1, 2), (1, 1, 2, 1)])
+def test_labels_are_logged_once_with_those_of_the_study(
+    orthanc: LocalOrthanc, place: tuple[int, ...], labeller: Labeller
+) -> None:
+    ask(orthanc, f"/studies/{at(1, 1)}/labels/research", "PUT")
+    ask(orthanc, f"/studies/{at(1, 2)}/labels/teaching", "PUT")
+    target = {"level": list(Level)[len(place) - 1].name, "id": at(*place)}
+    labeller(ADD, labels=["a", "b"], **target)
+    # nothing changes, so nothing is told
+    labeller(ADD, labels=["b"], **target)
+    labeller(REMOVE, labels=["a", "never-there"], **target)
+    labeller(REMOVE, labels=["a"], **target)
+    added, removed = [one.change for one in change_log.after(0, 1000)]
+    of_study = {1: {"research", "teaching"}, 2: {"research", "b"}}.get(len(place), {"research"})
+    assert added.labels == frozenset(of_study | ({"a"} if len(place) == 2 else set()))
+    assert removed.labels == frozenset(of_study)
+    for one in (added, removed):
+        assert (one.kind, one.level, one.orthanc_id) == (Kind.LABELLED, list(Level)[len(place) - 1], at(*place))
+        assert (one.patient_id, one.patient_orthanc_id) == ("P001", at(1))
+        assert one.study_orthanc_id == (None if len(place) == 1 else at(1, 1))
+        assert (one.study_instance_uid is None) == (len(place) == 1)
+
+
+@pytest.mark.since("1.12.0")
+def test_deletion_that_the_index_finds_has_the_labels_that_were_added_last(
+    orthanc: LocalOrthanc, labeller: Labeller
+) -> None:
+    labeller(ADD, level="STUDY", id=at(1, 1), labels=["research"])
+    change_log.removed(Level.STUDY, [at(1, 1)])
+    [_, deleted] = [one.change for one in change_log.after(0, 1000)]
+    assert (deleted.kind, deleted.labels) == (DELETED, frozenset({"research"}))
 
 
 class BrokenLog(ChangeLog):

@@ -21,7 +21,7 @@ from django.conf import settings
 from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError
 
-from orthancproxy.access.actions import Action
+from orthancproxy.access.actions import FOR_ANYONE, Action
 from orthancproxy.orthanc.sqlite_index import tune
 from orthancproxy.sandbox.orthanc import INDEXED_INSTANCE_TAGS, LocalOrthanc, SandboxError
 from orthancproxy.sandbox.process import ChildProcess
@@ -132,7 +132,7 @@ def _access(host: str) -> dict[str, str]:
             f"Other machines can reach {host} and would have every permission: set ORTHANC_ANONYMOUS_ACTIONS "
             "to the actions that are permitted without logging in, such as view,download, or to an empty value."
         )
-    return {"ORTHANC_ANONYMOUS_ACTIONS": ",".join(action.value for action in Action)}
+    return {"ORTHANC_ANONYMOUS_ACTIONS": ",".join(action.value for action in Action if action in FOR_ANYONE)}
 
 
 def _interrupt(number: int, frame: FrameType | None) -> None:
