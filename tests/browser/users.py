@@ -28,6 +28,13 @@ from orthancproxy.access.models import AccessScope
 name, patient_id = json.load(sys.stdin)
 AccessScope.objects.create(group=Group.objects.create(name=name), value=patient_id)
 """
+CONFINE_TO_LABEL = """
+import sys
+from django.contrib.auth.models import Group
+from orthancproxy.access.models import AccessScope
+label = sys.stdin.read()
+AccessScope.objects.create(group=Group.objects.create(name=label), kind=AccessScope.Kind.STUDY_LABEL, value=label)
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +55,11 @@ def make(folder: Path, *users: User) -> None:
 def confine(folder: Path, group: str, patient_id: str) -> None:
     """Add a group whose members see one patient."""
     _manage(folder, "shell", "--verbosity", "0", "--command", CONFINE, text=json.dumps([group, patient_id]))
+
+
+def confine_to_label(folder: Path, label: str) -> None:
+    """Add a group of the name of a label, whose members see the studies that have it."""
+    _manage(folder, "shell", "--verbosity", "0", "--command", CONFINE_TO_LABEL, text=label)
 
 
 def create_token(folder: Path, user: User) -> str:

@@ -5,6 +5,7 @@ export const KINDS = [
   'TRANSFERRED',
   'IMPORT',
   'DELETION',
+  'LABELLED',
   'LOGIN',
   'LOGOUT',
   'AUDIT_LOG_USED',

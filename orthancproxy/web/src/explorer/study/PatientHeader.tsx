@@ -7,6 +7,7 @@ import { PersonName } from '../components/PersonName';
 import type { PatientHeaderFragment } from '../graphql/generated/graphql';
 import { formatDate } from '../i18n/format';
 import { ageAt } from './age';
+import { EditableLabels } from './EditableLabels';
 import { Labels } from './Labels';
 import classes from './PatientHeader.module.css';
 
@@ -51,8 +52,9 @@ export function PatientHeader({ patient, studyDate, linked = false, children }: 
             </span>
           )}
           {sex && <span>{isSex(sex) ? t(`patientFacts.sex.${sex}`) : sex}</span>}
-          <Labels labels={patient.labels} />
+          {linked && <Labels labels={patient.labels} />}
         </p>
+        {!linked && <EditableLabels level="PATIENT" orthancId={patient.orthancId} labels={patient.labels} />}
       </div>
       {children}
     </div>

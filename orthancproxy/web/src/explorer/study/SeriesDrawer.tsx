@@ -9,6 +9,7 @@ import { useSession } from '../app/session';
 import type { SeriesCardFragment, StudyPageQuery } from '../graphql/generated/graphql';
 import { formatDate, formatNumber, formatTime } from '../i18n/format';
 import { DeleteDialog } from './DeleteDialog';
+import { EditableLabels } from './EditableLabels';
 import { Facts } from './Facts';
 import { Instances } from './Instances';
 import { SERIES_FACTS } from './operations';
@@ -131,6 +132,7 @@ function SeriesHead({ study, series, onDeleted }: SeriesDrawerProps & { series: 
           [t('seriesDrawer.station'), known?.stationName],
         ]}
       />
+      <EditableLabels level="SERIES" orthancId={series.orthancId} labels={series.labels} />
       <div className={classes.actions}>
         {may('DOWNLOAD') && known && (
           <Button

@@ -24,8 +24,8 @@ import { Section } from '../components/Section';
 import type { StudyPageQuery } from '../graphql/generated/graphql';
 import { formatDate, formatDateTime, formatNumber, formatTime } from '../i18n/format';
 import { DeleteDialog } from './DeleteDialog';
+import { EditableLabels } from './EditableLabels';
 import { type Fact, Facts } from './Facts';
-import { Labels } from './Labels';
 import { Missing } from './Missing';
 import { Modalities } from './Modalities';
 import { Neighbours } from './Neighbours';
@@ -73,8 +73,8 @@ function StudyPage({ study, onChange }: { study: StudyOfPage; onChange: () => vo
               {t('instances', { count: study.instancesCount, number: formatNumber(study.instancesCount) })}
             </span>
             {!study.isStable && <span className={classes.arriving}>{t('isArriving')}</span>}
-            <Labels labels={study.labels} />
           </p>
+          <EditableLabels level="STUDY" orthancId={study.orthancId} labels={study.labels} />
         </div>
         <StudyActions study={study} />
       </header>

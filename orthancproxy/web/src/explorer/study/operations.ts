@@ -170,6 +170,43 @@ export const DELETION = graphql(`
   }
 `);
 
+export const ADD_LABELS = graphql(`
+  mutation AddLabels($level: Level!, $orthancId: ID!, $labels: [String!]!) {
+    addLabels(level: $level, orthancId: $orthancId, labels: $labels) {
+      labels
+      resource {
+        ...LabelsNow
+      }
+    }
+  }
+`);
+
+export const REMOVE_LABELS = graphql(`
+  mutation RemoveLabels($level: Level!, $orthancId: ID!, $labels: [String!]!) {
+    removeLabels(level: $level, orthancId: $orthancId, labels: $labels) {
+      labels
+      resource {
+        ...LabelsNow
+      }
+    }
+  }
+`);
+
+export const LABELS_NOW = graphql(`
+  fragment LabelsNow on Node {
+    id
+    ... on Patient {
+      labels
+    }
+    ... on Study {
+      labels
+    }
+    ... on Series {
+      labels
+    }
+  }
+`);
+
 export const SHARE_STUDY = graphql(`
   mutation ShareStudy($input: ShareStudyInput!) {
     shareStudy(input: $input) {

@@ -6,6 +6,7 @@ import { useTranslation } from 'react-i18next';
 
 import { useSession } from '../app/session';
 import { useOnDemand } from '../app/useOnDemand';
+import { useKnownLabels } from '../components/labels';
 import { formatNumber } from '../i18n/format';
 import { ColumnsButton, SavedButton } from './buttons';
 import { type Days, isFiltered, type WorklistState } from './state';
@@ -34,7 +35,8 @@ export function Toolbar({ state, change, reset, list, isLive }: ToolbarProps) {
   const [ColumnChoice, loadColumnChoice] = useOnDemand(() => import('./ColumnChoice'));
   const total = list?.total;
   const modalities = [...new Set([...MODALITIES, ...state.modalities, ...(list?.rows[0]?.modalities ?? [])])];
-  const labels = [...new Set(list?.rows.slice(0, 500).flatMap((row) => row.labels ?? []))].sort();
+  const [knownLabels, loadLabels] = useKnownLabels();
+  const labels = [...new Set([...knownLabels, ...(list?.rows.slice(0, 500).flatMap((row) => row.labels ?? []) ?? [])])];
   return (
     <div className={classes.toolbar}>
       <Title order={1} size="h4" id="worklist-title" className={classes.title}>
@@ -69,7 +71,8 @@ export function Toolbar({ state, change, reset, list, isLive }: ToolbarProps) {
             className={classes.filter}
             aria-label={t('label')}
             placeholder={state.labels.length ? undefined : t('label')}
-            data={labels}
+            data={labels.sort()}
+            onFocus={loadLabels}
             value={state.labels}
             onChange={(chosen) => change({ labels: chosen })}
           />
