@@ -85,7 +85,11 @@ def operations_table() -> str:
             operation.description,
             f"`{operation.action.value}`" if operation.action else "none",
             f"`{operation.kind.value}`",
-            "before and after" if operation.changes else "each viewing" if operation.viewed else "once",
+            "before and after"
+            if operation.changes or operation.is_job
+            else "each viewing"
+            if operation.viewed
+            else "once",
         )
         for operation in OPERATIONS
     )

@@ -309,6 +309,13 @@ class Configuration:
         minimum=0,
         maximum=3650,
     )
+    ORTHANC_DESTINATIONS: Setting[Sequence[str]] = Setting(
+        (),
+        "Servers of Orthanc's configuration to which users with the permission `send` may send: DICOM modalities by "
+        "name (`PACS`), Orthanc peers as `peer:NAME`, DICOMweb servers as `dicomweb:NAME`; `*` for all of them. If "
+        "empty, nothing can be sent.",
+    )
+    ORTHANC_JOB_DAYS = Setting(30, "Days for which jobs are listed after their end.", minimum=1, maximum=3650)
     ORTHANC_EVENTS_SECRET = Setting(
         "",
         "Secret with which Orthanc tells the gateway what it deletes, at `/orthanc-events` "

@@ -5,6 +5,7 @@ from orthancproxy.audit.models import AuditDelivery, AuditEvent, AuditRetention,
 from orthancproxy.feed.models import ChangeLogState, ChangeRow
 from orthancproxy.follower.models import Lease
 from orthancproxy.index.models import IndexedPatient, IndexedStudy, IndexState
+from orthancproxy.jobs.models import Job
 from orthancproxy.uploads.models import UploadBatch, UploadedFile
 
 __all__ = [
@@ -19,6 +20,7 @@ __all__ = [
     "IndexState",
     "IndexedPatient",
     "IndexedStudy",
+    "Job",
     "Lease",
     "Share",
     "UploadBatch",

@@ -9,6 +9,7 @@ from strawberry.types import ExecutionContext
 
 from orthancproxy.schema.changes import Subscription
 from orthancproxy.schema.execution import CompiledExecutor
+from orthancproxy.schema.jobs import Job
 from orthancproxy.schema.limits import QueryLimits
 from orthancproxy.schema.mutations import Mutation
 from orthancproxy.schema.queries import Query
@@ -41,7 +42,7 @@ schema = GatewaySchema(
     query=Query,
     mutation=Mutation,
     subscription=Subscription,
-    types=[Patient, Study, Series, Instance],
+    types=[Patient, Study, Series, Instance, Job],
     config=StrawberryConfig(scalar_map=SCALARS),
     execution_context_class=CompiledExecutor,
     extensions=[QueryLimits],

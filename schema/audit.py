@@ -73,8 +73,8 @@ class AuditEvent:
     counts: JSON = strawberry_django.field(description='Number of resources by level, such as `{"studies": 2}`.')
 
     details: JSON | None = strawberry_django.field(
-        description='What changed, for ACCESS_CHANGED and LABELLED, such as `{"groups added": ["Manager"]}`; '
-        "otherwise null."
+        description='What changed, for ACCESS_CHANGED and LABELLED, such as `{"groups added": ["Manager"]}`; for SENT, '
+        "the `destination`; otherwise null."
     )
 
     @strawberry.field(description="The patients and studies that the event concerns.")
@@ -149,11 +149,12 @@ class AuditEventFilter:
         return Q(**{f"{prefix}pk__in": Subject.objects.filter(study_instance_uid=value).values("event")})
 
     @strawberry_django.filter_field(
-        description="True: only INTENDED events without an outcome, and of no series that is being viewed. "
+        description="True: only INTENDED events without an outcome, of no series that is being viewed, and of no "
+        "job that goes on. "
         "False: only others."
     )
     def is_unfinished(self, value: bool, prefix: str) -> Q:
-        without = {f"{prefix}{name}__isnull": True for name in ("conclusion", "viewing")}
+        without = {f"{prefix}{name}__isnull": True for name in ("conclusion", "viewing", "job")}
         unfinished = Q(**{f"{prefix}outcome": AuditOutcome.INTENDED, **without})
         return unfinished if value else ~unfinished
 

@@ -20,6 +20,7 @@ from orthancproxy.resolvers.changes import ChangePage, follow_changes, get_chang
 from orthancproxy.schema.connections import page_size
 from orthancproxy.schema.context import Info, gateway
 from orthancproxy.schema.descriptions import describe_enum
+from orthancproxy.schema.jobs import Job, JobId, JobOpening, ShownJob, follow
 from orthancproxy.schema.selection import Selection
 from orthancproxy.schema.types import Study
 
@@ -162,7 +163,7 @@ class Opening:
 
 @strawberry.type(description="What the gateway tells as it happens, as server-sent events.")
 class Subscription:
-    # It is executed without a root value once, when the subscription begins, and then for each change.
+    # A field is executed without a root value once, when the subscription begins, and then for each event.
     @strawberry.field(
         description="Changes of the archive that the caller may see. Without `after`, or a Last-Event-ID, those from "
         "now on."
@@ -184,10 +185,16 @@ class Subscription:
             raise SubscriptionBegins(Opening(cursor, frozenset(Level if levels is None else levels)))
         return cast("ArchiveChange", root)
 
+    @strawberry.field(description="A job, as it is now and whenever it changes. The stream ends with the job.")
+    def job_updates(root: strawberry.Parent[ShownJob | None], info: Info, id: JobId) -> Job:
+        if root is None:
+            raise SubscriptionBegins(follow(info, id))
+        return cast("Job", root)
+
 
 class SubscriptionBegins(Exception):
     """Ends the first execution of a subscription, which has no result."""
 
-    def __init__(self, opening: Opening) -> None:
+    def __init__(self, opening: Opening | JobOpening) -> None:
         super().__init__()
         self.opening = opening

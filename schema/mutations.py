@@ -4,13 +4,17 @@ from typing import Annotated, cast
 
 import strawberry
 
+from orthancproxy.archive.destinations import DestinationKind
 from orthancproxy.archive.levels import Level
 from orthancproxy.resolvers import upload
 from orthancproxy.resolvers.deletion import delete
 from orthancproxy.resolvers.labels import add_labels, remove_labels
+from orthancproxy.resolvers.sending import echo
 from orthancproxy.schema.context import Info, gateway
 from orthancproxy.schema.deletions import DeletePayload
+from orthancproxy.schema.jobs import JobId, JobPayload, cancel, shown
 from orthancproxy.schema.labels import AddedLabels, LabelledId, LabelledLevel, LabelsPayload, RemovedLabels
+from orthancproxy.schema.modalities import EchoPayload, Kind, ModalityName, SendInput, send
 from orthancproxy.schema.shares import ShareId, SharePayload, ShareStudyInput, revoke, share
 from orthancproxy.schema.uploads import UploadInput, UploadPayload
 from orthancproxy.uploads.files import with_series_paths
@@ -82,6 +86,26 @@ class Mutation:
     @strawberry.mutation(description="End a share link at once.")
     def revoke_share(self, info: Info, id: ShareId) -> SharePayload:
         return cast("SharePayload", revoke(info, id))
+
+    @strawberry.mutation(
+        description="Send patients, studies, series or instances to another server. The job goes on after the "
+        "response: follow it with `job` or the subscription `jobUpdates`. It ends at the first instance that is "
+        "not taken."
+    )
+    def send_to_modality(
+        self, info: Info, input: Annotated[SendInput, strawberry.argument(description="What to send, and where.")]
+    ) -> JobPayload:
+        return cast("JobPayload", shown(send(info, input)))
+
+    @strawberry.mutation(description="Test whether a server answers Orthanc: by a C-ECHO, if it is a DICOM modality.")
+    def echo_modality(self, info: Info, name: ModalityName, kind: Kind = DestinationKind.DICOM) -> EchoPayload:
+        return cast("EchoPayload", echo(gateway(info), kind, name))
+
+    @strawberry.mutation(
+        description="Ask to cancel a job; it may end otherwise before that. What was sent already stays there."
+    )
+    def cancel_job(self, info: Info, id: JobId) -> JobPayload:
+        return cast("JobPayload", shown(cancel(info, id)))
 
 
 def _delete(info: Info, level: Level, orthanc_id: str, dry_run: bool | None) -> DeletePayload:

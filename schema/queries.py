@@ -12,7 +12,9 @@ from orthancproxy.conf import conf
 from orthancproxy.errors import InvalidRequest, LimitExceeded
 from orthancproxy.resolvers import hierarchy
 from orthancproxy.resolvers.audit import get_audit_events, get_viewer
+from orthancproxy.resolvers.jobs import get_job, get_jobs
 from orthancproxy.resolvers.labels import count_labels
+from orthancproxy.resolvers.sending import get_destinations
 from orthancproxy.resolvers.shares import get_shares
 from orthancproxy.resolvers.upload import get_uploads
 from orthancproxy.schema.audit import RELATED, AuditEvent, AuditEventFilter, AuditEventOrder
@@ -30,7 +32,9 @@ from orthancproxy.schema.inputs import (
     StudyFilter,
     StudyOrder,
 )
+from orthancproxy.schema.jobs import Job, JobFilter, JobId, JobOrder, key_of, shown, shown_page
 from orthancproxy.schema.labels import LabelCount
+from orthancproxy.schema.modalities import Modality
 from orthancproxy.schema.selection import Selection
 from orthancproxy.schema.server import Server
 from orthancproxy.schema.shares import Share, ShareFilter, ShareOrder
@@ -66,9 +70,13 @@ def _one(info: Info, level: Level, orthanc_id: str | None, identifier: str | Non
     return hierarchy.get_by_identifier(gateway(info), plan, identifier or "")
 
 
-def _nodes(info: Info, ids: list[strawberry.ID]) -> list[Resource | None]:
+def _nodes(info: Info, ids: list[strawberry.ID]) -> list[Resource | Job | None]:
     if len(ids) > conf.ORTHANC_MAX_PAGE_SIZE:
         raise LimitExceeded(f"At most {conf.ORTHANC_MAX_PAGE_SIZE} ids can be requested at once.")
+    if of_jobs := [one for one in ids if key_of(one)]:
+        jobs = {one: shown(get_job(gateway(info), key_of(one))) for one in dict.fromkeys(of_jobs)}
+        others = iter(_nodes(info, [one for one in ids if one not in jobs]) if len(of_jobs) < len(ids) else ())
+        return [jobs[one] if one in jobs else next(others) for one in ids]
     wanted = [_global_id(one) for one in ids]
     selection = Selection(info)
     found: dict[tuple[Level, str], Resource] = {}
@@ -227,6 +235,32 @@ class Query:
     ) -> Connection[Share]:
         page = page_of(info, get_shares(gateway(info)), filter, order_by, first, after)
         return cast("Connection[Share]", page)
+
+    @strawberry.field(
+        description="Jobs, newest first unless ordered otherwise: the caller's own; with the permission `manage_jobs`, "
+        "also those of others that are about studies in the caller's scope."
+    )
+    def jobs(
+        self,
+        info: Info,
+        filter: Annotated[JobFilter | None, FILTER] = None,
+        order_by: Annotated[list[JobOrder] | None, ORDER] = None,
+        first: First = None,
+        after: After = None,
+    ) -> Connection[Job]:
+        page = page_of(info, get_jobs(gateway(info)), filter, order_by, first, after)
+        return cast("Connection[Job]", shown_page(page))
+
+    @strawberry.field(description="The job with an id; null if there is none, or it is another's.")
+    def job(self, info: Info, id: JobId) -> Job | None:
+        return shown(get_job(gateway(info), key_of(id)))
+
+    @strawberry.field(
+        description="The servers to which the caller may send: those of Orthanc's configuration that the setting "
+        "`ORTHANC_DESTINATIONS` names."
+    )
+    def modalities(self, info: Info) -> list[Modality]:
+        return cast("list[Modality]", get_destinations(gateway(info)))
 
     @strawberry.field(
         description="Changes of the archive that the caller may see, oldest first, from the beginning of the log or "

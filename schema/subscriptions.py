@@ -16,14 +16,17 @@ from orthancproxy.access.callers import Caller
 from orthancproxy.access.credentials import credentials_of
 from orthancproxy.archive.levels import Level
 from orthancproxy.archive.object_budget import ObjectBudget
-from orthancproxy.errors import GatewayError, LimitExceeded
+from orthancproxy.errors import GatewayError, LimitExceeded, NotFound
 from orthancproxy.feed.log import LoggedChange
 from orthancproxy.http.event_streams import event
+from orthancproxy.http.job_streams import RenderedJob
 from orthancproxy.resolvers.context import RequestContext
+from orthancproxy.resolvers.jobs import find_visible
 from orthancproxy.schema import schema
 from orthancproxy.schema.changes import shown_changes
 from orthancproxy.schema.context import GraphQLContext
 from orthancproxy.schema.errors import original, shown
+from orthancproxy.schema.jobs import shown_jobs
 from orthancproxy.schema.urls import ResourceUrls
 
 Result = tuple[object, Sequence[GraphQLError]]
@@ -88,8 +91,44 @@ class SubscriptionSource:
         return next_event({"data": data} | ({"errors": errors} if errors else {}), cursor)
 
     def render_error(self, error: GatewayError) -> bytes:
-        reason = shown(GraphQLError(str(error), original_error=error), self.context.author.request_id)
-        return next_event({"errors": [reason]}) + COMPLETE
+        return error_event(error, self.context.author.request_id)
+
+
+@dataclass(frozen=True)
+class JobSubscriptionSource:
+    """What a subscription shows of a job."""
+
+    context: RequestContext
+    request: HttpRequest
+    data: GraphQLRequestData
+    job_id: int
+
+    def render(self, caller: Caller) -> RenderedJob:
+        """Execute the operation for the job as it is now. Raises NotFound if the caller no longer sees it."""
+        gateway = self.context.for_delivery(caller)
+        row = find_visible(gateway, str(self.job_id))
+        if row is None:
+            raise NotFound("There is no such job.")
+        result = schema.execute_sync(
+            self.data.query,
+            variable_values=self.data.variables,
+            context_value=GraphQLContext.for_delivery(self.request, gateway),
+            root_value=shown_jobs([row])[0],
+            operation_name=self.data.operation_name,
+            allowed_operation_types=(OperationType.SUBSCRIPTION,),
+        )
+        errors = [shown(error, self.context.author.request_id) for error in result.errors or ()]
+        chunk = next_event({"data": result.data} | ({"errors": errors} if errors else {}), row.version)
+        has_ended = row.ended_at is not None
+        return RenderedJob(row.version, chunk + COMPLETE if has_ended else chunk, has_ended)
+
+    def render_error(self, error: GatewayError) -> bytes:
+        return error_event(error, self.context.author.request_id)
+
+
+def error_event(error: GatewayError, request_id: str) -> bytes:
+    """Return the end of a stream that fails."""
+    return next_event({"errors": [shown(GraphQLError(str(error), original_error=error), request_id)]}) + COMPLETE
 
 
 def next_event(response_data: object, cursor: int | None = None) -> bytes:

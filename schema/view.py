@@ -26,6 +26,7 @@ from orthancproxy.database import DATABASE_ERRORS, as_gateway_error, renewed_con
 from orthancproxy.errors import GatewayError, InvalidRequest, LimitExceeded, nearest
 from orthancproxy.http.error_responses import CHALLENGE, RETRY_AFTER, STATUSES, bad_request
 from orthancproxy.http.event_streams import event_streams
+from orthancproxy.http.job_streams import JobStream
 from orthancproxy.http.multipart import receive
 from orthancproxy.http.negotiation import EVENT_STREAM, preferred
 from orthancproxy.logs import log_archive_failure
@@ -36,7 +37,8 @@ from orthancproxy.schema.changes import Opening, SubscriptionBegins
 from orthancproxy.schema.context import GraphQLContext
 from orthancproxy.schema.errors import original, shown
 from orthancproxy.schema.graphiql import page
-from orthancproxy.schema.subscriptions import COMPLETE, SubscriptionSource, encode, next_event
+from orthancproxy.schema.jobs import JobOpening
+from orthancproxy.schema.subscriptions import COMPLETE, JobSubscriptionSource, SubscriptionSource, encode, next_event
 from orthancproxy.threads import GRAPHQL, UPLOADS
 
 # a client that accepts both equally (`*/*`) gets the first, which older clients know
@@ -65,7 +67,7 @@ class GraphQLView(views.GraphQLView[GraphQLContext, None]):
         super().__init__(schema=schema, multipart_uploads_enabled=True)
         self.context = context
         self.request = context.request
-        self._begun: tuple[Opening, GraphQLRequestData] | None = None
+        self._begun: tuple[Opening | JobOpening, GraphQLRequestData] | None = None
 
     @renewed_connections()
     def respond(self) -> HttpResponseBase:
@@ -199,8 +201,11 @@ class GraphQLView(views.GraphQLView[GraphQLContext, None]):
         if self._begun:
             opening, data = self._begun
             gateway = self.context.gateway
-            source = SubscriptionSource(gateway, self.request, data, opening.levels)
             credentials = credentials_of(self.request, gateway.caller)
+            if isinstance(opening, JobOpening):
+                job_source = JobSubscriptionSource(gateway, self.request, data, opening.job_id)
+                return event_streams.respond(JobStream(event_streams, job_source, credentials))
+            source = SubscriptionSource(gateway, self.request, data, opening.levels)
             return event_streams.response(self.request, source, credentials, opening.cursor)
         if preferred(self.request, (*MEDIA_TYPES, EVENT_STREAM)) == EVENT_STREAM:
             only = next_event(response_data) + COMPLETE

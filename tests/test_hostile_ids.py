@@ -98,12 +98,23 @@ ARGUMENTS = {
         'shareStudy(input: {studyOrthancId: $it, actions: [VIEW], expiresAt: "2100-01-01T00:00:00Z"}) { share { id } }'
     ),
     "Mutation.revokeShare(id)": "revokeShare(id: $it) { share { id } }",
+    "Query.jobs(after)": "jobs(after: $it) { nodes { id } }",
+    "Query.job(id)": "job(id: $it) { id }",
+    "Subscription.jobUpdates(id)": "jobUpdates(id: $it) { id }",
+    "Mutation.cancelJob(id)": "cancelJob(id: $it) { job { id } }",
+    "Mutation.sendToModality(input.orthancIds)": (
+        'sendToModality(input: {modality: "PACS", level: STUDY, orthancIds: [$it]}) { job { id } }'
+    ),
+    # no such server either
+    "Mutation.sendToModality(input.clientMutationId)": (
+        'sendToModality(input: {modality: "PACS", level: STUDY, orthancIds: [], clientMutationId: $it}) { job { id } }'
+    ),
     "Mutation.uploadPatient(input.patientId)": "uploadPatient(input: {files: [], patientId: $it}) { uploadKey }",
     "Series.instances(filter.tags.value)": (
         'seriesList { nodes { instances(filter: {tags: [{keyword: "SOPInstanceUID", value: $it}]}) { id } } }'
     ),
 }
-STRINGS = re.compile(r"patientId|requestId|after|value")
+STRINGS = re.compile(r"patientId|requestId|after|value|clientMutationId")
 TAKES_AN_ID = re.compile(r"^(ids?|after|value)$|(Id|Ids|UID|UIDs)$")
 
 # every REST route with something variable in its path, and every `*_id` parameter

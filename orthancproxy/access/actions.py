@@ -17,6 +17,8 @@ class Action(Enum):
     LABEL = ("label", "Add and remove labels", ("Manager",), True)
     # who has it decides who sees what
     LABEL_SCOPES = ("label_scopes", "Add and remove labels that access scopes name", ("Manager",), True)
+    SEND = ("send", "Send patients, studies, series and instances to other servers", ("Manager",))
+    MANAGE_JOBS = ("manage_jobs", "View and cancel the jobs of others", ("Manager",))
     VIEW_AUDIT = ("view_audit", "View the audit log", ("Manager",))
 
     _value_: str

@@ -22,7 +22,7 @@ from datetime import UTC
 from urllib.parse import quote
 from xml.etree import ElementTree as ET
 
-from orthancproxy.audit.kinds import AuditOutcome, Code, DicomEvent, EventKind
+from orthancproxy.audit.kinds import DESTINATION, AuditOutcome, Code, DicomEvent, EventKind
 from orthancproxy.audit.models import AuditEvent, AuditSubject
 
 BEGIN_TRANSFERRING = Code("110102", "DCM", "Begin Transferring DICOM Instances")
@@ -52,7 +52,7 @@ def dicom_event(event: AuditEvent) -> DicomEvent:
     event of its own (A.5.3.3).
     """
     dicom = EventKind[event.event].dicom
-    if event.event == EventKind.TRANSFERRED and event.outcome == AuditOutcome.INTENDED:
+    if event.event in (EventKind.TRANSFERRED, EventKind.SENT) and event.outcome == AuditOutcome.INTENDED:
         return replace(dicom, id=BEGIN_TRANSFERRING, action="E")
     if event.event == EventKind.DELETION:
         level = event.target.partition("/")[0]
@@ -128,6 +128,11 @@ def _add_participants(message: ET.Element, event: AuditEvent, dicom: DicomEvent,
         _add_code(user, "RoleIDCode", dicom.user_role)
     gateway = _add(message, "ActiveParticipant", {"UserID": source, "UserIsRequestor": "false"})
     _add_code(gateway, "RoleIDCode", dicom.gateway_role)
+    # what was denied or failed before has none
+    if dicom.has_destination and event.details:
+        name = str(event.details["destination"])
+        destination = _add(message, "ActiveParticipant", {"UserID": name, "UserIsRequestor": "false"})
+        _add_code(destination, "RoleIDCode", DESTINATION)
 
 
 def _details(event: AuditEvent) -> dict[str, str]:

@@ -25,7 +25,8 @@ class DicomEvent:
     """How a DICOM audit message describes an event.
 
     `user_role` and `gateway_role` are RoleIDCodes of the caller and of the gateway. `has_one_patient` is set where the
-    standard allows one patient in a message, so that an event about several becomes several messages.
+    standard allows one patient in a message, so that an event about several becomes several messages. If
+    `has_destination`, the event's details name the server that got the files.
     """
 
     id: Code
@@ -34,6 +35,7 @@ class DicomEvent:
     user_role: Code | None = None
     gateway_role: Code = APPLICATION
     has_one_patient: bool = False
+    has_destination: bool = False
 
 
 _USER_AUTHENTICATION = Code("110114", "DCM", "User Authentication")
@@ -65,6 +67,18 @@ class EventKind(_TranslatedChoices):
             user_role=DESTINATION,
             gateway_role=SOURCE,
             has_one_patient=True,
+        ),
+    )
+    SENT = (
+        "SENT",
+        "Files were sent to another server.",
+        # A.5.3.3, A.5.3.7: the user is a participant who is neither source nor destination
+        DicomEvent(
+            id=Code("110104", "DCM", "DICOM Instances Transferred"),
+            action="R",
+            gateway_role=SOURCE,
+            has_one_patient=True,
+            has_destination=True,
         ),
     )
     IMPORT = (

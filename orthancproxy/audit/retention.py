@@ -138,9 +138,10 @@ class Retention:
 def _deletable(released: int) -> list[int]:
     """Return the last ids that can be deleted at once: outcomes go before the intentions that they refer to.
 
-    An intention stays as long as its outcome does.
+    An intention stays as long as its outcome does, and as long as what writes that: a viewing, or a job.
     """
-    events = AuditEvent.objects.filter(pk__lte=released, viewing__isnull=True).exclude(conclusion__pk__gt=released)
+    events = AuditEvent.objects.filter(pk__lte=released, viewing__isnull=True, job__isnull=True)
+    events = events.exclude(conclusion__pk__gt=released)
     ids = list(events.order_by("-pk").values_list("pk", flat=True)[:EVENTS_PER_TRANSACTION])
     subjects: QuerySet[AuditSubject] = AuditSubject.objects.filter(event__in=ids).order_by()
     counts = dict(subjects.values("event").annotate(count=Count("pk")).values_list("event", "count"))

@@ -1,7 +1,7 @@
 """Repeats steps in the background, in one of the processes that share a database."""
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from threading import Event
 from uuid import uuid4
@@ -68,11 +68,19 @@ class Follower:
     """Repeats steps about every second while this process holds the lease, each in a thread of its own.
 
     A step that takes longer than LEASE_DURATION extends the lease itself. One that fails is repeated after up to
-    MAX_BACKOFF times as long. An outage has one line in the log, whatever steps it stops.
+    MAX_BACKOFF times as long. An outage has one line in the log, whatever steps it stops. A step that is `needed` only
+    at times is not repeated at others, nor is the lease taken for it.
     """
 
-    def __init__(self, steps: Sequence[Step], lease: LeaseHolder, seconds: float = SECONDS_BETWEEN_STEPS) -> None:
+    def __init__(
+        self,
+        steps: Sequence[Step],
+        lease: LeaseHolder,
+        seconds: float = SECONDS_BETWEEN_STEPS,
+        needed: Mapping[Step, Callable[[], bool]] = {},
+    ) -> None:
         self._lease = lease
+        self._needed = dict(needed)
         self._seconds = seconds
         self._stopped = Event()
         self._failures: dict[Step, str] = {}
@@ -95,7 +103,8 @@ class Follower:
         while not self._stopped.wait(seconds):
             try:
                 with renewed_connections():
-                    if self._lease.take():
+                    is_needed = self._needed.get(step)
+                    if (is_needed is None or is_needed()) and self._lease.take():
                         step()
             except Exception as error:  # noqa: BLE001 - logged
                 self._log(step, error)

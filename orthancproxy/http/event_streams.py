@@ -62,6 +62,8 @@ def last_event_id(request: HttpRequest, after: str | None) -> str | None:
 class EventStream(AsyncIterator[bytes]):
     """The chunks of one response. Django also calls `close`, in a thread, when the client disconnects."""
 
+    follows_log = True
+
     def __init__(self, streams: "EventStreams", source: StreamSource, credentials: Credentials, cursor: int) -> None:
         self.credentials = credentials
         self.author = source.context.author.key
@@ -71,7 +73,7 @@ class EventStream(AsyncIterator[bytes]):
         # the second is the one that the client has
         self._cursor = self._sent_cursor = cursor
         self._heartbeat_at = inf
-        self._is_failing = self._is_paused = False
+        self._is_failing = self._is_paused = self._has_ended = False
         self._error: GatewayError | None = None
         self._woken = asyncio.Event()
         self._chunks = self._make_chunks()
@@ -107,7 +109,7 @@ class EventStream(AsyncIterator[bytes]):
             self._streams.add(self)
             self._heartbeat_at = asyncio.get_running_loop().time() + self._streams.heartbeat_seconds
             yield b"retry: %d\n\n" % RETRY_MS
-            while not self._streams.is_closed:
+            while not self._streams.is_closed and not self._has_ended:
                 if chunk := await self._next_chunk():
                     yield chunk
         except GatewayError as error:
@@ -216,7 +218,10 @@ class EventStreams:
         self, request: HttpRequest, source: StreamSource, credentials: Credentials, cursor: int
     ) -> StreamingHttpResponse:
         """Return the response with the changes after a cursor; for use in any thread, after `check`."""
-        stream = EventStream(self, source, credentials, cursor)
+        return self.respond(EventStream(self, source, credentials, cursor))
+
+    def respond(self, stream: "EventStream") -> StreamingHttpResponse:
+        """Return the response of a stream; for use in any thread, after `check`."""
         response = StreamingHttpResponse(stream, content_type=EVENT_STREAM)
         patch_vary_headers(response, ["Accept"])
         # it may hold patient data
@@ -292,7 +297,7 @@ class EventStreams:
         watch, is_listening = CallerWatch(), False
         try:
             while self._open:
-                if not is_listening:
+                if not is_listening and any(one.follows_log for one in tuple(self._open)):
                     is_listening = await self._listen(listener)
                 await self._reauthenticate(watch)
                 await asyncio.sleep(RECHECK_SECONDS)

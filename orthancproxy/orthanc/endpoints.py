@@ -15,6 +15,9 @@ TAG = re.compile(r"[0-9a-f]{4}-[0-9a-f]{4}", re.ASCII)
 # a tag, or one in an item of a sequence, and so on: `5200-9230/0/0040-0555/1/0040-a30a`
 TAG_PATH = re.compile(rf"({TAG.pattern}/[0-9]{{1,6}}/){{0,20}}{TAG.pattern}", re.ASCII)
 LABEL = re.compile(r"[0-9A-Za-z_-]{1,64}", re.ASCII)
+# of a modality, peer or DICOMweb server in Orthanc's configuration
+DESTINATION_NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_.-]{0,63}", re.ASCII)
+JOB_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.ASCII)
 LEVELS = frozenset({"patients", "studies", "series", "instances"})
 
 
@@ -57,6 +60,10 @@ class Endpoint:
                 case "level", str() if value in LEVELS:
                     pass
                 case "sequence" | "tag", str() if TAG.fullmatch(value):
+                    pass
+                case "name", str() if DESTINATION_NAME.fullmatch(value):
+                    pass
+                case "job", str() if JOB_ID.fullmatch(value):
                     pass
                 case "frame", int() if value >= 0:
                     pass
@@ -115,3 +122,17 @@ FRAME_RENDERED = Endpoint("GET", "/instances/{id}/frames/{frame}/rendered", kind
 LEVEL_ARCHIVE = Endpoint("GET", "/{level}/{id}/archive", kind=CallKind.DOWNLOAD)
 STORE = Endpoint("POST", "/instances", kind=CallKind.STORING)
 DELETE = Endpoint("DELETE", "/{level}/{id}", repeatable=False)
+MODALITIES = Endpoint("GET", "/modalities")
+PEERS = Endpoint("GET", "/peers")
+# the DICOMweb plugin's
+WEB_SERVERS = Endpoint("GET", "/dicom-web/servers")
+MODALITY_ECHO = Endpoint("POST", "/modalities/{name}/echo", repeatable=False, kind=CallKind.FILES)
+PEER_SYSTEM = Endpoint("GET", "/peers/{name}/system", kind=CallKind.FILES)
+WEB_SERVER_GET = Endpoint("POST", "/dicom-web/servers/{name}/get", repeatable=False, kind=CallKind.FILES)
+# they begin a job, and send the same again if they are repeated
+MODALITY_STORE = Endpoint("POST", "/modalities/{name}/store", repeatable=False)
+PEER_STORE = Endpoint("POST", "/peers/{name}/store", repeatable=False)
+WEB_SERVER_STOW = Endpoint("POST", "/dicom-web/servers/{name}/stow", repeatable=False)
+JOBS = Endpoint("GET", "/jobs")
+JOB = Endpoint("GET", "/jobs/{job}")
+CANCEL_JOB = Endpoint("POST", "/jobs/{job}/cancel", repeatable=False)

@@ -157,6 +157,49 @@ class DeleteResult(Struct, rename="pascal"):
     remaining_ancestor: Ancestor | None
 
 
+class ModalityPayload(Struct, gc=False):
+    """An entry of `GET /modalities?expand`, of which only the AET is read: not the address."""
+
+    aet: str = field(name="AET", default="")
+
+
+class ErrorPayload(Struct, rename="pascal"):
+    """What a failed job tells besides its message (1.12.10); the content of other types is not read."""
+
+    type: str = ""
+    content: Any = None
+
+
+class JobContent(Struct, rename="pascal"):
+    """`Content` of a job that sends instances. The DICOMweb plugin has numbers as text, and its own error code."""
+
+    instances_count: int = 0
+    failed_instances_count: int = 0
+    function_error_code: int = 0
+
+
+class OrthancJob(Struct, rename="pascal"):
+    """`GET /jobs/{id}`. `progress` is a percentage; `user_data` is what the job was begun with (1.12.9).
+
+    `ErrorDetails` is not read: it has addresses of peers.
+    """
+
+    id: str = field(name="ID")
+    state: str
+    progress: int = 0
+    error_code: int = 0
+    error_description: str = ""
+    error_payload: ErrorPayload | None = None
+    content: JobContent = field(default_factory=JobContent)
+    user_data: Any = None
+
+
+class BegunJob(Struct):
+    """The answer to a request that begins a job."""
+
+    id: str = field(name="ID")
+
+
 JSON_DECODER = Decoder[Any]()
 RESOURCE_DECODER = Decoder(ResourcePayload)
 RESOURCE_LIST_DECODER = Decoder(list[ResourcePayload])
@@ -172,3 +215,8 @@ CHANGES_DECODER = Decoder(OrthancChanges)
 COUNT_DECODER = Decoder(ResourceCount)
 STORE_DECODER = Decoder(StoreResult)
 DELETE_DECODER = Decoder(DeleteResult)
+MODALITIES_DECODER = Decoder(dict[str, ModalityPayload])
+# the DICOMweb plugin sends numbers as text
+JOB_DECODER = Decoder(OrthancJob, strict=False)
+JOBS_DECODER = Decoder(list[OrthancJob], strict=False)
+BEGUN_JOB_DECODER = Decoder(BegunJob)

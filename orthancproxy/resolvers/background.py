@@ -1,4 +1,4 @@
-"""What a process does besides its requests: it keeps the archive's index and the log of its changes current."""
+"""What a process does besides its requests: it keeps the index and the log of changes current, and follows jobs."""
 
 import logging
 from collections.abc import Callable, Iterator, Sequence
@@ -23,6 +23,7 @@ from orthancproxy.feed.log import Change, Kind, change_log
 from orthancproxy.feed.orthanc_changes import Reader
 from orthancproxy.follower.follower import Follower, LeaseHolder
 from orthancproxy.index.store import DjangoIndex
+from orthancproxy.jobs.following import JobFollower
 from orthancproxy.orthanc.client import OrthancClient
 from orthancproxy.resolvers.audit_background import start_audit
 
@@ -34,7 +35,7 @@ _running: "Background | None" = None
 
 @dataclass(frozen=True, slots=True)
 class Background:
-    """The keeper of the archive's index and the reader of its changes, if there are, and what follows the archive."""
+    """The keeper of the index and the reader of the changes, if there are, and what follows the archive and jobs."""
 
     keeper: IndexKeeper | None
     changes: Reader | None
@@ -97,7 +98,9 @@ def _start(client: OrthancClient) -> Background:
     lease = LeaseHolder(conf.ORTHANC_BASE_URL)
     keeper = new_keeper(client, lease.take) if conf.ORTHANC_INDEX else None
     changes = Reader(client, change_log, conf.ORTHANC_BASE_URL) if conf.ORTHANC_CHANGES_DAYS else None
-    follower = Follower([*([keeper.look] if keeper else []), *([changes.follow] if changes else [])], lease)
+    jobs = JobFollower(client, lease.take)
+    steps = [*([keeper.look] if keeper else []), *([changes.follow] if changes else []), jobs.step]
+    follower = Follower(steps, lease, needed={jobs.step: jobs.is_needed})
     follower.start()
     # for projects that embed the gateway
     start_audit()

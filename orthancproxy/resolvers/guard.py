@@ -79,7 +79,12 @@ class PendingEvent:
         """Write what is about to be done. If this fails, the operation must not be carried out."""
         self.intention = self.write(AuditOutcome.INTENDED)
 
-    def write(self, outcome: AuditOutcome, error_code: str = "") -> AuditEvent | None:
+    def hand_over(self) -> AuditEvent | None:
+        """Write what is about to be done, in the transaction that makes the job; the job writes the outcome."""
+        self.outcome = None
+        return self.write(AuditOutcome.INTENDED, durable=False)
+
+    def write(self, outcome: AuditOutcome, error_code: str = "", *, durable: bool = True) -> AuditEvent | None:
         """Write an event with what is known so far."""
         level = self._operation.target_level
         return events.write(
@@ -94,11 +99,12 @@ class PendingEvent:
             counts=self.counts,
             details=self.details,
             intention=self.intention,
+            durable=durable,
         )
 
     def report_changes(self) -> None:
         """Log what the operation may have changed in the archive."""
-        if self.intention:
+        if self.intention and self._operation.changes:
             self._context.background.report(self.changes)
 
     def succeed(self) -> None:

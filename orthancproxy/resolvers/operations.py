@@ -13,14 +13,16 @@ class Operation:
     """What an operation needs, and what the audit log shows of it.
 
     Without an `action`, no permission is needed. An operation that `changes` the archive is audited before and after
-    it is carried out. `target_level` is the level of the resource that the caller names and the audit event has as its
-    target, if there is one. What is `viewed` of a series is audited before the first and after the last transfer.
+    it is carried out, and so is one that goes on as a job (`is_job`) after the response. `target_level` is the level of
+    the resource that the caller names and the audit event has as its target, if there is one. What is `viewed` of a
+    series is audited before the first and after the last transfer.
     """
 
     description: str
     action: Action | None = Action.VIEW
     kind: EventKind = EventKind.ACCESSED
     changes: bool = False
+    is_job: bool = False
     viewed: bool = False
     target_level: Level | None = None
 
@@ -86,6 +88,19 @@ SHARE = Operation(
 )
 REVOKE_SHARE = Operation(description="Revoke a share link", action=Action.SHARE, kind=EventKind.ACCESS_CHANGED)
 READ_SHARES = Operation(description="Read the share links", action=Action.SHARE)
+SEND: Mapping[Level, Operation] = {
+    level: Operation(
+        description=f"Send {level.path} to another server",
+        action=Action.SEND,
+        kind=EventKind.SENT,
+        is_job=True,
+        target_level=level,
+    )
+    for level in Level
+}
+READ_DESTINATIONS = Operation(description="Read or test the servers to which can be sent", action=Action.SEND)
+READ_JOBS = Operation(description="Read or follow one's own jobs; with `manage_jobs`, those of others")
+CANCEL_JOB = Operation(description="Cancel one's own job; with `manage_jobs`, one of others")
 PREVIEW_DELETION = Operation(description="Preview a deletion (`dryRun`)", action=Action.DELETE)
 
 OPERATIONS: tuple[Operation, ...] = tuple(

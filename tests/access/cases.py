@@ -15,13 +15,16 @@ from django.contrib.auth.models import User
 from django.test import AsyncClient, override_settings
 from django.utils import timezone
 from graphql import GraphQLObjectType
+from strawberry.relay import to_base64
 
 from orthancproxy import urls
 from orthancproxy.access.models import Share
 from orthancproxy.archive.levels import Level
-from orthancproxy.audit.kinds import EventKind
+from orthancproxy.audit.kinds import Authentication, EventKind
 from orthancproxy.dicomweb import urls as dicomweb_urls
+from orthancproxy.jobs.models import Job
 from orthancproxy.resolvers.operations import (
+    CANCEL_JOB,
     DELETE,
     DOWNLOAD,
     LABEL,
@@ -30,8 +33,11 @@ from orthancproxy.resolvers.operations import (
     READ_AUDIT,
     READ_CALLER,
     READ_CHANGES,
+    READ_DESTINATIONS,
+    READ_JOBS,
     READ_SHARES,
     REVOKE_SHARE,
+    SEND,
     SHARE,
     STORE,
     UPLOAD,
@@ -143,15 +149,22 @@ class FieldCase(AccessCase):
 class SubscriptionCase(FieldCase):
     """A root field of the subscription type. What it yields first, or its errors, are the response."""
 
-    def _send(self, caller: CallerClient, target: Target) -> GatewayResponse:
-        return asyncio.run(self._open(caller))
+    def variables(self, caller: CallerClient) -> Mapping[str, Any]:
+        """Return the variables of the query."""
+        return {}
 
-    async def _open(self, caller: CallerClient) -> GatewayResponse:
+    def _send(self, caller: CallerClient, target: Target) -> GatewayResponse:
+        return asyncio.run(self._open(caller, self.variables(caller)))
+
+    async def _open(self, caller: CallerClient, variables: Mapping[str, Any]) -> GatewayResponse:
         client, request_id = AsyncClient(enforce_csrf_checks=True, raise_request_exception=False), uuid.uuid4().hex
         client.cookies = caller.client.cookies
         headers = {"X-Request-ID": request_id, "Accept": "text/event-stream", **caller.headers}
         response: Any = await client.post(
-            GRAPHQL_PATH, {"query": self.query}, content_type="application/json", headers=headers
+            GRAPHQL_PATH,
+            {"query": self.query, "variables": variables},
+            content_type="application/json",
+            headers=headers,
         )
         if response.streaming:
             await anext(aiter(response))
@@ -169,6 +182,22 @@ class RevocationCase(FieldCase):
 
     def _send(self, caller: CallerClient, target: Target) -> GatewayResponse:
         return caller.graphql(self.query, {"id": str(make_share(caller, target).pk)})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobCase(FieldCase):
+    """A root field that names a job: a new one of the caller, which nobody follows."""
+
+    def _send(self, caller: CallerClient, target: Target) -> GatewayResponse:
+        return caller.graphql(self.query, {"id": job_id(make_job(caller, target))})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobSubscriptionCase(SubscriptionCase):
+    """The root field of the subscription type that names a job."""
+
+    def variables(self, caller: CallerClient) -> Mapping[str, Any]:
+        return {"id": job_id(make_job(caller, DEFAULT_TARGET))}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -208,6 +237,27 @@ class StoreCase(RouteCase):
         file = instance(901, StudyInstanceUID=target.study_uid)
         address = f"{self.mount}{self.address.format_map(target.variables)}"
         return caller.send("POST", address, related([file]), RELATED)
+
+
+def make_job(caller: CallerClient, target: Target, **values: Any) -> Job:
+    """Make a job of a caller that sends a study, without the gateway."""
+    return Job.objects.create(
+        **{
+            "kind": "SEND",
+            "created_by": caller.username,
+            "is_identity": caller.authentication == Authentication.OPENID_CONNECT,
+            "level": "Study",
+            "orthanc_ids": [target.ids["studies"]],
+            "parameters": {"destination": "PACS"},
+            "studies": [target.ids["studies"]],
+            **values,
+        }
+    )
+
+
+def job_id(job: Job) -> str:
+    """Return the global id of a job."""
+    return to_base64("Job", job.pk)
 
 
 def make_share(caller: CallerClient, target: Target) -> Share:
@@ -339,6 +389,53 @@ def _fields() -> Iterator[tuple[str, AccessCase]]:
             counts={},
             subjects=OF_STUDY,
             operation=REVOKE_SHARE,
+        ),
+    )
+    yield field("modalities", "{ modalities { name aet } }", {}, operation=READ_DESTINATIONS)
+    echo = 'mutation { echoModality(name: "PACS") { modality { name } } }'
+    yield (
+        "Mutation.echoModality",
+        FieldCase(name="echoModality", query=echo, counts={}, operation=READ_DESTINATIONS),
+    )
+    for name, level, subjects in (
+        ("patient", "patients", OF_STUDIES),
+        ("study", "studies", OF_STUDY),
+        ("series", "series", OF_STUDY),
+        ("instance", "instances", OF_STUDY),
+    ):
+        yield (
+            f"Mutation.sendToModality of {level}",
+            FieldCase(
+                name="sendToModality",
+                query=f"""mutation(${name}: ID!) {{ sendToModality(input: {{modality: "PACS",
+                    level: {name.upper()}, orthancIds: [${name}]}}) {{ job {{ state }} }} }}""",
+                counts={level: 1},
+                subjects=subjects,
+                operation=SEND[LEVELS[level]],
+                levels=(level,),
+            ),
+        )
+    yield field("jobs", "{ jobs { pageInfo { startCursor } } }", {}, operation=READ_JOBS)
+    yield (
+        "Query.job",
+        JobCase(name="job", query="query($id: ID!) { job(id: $id) { state } }", counts={}, operation=READ_JOBS),
+    )
+    yield (
+        "Mutation.cancelJob",
+        JobCase(
+            name="cancelJob",
+            query="mutation($id: ID!) { cancelJob(id: $id) { job { isBeingCancelled } } }",
+            counts={},
+            operation=CANCEL_JOB,
+        ),
+    )
+    yield (
+        "Subscription.jobUpdates",
+        JobSubscriptionCase(
+            name="jobUpdates",
+            query="subscription($id: ID!) { jobUpdates(id: $id) { state } }",
+            counts={},
+            operation=READ_JOBS,
         ),
     )
     yield field("viewer", "{ viewer { username actions scopes { kind value } } }", {}, operation=READ_CALLER)

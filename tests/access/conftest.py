@@ -12,6 +12,7 @@ from pytest_django import Settings
 
 from orthancproxy.access.actions import Action
 from orthancproxy.follower.follower import LeaseHolder
+from orthancproxy.jobs.models import Job
 from orthancproxy.resolvers.background import background
 from orthancproxy.resolvers.context import connect
 from orthancproxy.sandbox.orthanc import INDEXED_INSTANCE_TAGS, LocalOrthanc
@@ -31,7 +32,8 @@ def _anonymous_callers_have_no_permissions(_anonymous_callers_have_every_permiss
 @pytest.fixture(scope="package")
 def small_archive(start_session_orthanc: Callable[..., LocalOrthanc]) -> SmallArchive:
     # a study that becomes stable would be a change in `SmallArchive.state`
-    return SmallArchive(start_session_orthanc(configuration={**INDEXED_INSTANCE_TAGS, "StableAge": 3600}))
+    configuration = {"StableAge": 3600, "DicomModalities": {"PACS": ["PACS", "127.0.0.1", 1]}}
+    return SmallArchive(start_session_orthanc(configuration={**INDEXED_INSTANCE_TAGS, **configuration}))
 
 
 @pytest.fixture(scope="package")
@@ -98,6 +100,7 @@ def proxy(
         setattr(settings, name, value)
     settings.ORTHANC_OIDC_ROLE_GROUPS = ROLE_GROUPS
     settings.ORTHANC_BASE_URL = recorder.base_url
+    settings.ORTHANC_DESTINATIONS = ["PACS"]
     # the gateway detects the capabilities of Orthanc once
     if connect().capabilities().has_extended_find:
         use_index()
@@ -117,3 +120,4 @@ def archive(small_archive: SmallArchive, proxy: RecordingProxy) -> Iterator[Smal
     yield small_archive
     small_archive.refill()
     UploadBatch.objects.all().delete()
+    Job.objects.all().delete()

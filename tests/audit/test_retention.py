@@ -23,6 +23,8 @@ from orthancproxy.audit.kinds import AuditOutcome, EventKind
 from orthancproxy.audit.loading import load_events
 from orthancproxy.audit.models import AuditDelivery, AuditEvent, AuditRetention, AuditSubject, Viewing
 from orthancproxy.audit.retention import Retention
+from orthancproxy.jobs.models import Job, JobState
+from orthancproxy.jobs.rows import finish
 from orthancproxy.sandbox.gateway import CHECKOUT, make_database
 from tests.audit.events import create_event, event_ids
 from tests.faults.disks import filled, small_disk
@@ -131,6 +133,17 @@ def test_intention_stays_as_long_as_its_outcome_and_as_its_viewing(folder: Path)
     assert later.run().deleted == 3
     assert left() == []
     assert archived(folder) == [intention.pk, other.pk, viewed.pk, outcome.pk]
+
+
+def test_intention_of_a_job_stays_until_the_job_ends(folder: Path) -> None:
+    intention = create_aged(200, event=EventKind.SENT, outcome=AuditOutcome.INTENDED, details={"destination": "PACS"})
+    job = Job.objects.create(kind="SEND", level="Study", orthanc_ids=[], studies=[], intention=intention)
+    Retention().run()
+    assert left() == [intention.pk]
+    assert finish(job, JobState.SUCCESS, timezone.now(), counts={"instances": 7})
+    Retention().run()
+    # the outcome is young
+    assert len(left()) == 2
 
 
 def test_event_behind_one_that_is_young_stays(folder: Path) -> None:

@@ -1,0 +1,73 @@
+"""The table of jobs, and the permissions to send and to manage jobs, which the group Manager gets."""
+
+import django.db.models.deletion
+import django.utils.timezone
+from django.db import migrations, models
+
+from orthancproxy.access.actions import Action
+
+
+
+def permit_managers(apps, schema_editor):
+    database = schema_editor.connection.alias
+    content_types = apps.get_model("contenttypes", "ContentType").objects.using(database)
+    permissions = apps.get_model("auth", "Permission").objects.using(database)
+    archive, _ = content_types.get_or_create(app_label="orthancproxy", model="archive")
+    # a group of the project's with this name lacks the permissions of ours
+    managers = list(
+        apps.get_model("auth", "Group").objects.using(database).filter(
+            name="Manager", permissions__content_type=archive, permissions__codename=Action.VIEW_AUDIT.value
+        )
+    )
+    for action in (Action.SEND, Action.MANAGE_JOBS):
+        permission, _ = permissions.get_or_create(
+            content_type=archive, codename=action.value, defaults={"name": action.description}
+        )
+        for group in managers:
+            group.permissions.add(permission)
+
+
+class Migration(migrations.Migration):
+
+    dependencies = [
+        ('orthancproxy', '0017_labels'),
+        ("auth", "0012_alter_user_first_name_max_length"),
+        ("contenttypes", "0002_remove_content_type_name"),
+    ]
+
+    operations = [
+        migrations.CreateModel(
+            name='Job',
+            fields=[
+                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
+                ('kind', models.CharField(max_length=16)),
+                ('state', models.CharField(default='PENDING', max_length=16)),
+                ('created_by', models.CharField(blank=True, max_length=150)),
+                ('is_identity', models.BooleanField(default=False)),
+                ('client_mutation_id', models.CharField(max_length=128, null=True)),
+                ('created_at', models.DateTimeField(default=django.utils.timezone.now)),
+                ('ended_at', models.DateTimeField(null=True)),
+                ('level', models.CharField(max_length=8)),
+                ('orthanc_ids', models.JSONField()),
+                ('parameters', models.JSONField(default=dict)),
+                ('studies', models.JSONField()),
+                ('progress', models.FloatField(default=0.0)),
+                ('counts', models.JSONField(default=dict)),
+                ('error', models.JSONField(null=True)),
+                ('cancelled_at', models.DateTimeField(null=True)),
+                ('version', models.PositiveIntegerField(default=1)),
+                ('attempt', models.CharField(blank=True, max_length=32)),
+                ('attempts', models.PositiveSmallIntegerField(default=0)),
+                ('attempted_at', models.DateTimeField(null=True)),
+                ('orthanc_job', models.CharField(blank=True, max_length=36)),
+                ('seen_at', models.DateTimeField(null=True)),
+                ('missing_since', models.DateTimeField(null=True)),
+                ('intention', models.OneToOneField(null=True, on_delete=django.db.models.deletion.PROTECT, related_name='job', to='orthancproxy.auditevent')),
+            ],
+            options={
+                'indexes': [models.Index(fields=['created_by', '-id'], name='jobs_of_caller'), models.Index(fields=['ended_at', 'id'], name='jobs_by_end')],
+                'constraints': [models.UniqueConstraint(fields=('created_by', 'is_identity', 'client_mutation_id'), name='one_job_for_each_mutation_id')],
+            },
+        ),
+        migrations.RunPython(permit_managers, migrations.RunPython.noop),
+    ]
