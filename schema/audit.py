@@ -73,8 +73,8 @@ class AuditEvent:
     counts: JSON = strawberry_django.field(description='Number of resources by level, such as `{"studies": 2}`.')
 
     details: JSON | None = strawberry_django.field(
-        description='What changed, for ACCESS_CHANGED and LABELLED, such as `{"groups added": ["Manager"]}`; for SENT, '
-        "the `destination`; otherwise null."
+        description='What changed, for ACCESS_CHANGED and LABELLED, such as `{"groups added": ["Manager"]}`; for '
+        "SENT, the `destination`; otherwise null."
     )
 
     @strawberry.field(description="The patients and studies that the event concerns.")

@@ -19,6 +19,7 @@ from tests.browser.graphiql import HEIGHT, TIMEOUT, WIDTH, chromium
 from tests.browser.observer import Observer
 from tests.browser.users import User, confine, enter, make
 from tests.corpus import ask, load, sample_studies
+from tests.jobs.servers import start_remote, start_source
 from tests.orthancs import running_orthancs
 
 CONFINED_TO = "KR-0001"
@@ -37,6 +38,7 @@ class Archive:
     """An Orthanc with the sample studies, and a gateway that permits nothing to anonymous callers."""
 
     orthanc: LocalOrthanc
+    remote: LocalOrthanc  # to which it can send
     address: str
     folder: Path
     sessions: dict[str, StorageState] = field(default_factory=dict)
@@ -48,13 +50,15 @@ def archive(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Archive]:
     assert finders.find(BUNDLE), "The page is not built: run `make web`, with Node 20.19 or newer"
     folder = tmp_path_factory.mktemp("gateway")
     with running_orthancs() as start_orthanc:
-        orthanc = start_orthanc(configuration=INDEXED_INSTANCE_TAGS)
+        remote = start_remote(start_orthanc)
+        orthanc = start_source(start_orthanc, remote, **INDEXED_INSTANCE_TAGS)
         load(orthanc, sample_studies())
-        with serving(orthanc.base_url, folder, settings={"ORTHANC_ANONYMOUS_ACTIONS": ""}) as gateway:
+        settings = {"ORTHANC_ANONYMOUS_ACTIONS": "", "ORTHANC_DESTINATIONS": "PACS,DEAD,peer:ARCHIVE"}
+        with serving(orthanc.base_url, folder, settings=settings) as gateway:
             confine(folder, "Of one patient", CONFINED_TO)
             confine(folder, "Of no patient", "there is none")
             make(folder, VIEWER, MANAGER, ADMINISTRATOR, CONFINED, NOBODY, POWERLESS)
-            yield Archive(orthanc, gateway.address, folder)
+            yield Archive(orthanc, remote, gateway.address, folder)
 
 
 @pytest.fixture(scope="module")

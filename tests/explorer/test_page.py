@@ -12,7 +12,18 @@ from django.urls import include, path
 from pytest_django import Settings
 
 BACKEND = "orthancproxy.project.login.PasswordBackend"
-PATHS = ["/", "/studies/x", "/studies/x/view", "/patients/x", "/upload", "/audit", "/shares", "/account", "/status"]
+PATHS = [
+    "/",
+    "/studies/x",
+    "/studies/x/view",
+    "/patients/x",
+    "/upload",
+    "/audit",
+    "/jobs",
+    "/shares",
+    "/account",
+    "/status",
+]
 
 # of a project that mounts nothing else, and this under a prefix
 urlpatterns = [path("imaging/", include("orthancproxy.explorer.urls"))]

@@ -15,6 +15,7 @@ import { patterns } from './routes';
 // The worklist is what most users open first; everything else is loaded when it is needed.
 const Account = onDemand(() => import('../account'), ['account']);
 const Audit = onDemand(() => import('../audit'), ['audit']);
+const Jobs = onDemand(() => import('../jobs'), ['jobs']);
 const Patient = onDemand(() => import('../patient'), ['study']);
 const Shares = onDemand(() => import('../shares'), ['shares']);
 const Status = onDemand(() => import('../status'), ['status']);
@@ -55,6 +56,7 @@ export function App() {
                 <Route path={patterns.worklist} component={Worklist} />
                 <Route path={patterns.account} component={Account} />
                 <Route path={patterns.audit} component={Audit} />
+                <Route path={patterns.jobs} component={Jobs} />
                 <Route path={patterns.shares} component={Shares} />
                 <Route path={patterns.status} component={Status} />
                 <Route path={patterns.study} component={Study} />

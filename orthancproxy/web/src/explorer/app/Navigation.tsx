@@ -1,22 +1,31 @@
 import { NavLink } from '@mantine/core';
-import { IconActivityHeartbeat, IconList, IconListSearch, IconShare, IconUpload, IconUser } from '@tabler/icons-react';
+import {
+  IconActivityHeartbeat,
+  IconList,
+  IconListSearch,
+  IconSend,
+  IconShare,
+  IconUpload,
+  IconUser,
+} from '@tabler/icons-react';
 import { useTranslation } from 'react-i18next';
 import { Link, useLocation } from 'wouter';
 
 import type { Action } from '../graphql/generated/graphql';
 import { UploadShare } from '../upload/UploadShare';
-import { accountPath, auditPath, sharesPath, statusPath, uploadPath, worklistPath } from './routes';
+import { accountPath, auditPath, jobsPath, sharesPath, statusPath, uploadPath, worklistPath } from './routes';
 import { useSession } from './session';
 
 /** The pages in the navigation; those that need a permission are offered only to callers who have it. */
 const ENTRIES: readonly {
-  name: 'worklist' | 'upload' | 'shares' | 'audit' | 'status' | 'account';
+  name: 'worklist' | 'upload' | 'jobs' | 'shares' | 'audit' | 'status' | 'account';
   path: string;
   Icon: typeof IconUser;
   needs?: Action;
 }[] = [
   { name: 'worklist', path: worklistPath(), Icon: IconList, needs: 'VIEW' },
   { name: 'upload', path: uploadPath(), Icon: IconUpload, needs: 'UPLOAD' },
+  { name: 'jobs', path: jobsPath(), Icon: IconSend, needs: 'SEND' },
   { name: 'shares', path: sharesPath(), Icon: IconShare, needs: 'SHARE' },
   { name: 'audit', path: auditPath(), Icon: IconListSearch, needs: 'VIEW_AUDIT' },
   { name: 'status', path: statusPath(), Icon: IconActivityHeartbeat, needs: 'VIEW' },

@@ -8,6 +8,7 @@ export const patterns = {
   patient: '/patients/:orthancId',
   upload: '/upload',
   audit: '/audit',
+  jobs: '/jobs',
   shares: '/shares',
   account: '/account',
   status: '/status',
@@ -38,6 +39,10 @@ export function uploadPath(): string {
 /** The audit log, of a study (StudyInstanceUID), a patient (PatientID) or a user if one is given. */
 export function auditPath(filter: { study?: string; patient?: string; user?: string } = {}): string {
   return withQuery(patterns.audit, filter);
+}
+
+export function jobsPath(): string {
+  return patterns.jobs;
 }
 
 export function sharesPath(): string {

@@ -3,6 +3,7 @@ import type { AuditEventFilter, AuditEventKind, AuditOutcome } from '../graphql/
 export const KINDS = [
   'ACCESSED',
   'TRANSFERRED',
+  'SENT',
   'IMPORT',
   'DELETION',
   'LABELLED',

@@ -63,6 +63,7 @@ export const en = {
   event: {
     ACCESSED: 'Viewed',
     TRANSFERRED: 'Downloaded',
+    SENT: 'Sent',
     IMPORT: 'Uploaded',
     DELETION: 'Deleted',
     LABELLED: 'Changed labels',
@@ -149,6 +150,7 @@ export const ko: Translation<typeof en> = {
   event: {
     ACCESSED: '조회',
     TRANSFERRED: '다운로드',
+    SENT: '전송',
     IMPORT: '업로드',
     DELETION: '삭제',
     LABELLED: '라벨 변경',
@@ -235,6 +237,7 @@ export const ja: Translation<typeof en> = {
   event: {
     ACCESSED: '閲覧',
     TRANSFERRED: 'ダウンロード',
+    SENT: '送信',
     IMPORT: 'アップロード',
     DELETION: '削除',
     LABELLED: 'ラベルの変更',

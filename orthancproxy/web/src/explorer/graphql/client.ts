@@ -33,9 +33,9 @@ const transport = ApolloLink.split(
 export const client = new ApolloClient({
   link: ApolloLink.from([authentication, headers, transport]),
   cache: new InMemoryCache({
-    possibleTypes: { Node: ['Patient', 'Study', 'Series', 'Instance'] },
+    possibleTypes: { Node: ['Patient', 'Study', 'Series', 'Instance', 'Job'] },
     typePolicies: {
-      // one each; Patient, Study, Series and Instance are known by their `id`
+      // one each; Patient, Study, Series, Instance and Job are known by their `id`
       Viewer: { keyFields: [] },
       Server: { keyFields: [] },
       ServerLimits: { keyFields: [] },

@@ -7,6 +7,7 @@ import {
   IconExternalLink,
   IconListSearch,
   IconPhoto,
+  IconSend,
   IconShare,
   IconTrash,
 } from '@tabler/icons-react';
@@ -18,10 +19,12 @@ import { asFailure } from '../app/errors';
 import { Loading } from '../app/Loading';
 import { auditPath, viewerPath } from '../app/routes';
 import { useSession } from '../app/session';
+import { useOnDemand } from '../app/useOnDemand';
 import { usePageTitle } from '../components/Page';
 import { nameGroups } from '../components/PersonName';
 import { Section } from '../components/Section';
 import type { StudyPageQuery } from '../graphql/generated/graphql';
+import i18n from '../i18n';
 import { formatDate, formatDateTime, formatNumber, formatTime } from '../i18n/format';
 import { DeleteDialog } from './DeleteDialog';
 import { EditableLabels } from './EditableLabels';
@@ -93,9 +96,17 @@ function StudyPage({ study, onChange }: { study: StudyOfPage; onChange: () => vo
   );
 }
 
+/** With its texts: a component that waits for them would have the page wait. */
+async function loadSending() {
+  const [dialog] = await Promise.all([import('../jobs/SendDialog'), i18n.loadNamespaces('jobs')]);
+  return dialog;
+}
+
 function StudyActions({ study }: { study: StudyOfPage }) {
   const { t } = useTranslation('study');
   const { may } = useSession();
+  const [isSending, sending] = useDisclosure(false);
+  const [SendDialog, loadSendDialog] = useOnDemand(loadSending);
   const [isSharing, sharing] = useDisclosure(false);
   const [isDeleting, deleting] = useDisclosure(false);
   return (
@@ -121,6 +132,21 @@ function StudyActions({ study }: { study: StudyOfPage }) {
         <Button component="a" href={study.archiveUrl} variant="default" leftSection={<IconDownload size={16} />}>
           {t('actions.download')}
         </Button>
+      )}
+      {may('SEND') && (
+        <>
+          <Button
+            variant="default"
+            leftSection={<IconSend size={16} />}
+            onClick={() => {
+              loadSendDialog();
+              sending.open();
+            }}
+          >
+            {t('actions.send')}
+          </Button>
+          {SendDialog && <SendDialog studyOrthancId={study.orthancId} opened={isSending} onClose={sending.close} />}
+        </>
       )}
       {may('SHARE') && (
         <>

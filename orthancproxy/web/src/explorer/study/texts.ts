@@ -53,6 +53,7 @@ export const en = {
   allStudies: 'All {{number}} studies',
   actions: {
     download: 'Download ZIP',
+    send: 'Send to…',
     share: 'Share',
     audit: 'Audit log',
     delete: 'Delete',
@@ -200,6 +201,7 @@ export const ko: Translation<typeof en> = {
   allStudies: '검사 {{number}}건 모두 보기',
   actions: {
     download: 'ZIP 다운로드',
+    send: '전송…',
     share: '공유',
     audit: '감사 로그',
     delete: '삭제',
@@ -344,6 +346,7 @@ export const ja: Translation<typeof en> = {
   allStudies: '検査{{number}}件をすべて表示',
   actions: {
     download: 'ZIPをダウンロード',
+    send: '送信…',
     share: '共有',
     audit: '監査ログ',
     delete: '削除',

@@ -1,0 +1,116 @@
+import { useMutation, useQuery } from '@apollo/client/react';
+import { Button, Group, Modal, Radio, Stack, Text } from '@mantine/core';
+import { useState } from 'react';
+import { useTranslation } from 'react-i18next';
+import { Link } from 'wouter';
+
+import { ErrorMessage } from '../app/ErrorMessage';
+import { Loading } from '../app/Loading';
+import { jobsPath } from '../app/routes';
+import type { JobProgressFragment } from '../graphql/generated/graphql';
+import { JobProgress } from './JobProgress';
+import { MODALITIES, SEND } from './operations';
+import { useJobUpdates } from './useJobUpdates';
+
+interface SendDialogProps {
+  studyOrthancId: string;
+  opened: boolean;
+  onClose: () => void;
+}
+
+/** Sends a study to another server. */
+export default function SendDialog({ studyOrthancId, opened, onClose }: SendDialogProps) {
+  const { t } = useTranslation('jobs');
+  return (
+    <Modal
+      opened={opened}
+      onClose={onClose}
+      title={t('send.title')}
+      closeButtonProps={{ 'aria-label': t('send.close') }}
+      centered
+    >
+      <SendForm studyOrthancId={studyOrthancId} onClose={onClose} />
+    </Modal>
+  );
+}
+
+function SendForm({ studyOrthancId, onClose }: Omit<SendDialogProps, 'opened'>) {
+  const { t } = useTranslation('jobs');
+  const { data, error } = useQuery(MODALITIES, { fetchPolicy: 'cache-and-network' });
+  const [chosen, setChosen] = useState('');
+  // a click that is sent twice begins one job
+  const [clientMutationId] = useState(() => Array.from(crypto.getRandomValues(new Uint32Array(4))).join('-'));
+  const [send, sending] = useMutation(SEND);
+  if (error) return <ErrorMessage error={error} />;
+  if (!data) return <Loading />;
+  const { modalities } = data;
+  if (modalities.length === 0) return <Text>{t('send.nowhere')}</Text>;
+  const job = sending.data?.sendToModality.job;
+  if (job) return <Begun job={job} destination={chosen} onClose={onClose} />;
+  const target = modalities.find((one) => keyOf(one) === chosen);
+
+  function submit(): void {
+    if (!target) return;
+    const { name, kind } = target;
+    const input = { modality: name, kind, level: 'STUDY' as const, orthancIds: [studyOrthancId], clientMutationId };
+    // its error is shown
+    send({ variables: { input } }).catch(() => undefined);
+  }
+
+  return (
+    <form
+      onSubmit={(event) => {
+        event.preventDefault();
+        submit();
+      }}
+    >
+      <Stack gap="md">
+        <Radio.Group label={t('send.where')} value={chosen} onChange={setChosen}>
+          <Stack gap="xs" mt="xs">
+            {modalities.map((one) => (
+              <Radio
+                key={keyOf(one)}
+                value={keyOf(one)}
+                label={one.name}
+                description={one.aet ? t('send.aet', { aet: one.aet }) : t(`send.kind.${one.kind}`)}
+              />
+            ))}
+          </Stack>
+        </Radio.Group>
+        {sending.error && <ErrorMessage error={sending.error} />}
+        <Group justify="flex-end">
+          <Button variant="default" onClick={onClose}>
+            {t('send.cancel')}
+          </Button>
+          <Button type="submit" loading={sending.loading} disabled={!target}>
+            {t('send.send')}
+          </Button>
+        </Group>
+      </Stack>
+    </form>
+  );
+}
+
+function Begun({ job, destination, onClose }: { job: JobProgressFragment; destination: string; onClose: () => void }) {
+  const { t } = useTranslation('jobs');
+  return (
+    <Stack gap="md">
+      <JobProgress job={useJobUpdates(job)} name={destination} />
+      <Text size="sm" c="dimmed">
+        {t('send.goesOn')}
+      </Text>
+      <Group justify="space-between">
+        <Button variant="subtle" component={Link} href={jobsPath()} onClick={onClose}>
+          {t('send.toJobs')}
+        </Button>
+        <Button variant="default" onClick={onClose} data-autofocus>
+          {t('send.close')}
+        </Button>
+      </Group>
+    </Stack>
+  );
+}
+
+function keyOf({ kind, name }: { kind: string; name: string }): string {
+  return `${kind} ${name}`;
+}

@@ -1,0 +1,81 @@
+"""Sending a study from its page, and the list of jobs."""
+
+import json
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.corpus import ask
+from tests.explorer.conftest import ADMINISTRATOR, CONFINED_TO, MANAGER, VIEWER, Archive, OpenPage, request
+
+pytestmark = [pytest.mark.live, pytest.mark.once, pytest.mark.long]
+
+STUDY = "query ($id: String!) { studies(filter: {patientId: $id}) { nodes { orthancId instancesCount description } } }"
+DESCRIPTION = "흉부 CT (조영 증강)"
+
+
+def open_study(page: Page) -> int:
+    """Open the page of a study, and return the number of its instances."""
+    page.goto("/account")
+    [study] = request(page, STUDY, id=CONFINED_TO)["studies"]["nodes"]
+    page.goto(f"/studies/{study['orthancId']}")
+    return int(study["instancesCount"])
+
+
+def test_a_study_is_sent_with_the_keyboard_and_listed_with_its_end(page_as: OpenPage, archive: Archive) -> None:
+    page = page_as(MANAGER)
+    count = open_study(page)
+    page.get_by_role("button", name="Send to…").focus()
+    page.keyboard.press("Enter")
+    dialog = page.get_by_role("dialog", name="Send the study")
+    expect(dialog.get_by_role("radio")).to_have_count(3)
+    expect(dialog.get_by_role("button", name="Send", exact=True)).to_be_disabled()
+    dialog.get_by_role("radio", name="DEAD").focus()
+    page.keyboard.press("ArrowDown")
+    expect(dialog.get_by_role("radio", name="PACS")).to_be_checked()
+    expect(dialog).to_contain_text("AE title REMOTE")
+    dialog.get_by_role("button", name="Send", exact=True).press("Enter")
+    # it changes as the job does
+    expect(dialog.get_by_role("status")).to_have_text("Sent")
+    expect(dialog).to_contain_text(f"{count} instances")
+    assert json.loads(ask(archive.remote, "/statistics"))["CountInstances"] == count
+    dialog.get_by_role("link", name="All jobs").click()
+    page.wait_for_url("**/jobs")
+    expect(dialog).to_have_count(0)
+    row = page.locator("tbody tr")
+    expect(row).to_have_count(1)
+    for text in (DESCRIPTION, "홍 길동", "PACS", "Sent", f"{count} instances"):
+        expect(row).to_contain_text(text)
+    page.get_by_text("In progress", exact=True).click()
+    page.wait_for_url("**/jobs?show=unfinished")
+    expect(page.get_by_text("There are no such jobs.")).to_be_visible()
+
+    others = page_as(ADMINISTRATOR)
+    others.goto("/jobs")
+    expect(others.get_by_text("There are no such jobs.")).to_be_visible()
+    others.get_by_role("switch", name="Jobs of all users").check()
+    expect(others.locator("tbody tr")).to_contain_text(MANAGER.name)
+
+
+def test_a_server_that_does_not_answer_is_told(page_as: OpenPage) -> None:
+    page = page_as(MANAGER)
+    open_study(page)
+    page.get_by_role("button", name="Send to…").click()
+    dialog = page.get_by_role("dialog", name="Send the study")
+    dialog.get_by_role("radio", name="DEAD").check()
+    dialog.get_by_role("button", name="Send", exact=True).click()
+    expect(dialog.get_by_role("status")).to_have_text("Failed")
+    expect(dialog).to_contain_text("The server cannot be reached")
+    assert "127.0.0.1:1" not in page.content()
+    dialog.get_by_role("button", name="Close").last.click()
+    expect(dialog).to_have_count(0)
+
+
+def test_sending_is_not_offered_without_the_permission(page_as: OpenPage) -> None:
+    page = page_as(VIEWER)
+    open_study(page)
+    expect(
+        page.get_by_role("button", name="Open in viewer").or_(page.get_by_role("link", name="Open in viewer"))
+    ).to_be_visible()
+    expect(page.get_by_role("button", name="Send to…")).to_have_count(0)
+    expect(page.get_by_role("link", name="Jobs")).to_have_count(0)
