@@ -657,6 +657,7 @@ GOOD_PARTS: dict[str, str | int] = {
     "tags": "0028-9132",
     "name": "PACS",
     "job": "01234567-89ab-4def-8123-456789abcdef",
+    "label": "urgent",
 }
 # which read the configuration of Orthanc, send to servers of it, and follow that
 OF_JOBS = {
@@ -673,6 +674,8 @@ OF_JOBS = {
     "GET /jobs/{job}",
     "POST /jobs/{job}/cancel",
 }
+HARMLESS_NAMES = {"upper case", "no dashes"}
+"""Hostile ids that are labels, and names of servers, as good as any."""
 
 
 class TestAllowlist:
@@ -684,8 +687,7 @@ class TestAllowlist:
     ) -> None:
         endpoint = WITH_PARTS[name]
         for part in parts_of(endpoint):
-            # a server may have such a name
-            if part == "name" and hostile in ("upper case", "no dashes"):
+            if part in ("label", "name") and hostile in HARMLESS_NAMES:
                 continue
             parts: dict[str, Any] = {known: GOOD_PARTS[known] for known in parts_of(endpoint)}
             parts[part] = HOSTILE_IDS[hostile]
@@ -742,7 +744,8 @@ class TestAllowlist:
             assert endpoint.template.split("/")[1] in harmless
 
     def test_only_idempotent_endpoints_are_repeatable(self) -> None:
-        # Orthanc keeps what it has under a UID
-        reading = {"/tools/find", "/tools/bulk-content", "/tools/count-resources", "/instances"}
+        reading = {"/tools/find", "/tools/bulk-content", "/tools/count-resources"}
+        # Orthanc keeps what it has under a UID, and a resource has a label once
+        idempotent = {"/instances", "/{level}/{id}/labels/{label}"}
         for endpoint in DECLARED.values():
-            assert endpoint.repeatable == (endpoint.method == "GET" or endpoint.template in reading)
+            assert endpoint.repeatable == (endpoint.method == "GET" or endpoint.template in reading | idempotent)

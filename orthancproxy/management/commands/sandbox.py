@@ -34,7 +34,7 @@ DEVELOPMENT = {
     # clients with open streams must not delay Ctrl-C
     "ORTHANC_DRAIN_SECONDS": "3",
 }
-OPEN = "All users of this machine have every permission without logging in (ORTHANC_ANONYMOUS_ACTIONS)."
+OPEN = "All users of this machine may do all but change labels without logging in (ORTHANC_ANONYMOUS_ACTIONS)."
 CLOSED = "Permissions without logging in: see ORTHANC_ANONYMOUS_ACTIONS. To add users: manage.py createsuperuser"
 
 
