@@ -38,10 +38,10 @@ class Archive:
     """An Orthanc with the sample studies, and a gateway that permits nothing to anonymous callers."""
 
     orthanc: LocalOrthanc
-    remote: LocalOrthanc  # to which it can send
     address: str
     folder: Path
     sessions: dict[str, StorageState] = field(default_factory=dict)
+    remote: LocalOrthanc | None = None  # to which it can send
 
 
 @pytest.fixture(scope="session")
@@ -51,14 +51,14 @@ def archive(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Archive]:
     folder = tmp_path_factory.mktemp("gateway")
     with running_orthancs() as start_orthanc:
         remote = start_remote(start_orthanc)
-        orthanc = start_source(start_orthanc, remote, **INDEXED_INSTANCE_TAGS)
+        orthanc = start_source(start_orthanc, remote, configuration=INDEXED_INSTANCE_TAGS)
         load(orthanc, sample_studies())
         settings = {"ORTHANC_ANONYMOUS_ACTIONS": "", "ORTHANC_DESTINATIONS": "PACS,DEAD,peer:ARCHIVE"}
         with serving(orthanc.base_url, folder, settings=settings) as gateway:
             confine(folder, "Of one patient", CONFINED_TO)
             confine(folder, "Of no patient", "there is none")
             make(folder, VIEWER, MANAGER, ADMINISTRATOR, CONFINED, NOBODY, POWERLESS)
-            yield Archive(orthanc, remote, gateway.address, folder)
+            yield Archive(orthanc, gateway.address, folder, remote=remote)
 
 
 @pytest.fixture(scope="module")

@@ -23,6 +23,7 @@ def open_study(page: Page) -> int:
 
 
 def test_a_study_is_sent_with_the_keyboard_and_listed_with_its_end(page_as: OpenPage, archive: Archive) -> None:
+    assert archive.remote
     page = page_as(MANAGER)
     count = open_study(page)
     page.get_by_role("button", name="Send to…").focus()

@@ -1,6 +1,7 @@
 """An Orthanc that sends, and another one that it sends to, as a DICOM modality and as a peer."""
 
 import json
+from collections.abc import Mapping
 from typing import Any
 
 from orthancproxy.sandbox.orthanc import LocalOrthanc, free_port
@@ -32,7 +33,11 @@ def start_remote(start: StartOrthanc, *, plugins: tuple[str, ...] = (), **config
 
 
 def start_source(
-    start: StartOrthanc, remote: LocalOrthanc, *, plugins: tuple[str, ...] = (), **configuration: object
+    start: StartOrthanc,
+    remote: LocalOrthanc,
+    *,
+    plugins: tuple[str, ...] = (),
+    configuration: Mapping[str, object] | None = None,
 ) -> LocalOrthanc:
     """Start an Orthanc that knows a remote one in each way, and servers that do not answer."""
     port: Any = remote._configuration["DicomPort"]
@@ -43,7 +48,7 @@ def start_source(
             "OrthancPeers": {"ARCHIVE": [f"{remote.base_url}/", "user", "secret"], "GONE": ["http://127.0.0.1:1/"]},
             "DicomWeb": {"Servers": {"CLOUD": [f"{remote.base_url}/dicom-web/"]}},
             "StableAge": 3600,
-            **configuration,
+            **(configuration or {}),
         },
     )
 
