@@ -100,7 +100,7 @@ def _disk_size(client: OrthancClient, study: Study) -> int:
 
 def _advice_on_extended_find(capabilities: Capabilities) -> str:
     """Return what to update, which is Orthanc, the plugin that keeps its index, or both."""
-    plugin = capabilities.plugins.index
+    plugin = capabilities.index_plugin
     update = []
     if not capabilities.is_since(1, 12, 5):
         update.append("Orthanc to 1.12.5 or newer")

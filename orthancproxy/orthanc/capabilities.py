@@ -10,7 +10,7 @@ from orthancproxy.errors import ArchiveProtocolError, ArchiveTimeout, NotFound
 from orthancproxy.orthanc.endpoints import COUNT_RESOURCES, STATISTICS, SYSTEM
 from orthancproxy.orthanc.find_limits import CallOrthanc, FindLimits
 from orthancproxy.orthanc.index_walks import walks_index
-from orthancproxy.orthanc.plugins import Plugins
+from orthancproxy.orthanc.plugins import IndexPlugin, Plugins
 from orthancproxy.orthanc.responses import COUNT_DECODER, STATISTICS_DECODER, SYSTEM_DECODER
 
 logger = logging.getLogger("orthancproxy.orthanc")
@@ -60,6 +60,7 @@ class Capabilities:
     http_threads: int | None  # HttpThreadsCount, the number of calls that it answers at once (1.13.0)
     find_limits: FindLimits = field(compare=False)
     plugins: Plugins = field(compare=False)
+    index_plugin: IndexPlugin | None = None  # looked up without extended find, which it may be what lacks
 
     def is_since(self, *version: int) -> bool:
         """Whether it is of this version or newer, as a development version ("mainline") is."""
@@ -96,9 +97,6 @@ def discover(call: CallOrthanc, tolerate: Callable[[], None]) -> Capabilities:
             if extended
         }
         plugins = Plugins(call)
-        if not extended and system.database_backend_plugin:
-            # now, since advice is given without a call
-            _ = plugins.index
         over_sqlite = extended and system.database_backend_plugin is None
         return Capabilities(
             name=system.name,
@@ -114,6 +112,8 @@ def discover(call: CallOrthanc, tolerate: Callable[[], None]) -> Capabilities:
             http_threads=system.performance.http_threads_count,
             find_limits=FindLimits(call),
             plugins=plugins,
+            # now, since advice is given without a call
+            index_plugin=plugins.index if system.database_backend_plugin and not extended else None,
         )
     except NotFound as error:
         # a server, but no Orthanc at this base path

@@ -51,7 +51,8 @@ class ClientOf(OrthancClient):
 
     def __init__(self, url: str, version: str, plugin: str | Exception) -> None:
         super().__init__(ConnectionOptions(url))
-        self._changed: dict[str, Any] = {"version": version, "has_extended_find": False, "plugins": plugins(plugin)}
+        index = plugins(plugin).index
+        self._changed: dict[str, Any] = {"version": version, "has_extended_find": False, "index_plugin": index}
 
     def capabilities(self) -> Capabilities:
         """Return the detected capabilities, but for these."""

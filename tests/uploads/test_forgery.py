@@ -41,7 +41,7 @@ def user(name: str) -> User:
 def browser(orthanc: LocalOrthanc) -> Client:
     """Somebody who is logged in, and whose browser has the cookie of the token."""
     client = Client(enforce_csrf_checks=True, raise_request_exception=False)
-    client.force_login(user("김민수"))
+    client.force_login(user("김민수"), "orthancproxy.project.login.PasswordBackend")
     client.cookies["csrftoken"] = TOKEN
     return client
 
@@ -215,6 +215,6 @@ def test_the_upload_key_of_another_user_begins_an_upload_of_ones_own(
     body = transport.body(slices(1), patientId=patient_id, uploadKey=patient_id)
     assert send(browser, transport, body, **{"X-CSRFToken": TOKEN}) == (200, None)
     other = Client(raise_request_exception=False)
-    other.force_login(user("이영희"))
+    other.force_login(user("이영희"), "orthancproxy.project.login.PasswordBackend")
     assert send(other, transport, body) == (200, None)
     assert sorted(uploaders(browser)) == ["김민수", "이영희"]
