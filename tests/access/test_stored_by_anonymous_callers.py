@@ -9,7 +9,6 @@ import pytest
 from axes.models import AccessAttempt
 from django.contrib.auth.hashers import MD5PasswordHasher
 from django.contrib.auth.models import User
-from django.contrib.sessions.models import Session
 from django.core.exceptions import ValidationError
 from django.db import connection
 from django.test import override_settings
@@ -17,6 +16,7 @@ from django.test import override_settings
 from orthancproxy.access.password_hashing import MAX_HASHES_AT_ONCE, MAX_LOGINS_AT_ONCE, logins
 from orthancproxy.audit.models import AuditEvent
 from orthancproxy.project.login import PasswordBackend
+from orthancproxy.project.sso.models import LoginSession
 from tests.access.callers import ANONYMOUS, CallerClient, csrf_client, log_in, make_user
 from tests.proxy import RecordingProxy
 
@@ -43,11 +43,11 @@ def test_anonymous_caller_that_reads_its_own_name_is_not_audited(
 
 
 def test_pages_for_anonymous_callers_store_nothing(groups: None) -> None:
-    events, sessions = AuditEvent.objects.count(), Session.objects.count()
+    events, sessions = AuditEvent.objects.count(), LoginSession.objects.count()
     client = csrf_client()
     for path in ("/login/", "/admin/", "/admin/login/", "/graphql/", "/api/orthanc/docs/", "/nowhere", "/livez"):
         client.get(path, headers={"Accept": "text/html"})
-    assert (AuditEvent.objects.count(), Session.objects.count()) == (events, sessions)
+    assert (AuditEvent.objects.count(), LoginSession.objects.count()) == (events, sessions)
 
 
 def test_failed_logins_are_counted_without_data_of_the_request(user: User) -> None:

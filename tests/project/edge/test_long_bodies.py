@@ -22,8 +22,8 @@ CSRF = "a" * 32
 # prints a user's API token and session
 MAKE_USER = """
 from django.contrib.auth.models import Group, User
-from django.contrib.sessions.backends.db import SessionStore
 from knox.models import get_token_model
+from orthancproxy.project.sso.sessions import SessionStore
 user = User.objects.create_user("uploader")
 user.groups.set(Group.objects.filter(name__in=["Uploader"]))
 session = SessionStore()
