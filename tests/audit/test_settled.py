@@ -13,7 +13,7 @@ os.environ["DJANGO_SETTINGS_MODULE"] = "orthancproxy.project.settings"
 django.setup()
 from concurrent.futures import ThreadPoolExecutor
 from django.db import connection, transaction
-from orthancproxy.audit.models import AuditEvent
+from orthancproxy.audit.models import AuditEvent, AuditSubject
 from orthancproxy.audit.settled import SettledEvents
 
 def create():
@@ -24,6 +24,7 @@ def in_another_transaction(function):
         return pool.submit(lambda: (function(), connection.close())[0]).result()
 
 # other tests use the table, too
+AuditSubject.objects.all()._raw_delete("default")
 AuditEvent.objects.all()._raw_delete("default")
 settled = SettledEvents()
 assert settled.newest() == 0
@@ -79,6 +80,7 @@ with ThreadPoolExecutor(1) as a:
     other.wait(20)
     assert time.monotonic() - started < 10
 assert other.newest() == last
+AuditSubject.objects.all()._raw_delete("default")
 AuditEvent.objects.all()._raw_delete("default")
 print("done")
 """

@@ -170,8 +170,14 @@ def _assert_allowed(code: str) -> None:
     assert code in allowed | {"METHOD_NOT_ALLOWED", "UNSUPPORTED_MEDIA_TYPE"}, code
 
 
-# a link ends within days from now, and is revoked by the id of one that was made
-_OF_SHARES = {"Mutation.shareStudy", "Mutation.revokeShare"}
+# a link ends within days from now, and is revoked by the id of one that was made; a label has few of all characters,
+# and the archive has none; Orthanc is configured with no server to send to, so that there is no job either
+_UNREACHED = {
+    *("Mutation.shareStudy", "Mutation.revokeShare"),
+    *("Mutation.addLabels", "Mutation.removeLabels", "Query.labels"),
+    *("Mutation.echoModality", "Mutation.sendToModality", "Query.modalities"),
+    *("Mutation.cancelJob", "Query.job", "Subscription.jobUpdates"),
+}
 
 
 @schemathesis.check
@@ -195,4 +201,4 @@ class every_operation_is_reached:  # noqa: N801  it is called as the other check
         if IS_ANONYMOUS:
             assert not self.done, sorted(self.done)
         else:
-            assert self.tried == self.done | (_OF_SHARES & self.tried), sorted(self.tried - self.done)
+            assert self.tried == self.done | (_UNREACHED & self.tried), sorted(self.tried - self.done)
