@@ -21,7 +21,7 @@ from orthancproxy.sandbox.process import ChildProcess
 CHECKOUT = Path(__file__).resolve().parents[2]
 FOLDER = CHECKOUT / "tests/identity"
 AUDIENCE = "https://gateway.example.org"
-START_TIMEOUT = 30.0  # seconds; it takes less than one on an idle machine
+START_TIMEOUT = 120.0  # seconds; it takes less than one on an idle machine
 
 CLIENT, SECRET = "gateway", "keep & safe: 100%"
 DISCOVERY = "/.well-known/openid-configuration"
