@@ -2,26 +2,24 @@
 
 import datetime
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
-from typing import Annotated, Any, cast
+from typing import Annotated, cast
 
 import strawberry
 from strawberry.relay import PageInfo, to_base64
 
-from orthancproxy.archive import records
 from orthancproxy.archive.levels import Level
 from orthancproxy.errors import InvalidRequest
 from orthancproxy.feed.log import Kind, LoggedChange
 from orthancproxy.http.event_streams import event_streams, last_event_id
 from orthancproxy.http.negotiation import EVENT_STREAM
-from orthancproxy.resolvers import hierarchy
 from orthancproxy.resolvers.changes import ChangePage, follow_changes, get_changes
 from orthancproxy.schema.connections import page_size
 from orthancproxy.schema.context import Info, gateway
 from orthancproxy.schema.descriptions import describe_enum
 from orthancproxy.schema.jobs import Job, JobId, JobOpening, ShownJob, follow
-from orthancproxy.schema.selection import Selection
+from orthancproxy.schema.shown_studies import ShownStudies
 from orthancproxy.schema.types import Study
 
 KINDS = {
@@ -36,47 +34,18 @@ describe_enum(
 )
 
 
-@dataclass(eq=False)
-class ShownChanges:
-    """Changes that are shown together: what is selected of their studies is fetched once for all of them."""
-
-    changes: Sequence[LoggedChange]
-    _studies: dict[object, Any] = field(default_factory=dict)
-
-    def study(self, info: Info, orthanc_id: str) -> records.Resource | None:
-        """Return the study with what the field selects of it; None if it is gone, or hidden from the caller."""
-        place = info.path.key
-        if place not in self._studies:
-            try:
-                self._studies[place] = self._fetch(info)
-            except Exception as error:
-                # the same error for all, instead of as many calls
-                self._studies[place] = error
-                raise
-        found = self._studies[place]
-        if isinstance(found, Exception):
-            raise found
-        return cast("records.Resource | None", found.get(orthanc_id))
-
-    def _fetch(self, info: Info) -> Any:
-        ids = dict.fromkeys(filter(None, (one.change.study_orthanc_id for one in self.changes)))
-        plan = Selection(info).resource(Level.STUDY)
-        info.context.gateway.budget.reserve(len(ids) * (1 + plan.objects))
-        return hierarchy.get_by_orthanc_ids(gateway(info), plan, list(ids))
-
-
 @dataclass(frozen=True, slots=True)
 class ShownChange:
     """One of the changes that are shown together."""
 
     logged: LoggedChange
-    together: ShownChanges
+    studies: ShownStudies
 
 
 def shown_changes(changes: Sequence[LoggedChange]) -> list[ShownChange]:
     """Return the changes with what their fields share."""
-    together = ShownChanges(changes)
-    return [ShownChange(one, together) for one in changes]
+    studies = ShownStudies([*dict.fromkeys(filter(None, (one.change.study_orthanc_id for one in changes)))])
+    return [ShownChange(one, studies) for one in changes]
 
 
 @strawberry.type(description="A change of a resource of the archive.")
@@ -121,7 +90,7 @@ class ArchiveChange:
     @strawberry.field(description="The study as it is now; null if it is gone, and for patients.")
     def study(root: strawberry.Parent[ShownChange], info: Info) -> Study | None:
         orthanc_id = root.logged.change.study_orthanc_id
-        return cast("Study | None", root.together.study(info, orthanc_id)) if orthanc_id else None
+        return cast("Study | None", root.studies.study(info, orthanc_id)) if orthanc_id else None
 
 
 @strawberry.type(description="A page of changes, oldest first.")

@@ -2,7 +2,7 @@
 
 import datetime
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import Enum
 from functools import partial
 from typing import Annotated, Any, cast
@@ -12,19 +12,18 @@ import strawberry_django
 from django.db.models import Q
 from strawberry.relay import from_base64, to_base64
 
-from orthancproxy.archive import records
 from orthancproxy.archive.levels import Level
 from orthancproxy.errors import InvalidRequest
 from orthancproxy.http.event_streams import event_streams
 from orthancproxy.http.negotiation import EVENT_STREAM
 from orthancproxy.jobs.models import Job as Row
 from orthancproxy.jobs.models import JobKind, JobState
-from orthancproxy.resolvers import hierarchy, jobs
+from orthancproxy.resolvers import jobs
 from orthancproxy.schema.connections import ListPage
 from orthancproxy.schema.context import Info, gateway
 from orthancproxy.schema.descriptions import describe_enum, describe_filter
 from orthancproxy.schema.inputs import OrderKey
-from orthancproxy.schema.selection import Selection
+from orthancproxy.schema.shown_studies import ShownStudies
 from orthancproxy.schema.tables import aware
 from orthancproxy.schema.types import Node, Study
 
@@ -43,47 +42,18 @@ describe_enum(strawberry.enum(JobState, name="JobState", description="How far a 
 JobId = Annotated[strawberry.ID, strawberry.argument(description="The `id` of the job.")]
 
 
-@dataclass(eq=False)
-class ShownJobs:
-    """Jobs that are shown together: what is selected of their studies is fetched once for all of them."""
-
-    rows: Sequence[Row]
-    _studies: dict[object, Any] = field(default_factory=dict)
-
-    def study(self, info: Info, orthanc_id: str) -> records.Resource | None:
-        """Return the study with what the field selects of it; None if it is gone, or hidden from the caller."""
-        place = tuple(key for key in info.path.as_list() if isinstance(key, str))
-        if place not in self._studies:
-            try:
-                self._studies[place] = self._fetch(info)
-            except Exception as error:
-                # the same error for all, instead of as many calls
-                self._studies[place] = error
-                raise
-        found = self._studies[place]
-        if isinstance(found, Exception):
-            raise found
-        return cast("records.Resource | None", found.get(orthanc_id))
-
-    def _fetch(self, info: Info) -> Any:
-        ids = dict.fromkeys(row.studies[0] for row in self.rows if len(row.studies) == 1)
-        plan = Selection(info).resource(Level.STUDY)
-        info.context.gateway.budget.reserve(len(ids) * (1 + plan.objects))
-        return hierarchy.get_by_orthanc_ids(gateway(info), plan, list(ids))
-
-
 @dataclass(frozen=True, slots=True)
 class ShownJob:
     """One of the jobs that are shown together."""
 
     row: Row
-    together: ShownJobs
+    studies: ShownStudies
 
 
 def shown_jobs(rows: Sequence[Row]) -> list[ShownJob]:
     """Return the jobs with what their fields share."""
-    together = ShownJobs(rows)
-    return [ShownJob(row, together) for row in rows]
+    studies = ShownStudies([*dict.fromkeys(row.studies[0] for row in rows if len(row.studies) == 1)])
+    return [ShownJob(row, studies) for row in rows]
 
 
 def shown(row: Row | None) -> "Job | None":
@@ -183,7 +153,7 @@ class Job(Node):
     )
     def study(root: strawberry.Parent[ShownJob], info: Info) -> Study | None:
         studies = root.row.studies
-        return cast("Study | None", root.together.study(info, studies[0])) if len(studies) == 1 else None
+        return cast("Study | None", root.studies.study(info, studies[0])) if len(studies) == 1 else None
 
     @strawberry.field(description="What it has done; null until it has ended.")
     def result(root: strawberry.Parent[ShownJob]) -> JobResult | None:

@@ -6,7 +6,7 @@ from orthancproxy.errors import RangeNotSatisfiable
 
 
 @dataclass(frozen=True, slots=True)
-class Span:
+class ByteSpan:
     """The bytes `first` to `last`, both included and counted from 0, of a file of `total` bytes."""
 
     first: int
@@ -26,7 +26,7 @@ class RequestedRange:
     first: int | None
     last: int | None
 
-    def within(self, total: int) -> Span:
+    def within(self, total: int) -> ByteSpan:
         """Return what a file of `total` bytes has of the range. Raises RangeNotSatisfiable if that is nothing."""
         if self.first is None:
             first, last = max(0, total - (self.last or 0)), total - 1
@@ -34,4 +34,4 @@ class RequestedRange:
             first, last = self.first, total - 1 if self.last is None else min(self.last, total - 1)
         if first > last:
             raise RangeNotSatisfiable(f"The file has {total:,} bytes, none of them in this range.", total)
-        return Span(first, last, total)
+        return ByteSpan(first, last, total)

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Self
 
-from orthancproxy.archive.byte_ranges import Span
+from orthancproxy.archive.byte_ranges import ByteSpan
 from orthancproxy.archive.levels import Level
 from orthancproxy.errors import ArchiveProtocolError, ArchiveRejected, ArchiveUnavailable, NotFound, NotRenderable
 from orthancproxy.orthanc import endpoints
@@ -35,7 +35,7 @@ class Content:
     media_type: str
     length: int | None
     close: Callable[[], None]
-    span: Span | None = None
+    span: ByteSpan | None = None
     location: str = ""
 
     def __iter__(self) -> Iterator[bytes]:
@@ -57,12 +57,12 @@ class Content:
         return cls((), media_type, length, lambda: None)
 
     @classmethod
-    def at(cls, location: str, media_type: str, length: int | None, span: Span | None = None) -> Self:
+    def at(cls, location: str, media_type: str, length: int | None, span: ByteSpan | None = None) -> Self:
         """Return content that somebody else gets from Orthanc."""
         return cls((), media_type, length, lambda: None, span, location)
 
 
-def open_file(client: OrthancClient, orthanc_id: str, span: Span | None = None) -> Content:
+def open_file(client: OrthancClient, orthanc_id: str, span: ByteSpan | None = None) -> Content:
     """Open the stored DICOM file (PS3.10) of an instance, or a part of it. Raises NotFound or ArchiveError."""
     if span is None:
         body = client.open(endpoints.INSTANCE_FILE, id=orthanc_id)
@@ -80,7 +80,7 @@ def open_file(client: OrthancClient, orthanc_id: str, span: Span | None = None) 
     return Content(chunks, DICOM, span.length, body.close, span)
 
 
-def locate_file(client: OrthancClient, orthanc_id: str, size: int, span: Span | None = None) -> Content | None:
+def locate_file(client: OrthancClient, orthanc_id: str, size: int, span: ByteSpan | None = None) -> Content | None:
     """Return where Orthanc has a file of `size` bytes; None for a part of it before 1.12.5, which sends no ranges."""
     if span and not client.capabilities().is_since(1, 12, 5):
         return None
@@ -136,7 +136,7 @@ def delete(client: OrthancClient, level: Level, orthanc_id: str) -> tuple[Level,
     return None if remaining is None else (Level(remaining.type), remaining.id)
 
 
-def _part(body: ResponseBody, span: Span) -> Iterator[bytes]:
+def _part(body: ResponseBody, span: ByteSpan) -> Iterator[bytes]:
     """Yield a part of a whole file, and abort the transfer after it."""
     start, end = span.first, span.last + 1  # from the beginning of the next chunk
     for chunk in body:

@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TypeVar, cast
 
-from orthancproxy.archive.byte_ranges import RequestedRange, Span
+from orthancproxy.archive.byte_ranges import ByteSpan, RequestedRange
 from orthancproxy.archive.hierarchy import Hierarchy
 from orthancproxy.archive.levels import Level
 from orthancproxy.archive.own_zip import open_own_zip, zip_plan
@@ -45,7 +45,7 @@ class DownloadRequest:
         known = {one.removeprefix("W/") for one in self.if_none_match}
         return "*" in known or etag.removeprefix("W/") in known
 
-    def span(self, etag: str, total: int) -> Span | None:
+    def span(self, etag: str, total: int) -> ByteSpan | None:
         """Return what is asked for of a file of `total` bytes; None for all of it. Raises RangeNotSatisfiable.
 
         Entity tags are compared strongly (RFC 9110 section 13.1.5).

@@ -1,6 +1,6 @@
 """Labels: adding and removing those of one resource, and counting those of the archive.
 
-Scopes can consist of labels, so labels decide who sees what. `access.policy` tells who may change which. A patient is
+Scopes can consist of labels, so labels decide who sees what. `access.policy` authorizes changes of them. A patient is
 visible to whoever sees one of its studies; its labels are changed only by those who see all of them, whatever there is.
 """
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from orthancproxy.archive.byte_ranges import RequestedRange, Span
+from orthancproxy.archive.byte_ranges import ByteSpan, RequestedRange
 from orthancproxy.errors import RangeNotSatisfiable
 
 
@@ -21,7 +21,7 @@ from orthancproxy.errors import RangeNotSatisfiable
 )
 def test_range_has_what_the_file_has_of_it(first: int | None, last: int | None, expected: tuple[int, int]) -> None:
     span = RequestedRange(first, last).within(10)
-    assert span == Span(*expected, 10)
+    assert span == ByteSpan(*expected, 10)
     assert span.length == expected[1] - expected[0] + 1
 
 
