@@ -75,19 +75,21 @@ class _OneIdentifier(graphql.Visitor):
         arguments = node.arguments or ()
         if node.name.value not in {"patient", "study", "series", "instance"} or len(arguments) != 2:
             return None
-        return graphql.FieldNode(**{**{key: getattr(node, key) for key in node.keys}, "arguments": arguments[:1]})
+        known = tuple(argument for argument in arguments if argument.name.value == "orthancId")
+        fields = {key: getattr(node, key) for key in node.keys}
+        return graphql.FieldNode(**{**fields, "arguments": known or arguments[:1]})
 
 
 @schemathesis.hook
 def before_call(context: HookContext, case: Case[Any], kwargs: dict[str, Any]) -> None:
-    """Send files by the GraphQL multipart request specification, and half of the resources with one identifier."""
+    """Send files by the GraphQL multipart request specification, and most resources with one identifier."""
     if case.media_type == "multipart/related":
         case.headers["Content-Type"] = f'multipart/related; type="application/dicom"; boundary={BOUNDARY}'
     if not isinstance(case.body, str) or case.media_type == "application/dicom":
         return
     if UPLOADED not in case.body:
         is_valid = bool(case.meta and case.meta.generation.mode.is_positive)
-        if is_valid and len(case.body) % 2:
+        if is_valid and len(case.body) % 4:
             case.body = graphql.print_ast(graphql.visit(graphql.parse(case.body), _OneIdentifier()))
         return
     variables = _Variables()
