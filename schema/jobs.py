@@ -48,12 +48,14 @@ class ShownJob:
 
     row: Row
     studies: ShownStudies
+    results: ShownStudies
 
 
 def shown_jobs(rows: Sequence[Row]) -> list[ShownJob]:
     """Return the jobs with what their fields share."""
-    studies = ShownStudies([*dict.fromkeys(row.studies[0] for row in rows if len(row.studies) == 1)])
-    return [ShownJob(row, studies) for row in rows]
+    single = ShownStudies([*dict.fromkeys(row.shown_studies[0] for row in rows if len(row.shown_studies) == 1)])
+    made = ShownStudies([*dict.fromkeys(study for row in rows for study in row.result.get("studies", ()))])
+    return [ShownJob(row, single, made) for row in rows]
 
 
 def shown(row: Row | None) -> "Job | None":
@@ -93,7 +95,14 @@ class JobError:
 
 @strawberry.type(description="What a job has done.")
 class JobResult:
-    instances_count: int | None = strawberry.field(description="Number of instances of the resources.")
+    @strawberry.field(description="Number of instances of the resources.")
+    def instances_count(root: strawberry.Parent[ShownJob]) -> int | None:
+        return cast("int | None", root.row.counts.get("instances"))
+
+    @strawberry.field(description="The studies that it has made, as they are now, if the caller may see them.")
+    def studies(root: strawberry.Parent[ShownJob], info: Info) -> list[Study]:
+        found = (root.results.study(info, study) for study in root.row.result.get("studies", ()))
+        return cast("list[Study]", [study for study in found if study is not None])
 
 
 @strawberry.type(
@@ -148,18 +157,18 @@ class Job(Node):
         return cast("str | None", root.row.parameters.get("destination"))
 
     @strawberry.field(
-        description="The study that it is about, as it is now; null if there are several, it is gone, or hidden from "
-        "the caller."
+        description="The study that it has made, else the one that it is about, as it is now; null if there are "
+        "several, it is gone, or hidden from the caller."
     )
     def study(root: strawberry.Parent[ShownJob], info: Info) -> Study | None:
-        studies = root.row.studies
+        studies = root.row.shown_studies
         return cast("Study | None", root.studies.study(info, studies[0])) if len(studies) == 1 else None
 
     @strawberry.field(description="What it has done; null until it has ended.")
     def result(root: strawberry.Parent[ShownJob]) -> JobResult | None:
         if root.row.ended_at is None:
             return None
-        return JobResult(instances_count=root.row.counts.get("instances"))
+        return cast("JobResult", root)
 
     @strawberry.field(description="Why it failed; null unless it did.")
     def error(root: strawberry.Parent[ShownJob]) -> JobError | None:

@@ -1,7 +1,7 @@
 """Follows jobs: begins them in Orthanc, looks after them there, and writes how they end.
 
 Orthanc's jobs live in the memory of one process, which saves them every 10 seconds (1.10.1 to 1.13.0): after a crash it
-resumes a job, or does not know it. What Orthanc does not know is begun again, for sending twice changes nothing.
+resumes a job, or does not know it. What Orthanc does not know is undone and begun again.
 """
 
 import logging
@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import uuid4
 
+import msgspec
 from django.utils import timezone
 
 from orthancproxy.archive.orthanc_jobs import (
@@ -23,11 +24,12 @@ from orthancproxy.archive.orthanc_jobs import (
     look_up_job,
 )
 from orthancproxy.conf import conf
+from orthancproxy.database import DATABASE_ERRORS
 from orthancproxy.errors import ArchiveUnavailable, GatewayError
-from orthancproxy.jobs import sending
-from orthancproxy.jobs.models import Job, JobKind, JobState
+from orthancproxy.jobs.models import Job, JobPhase, JobState
 from orthancproxy.jobs.rows import JobFailure, advance, finish, trim, unfinished
-from orthancproxy.orthanc.client import OrthancClient
+from orthancproxy.jobs.work import Outcome, Work, WorkContext
+from orthancproxy.jobs.works import WORKS
 from orthancproxy.orthanc.responses import OrthancJob
 
 logger = logging.getLogger(__name__)
@@ -45,7 +47,6 @@ MAX_UNSEEN = timedelta(days=1)
 FIRST_TRIM, TRIM_INTERVAL = timedelta(minutes=1), timedelta(hours=1)
 LOST = JobFailure("JOB_LOST", "Orthanc has lost the job. It may have been carried out in part: try again.")
 
-_BEGIN: Mapping[str, Callable[[OrthancClient, Job, str], str]] = {JobKind.SEND: sending.begin}
 _STATES = {"Running": JobState.RUNNING, "Paused": JobState.RUNNING}
 
 
@@ -53,12 +54,19 @@ class JobFollower:
     """Follows the jobs of an Orthanc, in steps of one thread. `holds` tells whether this process still may."""
 
     def __init__(
-        self, client: OrthancClient, holds: Callable[[], bool], now: Callable[[], datetime] = timezone.now
+        self,
+        context: WorkContext,
+        holds: Callable[[], bool],
+        now: Callable[[], datetime] = timezone.now,
+        works: Mapping[str, Work] = WORKS,
     ) -> None:
-        self._client = client
+        self._context = context
+        self._client = context.client
         self._holds = holds
         self._now = now
+        self._works = works
         self._trim_at = now() + FIRST_TRIM
+        self._logged: set[int] = set()
 
     def is_needed(self) -> bool:
         """Whether there is something to do. It takes one query, of an index that only has jobs that go on."""
@@ -76,11 +84,22 @@ class JobFollower:
             if not self._holds():
                 return
             if job.ended_at is None:
-                self._follow(job)
+                self._try(self._follow, job)
         for job in self._next(begun):
             if not self._holds():
                 return
-            self._begin(job)
+            self._try(self._begin, job)
+
+    def _try(self, step: Callable[[Job], None], job: Job) -> None:
+        """Do a step of a job; a failure of our own stops neither the others nor, until it is given up, this one."""
+        try:
+            step(job)
+        except (ArchiveUnavailable, *DATABASE_ERRORS):
+            raise
+        except Exception:
+            if job.pk not in self._logged:
+                self._logged.add(job.pk)
+                logger.exception("a step of a job fails, and is repeated", extra={"job": job.pk})
 
     def _trim(self) -> None:
         if self._now() >= self._trim_at:
@@ -92,7 +111,7 @@ class JobFollower:
         for job in begun:
             last = job.seen_at or job.attempted_at or job.created_at
             if self._now() - last > MAX_UNSEEN:
-                self._finish(job, JobState.FAILED, failure=LOST)
+                finish(job, JobState.FAILED, self._now(), failure=LOST)
 
     def _next(self, begun: list[Job]) -> list[Job]:
         """Return the jobs to begin: the oldest, but not too many of one caller."""
@@ -113,18 +132,18 @@ class JobFollower:
 
     def _begin(self, job: Job) -> None:
         if job.cancelled_at is not None:
-            self._finish(job, JobState.CANCELLED)
+            self._end(job, JobState.CANCELLED)
             return
         token = uuid4().hex
         if not advance(job, attempt=token, attempts=job.attempts + 1, attempted_at=self._now()):
             return
         try:
-            begun = _BEGIN[job.kind](self._client, job, token)
+            begun = self._works[job.kind].begin(self._context, job, token)
         except ArchiveUnavailable:
             # Orthanc may have begun it
             raise
         except GatewayError as error:
-            self._finish(job, JobState.FAILED, failure=JobFailure(error.code, error.message))
+            self._end(job, JobState.FAILED, failure=JobFailure(error.code, error.message))
             return
         if not advance(job, orthanc_job=begun, seen_at=self._now()):
             self._leave(job, begun)
@@ -138,6 +157,16 @@ class JobFollower:
             cancel_job(self._client, begun)
 
     def _follow(self, job: Job) -> None:
+        match job.phase:
+            case JobPhase.CONCLUDING:
+                self._conclude(job)
+            case JobPhase.UNDOING:
+                self._undo(job)
+            case _:
+                self._look(job)
+
+    def _look(self, job: Job) -> None:
+        """Look after Orthanc's job."""
         known = job.orthanc_job
         found = look_up_job(self._client, known) if known else find_job(self._client, job.attempt)
         if found is not None:
@@ -151,46 +180,101 @@ class JobFollower:
             self._try_again(job)
 
     def _try_again(self, job: Job) -> None:
-        if job.cancelled_at is not None:
-            self._finish(job, JobState.CANCELLED)
+        if job.cancelled_at is not None and not _is_committed(job):
+            self._end(job, JobState.CANCELLED)
         elif job.attempts >= MAX_ATTEMPTS:
-            self._finish(job, JobState.FAILED, failure=LOST)
-        else:
+            self._end(job, JobState.FAILED, failure=LOST)
+        elif advance(job, phase=JobPhase.UNDOING, stage={**job.stage, "ending": None}):
             logger.warning("Orthanc has lost a job, which is begun again", extra={"job": job.pk})
-            advance(job, state=JobState.PENDING, attempt="", orthanc_job="", missing_since=None, progress=0.0)
+            self._undo(job)
 
     def _note(self, job: Job, found: OrthancJob) -> None:
         """Note what Orthanc tells of a job, if that is new."""
+        share = self._works[job.kind].ORTHANCS_SHARE
         match found.state:
             case "Success":
-                self._finish(job, JobState.SUCCESS, found)
+                # Orthanc forgets it
+                stage = {**job.stage, "content": msgspec.to_builtins(found.content)}
+                known = {"state": JobState.RUNNING, "progress": share, "missing_since": None, "seen_at": self._now()}
+                if advance(job, phase=JobPhase.CONCLUDING, stage=stage, **known):
+                    self._conclude(job)
                 return
             case "Failure" if error_code_of(found) == CANCELED:
-                self._finish(job, JobState.CANCELLED, found)
+                self._end(job, JobState.CANCELLED, _counts_of(found))
                 return
             case "Failure":
-                self._finish(job, JobState.FAILED, found, _failure_of(found))
+                self._end(job, JobState.FAILED, _counts_of(found), _failure_of(found))
                 return
+        self._see(
+            job,
+            state=_STATES.get(found.state, JobState.PENDING),
+            progress=share * min(max(found.progress, 0), 100) / 100,
+            orthanc_job=found.id,
+            missing_since=None,
+        )
+        if job.cancelled_at is not None and not _is_committed(job):
+            cancel_job(self._client, found.id)
+
+    def _see(self, job: Job, **known: Any) -> None:
+        """Write what is known of a job, and at times that it goes on."""
         now = self._now()
-        known: dict[str, Any] = {
-            "state": _STATES.get(found.state, JobState.PENDING),
-            "progress": min(max(found.progress, 0), 100) / 100,
-            "orthanc_job": found.id,
-            "missing_since": None,
-        }
         is_new = any(getattr(job, name) != value for name, value in known.items())
         if is_new or job.seen_at is None or now - job.seen_at > timedelta(minutes=1):
             advance(job, **known, seen_at=now)
-        if job.cancelled_at is not None:
-            cancel_job(self._client, found.id)
 
-    def _finish(
-        self, job: Job, state: JobState, found: OrthancJob | None = None, failure: JobFailure | None = None
+    def _conclude(self, job: Job) -> None:
+        """Do a part of what is left after Orthanc's job."""
+        if job.cancelled_at is not None and not _is_committed(job):
+            self._end(job, JobState.CANCELLED)
+            return
+        try:
+            outcome = self._works[job.kind].conclude(self._context, job)
+        except ArchiveUnavailable:
+            raise
+        except GatewayError as error:
+            outcome = Outcome(failure=JobFailure(error.code, error.message))
+        if outcome is None:
+            self._see(job)
+        elif outcome.failure:
+            self._end(job, JobState.FAILED, outcome.counts, outcome.failure)
+        else:
+            finish(job, JobState.SUCCESS, self._now(), counts=outcome.counts, result=outcome.result)
+
+    def _end(
+        self, job: Job, state: JobState, counts: Mapping[str, int] = {}, failure: JobFailure | None = None
     ) -> None:
-        counts = {"instances": found.content.instances_count} if found else {}
-        if found and found.content.failed_instances_count:
-            counts["failed"] = found.content.failed_instances_count
-        finish(job, state, self._now(), counts=counts, failure=failure)
+        """End a job that did not succeed, after what it has left is removed."""
+        ending = {"state": state, "counts": dict(counts), "failure": msgspec.to_builtins(failure)}
+        if not job.attempt or _is_committed(job):
+            finish(job, state, self._now(), counts=counts, failure=failure)
+        elif advance(job, phase=JobPhase.UNDOING, stage={**job.stage, "ending": ending}):
+            self._undo(job)
+
+    def _undo(self, job: Job) -> None:
+        """Remove a part of what an attempt has left; then end the job, or let it begin again."""
+        if not _is_committed(job) and not self._works[job.kind].undo(self._context, job):
+            self._see(job)
+            return
+        ending = job.stage["ending"]
+        if ending is not None:
+            failure = ending["failure"] and JobFailure(**ending["failure"])
+            finish(job, JobState(ending["state"]), self._now(), counts=ending["counts"], failure=failure)
+            return
+        stage = {name: value for name, value in job.stage.items() if name not in {"content", "ending"}}
+        begun = {"attempt": "", "orthanc_job": "", "missing_since": None, "progress": 0.0}
+        advance(job, state=JobState.PENDING, phase=JobPhase.IN_ORTHANC, stage=stage, **begun)
+
+
+def _is_committed(job: Job) -> bool:
+    """Whether a job can only be carried on, not undone."""
+    return bool(job.stage.get("committed"))
+
+
+def _counts_of(found: OrthancJob) -> Mapping[str, int]:
+    counts = {"instances": found.content.instances_count}
+    if found.content.failed_instances_count:
+        counts["failed"] = found.content.failed_instances_count
+    return counts
 
 
 def _failure_of(found: OrthancJob) -> JobFailure:

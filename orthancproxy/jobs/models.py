@@ -23,6 +23,14 @@ class JobState(StrEnum):
     CANCELLED = "CANCELLED"
 
 
+class JobPhase(StrEnum):
+    """What is done of a job that has been begun."""
+
+    IN_ORTHANC = ""
+    CONCLUDING = "CONCLUDING"
+    UNDOING = "UNDOING"
+
+
 class Job(models.Model):
     """A job of a caller. One process follows it; `version` grows with each change, and tells processes apart."""
 
@@ -42,8 +50,9 @@ class Job(models.Model):
     # Orthanc ids of the studies that it is about
     studies = models.JSONField()
     progress = models.FloatField(default=0.0)
-    # such as {"instances": 200}
+    # of `Outcome`
     counts = models.JSONField(default=dict)
+    result = models.JSONField(default=dict)
     # of `JobFailure.as_json`
     error = models.JSONField(null=True)
     cancelled_at = models.DateTimeField(null=True)
@@ -55,6 +64,9 @@ class Job(models.Model):
     attempt = models.CharField(max_length=32, blank=True)
     attempts = models.PositiveSmallIntegerField(default=0)
     attempted_at = models.DateTimeField(null=True)
+    phase = models.CharField(max_length=16, blank=True)
+    # what the phases remember
+    stage = models.JSONField(default=dict)
     # Orthanc's id, when Orthanc last knew of it, and since when it has not
     orthanc_job = models.CharField(max_length=36, blank=True)
     seen_at = models.DateTimeField(null=True)
@@ -74,3 +86,9 @@ class Job(models.Model):
 
     def __str__(self) -> str:
         return f"{self.kind} {self.pk} {self.state}"
+
+    @property
+    def shown_studies(self) -> list[str]:
+        """The Orthanc ids of the studies that it has made; else of those that it is about."""
+        made: list[str] = self.result.get("studies", [])
+        return made or list(self.studies)

@@ -48,7 +48,13 @@ def advance(job: Job, **changes: Any) -> bool:
 
 
 def finish(
-    job: Job, state: JobState, now: datetime, *, counts: Mapping[str, int] = {}, failure: JobFailure | None = None
+    job: Job,
+    state: JobState,
+    now: datetime,
+    *,
+    counts: Mapping[str, int] = {},
+    result: Mapping[str, Any] = {},
+    failure: JobFailure | None = None,
 ) -> bool:
     """End a job, and write the outcome to the audit log, both or none. Returns and raises like `advance`."""
     intention = job.intention
@@ -59,6 +65,7 @@ def finish(
             ended_at=now,
             progress=1.0 if state is JobState.SUCCESS else job.progress,
             counts=dict(counts),
+            result=dict(result),
             error=failure.as_json() if failure else None,
             # the log can be archived before the job is deleted
             intention=None,

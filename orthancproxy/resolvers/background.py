@@ -24,6 +24,7 @@ from orthancproxy.feed.orthanc_changes import Reader
 from orthancproxy.follower.follower import Follower, LeaseHolder
 from orthancproxy.index.store import DjangoIndex
 from orthancproxy.jobs.following import JobFollower
+from orthancproxy.jobs.work import WorkContext
 from orthancproxy.orthanc.client import OrthancClient
 from orthancproxy.resolvers.audit_background import start_audit
 
@@ -98,7 +99,7 @@ def _start(client: OrthancClient) -> Background:
     lease = LeaseHolder(conf.ORTHANC_BASE_URL)
     keeper = new_keeper(client, lease.take) if conf.ORTHANC_INDEX else None
     changes = Reader(client, change_log, conf.ORTHANC_BASE_URL) if conf.ORTHANC_CHANGES_DAYS else None
-    jobs = JobFollower(client, lease.take)
+    jobs = JobFollower(WorkContext(client, lambda changes: background(client).report(changes)), lease.take)
     steps = [*([keeper.look] if keeper else []), *([changes.follow] if changes else []), jobs.step]
     follower = Follower(steps, lease, needed={jobs.step: jobs.is_needed})
     follower.start()

@@ -71,7 +71,8 @@ def _visible(context: RequestContext, jobs: QuerySet[Job]) -> QuerySet[Job]:
         return jobs.filter(own)
     if not caller.scope.is_restricted:
         return jobs
-    others = dict(jobs.exclude(own).order_by("-pk").values_list("pk", "studies")[:MAX_COMPARED_JOBS])
+    newest = jobs.exclude(own).order_by("-pk").only("studies", "result")[:MAX_COMPARED_JOBS]
+    others = {job.pk: job.shown_studies for job in newest}
     studies = sorted({study for of_job in others.values() for study in of_job})
     found = look_up(context, LevelPlan(level=Level.STUDY), studies) if studies else []
     seen = {study.orthanc_id for study in found}

@@ -9,6 +9,7 @@ from django.utils import timezone
 from pytest_django import Settings
 
 from orthancproxy.jobs.following import JobFollower
+from orthancproxy.jobs.work import WorkContext
 from orthancproxy.resolvers.background import background
 from orthancproxy.resolvers.context import connect
 from orthancproxy.sandbox.orthanc import LocalOrthanc
@@ -71,4 +72,9 @@ def clock() -> Clock:
 @pytest.fixture
 def make_follower(clock: Clock) -> Callable[[], JobFollower]:
     """Return a function that makes a follower, as another process has one."""
-    return lambda: JobFollower(connect(), lambda: True, clock)
+    return lambda: JobFollower(work_context(), lambda: True, clock)
+
+
+def work_context() -> WorkContext:
+    client = connect()
+    return WorkContext(client, background(client).report)

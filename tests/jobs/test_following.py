@@ -12,18 +12,19 @@ from pytest_django import Settings
 
 from orthancproxy.archive.orthanc_jobs import find_job, look_up_job
 from orthancproxy.audit.models import AuditEvent
-from orthancproxy.errors import ArchiveUnavailable
+from orthancproxy.errors import ArchiveUnavailable, NotFound
 from orthancproxy.jobs import sending
 from orthancproxy.jobs.following import ATTEMPT_DURATION, MAX_ATTEMPTS, MISSING_DURATION, JobFollower
 from orthancproxy.jobs.models import Job, JobState
 from orthancproxy.jobs.rows import advance, finish
+from orthancproxy.jobs.work import Outcome, WorkContext
 from orthancproxy.orthanc.calls import recording
 from orthancproxy.resolvers.context import connect
 from orthancproxy.sandbox.orthanc import LocalOrthanc
 from tests.access.archive import Target
 from tests.conftest import GraphQL
 from tests.corpus import instance, load
-from tests.jobs.conftest import Clock
+from tests.jobs.conftest import Clock, work_context
 from tests.jobs.servers import count
 from tests.jobs.test_sending import CANCEL, follow, look, send
 from tests.waiting import wait_until
@@ -186,7 +187,7 @@ class TestProcesses:
             raise _KilledError
 
         with monkeypatch.context() as patch:
-            patch.setattr("orthancproxy.jobs.following._BEGIN", {"SEND": begin_and_die})
+            patch.setattr(sending, "begin", begin_and_die)
             with pytest.raises(_KilledError):
                 make_follower().step()
         row = Job.objects.get()
@@ -219,7 +220,7 @@ class TestProcesses:
             raise _KilledError
 
         with monkeypatch.context() as patch:
-            patch.setattr("orthancproxy.jobs.following._BEGIN", {"SEND": die})
+            patch.setattr(sending, "begin", die)
             with pytest.raises(_KilledError):
                 make_follower().step()
         follower = make_follower()
@@ -249,7 +250,7 @@ class TestProcesses:
             return begun[0]
 
         with monkeypatch.context() as patch:
-            patch.setattr("orthancproxy.jobs.following._BEGIN", {"SEND": begin_late})
+            patch.setattr(sending, "begin", begin_late)
             make_follower().step()
         assert Job.objects.get().orthanc_job == "00000000-0000-4000-8000-000000000000"
         wait_until(lambda: state_in_orthanc(begun[0]) == "Failure")
@@ -272,8 +273,99 @@ class TestProcesses:
 
     def test_a_process_without_the_lease_stops(self, gateway: LocalOrthanc, graphql: GraphQL) -> None:
         send(graphql)
-        JobFollower(connect(), lambda: False).step()
+        JobFollower(work_context(), lambda: False).step()
         assert Job.objects.get().attempts == 0
+
+
+class _LongWork:
+    """A kind of job that concludes in three steps, and undoes in two."""
+
+    ORTHANCS_SHARE = 0.5
+
+    def __init__(self, failure: Exception | None = None) -> None:
+        self.failure = failure
+        self.done: list[str] = []
+
+    def begin(self, context: WorkContext, job: Job, token: str) -> str:
+        self.done.append("begin")
+        return sending.begin(context, job, token)
+
+    def conclude(self, context: WorkContext, job: Job) -> Outcome | None:
+        step = job.stage.get("step", 0) + 1
+        self.done.append(f"conclude {step}")
+        if self.failure and step == 2:
+            raise self.failure
+        advance(job, stage={**job.stage, "step": step})
+        return Outcome({"instances": 1}, {"studies": [LARGE]}) if step == 3 else None
+
+    def undo(self, context: WorkContext, job: Job) -> bool:
+        self.done.append("undo")
+        return self.done[-2:] == ["undo", "undo"]
+
+
+class TestPhases:
+    def follow(self, graphql: GraphQL, work: _LongWork, clock: Clock) -> tuple[Job, list[str]]:
+        send(graphql)
+        follower = JobFollower(work_context(), lambda: True, clock, {"SEND": work})
+
+        def has_ended() -> bool:
+            follower.step()
+            return Job.objects.get().ended_at is not None
+
+        wait_until(has_ended)
+        return Job.objects.get(), work.done
+
+    def test_what_is_left_after_orthancs_job_is_done_in_steps(
+        self, gateway: LocalOrthanc, graphql: GraphQL, clock: Clock
+    ) -> None:
+        job, done = self.follow(graphql, _LongWork(), clock)
+        assert done == ["begin", "conclude 1", "conclude 2", "conclude 3"]
+        assert (job.state, job.progress, job.shown_studies) == ("SUCCESS", 1.0, [LARGE])
+
+    @pytest.mark.parametrize(("failure", "code"), [(NotFound("It is gone."), "NOT_FOUND")])
+    def test_what_failed_is_undone_before_the_job_ends(
+        self, gateway: LocalOrthanc, graphql: GraphQL, clock: Clock, failure: Exception, code: str
+    ) -> None:
+        job, done = self.follow(graphql, _LongWork(failure), clock)
+        assert done == ["begin", "conclude 1", "conclude 2", "undo", "undo"]
+        assert (job.state, job.error) == ("FAILED", {"code": code, "message": "It is gone.", "dimseStatus": None})
+
+    def test_a_bug_stops_no_other_job(
+        self, gateway: LocalOrthanc, graphql: GraphQL, clock: Clock, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        send(graphql)
+        other = send(graphql)
+        work = _LongWork(ValueError("a bug"))
+        first = Job.objects.order_by("pk")[0]
+
+        class Sending(_LongWork):
+            def conclude(self, context: WorkContext, job: Job) -> Outcome | None:
+                return work.conclude(context, job) if job.pk == first.pk else sending.conclude(context, job)
+
+        follower = JobFollower(work_context(), lambda: True, clock, {"SEND": Sending()})
+        follow(graphql, other, follower)
+        step_until(follower, lambda: work.done.count("conclude 2") > 2)
+        first.refresh_from_db()
+        assert (first.state, first.phase) == ("RUNNING", "CONCLUDING")
+        assert caplog.text.count("a step of a job fails, and") == 1
+        clock.ahead += timedelta(hours=25)
+        follower.step()
+        first.refresh_from_db()
+        assert first.state == "FAILED"
+
+    @pytest.mark.parametrize(("is_committed", "state"), [(False, "CANCELLED"), (True, "SUCCESS")])
+    def test_a_job_that_concludes_can_be_cancelled_until_it_is_committed(
+        self, gateway: LocalOrthanc, graphql: GraphQL, clock: Clock, is_committed: bool, state: str
+    ) -> None:
+        work = _LongWork()
+        job = send(graphql)
+        follower = JobFollower(work_context(), lambda: True, clock, {"SEND": work})
+        step_until(follower, lambda: "conclude 1" in work.done)
+        row = Job.objects.get()
+        assert advance(row, stage={**row.stage, "committed": is_committed})
+        graphql(CANCEL, id=job["id"])
+        assert follow(graphql, job, follower)["state"] == state
+        assert ("undo" in work.done) == (not is_committed)
 
 
 class TestCosts:

@@ -318,7 +318,7 @@ class TestLimits:
     def test_a_caller_has_a_hundred_jobs_at_once(
         self, gateway: LocalOrthanc, graphql: GraphQL, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr("orthancproxy.resolvers.sending.MAX_UNFINISHED_JOBS", 2)
+        monkeypatch.setattr("orthancproxy.resolvers.job_requests.MAX_UNFINISHED_JOBS", 2)
         for _ in range(2):
             send(graphql)
         assert graphql.error(SEND, input=request())["extensions"]["code"] == "LIMIT_EXCEEDED"
