@@ -18,14 +18,14 @@ def long_string(value: str, label: str) -> str:
     text = unicodedata.normalize("NFC", value).strip()
     if len(text) > MAX_CHARACTERS:
         raise InvalidRequest(f"The {label} has more than {MAX_CHARACTERS} characters.")
-    _check_characters(text, label)
+    check_characters(text, label)
     return text
 
 
 def person_name(value: str, label: str) -> str:
     """Return the text as a PN, in NFC and without trailing empty parts. Raises InvalidRequest like `long_string`."""
     text = unicodedata.normalize("NFC", value).strip().rstrip("^= ")
-    _check_characters(text, label)
+    check_characters(text, label)
     groups = text.split("=")
     if len(groups) > MAX_GROUPS or any(group.count("^") >= MAX_COMPONENTS for group in groups):
         raise InvalidRequest(f"The {label} has too many parts: at most three groups (=) of five components (^).")
@@ -34,7 +34,8 @@ def person_name(value: str, label: str) -> str:
     return text
 
 
-def _check_characters(text: str, label: str) -> None:
+def check_characters(text: str, label: str) -> None:
+    """Raise InvalidRequest for a backslash, control characters and invisible characters."""
     if "\\" in text:
         raise InvalidRequest(f"The {label} contains a backslash, which separates values in DICOM.")
     if any(unicodedata.category(character) in FORBIDDEN_CATEGORIES or character in INVISIBLE for character in text):
