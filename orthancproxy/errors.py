@@ -11,6 +11,7 @@
     │   │   ├── NotDicom          the file is not a DICOM file
     │   │   ├── UnreadableDicom   the file is truncated or malformed
     │   │   └── UnsafeDicom       the file looks like an attack
+    │   ├── Collision             the request needs to be accepted by who makes it
     │   ├── NotRenderable         Orthanc cannot render the instance
     │   ├── NotAcceptable         the response is not available in a media type that Accept names
     │   ├── NotTranscodable       Orthanc cannot convert the instance to a transfer syntax
@@ -98,6 +99,12 @@ class UnreadableDicom(InvalidDicom):
 
 class UnsafeDicom(InvalidDicom):
     """The file looks like an attack."""
+
+
+class Collision(InvalidRequest):
+    """What is asked for would contradict what else the archive has; it is done if the request says so."""
+
+    code = "COLLISION"
 
 
 class NotRenderable(InvalidRequest):

@@ -27,7 +27,12 @@ from orthancproxy.schema.shown_studies import ShownStudies
 from orthancproxy.schema.tables import aware
 from orthancproxy.schema.types import Node, Study
 
-KINDS = {JobKind.SEND: "Resources are sent to another server (`sendToModality`)."}
+KINDS = {
+    JobKind.SEND: "Resources are sent to another server (`sendToModality`).",
+    JobKind.MODIFY: "A patient, study or series is corrected (`modifyPatient`, `modifyStudy`, `modifySeries`).",
+    JobKind.MERGE: "Studies are merged (`mergeStudies`).",
+    JobKind.MOVE: "Series are moved to another study (`moveSeries`).",
+}
 STATES = {
     JobState.PENDING: "It waits for others.",
     JobState.RUNNING: "It goes on.",

@@ -11,6 +11,7 @@ from orthancproxy.resolvers.deletion import delete
 from orthancproxy.resolvers.labels import add_labels, remove_labels
 from orthancproxy.resolvers.sending import echo
 from orthancproxy.schema.context import Info, gateway
+from orthancproxy.schema.corrections import ModifyPayload, PatientToModify, SeriesToModify, StudyToModify, modify
 from orthancproxy.schema.deletions import DeletePayload
 from orthancproxy.schema.jobs import JobId, JobPayload, cancel, shown
 from orthancproxy.schema.labels import AddedLabels, LabelledId, LabelledLevel, LabelsPayload, RemovedLabels
@@ -96,6 +97,23 @@ class Mutation:
         self, info: Info, input: Annotated[SendInput, strawberry.argument(description="What to send, and where.")]
     ) -> JobPayload:
         return cast("JobPayload", shown(send(info, input)))
+
+    @strawberry.mutation(
+        description="Correct a patient: all studies get the new values. Corrected copies are made, compared with "
+        "the originals, and take their place, in a job that goes on after the response."
+    )
+    def modify_patient(self, info: Info, input: PatientToModify) -> ModifyPayload:
+        return modify(info, Level.PATIENT, input)
+
+    @strawberry.mutation(
+        description="Correct a study, or give it to another patient by another PatientID, as `modifyPatient` does."
+    )
+    def modify_study(self, info: Info, input: StudyToModify) -> ModifyPayload:
+        return modify(info, Level.STUDY, input)
+
+    @strawberry.mutation(description="Correct a series, as `modifyPatient` does.")
+    def modify_series(self, info: Info, input: SeriesToModify) -> ModifyPayload:
+        return modify(info, Level.SERIES, input)
 
     @strawberry.mutation(description="Test whether a server answers Orthanc: by a C-ECHO, if it is a DICOM modality.")
     def echo_modality(self, info: Info, name: ModalityName, kind: Kind = DestinationKind.DICOM) -> EchoPayload:

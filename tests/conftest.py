@@ -4,7 +4,7 @@ import os
 import shutil
 import tempfile
 from collections import Counter
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -240,8 +240,8 @@ def use_orthanc(settings: Settings, use_index: Callable[[], None]) -> Iterator[U
 class GraphQL:
     """A client of the GraphQL endpoint that remembers the calls to Orthanc of its last query."""
 
-    def __init__(self) -> None:
-        self._client = Client()
+    def __init__(self, headers: Mapping[str, str] | None = None) -> None:
+        self._client = Client(headers=dict(headers or {}))
         self.calls = CallLog()
 
     def answer(self, query: str, **variables: Any) -> dict[str, Any]:

@@ -18,6 +18,7 @@ class Action(Enum):
     # who has it decides who sees what
     LABEL_SCOPES = ("label_scopes", "Add and remove labels that access scopes name", ("Manager",), True)
     SEND = ("send", "Send patients, studies, series and instances to other servers", ("Manager",))
+    MODIFY = ("modify", "Correct, merge and split patients, studies and series", ("Manager",), True)
     MANAGE_JOBS = ("manage_jobs", "View and cancel the jobs of others", ("Manager",))
     VIEW_AUDIT = ("view_audit", "View the audit log", ("Manager",))
 

@@ -48,6 +48,14 @@ class Level(Enum):
         return self.below[0]
 
 
+def orthanc_id_of(*identifiers: str) -> str:
+    """Return the Orthanc id of what has this PatientID, StudyInstanceUID and so on as stored, whether it exists or not.
+
+    There are one to four identifiers.
+    """
+    return _orthanc_id("|".join(identifiers))
+
+
 def patient_orthanc_id(patient_id: str) -> str:
     """Return the Orthanc id of the patient with this PatientID as stored, whether there is one or not."""
     return _orthanc_id(patient_id)

@@ -97,6 +97,11 @@ class EventKind(_TranslatedChoices):
         # A.5.3.6: instances that are viewed, utilized, updated or deleted
         DicomEvent(id=Code("110103", "DCM", "DICOM Instances Accessed"), action="U", has_one_patient=True),
     )
+    MODIFIED = (
+        "MODIFIED",
+        "Resources were corrected, merged or moved.",
+        DicomEvent(id=Code("110103", "DCM", "DICOM Instances Accessed"), action="U", has_one_patient=True),
+    )
     LOGIN = (
         "LOGIN",
         "A user logged in, a share link was opened, or authentication failed.",

@@ -78,9 +78,7 @@ def checked_value(keyword: str, value: str) -> str:
     return text
 
 
-def checked(
-    keywords: frozenset[str], replaced: list[tuple[str, str]], removed: list[str]
-) -> Mapping[str, str | None]:
+def checked(keywords: frozenset[str], replaced: list[tuple[str, str]], removed: list[str]) -> Mapping[str, str | None]:
     """Return the new values by keyword, None for those to be removed. Raises InvalidRequest."""
     values: dict[str, str | None] = {}
     for keyword, value in (*replaced, *((one, None) for one in removed)):

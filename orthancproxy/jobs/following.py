@@ -145,7 +145,9 @@ class JobFollower:
         except GatewayError as error:
             self._end(job, JobState.FAILED, failure=JobFailure(error.code, error.message))
             return
-        if not advance(job, orthanc_job=begun, seen_at=self._now()):
+        if begun is None:
+            advance(job, phase=JobPhase.CONCLUDING, state=JobState.RUNNING, seen_at=self._now())
+        elif not advance(job, orthanc_job=begun, seen_at=self._now()):
             self._leave(job, begun)
 
     def _leave(self, job: Job, begun: str) -> None:

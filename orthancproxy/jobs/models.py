@@ -11,6 +11,9 @@ class JobKind(StrEnum):
     """What a job does."""
 
     SEND = "SEND"
+    MODIFY = "MODIFY"
+    MERGE = "MERGE"
+    MOVE = "MOVE"
 
 
 class JobState(StrEnum):

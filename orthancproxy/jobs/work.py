@@ -37,11 +37,12 @@ class Work(Protocol):
     `rows.advance` writes; all raise ArchiveError, and errors of the gateway that end the job as FAILED.
     """
 
-    # of the progress of the whole, what Orthanc's job is
-    ORTHANCS_SHARE: float
+    @property
+    def ORTHANCS_SHARE(self) -> float:  # noqa: N802 - modules have it as a constant
+        """Of the progress of the whole, what Orthanc's job is."""
 
-    def begin(self, context: WorkContext, job: Job, token: str) -> str:
-        """Begin Orthanc's job, with a token to find it by; return its id."""
+    def begin(self, context: WorkContext, job: Job, token: str) -> str | None:
+        """Begin Orthanc's job, with a token to find it by; return its id, None if all is done by `conclude`."""
 
     def conclude(self, context: WorkContext, job: Job) -> Outcome | None:
         """Do a part, of a second at most, of what is left after Orthanc's job; None if that is not all.

@@ -98,6 +98,32 @@ SEND: Mapping[Level, Operation] = {
     )
     for level in Level
 }
+MODIFY: Mapping[Level, Operation] = {
+    level: Operation(
+        description=f"Correct {level.path}",
+        action=Action.MODIFY,
+        kind=EventKind.MODIFIED,
+        is_job=True,
+        target_level=level,
+    )
+    for level in Level
+    if level is not Level.INSTANCE
+}
+MERGE = Operation(
+    description="Merge studies of a patient",
+    action=Action.MODIFY,
+    kind=EventKind.MODIFIED,
+    is_job=True,
+    target_level=Level.STUDY,
+)
+MOVE = Operation(
+    description="Move series to another study of the patient",
+    action=Action.MODIFY,
+    kind=EventKind.MODIFIED,
+    is_job=True,
+    target_level=Level.SERIES,
+)
+PREVIEW_CORRECTION = Operation(description="Preview a correction, merge or move (`dryRun`)", action=Action.MODIFY)
 READ_DESTINATIONS = Operation(description="Read or test the servers to which can be sent", action=Action.SEND)
 READ_JOBS = Operation(description="Read or follow one's own jobs; with `manage_jobs`, those of others")
 CANCEL_JOB = Operation(description="Cancel one's own job; with `manage_jobs`, one of others")

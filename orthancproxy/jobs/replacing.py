@@ -1,0 +1,315 @@
+"""Replaces series by corrected copies: all are copied, all are compared, and only then are the originals deleted.
+
+Everything is carried out instance by instance, and can be repeated: UIDs are derived, so that a copy is stored once
+however often a process dies. An instance without a copy is never deleted: one that arrives meanwhile is moved too.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from time import monotonic
+from typing import Any
+
+import msgspec
+
+from orthancproxy.archive.hierarchy import Hierarchy
+from orthancproxy.archive.labels import labels_of
+from orthancproxy.archive.levels import Level
+from orthancproxy.archive.plan import LevelPlan
+from orthancproxy.archive.records import Resource
+from orthancproxy.archive.storage import delete, exists
+from orthancproxy.dicom.conversion import References
+from orthancproxy.dicom.correctable import tag_of
+from orthancproxy.dicom.correction import Correction
+from orthancproxy.errors import InvalidRequest, NotFound
+from orthancproxy.feed.log import Change, Kind
+from orthancproxy.jobs.annotations import annotate, annotate_instance
+from orthancproxy.jobs.copying import compare, copy_instance, digest_of, series_of
+from orthancproxy.jobs.models import Job
+from orthancproxy.jobs.moves import Move, MovedSeries, Progress
+from orthancproxy.jobs.rows import advance
+from orthancproxy.jobs.work import Outcome, WorkContext
+from orthancproxy.orthanc.client import OrthancClient
+
+MAX_SECONDS = 0.7
+COPY, COMPARE, DELETE = "copy", "compare", "delete"
+# of the progress of the whole; comparing reads twice what copying reads and writes
+_BEGIN_OF: Mapping[str, float] = {COPY: 0.0, COMPARE: 0.45, DELETE: 0.85}
+
+Planner = Callable[[OrthancClient, Job, str], list[list[Move]]]
+
+
+class _PausedError(Exception):
+    """The time of this step is over, or another process has taken over."""
+
+
+@dataclass(frozen=True, slots=True)
+class Replacing:
+    """A kind of job that replaces series. `plan` returns what is moved, in rounds, for a job and a seed of UIDs."""
+
+    plan: Planner
+    max_seconds: float = MAX_SECONDS
+    # Orthanc has no job
+    ORTHANCS_SHARE: float = 0.0
+
+    def begin(self, _context: WorkContext, _job: Job, _token: str) -> None:
+        """Leave all to `conclude`: Orthanc's own modification loses text (1.10.1 to 1.13.0, ADR 0033)."""
+        return
+
+    def conclude(self, context: WorkContext, job: Job) -> Outcome | None:
+        """Do a part. Raises what the archive raises, and InvalidRequest if the archive has changed in between."""
+        if "replacing" not in job.stage:
+            # the token of the attempt is as good as a random number
+            progress = Progress(seed=job.attempt, rounds=self.plan(context.client, job, job.attempt))
+        else:
+            progress = msgspec.convert(job.stage["replacing"], Progress)
+        replacement = _Replacement(context, job, progress, monotonic() + self.max_seconds)
+        try:
+            return replacement.run()
+        except _PausedError:
+            return None
+
+    def undo(self, context: WorkContext, job: Job) -> bool:
+        """Delete the copies of an attempt that has deleted no original."""
+        if "replacing" not in job.stage:
+            return True
+        progress = msgspec.convert(job.stage["replacing"], Progress)
+        replacement = _Replacement(context, job, progress, monotonic() + self.max_seconds)
+        try:
+            replacement.undo()
+        except _PausedError:
+            return False
+        # another attempt has another seed
+        return advance(job, stage={name: value for name, value in job.stage.items() if name != "replacing"})
+
+
+class _Replacement:
+    """A step of a job. Methods raise _PausedError when its time is over."""
+
+    def __init__(self, context: WorkContext, job: Job, progress: Progress, deadline: float) -> None:
+        self._context = context
+        self._client = context.client
+        self._job = job
+        self._progress = progress
+        self._deadline = deadline
+        self._known: tuple[int, int] | None = None
+        self._references: list[References] = []
+
+    def run(self) -> Outcome:
+        progress = self._progress
+        if not progress.series:
+            self._add_series()
+            if not progress.series:
+                raise NotFound("What was to be changed has been deleted.")
+            self._save()
+        phases = {COPY: self._copy, COMPARE: self._compare, DELETE: self._delete}
+        while True:
+            while progress.at < len(progress.series):
+                phases[progress.phase](progress.series[progress.at])
+            if progress.phase == COPY:
+                progress.go_to(COMPARE, self._first_left())
+            elif progress.phase == COMPARE:
+                progress.go_to(DELETE, self._first_left())
+            else:
+                self._report()
+                known = len(progress.series)
+                self._add_series()
+                if len(progress.series) > known:
+                    # what has arrived meanwhile
+                    progress.go_to(COPY, known)
+                elif progress.round + 1 < len(progress.rounds):
+                    progress.round, progress.series = progress.round + 1, []
+                    progress.go_to(COPY)
+                    self._add_series()
+                else:
+                    return self._outcome()
+            self._save()
+
+    def undo(self) -> None:
+        for moved in self._progress.series:
+            if moved.is_ours:
+                self._remove(moved)
+
+    def _remove(self, moved: MovedSeries) -> None:
+        if not self._progress.moves[moved.move].keeps_uids:
+            # nobody else has its UID
+            self._delete_if_there(Level.SERIES, moved.target)
+            return
+        for one in series_of(self._client, moved.series) or ():
+            self._delete_if_there(Level.INSTANCE, self._target_of(moved, one))
+            self._check_time()
+
+    def _copy(self, moved: MovedSeries) -> None:
+        progress, move = self._progress, self._progress.moves[moved.move]
+        instances = series_of(self._client, moved.series)
+        if instances is not None and not moved.is_ours:
+            # when the originals are deleted, somebody may have sent them again: the copies are compared anyway
+            if not self._is_committed and exists(self._client, Level.SERIES, moved.target):
+                raise InvalidRequest("The archive has a series with the new identifiers already.")
+            moved.is_ours = True
+            self._save()
+        is_annotated = bool(progress.after)
+        for one in self._left(instances):
+            target = self._target_of(moved, one)
+            copy_instance(self._client, one.orthanc_id, self._correction(moved, one), target)
+            if not is_annotated:
+                # at once: labels decide who sees the new study
+                annotate(self._client, move, moved)
+                is_annotated = True
+            annotate_instance(self._client, one, target)
+            progress.after = one.orthanc_id
+        self._next()
+
+    def _compare(self, moved: MovedSeries) -> None:
+        instances = series_of(self._client, moved.series)
+        digest = digest_of(instances or [])
+        if digest != moved.proven:
+            moved.proven, self._progress.after = digest, ""
+        there = {one.orthanc_id for one in series_of(self._client, moved.target) or ()}
+        expected = {self._target_of(moved, one) for one in instances or ()}
+        if not expected <= there:
+            self._progress.go_to(COPY, self._progress.at)
+            return
+        if there - expected and not self._is_committed:
+            raise InvalidRequest("Instances were deleted while they were copied: nothing was changed.")
+        moved.instances = max(moved.instances, len(there))
+        values = self._progress.moves[moved.move].values
+        for one in self._left(instances):
+            compare(self._client, one.orthanc_id, self._target_of(moved, one), values)
+            self._progress.after = one.orthanc_id
+        self._next()
+
+    def _delete(self, moved: MovedSeries) -> None:
+        instances = series_of(self._client, moved.series)
+        if instances and not moved.is_begun:
+            if digest_of(instances) != moved.proven:
+                self._progress.go_to(COMPARE, self._progress.at)
+                return
+            annotate(self._client, self._progress.moves[moved.move], moved, is_last=True)
+            moved.is_begun = True
+            # now or never: from here on there is no way back
+            self._save(committed=True)
+        there = {one.orthanc_id for one in series_of(self._client, moved.target) or ()} if instances else set()
+        for one in self._left(instances):
+            if self._target_of(moved, one) in there:
+                self._delete_if_there(Level.INSTANCE, one.orthanc_id)
+            self._progress.after = one.orthanc_id
+        self._next()
+
+    def _left(self, instances: list[Resource] | None) -> Iterator[Resource]:
+        """Yield the instances that are not done, while there is time."""
+        for one in instances or ():
+            if one.orthanc_id > self._progress.after:
+                yield one
+                self._check_time()
+
+    def _next(self) -> None:
+        self._progress.go_to(self._progress.phase, self._progress.at + 1)
+        self._check_time()
+
+    def _first_left(self) -> int:
+        """Return the first series of which no original has been deleted."""
+        every = self._progress.series
+        return next((at for at, one in enumerate(every) if not one.is_begun), len(every))
+
+    def _add_series(self) -> None:
+        """Add what there is of the moved series in the archive."""
+        progress = self._progress
+        plan = LevelPlan(level=Level.STUDY, related={"series": LevelPlan(level=Level.SERIES)})
+        found = {one.orthanc_id: one for one in Hierarchy(self._client).by_ids(plan, self._studies(), as_stored=True)}
+        for number, move in enumerate(progress.moves):
+            study = found.get(move.study)
+            for series in study.related["series"] if study else ():
+                if move.series is None or series.orthanc_id in move.series:
+                    progress.add(number, series.orthanc_id, series.tags["SeriesInstanceUID"])
+
+    def _studies(self) -> list[str]:
+        return list(dict.fromkeys(move.study for move in self._progress.moves))
+
+    def _target_of(self, moved: MovedSeries, instance: Resource) -> str:
+        return self._progress.target_of(moved, instance.tags["SOPInstanceUID"])
+
+    def _correction(self, moved: MovedSeries, instance: Resource) -> Correction:
+        move = self._progress.moves[moved.move]
+        return Correction(
+            values={tag_of(keyword): value for keyword, value in move.values.items()},
+            series_instance_uid=moved.target_uid,
+            sop_instance_uid=self._progress.new_uid(move, instance.tags["SOPInstanceUID"]),
+            references=self._references_of(moved.move),
+        )
+
+    def _references_of(self, number: int) -> References:
+        """Return what references become in a move."""
+        known = (self._progress.round, len(self._progress.series))
+        if self._known != known:
+            self._known, self._references = known, self._all_references()
+        return self._references[number]
+
+    def _all_references(self) -> list[References]:
+        """What references become, by move: those to what is moved itself."""
+        uids: dict[str, str] = {}
+        for moved in self._progress.series:
+            move = self._progress.moves[moved.move]
+            if not move.keeps_uids:
+                uids[moved.uid] = moved.target_uid
+                for one in series_of(self._client, moved.series) or ():
+                    old = one.tags["SOPInstanceUID"]
+                    uids[old] = self._progress.new_uid(move, old)
+        return [
+            References(
+                uids=uids,
+                study_instance_uid=move.target_uid,
+                old_study_uids=frozenset({move.study_uid} if move.series is None else ()),
+            )
+            for move in self._progress.moves
+        ]
+
+    def _delete_if_there(self, level: Level, orthanc_id: str) -> None:
+        try:
+            delete(self._client, level, orthanc_id)
+        except NotFound:
+            return
+
+    @property
+    def _is_committed(self) -> bool:
+        return bool(self._job.stage.get("committed"))
+
+    def _check_time(self) -> None:
+        if monotonic() > self._deadline:
+            self._save()
+            raise _PausedError
+
+    def _save(self, *, committed: bool = False) -> None:
+        """Write how far it is. Raises _PausedError if somebody else has changed the job."""
+        stage: dict[str, Any] = {**self._job.stage, "replacing": msgspec.to_builtins(self._progress)}
+        if committed:
+            stage["committed"] = True
+        if not advance(self._job, stage=stage, progress=self._share()):
+            raise _PausedError
+
+    def _share(self) -> float:
+        """Return how much is done, from 0 to 1."""
+        progress = self._progress
+        phases = list(_BEGIN_OF)
+        begin = _BEGIN_OF[progress.phase]
+        ends = dict(zip(phases, [*map(_BEGIN_OF.__getitem__, phases[1:]), 1.0], strict=True))
+        of_phase = progress.at / max(len(progress.series), 1)
+        of_round = begin + (ends[progress.phase] - begin) * of_phase
+        return float((progress.round + of_round) / len(progress.rounds))
+
+    def _report(self) -> None:
+        """Tell the log of changes and the index what was deleted, and which labels there are now."""
+        changes: list[Change] = []
+        for number, move in enumerate(self._progress.moves):
+            gone = [one.series for one in self._progress.series if one.move == number]
+            of_move = [(Level.SERIES, one) for one in gone] + [(Level.STUDY, move.study), (Level.PATIENT, move.patient)]
+            changes += [
+                move.change(Kind.DELETED, level, one) for level, one in of_move if not exists(self._client, level, one)
+            ]
+            if move.takes_labels and move.labels:
+                changes.append(move.labelled(labels_of(self._client, Level.STUDY, move.target_study)))
+        self._context.report(changes)
+
+    def _outcome(self) -> Outcome:
+        progress = self._progress
+        counts = {"instances": sum(one.instances for one in progress.series)}
+        return Outcome(counts, {"studies": list(dict.fromkeys(move.target_study for move in progress.moves))})
