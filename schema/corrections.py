@@ -5,8 +5,9 @@ from typing import Annotated, cast
 import strawberry
 
 from orthancproxy.archive.levels import Level
-from orthancproxy.resolvers import correcting
+from orthancproxy.resolvers import correcting, moving
 from orthancproxy.resolvers.correcting import CollisionKind, Corrected, CorrectionRequest, FoundCollision
+from orthancproxy.resolvers.moving import MoveRequest
 from orthancproxy.schema.context import Info, gateway
 from orthancproxy.schema.descriptions import describe_enum
 from orthancproxy.schema.jobs import Job, shown
@@ -28,6 +29,7 @@ KEEP_UIDS = (
     "Keep the UIDs of studies, series and instances. Otherwise they get new ones, as the standard wants of instances "
     "that differ from what others may have of them."
 )
+KEEP_SERIES_UIDS = "Keep the UIDs of series and instances."
 DRY_RUN = "Predict what would change, without a change."
 ACCEPT = "Do it in spite of `collisions`, which are an error otherwise (`COLLISION`)."
 
@@ -110,9 +112,53 @@ class ModifyPayload:
         return shown(root.job)
 
 
+@strawberry.input(description="Studies of one patient that become part of another of their studies.")
+class MergeStudiesInput:
+    orthanc_id: strawberry.ID = strawberry.field(
+        description="The Orthanc id of the study that the others become part of."
+    )
+    sources: list[strawberry.ID] = strawberry.field(
+        description="The Orthanc ids of the others, at most 100: they are gone afterwards."
+    )
+    keep_uids: bool = strawberry.field(default=False, description=KEEP_SERIES_UIDS)
+    dry_run: bool = strawberry.field(default=False, description=DRY_RUN)
+    client_mutation_id: str | None = strawberry.field(default=None, description=MUTATION_ID)
+
+
+@strawberry.input(description="Series that become part of another study of their patient, or a study of their own.")
+class MoveSeriesInput:
+    orthanc_ids: list[strawberry.ID] = strawberry.field(description="The Orthanc ids of the series, at most 1,000.")
+    study_orthanc_id: strawberry.ID | None = strawberry.field(
+        default=None, description="The Orthanc id of the study that they become part of; null for a new one."
+    )
+    replace: list[TagValue] | None = strawberry.field(
+        default=None, description="Values of a new study, such as its `StudyDescription`: attributes of the study."
+    )
+    keep_uids: bool = strawberry.field(default=False, description=KEEP_SERIES_UIDS)
+    dry_run: bool = strawberry.field(default=False, description=DRY_RUN)
+    client_mutation_id: str | None = strawberry.field(default=None, description=MUTATION_ID)
+
+
 PatientToModify = Annotated[ModifyPatientInput, strawberry.argument(description="What to correct.")]
 StudyToModify = Annotated[ModifyStudyInput, strawberry.argument(description="What to correct.")]
 SeriesToModify = Annotated[ModifySeriesInput, strawberry.argument(description="What to correct.")]
+StudiesToMerge = Annotated[MergeStudiesInput, strawberry.argument(description="The studies.")]
+SeriesToMove = Annotated[MoveSeriesInput, strawberry.argument(description="The series, and where they go.")]
+
+
+def merge(info: Info, given: MergeStudiesInput) -> ModifyPayload:
+    """Merge studies, or predict what that would change. Raises like `moving.merge`."""
+    request = MoveRequest(given.sources, given.orthanc_id, (), given.keep_uids, given.dry_run, given.client_mutation_id)
+    return cast("ModifyPayload", moving.merge(gateway(info), request))
+
+
+def move(info: Info, given: MoveSeriesInput) -> ModifyPayload:
+    """Move series, or predict what that would change. Raises like `moving.move`."""
+    replace = [(one.keyword, one.value) for one in given.replace or ()]
+    request = MoveRequest(
+        given.orthanc_ids, given.study_orthanc_id, replace, given.keep_uids, given.dry_run, given.client_mutation_id
+    )
+    return cast("ModifyPayload", moving.move(gateway(info), request))
 
 
 def modify(info: Info, level: Level, given: ModifyInput) -> ModifyPayload:

@@ -11,7 +11,17 @@ from orthancproxy.resolvers.deletion import delete
 from orthancproxy.resolvers.labels import add_labels, remove_labels
 from orthancproxy.resolvers.sending import echo
 from orthancproxy.schema.context import Info, gateway
-from orthancproxy.schema.corrections import ModifyPayload, PatientToModify, SeriesToModify, StudyToModify, modify
+from orthancproxy.schema.corrections import (
+    ModifyPayload,
+    PatientToModify,
+    SeriesToModify,
+    SeriesToMove,
+    StudiesToMerge,
+    StudyToModify,
+    merge,
+    modify,
+    move,
+)
 from orthancproxy.schema.deletions import DeletePayload
 from orthancproxy.schema.jobs import JobId, JobPayload, cancel, shown
 from orthancproxy.schema.labels import AddedLabels, LabelledId, LabelledLevel, LabelsPayload, RemovedLabels
@@ -114,6 +124,20 @@ class Mutation:
     @strawberry.mutation(description="Correct a series, as `modifyPatient` does.")
     def modify_series(self, info: Info, input: SeriesToModify) -> ModifyPayload:
         return modify(info, Level.SERIES, input)
+
+    @strawberry.mutation(
+        description="Merge studies of a patient into one of them: their series get its attributes, new UIDs, and its "
+        "StudyInstanceUID, in a job as that of `modifyPatient`."
+    )
+    def merge_studies(self, info: Info, input: StudiesToMerge) -> ModifyPayload:
+        return merge(info, input)
+
+    @strawberry.mutation(
+        description="Move series to another study of their patient, or split them from their study, into a new one. "
+        "They get the attributes of that study, in a job as that of `modifyPatient`."
+    )
+    def move_series(self, info: Info, input: SeriesToMove) -> ModifyPayload:
+        return move(info, input)
 
     @strawberry.mutation(description="Test whether a server answers Orthanc: by a C-ECHO, if it is a DICOM modality.")
     def echo_modality(self, info: Info, name: ModalityName, kind: Kind = DestinationKind.DICOM) -> EchoPayload:

@@ -134,8 +134,11 @@ class _Replacement:
             # nobody else has its UID
             self._delete_if_there(Level.SERIES, moved.target)
             return
-        for one in series_of(self._client, moved.series) or ():
-            self._delete_if_there(Level.INSTANCE, self._target_of(moved, one))
+        # what else is there was not made by this job
+        there = {one.orthanc_id for one in series_of(self._client, moved.target) or ()}
+        copies = {self._target_of(moved, one) for one in series_of(self._client, moved.series) or ()}
+        for copy in sorted(there & copies):
+            self._delete_if_there(Level.INSTANCE, copy)
             self._check_time()
 
     def _copy(self, moved: MovedSeries) -> None:

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
 
 import pytest
+from django.contrib.auth.models import User
 from django.utils import timezone
 from pytest_django import Settings
 
@@ -13,7 +14,8 @@ from orthancproxy.jobs.work import WorkContext
 from orthancproxy.resolvers.background import background
 from orthancproxy.resolvers.context import connect
 from orthancproxy.sandbox.orthanc import LocalOrthanc
-from tests.conftest import UseOrthanc
+from tests.access.callers import api_token, bearer
+from tests.conftest import GraphQL, UseOrthanc
 from tests.corpus import instance, load
 from tests.jobs.servers import ENVIRONMENT, cancel_all, clear, start_remote, start_source
 from tests.orthancs import StartOrthanc
@@ -78,3 +80,9 @@ def make_follower(clock: Clock) -> Callable[[], JobFollower]:
 def work_context() -> WorkContext:
     client = connect()
     return WorkContext(client, background(client).report)
+
+
+@pytest.fixture
+def superuser(db: None) -> GraphQL:
+    """A client of somebody who may do everything, and has a name."""
+    return GraphQL(bearer(api_token(User.objects.create_superuser("manager"))))

@@ -1,18 +1,25 @@
 """Correcting patients, studies and series in an archive."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from io import BytesIO
 
 import pytest
-from django.contrib.auth.models import User
+from pydicom.dataset import Dataset
+from pydicom.uid import CTImageStorage
 
 from orthancproxy.audit.models import AuditEvent
+from orthancproxy.jobs.correcting import plan_correction
 from orthancproxy.jobs.following import JobFollower
+from orthancproxy.jobs.models import Job, JobKind
+from orthancproxy.jobs.replacing import Replacing
+from orthancproxy.jobs.work import Work, WorkContext
+from orthancproxy.resolvers.context import connect
 from orthancproxy.sandbox.orthanc import LocalOrthanc
 from tests.access.archive import Target
-from tests.access.callers import api_token, bearer
 from tests.conftest import GraphQL
-from tests.corpus import instance, load
-from tests.jobs.correcting import Archive, correct, follow
+from tests.corpus import ask, instance, load
+from tests.jobs.conftest import Clock
+from tests.jobs.correcting import Archive, correct, follow, mutation
 from tests.jobs.servers import clear
 
 pytestmark = [pytest.mark.live, pytest.mark.django_db(transaction=True)]
@@ -20,12 +27,6 @@ pytestmark = [pytest.mark.live, pytest.mark.django_db(transaction=True)]
 Make = Callable[[], JobFollower]
 ONE = Target.at(1)
 STUDY = ONE.ids["studies"]
-
-
-@pytest.fixture
-def graphql() -> GraphQL:
-    """A client of somebody who may do everything."""
-    return GraphQL(bearer(api_token(User.objects.create_superuser("manager"))))
 
 
 @pytest.fixture
@@ -46,13 +47,13 @@ def archive(gateway: LocalOrthanc) -> LocalOrthanc:
 
 @pytest.mark.parametrize("keep_uids", [False, True])
 def test_a_corrected_study_takes_the_place_of_the_original(
-    keep_uids: bool, archive: LocalOrthanc, graphql: GraphQL, make_follower: Make
+    keep_uids: bool, archive: LocalOrthanc, superuser: GraphQL, make_follower: Make
 ) -> None:
     before = Archive.of(archive)
-    payload = correct(graphql, "modifyStudy", STUDY, {"StudyDescription": "뇌 MRI"}, keepUids=keep_uids)
+    payload = correct(superuser, "modifyStudy", STUDY, {"StudyDescription": "뇌 MRI"}, keepUids=keep_uids)
     assert payload["instancesCount"] == 4
     assert payload["changes"] == [{"keyword": "StudyDescription", "before": ["Brain study 1"], "after": "뇌 MRI"}]
-    ended = follow(graphql, payload["job"], make_follower())
+    ended = follow(superuser, payload["job"], make_follower())
     assert (ended["state"], ended["error"]) == ("SUCCESS", None)
     assert ended["result"]["instancesCount"] == 4
     after, uid = Archive.of(archive), ended["study"]["studyInstanceUID"]
@@ -69,3 +70,341 @@ def test_a_corrected_study_takes_the_place_of_the_original(
         "INTENDED",
         "SUCCESS",
     ]
+
+
+KOREAN = {"PatientName": "Hong^Gildong=洪^吉洞=홍^길동", "InstitutionName": "서울병원"}
+LATIN = {"PatientName": "Müller^Jürgen", "InstitutionName": "Universität"}
+JAPANESE = {"PatientName": "Yamada^Tarou=山田^太郎=やまだ^たろう", "InstitutionName": "東京病院"}
+
+
+@pytest.mark.parametrize(
+    ("character_set", "values"),
+    [
+        ("ISO_IR 100", LATIN),
+        (["", "ISO 2022 IR 149"], KOREAN),
+        ("ISO 2022 IR 149", KOREAN),
+        (["ISO 2022 IR 13", "ISO 2022 IR 87"], JAPANESE),
+        ("ISO_IR 192", KOREAN),
+        (None, {"PatientName": "Smith^John", "InstitutionName": "Hospital"}),
+    ],
+)
+@pytest.mark.parametrize("description", ["뇌 자기공명영상", "頭部単純", "Größe µ"])
+def test_text_of_every_character_set_survives_and_takes_any_value(
+    character_set: object,
+    values: dict[str, str],
+    description: str,
+    archive: LocalOrthanc,
+    superuser: GraphQL,
+    make_follower: Make,
+) -> None:
+    clear(archive)
+    load(archive, [instance(1, 1, 1, number, SpecificCharacterSet=character_set, **values) for number in (1, 2)])
+    payload = correct(superuser, "modifyStudy", STUDY, {"StudyDescription": description, "PatientID": "가나다"})
+    uid = follow(superuser, payload["job"], make_follower())["study"]["studyInstanceUID"]
+    after = Archive.of(archive)
+    assert after.studies() == {("가나다", uid): 2}
+    assert after.values("StudyDescription", uid) == {description}
+    assert {keyword: after.values(keyword, uid) for keyword in values} == {key: {one} for key, one in values.items()}
+
+
+class TestUIDs:
+    def test_references_within_the_study_are_followed(
+        self, archive: LocalOrthanc, superuser: GraphQL, make_follower: Make
+    ) -> None:
+        clear(archive)
+        referenced = Target.at(1, 1, 1, 1)
+        load(archive, [instance(1, 1, 1, 1), instance(1, 1, 2, 1, ReferencedImageSequence=[reference(referenced)])])
+        payload = correct(superuser, "modifyStudy", STUDY, {"AccessionNumber": "7"})
+        uid = follow(superuser, payload["job"], make_follower())["study"]["studyInstanceUID"]
+        one, other = sorted(Archive.of(archive).of_study(uid), key=lambda file: "ReferencedImageSequence" in file)
+        [item] = other.ReferencedImageSequence
+        assert (item.ReferencedSOPInstanceUID, item.StudyInstanceUID) == (one.SOPInstanceUID, uid)
+        assert other.file_meta.MediaStorageSOPInstanceUID == other.SOPInstanceUID
+
+    def test_kept_uids_survive_another_patient_id(
+        self, archive: LocalOrthanc, superuser: GraphQL, make_follower: Make
+    ) -> None:
+        before = Archive.of(archive)
+        payload = correct(superuser, "modifyStudy", STUDY, {"PatientID": "Q1"}, keepUids=True)
+        assert follow(superuser, payload["job"], make_follower())["study"]["studyInstanceUID"] == ONE.study_uid
+        after = Archive.of(archive)
+        assert after.studies() == {("Q1", ONE.study_uid): 4, ("P001", Target.at(1, 2).study_uid): 4}
+        assert after.pixels == before.pixels
+        assert {one.SOPInstanceUID for one in after.files.values()} == {
+            one.SOPInstanceUID for one in before.files.values()
+        }
+
+    def test_a_study_that_is_there_already_is_not_overwritten(self, archive: LocalOrthanc, superuser: GraphQL) -> None:
+        load(archive, [instance(1, 1, 9, 9, PatientID="Q1")])
+        tags = [{"keyword": "PatientID", "value": "Q1"}]
+        request = {"orthancId": STUDY, "replace": tags, "keepUids": True, "acceptCollisions": True}
+        error = superuser.error(mutation("modifyStudy"), input=request)
+        assert error["extensions"]["code"] == "BAD_USER_INPUT"
+        assert not Job.objects.exists()
+
+
+class TestPatients:
+    @pytest.mark.parametrize("keep_uids", [False, True])
+    @pytest.mark.parametrize("patient_id", ["P001", "Q1"])
+    def test_all_studies_of_a_patient_are_corrected(
+        self, patient_id: str, keep_uids: bool, archive: LocalOrthanc, superuser: GraphQL, make_follower: Make
+    ) -> None:
+        before = Archive.of(archive)
+        values = {"PatientID": patient_id, "PatientName": "홍^길동", "PatientBirthDate": "19700131", "PatientSex": "O"}
+        payload = correct(superuser, "modifyPatient", ONE.ids["patients"], values, keepUids=keep_uids)
+        assert (payload["instancesCount"], payload["collisions"]) == (8, [])
+        ended = follow(superuser, payload["job"], make_follower())
+        assert (ended["state"], ended["error"]) == ("SUCCESS", None)
+        uids = [one["studyInstanceUID"] for one in ended["result"]["studies"]]
+        after = Archive.of(archive)
+        assert after.studies() == {(patient_id, uid): 4 for uid in uids}
+        assert (set(uids) == {ONE.study_uid, Target.at(1, 2).study_uid}) == keep_uids
+        assert after.pixels == before.pixels
+        assert {str(one.PatientName) for one in after.files.values()} == {"홍^길동"}
+        [patient] = superuser("{ patients { nodes { patientName birthDate sex studiesCount } } }")["patients"]["nodes"]
+        assert patient == {"patientName": "홍^길동", "birthDate": "1970-01-31", "sex": "O", "studiesCount": 2}
+
+
+class TestSeries:
+    @pytest.mark.parametrize("keep_uids", [False, True])
+    def test_a_series_is_corrected_within_its_study(
+        self, keep_uids: bool, archive: LocalOrthanc, superuser: GraphQL, make_follower: Make
+    ) -> None:
+        before = Archive.of(archive)
+        payload = correct(
+            superuser,
+            "modifySeries",
+            ONE.ids["series"],
+            {"SeriesDescription": "T1"},
+            remove=["StationName"],
+            keepUids=keep_uids,
+        )
+        assert payload["changes"] == [
+            {"keyword": "SeriesDescription", "before": ["Series 1"], "after": "T1"},
+            {"keyword": "StationName", "before": ["ST1"], "after": None},
+        ]
+        ended = follow(superuser, payload["job"], make_follower())
+        assert (ended["state"], ended["study"]["studyInstanceUID"]) == ("SUCCESS", ONE.study_uid)
+        after = Archive.of(archive)
+        assert (after.pixels, after.studies()) == (before.pixels, before.studies())
+        corrected = [one for one in after.of_study(ONE.study_uid) if one.SeriesDescription == "T1"]
+        assert len(corrected) == 2
+        assert not any("StationName" in one for one in corrected)
+        assert ({one.SeriesInstanceUID for one in corrected} == {ONE.series_uid}) == keep_uids
+
+
+class TestMoves:
+    @pytest.mark.parametrize("keep_uids", [False, True])
+    def test_merged_studies_are_one(
+        self, keep_uids: bool, archive: LocalOrthanc, superuser: GraphQL, make_follower: Make
+    ) -> None:
+        before, source = Archive.of(archive), Target.at(1, 2)
+        request = {"orthancId": STUDY, "sources": [source.ids["studies"]], "keepUids": keep_uids}
+        predicted = superuser(mutation("mergeStudies"), input={**request, "dryRun": True})["mergeStudies"]
+        assert (predicted["job"], predicted["instancesCount"]) == (None, 4)
+        assert {"keyword": "StudyDescription", "before": ["Brain study 2"], "after": "Brain study 1"} in predicted[
+            "changes"
+        ]
+        assert Archive.of(archive).files == before.files
+        payload = superuser(mutation("mergeStudies"), input=request)["mergeStudies"]
+        ended = follow(superuser, payload["job"], make_follower())
+        assert (ended["state"], ended["error"], ended["study"]["orthancId"]) == ("SUCCESS", None, STUDY)
+        after = Archive.of(archive)
+        assert after.studies() == {("P001", ONE.study_uid): 8}
+        assert after.pixels == before.pixels
+        assert after.values("StudyDescription", ONE.study_uid) == {"Brain study 1"}
+        assert after.values("StudyDate", ONE.study_uid) == before.values("StudyDate", ONE.study_uid)
+
+    def test_series_are_split_into_a_study_of_their_own(
+        self, archive: LocalOrthanc, superuser: GraphQL, make_follower: Make
+    ) -> None:
+        before = Archive.of(archive)
+        tags = [{"keyword": "StudyDescription", "value": "무릎"}]
+        request = {"orthancIds": [ONE.ids["series"]], "replace": tags}
+        payload = superuser(mutation("moveSeries"), input=request)["moveSeries"]
+        ended = follow(superuser, payload["job"], make_follower())
+        uid = ended["study"]["studyInstanceUID"]
+        after = Archive.of(archive)
+        assert after.studies() == {("P001", ONE.study_uid): 2, ("P001", Target.at(1, 2).study_uid): 4, ("P001", uid): 2}
+        assert after.pixels == before.pixels
+        assert after.values("StudyDescription", uid) == {"무릎"}
+        assert after.values("StudyDescription", ONE.study_uid) == {"Brain study 1"}
+
+    def test_series_are_moved_to_another_study(
+        self, archive: LocalOrthanc, superuser: GraphQL, make_follower: Make
+    ) -> None:
+        before, other = Archive.of(archive), Target.at(1, 2)
+        series = [Target.at(1, 1, number).ids["series"] for number in (1, 2)]
+        request = {"orthancIds": series, "studyOrthancId": other.ids["studies"]}
+        payload = superuser(mutation("moveSeries"), input=request)["moveSeries"]
+        assert follow(superuser, payload["job"], make_follower())["state"] == "SUCCESS"
+        after = Archive.of(archive)
+        assert after.studies() == {("P001", other.study_uid): 8}
+        assert after.pixels == before.pixels
+
+    def test_studies_of_several_patients_are_not_merged(self, archive: LocalOrthanc, superuser: GraphQL) -> None:
+        load(archive, [instance(2)])
+        request = {"orthancId": STUDY, "sources": [Target.at(2).ids["studies"]]}
+        for more in ({}, {"dryRun": True}):
+            error = superuser.error(mutation("mergeStudies"), input={**request, **more})
+            assert (error["extensions"]["code"], "several patients" in error["message"]) == ("BAD_USER_INPUT", True)
+
+
+class TestCollisions:
+    @pytest.fixture(autouse=True)
+    def _other_patient(self, archive: LocalOrthanc) -> None:
+        load(archive, [instance(2)])
+
+    def test_another_patient_is_told_and_has_to_be_accepted(
+        self, archive: LocalOrthanc, superuser: GraphQL, make_follower: Make
+    ) -> None:
+        before = Archive.of(archive)
+        predicted = correct(superuser, "modifyStudy", STUDY, {"PatientID": "P002"}, dryRun=True)
+        assert [(one["kind"], one["keyword"]) for one in predicted["collisions"]] == [
+            ("PATIENT_EXISTS", None),
+            ("PATIENT_DIFFERS", "PatientName"),
+            ("PATIENT_DIFFERS", "PatientBirthDate"),
+            ("PATIENT_DIFFERS", "PatientSex"),
+        ]
+        tags = [{"keyword": "PatientID", "value": "P002"}]
+        error = superuser.error(mutation("modifyStudy"), input={"orthancId": STUDY, "replace": tags})
+        assert error["extensions"]["code"] == "COLLISION"
+        assert (Archive.of(archive).files, Job.objects.exists()) == (before.files, False)
+        payload = correct(superuser, "modifyStudy", STUDY, {"PatientID": "P002"}, acceptCollisions=True)
+        assert follow(superuser, payload["job"], make_follower())["state"] == "SUCCESS"
+
+    def test_the_values_of_the_other_patient_are_no_collision(self, superuser: GraphQL) -> None:
+        values = {
+            "PatientID": "P002",
+            "PatientName": "Kim002^Minsu=金2^民洙=김2^민수",
+            "PatientBirthDate": "19520315",
+            "PatientSex": "M",
+        }
+        predicted = correct(superuser, "modifyStudy", STUDY, values, dryRun=True)
+        assert [one["kind"] for one in predicted["collisions"]] == ["PATIENT_EXISTS"]
+
+    def test_other_studies_of_the_patient_that_differ_are_told(self, superuser: GraphQL) -> None:
+        predicted = correct(superuser, "modifyStudy", STUDY, {"PatientName": "Other"}, dryRun=True)
+        assert [(one["kind"], one["keyword"]) for one in predicted["collisions"]] == [("STUDIES_DIFFER", "PatientName")]
+        of_patient = correct(superuser, "modifyPatient", ONE.ids["patients"], {"PatientName": "Other"}, dryRun=True)
+        assert of_patient["collisions"] == []
+        assert correct(superuser, "modifyStudy", STUDY, {"StudyID": "9"}, dryRun=True)["collisions"] == []
+
+
+@pytest.mark.parametrize(
+    ("field", "values", "reason"),
+    [
+        ("modifyStudy", {"StudyInstanceUID": "1.2.3"}, "cannot be changed"),
+        ("modifyStudy", {"SeriesDescription": "x"}, "cannot be changed"),
+        ("modifySeries", {"PatientID": "x"}, "cannot be changed"),
+        ("modifyPatient", {"StudyDate": "20240101"}, "cannot be changed"),
+        ("modifyStudy", {"no such keyword": "x"}, "cannot be changed"),
+        ("modifyStudy", {}, "at least one"),
+        ("modifyStudy", {"PatientID": ""}, "must not be empty"),
+        ("modifyStudy", {"PatientID": "../x"}, "looks like a path"),
+        ("modifyStudy", {"PatientID": "a\\b"}, "backslash"),
+        ("modifyStudy", {"PatientBirthDate": "19700230"}, "not valid"),
+        ("modifyStudy", {"StudyDate": "20240101-20240102"}, "not valid"),
+        ("modifyStudy", {"StudyTime": "25"}, "not valid"),
+        ("modifyStudy", {"PatientSex": "X"}, "M, F, O"),
+        ("modifyStudy", {"AccessionNumber": "x" * 17}, "more than 16"),
+        ("modifyStudy", {"StudyDescription": "x" * 65}, "more than 64"),
+        ("modifyStudy", {"PatientName": "a=b=c=d"}, "too many parts"),
+        ("modifySeries", {"SeriesNumber": "1.5"}, "not valid"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "-".join(value)[:20],
+)
+@pytest.mark.parametrize("dry_run", [False, True])
+def test_what_dicom_does_not_allow_is_rejected(
+    dry_run: bool, field: str, values: dict[str, str], reason: str, archive: LocalOrthanc, superuser: GraphQL
+) -> None:
+    level = {"modifyStudy": "studies", "modifySeries": "series", "modifyPatient": "patients"}[field]
+    tags = [{"keyword": keyword, "value": value} for keyword, value in values.items()]
+    request = {"orthancId": ONE.ids[level], "replace": tags, "dryRun": dry_run}
+    error = superuser.error(mutation(field), input=request)
+    assert (error["extensions"]["code"], reason in error["message"]) == ("BAD_USER_INPUT", True), error
+
+
+def test_the_same_request_twice_is_carried_out_once(
+    archive: LocalOrthanc, superuser: GraphQL, make_follower: Make
+) -> None:
+    jobs = [
+        correct(superuser, "modifyStudy", STUDY, {"StudyID": "9"}, clientMutationId="once")["job"]["id"]
+        for _ in range(2)
+    ]
+    assert jobs[0] == jobs[1]
+    follow(superuser, {"id": jobs[0]}, make_follower())
+    # the study is gone, and the answer is the same
+    again = correct(superuser, "modifyStudy", STUDY, {"StudyID": "9"}, clientMutationId="once")
+    assert (again["job"]["id"], again["job"]["state"]) == (jobs[0], "SUCCESS")
+    assert AuditEvent.objects.filter(event="MODIFIED").count() == 2
+
+
+class TestMeanwhile:
+    @pytest.mark.parametrize("steps", range(1, 14, 2))
+    @pytest.mark.parametrize("keep_uids", [False, True])
+    def test_an_instance_that_arrives_is_corrected_too(
+        self, keep_uids: bool, steps: int, archive: LocalOrthanc, superuser: GraphQL, clock: Clock
+    ) -> None:
+        payload = correct(superuser, "modifyStudy", STUDY, {"StudyDescription": "뇌"}, keepUids=keep_uids)
+        follower = slow_follower(clock)
+        for _ in range(steps):
+            follower.step()
+        late = [instance(1, 1, 1, 7, PixelData=b"late" * 32), instance(1, 1, 3, 1, PixelData=b"more" * 32)]
+        load(archive, late)
+        ended = follow(superuser, payload["job"], follower)
+        assert (ended["state"], ended["error"]) == ("SUCCESS", None)
+        after = Archive.of(archive)
+        # what arrives after the last look at the original is a study of its own
+        assert sum(after.studies().values()) == 10
+        assert len(set(after.pixels)) == 10
+        assert after.studies()["P001", ended["study"]["studyInstanceUID"]] in (6, 4)
+
+    def test_what_is_deleted_meanwhile_does_not_come_back(
+        self, archive: LocalOrthanc, superuser: GraphQL, clock: Clock
+    ) -> None:
+        payload = correct(superuser, "modifyStudy", STUDY, {"StudyDescription": "뇌"})
+        follower = slow_follower(clock)
+        for _ in range(4):
+            follower.step()
+        ask(archive, f"/instances/{ONE.ids['instances']}", "DELETE")
+        before = Archive.of(archive)
+        ended = follow(superuser, payload["job"], follower)
+        assert (ended["state"], ended["error"]["code"]) == ("FAILED", "BAD_USER_INPUT")
+        after = Archive.of(archive)
+        assert after.studies() == {("P001", ONE.study_uid): 3, ("P001", Target.at(1, 2).study_uid): 4}
+        assert after.files.items() <= before.files.items()
+
+    def test_a_damaged_copy_is_noticed(self, archive: LocalOrthanc, superuser: GraphQL, clock: Clock) -> None:
+        before = Archive.of(archive)
+        payload = correct(superuser, "modifyStudy", STUDY, {"StudyDescription": "뇌"})
+        follower = slow_follower(clock)
+        damaged = None
+        while damaged is None:
+            follower.step()
+            for one, file in Archive.of(archive).files.items():
+                if one not in before.files:
+                    damaged = one
+                    file.PixelData = b"other pixels" * 8
+                    ask(archive, f"/instances/{one}", "DELETE")
+                    content = BytesIO()
+                    file.save_as(content)
+                    load(archive, [content.getvalue()])
+                    break
+        ended = follow(superuser, payload["job"], follower)
+        assert (ended["state"], ended["error"]["code"]) == ("FAILED", "BAD_USER_INPUT")
+        assert Archive.of(archive).files == before.files
+
+
+def reference(target: Target) -> Dataset:
+    item = Dataset()
+    item.ReferencedSOPClassUID = CTImageStorage
+    item.ReferencedSOPInstanceUID = target.sop_uid
+    item.StudyInstanceUID = target.study_uid
+    return item
+
+
+def slow_follower(clock: Clock) -> JobFollower:
+    """A follower whose steps are of one instance each."""
+    works: Mapping[str, Work] = {JobKind.MODIFY: Replacing(plan_correction, max_seconds=0)}
+    return JobFollower(WorkContext(connect(), lambda _changes: None), lambda: True, clock, works=works)

@@ -9,9 +9,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 import pytest
 from django.test import Client
 
+from orthancproxy.dicom.conversion import SIGNATURES
 from orthancproxy.dicom.elements import ByteRange, Elements
 from orthancproxy.dicom.file_format import DicomFile, read
-from orthancproxy.dicom.conversion import SIGNATURES
 from orthancproxy.dicom.sources import InMemory
 from orthancproxy.dicom.text import ASCII_VRS, TEXT_VRS, Encodings, encodings_of, vr_of
 from orthancproxy.sandbox.orthanc import LocalOrthanc
