@@ -1,6 +1,7 @@
 """Stores, downloads and deletes DICOM files, and downloads ZIPs of all files below a resource."""
 
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from typing import Self
 
@@ -124,6 +125,13 @@ def exists(client: OrthancClient, level: Level, orthanc_id: str) -> bool:
     except NotFound:
         return False
     return True
+
+
+def reconstruct(client: OrthancClient, orthanc_id: str) -> None:
+    """Read the main tags of an instance, its series, study and patient from its file. Raises NotFound, ArchiveError."""
+    with closing(client.open(endpoints.RECONSTRUCT, body={}, id=orthanc_id)) as body:
+        for _ in body:
+            pass
 
 
 def delete(client: OrthancClient, level: Level, orthanc_id: str) -> tuple[Level, str] | None:

@@ -13,12 +13,12 @@ import msgspec
 
 from orthancproxy.archive.hierarchy import Hierarchy
 from orthancproxy.archive.labels import labels_of
-from orthancproxy.archive.levels import Level
+from orthancproxy.archive.levels import Level, patient_orthanc_id
 from orthancproxy.archive.plan import LevelPlan
 from orthancproxy.archive.records import Resource
-from orthancproxy.archive.storage import delete, exists
+from orthancproxy.archive.storage import delete, exists, reconstruct
 from orthancproxy.dicom.conversion import References
-from orthancproxy.dicom.correctable import tag_of
+from orthancproxy.dicom.correctable import PATIENT, tag_of
 from orthancproxy.dicom.correction import Correction
 from orthancproxy.errors import InvalidRequest, NotFound
 from orthancproxy.feed.log import Change, Kind
@@ -314,5 +314,19 @@ class _Replacement:
 
     def _outcome(self) -> Outcome:
         progress = self._progress
+        self._refresh_patients()
         counts = {"instances": sum(one.instances for one in progress.series)}
         return Outcome(counts, {"studies": list(dict.fromkeys(move.target_study for move in progress.moves))})
+
+    def _refresh_patients(self) -> None:
+        """Let Orthanc read the tags of a patient again whose studies are all new: it keeps those of its first file."""
+        progress = self._progress
+        plan = LevelPlan(level=Level.PATIENT, related={"studies": LevelPlan(level=Level.STUDY)})
+        made = {move.target_study for move in progress.moves}
+        corrected = [one for one in progress.series if PATIENT & progress.moves[one.move].values.keys()]
+        for moved in {progress.moves[one.move].target_patient_id: one for one in corrected}.values():
+            patient = patient_orthanc_id(progress.moves[moved.move].target_patient_id)
+            found = Hierarchy(self._client).by_ids(plan, [patient], as_stored=True)
+            if found and made.issuperset(one.orthanc_id for one in found[0].related["studies"]):
+                for one in (series_of(self._client, moved.target) or ())[:1]:
+                    reconstruct(self._client, one.orthanc_id)

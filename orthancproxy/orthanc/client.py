@@ -177,6 +177,7 @@ class OrthancClient:
         endpoint: Endpoint,
         *,
         body: Mapping[str, Any] | None = None,
+        content: RequestBody | bytes | None = None,
         query: str = "",
         accept: str = "*/*",
         byte_range: str = "",
@@ -187,7 +188,7 @@ class OrthancClient:
         `byte_range` is a Range header, which Orthanc may ignore.
         """
         url = self._base_url + endpoint.path(**parts)
-        data = None if body is None else orjson.dumps(body)
+        data = content if body is None else orjson.dumps(body)
         with ExitStack() as held:
             headers = {"Accept": accept, **({"Range": byte_range} if byte_range else {})}
             response = self._send(held, endpoint.kind, endpoint, url, data, query, headers, stream=True)

@@ -4,6 +4,7 @@ Orthanc's REST API can also shut the server down, reset it and run scripts.
 """
 
 import re
+import sys
 from dataclasses import dataclass
 from enum import Enum, auto
 from urllib.parse import quote
@@ -17,8 +18,22 @@ TAG_PATH = re.compile(rf"({TAG.pattern}/[0-9]{{1,6}}/){{0,20}}{TAG.pattern}", re
 LABEL = re.compile(r"[0-9A-Za-z_-]{1,64}", re.ASCII)
 # of a modality, peer or DICOMweb server in Orthanc's configuration
 DESTINATION_NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_.-]{0,63}", re.ASCII)
+# the numbers of metadata and attachments that are not Orthanc's own
+FIRST_OF_USERS, LAST_OF_USERS = 1024, 65535
 JOB_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.ASCII)
-LEVELS = frozenset({"patients", "studies", "series", "instances"})
+# what fills in a template
+_PATTERNS = {
+    "id": ORTHANC_ID,
+    "level": re.compile("patients|studies|series|instances"),
+    "sequence": TAG,
+    "tag": TAG,
+    "tags": TAG_PATH,
+    "name": DESTINATION_NAME,
+    "job": JOB_ID,
+    "label": LABEL,
+    "metadata": LABEL,
+}
+_NUMBERS = {"frame": range(sys.maxsize), "attachment": range(FIRST_OF_USERS, LAST_OF_USERS + 1)}
 
 
 def check_orthanc_id(text: str) -> None:
@@ -54,25 +69,10 @@ class Endpoint:
     def path(self, **parts: str | int) -> str:
         """Return the path. Raises InvalidRequest for an invalid id, level, frame number, tag or label."""
         for name, value in parts.items():
-            match name, value:
-                case "id", str() if ORTHANC_ID.fullmatch(value):
-                    pass
-                case "level", str() if value in LEVELS:
-                    pass
-                case "sequence" | "tag", str() if TAG.fullmatch(value):
-                    pass
-                case "name", str() if DESTINATION_NAME.fullmatch(value):
-                    pass
-                case "job", str() if JOB_ID.fullmatch(value):
-                    pass
-                case "frame", int() if value >= 0:
-                    pass
-                case "label", str() if LABEL.fullmatch(value):
-                    pass
-                case "tags", str() if TAG_PATH.fullmatch(value):
-                    pass
-                case _:
-                    raise InvalidRequest(f"This is not a valid {name} of an Orthanc resource.")
+            pattern = _PATTERNS.get(name)
+            is_valid = pattern and pattern.fullmatch(value) if isinstance(value, str) else value in _NUMBERS[name]
+            if not is_valid:
+                raise InvalidRequest(f"This is not a valid {name} of an Orthanc resource.")
         return self.template.format(
             **{name: quote(str(value), safe="/" if name == "tags" else "") for name, value in parts.items()}
         )
@@ -99,6 +99,14 @@ LABELS = Endpoint("GET", "/tools/labels")
 RESOURCE_LABELS = Endpoint("GET", "/{level}/{id}/labels")
 ADD_LABEL = Endpoint("PUT", "/{level}/{id}/labels/{label}")
 REMOVE_LABEL = Endpoint("DELETE", "/{level}/{id}/labels/{label}")
+# what users and plugins have put there; PUT answers 200, with nothing or `{}`
+METADATA = Endpoint("GET", "/{level}/{id}/metadata")
+SET_METADATA = Endpoint("PUT", "/{level}/{id}/metadata/{metadata}")
+ATTACHMENTS = Endpoint("GET", "/{level}/{id}/attachments")
+ATTACHMENT = Endpoint("GET", "/{level}/{id}/attachments/{attachment}/data", kind=CallKind.DOWNLOAD)
+SET_ATTACHMENT = Endpoint("PUT", "/{level}/{id}/attachments/{attachment}", kind=CallKind.STORING)
+# the main tags of an instance, and of its series, study and patient, are read from its file anew
+RECONSTRUCT = Endpoint("POST", "/instances/{id}/reconstruct")
 RESOURCE_STATISTICS = Endpoint("GET", "/{level}/{id}/statistics")
 INSTANCES_TAGS = Endpoint("GET", "/{level}/{id}/instances-tags", kind=CallKind.FILES)
 INSTANCE_TAGS = Endpoint("GET", "/instances/{id}/tags", kind=CallKind.FILES)
