@@ -28,6 +28,10 @@ from orthancproxy.resolvers.operations import (
     DELETE,
     DOWNLOAD,
     LABEL,
+    MERGE,
+    MODIFY,
+    MOVE,
+    PREVIEW_CORRECTION,
     PREVIEW_DELETION,
     READ,
     READ_AUDIT,
@@ -415,6 +419,7 @@ def _fields() -> Iterator[tuple[str, AccessCase]]:
                 levels=(level,),
             ),
         )
+    yield from _corrections()
     yield field("jobs", "{ jobs { pageInfo { startCursor } } }", {}, operation=READ_JOBS)
     yield (
         "Query.job",
@@ -465,6 +470,57 @@ def _fields() -> Iterator[tuple[str, AccessCase]]:
                 levels=(level,),
             )
             yield f"Mutation.{deletion.name}{' as a dry run' if dry_run else ''}", deletion
+
+
+def _corrections() -> Iterator[tuple[str, AccessCase]]:
+    """Corrections, merges and moves, and their predictions, which read the studies."""
+    other = Target.at(1, 2).ids["studies"]
+    both = OF_STUDIES
+    for field_name, given, level, operation, subjects, instances in (
+        (
+            "modifyPatient",
+            'orthancId: $patient, replace: [{keyword: "PatientComments", value: "x"}]',
+            "patients",
+            MODIFY[Level.PATIENT],
+            OF_STUDIES,
+            8,
+        ),
+        (
+            "modifyStudy",
+            'orthancId: $study, replace: [{keyword: "StudyID", value: "x"}]',
+            "studies",
+            MODIFY[Level.STUDY],
+            OF_STUDY,
+            4,
+        ),
+        (
+            "modifySeries",
+            'orthancId: $series, replace: [{keyword: "StationName", value: "x"}]',
+            "series",
+            MODIFY[Level.SERIES],
+            OF_STUDY,
+            2,
+        ),
+        ("mergeStudies", f'orthancId: "{other}", sources: [$study]', "studies", MERGE, both, 4),
+        ("moveSeries", "orthancIds: [$series]", "series", MOVE, OF_STUDY, 2),
+    ):
+        variable = {"patients": "patient", "studies": "study", "series": "series"}[level]
+        for dry_run in (False, True):
+            query = (
+                f"mutation(${variable}: ID!) {{ {field_name}(input: {{{given}, dryRun: {str(dry_run).lower()}}}) "
+                "{ instancesCount } }"
+            )
+            yield (
+                f"Mutation.{field_name}{' as a dry run' if dry_run else ''}",
+                FieldCase(
+                    name=field_name,
+                    query=query,
+                    operation=PREVIEW_CORRECTION if dry_run else operation,
+                    subjects=subjects,
+                    counts={"studies": len(subjects)} if dry_run else {level: 1, "instances": instances},
+                    levels=(level,),
+                ),
+            )
 
 
 DELETIONS: tuple[tuple[str, str, Subjects, Mapping[str, int]], ...] = (

@@ -658,6 +658,8 @@ GOOD_PARTS: dict[str, str | int] = {
     "name": "PACS",
     "job": "01234567-89ab-4def-8123-456789abcdef",
     "label": "urgent",
+    "metadata": "1024",
+    "attachment": 1024,
 }
 # which read the configuration of Orthanc, send to servers of it, and follow that
 OF_JOBS = {
@@ -687,7 +689,7 @@ class TestAllowlist:
     ) -> None:
         endpoint = WITH_PARTS[name]
         for part in parts_of(endpoint):
-            if part in ("label", "name") and hostile in HARMLESS_NAMES:
+            if part in ("label", "name", "metadata") and hostile in HARMLESS_NAMES:
                 continue
             parts: dict[str, Any] = {known: GOOD_PARTS[known] for known in parts_of(endpoint)}
             parts[part] = HOSTILE_IDS[hostile]
@@ -712,6 +714,11 @@ class TestAllowlist:
     def test_a_frame_is_a_number(self, frame: Any) -> None:
         with pytest.raises(InvalidRequest):
             endpoints.FRAME_RENDERED.path(id=SOME_ID, frame=frame)
+
+    @pytest.mark.parametrize("number", [-1, 0, 1, 1023, 65536, "1024", "dicom", None])
+    def test_an_attachment_is_one_of_those_of_users(self, number: Any) -> None:
+        with pytest.raises(InvalidRequest):
+            endpoints.SET_ATTACHMENT.path(level="studies", id=SOME_ID, attachment=number)
 
     @pytest.mark.parametrize("level", ["Studies", "study", "tools", "modalities", "changes"])
     def test_a_level_is_one_of_the_four(self, level: str) -> None:
@@ -746,6 +753,12 @@ class TestAllowlist:
     def test_only_idempotent_endpoints_are_repeatable(self) -> None:
         reading = {"/tools/find", "/tools/bulk-content", "/tools/count-resources"}
         # Orthanc keeps what it has under a UID, and a resource has a label once
-        idempotent = {"/instances", "/{level}/{id}/labels/{label}"}
+        idempotent = {
+            "/instances",
+            "/{level}/{id}/labels/{label}",
+            "/{level}/{id}/metadata/{metadata}",
+            "/{level}/{id}/attachments/{attachment}",
+            "/instances/{id}/reconstruct",
+        }
         for endpoint in DECLARED.values():
             assert endpoint.repeatable == (endpoint.method == "GET" or endpoint.template in reading | idempotent)

@@ -4,6 +4,7 @@ export const KINDS = [
   'ACCESSED',
   'TRANSFERRED',
   'SENT',
+  'MODIFIED',
   'IMPORT',
   'DELETION',
   'LABELLED',
