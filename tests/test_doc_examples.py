@@ -5,6 +5,7 @@ import os
 import re
 import subprocess
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +14,12 @@ import requests
 
 from orthancproxy.sandbox.gateway import CHECKOUT, serving
 from orthancproxy.sandbox.orthanc import INDEXED_INSTANCE_TAGS, LocalOrthanc
+from tests.access.archive import Target
 from tests.browser.users import User, create_token, make
 from tests.corpus import ask, instance, load, stored_files
 from tests.doc_examples import example
 from tests.orthancs import StartOrthanc
+from tests.waiting import wait_until
 
 pytestmark = pytest.mark.live
 
@@ -159,6 +162,37 @@ def test_labels_are_added_counted_and_removed(
     answer = run(example(*page, "sh", "removeLabels"), gateway, tmp_path, **shell)
     assert answer == {"data": {"removeLabels": {"labels": ["teaching"]}}}
     assert json.loads(ask(orthanc, f"/studies/{study}/labels")) == ["teaching"]
+
+
+def test_a_study_is_corrected_and_studies_are_merged(
+    orthanc: LocalOrthanc, gateway: str, gateway_folder: Path, tmp_path: Path
+) -> None:
+    load(orthanc, [instance(1, study, 1, number, PatientName="Kim^Minsu") for study in (1, 2) for number in (1, 2)])
+    study, other = (Target.at(1, number).ids["studies"] for number in (1, 2))
+    make(gateway_folder, corrector := User("corrector", ["Manager"]))
+    shell = {"TOKEN": create_token(gateway_folder, corrector), "STUDY": study, "OTHER": other}
+    predicted = run(example("docs/operations.md", "Correct", "sh"), gateway, tmp_path, **shell)
+    assert predicted == json.loads(example("docs/operations.md", "Correct", "json"))
+    merged = run(example("docs/operations.md", "Merge and split", "sh"), gateway, tmp_path, **shell)
+    assert merged["data"]["mergeStudies"]["instancesCount"] == 2
+    wait_until(lambda: json.loads(ask(orthanc, "/studies")) == [study])
+    assert len(json.loads(ask(orthanc, f"/studies/{study}/instances"))) == 4
+    headers = {"Authorization": f"Bearer {shell['TOKEN']}"}
+    series = json.loads(ask(orthanc, "/series"))[0]
+    for title, old in (("Correct", study), ("Merge and split", series)):
+        query = example("docs/operations.md", title, "graphql").replace("…", old)
+        answer = requests.post(f"{gateway}/graphql/", json={"query": query}, headers=headers, timeout=60).json()
+        [payload] = answer["data"].values()
+        assert payload["job"]["state"] == "PENDING"
+        wait_until(partial(has_ended, gateway, headers, payload["job"]["id"]))
+
+
+def has_ended(gateway: str, headers: dict[str, str], job: str) -> bool:
+    """Whether a job has succeeded."""
+    query = {"query": "query($id: ID!) { job(id: $id) { state error { message } } }", "variables": {"id": job}}
+    found = requests.post(f"{gateway}/graphql/", json=query, headers=headers, timeout=60).json()["data"]["job"]
+    assert found["error"] is None
+    return bool(found["state"] == "SUCCESS")
 
 
 def test_the_subscription_tells_of_a_new_study(orthanc: LocalOrthanc, gateway: str, tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """Correcting patients, studies and series in an archive."""
 
+import json
 from collections.abc import Callable, Mapping
 from io import BytesIO
 
@@ -140,6 +141,28 @@ class TestUIDs:
         error = superuser.error(mutation("modifyStudy"), input=request)
         assert error["extensions"]["code"] == "BAD_USER_INPUT"
         assert not Job.objects.exists()
+
+
+def test_what_users_have_put_beside_the_files_is_kept(
+    archive: LocalOrthanc, superuser: GraphQL, make_follower: Make
+) -> None:
+    places = [f"/{path}/{ONE.ids[path]}" for path in ("studies", "series", "instances")]
+    for place in places:
+        ask(archive, f"{place}/metadata/1024", "PUT", f"note of {place}".encode())
+        ask(archive, f"{place}/attachments/1025", "PUT", b"report")
+    # a cache of the DICOMweb plugin, with UIDs
+    ask(archive, f"{places[1]}/attachments/4301", "PUT", b"2;of the old UIDs")
+    job = correct(superuser, "modifyStudy", STUDY, {"StudyDescription": "뇌"})["job"]
+    study = follow(superuser, job, make_follower())["study"]["orthancId"]
+    notes = {}
+    for level in ("studies", "series", "instances"):
+        below = [study] if level == "studies" else json.loads(ask(archive, f"/studies/{study}/{level}?expand=false"))
+        for one in (item if isinstance(item, str) else item["ID"] for item in below):
+            if "1024" in json.loads(ask(archive, f"/{level}/{one}/metadata")):
+                notes[level] = ask(archive, f"/{level}/{one}/metadata/1024").decode()
+                assert ask(archive, f"/{level}/{one}/attachments/1025/data") == b"report"
+            assert "4301" not in json.loads(ask(archive, f"/{level}/{one}/attachments"))
+    assert list(notes.values()) == [f"note of {place}" for place in places]
 
 
 class TestPatients:
