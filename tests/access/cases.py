@@ -475,7 +475,6 @@ def _fields() -> Iterator[tuple[str, AccessCase]]:
 def _corrections() -> Iterator[tuple[str, AccessCase]]:
     """Corrections, merges and moves, and their predictions, which read the studies."""
     other = Target.at(1, 2).ids["studies"]
-    both = OF_STUDIES
     for field_name, given, level, operation, subjects, instances in (
         (
             "modifyPatient",
@@ -501,9 +500,11 @@ def _corrections() -> Iterator[tuple[str, AccessCase]]:
             OF_STUDY,
             2,
         ),
-        ("mergeStudies", f'orthancId: "{other}", sources: [$study]', "studies", MERGE, both, 4),
+        ("mergeStudies", f'orthancId: "{other}", sources: [$study]', "studies", MERGE, OF_STUDIES, 4),
         ("moveSeries", "orthancIds: [$series]", "series", MOVE, OF_STUDY, 2),
     ):
+        # studies are read with their series
+        read = {} if level == "series" else {"series": instances // 2}
         variable = {"patients": "patient", "studies": "study", "series": "series"}[level]
         for dry_run in (False, True):
             query = (
@@ -517,7 +518,7 @@ def _corrections() -> Iterator[tuple[str, AccessCase]]:
                     query=query,
                     operation=PREVIEW_CORRECTION if dry_run else operation,
                     subjects=subjects,
-                    counts={"studies": len(subjects)} if dry_run else {level: 1, "instances": instances},
+                    counts={"studies": len(subjects), **read} if dry_run else {level: 1, "instances": instances},
                     levels=(level,),
                 ),
             )
