@@ -10,7 +10,7 @@ from orthancproxy.archive.records import Resource
 from orthancproxy.audit.reads import subject_of
 from orthancproxy.dicom.correctable import STUDY, checked
 from orthancproxy.errors import InvalidRequest, LimitExceeded, NotFound
-from orthancproxy.jobs.correcting import shared_values
+from orthancproxy.jobs.correcting import SHARED, shared_values
 from orthancproxy.jobs.models import Job, JobKind
 from orthancproxy.resolvers.context import RequestContext
 from orthancproxy.resolvers.correcting import MAX_ATTRIBUTES, MAX_VALUES, Change, Corrected
@@ -93,10 +93,8 @@ class _Movable:
             raise LimitExceeded(f"At most {maximum} {level.path} can be moved at once.")
         target = None
         if request.target is not None:
-            target = _found(context, LevelPlan(level=Level.STUDY, needs=_STUDY_NEEDS), [request.target])[0]
-            values = shared_values(context.client, target.orthanc_id)
-        self._values = values
-        self._series, sources = _sources(context, level, ids, frozenset(values))
+            [target] = _found(context, LevelPlan(level=Level.STUDY, needs=_STUDY_NEEDS), [request.target])
+        self._series, sources = _sources(context, level, ids, frozenset(SHARED if target else values))
         if target and any(study.orthanc_id == target.orthanc_id for study in sources):
             raise InvalidRequest("This is the study itself.")
         self.studies = [*sources, *([target] if target else ())]
@@ -116,6 +114,8 @@ class _Movable:
                 one for study in sources for one in labels.symmetric_difference(study.facts.get("Labels") or ())
             }
             authorize_labels(context.caller, differing)
+        # last, since it reads a file
+        self._values = shared_values(context.client, target.orthanc_id) if target else values
         self.instances_count = sum(int(one.tags.get(_COUNT) or 0) for one in self._series)
 
     def result(self, job: Job | None) -> Corrected:
