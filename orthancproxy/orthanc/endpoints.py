@@ -69,8 +69,13 @@ class Endpoint:
     def path(self, **parts: str | int) -> str:
         """Return the path. Raises InvalidRequest for an invalid id, level, frame number, tag or label."""
         for name, value in parts.items():
-            pattern = _PATTERNS.get(name)
-            is_valid = pattern and pattern.fullmatch(value) if isinstance(value, str) else value in _NUMBERS[name]
+            match value:
+                case str():
+                    is_valid = name in _PATTERNS and _PATTERNS[name].fullmatch(value) is not None
+                case int():
+                    is_valid = name in _NUMBERS and value in _NUMBERS[name]
+                case _:
+                    is_valid = False
             if not is_valid:
                 raise InvalidRequest(f"This is not a valid {name} of an Orthanc resource.")
         return self.template.format(

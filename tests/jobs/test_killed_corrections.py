@@ -17,6 +17,7 @@ from orthancproxy.jobs.following import ATTEMPT_DURATION, JobFollower
 from orthancproxy.jobs.models import Job, JobKind
 from orthancproxy.jobs.replacing import Replacing
 from orthancproxy.jobs.work import Work, WorkContext
+from orthancproxy.jobs.works import WORKS
 from orthancproxy.orthanc.client import OrthancClient
 from orthancproxy.resolvers.context import connect
 from orthancproxy.sandbox.orthanc import LocalOrthanc
@@ -33,7 +34,7 @@ pytestmark = [pytest.mark.live, pytest.mark.django_db(transaction=True)]
 ONE = Target.at(1)
 STUDY = ONE.ids["studies"]
 # each instance is a step of its own
-WORKS: Mapping[str, Work] = {JobKind.MODIFY: Replacing(plan_correction, max_seconds=0)}
+SMALL_STEPS: Mapping[str, Work] = {JobKind.MODIFY: Replacing(plan_correction, max_seconds=0)}
 CHANGING = ("POST", "PUT", "DELETE")
 READING = ("/tools/find", "/tools/bulk-content", "/tools/count-resources")
 
@@ -79,8 +80,8 @@ def files(*, of_series: bool) -> list[bytes]:
     return [instance(1, *place, PixelData=bytes([*place, 0]) * 32) for place in places]
 
 
-def new_follower(clock: Clock) -> JobFollower:
-    return JobFollower(WorkContext(connect(), lambda _changes: None), lambda: True, clock, works=WORKS)
+def new_follower(clock: Clock, works: Mapping[str, Work] = WORKS) -> JobFollower:
+    return JobFollower(WorkContext(connect(), lambda _changes: None), lambda: True, clock, works=works)
 
 
 def step_to_the_end(follower: JobFollower) -> Job:
@@ -94,7 +95,7 @@ def step_to_the_end(follower: JobFollower) -> Job:
 
 def dies(death: Death, clock: Clock) -> bool:
     """Carry the job out in a process that dies; return whether it did before the end."""
-    follower = new_follower(clock)
+    follower = new_follower(clock, SMALL_STEPS)
     try:
         with death.waits():
             step_to_the_end(follower)
@@ -145,7 +146,8 @@ class Walk:
         assert [one.outcome for one in events[self._known_events :]] == ["INTENDED", outcome]
 
 
-@pytest.mark.parametrize("keep_uids", [False, True])
+# the calls to Orthanc are those of the other one
+@pytest.mark.parametrize("keep_uids", [False, pytest.param(True, marks=pytest.mark.once)])
 def test_a_killed_process_loses_nothing_and_another_one_goes_on(
     keep_uids: bool, gateway: LocalOrthanc, superuser: GraphQL, clock: Clock
 ) -> None:
@@ -194,7 +196,7 @@ def test_what_is_cancelled_after_a_death_is_undone_or_done(
 def test_a_killed_orthanc_loses_nothing(steps: int, gateway: LocalOrthanc, superuser: GraphQL, clock: Clock) -> None:
     walk = Walk(gateway, superuser, keep_uids=False)
     walk.begin()
-    follower = new_follower(clock)
+    follower = new_follower(clock, SMALL_STEPS)
     for _ in range(steps):
         follower.step()
     assert Job.objects.get().ended_at is None
