@@ -315,6 +315,13 @@ class Configuration:
         "name (`PACS`), Orthanc peers as `peer:NAME`, DICOMweb servers as `dicomweb:NAME`; `*` for all of them. If "
         "empty, nothing can be sent.",
     )
+    ORTHANC_TRASH_DAYS = Setting(
+        0.0,
+        "Days for which patients and studies that are deleted can be restored, before they are deleted for good; 0 to "
+        "delete them at once. Needs an Orthanc with labels (1.12.0). All gateways to one Orthanc must have the same.",
+        minimum=0,
+        maximum=3650,
+    )
     ORTHANC_JOB_DAYS = Setting(30, "Days for which jobs are listed after their end.", minimum=1, maximum=3650)
     ORTHANC_EVENTS_SECRET = Setting(
         "",

@@ -10,7 +10,7 @@ from orthancproxy.resolvers import deletion
 from orthancproxy.resolvers.hierarchy import get_after_change, get_by_orthanc_id
 from orthancproxy.schema.context import Info, gateway
 from orthancproxy.schema.selection import Selection
-from orthancproxy.schema.types import Node
+from orthancproxy.schema.types import Node, Study
 
 
 @strawberry.type(description="A deleted resource.")
@@ -22,6 +22,10 @@ class DeletedResource:
 @strawberry.type(description="The deleted resources; with `dryRun`, those that would be deleted.")
 class DeletePayload:
     dry_run: bool = strawberry.field(description="Whether this is only a prediction.")
+    in_trash: bool = strawberry.field(
+        description="Whether the studies are in the trash, from which `restoreStudy` takes them; otherwise they are "
+        "deleted for good."
+    )
     deleted: list[DeletedResource] = strawberry.field(
         description="The resource, then the parents that become empty, nearest first."
     )
@@ -40,3 +44,13 @@ class DeletePayload:
         look_up = get_by_orthanc_id if root.dry_run else get_after_change
         found = look_up(gateway(info), plan, remaining.orthanc_id)
         return cast("Node | None", found)
+
+
+@strawberry.type(description="A study that was changed.")
+class StudyPayload:
+    orthanc_id: strawberry.ID = strawberry.field(description="The id in Orthanc.")
+
+    @strawberry.field(description="The study as it is now; null if it is gone.")
+    def study(self, info: Info) -> Study | None:
+        plan = Selection(info).resource(Level.STUDY)
+        return cast("Study | None", get_after_change(gateway(info), plan, self.orthanc_id))

@@ -9,6 +9,7 @@ from orthancproxy.archive.levels import Level
 from orthancproxy.resolvers import upload
 from orthancproxy.resolvers.deletion import delete
 from orthancproxy.resolvers.labels import add_labels, remove_labels
+from orthancproxy.resolvers.restoring import restore
 from orthancproxy.resolvers.sending import echo
 from orthancproxy.schema.context import Info, gateway
 from orthancproxy.schema.corrections import (
@@ -22,7 +23,7 @@ from orthancproxy.schema.corrections import (
     modify,
     move,
 )
-from orthancproxy.schema.deletions import DeletePayload
+from orthancproxy.schema.deletions import DeletePayload, StudyPayload
 from orthancproxy.schema.jobs import JobId, JobPayload, cancel, shown
 from orthancproxy.schema.labels import AddedLabels, LabelledId, LabelledLevel, LabelsPayload, RemovedLabels
 from orthancproxy.schema.modalities import EchoPayload, Kind, ModalityName, SendInput, send
@@ -31,6 +32,7 @@ from orthancproxy.schema.uploads import UploadInput, UploadPayload
 from orthancproxy.uploads.files import with_series_paths
 
 OrthancId = Annotated[strawberry.ID, strawberry.argument(description="The id in Orthanc.")]
+Purge = Annotated[bool | None, strawberry.argument(description="Delete for good, also what is in the trash already.")]
 DryRun = Annotated[bool | None, strawberry.argument(description="Predict what would be deleted, without deleting it.")]
 
 
@@ -51,19 +53,35 @@ class Mutation:
         )
         return cast("UploadPayload", upload.upload(gateway(info), request))
 
-    @strawberry.mutation(description="Delete a patient and its studies.")
-    def delete_patient(self, info: Info, orthanc_id: OrthancId, dry_run: DryRun = False) -> DeletePayload:
-        return _delete(info, Level.PATIENT, orthanc_id, dry_run)
+    @strawberry.mutation(
+        description="Delete a patient and its studies. Where the gateway has a trash, they are put there, unless "
+        "`purge` is true."
+    )
+    def delete_patient(
+        self, info: Info, orthanc_id: OrthancId, dry_run: DryRun = False, purge: Purge = False
+    ) -> DeletePayload:
+        return _delete(info, Level.PATIENT, orthanc_id, dry_run, purge)
 
-    @strawberry.mutation(description="Delete a study, and its patient if it has no other study.")
-    def delete_study(self, info: Info, orthanc_id: OrthancId, dry_run: DryRun = False) -> DeletePayload:
-        return _delete(info, Level.STUDY, orthanc_id, dry_run)
+    @strawberry.mutation(
+        description="Delete a study, and its patient if it has no other study. Where the gateway has a trash, they are "
+        "put there, unless `purge` is true."
+    )
+    def delete_study(
+        self, info: Info, orthanc_id: OrthancId, dry_run: DryRun = False, purge: Purge = False
+    ) -> DeletePayload:
+        return _delete(info, Level.STUDY, orthanc_id, dry_run, purge)
 
-    @strawberry.mutation(description="Delete a series, and the parents that become empty.")
+    @strawberry.mutation(
+        description="Take a study out of the trash, as it was. One that is not in the trash stays as it is."
+    )
+    def restore_study(self, info: Info, orthanc_id: OrthancId) -> StudyPayload:
+        return StudyPayload(orthanc_id=strawberry.ID(restore(gateway(info), orthanc_id)))
+
+    @strawberry.mutation(description="Delete a series for good, and the parents that become empty.")
     def delete_series(self, info: Info, orthanc_id: OrthancId, dry_run: DryRun = False) -> DeletePayload:
         return _delete(info, Level.SERIES, orthanc_id, dry_run)
 
-    @strawberry.mutation(description="Delete an instance, and the parents that become empty.")
+    @strawberry.mutation(description="Delete an instance for good, and the parents that become empty.")
     def delete_instance(self, info: Info, orthanc_id: OrthancId, dry_run: DryRun = False) -> DeletePayload:
         return _delete(info, Level.INSTANCE, orthanc_id, dry_run)
 
@@ -150,6 +168,8 @@ class Mutation:
         return cast("JobPayload", shown(cancel(info, id)))
 
 
-def _delete(info: Info, level: Level, orthanc_id: str, dry_run: bool | None) -> DeletePayload:
-    deletion = delete(gateway(info), level, orthanc_id, dry_run=bool(dry_run))
+def _delete(
+    info: Info, level: Level, orthanc_id: str, dry_run: bool | None, purge: bool | None = False
+) -> DeletePayload:
+    deletion = delete(gateway(info), level, orthanc_id, dry_run=bool(dry_run), purge=bool(purge))
     return cast("DeletePayload", deletion)

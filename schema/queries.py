@@ -1,19 +1,23 @@
 """The root fields that read. Each plans everything that is selected below it, then executes the plan."""
 
+from collections.abc import Callable
 from typing import Annotated, cast
 
 import strawberry
 from strawberry.relay import from_base64
 
 from orthancproxy.archive.levels import Level
-from orthancproxy.archive.records import Resource
+from orthancproxy.archive.plan import LevelPlan
+from orthancproxy.archive.records import Page, Resource
 from orthancproxy.archive.server import STATISTICS_FIELDS
 from orthancproxy.conf import conf
 from orthancproxy.errors import InvalidRequest, LimitExceeded
 from orthancproxy.resolvers import hierarchy
 from orthancproxy.resolvers.audit import get_audit_events, get_viewer
+from orthancproxy.resolvers.context import RequestContext
 from orthancproxy.resolvers.jobs import get_job, get_jobs
 from orthancproxy.resolvers.labels import count_labels
+from orthancproxy.resolvers.restoring import get_trash
 from orthancproxy.resolvers.sending import get_destinations
 from orthancproxy.resolvers.shares import get_shares
 from orthancproxy.resolvers.upload import get_uploads
@@ -52,11 +56,11 @@ GlobalIds = Annotated[list[strawberry.ID], strawberry.argument(description="The 
 OrthancId = Annotated[strawberry.ID | None, strawberry.argument(description="The id in Orthanc.")]
 
 
-def _page(info: Info, level: Level) -> ListPage:
+def _page(info: Info, level: Level, get: Callable[[RequestContext, LevelPlan], Page] = hierarchy.get_page) -> ListPage:
     plan, names = Selection(info).connection(level)
     # each place in the response that shows the page shows all of it
     info.context.gateway.budget.reserve((plan.first or 0) * (len(names) + plan.objects))
-    page = hierarchy.get_page(gateway(info), plan)
+    page = get(gateway(info), plan)
     return ListPage(page.resources, page.has_next, page.total, plan.offset, names, plan.full_order)
 
 
@@ -268,6 +272,13 @@ class Query:
     )
     def archive_changes(self, info: Info, after: AfterChange = None, first: First = None) -> ArchiveChangeConnection:
         return changes_page(info, after, first)
+
+    @strawberry.field(
+        description="The studies in the trash, within the caller's scope, newest first: they are hidden from all else "
+        "until `restoreStudy` takes them out. Needs Orthanc 1.12."
+    )
+    def trash(self, info: Info, first: First = None, after: After = None) -> Connection[Study]:
+        return cast("Connection[Study]", _page(info, Level.STUDY, get_trash))
 
     @strawberry.field(description="The labels of what the caller sees, in order. Needs Orthanc 1.12.")
     def labels(self, info: Info) -> list[LabelCount]:

@@ -77,6 +77,10 @@ class Server:
     series_count: int = strawberry.field(description="Number of series that the caller may see.")
     instances_count: int = strawberry.field(description="Number of instances that the caller may see.")
     disk_size: ByteCount = strawberry.field(description="Total size of the files of these instances in bytes.")
+    trash_days: float = strawberry.field(
+        resolver=lambda: conf.ORTHANC_TRASH_DAYS,
+        description="Days for which deleted patients and studies can be restored; 0: they are deleted for good.",
+    )
     index: ArchiveIndex = strawberry.field(description="The gateway's index of patients and studies.")
     limits: ServerLimits = strawberry.field(resolver=_limits, description="Limits of one request.")
     advice: list[str] = strawberry.field(

@@ -203,6 +203,12 @@ class Study(Node):
     last_update: datetime.datetime | None = strawberry.field(description="When the last instance was received.")
     is_stable: bool = strawberry.field(description=IS_STABLE)
     labels: list[str] | None = strawberry.field(description=LABELS)
+    trashed_at: datetime.datetime | None = strawberry.field(
+        description="When the study was put into the trash; null if it is not there."
+    )
+    trashed_by: str | None = strawberry.field(
+        description="Who put the study into the trash; null if it is not there, or nobody has logged in."
+    )
     series_count: int = strawberry.field(description="Number of series.")
     instances_count: int = strawberry.field(description="Number of instances.")
     patient: Patient = strawberry.field(

@@ -194,6 +194,34 @@ def has_ended(gateway: str, headers: dict[str, str], job: str) -> bool:
     return bool(found["state"] == "SUCCESS")
 
 
+@pytest.fixture(scope="module")
+def gateway_with_trash(
+    shared_orthanc: LocalOrthanc, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[tuple[str, Path]]:
+    folder = tmp_path_factory.mktemp("gateway")
+    with serving(shared_orthanc.base_url, folder, settings={"ORTHANC_TRASH_DAYS": "30"}) as gateway:
+        yield gateway.address, folder
+
+
+@pytest.mark.since("1.12.0")
+def test_a_study_is_deleted_into_the_trash_and_restored(
+    orthanc: LocalOrthanc, gateway_with_trash: tuple[str, Path], tmp_path: Path
+) -> None:
+    gateway, folder = gateway_with_trash
+    load(orthanc, [instance(StudyDescription="Head")])
+    [study] = json.loads(ask(orthanc, "/studies"))
+    make(folder, manager := User("manager", ["Manager"]))
+    shell = {"TOKEN": create_token(folder, manager), "STUDY": study}
+    page = ("docs/operations.md", "Trash")
+    answer = run(example(*page, "sh", "deleteStudy"), gateway, tmp_path, **shell)
+    assert answer == json.loads(example(*page, "json"))
+    [node] = graphql(gateway, example(*page, "graphql"))["data"]["trash"]["nodes"]
+    assert node.pop("trashedAt")
+    assert node == {"orthancId": study, "description": "Head", "trashedBy": "manager"}
+    answer = run(example(*page, "sh", "restoreStudy"), gateway, tmp_path, **shell)
+    assert answer == {"data": {"restoreStudy": {"study": {"description": "Head", "trashedAt": None}}}}
+
+
 def test_the_subscription_tells_of_a_new_study(orthanc: LocalOrthanc, gateway: str, tmp_path: Path) -> None:
     command = example("docs/graphql.md", "Changes", "sh").replace(ADDRESS, gateway)
     with subprocess.Popen(["sh", "-euc", f"exec {command}"], stdout=subprocess.PIPE, text=True) as curl:

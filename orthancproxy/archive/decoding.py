@@ -81,6 +81,8 @@ def _facts(level: Level, payload: ResourcePayload) -> dict[str, Any]:
         return facts
     facts["LastUpdate"] = payload.last_update or (metadata and metadata.last_update)
     facts["IsStable"] = payload.is_stable
+    if metadata is not None:
+        facts["TrashNote"] = metadata.trash_note
     below = {"Studies": payload.studies, "Series": payload.series, "Instances": payload.instances}
     return facts | {name: children for name, children in below.items() if children is not None}
 

@@ -24,7 +24,7 @@ from orthancproxy.archive.matching import (
 )
 from orthancproxy.archive.object_budget import ObjectBudget
 from orthancproxy.archive.ordering import POSITION, SORTED_HERE, page_of
-from orthancproxy.archive.plan import Fact, Filter, LevelPlan, Needs, Order
+from orthancproxy.archive.plan import IN_METADATA, Fact, Filter, LevelPlan, Needs, Order
 from orthancproxy.archive.records import Page, Resource
 from orthancproxy.errors import NotFound
 from orthancproxy.orthanc import endpoints
@@ -118,13 +118,13 @@ class ExtendedFind:
 
     def by_ids(self, level: Level, ids: Sequence[str], needs: Needs) -> list[Resource]:
         """Return the resources of this level with these Orthanc ids; missing ones are left out."""
-        if len(ids) == 1 and Fact.METADATA not in needs.facts:
+        if len(ids) == 1 and needs.facts.isdisjoint(IN_METADATA):
             one = self._series_by_id if level is Level.SERIES else partial(self._get, level)
             return one(ids[0], needs)
         payloads = [
             payload
             for part in batched(ids)
-            for payload in bulk_content(self._client, part, with_metadata=Fact.METADATA in needs.facts)
+            for payload in bulk_content(self._client, part, with_metadata=not needs.facts.isdisjoint(IN_METADATA))
         ]
         found = to_resources(level, [payload for payload in payloads if payload.type == level.value])
         if not found or not self._bodies.requested(level, needs):
@@ -156,7 +156,7 @@ class ExtendedFind:
         except NotFound:
             return []
         found = to_resources(level, [payload])
-        if Fact.METADATA not in needs.facts:
+        if needs.facts.isdisjoint(IN_METADATA):
             return found
         # that route has none
         described = to_resources(level, bulk_content(self._client, [orthanc_id], with_metadata=True))

@@ -12,6 +12,7 @@ from orthancproxy.orthanc.capabilities import Capabilities
 _CONTENT = {
     Fact.CHANGES: ("Metadata", "IsStable"),
     Fact.LABELS: ("Labels",),
+    Fact.TRASH: ("Metadata",),
     Fact.FILE_SIZE: ("Attachments",),
     Fact.FILE_UUID: ("Attachments",),
     Fact.METADATA: ("Metadata",),

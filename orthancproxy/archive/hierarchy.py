@@ -12,6 +12,7 @@ from typing import Any
 from orthancproxy.archive.cross_level_fetcher import CrossLevelFetcher
 from orthancproxy.archive.extended_find import ExtendedFind
 from orthancproxy.archive.fetcher import Fetcher, Roots
+from orthancproxy.archive.hiding_fetcher import HidingFetcher
 from orthancproxy.archive.index import IndexFetcher, Keeper
 from orthancproxy.archive.levels import Level, patient_orthanc_id
 from orthancproxy.archive.matching import identifier_filter
@@ -34,10 +35,14 @@ from orthancproxy.orthanc.endpoints import ORTHANC_ID, check_orthanc_id
 
 # that lists show a PatientID without: in a value of 64 characters
 _LEADING_BLANKS = range(1, 64)
+_ALL, _NOTHING = Filter(), Needs()
 
 
 class Hierarchy:
-    """Turns plans into resources, for one request. Resources out of scope look as if they did not exist."""
+    """Turns plans into resources, for one request.
+
+    Resources out of scope look as if they did not exist, and so do studies that are `hidden` from everybody.
+    """
 
     def __init__(
         self,
@@ -46,6 +51,7 @@ class Hierarchy:
         budget: ObjectBudget | None = None,
         keeper: Keeper | None = None,
         cache: RevisionCache | None = None,
+        hidden: Sequence[Resource] = (),
     ) -> None:
         self.capabilities = capabilities = client.capabilities()
         self._budget = budget or ObjectBudget()
@@ -73,10 +79,12 @@ class Hierarchy:
             fetcher = self._revisions = RevisionFetcher(
                 fetcher, cache, capabilities, self._budget, looks_up=not self.is_restricted
             )
+        self._hiding = HidingFetcher(fetcher, hidden) if hidden else None
+        fetcher = self._hiding or fetcher
         self._visible: Fetcher = ScopedFetcher(fetcher, scope) if scope.is_restricted else fetcher
         self._fetcher: Fetcher = SearchFetcher(CrossLevelFetcher(self._visible))
         if keeper and capabilities.has_extended_find:
-            self._fetcher = IndexFetcher(self._fetcher, keeper, scope)
+            self._fetcher = IndexFetcher(self._fetcher, keeper, scope, self._hiding)
         # hidden resources are not prefetched; older versions find children only by their parents
         self._can_prefetch = capabilities.has_extended_find and not scope.is_restricted
         self._prefetch = Prefetch()
@@ -134,6 +142,10 @@ class Hierarchy:
     def visible_studies(self, needs: Needs) -> list[Resource]:
         """Return all studies in scope."""
         return list(self._fetcher.page(_fetchable(LevelPlan(level=Level.STUDY, needs=needs))).resources)
+
+    def hidden(self, level: Level, criteria: Filter = _ALL, needs: Needs = _NOTHING) -> list[Resource]:
+        """Return the matching resources that are hidden from everybody, whatever the scope."""
+        return self._hiding.hidden_matching(level, criteria, needs) if self._hiding else []
 
     @contextmanager
     def _prefetching_below(self, plan: LevelPlan, ids: Sequence[str]) -> Iterator[Prefetch]:

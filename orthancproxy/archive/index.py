@@ -11,6 +11,7 @@ from enum import Enum, auto
 from typing import Protocol
 
 from orthancproxy.archive.fetcher import Fetcher, Roots
+from orthancproxy.archive.hiding_fetcher import HidingFetcher
 from orthancproxy.archive.keywords import MAIN_DICOM_TAGS
 from orthancproxy.archive.levels import Level
 from orthancproxy.archive.matching import Criterion, criteria_of
@@ -32,6 +33,8 @@ INDEXED_TAGS = {
     ),
 }
 MAX_SELECTIONS = 5
+# SQLite takes 32,766 parameters
+MAX_HIDDEN = 10_000
 _MODALITIES = "ModalitiesInStudy"
 
 
@@ -96,8 +99,11 @@ class Index(Protocol):
     def advance(self, progress: Progress, before: Progress | None = None) -> bool:
         """Record how far the index has come; return False, and do nothing, unless it is still where it was `before`."""
 
-    def select(self, plan: LevelPlan, scope: Scope) -> Selection | None:
-        """Return the resources of a page, with their indexed data; None if the index does not hold what decides it."""
+    def select(self, plan: LevelPlan, scope: Scope, hidden: Collection[str] = ()) -> Selection | None:
+        """Return the resources of a page, with their indexed data; None if the index does not hold what decides it.
+
+        Studies that are `hidden`, by their Orthanc ids, are left out, and patients who have no others.
+        """
 
     def write(
         self, found: Sequence[Resource], gone: Mapping[Level, Collection[str]], version: int | None = None
@@ -111,8 +117,11 @@ class Index(Protocol):
     def ids(self, level: Level, parents: Iterable[str] | None = None) -> set[str]:
         """Return the Orthanc ids of all entries of a level, or of those below these parents."""
 
-    def count(self, level: Level, scope: Scope = EVERYTHING) -> int | None:
-        """Return the number of entries of a level in a scope; None if it needs what the index does not hold."""
+    def count(self, level: Level, scope: Scope = EVERYTHING, hidden: Collection[str] = ()) -> int | None:
+        """Return the number of entries of a level in a scope; None if it needs what the index does not hold.
+
+        Those that are `hidden` do not count, as in `select`.
+        """
 
 
 class Keeper(Protocol):
@@ -135,8 +144,9 @@ class IndexFetcher:
     That also fetches what was selected, which is checked against what decided the selection.
     """
 
-    def __init__(self, fetcher: Fetcher, keeper: Keeper, scope: Scope) -> None:
+    def __init__(self, fetcher: Fetcher, keeper: Keeper, scope: Scope, hiding: HidingFetcher | None = None) -> None:
         self._fetcher = fetcher
+        self._hiding = hiding
         self._keeper = keeper
         self._scope = scope
 
@@ -169,8 +179,11 @@ class IndexFetcher:
             deciding & {*INDEXED_TAGS[plan.level], _MODALITIES} | {plan.level.identifier}, frozenset({Fact.CHANGES})
         )
         by_modalities = [one for one in criteria if one.keyword == _MODALITIES]
+        hidden = self._hiding.hidden_studies if self._hiding else frozenset[str]()
+        if len(hidden) > MAX_HIDDEN:
+            return None
         for _ in range(MAX_SELECTIONS):
-            selection = index.select(plan, self._scope)
+            selection = index.select(plan, self._scope, hidden)
             if selection is None:
                 return None
             found = self._fetch(plan.level, selection.resources, needs)

@@ -137,11 +137,11 @@ class IndexKeeper:
                 if entries := self._index.write([], {level: part}):
                     self._on_removed(entries)
 
-    def status(self, scope: Scope) -> IndexStatus:
-        """Return the state of the index for a caller with this scope. Raises ArchiveError."""
+    def status(self, scope: Scope, hidden: Collection[str] = ()) -> IndexStatus:
+        """Return the state of the index for a caller with this scope, without hidden studies. Raises ArchiveError."""
         try:
             progress = self._index.progress()
-            studies = None if scope.labels else self._index.count(Level.STUDY, scope)
+            studies = None if scope.labels else self._index.count(Level.STUDY, scope, hidden)
         except IndexUnavailable:
             return IndexStatus(IndexStage.UNAVAILABLE)
         if studies is None or not self._client.capabilities().has_extended_find:

@@ -11,7 +11,7 @@ from orthancproxy.archive.levels import Level
 from orthancproxy.archive.plan import Fact, Filter, LabelMatch, LevelPlan, Needs
 from orthancproxy.errors import InvalidRequest
 from orthancproxy.orthanc import endpoints
-from orthancproxy.orthanc.capabilities import Capabilities
+from orthancproxy.orthanc.capabilities import TRASH_LABEL, Capabilities
 from orthancproxy.orthanc.client import OrthancClient
 from orthancproxy.orthanc.responses import COUNT_DECODER, ID_LIST_DECODER
 
@@ -30,8 +30,13 @@ def check_support(capabilities: Capabilities, level: Level | None = None) -> Non
 
 def labels_of(client: OrthancClient, level: Level, orthanc_id: str) -> list[str]:
     """Return the labels that a resource has now, in order. Raises NotFound and ArchiveError."""
-    found = client.call(endpoints.RESOURCE_LABELS, decoder=ID_LIST_DECODER, level=level.path, id=orthanc_id)
-    return sorted(found)
+    return sorted(one for one in all_of(client, level, orthanc_id) if one != TRASH_LABEL)
+
+
+def all_of(client: OrthancClient, level: Level, orthanc_id: str) -> list[str]:
+    """Return the labels that a resource has now, also that of the trash. Raises like `labels_of`."""
+    found: list[str] = client.call(endpoints.RESOURCE_LABELS, decoder=ID_LIST_DECODER, level=level.path, id=orthanc_id)
+    return found
 
 
 def add(client: OrthancClient, level: Level, orthanc_id: str, label: str) -> None:
@@ -55,18 +60,21 @@ def count(client: OrthancClient, hierarchy: Hierarchy) -> Mapping[str, int]:
     all resources that have a label. Raises InvalidRequest for an Orthanc without labels.
     """
     check_support(hierarchy.capabilities)
-    names: Sequence[str] = client.call(endpoints.LABELS, decoder=ID_LIST_DECODER)
+    every: Sequence[str] = client.call(endpoints.LABELS, decoder=ID_LIST_DECODER)
+    names = [one for one in every if one != TRASH_LABEL]
     counts = Counter[str]()
     if not names:
         return counts
+    labelled = Filter(labels=LabelMatch(any=frozenset(names)))
     for level in Level:
         if hierarchy.capabilities.has_extended_find and not hierarchy.is_restricted:
             counts.update(_counted(client, level, names))
+            for one in hierarchy.hidden(level, labelled, NEEDS):
+                counts.subtract(one.labels or ())
         else:
-            labelled = Filter(labels=LabelMatch(any=frozenset(names)))
             for one in hierarchy.matching(LevelPlan(level=level, needs=NEEDS, filter=labelled)):
                 counts.update(one.labels or ())
-    return dict(sorted(counts.items()))
+    return {name: counts[name] for name in sorted(names) if counts[name] > 0}
 
 
 def _counted(client: OrthancClient, level: Level, names: Sequence[str]) -> Mapping[str, int]:

@@ -25,7 +25,7 @@ from orthancproxy.archive.matching import (
 )
 from orthancproxy.archive.object_budget import ObjectBudget
 from orthancproxy.archive.ordering import page_of, sort_needs
-from orthancproxy.archive.plan import Fact, Filter, LevelPlan, Needs
+from orthancproxy.archive.plan import IN_METADATA, Filter, LevelPlan, Needs
 from orthancproxy.archive.records import Page, Resource
 from orthancproxy.errors import ArchiveRejected
 from orthancproxy.orthanc.client import OrthancClient
@@ -84,7 +84,7 @@ class PlainFind:
 
     def by_ids(self, level: Level, ids: Sequence[str], needs: Needs) -> list[Resource]:
         """Return the resources of this level with these Orthanc ids; missing ones are left out."""
-        with_metadata = Fact.METADATA in needs.facts
+        with_metadata = not needs.facts.isdisjoint(IN_METADATA)
         parts = batched(ids)
         payloads = [one for part in parts for one in bulk_content(self._client, part, with_metadata=with_metadata)]
         return self.complete(
@@ -98,7 +98,7 @@ class PlainFind:
         found = list(found)
         if not found:
             return found
-        if Fact.METADATA in needs.facts and "TransferSyntax" not in found[0].facts:
+        if any(name not in found[0].facts for fact, name in IN_METADATA.items() if fact in needs.facts):
             parts = batched(resource.orthanc_id for resource in found)
             payloads = [one for part in parts for one in bulk_content(self._client, part, with_metadata=True)]
             facts = {resource.orthanc_id: resource.facts for resource in to_resources(level, payloads)}
@@ -165,7 +165,7 @@ class PlainFind:
         if level is Level.SERIES and all(parent.orthanc_id in self._series_of for parent in parents):
             return [series for parent in parents for series in self._series_of[parent.orthanc_id]]
         ids = [parent.orthanc_id for parent in parents]
-        with_metadata = Fact.METADATA in needs.facts
+        with_metadata = not needs.facts.isdisjoint(IN_METADATA)
         found = self._seen(level, bulk_content(self._client, ids, level, with_metadata=with_metadata))
         if level is Level.SERIES:
             self._series_of |= {parent.orthanc_id: [] for parent in parents}

@@ -14,7 +14,12 @@ class Fact(Enum):
     LABELS = auto()
     FILE_SIZE = auto()  # of an instance's file
     FILE_UUID = auto()  # of an instance's file, which changes when it is replaced or compressed
+    TRASH = auto()  # when and by whom a study was put into the trash
     METADATA = auto()  # SOP class and transfer syntax of an instance
+
+
+IN_METADATA: Mapping[Fact, str] = {Fact.METADATA: "TransferSyntax", Fact.TRASH: "TrashNote"}
+"""The facts that Orthanc has in its metadata, with one of their names in a resource."""
 
 
 @dataclass(frozen=True, slots=True)

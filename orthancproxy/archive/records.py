@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, Self, TypeVar, overloa
 from orthancproxy.archive import parsing
 from orthancproxy.archive.levels import Level
 from orthancproxy.archive.plan import Fact, Needs
+from orthancproxy.archive.trash_note import TrashNote
+from orthancproxy.orthanc.capabilities import TRASH_LABEL
 
 T = TypeVar("T")
 
@@ -70,7 +72,7 @@ class Resource:
 
     last_update = fact(Fact.CHANGES, "LastUpdate", parsing.timestamp)
     is_stable = fact(Fact.CHANGES, "IsStable", lambda value: value is not False)
-    labels = fact(Fact.LABELS, "Labels")
+    labels = fact(Fact.LABELS, "Labels", lambda labels: labels and [one for one in labels if one != TRASH_LABEL])
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +107,8 @@ class Study(Resource):
     modalities = tag("ModalitiesInStudy", lambda value: sorted(set(parsing.texts(value))))
     series_count = count("NumberOfStudyRelatedSeries")
     instances_count = count("NumberOfStudyRelatedInstances")
+    trashed_at = fact(Fact.TRASH, "TrashNote", lambda note: TrashNote.parse(note).at)
+    trashed_by = fact(Fact.TRASH, "TrashNote", lambda note: TrashNote.parse(note).by or None)
 
 
 @dataclass(frozen=True, slots=True)

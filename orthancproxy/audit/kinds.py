@@ -88,8 +88,19 @@ class EventKind(_TranslatedChoices):
     )
     DELETION = (
         "DELETION",
-        "Resources were deleted.",
+        "Resources were deleted for good.",
         DicomEvent(id=Code("110105", "DCM", "DICOM Study Deleted"), action="D", has_one_patient=True),
+    )
+    TRASHED = (
+        "TRASHED",
+        "Studies were put into the trash, where they are hidden until they are restored or deleted.",
+        # they are not deleted yet. A.5.3.6: instances that are viewed, utilized, updated or deleted
+        DicomEvent(id=Code("110103", "DCM", "DICOM Instances Accessed"), action="U", has_one_patient=True),
+    )
+    RESTORED = (
+        "RESTORED",
+        "Studies were taken out of the trash: by a user, or since instances of them arrived again.",
+        DicomEvent(id=Code("110103", "DCM", "DICOM Instances Accessed"), action="U", has_one_patient=True),
     )
     LABELLED = (
         "LABELLED",

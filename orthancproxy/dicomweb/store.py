@@ -23,6 +23,7 @@ from orthancproxy.errors import (
     nearest,
 )
 from orthancproxy.http.multipart_related import MULTIPART_RELATED, receive_parts
+from orthancproxy.resolvers.restoring import WAS_IN_TRASH
 from orthancproxy.resolvers.storing import StoreOutcome, require_store_permission, store_files
 from orthancproxy.uploads.identified_files import IdentifiedFile
 
@@ -61,11 +62,15 @@ class StoreView(DicomwebView):
             # clients leave it out, too
             _check_media_type(part.media_type or DICOM)
         outcomes = store_files(self.entered_context, [part.content for part in parts], self.path.study)
-        return HttpResponse(
+        response = HttpResponse(
             orjson.dumps(_response_module(outcomes, f"{self.service}/studies")),
             content_type=media_type,
             status=_status(outcomes),
         )
+        if any(one.was_in_trash for one in outcomes):
+            # PS3.18 section 8.6.2.3: the standard has no code for it
+            response["Warning"] = f'299 gateway: "{WAS_IN_TRASH}"'
+        return response
 
 
 class StudiesResourceView(StoreView, SearchView):

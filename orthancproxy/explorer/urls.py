@@ -15,6 +15,7 @@ urlpatterns = [
     path("audit", page),
     path("jobs", page),
     path("shares", page),
+    path("trash", page),
     path("account", page),
     path("status", page),
 ]

@@ -42,7 +42,7 @@ def study_identity(study: Resource) -> Change:
         study_instance_uid=study.tags.get("StudyInstanceUID", ""),
         patient_orthanc_id=study.parent_id,
         study_orthanc_id=study.orthanc_id,
-        labels=frozenset(study.facts.get("Labels") or ()),
+        labels=frozenset(study.labels or ()),
     )
 
 

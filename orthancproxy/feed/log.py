@@ -8,7 +8,7 @@ change_log.after(cursor, limit=100)
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import StrEnum, auto
 from threading import Event
@@ -57,6 +57,8 @@ class Change:
     patient_orthanc_id: str | None = None
     study_orthanc_id: str | None = None
     labels: frozenset[str] | None = None
+    # the archive has it still, though nobody sees it
+    is_in_trash: bool = field(default=False, compare=False)
 
     @property
     def is_identified(self) -> bool:

@@ -5,7 +5,7 @@ all of a second. Orthanc has no entries for deletions, and those of what is dele
 """
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 from datetime import timedelta
 from itertools import takewhile
@@ -41,15 +41,24 @@ class Reader:
 
     The position moves in the transaction that appends to the log: each entry is logged once, whoever reads it, and
     after an outage of the database. Safe for threads.
+
+    What happens below the studies with the Orthanc ids of `hidden_studies` is not logged: they count as deleted.
     """
 
     def __init__(
-        self, client: OrthancClient, log: ChangeLog, base_url: str, *, entries_per_look: int = ENTRIES_PER_LOOK
+        self,
+        client: OrthancClient,
+        log: ChangeLog,
+        base_url: str,
+        *,
+        entries_per_look: int = ENTRIES_PER_LOOK,
+        hidden_studies: Callable[[], Collection[str]] = frozenset,
     ) -> None:
         self._client = client
         self._log = log
         self._base_url = base_url
         self._entries_per_look = entries_per_look
+        self._hidden_studies = hidden_studies
         self._looking = Lock()
         self._is_failing = False
 
@@ -109,7 +118,9 @@ class Reader:
         if not entries:
             return True
         position = ChangeLogState(server=server, position=entries[-1].seq)
-        return self._advance(state, position, _changes(entries, identities), seen_at)
+        changes = _changes(entries, identities)
+        hidden = self._hidden_studies() if changes else ()
+        return self._advance(state, position, [one for one in changes if one.study_orthanc_id not in hidden], seen_at)
 
     def _entries(self, query: str) -> OrthancChanges:
         found: OrthancChanges = self._client.call(endpoints.CHANGES, query=query, decoder=CHANGES_DECODER)

@@ -68,15 +68,15 @@ class DjangoIndex:
             )
             return bool(updated)
 
-    def select(self, plan: LevelPlan, scope: Scope) -> Selection | None:
-        """Return the resources of a page, with their indexed data; None if the index cannot tell."""
+    def select(self, plan: LevelPlan, scope: Scope, hidden: Collection[str] = ()) -> Selection | None:
+        """Return the resources of a page, without hidden ones, with their indexed data; None if it cannot tell."""
         in_scope, order = scope_condition(scope), sort_keys(plan.full_order)
         matching = self._condition(plan.level, plan.filter)
         is_stored = not (plan.after and any(UNSTORABLE.search(str(value)) for value in plan.after.values))
         if in_scope is None or order is None or matching is None or not is_stored:
             return None
         with _available():
-            entries = self._entries(plan.level)
+            entries = self._shown(plan.level, hidden)
             found, total = entries.filter(in_scope & matching), None
             if matching:
                 # to walk through all studies by date for the few that match takes longer
@@ -170,11 +170,11 @@ class DjangoIndex:
             found = entries if parents is None else entries.filter(patient__in=parents)
             return set(found.values_list("orthanc_id", flat=True))
 
-    def count(self, level: Level, scope: Scope = EVERYTHING) -> int | None:
-        """Return the number of entries of a level in a scope; None if it needs what the index does not hold."""
+    def count(self, level: Level, scope: Scope = EVERYTHING, hidden: Collection[str] = ()) -> int | None:
+        """Return the number of entries of a level in a scope that are not hidden; None if the index cannot tell."""
         in_scope = scope_condition(scope)
         with _available():
-            return None if in_scope is None else int(self._entries(level).filter(in_scope).count())
+            return None if in_scope is None else int(self._shown(level, hidden).filter(in_scope).count())
 
     def _state(self) -> int:
         if self._state_id is None:
@@ -188,6 +188,17 @@ class DjangoIndex:
     def _entries(self, level: Level) -> QuerySet[Any]:
         entries: QuerySet[Any] = _TABLES[level].objects.using(self._using).filter(state=self._state())
         return entries
+
+    def _shown(self, level: Level, hidden: Collection[str]) -> QuerySet[Any]:
+        """Return the entries of a level but those of hidden studies, and of patients who have no others."""
+        entries, studies = self._entries(level), self._entries(Level.STUDY)
+        if not hidden:
+            return entries
+        if level is Level.STUDY:
+            return entries.exclude(orthanc_id__in=hidden)
+        patients = set(studies.filter(orthanc_id__in=hidden).values_list("patient", flat=True))
+        others = studies.filter(patient__in=patients).exclude(orthanc_id__in=hidden).values_list("patient", flat=True)
+        return entries.exclude(orthanc_id__in=patients.difference(others))
 
     def _condition(self, level: Level, criteria: Filter) -> Q | None:
         if not criteria.search or level is Level.STUDY:

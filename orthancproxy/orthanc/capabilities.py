@@ -7,13 +7,16 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from orthancproxy.errors import ArchiveProtocolError, ArchiveTimeout, NotFound
-from orthancproxy.orthanc.endpoints import COUNT_RESOURCES, STATISTICS, SYSTEM
+from orthancproxy.orthanc.endpoints import COUNT_RESOURCES, FIND, STATISTICS, SYSTEM
 from orthancproxy.orthanc.find_limits import CallOrthanc, FindLimits
 from orthancproxy.orthanc.index_walks import walks_index
 from orthancproxy.orthanc.plugins import IndexPlugin, Plugins
-from orthancproxy.orthanc.responses import COUNT_DECODER, STATISTICS_DECODER, SYSTEM_DECODER
+from orthancproxy.orthanc.responses import COUNT_DECODER, ID_LIST_DECODER, STATISTICS_DECODER, SYSTEM_DECODER
 
 logger = logging.getLogger("orthancproxy.orthanc")
+
+TRASH_LABEL = "orthancproxy-trash"
+"""That of the studies in the trash (`archive.trash`): it alone decides whether one is hidden."""
 
 # The main DICOM tags that every Orthanc since 1.10.1 indexes, whatever its configuration.
 ALWAYS_INDEXED: Mapping[str, frozenset[str]] = {
@@ -61,6 +64,7 @@ class Capabilities:
     find_limits: FindLimits = field(compare=False)
     plugins: Plugins = field(compare=False)
     index_plugin: IndexPlugin | None = None  # looked up without extended find, which it may be what lacks
+    has_trash: bool = False  # whether studies were, or may have been, in the trash
 
     def is_since(self, *version: int) -> bool:
         """Whether it is of this version or newer, as a development version ("mainline") is."""
@@ -104,6 +108,7 @@ def discover(call: CallOrthanc, tolerate: Callable[[], None]) -> Capabilities:
             server=system.database_server_identifier,
             has_extended_find=extended,
             has_labels=system.has_labels,
+            has_trash=system.has_labels and _has_trash(call, tolerate),
             has_patient_routes=system.patient_level_enabled,
             indexed={level: tags - partly.get(level, frozenset()) for level, tags in listed.items()} or None,
             partly_indexed=partly,
@@ -118,6 +123,16 @@ def discover(call: CallOrthanc, tolerate: Callable[[], None]) -> Capabilities:
     except NotFound as error:
         # a server, but no Orthanc at this base path
         raise ArchiveProtocolError from error
+
+
+def _has_trash(call: CallOrthanc, tolerate: Callable[[], None]) -> bool:
+    """Whether something is in the trash, which can have been turned off since: it stays hidden."""
+    labelled = {"Labels": [TRASH_LABEL], "LabelsConstraint": "All"}
+    try:
+        return bool(call(FIND, body={"Level": "Study", "Query": {}, "Limit": 1, **labelled}, decoder=ID_LIST_DECODER))
+    except ArchiveTimeout:
+        tolerate()
+        return True
 
 
 def _partly_indexed(

@@ -181,16 +181,19 @@ class OrthancClient:
         query: str = "",
         accept: str = "*/*",
         byte_range: str = "",
+        if_match: str = "",
         **parts: str | int,
     ) -> ResponseBody:
         """Return the body of a response of any size, which the caller reads in chunks and closes.
 
-        `byte_range` is a Range header, which Orthanc may ignore.
+        `content` is text for Orthanc to keep. `byte_range` is a Range header, which Orthanc may ignore; `if_match` the
+        entity tag of what is replaced or removed.
         """
         url = self._base_url + endpoint.path(**parts)
         data = content if body is None else orjson.dumps(body)
         with ExitStack() as held:
-            headers = {"Accept": accept, **({"Range": byte_range} if byte_range else {})}
+            conditions = {"Range": byte_range, "If-Match": if_match}
+            headers = {"Accept": accept, **{name: value for name, value in conditions.items() if value}}
             response = self._send(held, endpoint.kind, endpoint, url, data, query, headers, stream=True)
             return ResponseBody(response, self._translate, held.pop_all().close)
 

@@ -112,6 +112,10 @@ ATTACHMENT = Endpoint("GET", "/{level}/{id}/attachments/{attachment}/data", kind
 SET_ATTACHMENT = Endpoint("PUT", "/{level}/{id}/attachments/{attachment}", kind=CallKind.STORING)
 # the main tags of an instance, and of its series, study and patient, are read from its file anew
 RECONSTRUCT = Endpoint("POST", "/instances/{id}/reconstruct")
+# metadata of the gateway's own, as numbers from 1024 on are for users: what it notes of a study in the trash
+TRASH_NOTE = Endpoint("GET", "/studies/{id}/metadata/4717")
+WRITE_TRASH_NOTE = Endpoint("PUT", "/studies/{id}/metadata/4717")
+REMOVE_TRASH_NOTE = Endpoint("DELETE", "/studies/{id}/metadata/4717")
 RESOURCE_STATISTICS = Endpoint("GET", "/{level}/{id}/statistics")
 INSTANCES_TAGS = Endpoint("GET", "/{level}/{id}/instances-tags", kind=CallKind.FILES)
 INSTANCE_TAGS = Endpoint("GET", "/instances/{id}/tags", kind=CallKind.FILES)

@@ -19,7 +19,8 @@ class ResponseBody(Iterator[bytes]):
     """An iterator over the chunks of a response body. Closing it early aborts the transfer.
 
     `media_type` is without parameters. `length` is in bytes, None if Orthanc does not send it (ZIPs are created while
-    they are sent). `content_range` is the header of that name, empty if the body is whole. One thread reads; any thread
+    they are sent). `content_range` is the header of that name, empty if the body is whole, and `etag`
+    the entity tag. One thread reads; any thread
     may close, even while another waits for the next chunk. Reading raises ArchiveError.
     """
 
@@ -38,6 +39,7 @@ class ResponseBody(Iterator[bytes]):
         self.media_type = response.headers.get("Content-Type", "").partition(";")[0]
         length = response.headers.get("Content-Length", "")
         self.content_range = response.headers.get("Content-Range", "") if response.status_code == 206 else ""
+        self.etag = response.headers.get("ETag", "")
         encoded = "Content-Encoding" in response.headers
         self.length = int(length) if length.isdecimal() and not encoded else None
         self._chunks = _chunks(response.raw, self.length)

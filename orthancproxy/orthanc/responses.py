@@ -18,11 +18,12 @@ class Attachment(Struct, gc=False, rename="pascal"):
 
 
 class Metadata(Struct, gc=False, rename="pascal"):
-    """Metadata that Orthanc records when a resource arrives."""
+    """Metadata that Orthanc records when a resource arrives, and what `archive.trash` notes of a study."""
 
     last_update: str | None = None
     sop_class_uid: str | None = None
     transfer_syntax: str | None = None
+    trash_note: str | None = field(default=None, name="4717")
 
 
 class ResourcePayload(Struct, gc=False, rename="pascal"):
@@ -122,6 +123,7 @@ class ResourceStatistics(Struct, rename="pascal"):
     """`GET /{level}/{id}/statistics`; the size is in bytes."""
 
     disk_size: int
+    count_instances: int = 1
 
 
 class ResourceCount(Struct, rename="pascal"):

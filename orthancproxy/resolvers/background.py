@@ -1,7 +1,7 @@
 """What a process does besides its requests: it keeps the index and the log of changes current, and follows jobs."""
 
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from threading import Lock
@@ -27,6 +27,7 @@ from orthancproxy.jobs.following import JobFollower
 from orthancproxy.jobs.work import WorkContext
 from orthancproxy.orthanc.client import OrthancClient
 from orthancproxy.resolvers.audit_background import start_audit
+from orthancproxy.resolvers.trash import TrashKeeper, trash_of
 
 logger = logging.getLogger(__name__)
 
@@ -42,9 +43,9 @@ class Background:
     changes: Reader | None
     follower: Follower
 
-    def index_status(self, scope: Scope) -> IndexStatus:
-        """Return the state of the index for a caller with this scope. Raises ArchiveError."""
-        return self.keeper.status(scope) if self.keeper else NO_INDEX
+    def index_status(self, scope: Scope, hidden: Collection[str] = ()) -> IndexStatus:
+        """Return the state of the index for a caller with this scope, without hidden studies. Raises ArchiveError."""
+        return self.keeper.status(scope, hidden) if self.keeper else NO_INDEX
 
     def report(self, changes: Sequence[Change]) -> None:
         """Log what an operation has changed, and remove from the index what it deleted.
@@ -57,7 +58,8 @@ class Background:
         if self.keeper:
             with _tolerated():
                 for one in changes:
-                    if one.kind is Kind.DELETED:
+                    # the index keeps what can be restored
+                    if one.kind is Kind.DELETED and not one.is_in_trash:
                         self.keeper.removed(one.level, [one.orthanc_id])
 
 
@@ -98,14 +100,24 @@ def check_deleted(client: OrthancClient, level: Level, ids: Sequence[str]) -> No
 def _start(client: OrthancClient) -> Background:
     lease = LeaseHolder(conf.ORTHANC_BASE_URL)
     keeper = new_keeper(client, lease.take) if conf.ORTHANC_INDEX else None
-    changes = Reader(client, change_log, conf.ORTHANC_BASE_URL) if conf.ORTHANC_CHANGES_DAYS else None
-    jobs = JobFollower(WorkContext(client, lambda changes: background(client).report(changes)), lease.take)
-    steps = [*([keeper.look] if keeper else []), *([changes.follow] if changes else []), jobs.step]
-    follower = Follower(steps, lease, needed={jobs.step: jobs.is_needed})
+    changes = None
+    if conf.ORTHANC_CHANGES_DAYS:
+        changes = Reader(client, change_log, conf.ORTHANC_BASE_URL, hidden_studies=lambda: _in_trash(client))
+
+    def report(found: Sequence[Change]) -> None:
+        background(client).report(found)
+
+    jobs, trash = JobFollower(WorkContext(client, report), lease.take), TrashKeeper(client, report, lease.take)
+    steps = [*([keeper.look] if keeper else []), *([changes.follow] if changes else []), jobs.step, trash.step]
+    follower = Follower(steps, lease, needed={jobs.step: jobs.is_needed, trash.step: trash.is_needed})
     follower.start()
     # for projects that embed the gateway
     start_audit()
     return Background(keeper, changes, follower)
+
+
+def _in_trash(client: OrthancClient) -> set[str]:
+    return {study.orthanc_id for study in trash_of(client).studies()}
 
 
 def _log_removed(removed: Sequence[Resource]) -> None:

@@ -21,6 +21,7 @@ from orthancproxy.database import DATABASE_ERRORS, AdvisoryLock, lend_connection
 from orthancproxy.orthanc.client import ConnectionOptions, OrthancClient
 from orthancproxy.orthanc.deadline import Deadline
 from orthancproxy.resolvers.background import Background, background
+from orthancproxy.resolvers.trash import trash_of
 
 logger = logging.getLogger(__name__)
 
@@ -117,10 +118,14 @@ class RequestContext:
             deadline=Deadline(conf.ORTHANC_MAX_SECONDS),
         )
 
-    def open_hierarchy(self) -> Hierarchy:
-        """Return the archive within the caller's scope, without cached results of earlier operations."""
+    def open_hierarchy(self, *, in_trash: bool = False) -> Hierarchy:
+        """Return the archive within the caller's scope, without cached results of earlier operations.
+
+        What is in the trash does not exist, unless `in_trash`. Raises ArchiveError.
+        """
         keeper, kept = self.background.keeper, revision_cache(self.client)
-        return Hierarchy(self.client, self.caller.scope, self.budget, keeper, kept)
+        hidden = () if in_trash else trash_of(self.client).studies()
+        return Hierarchy(self.client, self.caller.scope, self.budget, keeper, kept, hidden)
 
 
 def _forget_client(*, setting: str, **_: Any) -> None:

@@ -24,6 +24,7 @@ from orthancproxy.resolvers.file_names import NAME_NEEDS, file_name
 from orthancproxy.resolvers.guard import PendingEvent, audited_write
 from orthancproxy.resolvers.hierarchy import look_up, with_audit_tags
 from orthancproxy.resolvers.operations import DOWNLOAD, VIEW, Operation
+from orthancproxy.resolvers.trash import trash_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -156,7 +157,10 @@ def _open_zip(
     context: RequestContext, resource: Resource, wanted: DownloadRequest, transfer_syntax: str | None
 ) -> Content:
     has_route = resource.level is not Level.PATIENT or context.client.capabilities().has_patient_routes
-    is_visible = context.caller.scope.admits_patient(resource.tags.get("PatientID", ""))
+    hidden = trash_of(context.client).studies()
+    is_visible = context.caller.scope.admits_patient(resource.tags.get("PatientID", "")) and not any(
+        study.parent_id == resource.orthanc_id for study in hidden
+    )
     # Orthanc would leave out files that it cannot convert (1.13.0)
     is_complete = not (transfer_syntax and converts_files(context.client))
     if has_route and is_visible and is_complete:
@@ -166,7 +170,7 @@ def _open_zip(
     if transfer_syntax and is_complete:
         raise NotTranscodable("This Orthanc cannot convert single files: it is older than 1.12.2.")
     # Orthanc would add hidden studies, or name the folder after the file of one; a ZIP is no response of many objects
-    visible = Hierarchy(context.client, context.caller.scope)
+    visible = Hierarchy(context.client, context.caller.scope, hidden=hidden)
     found = visible.by_ids(zip_plan(resource.level), [resource.orthanc_id])
     if not found:
         raise _not_found(resource.level)

@@ -9,6 +9,7 @@ from orthancproxy.archive.levels import Level
 from orthancproxy.archive.plan import LevelPlan, Needs
 from orthancproxy.archive.records import Page, Resource
 from orthancproxy.archive.server import ServerInfo
+from orthancproxy.conf import conf
 from orthancproxy.errors import NotFound
 from orthancproxy.resolvers.context import RequestContext
 from orthancproxy.resolvers.guard import audited_read, audited_separately
@@ -67,9 +68,14 @@ def search(context: RequestContext, wanted: DicomSearch) -> SearchResults:
         return results
 
 
-def look_up(context: RequestContext, plan: LevelPlan, orthanc_ids: Sequence[str]) -> list[Resource]:
-    """Return resources as stored by their Orthanc ids, for an operation that authorizes and audits itself."""
-    return context.open_hierarchy().by_ids(plan, orthanc_ids, as_stored=True)
+def look_up(
+    context: RequestContext, plan: LevelPlan, orthanc_ids: Sequence[str], *, in_trash: bool = False
+) -> list[Resource]:
+    """Return resources as stored by their Orthanc ids, for an operation that authorizes and audits itself.
+
+    If `in_trash`, also what is there.
+    """
+    return context.open_hierarchy(in_trash=in_trash).by_ids(plan, orthanc_ids, as_stored=True)
 
 
 def with_audit_tags(plan: LevelPlan) -> LevelPlan:
@@ -82,5 +88,9 @@ def with_audit_tags(plan: LevelPlan) -> LevelPlan:
 def get_server(context: RequestContext, *, is_counted: bool = True) -> ServerInfo:
     """Return a description of Orthanc, with the size of its content if `is_counted`."""
     with audited_read(context):
-        index = context.background.index_status(context.caller.scope)
-        return server.describe(context.client, context.open_hierarchy(), index, is_counted=is_counted)
+        view = context.open_hierarchy()
+        hidden = {study.orthanc_id for study in view.hidden(Level.STUDY)}
+        index = context.background.index_status(context.caller.scope, hidden)
+        return server.describe(
+            context.client, view, index, is_counted=is_counted, needs_labels=bool(conf.ORTHANC_TRASH_DAYS)
+        )

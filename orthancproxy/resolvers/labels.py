@@ -13,10 +13,12 @@ from orthancproxy.archive.levels import Level
 from orthancproxy.archive.matching import is_label
 from orthancproxy.archive.plan import LevelPlan
 from orthancproxy.archive.records import Resource
+from orthancproxy.archive.trash_note import is_reserved
 from orthancproxy.audit.reads import subject_of
 from orthancproxy.errors import ArchiveProtocolError, ArchiveUnavailable, InvalidRequest, LimitExceeded, NotFound
 from orthancproxy.feed.identities import patient_identity, study_identity
 from orthancproxy.feed.log import Change, Kind
+from orthancproxy.orthanc.capabilities import TRASH_LABEL
 from orthancproxy.resolvers.context import RequestContext
 from orthancproxy.resolvers.guard import PendingEvent, audited_read, audited_write
 from orthancproxy.resolvers.hierarchy import look_up
@@ -102,6 +104,8 @@ def _checked(labels: Iterable[str]) -> list[str]:
         raise LimitExceeded(f"At most {MAX_LABELS_PER_RESOURCE} labels can be changed at once.")
     if not all(map(is_label, wanted)):
         raise InvalidRequest("A label consists of 1 to 64 letters of ASCII, digits, _ and -.")
+    if any(map(is_reserved, wanted)):
+        raise InvalidRequest(f"The label {TRASH_LABEL} is the gateway's: delete or restore the study instead.")
     return wanted
 
 

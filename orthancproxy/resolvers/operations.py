@@ -70,6 +70,24 @@ DELETE: Mapping[Level, Operation] = {
     )
     for level in Level
 }
+TRASH: Mapping[Level, Operation] = {
+    level: Operation(
+        description=f"Put {level.path} into the trash",
+        action=Action.DELETE,
+        kind=EventKind.TRASHED,
+        changes=True,
+        target_level=level,
+    )
+    for level in (Level.PATIENT, Level.STUDY)
+}
+RESTORE = Operation(
+    description="Restore a study from the trash",
+    action=Action.DELETE,
+    kind=EventKind.RESTORED,
+    changes=True,
+    target_level=Level.STUDY,
+)
+READ_TRASH = Operation(description="Read what is in the trash", action=Action.DELETE)
 LABEL: Mapping[Level, Operation] = {
     level: Operation(
         description=f"Add and remove labels of {level.path}",

@@ -25,6 +25,7 @@ from orthancproxy.resolvers.context import RequestContext
 from orthancproxy.resolvers.guard import PendingEvent, audited_write
 from orthancproxy.resolvers.hierarchy import look_up
 from orthancproxy.resolvers.operations import STORE
+from orthancproxy.resolvers.restoring import restore_stored
 from orthancproxy.uploads.identified_files import IdentifiedFile
 from orthancproxy.uploads.outage import Outage
 from orthancproxy.uploads.workers import in_parallel
@@ -37,11 +38,13 @@ class StoreOutcome:
     """What became of a file: it is stored, or there is an error.
 
     `file` is None if it cannot be parsed. `already_stored`: the archive has such an instance and keeps it.
+    `was_in_trash`: a study of the request was, and is restored.
     """
 
     file: IdentifiedFile | None = None
     error: GatewayError | None = None
     already_stored: bool = False
+    was_in_trash: bool = False
 
 
 def require_store_permission(context: RequestContext) -> None:
@@ -57,8 +60,9 @@ def store_files(
     """Store files, all of one study if its UID is given; return their outcomes in order, and close the files.
 
     A caller with a scope stores only in what the caller can see: studies of PatientIDs in scope, and visible studies.
-    `already_stored` is not set for a caller without the permission to view, whom it would tell what is in the archive.
-    Raises InvalidRequest without files, and ArchiveUnavailable or InsufficientStorage if that is why nothing is stored.
+    `already_stored` and `was_in_trash` are not set for a caller without the permission to view, whom they would tell
+    what is in the archive. Raises InvalidRequest without files, and ArchiveUnavailable or InsufficientStorage if
+    that is why nothing is stored.
     """
     try:
         with audited_write(context, STORE) as event:
@@ -73,7 +77,7 @@ def store_files(
                 event.outcome = AuditOutcome.DENIED if is_denied else AuditOutcome.FAILED
             logger.info("store", extra={**event.counts})
             if Action.VIEW not in context.caller.actions:
-                return [replace(one, already_stored=False) for one in outcomes]
+                return [replace(one, already_stored=False, was_in_trash=False) for one in outcomes]
             return outcomes
     finally:
         for source in sources:
@@ -93,9 +97,13 @@ def _store(
     if any(one.error is None for one in outcomes):
         event.write_intent()
     store = partial(_store_one, context, Outage(context.client))
+    studies = {one.file.study_orthanc_id for one in outcomes if one.file and not one.error}
+    was_in_trash = restore_stored(context, studies)
     # closed before the files are: no thread reads them afterwards
     with closing(in_parallel(store, outcomes)) as stored:
         outcomes = list(stored)
+    was_in_trash |= restore_stored(context, studies, is_stored=True)
+    outcomes = [replace(one, was_in_trash=was_in_trash and one.error is None) for one in outcomes]
     failed = sum(one.error is not None for one in outcomes)
     already_stored = sum(one.already_stored for one in outcomes)
     event.counts = {

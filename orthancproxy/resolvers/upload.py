@@ -15,7 +15,7 @@ from django.db.models import QuerySet
 
 from orthancproxy.access.actions import Action
 from orthancproxy.access.policy import authorize
-from orthancproxy.archive.levels import Level
+from orthancproxy.archive.levels import Level, study_orthanc_id
 from orthancproxy.archive.matching import is_patient_id
 from orthancproxy.archive.plan import LevelPlan, Needs
 from orthancproxy.archive.records import Resource
@@ -29,6 +29,7 @@ from orthancproxy.metrics import UPLOADED_BYTES
 from orthancproxy.resolvers.context import RequestContext
 from orthancproxy.resolvers.guard import PendingEvent, audited_read, audited_write
 from orthancproxy.resolvers.operations import UPLOAD
+from orthancproxy.resolvers.restoring import WAS_IN_TRASH, restore_stored
 from orthancproxy.uploads import batches
 from orthancproxy.uploads.files import FailedFile, SentFile, StoredFile, close
 from orthancproxy.uploads.inspection import common_date, common_description, common_time, inspect
@@ -134,8 +135,11 @@ def _upload(context: RequestContext, request: UploadRequest, event: PendingEvent
     )
     event.write_intent()
     batch_upload = BatchUpload(context.client, batch)
+    study = study_orthanc_id(batch.patient_id, batch.study_instance_uid)
+    was_in_trash = restore_stored(context, [study])
     try:
         batch_upload.run(files)
+        was_in_trash |= restore_stored(context, [study], is_stored=True)
     except DATABASE_ERRORS as error:
         message = f"{MESSAGE} Files may be stored nevertheless: send them again with the key {batch.upload_key}."
         raise GatewayUnavailable(message) from error
@@ -155,7 +159,11 @@ def _upload(context: RequestContext, request: UploadRequest, event: PendingEvent
         uploaded=uploaded,
         already_stored=already_stored,
         failed=failed,
-        warnings=tuple(warnings(known_patient, batch_upload, stored, left_out)),
+        warnings=(
+            *warnings(known_patient, batch_upload, stored, left_out),
+            # it would reveal what is in the archive
+            *([WAS_IN_TRASH] if was_in_trash and Action.VIEW in context.caller.actions else []),
+        ),
     )
 
 

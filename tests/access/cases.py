@@ -23,6 +23,7 @@ from orthancproxy.archive.levels import Level
 from orthancproxy.audit.kinds import Authentication, EventKind
 from orthancproxy.dicomweb import urls as dicomweb_urls
 from orthancproxy.jobs.models import Job
+from orthancproxy.orthanc.capabilities import TRASH_LABEL
 from orthancproxy.resolvers.operations import (
     CANCEL_JOB,
     DELETE,
@@ -40,17 +41,20 @@ from orthancproxy.resolvers.operations import (
     READ_DESTINATIONS,
     READ_JOBS,
     READ_SHARES,
+    READ_TRASH,
+    RESTORE,
     REVOKE_SHARE,
     SEND,
     SHARE,
     STORE,
+    TRASH,
     UPLOAD,
     VIEW,
     Operation,
 )
 from orthancproxy.schema import schema
 from orthancproxy.uploads.uids import UploadUIDs
-from tests.access.archive import FREE_LABEL, Target
+from tests.access.archive import FREE_LABEL, SmallArchive, Target
 from tests.access.callers import CallerClient, GatewayResponse
 from tests.corpus import instance
 from tests.dicomweb.store_client import RELATED, related
@@ -95,6 +99,10 @@ class AccessCase(ABC):
 
     def is_permitted(self, caller: CallerClient) -> bool:
         return self.operation.action is None or self.operation.action in caller.actions
+
+    def prepare(self, archive: SmallArchive) -> bool:
+        """Make the archive what the case needs; return whether that has changed it."""
+        return False
 
     def send(self, caller: CallerClient, target: Target = DEFAULT_TARGET) -> GatewayResponse:
         """Send it as a caller; with a log of changes if it reads that."""
@@ -178,6 +186,24 @@ class SubscriptionCase(FieldCase):
             [content] = re.findall(rb"^(?:data: )?({.*})$", response.content, re.MULTILINE)
         await sync_to_async(response.close)()
         return GatewayResponse(response.status_code, dict(response.headers), content, request_id)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrashCase(FieldCase):
+    """A root field of a gateway with a trash. If it `restores`, the study of the default target is there."""
+
+    restores: bool = False
+
+    def prepare(self, archive: SmallArchive) -> bool:
+        if self.restores and archive.has_labels:
+            archive.ask(f"/studies/{DEFAULT_TARGET.ids['studies']}/labels/{TRASH_LABEL}", "PUT")
+            return True
+        return False
+
+    def _send(self, caller: CallerClient, target: Target) -> GatewayResponse:
+        with override_settings(ORTHANC_TRASH_DAYS=30):
+            # `super()` does not know the class that `slots` makes
+            return FieldCase._send(self, caller, target)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -470,6 +496,44 @@ def _fields() -> Iterator[tuple[str, AccessCase]]:
                 levels=(level,),
             )
             yield f"Mutation.{deletion.name}{' as a dry run' if dry_run else ''}", deletion
+        if LEVELS[level] in TRASH:
+            yield (
+                f"Mutation.delete{name.title()} into the trash",
+                TrashCase(
+                    name=f"delete{name.title()}",
+                    query=f"mutation(${name}: ID!) {{ delete{name.title()}(orthancId: ${name}) {{ inTrash }} }}",
+                    operation=TRASH[LEVELS[level]],
+                    subjects=subjects,
+                    counts=counts,
+                    levels=(level,),
+                    needs_labels=True,
+                ),
+            )
+    yield (
+        "Mutation.restoreStudy",
+        TrashCase(
+            name="restoreStudy",
+            query="mutation($study: ID!) { restoreStudy(orthancId: $study) { orthancId } }",
+            operation=RESTORE,
+            subjects=OF_STUDY,
+            counts={"studies": 1},
+            levels=("studies",),
+            needs_labels=True,
+            restores=True,
+        ),
+    )
+    yield (
+        "Query.trash",
+        TrashCase(
+            name="trash",
+            query="{ trash { totalCount nodes { orthancId } } }",
+            operation=READ_TRASH,
+            counts={"studies": 1},
+            subjects=OF_STUDY,
+            needs_labels=True,
+            restores=True,
+        ),
+    )
 
 
 def _corrections() -> Iterator[tuple[str, AccessCase]]:

@@ -7,7 +7,7 @@ from django.utils import timezone
 from orthancproxy.audit.kinds import AuditOutcome, EventKind
 from orthancproxy.audit.models import AuditEvent, Viewing
 from orthancproxy.audit.viewings import viewings
-from orthancproxy.resolvers.operations import STORE, UPLOAD
+from orthancproxy.resolvers.operations import STORE, TRASH, UPLOAD
 from orthancproxy.uploads.models import UploadBatch
 from tests.access.archive import SmallArchive
 from tests.access.callers import ADDRESS, CallerClient, GatewayResponse
@@ -23,6 +23,8 @@ def assert_access(
     case: AccessCase, caller: CallerClient, archive: SmallArchive, proxy: RecordingProxy, before: object
 ) -> None:
     """Send a case as a caller, and check all of its effects; `before` is the state of the archive."""
+    if case.prepare(archive):
+        before = archive.state()
     proxy.requests.clear()
     # each picture is the first of its viewing
     Viewing.objects.all().delete()
@@ -110,7 +112,7 @@ def assert_unsupported(answer: GatewayResponse, case: AccessCase, caller: Caller
     """Assert an invalid request, with an event of its own."""
     assert (answer.status, answer.codes) == (200, ["BAD_USER_INPUT"])
     [event] = answer.audit_events
-    subjects = case.subjects if case.operation.changes else frozenset()
+    subjects = case.subjects if case.operation.changes and case.operation not in TRASH.values() else frozenset()
     assert_event(event, case, caller, AuditOutcome.FAILED, error_code="BAD_USER_INPUT", subjects=subjects)
 
 

@@ -39,7 +39,7 @@ DECLARATIONS = {
 """,
     ),
     "schema/mutations.py": (
-        '    @strawberry.mutation(description="Delete a patient',
+        '    @strawberry.mutation(description="Delete a series',
         """    @strawberry.mutation(description="Anonymize a study.")
     def anonymize_study(self, info: Info, orthanc_id: OrthancId) -> bool:
         from orthancproxy.resolvers.guard import audited_write

@@ -2,7 +2,7 @@
 
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -81,9 +81,9 @@ class CountingIndex(DjangoIndex):
         super().__init__("here")
         self.selected: list[bool] = []
 
-    def select(self, plan: LevelPlan, scope: Scope) -> Selection | None:
+    def select(self, plan: LevelPlan, scope: Scope, hidden: Collection[str] = ()) -> Selection | None:
         """Select a page."""
-        selection = super().select(plan, scope)
+        selection = super().select(plan, scope, hidden)
         self.selected.append(selection is not None)
         return selection
 

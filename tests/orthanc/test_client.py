@@ -747,7 +747,17 @@ class TestAllowlist:
             assert forbidden not in endpoint.template
             assert set(parts_of(endpoint)) <= GOOD_PARTS.keys()
             # a template that begins with a part could become any path
-            harmless = {"system", "plugins", "statistics", "changes", "tools", "series", "instances", "{level}"}
+            harmless = {
+                "system",
+                "plugins",
+                "statistics",
+                "changes",
+                "tools",
+                "studies",
+                "series",
+                "instances",
+                "{level}",
+            }
             assert endpoint.template.split("/")[1] in harmless
 
     def test_only_idempotent_endpoints_are_repeatable(self) -> None:
@@ -759,6 +769,7 @@ class TestAllowlist:
             "/{level}/{id}/metadata/{metadata}",
             "/{level}/{id}/attachments/{attachment}",
             "/instances/{id}/reconstruct",
+            "/studies/{id}/metadata/4717",
         }
         for endpoint in DECLARED.values():
             assert endpoint.repeatable == (endpoint.method == "GET" or endpoint.template in reading | idempotent)

@@ -177,6 +177,7 @@ def _assert_allowed(code: str) -> None:
 # keywords can be corrected, and few studies are of one patient
 _UNREACHED = {
     *("Mutation.shareStudy", "Mutation.revokeShare"),
+    *("Mutation.restoreStudy", "Query.trash"),
     *("Mutation.addLabels", "Mutation.removeLabels", "Query.labels"),
     *("Mutation.echoModality", "Mutation.sendToModality", "Query.modalities"),
     *("Mutation.cancelJob", "Query.job", "Subscription.jobUpdates"),

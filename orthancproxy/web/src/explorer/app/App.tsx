@@ -20,6 +20,7 @@ const Patient = onDemand(() => import('../patient'), ['study']);
 const Shares = onDemand(() => import('../shares'), ['shares']);
 const Status = onDemand(() => import('../status'), ['status']);
 const Study = onDemand(() => import('../study'), ['study']);
+const Trash = onDemand(() => import('../trash'), ['trash']);
 const Upload = onDemand(() => import('../upload'), ['upload']);
 const Viewer = onDemand(() => import('../viewer'), ['viewer']);
 
@@ -62,6 +63,7 @@ export function App() {
                 <Route path={patterns.study} component={Study} />
                 <Route path={patterns.viewer} component={Viewer} />
                 <Route path={patterns.patient} component={Patient} />
+                <Route path={patterns.trash} component={Trash} />
                 <Route path={patterns.upload} component={Upload} />
                 <Route component={NotFound} />
               </Switch>

@@ -5,6 +5,7 @@ import {
   IconListSearch,
   IconSend,
   IconShare,
+  IconTrash,
   IconUpload,
   IconUser,
 } from '@tabler/icons-react';
@@ -13,12 +14,21 @@ import { Link, useLocation } from 'wouter';
 
 import type { Action } from '../graphql/generated/graphql';
 import { UploadShare } from '../upload/UploadShare';
-import { accountPath, auditPath, jobsPath, sharesPath, statusPath, uploadPath, worklistPath } from './routes';
+import {
+  accountPath,
+  auditPath,
+  jobsPath,
+  sharesPath,
+  statusPath,
+  trashPath,
+  uploadPath,
+  worklistPath,
+} from './routes';
 import { useSession } from './session';
 
 /** The pages in the navigation; those that need a permission are offered only to callers who have it. */
 const ENTRIES: readonly {
-  name: 'worklist' | 'upload' | 'jobs' | 'shares' | 'audit' | 'status' | 'account';
+  name: 'worklist' | 'upload' | 'jobs' | 'shares' | 'trash' | 'audit' | 'status' | 'account';
   path: string;
   Icon: typeof IconUser;
   needs?: Action;
@@ -27,6 +37,7 @@ const ENTRIES: readonly {
   { name: 'upload', path: uploadPath(), Icon: IconUpload, needs: 'UPLOAD' },
   { name: 'jobs', path: jobsPath(), Icon: IconSend, needs: 'SEND' },
   { name: 'shares', path: sharesPath(), Icon: IconShare, needs: 'SHARE' },
+  { name: 'trash', path: trashPath(), Icon: IconTrash, needs: 'DELETE' },
   { name: 'audit', path: auditPath(), Icon: IconListSearch, needs: 'VIEW_AUDIT' },
   { name: 'status', path: statusPath(), Icon: IconActivityHeartbeat, needs: 'VIEW' },
   { name: 'account', path: accountPath(), Icon: IconUser },
@@ -34,22 +45,24 @@ const ENTRIES: readonly {
 
 export function Navigation() {
   const { t } = useTranslation('app');
-  const { may } = useSession();
+  const { may, server } = useSession();
   const [location] = useLocation();
   return (
     <nav aria-label={t('navigation.label')}>
-      {ENTRIES.filter(({ needs }) => !needs || may(needs)).map(({ name, path, Icon }) => (
-        <NavLink
-          key={name}
-          component={Link}
-          href={path}
-          active={location === path}
-          aria-current={location === path ? 'page' : undefined}
-          label={t(`navigation.${name}`)}
-          leftSection={<Icon size={18} stroke={1.6} aria-hidden="true" />}
-          rightSection={name === 'upload' && <UploadShare />}
-        />
-      ))}
+      {ENTRIES.filter(({ name, needs }) => (!needs || may(needs)) && (name !== 'trash' || server?.trashDays)).map(
+        ({ name, path, Icon }) => (
+          <NavLink
+            key={name}
+            component={Link}
+            href={path}
+            active={location === path}
+            aria-current={location === path ? 'page' : undefined}
+            label={t(`navigation.${name}`)}
+            leftSection={<Icon size={18} stroke={1.6} aria-hidden="true" />}
+            rightSection={name === 'upload' && <UploadShare />}
+          />
+        ),
+      )}
     </nav>
   );
 }

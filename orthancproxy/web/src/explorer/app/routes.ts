@@ -10,6 +10,7 @@ export const patterns = {
   audit: '/audit',
   jobs: '/jobs',
   shares: '/shares',
+  trash: '/trash',
   account: '/account',
   status: '/status',
 } as const;
@@ -47,6 +48,10 @@ export function jobsPath(): string {
 
 export function sharesPath(): string {
   return patterns.shares;
+}
+
+export function trashPath(): string {
+  return patterns.trash;
 }
 
 export function accountPath(): string {

@@ -21,6 +21,7 @@ export const SESSION = graphql(`
     }
     server {
       hasLabels
+      trashDays
       limits {
         maxPageSize
         maxUploadFiles

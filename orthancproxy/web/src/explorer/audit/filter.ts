@@ -7,6 +7,8 @@ export const KINDS = [
   'MODIFIED',
   'IMPORT',
   'DELETION',
+  'TRASHED',
+  'RESTORED',
   'LABELLED',
   'LOGIN',
   'LOGOUT',

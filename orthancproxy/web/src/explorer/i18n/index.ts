@@ -16,6 +16,7 @@ const further = {
   shares: () => import('../shares/texts'),
   status: () => import('../status/texts'),
   study: () => import('../study/texts'),
+  trash: () => import('../trash/texts'),
   upload: () => import('../upload/texts'),
   viewer: () => import('../viewer/texts'),
 };

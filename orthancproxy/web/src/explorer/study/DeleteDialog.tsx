@@ -59,14 +59,16 @@ function DeleteForm({ level, orthancId, patient, onClose, onDeleted }: DeleteDia
   async function confirm(): Promise<void> {
     const { data: done } = await remove({ variables: { orthancId, dryRun: false } });
     if (!done) return;
-    const { deleted, deletedIds, instancesCount } = done.deletion;
+    const { deleted, deletedIds, inTrash, instancesCount } = done.deletion;
     const instances = t('instances', { count: instancesCount, number: formatNumber(instancesCount) });
     onClose();
     if (onDeleted && deleted.length === 1) onDeleted();
     else navigate(worklistPath());
     for (const id of deletedIds) cache.evict({ id: cache.identify({ __typename: typeOf(id), id }) });
     cache.gc();
-    notify.success(t(`delete.done.${level}`, { instances }));
+    notify.success(
+      t(inTrash && level !== 'SERIES' ? `delete.trashed.${level}` : `delete.done.${level}`, { instances }),
+    );
   }
 
   return (
@@ -85,7 +87,7 @@ function DeleteForm({ level, orthancId, patient, onClose, onDeleted }: DeleteDia
             <Text c="dimmed">{t('delete.counting')}</Text>
           </Group>
         )}
-        {predicted && <Text>{t('delete.what', whatOf(predicted, t))}</Text>}
+        {predicted && <Text>{t(predicted.inTrash ? 'delete.toTrash' : 'delete.what', whatOf(predicted, t))}</Text>}
       </div>
       {predicted && (
         <>
@@ -114,7 +116,7 @@ function DeleteForm({ level, orthancId, patient, onClose, onDeleted }: DeleteDia
           {t('delete.cancel')}
         </Button>
         <Button type="submit" color="red" loading={loading} disabled={!predicted || !isConfirmed(confirmation, typed)}>
-          {t('delete.confirm')}
+          {t(predicted?.inTrash ? 'delete.confirmTrash' : 'delete.confirm')}
         </Button>
       </Group>
     </form>

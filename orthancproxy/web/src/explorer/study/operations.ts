@@ -166,6 +166,7 @@ export const DELETION = graphql(`
       level
     }
     deletedIds
+    inTrash
     instancesCount
   }
 `);

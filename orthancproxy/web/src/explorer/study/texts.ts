@@ -108,6 +108,7 @@ export const en = {
     titles: { PATIENT: 'Delete the patient?', STUDY: 'Delete the study?', SERIES: 'Delete the series?' },
     counting: 'Checking what would be deleted',
     what: 'This deletes {{what}} with {{instances}}. It cannot be undone.',
+    toTrash: 'This puts {{what}} with {{instances}} into the trash. There it can be restored for some time.',
     levels: {
       PATIENT: 'the patient and all studies',
       STUDY: 'the study',
@@ -123,7 +124,12 @@ export const en = {
     },
     word: 'delete',
     confirm: 'Delete',
+    confirmTrash: 'Put into the trash',
     cancel: 'Cancel',
+    trashed: {
+      PATIENT: 'The patient is in the trash, with {{instances}}, and can be restored there.',
+      STUDY: 'The study is in the trash, with {{instances}}, and can be restored there.',
+    },
     done: {
       PATIENT: 'The patient was deleted, with {{instances}}.',
       STUDY: 'The study was deleted, with {{instances}}.',
@@ -254,6 +260,7 @@ export const ko: Translation<typeof en> = {
     titles: { PATIENT: '환자를 삭제할까요?', STUDY: '검사를 삭제할까요?', SERIES: '시리즈를 삭제할까요?' },
     counting: '삭제 대상을 확인하는 중',
     what: '{{what}} ({{instances}}) 삭제되며 되돌릴 수 없습니다.',
+    toTrash: '{{what}} ({{instances}}) 휴지통으로 이동합니다. 일정 기간 복원할 수 있습니다.',
     levels: {
       PATIENT: '환자와 모든 검사가',
       STUDY: '이 검사가',
@@ -269,7 +276,12 @@ export const ko: Translation<typeof en> = {
     },
     word: '삭제',
     confirm: '삭제',
+    confirmTrash: '휴지통으로 이동',
     cancel: '취소',
+    trashed: {
+      PATIENT: '환자를 휴지통으로 옮겼습니다 ({{instances}}). 휴지통에서 복원할 수 있습니다.',
+      STUDY: '검사를 휴지통으로 옮겼습니다 ({{instances}}). 휴지통에서 복원할 수 있습니다.',
+    },
     done: {
       PATIENT: '환자를 삭제했습니다 ({{instances}}).',
       STUDY: '검사를 삭제했습니다 ({{instances}}).',
@@ -399,6 +411,7 @@ export const ja: Translation<typeof en> = {
     titles: { PATIENT: '患者を削除しますか？', STUDY: '検査を削除しますか？', SERIES: 'シリーズを削除しますか？' },
     counting: '削除される内容を確認中',
     what: '{{what}}（{{instances}}）を削除します。元に戻せません。',
+    toTrash: '{{what}}（{{instances}}）をごみ箱に移します。しばらくの間は復元できます。',
     levels: {
       PATIENT: '患者とすべての検査',
       STUDY: 'この検査',
@@ -414,7 +427,12 @@ export const ja: Translation<typeof en> = {
     },
     word: '削除',
     confirm: '削除',
+    confirmTrash: 'ごみ箱に移す',
     cancel: 'キャンセル',
+    trashed: {
+      PATIENT: '患者をごみ箱に移しました（{{instances}}）。ごみ箱から復元できます。',
+      STUDY: '検査をごみ箱に移しました（{{instances}}）。ごみ箱から復元できます。',
+    },
     done: {
       PATIENT: '患者を削除しました（{{instances}}）。',
       STUDY: '検査を削除しました（{{instances}}）。',

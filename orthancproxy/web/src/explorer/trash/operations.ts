@@ -1,0 +1,40 @@
+import { graphql } from '../graphql/generated';
+import type { TrashQuery } from '../graphql/generated/graphql';
+
+export type TrashedStudy = TrashQuery['trash']['nodes'][number];
+
+export const TRASH = graphql(`
+  query Trash($first: Int!, $after: String) {
+    trash(first: $first, after: $after) {
+      totalCount
+      pageInfo {
+        hasNextPage
+        endCursor
+      }
+      nodes {
+        id
+        orthancId
+        description
+        studyDate
+        instancesCount
+        trashedAt
+        trashedBy
+        patient {
+          id
+          patientId
+          name {
+            ...Name
+          }
+        }
+      }
+    }
+  }
+`);
+
+export const RESTORE = graphql(`
+  mutation Restore($orthancId: ID!) {
+    restoreStudy(orthancId: $orthancId) {
+      orthancId
+    }
+  }
+`);
