@@ -4,12 +4,13 @@ import { useTranslation } from 'react-i18next';
 
 import { ErrorMessage } from '../app/ErrorMessage';
 import { notify } from '../app/notify';
-import { REVOKE_SHARE, type Share, type SharedStudy } from './operations';
+import type { StudyCellFragment } from '../graphql/generated/graphql';
+import { REVOKE_SHARE, type Share } from './operations';
 import classes from './Shares.module.css';
 
 interface RevokeDialogProps {
   share: Share | undefined;
-  study: SharedStudy | undefined;
+  study: StudyCellFragment | undefined;
   onClose: () => void;
 }
 
@@ -55,6 +56,6 @@ export function RevokeDialog({ share, study, onClose }: RevokeDialogProps) {
 }
 
 /** What a share is called where its study is named. */
-export function titleOf(share: Share, study: SharedStudy | undefined): string {
+export function titleOf(share: Share, study: StudyCellFragment | undefined): string {
   return study?.description || share.studyInstanceUID;
 }

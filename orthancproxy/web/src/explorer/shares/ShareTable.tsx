@@ -1,13 +1,15 @@
-import { ActionIcon, Anchor, Badge, Button, Group, Table, Text, VisuallyHidden } from '@mantine/core';
+import { ActionIcon, Badge, Button, Group } from '@mantine/core';
 import { IconListSearch, IconLock } from '@tabler/icons-react';
 import { useTranslation } from 'react-i18next';
 import { Link } from 'wouter';
 
-import { auditPath, studyPath } from '../app/routes';
+import { auditPath } from '../app/routes';
 import { useSession } from '../app/session';
-import { PersonName } from '../components/PersonName';
-import { formatDate, formatDateTime } from '../i18n/format';
-import type { Share, SharedStudy } from './operations';
+import { type ListColumn, ListTable } from '../components/ListTable';
+import { StudyCell } from '../components/StudyCell';
+import type { StudyCellFragment } from '../graphql/generated/graphql';
+import { formatDateTime } from '../i18n/format';
+import type { Share } from './operations';
 import { titleOf } from './RevokeDialog';
 import classes from './Shares.module.css';
 
@@ -16,134 +18,102 @@ const STATE_COLORS = { open: 'teal', expired: 'gray', revoked: 'red' } as const;
 interface ShareTableProps {
   shares: readonly Share[];
   /** The studies that the archive still has, by Orthanc id; undefined until that is known. */
-  studies: ReadonlyMap<string, SharedStudy> | undefined;
+  studies: ReadonlyMap<string, StudyCellFragment> | undefined;
   withAuthors: boolean;
   onRevoke: (share: Share) => void;
 }
 
 export function ShareTable({ shares, studies, withAuthors, onRevoke }: ShareTableProps) {
   const { t } = useTranslation('shares');
+  const columns: ListColumn<Share>[] = [
+    { title: t('column.study'), cell: (share) => <SharedStudy share={share} studies={studies} /> },
+    ...(withAuthors ? [{ title: t('column.by'), cell: ({ createdBy }: Share) => <bdi>{createdBy}</bdi> }] : []),
+    { title: t('column.allows'), cell: (share) => <Allowed share={share} /> },
+    { title: t('column.made'), cell: ({ createdAt }) => formatDateTime(createdAt), isMoment: true },
+    { title: t('column.expires'), cell: ({ expiresAt }) => formatDateTime(expiresAt), isMoment: true },
+    { title: t('column.opened'), cell: ({ openedAt }) => formatDateTime(openedAt) || t('never'), isMoment: true },
+    {
+      title: t('column.state'),
+      cell: (share) => (
+        <Badge variant="light" tt="none" radius="sm" miw="max-content" color={STATE_COLORS[stateOf(share)]}>
+          {t(`state.${stateOf(share)}`)}
+        </Badge>
+      ),
+    },
+    {
+      title: t('column.revoke'),
+      isUntitled: true,
+      cell: (share) => (
+        <ShareButtons share={share} study={studies?.get(share.studyOrthancId)} onRevoke={() => onRevoke(share)} />
+      ),
+    },
+  ];
+  return <ListTable columns={columns} rows={shares} />;
+}
+
+function SharedStudy({ share, studies }: { share: Share; studies: ShareTableProps['studies'] }) {
+  const { t } = useTranslation('shares');
+  const study = studies?.get(share.studyOrthancId);
+  if (study) return <StudyCell study={study} untitled={t('unnamed')} />;
   return (
-    <Table className={classes.table} verticalSpacing="xs">
-      <Table.Thead>
-        <Table.Tr>
-          <Table.Th>{t('column.study')}</Table.Th>
-          {withAuthors && <Table.Th>{t('column.by')}</Table.Th>}
-          <Table.Th>{t('column.allows')}</Table.Th>
-          <Table.Th>{t('column.made')}</Table.Th>
-          <Table.Th>{t('column.expires')}</Table.Th>
-          <Table.Th>{t('column.opened')}</Table.Th>
-          <Table.Th>{t('column.state')}</Table.Th>
-          <Table.Th>
-            <VisuallyHidden>{t('column.revoke')}</VisuallyHidden>
-          </Table.Th>
-        </Table.Tr>
-      </Table.Thead>
-      <Table.Tbody>
-        {shares.map((share) => (
-          <ShareRow
-            key={share.id}
-            share={share}
-            study={studies?.get(share.studyOrthancId)}
-            isGone={studies !== undefined && !studies.has(share.studyOrthancId)}
-            withAuthor={withAuthors}
-            onRevoke={() => onRevoke(share)}
-          />
-        ))}
-      </Table.Tbody>
-    </Table>
+    <>
+      {studies && <div>{t('unknownStudy')}</div>}
+      <div className={classes.secondary}>{share.studyInstanceUID}</div>
+    </>
   );
 }
 
-interface ShareRowProps {
+function Allowed({ share: { actions, hasPassword } }: { share: Share }) {
+  const { t } = useTranslation('shares');
+  return (
+    <>
+      {t(actions.includes('DOWNLOAD') ? 'download' : 'view')}
+      {hasPassword && (
+        <span className={classes.secondary}>
+          <IconLock size={13} aria-hidden="true" />
+          {t('password')}
+        </span>
+      )}
+    </>
+  );
+}
+
+interface ShareButtonsProps {
   share: Share;
-  study: SharedStudy | undefined;
-  isGone: boolean;
-  withAuthor: boolean;
+  study: StudyCellFragment | undefined;
   onRevoke: () => void;
 }
 
-function ShareRow({ share, study, isGone, withAuthor, onRevoke }: ShareRowProps) {
+function ShareButtons({ share, study, onRevoke }: ShareButtonsProps) {
   const { t } = useTranslation('shares');
   const { may } = useSession();
-  const state = stateOf(share);
   const title = titleOf(share, study);
   return (
-    <Table.Tr>
-      <Table.Td className={classes.study}>
-        {study ? (
-          <>
-            <Anchor component={Link} href={studyPath(study.orthancId)} inherit>
-              <bdi dir="auto">{study.description || t('unnamed')}</bdi>
-            </Anchor>
-            <div className={classes.patient}>
-              <PersonName name={study.patient.name} />
-              <span>{formatDate(study.studyDate)}</span>
-            </div>
-          </>
-        ) : (
-          <>
-            {isGone && <Text inherit>{t('unknownStudy')}</Text>}
-            <div className={classes.patient}>{share.studyInstanceUID}</div>
-          </>
-        )}
-      </Table.Td>
-      {withAuthor && (
-        <Table.Td data-label={t('column.by')}>
-          <bdi>{share.createdBy}</bdi>
-        </Table.Td>
+    <Group gap="xs" wrap="nowrap" justify="flex-end">
+      {may('VIEW_AUDIT') && (
+        <ActionIcon
+          component={Link}
+          href={auditPath({ user: `share:${share.id}` })}
+          variant="subtle"
+          color="gray"
+          title={t('use', { study: title })}
+          aria-label={t('use', { study: title })}
+        >
+          <IconListSearch size={17} aria-hidden="true" />
+        </ActionIcon>
       )}
-      <Table.Td data-label={t('column.allows')}>
-        {t(share.actions.includes('DOWNLOAD') ? 'download' : 'view')}
-        {share.hasPassword && (
-          <span className={classes.password}>
-            <IconLock size={13} aria-hidden="true" />
-            {t('password')}
-          </span>
-        )}
-      </Table.Td>
-      <Table.Td data-label={t('column.made')} className={classes.moment}>
-        {formatDateTime(share.createdAt)}
-      </Table.Td>
-      <Table.Td data-label={t('column.expires')} className={classes.moment}>
-        {formatDateTime(share.expiresAt)}
-      </Table.Td>
-      <Table.Td data-label={t('column.opened')} className={classes.moment}>
-        {formatDateTime(share.openedAt) || t('never')}
-      </Table.Td>
-      <Table.Td data-label={t('column.state')}>
-        <Badge variant="light" tt="none" radius="sm" color={STATE_COLORS[state]} className={classes.state}>
-          {t(`state.${state}`)}
-        </Badge>
-      </Table.Td>
-      <Table.Td>
-        <Group gap="xs" wrap="nowrap" className={classes.actions}>
-          {may('VIEW_AUDIT') && (
-            <ActionIcon
-              component={Link}
-              href={auditPath({ user: `share:${share.id}` })}
-              variant="subtle"
-              color="gray"
-              title={t('use', { study: title })}
-              aria-label={t('use', { study: title })}
-            >
-              <IconListSearch size={17} aria-hidden="true" />
-            </ActionIcon>
-          )}
-          {state === 'open' && (
-            <Button
-              variant="light"
-              color="red"
-              size="compact-sm"
-              aria-label={t('revokeLink', { study: title })}
-              onClick={onRevoke}
-            >
-              {t('revoke')}
-            </Button>
-          )}
-        </Group>
-      </Table.Td>
-    </Table.Tr>
+      {stateOf(share) === 'open' && (
+        <Button
+          variant="light"
+          color="red"
+          size="compact-sm"
+          aria-label={t('revokeLink', { study: title })}
+          onClick={onRevoke}
+        >
+          {t('revoke')}
+        </Button>
+      )}
+    </Group>
   );
 }
 

@@ -1,22 +1,21 @@
 import { useQuery } from '@apollo/client/react';
-import { Alert, Button, Group, SegmentedControl, Switch, Text } from '@mantine/core';
+import { Alert, Button, Text } from '@mantine/core';
 import { useMemo, useState } from 'react';
 import { useTranslation } from 'react-i18next';
-import { useSearchParams } from 'wouter';
 
 import { ErrorMessage } from '../app/ErrorMessage';
 import { Loading } from '../app/Loading';
 import { notify } from '../app/notify';
 import { useLoadedSession, useSession } from '../app/session';
+import { ListChoice, useListChoice } from '../components/ListChoice';
 import { Page } from '../components/Page';
-import type { ShareFilter } from '../graphql/generated/graphql';
-import { SHARED_STUDIES, SHARES, type Share, type SharedStudy } from './operations';
+import type { ShareFilter, StudyCellFragment } from '../graphql/generated/graphql';
+import { SHARED_STUDIES, SHARES, type Share } from './operations';
 import { RevokeDialog } from './RevokeDialog';
 import classes from './Shares.module.css';
 import { ShareTable } from './ShareTable';
 
 const MAX_SHOWN_AT_ONCE = 50;
-const SHOWN = ['all', 'open', 'ended'] as const;
 
 /** The caller's share links, or those of everybody, newest first; the URL holds which of them. */
 export default function SharesPage() {
@@ -47,9 +46,9 @@ interface SharesProps {
 
 function Shares({ username, isConfined, pageSize }: SharesProps) {
   const { t } = useTranslation('shares');
-  const [parameters, setParameters] = useSearchParams();
-  const shown = SHOWN.find((name) => name === parameters.get('show')) ?? 'all';
-  const isEveryones = parameters.has('everyone') && !isConfined;
+  const parts = { all: t('all'), open: t('open'), ended: t('ended') };
+  const { shown, ...chosen } = useListChoice(parts);
+  const isEveryones = chosen.isEveryones && !isConfined;
   const filter: ShareFilter = {
     ...(shown !== 'all' && { isOpen: shown === 'open' }),
     ...(!isEveryones && { createdBy: username }),
@@ -61,15 +60,6 @@ function Shares({ username, isConfined, pageSize }: SharesProps) {
   const page = data?.shares;
   const studies = useStudies(page?.nodes ?? []);
   const [toRevoke, setToRevoke] = useState<Share>();
-
-  function set(name: string, value: string): void {
-    setParameters((before) => {
-      const next = new URLSearchParams(before);
-      if (value) next.set(name, value);
-      else next.delete(name);
-      return next;
-    });
-  }
 
   function showMore(): void {
     fetchMore({
@@ -85,21 +75,7 @@ function Shares({ username, isConfined, pageSize }: SharesProps) {
       <Text c="dimmed" size="sm" mb="md">
         {t('hint')}
       </Text>
-      <Group mb="md">
-        <SegmentedControl
-          aria-label={t('which')}
-          value={shown}
-          onChange={(value) => set('show', value === 'all' ? '' : value)}
-          data={SHOWN.map((name) => ({ value: name, label: t(name) }))}
-        />
-        {!isConfined && (
-          <Switch
-            label={t('everyone')}
-            checked={isEveryones}
-            onChange={({ currentTarget }) => set('everyone', currentTarget.checked ? 'yes' : '')}
-          />
-        )}
-      </Group>
+      <ListChoice label={t('which')} parts={parts} everyone={isConfined ? undefined : t('everyone')} />
       {error && <ErrorMessage error={error} retry={() => void refetch()} />}
       {loading && !page && <Loading />}
       {page?.nodes.length === 0 && <Text role="status">{t('none')}</Text>}
@@ -121,7 +97,7 @@ function Shares({ username, isConfined, pageSize }: SharesProps) {
 }
 
 /** The shared studies that the archive still has, by Orthanc id; undefined until that is known. */
-function useStudies(shares: readonly Share[]): ReadonlyMap<string, SharedStudy> | undefined {
+function useStudies(shares: readonly Share[]): ReadonlyMap<string, StudyCellFragment> | undefined {
   const { may } = useSession();
   const uids = [...new Set(shares.map(({ studyInstanceUID }) => studyInstanceUID))].filter(Boolean);
   const { data, previousData } = useQuery(SHARED_STUDIES, {

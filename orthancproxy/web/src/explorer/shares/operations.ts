@@ -1,8 +1,7 @@
 import { graphql } from '../graphql/generated';
-import type { SharedStudiesQuery, SharesQuery } from '../graphql/generated/graphql';
+import type { SharesQuery } from '../graphql/generated/graphql';
 
 export type Share = SharesQuery['shares']['nodes'][number];
-export type SharedStudy = SharedStudiesQuery['studies']['nodes'][number];
 
 export const SHARES = graphql(`
   query Shares($filter: ShareFilter!, $first: Int!, $after: String) {
@@ -31,16 +30,7 @@ export const SHARED_STUDIES = graphql(`
   query SharedStudies($uids: [ID!]!, $first: Int!) {
     studies(filter: { studyInstanceUIDs: $uids }, first: $first) {
       nodes {
-        id
-        orthancId
-        description
-        studyDate
-        patient {
-          id
-          name {
-            ...Name
-          }
-        }
+        ...StudyCell
       }
     }
   }
