@@ -131,6 +131,8 @@ def test_lost_connection_is_shown_until_it_is_back(page_as: OpenPage) -> None:
     page = page_as()
     page.goto("/account")
     expect(page.get_by_role("heading", name="Account", exact=True)).to_be_visible()
+    # what it asks for afterwards, too
+    page.wait_for_load_state("networkidle")
     banner = page.get_by_text("You are offline.")
     expect(banner).to_have_count(0)
     page.context.set_offline(True)

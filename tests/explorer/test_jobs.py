@@ -37,7 +37,7 @@ def test_a_study_is_sent_with_the_keyboard_and_listed_with_its_end(page_as: Open
     expect(dialog).to_contain_text("AE title REMOTE")
     dialog.get_by_role("button", name="Send", exact=True).press("Enter")
     # it changes as the job does
-    expect(dialog.get_by_role("status")).to_have_text("Sent")
+    expect(dialog.get_by_role("status")).to_have_text("Done")
     expect(dialog).to_contain_text(f"{count} instances")
     assert json.loads(ask(archive.remote, "/statistics"))["CountInstances"] == count
     dialog.get_by_role("link", name="All jobs").click()
@@ -45,7 +45,7 @@ def test_a_study_is_sent_with_the_keyboard_and_listed_with_its_end(page_as: Open
     expect(dialog).to_have_count(0)
     row = page.locator("tbody tr")
     expect(row).to_have_count(1)
-    for text in (DESCRIPTION, "홍 길동", "PACS", "Sent", f"{count} instances"):
+    for text in (DESCRIPTION, "홍 길동", "Send to PACS", "Done", f"{count} instances"):
         expect(row).to_contain_text(text)
     page.get_by_text("In progress", exact=True).click()
     page.wait_for_url("**/jobs?show=unfinished")
@@ -55,7 +55,7 @@ def test_a_study_is_sent_with_the_keyboard_and_listed_with_its_end(page_as: Open
     others.goto("/jobs")
     expect(others.get_by_text("There are no such jobs.")).to_be_visible()
     others.get_by_role("switch", name="Jobs of all users").check()
-    expect(others.locator("tbody tr")).to_contain_text(MANAGER.name)
+    expect(others.get_by_role("cell", name=MANAGER.name, exact=True).first).to_be_visible()
 
 
 def test_a_server_that_does_not_answer_is_told(page_as: OpenPage) -> None:

@@ -4,6 +4,7 @@ import { type ReactNode, useEffect } from 'react';
 import { useTranslation } from 'react-i18next';
 import { Link, useLocation, useRoute } from 'wouter';
 
+import { JobCorner } from '../jobs/JobCorner';
 import { DropAnywhere } from '../upload/DropAnywhere';
 import { ErrorBoundary } from './ErrorBoundary';
 import classes from './Frame.module.css';
@@ -59,13 +60,14 @@ export function Frame({ children }: { children: ReactNode }) {
           {t('offline')}
         </p>
       )}
-      <div className={classes.body}>
+      <div className={classes.body} data-wide={isViewer}>
         <aside className={classes.navigation} hidden={isViewer}>
           <Navigation />
         </aside>
         <main id="content" className={classes.content} tabIndex={-1}>
           <ErrorBoundary key={location}>{children}</ErrorBoundary>
         </main>
+        <JobCorner className={classes.jobs} />
       </div>
       {isOpen && NavigationDrawer && <NavigationDrawer close={menu.close} />}
       {isLoginNeeded && LoginDialog && <LoginDialog />}

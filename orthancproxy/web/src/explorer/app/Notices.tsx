@@ -11,21 +11,18 @@ export function Notices() {
   const { t } = useTranslation('app');
   return (
     <section className={classes.region} aria-live="polite" aria-label={t('notices')}>
-      {useNotices().map(({ id, content }) => {
-        const isError = content instanceof Error;
-        return (
-          <Notification
-            key={id}
-            withBorder
-            color={isError ? 'red' : 'teal'}
-            icon={isError ? <IconAlertTriangle size={18} /> : <IconCheck size={18} />}
-            onClose={() => dismiss(id)}
-            closeButtonProps={{ 'aria-label': t('dismiss') }}
-          >
-            {isError ? <ErrorSentence error={content} /> : content}
-          </Notification>
-        );
-      })}
+      {useNotices().map(({ id, content, isError }) => (
+        <Notification
+          key={id}
+          withBorder
+          color={isError ? 'red' : 'teal'}
+          icon={isError ? <IconAlertTriangle size={18} /> : <IconCheck size={18} />}
+          onClose={() => dismiss(id)}
+          closeButtonProps={{ 'aria-label': t('dismiss') }}
+        >
+          {content instanceof Error ? <ErrorSentence error={content} /> : content}
+        </Notification>
+      ))}
     </section>
   );
 }

@@ -4,6 +4,7 @@ export interface Notice {
   id: number;
   /** A sentence that is already translated, or an error, which <ErrorMessage> says. */
   content: string | Error;
+  isError: boolean;
 }
 
 const SHOWN_MS = 6_000;
@@ -14,12 +15,16 @@ let lastId = 0;
 /** Short messages in the corner of the page, which screen readers read out. */
 export const notify = {
   success(text: string): void {
-    const id = add(text);
+    const id = add(text, false);
     setTimeout(() => dismiss(id), SHOWN_MS);
   },
   /** An error stays until it is dismissed. */
   error(error: Error): void {
-    add(error);
+    add(error, true);
+  },
+  /** The same, of what failed without an error. */
+  failure(text: string): void {
+    add(text, true);
   },
 };
 
@@ -31,9 +36,9 @@ export function useNotices(): readonly Notice[] {
   return useSyncExternalStore(subscribe, () => notices);
 }
 
-function add(content: string | Error): number {
+function add(content: Notice['content'], isError: boolean): number {
   lastId += 1;
-  update([...notices, { id: lastId, content }]);
+  update([...notices, { id: lastId, content, isError }]);
   return lastId;
 }
 

@@ -1,57 +1,42 @@
-import { useMutation } from '@apollo/client/react';
-import { Badge, Button, Group, Progress, Text } from '@mantine/core';
+import { Badge, Group, Progress, Text } from '@mantine/core';
 import { useTranslation } from 'react-i18next';
 
-import { notify } from '../app/notify';
 import type { JobProgressFragment } from '../graphql/generated/graphql';
-import { formatNumber } from '../i18n/format';
+import { CancelButton } from './CancelButton';
+import { sentencesOf } from './end';
+import { useJobName } from './JobName';
 import classes from './Jobs.module.css';
-import { CANCEL_JOB } from './operations';
 
 const COLORS = { PENDING: 'gray', RUNNING: 'blue', SUCCESS: 'teal', FAILED: 'red', CANCELLED: 'gray' } as const;
 
-/** How far a job is, why it failed, and the button that cancels it. `name` tells screen readers which job it is. */
-export function JobProgress({ job, name }: { job: JobProgressFragment; name: string }) {
+/** How far a job is, how it ended, and the button that cancels it. `of` tells screen readers what it is about. */
+export function JobProgress({ job, of }: { job: JobProgressFragment; of: string }) {
   const { t } = useTranslation('jobs');
-  const [cancel, { loading }] = useMutation(CANCEL_JOB);
-  const percent = Math.round(job.progress * 100);
-  const count = job.result?.instancesCount;
+  const name = `${useJobName(job)}: ${of}`;
   return (
     <div className={classes.progress}>
       <Group gap="xs" justify="space-between" wrap="nowrap">
-        <Badge variant="light" tt="none" radius="sm" color={COLORS[job.state]} className={classes.state} role="status">
+        <Badge variant="light" tt="none" radius="sm" miw="max-content" color={COLORS[job.state]} role="status">
           {t(`state.${job.state}`)}
         </Badge>
-        {!job.endedAt && (
-          <Button
-            variant="light"
-            color="red"
-            size="compact-sm"
-            loading={loading}
-            disabled={job.isBeingCancelled}
-            aria-label={t('cancelJob', { name })}
-            onClick={() => void cancel({ variables: { id: job.id } }).catch(notify.error)}
-          >
-            {t(job.isBeingCancelled ? 'isBeingCancelled' : 'cancel')}
-          </Button>
-        )}
+        {!job.endedAt && <CancelButton job={job} name={name} />}
       </Group>
-      {!job.endedAt && (
-        <Progress.Root size="sm" mt={6}>
-          <Progress.Section value={percent} aria-label={t('progress', { name })} />
-        </Progress.Root>
-      )}
-      {job.state === 'SUCCESS' && typeof count === 'number' && (
-        <Text size="sm">{t('sent', { count, number: formatNumber(count) })}</Text>
-      )}
-      {job.error && <Text size="sm">{t(`error.${codeOf(job.error.code)}`, { status: job.error.dimseStatus })}</Text>}
-      {job.error?.dimseStatus && <Text size="sm">{t('dimseStatus', { status: job.error.dimseStatus })}</Text>}
+      {!job.endedAt && <JobBar job={job} name={name} mt={6} />}
+      {sentencesOf(job, t).map((sentence) => (
+        <Text key={sentence} size="sm">
+          {sentence}
+        </Text>
+      ))}
     </div>
   );
 }
 
-const CODES = ['DESTINATION_FAILED', 'JOB_LOST', 'NOT_FOUND', 'FORBIDDEN'] as const;
-
-function codeOf(code: string): (typeof CODES)[number] | 'other' {
-  return CODES.find((known) => known === code) ?? 'other';
+/** The share of a job that is done. */
+export function JobBar({ job, name, mt }: { job: JobProgressFragment; name: string; mt?: number }) {
+  const { t } = useTranslation('jobs');
+  return (
+    <Progress.Root size="sm" mt={mt}>
+      <Progress.Section value={Math.round(job.progress * 100)} aria-label={t('progress', { name })} />
+    </Progress.Root>
+  );
 }

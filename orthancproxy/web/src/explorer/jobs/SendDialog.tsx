@@ -2,15 +2,11 @@ import { useMutation, useQuery } from '@apollo/client/react';
 import { Button, Group, Modal, Radio, Stack, Text } from '@mantine/core';
 import { useState } from 'react';
 import { useTranslation } from 'react-i18next';
-import { Link } from 'wouter';
 
 import { ErrorMessage } from '../app/ErrorMessage';
 import { Loading } from '../app/Loading';
-import { jobsPath } from '../app/routes';
-import type { JobProgressFragment } from '../graphql/generated/graphql';
-import { JobProgress } from './JobProgress';
+import { JobBegun } from './JobBegun';
 import { MODALITIES, SEND } from './operations';
-import { useJobUpdates } from './useJobUpdates';
 
 interface SendDialogProps {
   studyOrthancId: string;
@@ -26,7 +22,7 @@ export default function SendDialog({ studyOrthancId, opened, onClose }: SendDial
       opened={opened}
       onClose={onClose}
       title={t('send.title')}
-      closeButtonProps={{ 'aria-label': t('send.close') }}
+      closeButtonProps={{ 'aria-label': t('begun.close') }}
       centered
     >
       <SendForm studyOrthancId={studyOrthancId} onClose={onClose} />
@@ -46,7 +42,7 @@ function SendForm({ studyOrthancId, onClose }: Omit<SendDialogProps, 'opened'>) 
   const { modalities } = data;
   if (modalities.length === 0) return <Text>{t('send.nowhere')}</Text>;
   const job = sending.data?.sendToModality.job;
-  if (job) return <Begun job={job} destination={chosen} onClose={onClose} />;
+  if (job) return <JobBegun job={job} of={t('several.STUDY')} onClose={onClose} />;
   const target = modalities.find((one) => keyOf(one) === chosen);
 
   function submit(): void {
@@ -88,26 +84,6 @@ function SendForm({ studyOrthancId, onClose }: Omit<SendDialogProps, 'opened'>) 
         </Group>
       </Stack>
     </form>
-  );
-}
-
-function Begun({ job, destination, onClose }: { job: JobProgressFragment; destination: string; onClose: () => void }) {
-  const { t } = useTranslation('jobs');
-  return (
-    <Stack gap="md">
-      <JobProgress job={useJobUpdates(job)} name={destination} />
-      <Text size="sm" c="dimmed">
-        {t('send.goesOn')}
-      </Text>
-      <Group justify="space-between">
-        <Button variant="subtle" component={Link} href={jobsPath()} onClick={onClose}>
-          {t('send.toJobs')}
-        </Button>
-        <Button variant="default" onClick={onClose} data-autofocus>
-          {t('send.close')}
-        </Button>
-      </Group>
-    </Stack>
   );
 }
 

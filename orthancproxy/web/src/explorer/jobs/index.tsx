@@ -1,17 +1,18 @@
 import { useQuery } from '@apollo/client/react';
-import { Alert, Anchor, Button, Group, SegmentedControl, Switch, Table, Text } from '@mantine/core';
+import { Alert, Button, Text } from '@mantine/core';
 import { useTranslation } from 'react-i18next';
-import { Link, useSearchParams } from 'wouter';
 
 import { ErrorMessage } from '../app/ErrorMessage';
 import { Loading } from '../app/Loading';
 import { notify } from '../app/notify';
-import { studyPath } from '../app/routes';
 import { useLoadedSession } from '../app/session';
+import { ListChoice, useListChoice } from '../components/ListChoice';
+import { type ListColumn, ListTable } from '../components/ListTable';
 import { Page } from '../components/Page';
-import { PersonName } from '../components/PersonName';
+import { StudyCell } from '../components/StudyCell';
 import type { JobFilter } from '../graphql/generated/graphql';
-import { formatDate, formatDateTime } from '../i18n/format';
+import { formatDateTime } from '../i18n/format';
+import { JobName } from './JobName';
 import { JobProgress } from './JobProgress';
 import classes from './Jobs.module.css';
 import { JOBS, type Job } from './operations';
@@ -20,7 +21,6 @@ import { useJobUpdates } from './useJobUpdates';
 const MAX_SHOWN_AT_ONCE = 50;
 /** Browsers have six connections to a server without HTTP/2. */
 const MAX_WATCHED = 2;
-const SHOWN = ['all', 'unfinished', 'ended'] as const;
 
 /** The caller's jobs, or those of everybody, newest first; the URL holds which of them. */
 export default function JobsPage() {
@@ -44,9 +44,9 @@ export default function JobsPage() {
 
 function Jobs({ username, managesJobs, pageSize }: { username: string; managesJobs: boolean; pageSize: number }) {
   const { t } = useTranslation('jobs');
-  const [parameters, setParameters] = useSearchParams();
-  const shown = SHOWN.find((name) => name === parameters.get('show')) ?? 'all';
-  const isEveryones = parameters.has('everyone') && managesJobs;
+  const parts = { all: t('all'), unfinished: t('unfinished'), ended: t('ended') };
+  const { shown, ...chosen } = useListChoice(parts);
+  const isEveryones = chosen.isEveryones && managesJobs;
   const filter: JobFilter = {
     ...(shown !== 'all' && { isUnfinished: shown === 'unfinished' }),
     ...(!isEveryones && { createdBy: username }),
@@ -57,15 +57,6 @@ function Jobs({ username, managesJobs, pageSize }: { username: string; managesJo
   });
   const page = data?.jobs;
   const watched = (page?.nodes ?? []).filter(({ endedAt }) => !endedAt).slice(0, MAX_WATCHED);
-
-  function set(name: string, value: string): void {
-    setParameters((before) => {
-      const next = new URLSearchParams(before);
-      if (value) next.set(name, value);
-      else next.delete(name);
-      return next;
-    });
-  }
 
   function showMore(): void {
     fetchMore({
@@ -81,42 +72,11 @@ function Jobs({ username, managesJobs, pageSize }: { username: string; managesJo
       <Text c="dimmed" size="sm" mb="md">
         {t('hint')}
       </Text>
-      <Group mb="md">
-        <SegmentedControl
-          aria-label={t('which')}
-          value={shown}
-          onChange={(value) => set('show', value === 'all' ? '' : value)}
-          data={SHOWN.map((name) => ({ value: name, label: t(name) }))}
-        />
-        {managesJobs && (
-          <Switch
-            label={t('everyone')}
-            checked={isEveryones}
-            onChange={({ currentTarget }) => set('everyone', currentTarget.checked ? 'yes' : '')}
-          />
-        )}
-      </Group>
+      <ListChoice label={t('which')} parts={parts} everyone={managesJobs ? t('everyone') : undefined} />
       {error && <ErrorMessage error={error} retry={() => void refetch()} />}
       {loading && !page && <Loading />}
       {page?.nodes.length === 0 && <Text role="status">{t('none')}</Text>}
-      {page && page.nodes.length > 0 && (
-        <Table className={classes.table} verticalSpacing="xs">
-          <Table.Thead>
-            <Table.Tr>
-              <Table.Th>{t('column.study')}</Table.Th>
-              <Table.Th>{t('column.destination')}</Table.Th>
-              {isEveryones && <Table.Th>{t('column.by')}</Table.Th>}
-              <Table.Th>{t('column.begun')}</Table.Th>
-              <Table.Th>{t('column.state')}</Table.Th>
-            </Table.Tr>
-          </Table.Thead>
-          <Table.Tbody>
-            {page.nodes.map((job) => (
-              <JobRow key={job.id} job={job} withAuthor={isEveryones} />
-            ))}
-          </Table.Tbody>
-        </Table>
-      )}
+      {page && page.nodes.length > 0 && <JobTable jobs={page.nodes} withAuthors={isEveryones} />}
       {watched.map((job) => (
         <Watch key={job.id} job={job} onEnd={() => void refetch()} />
       ))}
@@ -134,41 +94,20 @@ function Watch({ job, onEnd }: { job: Job; onEnd: () => void }) {
   return null;
 }
 
-function JobRow({ job, withAuthor }: { job: Job; withAuthor: boolean }) {
+function JobTable({ jobs, withAuthors }: { jobs: readonly Job[]; withAuthors: boolean }) {
   const { t } = useTranslation('jobs');
-  const { study } = job;
-  const title = study?.description || t(`several.${job.level}`);
-  return (
-    <Table.Tr>
-      <Table.Td className={classes.study}>
-        {study ? (
-          <>
-            <Anchor component={Link} href={studyPath(study.orthancId)} inherit>
-              <bdi dir="auto">{title}</bdi>
-            </Anchor>
-            <div className={classes.patient}>
-              <PersonName name={study.patient.name} />
-              <span>{formatDate(study.studyDate)}</span>
-            </div>
-          </>
-        ) : (
-          title
-        )}
-      </Table.Td>
-      <Table.Td data-label={t('column.destination')}>
-        <bdi>{job.destination}</bdi>
-      </Table.Td>
-      {withAuthor && (
-        <Table.Td data-label={t('column.by')}>
-          <bdi>{job.createdBy ?? t('anonymous')}</bdi>
-        </Table.Td>
-      )}
-      <Table.Td data-label={t('column.begun')} className={classes.moment}>
-        {formatDateTime(job.createdAt)}
-      </Table.Td>
-      <Table.Td data-label={t('column.state')}>
-        <JobProgress job={job} name={`${title} → ${job.destination}`} />
-      </Table.Td>
-    </Table.Tr>
-  );
+  const titleOf = ({ study, level }: Job) => study?.description || t(`several.${level}`);
+  const columns: ListColumn<Job>[] = [
+    {
+      title: t('column.study'),
+      cell: (job) => (job.study ? <StudyCell study={job.study} untitled={titleOf(job)} /> : titleOf(job)),
+    },
+    { title: t('column.what'), cell: (job) => <JobName job={job} /> },
+    ...(withAuthors
+      ? [{ title: t('column.by'), cell: ({ createdBy }: Job) => <bdi>{createdBy ?? t('anonymous')}</bdi> }]
+      : []),
+    { title: t('column.begun'), cell: ({ createdAt }) => formatDateTime(createdAt), isMoment: true },
+    { title: t('column.state'), cell: (job) => <JobProgress job={job} of={titleOf(job)} /> },
+  ];
+  return <ListTable columns={columns} rows={jobs} />;
 }

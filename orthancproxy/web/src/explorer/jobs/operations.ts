@@ -6,6 +6,9 @@ export type Job = JobsQuery['jobs']['nodes'][number];
 export const JOB = graphql(`
   fragment JobProgress on Job {
     id
+    kind
+    level
+    destination
     state
     progress
     isBeingCancelled
@@ -32,20 +35,32 @@ export const JOBS = graphql(`
         ...JobProgress
         createdBy
         createdAt
-        level
-        destination
         study {
-          id
-          orthancId
-          description
-          studyDate
-          patient {
-            id
-            name {
-              ...Name
-            }
-          }
+          ...StudyCell
         }
+      }
+    }
+  }
+`);
+
+/** The caller's own: what the corner of every page shows. Studies are read once for each, not each time. */
+export const UNFINISHED_JOBS = graphql(`
+  query UnfinishedJobs($createdBy: String!) {
+    jobs(filter: { isUnfinished: true, createdBy: $createdBy }) {
+      nodes {
+        ...JobProgress
+      }
+    }
+  }
+`);
+
+export const JOB_STUDY = graphql(`
+  query JobStudy($id: ID!) {
+    job(id: $id) {
+      ...JobProgress
+      study {
+        id
+        description
       }
     }
   }

@@ -1,0 +1,55 @@
+import { useApolloClient } from '@apollo/client/react';
+import { Button, Group, Stack, Text } from '@mantine/core';
+import { type ReactNode, useEffect } from 'react';
+import { useTranslation } from 'react-i18next';
+import { Link } from 'wouter';
+
+import { jobsPath } from '../app/routes';
+import { useSession } from '../app/session';
+import type { JobProgressFragment } from '../graphql/generated/graphql';
+import { JobProgress } from './JobProgress';
+import { addUnfinished, toldByDialog } from './unfinished';
+import { useJobUpdates } from './useJobUpdates';
+
+interface JobBegunProps {
+  job: JobProgressFragment;
+  /** What it is about, for screen readers. */
+  of: string;
+  onClose: () => void;
+  /** Further buttons once it has ended. */
+  children?: (job: JobProgressFragment) => ReactNode;
+}
+
+/** The end of a dialog that began a job: how far it is. When the dialog is closed, the corner of the page goes on. */
+export function JobBegun({ job, of, onClose, children }: JobBegunProps) {
+  const { t } = useTranslation('jobs');
+  const client = useApolloClient();
+  const username = useSession().viewer?.username ?? '';
+  const now = useJobUpdates(job);
+  // biome-ignore lint/correctness/useExhaustiveDependencies: once, as it was begun
+  useEffect(() => {
+    addUnfinished(client, username, job);
+    return toldByDialog(job.id);
+  }, [job.id]);
+  return (
+    <Stack gap="md">
+      <JobProgress job={now} of={of} />
+      {!now.endedAt && (
+        <Text size="sm" c="dimmed">
+          {t('begun.goesOn')}
+        </Text>
+      )}
+      <Group justify="space-between">
+        <Button variant="subtle" component={Link} href={jobsPath()} onClick={onClose}>
+          {t('begun.toJobs')}
+        </Button>
+        <Group gap="xs">
+          {children?.(now)}
+          <Button variant="default" onClick={onClose} data-autofocus>
+            {t('begun.close')}
+          </Button>
+        </Group>
+      </Group>
+    </Stack>
+  );
+}

@@ -1,0 +1,19 @@
+import type { TFunction } from 'i18next';
+
+import type { JobProgressFragment } from '../graphql/generated/graphql';
+import { formatNumber } from '../i18n/format';
+
+const CODES = ['DESTINATION_FAILED', 'JOB_LOST', 'NOT_FOUND', 'FORBIDDEN'] as const;
+
+/** How a job ended, in sentences: what it has done, or why it failed. */
+export function sentencesOf({ state, result, error }: JobProgressFragment, t: TFunction<'jobs'>): string[] {
+  const count = result?.instancesCount;
+  const done = state === 'SUCCESS' && typeof count === 'number';
+  const code = CODES.find((known) => known === error?.code);
+  return [
+    done && t('done', { count, number: formatNumber(count) }),
+    // the server's own sentence is in English
+    error && (code ? t(`error.${code}`) : error.message || t('error.other')),
+    error?.dimseStatus && t('dimseStatus', { status: error.dimseStatus }),
+  ].filter((sentence): sentence is string => Boolean(sentence));
+}
