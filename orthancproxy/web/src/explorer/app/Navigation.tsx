@@ -13,6 +13,7 @@ import { useTranslation } from 'react-i18next';
 import { Link, useLocation } from 'wouter';
 
 import type { Action } from '../graphql/generated/graphql';
+import { BEGINS_JOBS } from '../jobs/unfinished';
 import { UploadShare } from '../upload/UploadShare';
 import {
   accountPath,
@@ -31,15 +32,16 @@ const ENTRIES: readonly {
   name: 'worklist' | 'upload' | 'jobs' | 'shares' | 'trash' | 'audit' | 'status' | 'account';
   path: string;
   Icon: typeof IconUser;
-  needs?: Action;
+  /** One of these permissions. */
+  needs?: readonly Action[];
 }[] = [
-  { name: 'worklist', path: worklistPath(), Icon: IconList, needs: 'VIEW' },
-  { name: 'upload', path: uploadPath(), Icon: IconUpload, needs: 'UPLOAD' },
-  { name: 'jobs', path: jobsPath(), Icon: IconSend, needs: 'SEND' },
-  { name: 'shares', path: sharesPath(), Icon: IconShare, needs: 'SHARE' },
-  { name: 'trash', path: trashPath(), Icon: IconTrash, needs: 'DELETE' },
-  { name: 'audit', path: auditPath(), Icon: IconListSearch, needs: 'VIEW_AUDIT' },
-  { name: 'status', path: statusPath(), Icon: IconActivityHeartbeat, needs: 'VIEW' },
+  { name: 'worklist', path: worklistPath(), Icon: IconList, needs: ['VIEW'] },
+  { name: 'upload', path: uploadPath(), Icon: IconUpload, needs: ['UPLOAD'] },
+  { name: 'jobs', path: jobsPath(), Icon: IconSend, needs: BEGINS_JOBS },
+  { name: 'shares', path: sharesPath(), Icon: IconShare, needs: ['SHARE'] },
+  { name: 'trash', path: trashPath(), Icon: IconTrash, needs: ['DELETE'] },
+  { name: 'audit', path: auditPath(), Icon: IconListSearch, needs: ['VIEW_AUDIT'] },
+  { name: 'status', path: statusPath(), Icon: IconActivityHeartbeat, needs: ['VIEW'] },
   { name: 'account', path: accountPath(), Icon: IconUser },
 ];
 
@@ -49,7 +51,7 @@ export function Navigation() {
   const [location] = useLocation();
   return (
     <nav aria-label={t('navigation.label')}>
-      {ENTRIES.filter(({ name, needs }) => (!needs || may(needs)) && (name !== 'trash' || server?.trashDays)).map(
+      {ENTRIES.filter(({ name, needs }) => (!needs || needs.some(may)) && (name !== 'trash' || server?.trashDays)).map(
         ({ name, path, Icon }) => (
           <NavLink
             key={name}

@@ -1,6 +1,7 @@
-import { Notification } from '@mantine/core';
+import { Anchor, Notification } from '@mantine/core';
 import { IconAlertTriangle, IconCheck } from '@tabler/icons-react';
 import { useTranslation } from 'react-i18next';
+import { Link } from 'wouter';
 
 import { ErrorSentence } from './ErrorMessage';
 import classes from './Notices.module.css';
@@ -11,7 +12,7 @@ export function Notices() {
   const { t } = useTranslation('app');
   return (
     <section className={classes.region} aria-live="polite" aria-label={t('notices')}>
-      {useNotices().map(({ id, content, isError }) => (
+      {useNotices().map(({ id, content, isError, link }) => (
         <Notification
           key={id}
           withBorder
@@ -21,6 +22,11 @@ export function Notices() {
           closeButtonProps={{ 'aria-label': t('dismiss') }}
         >
           {content instanceof Error ? <ErrorSentence error={content} /> : content}
+          {link && (
+            <Anchor component={Link} href={link.path} onClick={() => dismiss(id)} className={classes.link}>
+              {link.text}
+            </Anchor>
+          )}
         </Notification>
       ))}
     </section>

@@ -1,10 +1,17 @@
 import { useSyncExternalStore } from 'react';
 
+interface Link {
+  path: string;
+  text: string;
+}
+
 export interface Notice {
   id: number;
   /** A sentence that is already translated, or an error, which <ErrorMessage> says. */
   content: string | Error;
   isError: boolean;
+  /** Where the reader can go on. */
+  link?: Link;
 }
 
 const SHOWN_MS = 6_000;
@@ -14,17 +21,18 @@ let lastId = 0;
 
 /** Short messages in the corner of the page, which screen readers read out. */
 export const notify = {
-  success(text: string): void {
-    const id = add(text, false);
-    setTimeout(() => dismiss(id), SHOWN_MS);
+  /** With a link, it stays until it is dismissed. */
+  success(text: string, link?: Link): void {
+    const id = add({ content: text, isError: false, link });
+    if (!link) setTimeout(() => dismiss(id), SHOWN_MS);
   },
   /** An error stays until it is dismissed. */
   error(error: Error): void {
-    add(error, true);
+    add({ content: error, isError: true });
   },
   /** The same, of what failed without an error. */
   failure(text: string): void {
-    add(text, true);
+    add({ content: text, isError: true });
   },
 };
 
@@ -36,9 +44,9 @@ export function useNotices(): readonly Notice[] {
   return useSyncExternalStore(subscribe, () => notices);
 }
 
-function add(content: Notice['content'], isError: boolean): number {
+function add(notice: Omit<Notice, 'id'>): number {
   lastId += 1;
-  update([...notices, { id: lastId, content, isError }]);
+  update([...notices, { ...notice, id: lastId }]);
   return lastId;
 }
 

@@ -12,6 +12,7 @@ const first = { app, components, worklist };
 const further = {
   account: () => import('../account/texts'),
   audit: () => import('../audit/texts'),
+  correction: () => import('../correction/texts'),
   jobs: () => import('../jobs/texts'),
   shares: () => import('../shares/texts'),
   status: () => import('../status/texts'),

@@ -16,12 +16,14 @@ interface JobBegunProps {
   /** What it is about, for screen readers. */
   of: string;
   onClose: () => void;
-  /** Further buttons once it has ended. */
-  children?: (job: JobProgressFragment) => ReactNode;
+  /** Called with the job as it has ended. */
+  onEnd?: (job: JobProgressFragment) => void;
+  /** Further buttons. */
+  children?: ReactNode;
 }
 
 /** The end of a dialog that began a job: how far it is. When the dialog is closed, the corner of the page goes on. */
-export function JobBegun({ job, of, onClose, children }: JobBegunProps) {
+export function JobBegun({ job, of, onClose, onEnd, children }: JobBegunProps) {
   const { t } = useTranslation('jobs');
   const client = useApolloClient();
   const username = useSession().viewer?.username ?? '';
@@ -31,6 +33,10 @@ export function JobBegun({ job, of, onClose, children }: JobBegunProps) {
     addUnfinished(client, username, job);
     return toldByDialog(job.id);
   }, [job.id]);
+  // biome-ignore lint/correctness/useExhaustiveDependencies: once, when it has ended
+  useEffect(() => {
+    if (now.endedAt) onEnd?.(now);
+  }, [now.endedAt]);
   return (
     <Stack gap="md">
       <JobProgress job={now} of={of} />
@@ -44,7 +50,7 @@ export function JobBegun({ job, of, onClose, children }: JobBegunProps) {
           {t('begun.toJobs')}
         </Button>
         <Group gap="xs">
-          {children?.(now)}
+          {children}
           <Button variant="default" onClick={onClose} data-autofocus>
             {t('begun.close')}
           </Button>

@@ -5,6 +5,7 @@ import { useTranslation } from 'react-i18next';
 
 import { ErrorMessage } from '../app/ErrorMessage';
 import { Loading } from '../app/Loading';
+import { newMutationId } from '../app/mutationId';
 import { JobBegun } from './JobBegun';
 import { MODALITIES, SEND } from './operations';
 
@@ -34,8 +35,7 @@ function SendForm({ studyOrthancId, onClose }: Omit<SendDialogProps, 'opened'>) 
   const { t } = useTranslation('jobs');
   const { data, error } = useQuery(MODALITIES, { fetchPolicy: 'cache-and-network' });
   const [chosen, setChosen] = useState('');
-  // a click that is sent twice begins one job
-  const [clientMutationId] = useState(() => Array.from(crypto.getRandomValues(new Uint32Array(4))).join('-'));
+  const [clientMutationId] = useState(newMutationId);
   const [send, sending] = useMutation(SEND);
   if (error) return <ErrorMessage error={error} />;
   if (!data) return <Loading />;

@@ -62,6 +62,16 @@ export const JOB_STUDY = graphql(`
         id
         description
       }
+      result {
+        studies {
+          id
+          orthancId
+          patient {
+            id
+            orthancId
+          }
+        }
+      }
     }
   }
 `);

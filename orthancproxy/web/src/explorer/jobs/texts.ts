@@ -13,7 +13,7 @@ export const en = {
   more: 'Show more',
   anonymous: 'Not logged in',
   column: { study: 'About', what: 'What', by: 'By', begun: 'Begun', state: 'State' },
-  kind: { SEND: 'Send to {{destination}}' },
+  kind: { SEND: 'Send to {{destination}}', MODIFY: 'Correct', MERGE: 'Merge', MOVE: 'Move series' },
   several: { PATIENT: 'A patient', STUDY: 'A study', SERIES: 'Series', INSTANCE: 'Instances' },
   state: { PENDING: 'Waiting', RUNNING: 'In progress', SUCCESS: 'Done', FAILED: 'Failed', CANCELLED: 'Cancelled' },
   progress: 'Progress of {{name}}',
@@ -27,7 +27,7 @@ export const en = {
     DESTINATION_FAILED: 'The server cannot be reached, or rejected an instance. A part may have arrived.',
     JOB_LOST: 'Orthanc lost the job. A part may have been done: try it again.',
     NOT_FOUND: 'It was deleted meanwhile.',
-    FORBIDDEN: 'Sending to this server is no longer allowed.',
+    FORBIDDEN: 'It is no longer allowed.',
     other: 'Orthanc could not carry it out.',
   },
   send: {
@@ -40,6 +40,7 @@ export const en = {
     cancel: 'Cancel',
   },
   begun: { goesOn: 'It continues when you close this.', toJobs: 'All jobs', close: 'Close' },
+  open: 'Open the result',
   corner: { title: 'Jobs in progress', further_one: '{{number}} more job', further_other: '{{number}} more jobs' },
 };
 
@@ -56,7 +57,7 @@ export const ko: Translation<typeof en> = {
   more: '더 보기',
   anonymous: '로그인하지 않음',
   column: { study: '대상', what: '작업', by: '사용자', begun: '시작', state: '상태' },
-  kind: { SEND: '{{destination}}(으)로 전송' },
+  kind: { SEND: '{{destination}}(으)로 전송', MODIFY: '정보 수정', MERGE: '병합', MOVE: '시리즈 이동' },
   several: { PATIENT: '환자', STUDY: '검사', SERIES: '시리즈', INSTANCE: '인스턴스' },
   state: { PENDING: '대기 중', RUNNING: '진행 중', SUCCESS: '완료', FAILED: '실패', CANCELLED: '취소됨' },
   progress: '{{name}} 진행률',
@@ -69,7 +70,7 @@ export const ko: Translation<typeof en> = {
     DESTINATION_FAILED: '서버에 연결할 수 없거나 서버가 인스턴스를 거부했습니다. 일부는 전송되었을 수 있습니다.',
     JOB_LOST: 'Orthanc이 작업을 잃어버렸습니다. 일부는 처리되었을 수 있으니 다시 시도하십시오.',
     NOT_FOUND: '그사이에 삭제되었습니다.',
-    FORBIDDEN: '이 서버로의 전송은 더 이상 허용되지 않습니다.',
+    FORBIDDEN: '더 이상 허용되지 않습니다.',
     other: 'Orthanc이 작업을 수행하지 못했습니다.',
   },
   send: {
@@ -82,6 +83,7 @@ export const ko: Translation<typeof en> = {
     cancel: '취소',
   },
   begun: { goesOn: '이 창을 닫아도 계속됩니다.', toJobs: '모든 작업', close: '닫기' },
+  open: '결과 열기',
   corner: { title: '진행 중인 작업', further_other: '작업 {{number}}개 더 보기' },
 };
 
@@ -98,7 +100,7 @@ export const ja: Translation<typeof en> = {
   more: 'さらに表示',
   anonymous: 'ログインしていません',
   column: { study: '対象', what: '処理', by: '利用者', begun: '開始', state: '状態' },
-  kind: { SEND: '{{destination}} へ送信' },
+  kind: { SEND: '{{destination}} へ送信', MODIFY: '訂正', MERGE: '統合', MOVE: 'シリーズの移動' },
   several: { PATIENT: '患者', STUDY: '検査', SERIES: 'シリーズ', INSTANCE: 'インスタンス' },
   state: { PENDING: '待機中', RUNNING: '進行中', SUCCESS: '完了', FAILED: '失敗', CANCELLED: '中止' },
   progress: '{{name}} の進行状況',
@@ -111,7 +113,7 @@ export const ja: Translation<typeof en> = {
     DESTINATION_FAILED: 'サーバに接続できないか、インスタンスが拒否されました。一部は届いている可能性があります。',
     JOB_LOST: 'Orthancがジョブを失いました。一部は処理された可能性があります。もう一度お試しください。',
     NOT_FOUND: 'その間に削除されました。',
-    FORBIDDEN: 'このサーバへの送信は許可されなくなりました。',
+    FORBIDDEN: '許可されなくなりました。',
     other: 'Orthancが実行できませんでした。',
   },
   send: {
@@ -124,5 +126,6 @@ export const ja: Translation<typeof en> = {
     cancel: 'キャンセル',
   },
   begun: { goesOn: '閉じても続きます。', toJobs: 'すべてのジョブ', close: '閉じる' },
+  open: '結果を開く',
   corner: { title: '進行中のジョブ', further_other: '他 {{number}} 件のジョブ' },
 };

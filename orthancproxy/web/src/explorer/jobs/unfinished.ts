@@ -9,8 +9,8 @@ import type { Action, JobProgressFragment } from '../graphql/generated/graphql';
 import { UNFINISHED_JOBS } from './operations';
 
 const POLL_MS = 2_000;
-/** Who has one of these has jobs. */
-export const BEGINS_JOBS: readonly Action[] = ['SEND'];
+/** Whoever has one of these permissions may have jobs. */
+export const BEGINS_JOBS: readonly Action[] = ['SEND', 'MODIFY'];
 
 const inDialogs = new Set<string>();
 

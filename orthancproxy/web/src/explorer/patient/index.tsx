@@ -1,7 +1,7 @@
 import { useQuery } from '@apollo/client/react';
 import { Button, Group } from '@mantine/core';
 import { useDisclosure } from '@mantine/hooks';
-import { IconDownload, IconListSearch, IconTrash } from '@tabler/icons-react';
+import { IconDownload, IconListSearch, IconPencil, IconTrash } from '@tabler/icons-react';
 import { useTranslation } from 'react-i18next';
 import { Link, useParams } from 'wouter';
 
@@ -13,6 +13,7 @@ import { useSession } from '../app/session';
 import { usePageTitle } from '../components/Page';
 import { nameGroups } from '../components/PersonName';
 import { Section } from '../components/Section';
+import { useChangeDialog } from '../correction/useChangeDialog';
 import { graphql } from '../graphql/generated';
 import type { PatientPageQuery } from '../graphql/generated/graphql';
 import { formatDate, formatNumber, formatTime } from '../i18n/format';
@@ -85,12 +86,21 @@ function PatientActions({ patient }: { patient: PatientOfPage }) {
   const { t } = useTranslation('study');
   const { may } = useSession();
   const [isDeleting, deleting] = useDisclosure(false);
+  const correction = useChangeDialog('correct', { level: 'PATIENT', id: patient.id, orthancId: patient.orthancId });
   return (
     <Group gap="xs">
       {may('DOWNLOAD') && (
         <Button component="a" href={patient.archiveUrl} variant="default" leftSection={<IconDownload size={16} />}>
           {t('actions.download')}
         </Button>
+      )}
+      {may('MODIFY') && (
+        <>
+          <Button variant="default" leftSection={<IconPencil size={16} />} onClick={correction.open}>
+            {t('actions.correct')}
+          </Button>
+          {correction.dialog}
+        </>
       )}
       {may('VIEW_AUDIT') && patient.patientId && (
         <Button

@@ -1,11 +1,12 @@
 import { useQuery } from '@apollo/client/react';
 import { Button, Drawer, Tabs } from '@mantine/core';
 import { useDisclosure } from '@mantine/hooks';
-import { IconArrowLeft, IconDownload, IconTrash } from '@tabler/icons-react';
+import { IconArrowLeft, IconDownload, IconPencil, IconTrash } from '@tabler/icons-react';
 import { useTranslation } from 'react-i18next';
 import { useSearchParams } from 'wouter';
 
 import { useSession } from '../app/session';
+import { useChangeDialog } from '../correction/useChangeDialog';
 import type { SeriesCardFragment, StudyPageQuery } from '../graphql/generated/graphql';
 import { formatDate, formatNumber, formatTime } from '../i18n/format';
 import { DeleteDialog } from './DeleteDialog';
@@ -119,6 +120,7 @@ function SeriesHead({ study, series, onDeleted }: SeriesDrawerProps & { series: 
   const { t } = useTranslation('study');
   const { may } = useSession();
   const [isDeleting, deleting] = useDisclosure(false);
+  const correction = useChangeDialog('correct', { level: 'SERIES', id: series.id, orthancId: series.orthancId });
   const { data } = useQuery(SERIES_FACTS, { variables: { orthancId: series.orthancId } });
   const known = data?.series;
   return (
@@ -144,6 +146,14 @@ function SeriesHead({ study, series, onDeleted }: SeriesDrawerProps & { series: 
           >
             {t('actions.download')}
           </Button>
+        )}
+        {may('MODIFY') && (
+          <>
+            <Button variant="default" size="xs" leftSection={<IconPencil size={14} />} onClick={correction.open}>
+              {t('actions.correct')}
+            </Button>
+            {correction.dialog}
+          </>
         )}
         {may('DELETE') && (
           <>

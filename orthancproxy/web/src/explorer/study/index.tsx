@@ -2,10 +2,13 @@ import { useQuery } from '@apollo/client/react';
 import { Button, Menu, Title } from '@mantine/core';
 import { useDisclosure } from '@mantine/hooks';
 import {
+  IconArrowMerge,
+  IconArrowsSplit,
   IconDots,
   IconDownload,
   IconExternalLink,
   IconListSearch,
+  IconPencil,
   IconPhoto,
   IconSend,
   IconShare,
@@ -23,6 +26,7 @@ import { useOnDemand } from '../app/useOnDemand';
 import { usePageTitle } from '../components/Page';
 import { nameGroups } from '../components/PersonName';
 import { Section } from '../components/Section';
+import { useChangeDialog } from '../correction/useChangeDialog';
 import type { StudyPageQuery } from '../graphql/generated/graphql';
 import i18n from '../i18n';
 import { formatDate, formatDateTime, formatNumber, formatTime } from '../i18n/format';
@@ -109,6 +113,10 @@ function StudyActions({ study }: { study: StudyOfPage }) {
   const [SendDialog, loadSendDialog] = useOnDemand(loadSending);
   const [isSharing, sharing] = useDisclosure(false);
   const [isDeleting, deleting] = useDisclosure(false);
+  const correction = useChangeDialog('correct', { level: 'STUDY', id: study.id, orthancId: study.orthancId });
+  const ids = { studyOrthancId: study.orthancId, patientOrthancId: study.patient.orthancId };
+  const merging = useChangeDialog('merge', ids);
+  const moving = useChangeDialog('move', { ...ids, series: study.series });
   return (
     <div className={classes.actions}>
       {may('DOWNLOAD') && study.series.length > 0 && (
@@ -156,9 +164,18 @@ function StudyActions({ study }: { study: StudyOfPage }) {
           <ShareDialog studyOrthancId={study.orthancId} opened={isSharing} onClose={sharing.close} />
         </>
       )}
-      {(may('DELETE') || may('VIEW_AUDIT')) && (
-        <MoreMenu studyInstanceUID={study.studyInstanceUID} onDelete={deleting.open} />
+      {(may('MODIFY') || may('DELETE') || may('VIEW_AUDIT')) && (
+        <MoreMenu
+          studyInstanceUID={study.studyInstanceUID}
+          onCorrect={correction.open}
+          onMerge={study.patient.studiesCount > 1 ? merging.open : undefined}
+          onMove={moving.open}
+          onDelete={deleting.open}
+        />
       )}
+      {correction.dialog}
+      {merging.dialog}
+      {moving.dialog}
       <DeleteDialog
         level="STUDY"
         orthancId={study.orthancId}
@@ -170,8 +187,17 @@ function StudyActions({ study }: { study: StudyOfPage }) {
   );
 }
 
+interface MoreMenuProps {
+  studyInstanceUID: string;
+  onCorrect: () => void;
+  /** Undefined if there is nothing to merge with. */
+  onMerge: (() => void) | undefined;
+  onMove: () => void;
+  onDelete: () => void;
+}
+
 /** What is seldom needed, and not to be clicked in passing. */
-function MoreMenu({ studyInstanceUID, onDelete }: { studyInstanceUID: string; onDelete: () => void }) {
+function MoreMenu({ studyInstanceUID, onCorrect, onMerge, onMove, onDelete }: MoreMenuProps) {
   const { t } = useTranslation('study');
   const { may } = useSession();
   return (
@@ -182,6 +208,21 @@ function MoreMenu({ studyInstanceUID, onDelete }: { studyInstanceUID: string; on
         </Button>
       </Menu.Target>
       <Menu.Dropdown>
+        {may('MODIFY') && (
+          <>
+            <Menu.Item leftSection={<IconPencil size={16} aria-hidden="true" />} onClick={onCorrect}>
+              {t('actions.correct')}
+            </Menu.Item>
+            {onMerge && (
+              <Menu.Item leftSection={<IconArrowMerge size={16} aria-hidden="true" />} onClick={onMerge}>
+                {t('actions.merge')}
+              </Menu.Item>
+            )}
+            <Menu.Item leftSection={<IconArrowsSplit size={16} aria-hidden="true" />} onClick={onMove}>
+              {t('actions.move')}
+            </Menu.Item>
+          </>
+        )}
         {may('VIEW_AUDIT') && (
           <Menu.Item
             component={Link}

@@ -53,6 +53,9 @@ export const en = {
   allStudies: 'All {{number}} studies',
   actions: {
     download: 'Download ZIP',
+    correct: 'Correct…',
+    merge: 'Merge with other studies…',
+    move: 'Move series…',
     send: 'Send to…',
     share: 'Share',
     audit: 'Audit log',
@@ -207,6 +210,9 @@ export const ko: Translation<typeof en> = {
   allStudies: '검사 {{number}}건 모두 보기',
   actions: {
     download: 'ZIP 다운로드',
+    correct: '정보 수정…',
+    merge: '다른 검사와 병합…',
+    move: '시리즈 이동…',
     send: '전송…',
     share: '공유',
     audit: '감사 로그',
@@ -358,6 +364,9 @@ export const ja: Translation<typeof en> = {
   allStudies: '検査{{number}}件をすべて表示',
   actions: {
     download: 'ZIPをダウンロード',
+    correct: '訂正…',
+    merge: '他の検査と統合…',
+    move: 'シリーズの移動…',
     send: '送信…',
     share: '共有',
     audit: '監査ログ',
