@@ -164,7 +164,7 @@ def test_who_may_not_change_labels_reads_them(page_as: OpenPage, archive: Archiv
 def test_worklist_is_filtered_by_labels_that_are_suggested(page: Page, archive: Archive) -> None:
     page.goto("/?q=Nobody")
     page.get_by_role("textbox", name="Label").or_(page.get_by_role("combobox", name="Label")).first.click()
-    page.get_by_role("option", name="teaching").click()
+    page.get_by_role("option", name="teaching 1", exact=True).click()
     page.wait_for_url("**label=teaching**")
     page.goto("/?label=teaching")
     expect(page.get_by_role("status").filter(has_text="1 study")).to_be_visible()

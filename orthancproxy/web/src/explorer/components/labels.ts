@@ -6,13 +6,17 @@ const KNOWN_LABELS = graphql(`
   query KnownLabels {
     labels {
       label
+      count
     }
   }
 `);
 
-/** The labels that the archive has, and the function that reads them: those who may not know them get none. */
-export function useKnownLabels(): [labels: readonly string[], load: () => void] {
+/**
+ * The labels that the archive has, with how many resources have them, and the function that reads them: those who may
+ * not know them get none.
+ */
+export function useKnownLabels(): [counts: ReadonlyMap<string, number>, load: () => void] {
   const [load, { data }] = useLazyQuery(KNOWN_LABELS, { fetchPolicy: 'cache-and-network' });
   // they are suggestions: whatever is typed works without them
-  return [data?.labels.map(({ label }) => label) ?? [], () => void load().catch(() => undefined)];
+  return [new Map(data?.labels.map(({ label, count }) => [label, count])), () => void load().catch(() => undefined)];
 }

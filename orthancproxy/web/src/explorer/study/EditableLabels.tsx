@@ -145,7 +145,7 @@ function AddLabel({ present, isBusy, onAdd, onClose }: AddLabelProps) {
         size="xs"
         aria-label={t('labelEditor.name')}
         placeholder={t('labelEditor.name')}
-        data={suggestions(known, present)}
+        data={suggestions([...known.keys()], present)}
         limit={MAX_SUGGESTIONS}
         maxLength={64}
         value={text}

@@ -35,8 +35,10 @@ export function Toolbar({ state, change, reset, list, isLive }: ToolbarProps) {
   const [ColumnChoice, loadColumnChoice] = useOnDemand(() => import('./ColumnChoice'));
   const total = list?.total;
   const modalities = [...new Set([...MODALITIES, ...state.modalities, ...(list?.rows[0]?.modalities ?? [])])];
-  const [knownLabels, loadLabels] = useKnownLabels();
-  const labels = [...new Set([...knownLabels, ...(list?.rows.slice(0, 500).flatMap((row) => row.labels ?? []) ?? [])])];
+  const [labelCounts, loadLabels] = useKnownLabels();
+  const labels = [
+    ...new Set([...labelCounts.keys(), ...(list?.rows.slice(0, 500).flatMap((row) => row.labels ?? []) ?? [])]),
+  ];
   return (
     <div className={classes.toolbar}>
       <Title order={1} size="h4" id="worklist-title" className={classes.title}>
@@ -72,6 +74,7 @@ export function Toolbar({ state, change, reset, list, isLive }: ToolbarProps) {
             aria-label={t('label')}
             placeholder={state.labels.length ? undefined : t('label')}
             data={labels.sort()}
+            renderOption={({ option: { value } }) => <CountedLabel label={value} count={labelCounts.get(value)} />}
             onFocus={loadLabels}
             value={state.labels}
             onChange={(chosen) => change({ labels: chosen })}
@@ -106,6 +109,16 @@ export function Toolbar({ state, change, reset, list, isLive }: ToolbarProps) {
         </div>
       </div>
     </div>
+  );
+}
+
+/** A suggestion: a label, and how many resources have it. */
+function CountedLabel({ label, count }: { label: string; count: number | undefined }) {
+  return (
+    <span className={classes.counted}>
+      <span>{label}</span>
+      {count !== undefined && <span className={classes.count}>{formatNumber(count)}</span>}
+    </span>
   );
 }
 
