@@ -112,6 +112,31 @@ ARGUMENTS = {
     "Mutation.sendToModality(input.clientMutationId)": (
         'sendToModality(input: {modality: "PACS", level: STUDY, orthancIds: [], clientMutationId: $it}) { job { id } }'
     ),
+    **{
+        f"Mutation.{name}(input.{field})": f"{name}(input: {{{given}}}) {{ instancesCount }}"
+        for name in ("modifyPatient", "modifyStudy", "modifySeries")
+        for field, given in (
+            ("orthancId", 'orthancId: $it, replace: [{keyword: "StationName", value: "x"}]'),
+            ("replace.value", 'orthancId: "", replace: [{keyword: "PatientID", value: $it}]'),
+            ("clientMutationId", 'orthancId: "", replace: [], clientMutationId: $it'),
+        )
+    },
+    "Mutation.mergeStudies(input.orthancId)": (
+        'mergeStudies(input: {orthancId: $it, sources: ["x"]}) { instancesCount }'
+    ),
+    "Mutation.mergeStudies(input.clientMutationId)": (
+        'mergeStudies(input: {orthancId: "", sources: [], clientMutationId: $it}) { instancesCount }'
+    ),
+    "Mutation.moveSeries(input.orthancIds)": "moveSeries(input: {orthancIds: [$it]}) { instancesCount }",
+    "Mutation.moveSeries(input.studyOrthancId)": (
+        'moveSeries(input: {orthancIds: ["x"], studyOrthancId: $it}) { instancesCount }'
+    ),
+    "Mutation.moveSeries(input.replace.value)": (
+        'moveSeries(input: {orthancIds: [], replace: [{keyword: "StudyID", value: $it}]}) { instancesCount }'
+    ),
+    "Mutation.moveSeries(input.clientMutationId)": (
+        "moveSeries(input: {orthancIds: [], clientMutationId: $it}) { instancesCount }"
+    ),
     "Mutation.uploadPatient(input.patientId)": "uploadPatient(input: {files: [], patientId: $it}) { uploadKey }",
     "Series.instances(filter.tags.value)": (
         'seriesList { nodes { instances(filter: {tags: [{keyword: "SOPInstanceUID", value: $it}]}) { id } } }'
