@@ -45,7 +45,8 @@ def gate(archive: Archive, page_as: OpenPage) -> Iterator[Gate]:
     assert archive.remote
     port: Any = archive.remote._configuration["DicomPort"]
     with gate_to(port) as gate:
-        modality = {"AET": REMOTE_AET, "Host": "127.0.0.1", "Port": gate.port}
+        # Orthanc gives up after 10 s otherwise, and a test on a busy machine takes longer
+        modality = {"AET": REMOTE_AET, "Host": "127.0.0.1", "Port": gate.port, "Timeout": 300}
         ask(archive.orthanc, "/modalities/SLOW", "PUT", json.dumps(modality).encode())
         yield gate
         gate.open()
