@@ -1,0 +1,216 @@
+"""De-identifying data sets: rules for each kind of attribute, at every depth and in every encoding."""
+
+from datetime import timedelta
+from io import BytesIO
+from typing import Any
+
+import pytest
+from pydicom import Dataset, dcmread
+from pydicom.dataset import FileMetaDataset
+from pydicom.sequence import Sequence
+from pydicom.uid import (
+    UID,
+    CTImageStorage,
+    DeflatedExplicitVRLittleEndian,
+    ExplicitVRBigEndian,
+    ExplicitVRLittleEndian,
+    ImplicitVRLittleEndian,
+)
+
+from orthancproxy.dicom.confidentiality import ConfidentialityOptions, Rule, rule_of
+from orthancproxy.dicom.deidentification import NewIdentity, deidentify
+from orthancproxy.dicom.file_format import read
+from orthancproxy.dicom.sources import InMemory
+from orthancproxy.errors import GatewayError
+from tests.dicom.broken_files import changed, truncated
+
+SYNTAXES = [
+    ExplicitVRLittleEndian,
+    ImplicitVRLittleEndian,
+    ExplicitVRBigEndian,
+    DeflatedExplicitVRLittleEndian,
+]
+IDENTITY = NewIdentity(patient_id="S1", patient_name="Subject^One", secret=b"s" * 32, shift=timedelta(days=-10))
+
+
+def item(**values: Any) -> Dataset:
+    made = Dataset()
+    for keyword, value in values.items():
+        setattr(made, keyword, value)
+    return made
+
+
+def encoded(syntax: str = ExplicitVRLittleEndian, **values: Any) -> bytes:
+    dataset = item(SOPClassUID=CTImageStorage, SOPInstanceUID="1.2.3.4", PatientName="Kim^Minsu", PatientID="P-0001")
+    dataset.SpecificCharacterSet = "ISO_IR 192"
+    for keyword, value in values.items():
+        setattr(dataset, keyword, value)
+    return with_meta(dataset, syntax)
+
+
+def with_meta(dataset: Dataset, syntax: str = ExplicitVRLittleEndian) -> bytes:
+    dataset.file_meta = FileMetaDataset()
+    dataset.file_meta.TransferSyntaxUID = UID(syntax)
+    dataset.file_meta.SourceApplicationEntityTitle = "STATION-OF-KIM"
+    file = BytesIO()
+    dataset.save_as(file, enforce_file_format=True)
+    return file.getvalue()
+
+
+def cleaned(data: bytes, identity: NewIdentity = IDENTITY, **options: bool) -> Dataset:
+    return dcmread(
+        BytesIO(bytes(deidentify(read(InMemory(data)), identity, ConfidentialityOptions(**options)).payload))
+    )
+
+
+@pytest.mark.parametrize("syntax", SYNTAXES, ids=lambda uid: uid.name)
+class TestEncodings:
+    def test_a_file_keeps_its_transfer_syntax_and_what_identifies_nobody(self, syntax: str) -> None:
+        nested = item(OperatorsName="Park^Nurse", ReferencedSOPInstanceUID="1.2.3.4", CodeMeaning="Hand")
+        data = encoded(syntax, RelatedSeriesSequence=[nested], Manufacturer="ACME", StudyDate="20240229")
+        made = cleaned(data)
+        assert made.file_meta.TransferSyntaxUID == syntax
+        assert (made.PatientID, made.PatientName, made.StudyDate, made.Manufacturer) == (
+            "S1",
+            "Subject^One",
+            "",
+            "ACME",
+        )
+        [nested] = made.RelatedSeriesSequence
+        assert (nested.OperatorsName, nested.CodeMeaning) == ("ANONYMIZED", "Hand")
+        assert nested.ReferencedSOPInstanceUID == made.SOPInstanceUID == made.file_meta.MediaStorageSOPInstanceUID
+        assert made.SOPInstanceUID.startswith("2.25.")
+        assert made.SOPClassUID == CTImageStorage
+
+    def test_dates_are_moved_and_times_stay(self, syntax: str) -> None:
+        data = encoded(syntax, StudyDate="20240305", StudyTime="101530.5", AcquisitionDateTime="20240101000000.5+0900")
+        made = cleaned(data, shifts_dates=True)
+        assert (made.StudyDate, made.StudyTime) == ("20240224", "101530.5")
+        assert made.AcquisitionDateTime == "20231222000000.5+0900"
+
+
+class TestRules:
+    def test_private_attributes_are_removed_at_every_depth(self) -> None:
+        nested = item(CodeMeaning="kept")
+        nested.private_block(0x0029, "ACME of Kim", create=True).add_new(0x10, "LO", "Kim")
+        dataset = dcmread(BytesIO(encoded(RelatedSeriesSequence=[nested])))
+        dataset.private_block(0x0009, "ACME", create=True).add_new(0x01, "SQ", Sequence([item(PatientID="P-0001")]))
+        made = cleaned(with_meta(dataset))
+        assert not [element for element in made.iterall() if element.tag.is_private]
+        assert made.RelatedSeriesSequence[0].CodeMeaning == "kept"
+
+    def test_curves_overlays_signatures_and_unknown_attributes_are_removed(self) -> None:
+        dataset = dcmread(BytesIO(encoded(DataSetTrailingPadding=b"Kim\0")))
+        for tag, vr, value in (
+            (0x50000010, "US", 1),
+            (0x50023000, "OW", b"Kim\0"),
+            (0x60003000, "OW", b"Kim\0"),
+            (0x60000022, "LO", "Kim"),
+            (0x00080003, "LO", "of no dictionary"),
+            (0xFFFAFFFA, "SQ", Sequence([item(PatientID="x")])),
+            (0x4FFE0001, "SQ", Sequence([item(PatientID="x")])),
+        ):
+            dataset.add_new(tag, vr, value)
+        made = cleaned(with_meta(dataset))
+        assert {element.keyword for element in made} == {
+            "SpecificCharacterSet",
+            "SOPClassUID",
+            "SOPInstanceUID",
+            "PatientName",
+            "PatientID",
+            "PatientIdentityRemoved",
+            "DeidentificationMethod",
+            "DeidentificationMethodCodeSequence",
+            "LongitudinalTemporalInformationModified",
+        }
+
+    def test_file_meta_information_tells_nothing_of_the_sender(self) -> None:
+        data = encoded()
+        assert b"STATION-OF-KIM" in data
+        assert b"STATION-OF-KIM" not in bytes(
+            deidentify(read(InMemory(data)), IDENTITY, ConfidentialityOptions()).payload
+        )
+
+    def test_a_report_keeps_structure_numbers_and_public_codes(self) -> None:
+        public = item(CodeValue="121206", CodingSchemeDesignator="DCM", CodeMeaning="Distance")
+        local = item(CodeValue="KIM", CodingSchemeDesignator="99KIM", CodeMeaning="Of Kim")
+        text = item(ValueType="TEXT", ConceptNameCodeSequence=[local], TextValue="Kim has a mass.")
+        number = item(ValueType="NUM", ConceptNameCodeSequence=[public])
+        number.MeasuredValueSequence = [item(NumericValue="7.5")]
+        name = item(ValueType="PNAME", PersonName="Park^Doctor")
+        made = cleaned(encoded(ContentSequence=[text, number, name])).ContentSequence
+        assert [one.ValueType for one in made] == ["TEXT", "NUM", "PNAME"]
+        assert made[0].TextValue == made[0].ConceptNameCodeSequence[0].CodeMeaning == "ANONYMIZED"
+        assert made[1].MeasuredValueSequence[0].NumericValue == 7.5
+        assert made[1].ConceptNameCodeSequence[0].CodeMeaning == "Distance"
+        assert made[2].PersonName == "ANONYMIZED"
+
+    @pytest.mark.parametrize(
+        ("description", "kept"),
+        [
+            ("Hand of KIM", False),
+            ("minsu^hand", False),
+            ("P-0001", False),
+            ("Kimono", True),
+            ("Hand", True),
+            ("[P-0001]", False),
+        ],
+    )
+    def test_text_that_names_the_patient_is_replaced(self, description: str, kept: bool) -> None:
+        made = cleaned(encoded(SeriesDescription=description), keeps_series_description=True)
+        assert made.SeriesDescription == (description if kept else "ANONYMIZED")
+
+    @pytest.mark.parametrize("name", ["김^민수", "Ng^A", "Kim^Minsu=金^民洙=김^민수"])
+    def test_names_in_any_script_are_found(self, name: str) -> None:
+        family = name.rpartition("=")[2].partition("^")[0] if "=" in name or not name.isascii() else "Ng^A"
+        made = cleaned(encoded(PatientName=name, SeriesDescription=f"{family} x"), keeps_series_description=True)
+        assert (made.SeriesDescription == "ANONYMIZED") == (name != "Ng^A")
+
+    def test_text_too_long_to_be_searched_is_replaced(self) -> None:
+        made = cleaned(encoded(TextValue="x", Manufacturer="ACME", PatientComments="y", LongCodeValue="z " * 40_000))
+        assert made.LongCodeValue == "ANONYMIZED"
+
+    @pytest.mark.parametrize("value", ["2024", "202402", "20241399", "x", "00010101"])
+    def test_what_is_no_whole_date_is_not_moved_but_removed(self, value: str) -> None:
+        dataset = dcmread(BytesIO(encoded()))
+        dataset.add_new("AcquisitionDateTime", "LO", value)
+        dataset["AcquisitionDateTime"].VR = "DT"
+        assert cleaned(with_meta(dataset), shifts_dates=True).AcquisitionDateTime == ""
+
+    def test_the_birth_of_the_patient_is_not_moved(self) -> None:
+        assert cleaned(encoded(PatientBirthDate="19800101"), shifts_dates=True).PatientBirthDate == ""
+
+    def test_the_device_is_kept_on_request(self) -> None:
+        device: dict[str, Any] = {"StationName": "CT1", "DeviceSerialNumber": "123456", "DeviceUID": "1.2.3"}
+        kept = cleaned(encoded(**device), keeps_device=True)
+        assert {name: kept[name].value for name in device} == device
+        made = cleaned(encoded(**device))
+        assert not {str(made[name].value) for name in device} & set(device.values())
+
+    def test_uids_of_kinds_stay_and_others_depend_on_the_secret(self) -> None:
+        values = {"FrameOfReferenceUID": "1.2.9", "SynchronizationFrameOfReferenceUID": "1.2.840.10008.15.1.1"}
+        first = cleaned(encoded(**values))
+        second = cleaned(encoded(**values), NewIdentity(patient_id="S1", patient_name="S1", secret=b"t" * 32))
+        assert first.FrameOfReferenceUID != second.FrameOfReferenceUID
+        assert first.SynchronizationFrameOfReferenceUID == "1.2.840.10008.15.1.1"
+        assert rule_of(0x00080016, "UI", ConfidentialityOptions()) is Rule.KEEP
+        assert rule_of(0x00081150, "UI", ConfidentialityOptions()) is Rule.KEEP
+
+    def test_the_file_says_what_was_done(self) -> None:
+        made = cleaned(encoded(), shifts_dates=True, keeps_device=True)
+        assert (made.PatientIdentityRemoved, made.LongitudinalTemporalInformationModified) == ("YES", "MODIFIED")
+        assert [one.CodeValue for one in made.DeidentificationMethodCodeSequence] == ["113100", "113107", "113109"]
+
+
+def test_malformed_files_are_errors_of_their_own_or_become_files() -> None:
+    made, rejected = 0, 0
+    for broken in (*changed(seed=1, per_file=3), *truncated(per_file=2)):
+        try:
+            bytes(
+                deidentify(read(InMemory(broken.content)), IDENTITY, ConfidentialityOptions(shifts_dates=True)).payload
+            )
+            made += 1
+        except GatewayError:
+            rejected += 1
+    assert made > 100
+    assert rejected > 100
