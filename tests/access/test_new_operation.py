@@ -15,13 +15,13 @@ CHECKOUT = Path(__file__).resolve().parents[2]
 DECLARATIONS = {
     "orthancproxy/access/actions.py": (
         "    description: str\n",
-        '    ANONYMIZE = ("anonymize", "Anonymize studies", ("Manager",))\n\n',
+        '    FREEZE = ("freeze", "Freeze studies", ("Manager",))\n\n',
     ),
     "orthancproxy/audit/kinds.py": (
         "    description: str\n    dicom: DicomEvent\n",
-        """    DEIDENTIFIED = (
-        "DEIDENTIFIED",
-        "A study was anonymized.",
+        """    FROZEN = (
+        "FROZEN",
+        "A study was frozen.",
         DicomEvent(id=Code("110108", "DCM", "Network Entry"), action="E"),
     )
 
@@ -29,10 +29,10 @@ DECLARATIONS = {
     ),
     "orthancproxy/resolvers/operations.py": (
         "OPERATIONS: tuple",
-        """ANONYMIZE = Operation(
-    description="Anonymize a study",
-    action=Action.ANONYMIZE,
-    kind=EventKind.DEIDENTIFIED,
+        """FREEZE = Operation(
+    description="Freeze a study",
+    action=Action.FREEZE,
+    kind=EventKind.FROZEN,
     changes=True,
     target_level=Level.STUDY,
 )
@@ -40,12 +40,12 @@ DECLARATIONS = {
     ),
     "schema/mutations.py": (
         '    @strawberry.mutation(description="Delete a series',
-        """    @strawberry.mutation(description="Anonymize a study.")
-    def anonymize_study(self, info: Info, orthanc_id: OrthancId) -> bool:
+        """    @strawberry.mutation(description="Freeze a study.")
+    def freeze_study(self, info: Info, orthanc_id: OrthancId) -> bool:
         from orthancproxy.resolvers.guard import audited_write
-        from orthancproxy.resolvers.operations import ANONYMIZE
+        from orthancproxy.resolvers.operations import FREEZE
 
-        with audited_write(gateway(info), ANONYMIZE, orthanc_id) as event:
+        with audited_write(gateway(info), FREEZE, orthanc_id) as event:
             event.write_intent()
         return True
 
@@ -73,14 +73,14 @@ from dev.generate_docs import generate
 
 user = User.objects.create_user("kim", password="secret")
 _, token = get_token_model().objects.create(user)
-query = '{"query": "mutation { anonymizeStudy(orthancId: \\\\"1\\\\") }"}'
+query = '{"query": "mutation { freezeStudy(orthancId: \\\\"1\\\\") }"}'
 def ask():
     headers = {"Authorization": f"Bearer {token}"}
     return Client(headers=headers).post("/graphql/", query, content_type="application/json").json()
 denied = ask()
 user.groups.add(Group.objects.get(name="Manager"))
 done = ask()
-with override_settings(ORTHANC_ANONYMOUS_ACTIONS=["anonymize"]):
+with override_settings(ORTHANC_ANONYMOUS_ACTIONS=["freeze"]):
     problems = [str(message) for message in run_checks() if "ANONYMOUS" in str(message)]
 events = list(AuditEvent.objects.order_by("pk"))
 print(json.dumps({
@@ -89,7 +89,7 @@ print(json.dumps({
     "denied": denied,
     "done": done,
     "problems": problems,
-    "events": [[one.event, one.operation, one.outcome, one.target] for one in events if one.event == "DEIDENTIFIED"],
+    "events": [[one.event, one.operation, one.outcome, one.target] for one in events if one.event == "FROZEN"],
     "messages": [text for one in events for text in messages(one, "gateway")],
 }))
 """
@@ -144,29 +144,29 @@ def test_a_new_mutation_touches_four_files_and_the_matrix() -> None:
 
 
 def test_the_graphql_schema_has_the_action_the_event_kind_and_the_mutation(extended_gateway: dict[str, Any]) -> None:
-    assert '"""Anonymize studies."""\n  ANONYMIZE' in extended_gateway["sdl"]
-    assert "A study was anonymized. DICOM: Network Entry." in extended_gateway["sdl"]
-    assert "anonymizeStudy(" in extended_gateway["sdl"]
+    assert '"""Freeze studies."""\n  FREEZE' in extended_gateway["sdl"]
+    assert "A study was frozen. DICOM: Network Entry." in extended_gateway["sdl"]
+    assert "freezeStudy(" in extended_gateway["sdl"]
 
 
 def test_the_documentation_has_the_permission_the_operation_and_the_event(extended_gateway: dict[str, Any]) -> None:
-    assert "| Anonymize a study | `anonymize` | `DEIDENTIFIED` | before and after |\n" in extended_gateway["docs"]
-    assert "| `DEIDENTIFIED` | A study was anonymized. | Network Entry (110108) |\n" in extended_gateway["docs"]
-    assert "| `anonymize` | Anonymize studies |  |  | yes |\n" in extended_gateway["docs"]
+    assert "| Freeze a study | `freeze` | `FROZEN` | before and after |\n" in extended_gateway["docs"]
+    assert "| `FROZEN` | A study was frozen. | Network Entry (110108) |\n" in extended_gateway["docs"]
+    assert "| `freeze` | Freeze studies |  |  | yes |\n" in extended_gateway["docs"]
 
 
 def test_the_permission_is_needed_and_the_manager_has_it(extended_gateway: dict[str, Any]) -> None:
     assert extended_gateway["denied"]["errors"][0]["extensions"]["code"] == "FORBIDDEN"
-    assert extended_gateway["done"] == {"data": {"anonymizeStudy": True}}
+    assert extended_gateway["done"] == {"data": {"freezeStudy": True}}
     assert extended_gateway["problems"] == []
 
 
 def test_the_audit_log_has_its_events(extended_gateway: dict[str, Any]) -> None:
     target = "studies/1"
     assert extended_gateway["events"] == [
-        ["DEIDENTIFIED", "anonymizeStudy", "DENIED", target],
-        ["DEIDENTIFIED", "anonymizeStudy", "INTENDED", target],
-        ["DEIDENTIFIED", "anonymizeStudy", "SUCCESS", target],
+        ["FROZEN", "freezeStudy", "DENIED", target],
+        ["FROZEN", "freezeStudy", "INTENDED", target],
+        ["FROZEN", "freezeStudy", "SUCCESS", target],
     ]
     assert sum('originalText="Network Entry"' in message for message in extended_gateway["messages"]) == 3
 
@@ -180,4 +180,4 @@ django.setup()
 from tests.access.cases import CASES, root_fields
 print(root_fields() - {name.split(" ")[0] for name in CASES})
 """
-    assert run(extended_checkout, "-c", script).splitlines()[-1] == "{'Mutation.anonymizeStudy'}"
+    assert run(extended_checkout, "-c", script).splitlines()[-1] == "{'Mutation.freezeStudy'}"
