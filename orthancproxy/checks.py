@@ -171,13 +171,17 @@ def _accel_redirect() -> Iterator[CheckMessage]:
         )
 
 
-def _events_secret() -> Iterator[CheckMessage]:
-    if 0 < len(conf.ORTHANC_EVENTS_SECRET) < MIN_SECRET_CHARACTERS:
-        yield Error(
-            f"ORTHANC_EVENTS_SECRET is shorter than {MIN_SECRET_CHARACTERS} characters.",
-            hint="Use random letters and digits, as docker/make-env does, or leave it empty.",
-            id="orthancproxy.E033",
-        )
+def _secrets() -> Iterator[CheckMessage]:
+    for name, secret, number in (
+        ("ORTHANC_EVENTS_SECRET", conf.ORTHANC_EVENTS_SECRET, "E033"),
+        ("ORTHANC_PSEUDONYM_KEY", conf.ORTHANC_PSEUDONYM_KEY, "E041"),
+    ):
+        if 0 < len(secret) < MIN_SECRET_CHARACTERS:
+            yield Error(
+                f"{name} is shorter than {MIN_SECRET_CHARACTERS} characters.",
+                hint="Use random letters and digits, as docker/make-env does, or leave it empty.",
+                id=f"orthancproxy.{number}",
+            )
 
 
 def _oidc_urls() -> Iterator[CheckMessage]:
@@ -336,7 +340,7 @@ CHECKS: tuple[Callable[[], Iterator[CheckMessage]], ...] = (
     _credentials,
     _accel_redirect,
     _viewer_url,
-    _events_secret,
+    _secrets,
     _oidc_urls,
     _oidc,
     _audit_repository,

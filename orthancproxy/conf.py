@@ -323,6 +323,12 @@ class Configuration:
         maximum=3650,
     )
     ORTHANC_JOB_DAYS = Setting(30, "Days for which jobs are listed after their end.", minimum=1, maximum=3650)
+    ORTHANC_PSEUDONYM_KEY = Setting(
+        "",
+        "Secret of at least 32 characters with which the pseudonyms of projects are made (`anonymizeStudy`); if empty, "
+        "there are no projects. With another key, patients who have no pseudonym in a project yet get other ones.",
+        secret=True,
+    )
     ORTHANC_EVENTS_SECRET = Setting(
         "",
         "Secret with which Orthanc tells the gateway what it deletes, at `/orthanc-events` "

@@ -1,6 +1,7 @@
 """Where Django looks for the app's tables: each package declares its own."""
 
 from orthancproxy.access.models import AccessScope, Archive, Share
+from orthancproxy.anonymization.models import Pseudonym
 from orthancproxy.audit.models import AuditDelivery, AuditEvent, AuditRetention, AuditSubject, Viewing
 from orthancproxy.feed.models import ChangeLogState, ChangeRow
 from orthancproxy.follower.models import Lease
@@ -22,6 +23,7 @@ __all__ = [
     "IndexedStudy",
     "Job",
     "Lease",
+    "Pseudonym",
     "Share",
     "UploadBatch",
     "UploadedFile",

@@ -72,6 +72,8 @@ EVENT_READS = Pool("event-read", 2, "reading the log for event streams, and what
 # of its own: callers are authenticated again while deliveries wait for Orthanc
 STREAMS = Pool("stream", 1, "authenticating the callers of event streams again, and closing these streams")
 DELETIONS = Pool("deletions", 1, "asking Orthanc whether it has deleted what its script says, after the response")
+# with 4, half of Orthanc's time is for others (two cores)
+ANONYMIZATION = Pool("anonymization", 3, "reading, anonymizing and storing the files of jobs")
 POOLS = (
     GRAPHQL,
     UPLOADS,
@@ -85,6 +87,7 @@ POOLS = (
     EVENT_READS,
     STREAMS,
     DELETIONS,
+    ANONYMIZATION,
 )
 """The pools of fixed size; those below depend on the settings and on the load."""
 

@@ -6,6 +6,7 @@ from django.urls import URLPattern, path, re_path
 
 from orthancproxy.archive.levels import Level
 from orthancproxy.rest import documentation, views
+from orthancproxy.rest.anonymized import AnonymizedZipView
 from orthancproxy.rest.changes import ChangesView
 from orthancproxy.rest.deletion import ResourceView
 from orthancproxy.rest.downloads import InstanceFileView, PreviewView, SeriesThumbnailView, ThumbnailView, ZipView
@@ -43,6 +44,7 @@ urlpatterns = [
     *route("series/<str:orthanc_id>/thumbnail", SeriesThumbnailView, "series-thumbnail"),
     *route("patients/<str:orthanc_id>/archive", ZipView, "patient-archive", level=Level.PATIENT),
     *route("studies/<str:orthanc_id>/archive", ZipView, "study-archive", level=Level.STUDY),
+    *route("studies/<str:orthanc_id>/anonymized", AnonymizedZipView, "study-anonymized"),
     *route("series/<str:orthanc_id>/archive", ZipView, "series-archive", level=Level.SERIES),
     *route("patients/<str:orthanc_id>", ResourceView, "patient", level=Level.PATIENT),
     *route("studies/<str:orthanc_id>", ResourceView, "study", level=Level.STUDY),

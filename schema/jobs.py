@@ -32,6 +32,7 @@ KINDS = {
     JobKind.MODIFY: "A patient, study or series is corrected (`modifyPatient`, `modifyStudy`, `modifySeries`).",
     JobKind.MERGE: "Studies are merged (`mergeStudies`).",
     JobKind.MOVE: "Series are moved to another study (`moveSeries`).",
+    JobKind.ANONYMIZE: "A study is anonymized into a new one (`anonymizeStudy`).",
 }
 STATES = {
     JobState.PENDING: "It waits for others.",
@@ -103,6 +104,10 @@ class JobResult:
     @strawberry.field(description="Number of instances of the resources.")
     def instances_count(root: strawberry.Parent[ShownJob]) -> int | None:
         return cast("int | None", root.row.counts.get("instances"))
+
+    @strawberry.field(description="Number of instances that an anonymization left out, since they cannot be cleaned.")
+    def left_out_count(root: strawberry.Parent[ShownJob]) -> int | None:
+        return cast("int | None", root.row.counts.get("leftOut"))
 
     @strawberry.field(description="The studies that it has made, as they are now, if the caller may see them.")
     def studies(root: strawberry.Parent[ShownJob], info: Info) -> list[Study]:

@@ -11,6 +11,7 @@ from orthancproxy.resolvers.deletion import delete
 from orthancproxy.resolvers.labels import add_labels, remove_labels
 from orthancproxy.resolvers.restoring import restore
 from orthancproxy.resolvers.sending import echo
+from orthancproxy.schema.anonymizing import AnonymizePayload, AnonymizeStudyInput, anonymize
 from orthancproxy.schema.context import Info, gateway
 from orthancproxy.schema.corrections import (
     ModifyPayload,
@@ -156,6 +157,15 @@ class Mutation:
     )
     def move_series(self, info: Info, input: SeriesToMove) -> ModifyPayload:
         return move(info, input)
+
+    @strawberry.mutation(
+        description="Anonymize a study by the Basic Application Level Confidentiality Profile (PS3.15 annex E): into a "
+        "new study by a job that goes on after the response, or into a ZIP. Pixels are not changed: heed the warnings."
+    )
+    def anonymize_study(
+        self, info: Info, input: Annotated[AnonymizeStudyInput, strawberry.argument(description="What to anonymize.")]
+    ) -> AnonymizePayload:
+        return cast("AnonymizePayload", anonymize(info, input))
 
     @strawberry.mutation(description="Test whether a server answers Orthanc: by a C-ECHO, if it is a DICOM modality.")
     def echo_modality(self, info: Info, name: ModalityName, kind: Kind = DestinationKind.DICOM) -> EchoPayload:

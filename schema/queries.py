@@ -17,10 +17,12 @@ from orthancproxy.resolvers.audit import get_audit_events, get_viewer
 from orthancproxy.resolvers.context import RequestContext
 from orthancproxy.resolvers.jobs import get_job, get_jobs
 from orthancproxy.resolvers.labels import count_labels
+from orthancproxy.resolvers.reidentifying import reidentify
 from orthancproxy.resolvers.restoring import get_trash
 from orthancproxy.resolvers.sending import get_destinations
 from orthancproxy.resolvers.shares import get_shares
 from orthancproxy.resolvers.upload import get_uploads
+from orthancproxy.schema.anonymizing import ProjectName, Pseudonym, Pseudonyms
 from orthancproxy.schema.audit import RELATED, AuditEvent, AuditEventFilter, AuditEventOrder
 from orthancproxy.schema.batches import UploadBatch, UploadBatchFilter, UploadBatchOrder
 from orthancproxy.schema.changes import AfterChange, ArchiveChangeConnection, changes_page
@@ -283,6 +285,13 @@ class Query:
     @strawberry.field(description="The labels of what the caller sees, in order. Needs Orthanc 1.12.")
     def labels(self, info: Info) -> list[LabelCount]:
         return cast("list[LabelCount]", count_labels(gateway(info)))
+
+    @strawberry.field(
+        description="The patients behind pseudonyms of a project, of those whose every study the caller may see; at "
+        "most the newest 1,000. Each call is audited with their PatientIDs."
+    )
+    def reidentify(self, info: Info, project: ProjectName, pseudonyms: Pseudonyms = None) -> list[Pseudonym]:
+        return cast("list[Pseudonym]", reidentify(gateway(info), project, pseudonyms))
 
     @strawberry.field(description="The caller, with permissions and access scopes.")
     def viewer(self, info: Info) -> Viewer:

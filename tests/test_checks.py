@@ -79,6 +79,7 @@ def test_default_settings_pass() -> None:
         ("ORTHANC_ANONYMOUS_ACTIONS", ["view", "label"], "E030"),
         ("ORTHANC_ANONYMOUS_ACTIONS", ["label_scopes"], "E030"),
         ("ORTHANC_EVENTS_SECRET", "hunter2", "E033"),
+        ("ORTHANC_PSEUDONYM_KEY", "hunter2", "E041"),
         ("ORTHANC_VIEWER_URL", "/ohif/viewer?StudyInstanceUIDs={study}", "E035"),
         ("ORTHANC_USERNAME", "orthanc", "E011"),
         ("ORTHANC_PASSWORD", "hunter2", "E011"),

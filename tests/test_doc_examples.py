@@ -39,7 +39,7 @@ def gateway_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def gateway(shared_orthanc: LocalOrthanc, gateway_folder: Path) -> Iterator[str]:
-    with serving(shared_orthanc.base_url, gateway_folder) as gateway:
+    with serving(shared_orthanc.base_url, gateway_folder, settings={"ORTHANC_PSEUDONYM_KEY": "k" * 32}) as gateway:
         yield gateway.address
 
 
@@ -220,6 +220,31 @@ def test_a_study_is_deleted_into_the_trash_and_restored(
     assert node == {"orthancId": study, "description": "Head", "trashedBy": "manager"}
     answer = run(example(*page, "sh", "restoreStudy"), gateway, tmp_path, **shell)
     assert answer == {"data": {"restoreStudy": {"study": {"description": "Head", "trashedAt": None}}}}
+
+
+def test_a_study_is_anonymized_after_a_preview(
+    orthanc: LocalOrthanc, gateway: str, gateway_folder: Path, tmp_path: Path
+) -> None:
+    load(orthanc, [instance(StudyDescription="Head")])
+    [study] = json.loads(ask(orthanc, "/studies"))
+    make(gateway_folder, analyst := User("analyst", ["Manager"]))
+    shell = {"TOKEN": create_token(gateway_folder, analyst), "STUDY": study}
+    page = ("docs/operations.md", "Anonymize")
+    shown = run(example(*page, "sh"), gateway, tmp_path, **shell)["data"]["anonymizeStudy"]
+    tags = {one["keyword"]: (one["before"], one["after"]) for one in shown["preview"]}
+    assert tags["StudyDescription"] == ("Head", None)
+    assert [one["code"] for one in shown["warnings"]] == ["FACE"]
+    answer = requests.post(
+        f"{gateway}/graphql/",
+        json={"query": example(*page, "graphql").replace("…", study)},
+        headers={"Authorization": f"Bearer {shell['TOKEN']}"},
+        timeout=60,
+    ).json()
+    assert answer["data"]["anonymizeStudy"]["job"]["state"] == "PENDING"
+    wait_until(lambda: len(json.loads(ask(orthanc, "/studies"))) == 2)
+    files = {one.PatientID: one for one in stored_files(orthanc)}
+    made = files[tags["PatientID"][1]]
+    assert (made.PatientName, made.get("StudyDescription")) == (made.PatientID, None)
 
 
 def test_the_subscription_tells_of_a_new_study(orthanc: LocalOrthanc, gateway: str, tmp_path: Path) -> None:

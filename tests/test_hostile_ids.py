@@ -137,6 +137,14 @@ ARGUMENTS = {
     "Mutation.moveSeries(input.clientMutationId)": (
         "moveSeries(input: {orthancIds: [], clientMutationId: $it}) { instancesCount }"
     ),
+    "Mutation.anonymizeStudy(input.orthancId)": "anonymizeStudy(input: {orthancId: $it}) { job { id } }",
+    # no such study either
+    **{
+        f"Mutation.anonymizeStudy(input.{name})": (
+            f'anonymizeStudy(input: {{orthancId: "", {name}: $it}}) {{ job {{ id }} }}'
+        )
+        for name in ("patientId", "clientMutationId")
+    },
     "Mutation.uploadPatient(input.patientId)": "uploadPatient(input: {files: [], patientId: $it}) { uploadKey }",
     "Series.instances(filter.tags.value)": (
         'seriesList { nodes { instances(filter: {tags: [{keyword: "SOPInstanceUID", value: $it}]}) { id } } }'
@@ -155,6 +163,7 @@ PATHS = {
     "patients/<str:orthanc_id>/archive",
     "studies/<str:orthanc_id>/archive",
     "series/<str:orthanc_id>/archive",
+    "studies/<str:orthanc_id>/anonymized",
     "series/<str:orthanc_id>/thumbnail",
 }
 PARAMETERS = {"studies/?patient_id", "series/?study_id", "instances/?series_id"}

@@ -19,6 +19,9 @@ class Action(Enum):
     LABEL_SCOPES = ("label_scopes", "Add and remove labels that access scopes name", ("Manager",), True)
     SEND = ("send", "Send patients, studies, series and instances to other servers", ("Manager",))
     MODIFY = ("modify", "Correct, merge and split patients, studies and series", ("Manager",), True)
+    ANONYMIZE = ("anonymize", "Anonymize studies", ("Manager",))
+    # nobody from the start: who has it undoes what pseudonyms are for
+    REIDENTIFY = ("reidentify", "Read who is who in a project", (), True)
     MANAGE_JOBS = ("manage_jobs", "View and cancel the jobs of others", ("Manager",))
     VIEW_AUDIT = ("view_audit", "View the audit log", ("Manager",))
 

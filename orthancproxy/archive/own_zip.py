@@ -1,11 +1,12 @@
-"""ZIPs that the gateway makes itself of single files.
+"""ZIPs that the gateway makes itself of single files, as they are stored or changed.
 
 Orthanc names the folder of a patient after the patient's first file, also in a ZIP of other studies (1.12.7, 1.13.0).
 """
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
+from functools import partial
 from zipfile import ZIP_DEFLATED, ZipFile
 
 from orthancproxy.archive.levels import Level
@@ -43,8 +44,20 @@ def open_own_zip(client: OrthancClient, resource: Resource, transfer_syntax: str
         for series, folders in _numbered(_series_below(resource))
         for number, instance in enumerate(series.related["instances"], 1)
     ]
-    chunks = _OwnZip(client, files, transfer_syntax)
+    return open_zip_of(files, partial(_open, client, transfer_syntax))
+
+
+def open_zip_of(files: Sequence[tuple[str, str]], open_one: Callable[[str], Content | None]) -> Content:
+    """Open a ZIP of files by name and Orthanc id, each opened when it is its turn; those that are None are left out."""
+    chunks = _OwnZip(files, open_one)
     return Content(chunks, ZIP, None, chunks.close)
+
+
+def _open(client: OrthancClient, transfer_syntax: str | None, orthanc_id: str) -> Content:
+    if transfer_syntax:
+        with suppress(NotTranscodable):
+            return open_transcoded(client, orthanc_id, transfer_syntax)
+    return open_file(client, orthanc_id)
 
 
 def _series_below(resource: Resource) -> Iterator[Resource]:
@@ -94,12 +107,11 @@ class _Written:
 
 
 class _OwnZip:
-    """A ZIP of files of Orthanc, by name and Orthanc id, to be read once. `close` may be called by another thread."""
+    """A ZIP of files, by name and Orthanc id, to be read once. `close` may be called by another thread."""
 
-    def __init__(self, client: OrthancClient, files: Sequence[tuple[str, str]], transfer_syntax: str | None) -> None:
-        self._client = client
+    def __init__(self, files: Sequence[tuple[str, str]], open_one: Callable[[str], Content | None]) -> None:
         self._files = files
-        self._transfer_syntax = transfer_syntax
+        self._open_one = open_one
         self._file: Content | None = None
         self._is_closed = False
 
@@ -109,7 +121,9 @@ class _OwnZip:
             for name, orthanc_id in self._files:
                 if self._is_closed:
                     return
-                self._file = self._open(orthanc_id)
+                self._file = self._open_one(orthanc_id)
+                if self._file is None:
+                    continue
                 try:
                     with zipped.open(name, "w", force_zip64=True) as entry:
                         for chunk in self._file:
@@ -118,12 +132,6 @@ class _OwnZip:
                 finally:
                     self._file.close()
         yield written.take()
-
-    def _open(self, orthanc_id: str) -> Content:
-        if self._transfer_syntax:
-            with suppress(NotTranscodable):
-                return open_transcoded(self._client, orthanc_id, self._transfer_syntax)
-        return open_file(self._client, orthanc_id)
 
     def close(self) -> None:
         self._is_closed = True

@@ -113,6 +113,18 @@ class EventKind(_TranslatedChoices):
         "Resources were corrected, merged or moved.",
         DicomEvent(id=Code("110103", "DCM", "DICOM Instances Accessed"), action="U", has_one_patient=True),
     )
+    ANONYMIZED = (
+        "ANONYMIZED",
+        "Anonymized copies of studies were made.",
+        # A.5.3.6
+        DicomEvent(id=Code("110103", "DCM", "DICOM Instances Accessed"), action="C", has_one_patient=True),
+    )
+    REIDENTIFIED = (
+        "REIDENTIFIED",
+        "The patients behind pseudonyms were read.",
+        # PS3.16 CID 400
+        DicomEvent(id=Code("110110", "DCM", "Patient Record"), action="R", has_one_patient=True),
+    )
     LOGIN = (
         "LOGIN",
         "A user logged in, a share link was opened, or authentication failed.",

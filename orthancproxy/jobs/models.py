@@ -10,6 +10,7 @@ from django.utils import timezone
 class JobKind(StrEnum):
     """What a job does."""
 
+    ANONYMIZE = "ANONYMIZE"
     SEND = "SEND"
     MODIFY = "MODIFY"
     MERGE = "MERGE"

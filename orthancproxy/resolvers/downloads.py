@@ -3,7 +3,7 @@
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from typing import TypeVar, cast
+from typing import Any, TypeVar, cast
 
 from orthancproxy.archive.byte_ranges import ByteSpan, RequestedRange
 from orthancproxy.archive.hierarchy import Hierarchy
@@ -191,6 +191,10 @@ class PendingDownload:
         """Count the transfer as one of a series that is viewed, if such are counted."""
         if self._is_viewed:
             self._event.series = series_id
+
+    def describe(self, details: Mapping[str, Any]) -> None:
+        """Add details to the audit event."""
+        self._event.details = details
 
     def unchanged(self, download: T) -> T:
         """Return a download without content, for a client that has it: nothing is transferred, or audited."""

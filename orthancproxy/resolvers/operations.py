@@ -142,6 +142,23 @@ MOVE = Operation(
     target_level=Level.SERIES,
 )
 PREVIEW_CORRECTION = Operation(description="Preview a correction, merge or move (`dryRun`)", action=Action.MODIFY)
+ANONYMIZE = Operation(
+    description="Anonymize a study into a new one",
+    action=Action.ANONYMIZE,
+    kind=EventKind.ANONYMIZED,
+    is_job=True,
+    target_level=Level.STUDY,
+)
+ANONYMIZE_TO_ZIP = Operation(
+    description="Download an anonymized study, which takes `download`, too",
+    action=Action.ANONYMIZE,
+    kind=EventKind.ANONYMIZED,
+    target_level=Level.STUDY,
+)
+PREVIEW_ANONYMIZATION = Operation(description="Preview an anonymization (`dryRun`)", action=Action.ANONYMIZE)
+REIDENTIFY = Operation(
+    description="Read who is who in a project", action=Action.REIDENTIFY, kind=EventKind.REIDENTIFIED
+)
 READ_DESTINATIONS = Operation(description="Read or test the servers to which can be sent", action=Action.SEND)
 READ_JOBS = Operation(description="Read or follow one's own jobs; with `manage_jobs`, those of others")
 CANCEL_JOB = Operation(description="Cancel one's own job; with `manage_jobs`, one of others")

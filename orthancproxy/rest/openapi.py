@@ -78,6 +78,18 @@ TRANSCODE = in_query(
     "The UID of a transfer syntax: Orthanc converts the file. What it cannot convert is an error, or in a ZIP as it is "
     "stored.",
 )
+_PROJECT = {"type": "string", "minLength": 1, "maxLength": 64}
+_PSEUDONYM = {"type": "string", "pattern": r"^[!-\[\]-~]([ -\[\]-~]{0,62}[!-\[\]-~])?$"}
+_FLAG = {"type": "string", "enum": ["true", "false"]}
+ANONYMIZATION = (
+    in_query("project", _PROJECT, "A project, in which each patient has one pseudonym."),
+    in_query("patient-id", _PSEUDONYM, "The new PatientID; a random one by default."),
+    in_query("patient-name", _PSEUDONYM, "The new PatientName; by default the PatientID."),
+    in_query("shift-dates", _FLAG, "Move dates instead of removing them, and keep times."),
+    in_query("keep-series-descriptions", _FLAG, "Keep SeriesDescription."),
+    in_query("keep-device", _FLAG, "Keep what identifies the device."),
+    in_query("include-burned-in", _FLAG, "Do not leave out instances with BurnedInAnnotation YES."),
+)
 IF_NONE_MATCH = OpenApiParameter(
     "If-None-Match",
     OpenApiTypes.STR,

@@ -19,12 +19,15 @@ from strawberry.relay import to_base64
 
 from orthancproxy import urls
 from orthancproxy.access.models import Share
+from orthancproxy.anonymization.models import Pseudonym
 from orthancproxy.archive.levels import Level
 from orthancproxy.audit.kinds import Authentication, EventKind
 from orthancproxy.dicomweb import urls as dicomweb_urls
 from orthancproxy.jobs.models import Job
 from orthancproxy.orthanc.capabilities import TRASH_LABEL
 from orthancproxy.resolvers.operations import (
+    ANONYMIZE,
+    ANONYMIZE_TO_ZIP,
     CANCEL_JOB,
     DELETE,
     DOWNLOAD,
@@ -32,6 +35,7 @@ from orthancproxy.resolvers.operations import (
     MERGE,
     MODIFY,
     MOVE,
+    PREVIEW_ANONYMIZATION,
     PREVIEW_CORRECTION,
     PREVIEW_DELETION,
     READ,
@@ -42,6 +46,7 @@ from orthancproxy.resolvers.operations import (
     READ_JOBS,
     READ_SHARES,
     READ_TRASH,
+    REIDENTIFY,
     RESTORE,
     REVOKE_SHARE,
     SEND,
@@ -212,6 +217,17 @@ class RevocationCase(FieldCase):
 
     def _send(self, caller: CallerClient, target: Target) -> GatewayResponse:
         return caller.graphql(self.query, {"id": str(make_share(caller, target).pk)})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReidentificationCase(FieldCase):
+    """The root field that tells who is who in a project, which has one patient."""
+
+    def _send(self, caller: CallerClient, target: Target) -> GatewayResponse:
+        Pseudonym.objects.update_or_create(
+            project="trial", patient_id=target.patient_id, defaults={"pseudonym": "SUBJECT", "days": -1}
+        )
+        return caller.graphql(self.query, {})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -446,6 +462,30 @@ def _fields() -> Iterator[tuple[str, AccessCase]]:
             ),
         )
     yield from _corrections()
+    for dry_run in (False, True):
+        # a scope of the callers admits this patient
+        given = f'{{orthancId: $study, patientId: "W7-subject", dryRun: {str(dry_run).lower()}}}'
+        yield (
+            f"Mutation.anonymizeStudy{' as a dry run' if dry_run else ''}",
+            FieldCase(
+                name="anonymizeStudy",
+                query=f"mutation($study: ID!) {{ anonymizeStudy(input: {given}) {{ preview {{ keyword }} }} }}",
+                counts={"studies": 1, "series": 2, "instances": 4} if dry_run else {"studies": 1},
+                subjects=OF_STUDY,
+                operation=PREVIEW_ANONYMIZATION if dry_run else ANONYMIZE,
+                levels=("studies",),
+            ),
+        )
+    yield (
+        "Query.reidentify",
+        ReidentificationCase(
+            name="reidentify",
+            query='{ reidentify(project: "trial") { pseudonym patientId } }',
+            counts={},
+            subjects=OF_PATIENT,
+            operation=REIDENTIFY,
+        ),
+    )
     yield field("jobs", "{ jobs { pageInfo { startCursor } } }", {}, operation=READ_JOBS)
     yield (
         "Query.job",
@@ -660,6 +700,15 @@ def _routes() -> Iterator[tuple[str, AccessCase]]:
                 subjects=subjects,
                 levels=(level,),
             )
+        yield from route(
+            method,
+            "studies/<str:orthanc_id>/anonymized",
+            "studies/{study}/anonymized",
+            {"studies": 1},
+            operation=replace(ANONYMIZE_TO_ZIP, **more),
+            subjects=OF_STUDY,
+            levels=("studies",),
+        )
     for name, level, subjects, counts in DELETIONS:
         yield from route(
             "DELETE",

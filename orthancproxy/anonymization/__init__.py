@@ -1,0 +1,1 @@
+"""Anonymization of studies: whom a patient becomes, and what is done to each file."""

@@ -1,0 +1,52 @@
+"""The table of pseudonyms, and the permission to anonymize, which the group Manager gets; nobody may re-identify."""
+
+import django.utils.timezone
+from django.db import migrations, models
+
+from orthancproxy.access.actions import Action
+
+
+def permit_managers(apps, schema_editor):
+    database = schema_editor.connection.alias
+    content_types = apps.get_model("contenttypes", "ContentType").objects.using(database)
+    permissions = apps.get_model("auth", "Permission").objects.using(database)
+    archive, _ = content_types.get_or_create(app_label="orthancproxy", model="archive")
+    # a group of the project's with this name lacks the permissions of ours
+    managers = apps.get_model("auth", "Group").objects.using(database).filter(
+        name="Manager", permissions__content_type=archive, permissions__codename=Action.VIEW_AUDIT.value
+    )
+    for action in (Action.ANONYMIZE, Action.REIDENTIFY):
+        permission, _ = permissions.get_or_create(
+            content_type=archive, codename=action.value, defaults={"name": action.description}
+        )
+        if "Manager" in action.groups:
+            for group in managers:
+                group.permissions.add(permission)
+
+
+class Migration(migrations.Migration):
+
+    dependencies = [
+        ("orthancproxy", "0020_correcting"),
+        ("auth", "0012_alter_user_first_name_max_length"),
+        ("contenttypes", "0002_remove_content_type_name"),
+    ]
+
+    operations = [
+        migrations.CreateModel(
+            name='Pseudonym',
+            fields=[
+                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
+                ('project', models.CharField(max_length=64)),
+                ('patient_id', models.CharField(max_length=324)),
+                ('pseudonym', models.CharField(max_length=64)),
+                ('days', models.SmallIntegerField()),
+                ('created_at', models.DateTimeField(default=django.utils.timezone.now)),
+                ('created_by', models.CharField(blank=True, max_length=150)),
+            ],
+            options={
+                'constraints': [models.UniqueConstraint(fields=('project', 'patient_id'), name='one_pseudonym_for_each_patient'), models.UniqueConstraint(fields=('project', 'pseudonym'), name='one_patient_for_each_pseudonym')],
+            },
+        ),
+        migrations.RunPython(permit_managers, migrations.RunPython.noop),
+    ]
