@@ -54,6 +54,7 @@ def archive(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Archive]:
         orthanc = start_source(start_orthanc, remote, configuration=INDEXED_INSTANCE_TAGS)
         load(orthanc, sample_studies())
         settings = {"ORTHANC_ANONYMOUS_ACTIONS": "", "ORTHANC_DESTINATIONS": "PACS,DEAD,SLOW,peer:ARCHIVE"}
+        settings["ORTHANC_PSEUDONYM_KEY"] = "k" * 32
         with serving(orthanc.base_url, folder, settings=settings) as gateway:
             confine(folder, "Of one patient", CONFINED_TO)
             confine(folder, "Of no patient", "there is none")

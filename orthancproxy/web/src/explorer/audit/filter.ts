@@ -10,6 +10,8 @@ export const KINDS = [
   'TRASHED',
   'RESTORED',
   'LABELLED',
+  'ANONYMIZED',
+  'REIDENTIFIED',
   'LOGIN',
   'LOGOUT',
   'AUDIT_LOG_USED',

@@ -11,6 +11,7 @@ const first = { app, components, worklist };
 // and these are loaded when a component first uses them
 const further = {
   account: () => import('../account/texts'),
+  anonymize: () => import('../anonymize/texts'),
   audit: () => import('../audit/texts'),
   correction: () => import('../correction/texts'),
   jobs: () => import('../jobs/texts'),

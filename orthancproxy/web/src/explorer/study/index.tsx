@@ -8,6 +8,7 @@ import {
   IconDownload,
   IconExternalLink,
   IconListSearch,
+  IconMaskOff,
   IconPencil,
   IconPhoto,
   IconSend,
@@ -106,11 +107,18 @@ async function loadSending() {
   return dialog;
 }
 
+async function loadAnonymizing() {
+  const [dialog] = await Promise.all([import('../anonymize/AnonymizeDialog'), i18n.loadNamespaces('anonymize')]);
+  return dialog;
+}
+
 function StudyActions({ study }: { study: StudyOfPage }) {
   const { t } = useTranslation('study');
   const { may } = useSession();
   const [isSending, sending] = useDisclosure(false);
   const [SendDialog, loadSendDialog] = useOnDemand(loadSending);
+  const [isAnonymizing, anonymizing] = useDisclosure(false);
+  const [AnonymizeDialog, loadAnonymizeDialog] = useOnDemand(loadAnonymizing);
   const [isSharing, sharing] = useDisclosure(false);
   const [isDeleting, deleting] = useDisclosure(false);
   const correction = useChangeDialog('correct', { level: 'STUDY', id: study.id, orthancId: study.orthancId });
@@ -164,14 +172,21 @@ function StudyActions({ study }: { study: StudyOfPage }) {
           <ShareDialog studyOrthancId={study.orthancId} opened={isSharing} onClose={sharing.close} />
         </>
       )}
-      {(may('MODIFY') || may('DELETE') || may('VIEW_AUDIT')) && (
+      {(may('MODIFY') || may('ANONYMIZE') || may('DELETE') || may('VIEW_AUDIT')) && (
         <MoreMenu
           studyInstanceUID={study.studyInstanceUID}
           onCorrect={correction.open}
           onMerge={study.patient.studiesCount > 1 ? merging.open : undefined}
           onMove={moving.open}
+          onAnonymize={() => {
+            loadAnonymizeDialog();
+            anonymizing.open();
+          }}
           onDelete={deleting.open}
         />
+      )}
+      {AnonymizeDialog && (
+        <AnonymizeDialog studyOrthancId={study.orthancId} opened={isAnonymizing} onClose={anonymizing.close} />
       )}
       {correction.dialog}
       {merging.dialog}
@@ -193,11 +208,12 @@ interface MoreMenuProps {
   /** Undefined if there is nothing to merge with. */
   onMerge: (() => void) | undefined;
   onMove: () => void;
+  onAnonymize: () => void;
   onDelete: () => void;
 }
 
 /** What is seldom needed, and not to be clicked in passing. */
-function MoreMenu({ studyInstanceUID, onCorrect, onMerge, onMove, onDelete }: MoreMenuProps) {
+function MoreMenu({ studyInstanceUID, onCorrect, onMerge, onMove, onAnonymize, onDelete }: MoreMenuProps) {
   const { t } = useTranslation('study');
   const { may } = useSession();
   return (
@@ -230,6 +246,11 @@ function MoreMenu({ studyInstanceUID, onCorrect, onMerge, onMove, onDelete }: Mo
             leftSection={<IconListSearch size={16} aria-hidden="true" />}
           >
             {t('actions.audit')}
+          </Menu.Item>
+        )}
+        {may('ANONYMIZE') && (
+          <Menu.Item leftSection={<IconMaskOff size={16} aria-hidden="true" />} onClick={onAnonymize}>
+            {t('actions.anonymize')}
           </Menu.Item>
         )}
         {may('DELETE') && (

@@ -1,0 +1,112 @@
+"""Anonymizing a study from its page: options, preview, and the new study or a ZIP."""
+
+import json
+import zipfile
+from collections.abc import Iterator
+
+import pytest
+from playwright.sync_api import Locator, Page, expect
+
+from tests.corpus import ask
+from tests.explorer.conftest import CONFINED_TO, MANAGER, VIEWER, Archive, OpenPage, request
+
+pytestmark = [pytest.mark.live, pytest.mark.once, pytest.mark.long]
+
+STUDY = "query ($id: String!) { studies(filter: {patientId: $id}) { nodes { orthancId instancesCount } } }"
+
+
+@pytest.fixture(autouse=True)
+def _remove_results(archive: Archive) -> Iterator[None]:
+    before = set(json.loads(ask(archive.orthanc, "/studies")))
+    yield
+    for made in set(json.loads(ask(archive.orthanc, "/studies"))) - before:
+        ask(archive.orthanc, f"/studies/{made}", "DELETE")
+
+
+def open_dialog(page: Page, *, with_keyboard: bool = False) -> tuple[Locator, int]:
+    """Open the dialog on the page of a study; return it, and the number of the study's instances."""
+    page.goto("/account")
+    [study] = request(page, STUDY, id=CONFINED_TO)["studies"]["nodes"]
+    page.goto(f"/studies/{study['orthancId']}")
+    more, item = page.get_by_role("button", name="More actions"), page.get_by_role("menuitem", name="Anonymize…")
+    if with_keyboard:
+        more.focus()
+        page.keyboard.press("Enter")
+        item.press("Enter")
+    else:
+        more.click()
+        item.click()
+    return page.get_by_role("dialog", name="Anonymize the study"), int(study["instancesCount"])
+
+
+def test_a_study_is_anonymized_with_the_keyboard(page_as: OpenPage, archive: Archive) -> None:
+    page = page_as(MANAGER)
+    dialog, count = open_dialog(page, with_keyboard=True)
+    expect(dialog.get_by_role("textbox", name="Project")).to_be_focused()
+    page.keyboard.type("trial")
+    expect(dialog.get_by_role("textbox", name="New patient ID")).to_be_disabled()
+    dialog.get_by_role("checkbox", name="Times, and dates").press("Space")
+    dialog.get_by_role("button", name="Preview").press("Enter")
+    table = dialog.get_by_role("table")
+    row = table.get_by_role("row").filter(has=page.get_by_role("rowheader", name="PatientID", exact=True))
+    expect(row).to_contain_text(CONFINED_TO)
+    pseudonym = row.get_by_role("cell").last.inner_text()
+    assert pseudonym not in ("", CONFINED_TO)
+    expect(table.get_by_role("row").filter(has_text="StudyDescription")).to_contain_text("removed")
+    expect(dialog.get_by_role("status")).to_contain_text("look at the images", ignore_case=True)
+    dialog.get_by_role("button", name="Anonymize", exact=True).press("Enter")
+    expect(dialog.get_by_role("status")).to_have_text("Anonymized", timeout=30_000)
+    expect(dialog).to_contain_text(f"{count} instances were made.")
+    dialog.get_by_role("link", name="Open the new study").press("Enter")
+    expect(dialog).to_have_count(0)
+    # both the name and the id of the patient
+    expect(page.get_by_role("article")).to_contain_text(pseudonym)
+    expect(page.get_by_role("article")).not_to_contain_text(CONFINED_TO)
+
+
+def test_an_anonymized_study_is_downloaded(page_as: OpenPage, archive: Archive) -> None:
+    page = page_as(MANAGER)
+    before = ask(archive.orthanc, "/studies")
+    dialog, count = open_dialog(page)
+    dialog.get_by_role("textbox", name="New patient ID").fill("SUBJECT-1")
+    dialog.get_by_role("radio", name="A ZIP to download").check()
+    dialog.get_by_role("button", name="Preview").click()
+    with page.expect_download() as downloading:
+        dialog.get_by_role("button", name="Download ZIP").click()
+    assert downloading.value.suggested_filename == "SUBJECT-1.zip"
+    with zipfile.ZipFile(downloading.value.path()) as made:
+        assert len(made.namelist()) == count
+    assert ask(archive.orthanc, "/studies") == before
+
+
+def test_the_id_of_the_original_is_rejected(page_as: OpenPage) -> None:
+    page = page_as(MANAGER)
+    dialog, _ = open_dialog(page)
+    dialog.get_by_role("textbox", name="New patient ID").fill(CONFINED_TO)
+    dialog.get_by_role("button", name="Preview").click()
+    expect(dialog.get_by_role("alert")).to_contain_text("that of the original")
+
+
+@pytest.mark.parametrize(
+    ("locale", "more", "item", "title"),
+    [("ko-KR", "추가 작업", "익명화…", "검사 익명화"), ("ja-JP", "その他の操作", "匿名化…", "検査の匿名化")],
+)
+def test_the_dialog_is_in_the_language_of_the_browser(
+    page_as: OpenPage, locale: str, more: str, item: str, title: str
+) -> None:
+    page = page_as(MANAGER, locale=locale)
+    page.goto("/account")
+    [study] = request(page, STUDY, id=CONFINED_TO)["studies"]["nodes"]
+    page.goto(f"/studies/{study['orthancId']}")
+    page.get_by_role("button", name=more).click()
+    page.get_by_role("menuitem", name=item).click()
+    expect(page.get_by_role("dialog", name=title)).to_be_visible()
+
+
+def test_anonymizing_is_not_offered_without_the_permission(page_as: OpenPage) -> None:
+    page = page_as(VIEWER)
+    page.goto("/account")
+    [study] = request(page, STUDY, id=CONFINED_TO)["studies"]["nodes"]
+    page.goto(f"/studies/{study['orthancId']}")
+    expect(page.get_by_role("link", name="Download ZIP")).to_be_visible()
+    expect(page.get_by_role("button", name="More actions")).to_have_count(0)
