@@ -16,6 +16,7 @@ from pathlib import Path
 import requests
 
 from benchmarks import (
+    anonymize,
     clients,
     crowded_upload,
     download,
@@ -59,6 +60,7 @@ BENCHMARKS: Mapping[str, Callable[[Options], Iterator[Row]]] = {
     "archive-memory": growth.memory_rows,
     "upload": upload.rows,
     "crowded-upload": crowded_upload.rows,
+    "anonymize": anonymize.rows,
     "upload-memory": memory.rows,
     "subscribers": subscribers.rows,
     "viewer": viewer.rows,
