@@ -322,6 +322,11 @@ class Configuration:
         minimum=0,
         maximum=3650,
     )
+    ORTHANC_SOURCES: Setting[Sequence[str]] = Setting(
+        (),
+        "DICOM modalities of Orthanc's configuration, by name (`PACS`), that users with the permission `retrieve` may "
+        "search for studies, and retrieve these from; `*` for all of them. If empty, nothing can be retrieved.",
+    )
     ORTHANC_JOB_DAYS = Setting(30, "Days for which jobs are listed after their end.", minimum=1, maximum=3650)
     ORTHANC_PSEUDONYM_KEY = Setting(
         "",

@@ -21,6 +21,7 @@
     ├── ClientDisconnected        the client has gone away; nobody receives this
     ├── GatewayUnavailable        the gateway is busy, or its database is unavailable; retry later
     ├── InsufficientStorage       the gateway has no disk space left for an upload; retry later
+    ├── SourceFailed              another server, which was to be searched, does not answer or rejected the query
     └── ArchiveError              Orthanc failed
         ├── ArchiveUnavailable    Orthanc is unreachable or busy; retry later
         │   └── ArchiveTimeout    Orthanc did not answer in time
@@ -171,6 +172,16 @@ class InsufficientStorage(GatewayError):
 
     def __init__(self, message: str = "The gateway has no disk space left for this upload: try again later.") -> None:
         super().__init__(message)
+
+
+class SourceFailed(GatewayError):
+    """Another server, which was to be searched, does not answer or rejected the query; `dimse_status` tells why."""
+
+    code = "SOURCE_FAILED"
+
+    def __init__(self, message: str, dimse_status: int | None = None) -> None:
+        super().__init__(message)
+        self.dimse_status = dimse_status
 
 
 class ArchiveError(GatewayError):

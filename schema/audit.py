@@ -74,7 +74,9 @@ class AuditEvent:
 
     details: JSON | None = strawberry_django.field(
         description='What changed, for ACCESS_CHANGED and LABELLED, such as `{"groups added": ["Manager"]}`; for '
-        "SENT, the `destination`; otherwise null."
+        "SENT, the `destination`; for QUERIED and RETRIEVED, the `source`, and of a search the `query` by keyword, "
+        "without names and descriptions; "
+        "otherwise null."
     )
 
     @strawberry.field(description="The patients and studies that the event concerns.")

@@ -24,10 +24,13 @@ def original(error: GraphQLError | None) -> BaseException | None:
 def shown(error: GraphQLError, request_id: str) -> dict[str, Any]:
     """Return an error for the response, with `extensions.code` and the request id, under which the log has it."""
     cause = original(error)
+    more: dict[str, str] = {}
     match as_gateway_error(cause) or cause:
         case errors.GatewayError() as expected:
             message, code = expected.message, expected.code
             log_archive_failure(expected, code)
+            if isinstance(expected, errors.SourceFailed) and expected.dimse_status is not None:
+                more = {"dimseStatus": f"{expected.dimse_status:04X}"}
         case None:
             # parsing, validation and coercion: graphql-core's own message about the query
             message, code = error.message, "BAD_USER_INPUT"
@@ -37,4 +40,4 @@ def shown(error: GraphQLError, request_id: str) -> dict[str, Any]:
     note_errors([code])
     # a project without our middleware has no request ids
     found_by = {"requestId": request_id} if request_id else {}
-    return {**error.formatted, "message": message, "extensions": {"code": code, **found_by}}
+    return {**error.formatted, "message": message, "extensions": {"code": code, **more, **found_by}}

@@ -33,6 +33,7 @@ KINDS = {
     JobKind.MERGE: "Studies are merged (`mergeStudies`).",
     JobKind.MOVE: "Series are moved to another study (`moveSeries`).",
     JobKind.ANONYMIZE: "A study is anonymized into a new one (`anonymizeStudy`).",
+    JobKind.RETRIEVE: "Studies are retrieved from another server (`retrieveFromModality`).",
 }
 STATES = {
     JobState.PENDING: "It waits for others.",
@@ -90,18 +91,20 @@ def _id(root: strawberry.Parent[ShownJob]) -> strawberry.ID:
 @strawberry.type(description="Why a job failed.")
 class JobError:
     code: str = strawberry.field(
-        description="`DESTINATION_FAILED`, `JOB_LOST`, or a code of errors such as `NOT_FOUND` and `ARCHIVE_ERROR`."
+        description="`DESTINATION_FAILED`, `SOURCE_FAILED`, `JOB_LOST`, or a code of errors such as `NOT_FOUND` and "
+        "`ARCHIVE_ERROR`."
     )
     message: str = strawberry.field(description="One sentence for people.")
     dimse_status: str | None = strawberry.field(
-        description="The status with which a modality rejected an instance, in hexadecimal digits: `A700` (PS3.4 "
-        "section B.2.3). Orthanc tells it since 1.12.10."
+        description="The status with which a modality rejected an instance, or ended a retrieval, in hexadecimal "
+        "digits: `A700` (PS3.4 sections B.2.3, C.4.2.1.5, C.4.3.1.4). Of rejected instances, Orthanc tells it since "
+        "1.12.10."
     )
 
 
 @strawberry.type(description="What a job has done.")
 class JobResult:
-    @strawberry.field(description="Number of instances of the resources.")
+    @strawberry.field(description="Number of instances of the resources; null if Orthanc does not tell.")
     def instances_count(root: strawberry.Parent[ShownJob]) -> int | None:
         return cast("int | None", root.row.counts.get("instances"))
 
@@ -165,6 +168,14 @@ class Job(Node):
     )
     def destination(root: strawberry.Parent[ShownJob]) -> str | None:
         return cast("str | None", root.row.parameters.get("destination"))
+
+    @strawberry.field(description="The name of the modality that it retrieves from.")
+    def source(root: strawberry.Parent[ShownJob]) -> str | None:
+        return cast("str | None", root.row.parameters.get("source"))
+
+    @strawberry.field(name="studyInstanceUIDs", description="Those of the studies that it retrieves; null for others.")
+    def study_instance_uids(root: strawberry.Parent[ShownJob]) -> list[strawberry.ID] | None:
+        return cast("list[strawberry.ID] | None", root.row.parameters.get("studyInstanceUIDs"))
 
     @strawberry.field(
         description="The study that it has made, else the one that it is about, as it is now; null if there are "

@@ -29,6 +29,7 @@ from orthancproxy.schema.jobs import JobId, JobPayload, cancel, shown
 from orthancproxy.schema.labels import AddedLabels, LabelledId, LabelledLevel, LabelsPayload, RemovedLabels
 from orthancproxy.schema.modalities import EchoPayload, Kind, ModalityName, SendInput, send
 from orthancproxy.schema.shares import ShareId, SharePayload, ShareStudyInput, revoke, share
+from orthancproxy.schema.sources import RetrieveInput, retrieve
 from orthancproxy.schema.uploads import UploadInput, UploadPayload
 from orthancproxy.uploads.files import with_series_paths
 
@@ -166,6 +167,16 @@ class Mutation:
         self, info: Info, input: Annotated[AnonymizeStudyInput, strawberry.argument(description="What to anonymize.")]
     ) -> AnonymizePayload:
         return cast("AnonymizePayload", anonymize(info, input))
+
+    @strawberry.mutation(
+        description="Retrieve studies from another server. The job goes on after the response, like that of "
+        "`sendToModality`; its result has the studies that have arrived. Not for callers with an access scope. What is "
+        "here already stays as it is, so that a request may be repeated."
+    )
+    def retrieve_from_modality(
+        self, info: Info, input: Annotated[RetrieveInput, strawberry.argument(description="What, and from where.")]
+    ) -> JobPayload:
+        return cast("JobPayload", shown(retrieve(info, input)))
 
     @strawberry.mutation(description="Test whether a server answers Orthanc: by a C-ECHO, if it is a DICOM modality.")
     def echo_modality(self, info: Info, name: ModalityName, kind: Kind = DestinationKind.DICOM) -> EchoPayload:

@@ -21,6 +21,7 @@ from orthancproxy.resolvers.reidentifying import reidentify
 from orthancproxy.resolvers.restoring import get_trash
 from orthancproxy.resolvers.sending import get_destinations
 from orthancproxy.resolvers.shares import get_shares
+from orthancproxy.resolvers.sources import get_sources
 from orthancproxy.resolvers.upload import get_uploads
 from orthancproxy.schema.anonymizing import ProjectName, Pseudonym, Pseudonyms
 from orthancproxy.schema.audit import RELATED, AuditEvent, AuditEventFilter, AuditEventOrder
@@ -44,6 +45,7 @@ from orthancproxy.schema.modalities import Modality
 from orthancproxy.schema.selection import Selection
 from orthancproxy.schema.server import Server
 from orthancproxy.schema.shares import Share, ShareFilter, ShareOrder
+from orthancproxy.schema.sources import FoundStudy, SourceFilter, SourceName, find
 from orthancproxy.schema.tables import page_of
 from orthancproxy.schema.types import FILTER, ORDER, Instance, Node, Patient, Series, Study
 from orthancproxy.schema.viewer import Viewer
@@ -267,6 +269,25 @@ class Query:
     )
     def modalities(self, info: Info) -> list[Modality]:
         return cast("list[Modality]", get_destinations(gateway(info)))
+
+    @strawberry.field(
+        description="The servers that the caller may search for studies, and retrieve these from: the DICOM modalities "
+        "of Orthanc's configuration that the setting `ORTHANC_SOURCES` names. Not for callers with an access scope."
+    )
+    def sources(self, info: Info) -> list[Modality]:
+        return cast("list[Modality]", get_sources(gateway(info)))
+
+    @strawberry.field(
+        description="The studies of another server that match (C-FIND), newest first; an error if there are more than "
+        "500. Not for callers with an access scope. What is searched and found is audited."
+    )
+    def find_on_modality(
+        self,
+        info: Info,
+        modality: SourceName,
+        filter: Annotated[SourceFilter, strawberry.argument(description="Only studies that match.")],
+    ) -> list[FoundStudy]:
+        return find(info, modality, filter)
 
     @strawberry.field(
         description="Changes of the archive that the caller may see, oldest first, from the beginning of the log or "

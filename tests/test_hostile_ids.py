@@ -145,6 +145,18 @@ ARGUMENTS = {
         )
         for name in ("patientId", "clientMutationId")
     },
+    "Query.findOnModality(filter.patientId)": (
+        'findOnModality(modality: "PACS", filter: {patientId: $it}) { patientId }'
+    ),
+    "Query.findOnModality(filter.studyInstanceUIDs)": (
+        'findOnModality(modality: "PACS", filter: {studyInstanceUIDs: [$it]}) { patientId }'
+    ),
+    "Mutation.retrieveFromModality(input.studyInstanceUIDs)": (
+        'retrieveFromModality(input: {source: "PACS", studyInstanceUIDs: [$it]}) { job { id } }'
+    ),
+    "Mutation.retrieveFromModality(input.clientMutationId)": (
+        'retrieveFromModality(input: {source: "PACS", studyInstanceUIDs: [], clientMutationId: $it}) { job { id } }'
+    ),
     "Mutation.uploadPatient(input.patientId)": "uploadPatient(input: {files: [], patientId: $it}) { uploadKey }",
     "Series.instances(filter.tags.value)": (
         'seriesList { nodes { instances(filter: {tags: [{keyword: "SOPInstanceUID", value: $it}]}) { id } } }'

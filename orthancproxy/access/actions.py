@@ -22,6 +22,8 @@ class Action(Enum):
     ANONYMIZE = ("anonymize", "Anonymize studies", ("Manager",))
     # nobody from the start: who has it undoes what pseudonyms are for
     REIDENTIFY = ("reidentify", "Read who is who in a project", (), True)
+    # it shows people of whom this archive has nothing
+    RETRIEVE = ("retrieve", "Search other servers for studies, and retrieve these", ("Manager",), True)
     MANAGE_JOBS = ("manage_jobs", "View and cancel the jobs of others", ("Manager",))
     VIEW_AUDIT = ("view_audit", "View the audit log", ("Manager",))
 

@@ -1,4 +1,4 @@
-"""Authorization: the permission for an action, the patient of an upload, and the labels that scopes name."""
+"""Authorization: the permission for an action, the patient of an upload, labels that scopes name, other archives."""
 
 from collections.abc import Iterable
 
@@ -35,3 +35,13 @@ def authorize_labels(caller: Caller, labels: Iterable[str]) -> None:
     named = {value.casefold() for value in rules.values_list("value", flat=True)}
     if not named.isdisjoint(label.casefold() for label in labels):
         raise PermissionDenied("You do not have permission to change labels that access scopes name.")
+
+
+def authorize_sources(caller: Caller) -> None:
+    """Raise PermissionDenied unless the caller sees everything: other servers know no access scopes.
+
+    A scope of patients could be compared with what they find. One of labels could not, as what is elsewhere has none,
+    and a rule for the one and not for the other would be hard to tell people.
+    """
+    if caller.scope.is_restricted:
+        raise PermissionDenied("You see a part of the archive only, and may not search other servers.")

@@ -1,6 +1,6 @@
-"""The servers of Orthanc's configuration to which it can send: DICOM modalities, Orthanc peers, DICOMweb servers."""
+"""The servers of Orthanc's configuration: DICOM modalities, Orthanc peers and DICOMweb servers to which it can send."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any
@@ -10,7 +10,7 @@ from orthancproxy.orthanc import endpoints
 from orthancproxy.orthanc.client import OrthancClient
 from orthancproxy.orthanc.deadline import Deadline, deadline_scope
 from orthancproxy.orthanc.endpoints import DESTINATION_NAME, Endpoint
-from orthancproxy.orthanc.responses import BEGUN_JOB_DECODER, ID_LIST_DECODER, JSON_DECODER, MODALITIES_DECODER
+from orthancproxy.orthanc.responses import BEGUN_DECODER, ID_LIST_DECODER, JSON_DECODER, MODALITIES_DECODER
 
 EVERYTHING = "*"
 ECHO_SECONDS = 10
@@ -50,14 +50,26 @@ def destination_of(key: str) -> Destination:
 
 def destinations(client: OrthancClient, allowed: Sequence[str]) -> list[Destination]:
     """Return the servers that Orthanc knows and that are allowed, by kind and name. Raises ArchiveError."""
-    found = _known(client) if allowed else ()
-    return [one for one in found if DESTINATION_NAME.fullmatch(one.name) and one.is_allowed(allowed)]
+    return _allowed(_known(client), allowed) if allowed else []
 
 
-def _known(client: OrthancClient) -> Iterator[Destination]:
+def sources(client: OrthancClient, allowed: Sequence[str]) -> list[Destination]:
+    """Return the DICOM modalities that Orthanc knows and that are allowed, by name. Raises ArchiveError."""
+    return _allowed(_modalities(client), allowed) if allowed else []
+
+
+def _allowed(known: Iterable[Destination], allowed: Sequence[str]) -> list[Destination]:
+    return [one for one in known if DESTINATION_NAME.fullmatch(one.name) and one.is_allowed(allowed)]
+
+
+def _modalities(client: OrthancClient) -> Iterator[Destination]:
     modalities = client.call(endpoints.MODALITIES, query="expand", decoder=MODALITIES_DECODER)
     for name in sorted(modalities):
         yield Destination(DestinationKind.DICOM, name, modalities[name].aet)
+
+
+def _known(client: OrthancClient) -> Iterator[Destination]:
+    yield from _modalities(client)
     for name in sorted(client.call(endpoints.PEERS, decoder=ID_LIST_DECODER)):
         yield Destination(DestinationKind.PEER, name)
     if "dicom-web" in client.capabilities().plugins.names:
@@ -98,5 +110,5 @@ def begin_sending(client: OrthancClient, destination: Destination, orthanc_ids: 
         DestinationKind.DICOMWEB: endpoints.WEB_SERVER_STOW,
     }
     body = {"Resources": list(orthanc_ids), "Asynchronous": True, "Permissive": False, "UserData": token}
-    begun = client.call(store[destination.kind], body=body, decoder=BEGUN_JOB_DECODER, name=destination.name)
+    begun = client.call(store[destination.kind], body=body, decoder=BEGUN_DECODER, name=destination.name)
     return str(begun.id)

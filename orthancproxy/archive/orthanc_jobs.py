@@ -4,9 +4,9 @@ from orthancproxy.errors import NotFound
 from orthancproxy.orthanc import endpoints
 from orthancproxy.orthanc.client import OrthancClient
 from orthancproxy.orthanc.responses import JOB_DECODER, JOBS_DECODER, JSON_DECODER, OrthancJob
+from orthancproxy.orthanc.status import dimse_status
 
 CANCELED = 37  # ErrorCode_CanceledJob
-NETWORK_PROTOCOL = 9
 
 
 def look_up_job(client: OrthancClient, job_id: str) -> OrthancJob | None:
@@ -39,10 +39,18 @@ def error_code_of(job: OrthancJob) -> int:
     return job.content.function_error_code or job.error_code
 
 
+def is_retrieval(job: OrthancJob) -> bool:
+    """Return whether a job retrieves from a modality."""
+    return job.type in ("DicomMoveScu", "DicomGetScu")
+
+
 def dimse_status_of(job: OrthancJob) -> int | None:
-    """Return the DIMSE status with which a server rejected an instance, if Orthanc tells (1.12.10)."""
+    """Return the DIMSE status with which a server rejected an instance, or to send some, if Orthanc tells.
+
+    It has a field of its own since 1.12.10; before, the text about a retrieval has it.
+    """
     payload = job.error_payload
     if payload is None or payload.type != "Dimse" or not isinstance(payload.content, dict):
-        return None
+        return dimse_status(job.error_details)
     status = payload.content.get("DimseErrorStatus")
     return status if isinstance(status, int) else None

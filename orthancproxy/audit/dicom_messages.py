@@ -5,6 +5,7 @@ Values that the gateway does not know are omitted, or empty if the schema requir
 - ParticipantObjectName of patients and studies: the audit log has no names (empty).
 - The domain in UserID: it is the name that a user logs in with, and empty for anonymous callers.
 - The source media of an import: a browser does not say where its files come from.
+- The data set of a query: the audit log has its keywords, and no names.
 - Studies and patients of requests that were rejected before their subject was known.
 - NetworkAccessPointID of a login that came through a socket without an address.
 
@@ -22,7 +23,7 @@ from datetime import UTC
 from urllib.parse import quote
 from xml.etree import ElementTree as ET
 
-from orthancproxy.audit.kinds import DESTINATION, AuditOutcome, Code, DicomEvent, EventKind
+from orthancproxy.audit.kinds import AuditOutcome, Code, DicomEvent, EventKind
 from orthancproxy.audit.models import AuditEvent, AuditSubject
 
 BEGIN_TRANSFERRING = Code("110102", "DCM", "Begin Transferring DICOM Instances")
@@ -52,7 +53,7 @@ def dicom_event(event: AuditEvent) -> DicomEvent:
     event of its own (A.5.3.3).
     """
     dicom = EventKind[event.event].dicom
-    if event.event in (EventKind.TRANSFERRED, EventKind.SENT) and event.outcome == AuditOutcome.INTENDED:
+    if dicom.id == EventKind.TRANSFERRED.dicom.id and event.outcome == AuditOutcome.INTENDED:
         return replace(dicom, id=BEGIN_TRANSFERRING, action="E")
     if event.event == EventKind.DELETION:
         level = event.target.partition("/")[0]
@@ -129,10 +130,10 @@ def _add_participants(message: ET.Element, event: AuditEvent, dicom: DicomEvent,
     gateway = _add(message, "ActiveParticipant", {"UserID": source, "UserIsRequestor": "false"})
     _add_code(gateway, "RoleIDCode", dicom.gateway_role)
     # what was denied or failed before has none
-    if dicom.has_destination and event.details:
-        name = str(event.details["destination"])
-        destination = _add(message, "ActiveParticipant", {"UserID": name, "UserIsRequestor": "false"})
-        _add_code(destination, "RoleIDCode", DESTINATION)
+    if dicom.server_role and event.details:
+        name = event.details.get("destination") or event.details["source"]
+        server = _add(message, "ActiveParticipant", {"UserID": name, "UserIsRequestor": "false"})
+        _add_code(server, "RoleIDCode", dicom.server_role)
 
 
 def _details(event: AuditEvent) -> dict[str, str]:
@@ -142,6 +143,8 @@ def _details(event: AuditEvent) -> dict[str, str]:
         known["target"] = event.target
     if event.event == EventKind.LABELLED:
         known |= {name: ", ".join(labels) for name, labels in (event.details or {}).items()}
+    if event.event == EventKind.QUERIED and event.details:
+        known["query"] = json.dumps(event.details["query"], ensure_ascii=False)
     return known | {f"counts.{name}": str(count) for name, count in event.counts.items()}
 
 

@@ -25,8 +25,8 @@ class DicomEvent:
     """How a DICOM audit message describes an event.
 
     `user_role` and `gateway_role` are RoleIDCodes of the caller and of the gateway. `has_one_patient` is set where the
-    standard allows one patient in a message, so that an event about several becomes several messages. If
-    `has_destination`, the event's details name the server that got the files.
+    standard allows one patient in a message, so that an event about several becomes several messages. With a
+    `server_role`, the event's details name another server, which had that role.
     """
 
     id: Code
@@ -35,7 +35,7 @@ class DicomEvent:
     user_role: Code | None = None
     gateway_role: Code = APPLICATION
     has_one_patient: bool = False
-    has_destination: bool = False
+    server_role: Code | None = None
 
 
 _USER_AUTHENTICATION = Code("110114", "DCM", "User Authentication")
@@ -78,7 +78,25 @@ class EventKind(_TranslatedChoices):
             action="R",
             gateway_role=SOURCE,
             has_one_patient=True,
-            has_destination=True,
+            server_role=DESTINATION,
+        ),
+    )
+    QUERIED = (
+        "QUERIED",
+        "Another server was searched.",
+        # A.5.3.10: the gateway issues the query, the server responds
+        DicomEvent(id=Code("110112", "DCM", "Query"), action="E", gateway_role=SOURCE, server_role=DESTINATION),
+    )
+    RETRIEVED = (
+        "RETRIEVED",
+        "Studies were retrieved from another server.",
+        # A.5.3.7: R, since the archive may have had them before
+        DicomEvent(
+            id=Code("110104", "DCM", "DICOM Instances Transferred"),
+            action="R",
+            gateway_role=DESTINATION,
+            has_one_patient=True,
+            server_role=SOURCE,
         ),
     )
     IMPORT = (

@@ -87,7 +87,8 @@ class AuditEvent(_AppendOnly):
     target = models.CharField(_("target"), max_length=64, blank=True)
     # number of resources by level, such as {"studies": 2, "instances": 200}
     counts = models.JSONField(_("counts"), default=dict)
-    # of a change of access, such as {"groups added": ["Manager"]}; of SENT, {"destination": name}; null for others
+    # of a change of access, such as {"groups added": ["Manager"]}; of SENT, {"destination": name};
+    # of QUERIED and RETRIEVED, {"source": name}, with the "query" by keyword; null for others
     details = models.JSONField(_("details"), null=True, encoder=DjangoJSONEncoder)
     # for an outcome: the INTENDED event of the same operation
     intention = models.OneToOneField(

@@ -35,6 +35,7 @@ from orthancproxy.errors import (
     NotTranscodable,
     PermissionDenied,
     RangeNotSatisfiable,
+    SourceFailed,
 )
 from orthancproxy.http.negotiation import preferred
 from orthancproxy.logs import log_archive_failure
@@ -61,6 +62,7 @@ STATUSES: Mapping[type[GatewayError], int] = {
     ClientDisconnected: 499,  # nginx's, for its log
     GatewayUnavailable: 503,
     InsufficientStorage: 507,
+    SourceFailed: 502,
     ArchiveError: 502,
     ArchiveUnavailable: 503,
     ArchiveTimeout: 504,

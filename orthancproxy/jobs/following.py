@@ -16,9 +16,7 @@ from django.utils import timezone
 
 from orthancproxy.archive.orthanc_jobs import (
     CANCELED,
-    NETWORK_PROTOCOL,
     cancel_job,
-    dimse_status_of,
     error_code_of,
     find_job,
     look_up_job,
@@ -26,6 +24,7 @@ from orthancproxy.archive.orthanc_jobs import (
 from orthancproxy.conf import conf
 from orthancproxy.database import DATABASE_ERRORS
 from orthancproxy.errors import ArchiveUnavailable, GatewayError
+from orthancproxy.jobs.failures import counts_of, failure_of, orthancs_failure
 from orthancproxy.jobs.models import Job, JobPhase, JobState
 from orthancproxy.jobs.rows import JobFailure, advance, finish, trim, unfinished
 from orthancproxy.jobs.work import Outcome, Work, WorkContext
@@ -143,7 +142,7 @@ class JobFollower:
             # Orthanc may have begun it
             raise
         except GatewayError as error:
-            self._end(job, JobState.FAILED, failure=JobFailure(error.code, error.message))
+            self._end(job, JobState.FAILED, failure=failure_of(error))
             return
         if begun is None:
             advance(job, phase=JobPhase.CONCLUDING, state=JobState.RUNNING, seen_at=self._now())
@@ -202,10 +201,10 @@ class JobFollower:
                     self._conclude(job)
                 return
             case "Failure" if error_code_of(found) == CANCELED:
-                self._end(job, JobState.CANCELLED, _counts_of(found))
+                self._end(job, JobState.CANCELLED, counts_of(found))
                 return
             case "Failure":
-                self._end(job, JobState.FAILED, _counts_of(found), _failure_of(found))
+                self._end(job, JobState.FAILED, counts_of(found), orthancs_failure(found))
                 return
         self._see(
             job,
@@ -234,7 +233,7 @@ class JobFollower:
         except ArchiveUnavailable:
             raise
         except GatewayError as error:
-            outcome = Outcome(failure=JobFailure(error.code, error.message))
+            outcome = Outcome(failure=failure_of(error))
         if outcome is None:
             self._see(job)
         elif outcome.failure:
@@ -270,22 +269,3 @@ class JobFollower:
 def _is_committed(job: Job) -> bool:
     """Whether a job can only be carried on, not undone."""
     return bool(job.stage.get("committed"))
-
-
-def _counts_of(found: OrthancJob) -> Mapping[str, int]:
-    counts = {"instances": found.content.instances_count}
-    if found.content.failed_instances_count:
-        counts["failed"] = found.content.failed_instances_count
-    return counts
-
-
-def _failure_of(found: OrthancJob) -> JobFailure:
-    """Return why Orthanc's job failed, without the addresses that Orthanc tells."""
-    status = dimse_status_of(found)
-    if status is not None:
-        return JobFailure("DESTINATION_FAILED", f"The server rejected an instance (status {status:04X}).", status)
-    if error_code_of(found) == NETWORK_PROTOCOL:
-        return JobFailure("DESTINATION_FAILED", "The server cannot be reached, or did not take an instance.")
-    if found.content.failed_instances_count:
-        return JobFailure("NOT_FOUND", "Instances were deleted before they were sent.")
-    return JobFailure("ARCHIVE_ERROR", f"Orthanc failed: {found.error_description or 'unknown error'}.")

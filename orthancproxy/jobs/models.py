@@ -15,6 +15,7 @@ class JobKind(StrEnum):
     MODIFY = "MODIFY"
     MERGE = "MERGE"
     MOVE = "MOVE"
+    RETRIEVE = "RETRIEVE"
 
 
 class JobState(StrEnum):
@@ -47,7 +48,7 @@ class Job(models.Model):
     client_mutation_id = models.CharField(max_length=128, null=True)  # noqa: DJ001 - unique, unless there is none
     created_at = models.DateTimeField(default=timezone.now)
     ended_at = models.DateTimeField(null=True)
-    # the resources that the caller named, and what else they asked for: `destination` of SEND
+    # the resources that the caller named, and what else they asked for: `destination` of SEND, `source` of RETRIEVE
     level = models.CharField(max_length=8)
     orthanc_ids = models.JSONField()
     parameters = models.JSONField(default=dict)

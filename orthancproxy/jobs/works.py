@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from orthancproxy.jobs import sending
+from orthancproxy.jobs import retrieving, sending
 from orthancproxy.jobs.anonymizing import Anonymizing
 from orthancproxy.jobs.correcting import plan_correction, plan_move
 from orthancproxy.jobs.models import JobKind
@@ -15,4 +15,5 @@ WORKS: Mapping[str, Work] = {
     JobKind.MODIFY: Replacing(plan_correction),
     JobKind.MERGE: Replacing(plan_move),
     JobKind.MOVE: Replacing(plan_move),
+    JobKind.RETRIEVE: retrieving,
 }

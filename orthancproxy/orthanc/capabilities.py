@@ -63,6 +63,7 @@ class Capabilities:
     http_threads: int | None  # HttpThreadsCount, the number of calls that it answers at once (1.13.0)
     find_limits: FindLimits = field(compare=False)
     plugins: Plugins = field(compare=False)
+    has_c_get: bool = False  # as a client: `RetrieveMethod` of a modality, and of `/queries/{id}/retrieve`
     index_plugin: IndexPlugin | None = None  # looked up without extended find, which it may be what lacks
     has_trash: bool = False  # whether studies were, or may have been, in the trash
 
@@ -110,6 +111,7 @@ def discover(call: CallOrthanc, tolerate: Callable[[], None]) -> Capabilities:
             has_labels=system.has_labels,
             has_trash=system.has_labels and _has_trash(call, tolerate),
             has_patient_routes=system.patient_level_enabled,
+            has_c_get=system.dicom_default_retrieve_method is not None,
             indexed={level: tags - partly.get(level, frozenset()) for level, tags in listed.items()} or None,
             partly_indexed=partly,
             stored=stored,

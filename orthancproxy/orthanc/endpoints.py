@@ -30,6 +30,7 @@ _PATTERNS = {
     "tags": TAG_PATH,
     "name": DESTINATION_NAME,
     "job": JOB_ID,
+    "search": JOB_ID,
     "label": LABEL,
     "metadata": LABEL,
 }
@@ -153,3 +154,9 @@ WEB_SERVER_STOW = Endpoint("POST", "/dicom-web/servers/{name}/stow", repeatable=
 JOBS = Endpoint("GET", "/jobs")
 JOB = Endpoint("GET", "/jobs/{job}")
 CANCEL_JOB = Endpoint("POST", "/jobs/{job}/cancel", repeatable=False)
+# a C-FIND; its answers stay in Orthanc's memory until it is deleted, or 100 others have been made
+MODALITY_QUERY = Endpoint("POST", "/modalities/{name}/query", repeatable=False, kind=CallKind.FILES)
+QUERY_ANSWERS = Endpoint("GET", "/queries/{search}/answers")
+# begins a job that retrieves all answers
+RETRIEVE_ANSWERS = Endpoint("POST", "/queries/{search}/retrieve", repeatable=False)
+DELETE_QUERY = Endpoint("DELETE", "/queries/{search}", repeatable=False)

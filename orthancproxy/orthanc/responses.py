@@ -68,7 +68,7 @@ class System(Struct, rename="pascal"):
     """`GET /system`. `main_dicom_tags` are the indexed tags by level, separated by semicolons (1.11.0).
 
     `database_backend_plugin` is null for SQLite. `patient_level_enabled` is false where Orthanc has no route of
-    `/patients` (1.12.11).
+    `/patients` (1.12.11). Where there is a `dicom_default_retrieve_method`, Orthanc can retrieve by C-GET.
     """
 
     version: str
@@ -77,6 +77,7 @@ class System(Struct, rename="pascal"):
     has_labels: bool = False
     database_server_identifier: str = ""
     patient_level_enabled: bool = True
+    dicom_default_retrieve_method: str | None = None
     capabilities: SystemCapabilities = field(default_factory=SystemCapabilities)
     performance: Performance = field(default_factory=Performance)
     main_dicom_tags: dict[Literal["Patient", "Study", "Series", "Instance"], str] = field(default_factory=dict)
@@ -173,9 +174,12 @@ class ErrorPayload(Struct, rename="pascal"):
 
 
 class JobContent(Struct, rename="pascal"):
-    """`Content` of a job that sends instances. The DICOMweb plugin has numbers as text, and its own error code."""
+    """`Content` of a job that sends instances; one that retrieves has no numbers.
 
-    instances_count: int = 0
+    The DICOMweb plugin has numbers as text, and its own error code.
+    """
+
+    instances_count: int | None = None
     failed_instances_count: int = 0
     function_error_code: int = 0
 
@@ -183,21 +187,23 @@ class JobContent(Struct, rename="pascal"):
 class OrthancJob(Struct, rename="pascal"):
     """`GET /jobs/{id}`. `progress` is a percentage; `user_data` is what the job was begun with (1.12.9).
 
-    `ErrorDetails` is not read: it has addresses of peers.
+    `error_details` are for the gateway only: they have addresses of peers.
     """
 
     id: str = field(name="ID")
     state: str
+    type: str = ""
     progress: int = 0
     error_code: int = 0
     error_description: str = ""
+    error_details: str = ""
     error_payload: ErrorPayload | None = None
     content: JobContent = field(default_factory=JobContent)
     user_data: Any = None
 
 
-class BegunJob(Struct):
-    """The answer to a request that begins a job."""
+class Begun(Struct):
+    """The answer to a request that begins a job, or makes a query."""
 
     id: str = field(name="ID")
 
@@ -208,6 +214,7 @@ RESOURCE_LIST_DECODER = Decoder(list[ResourcePayload])
 ID_LIST_DECODER = Decoder(list[str])
 PLUGIN_DECODER = Decoder(Plugin)
 TAGS_DECODER = Decoder(dict[str, Any])
+ANSWERS_DECODER = Decoder(list[dict[str, Any]])
 TAGS_BY_INSTANCE_DECODER = Decoder(dict[str, dict[str, Any]])
 SYSTEM_DECODER = Decoder(System)
 # Orthanc sends sizes as text
@@ -221,6 +228,6 @@ MODALITIES_DECODER = Decoder(dict[str, ModalityPayload])
 # the DICOMweb plugin sends numbers as text
 JOB_DECODER = Decoder(OrthancJob, strict=False)
 JOBS_DECODER = Decoder(list[OrthancJob], strict=False)
-BEGUN_JOB_DECODER = Decoder(BegunJob)
 METADATA_DECODER = Decoder(dict[str, str])
 ATTACHMENTS_DECODER = Decoder(dict[str, int])
+BEGUN_DECODER = Decoder(Begun)

@@ -1,5 +1,6 @@
 """What the HTTP status of Orthanc's responses means: the error to raise, and whether to try again."""
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -14,8 +15,9 @@ from orthancproxy.errors import (
     NotFound,
     NotRenderable,
     NotTranscodable,
+    SourceFailed,
 )
-from orthancproxy.orthanc.endpoints import INSTANCE_FILE, LEVEL_ARCHIVE, Endpoint
+from orthancproxy.orthanc.endpoints import INSTANCE_FILE, LEVEL_ARCHIVE, MODALITY_QUERY, Endpoint
 
 BUSY = frozenset({502, 503, 504})
 TRANSIENT = frozenset({502, 503})
@@ -25,6 +27,8 @@ CANNOT_WRITE = 2001
 # ParameterOutOfRange
 OUT_OF_RANGE = 3
 NOT_IMPLEMENTED = 2
+NETWORK_PROTOCOL = 9
+_DIMSE_STATUS = re.compile(r"DIMSE status 0x([0-9A-Fa-f]{4})", re.ASCII)
 
 
 def error_of(endpoint: Endpoint, response: requests.Response) -> GatewayError | None:
@@ -36,8 +40,8 @@ def error_of(endpoint: Endpoint, response: requests.Response) -> GatewayError | 
         details = _details(response)
     finally:
         response.close()
-    if _cannot_transcode(endpoint, response):
-        return NotTranscodable("Orthanc cannot convert this file to the transfer syntax.")
+    if special := _special_error(endpoint, response, details):
+        return special
     if status == 404 or _is_being_deleted(endpoint, response):
         return NotFound("Orthanc has no such resource.")
     if status == 415:
@@ -56,6 +60,28 @@ def error_of(endpoint: Endpoint, response: requests.Response) -> GatewayError | 
     message = details.get("Message")
     reason = message if isinstance(message, str) and message else f"HTTP status {status}"
     return ArchiveRejected(f"Orthanc rejected the request: {reason}.")
+
+
+def _special_error(endpoint: Endpoint, response: requests.Response, details: Mapping[str, Any]) -> GatewayError | None:
+    """Return the error of an endpoint that has one of its own."""
+    if endpoint is MODALITY_QUERY and details.get("OrthancStatus") == NETWORK_PROTOCOL:
+        return _source_failed(details)
+    if _cannot_transcode(endpoint, response):
+        return NotTranscodable("Orthanc cannot convert this file to the transfer syntax.")
+    return None
+
+
+def dimse_status(text: object) -> int | None:
+    """Return the DIMSE status that Orthanc's description of an error names, None without one."""
+    found = _DIMSE_STATUS.search(text) if isinstance(text, str) else None
+    return int(found[1], 16) if found else None
+
+
+def _source_failed(details: Mapping[str, Any]) -> SourceFailed:
+    status = dimse_status(details.get("Details"))
+    if status is None:
+        return SourceFailed("The server cannot be reached, or does not let Orthanc search.")
+    return SourceFailed(f"The server rejected the query (status {status:04X}).", status)
 
 
 def is_transient(endpoint: Endpoint, response: requests.Response) -> bool:

@@ -160,6 +160,16 @@ REIDENTIFY = Operation(
     description="Read who is who in a project", action=Action.REIDENTIFY, kind=EventKind.REIDENTIFIED
 )
 READ_DESTINATIONS = Operation(description="Read or test the servers to which can be sent", action=Action.SEND)
+READ_SOURCES = Operation(description="Read the servers from which can be retrieved", action=Action.RETRIEVE)
+SEARCH_SOURCE = Operation(
+    description="Search another server for studies", action=Action.RETRIEVE, kind=EventKind.QUERIED
+)
+RETRIEVE = Operation(
+    description="Retrieve studies from another server",
+    action=Action.RETRIEVE,
+    kind=EventKind.RETRIEVED,
+    is_job=True,
+)
 READ_JOBS = Operation(description="Read or follow one's own jobs; with `manage_jobs`, those of others")
 CANCEL_JOB = Operation(description="Cancel one's own job; with `manage_jobs`, one of others")
 PREVIEW_DELETION = Operation(description="Preview a deletion (`dryRun`)", action=Action.DELETE)

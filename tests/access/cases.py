@@ -45,10 +45,13 @@ from orthancproxy.resolvers.operations import (
     READ_DESTINATIONS,
     READ_JOBS,
     READ_SHARES,
+    READ_SOURCES,
     READ_TRASH,
     REIDENTIFY,
     RESTORE,
+    RETRIEVE,
     REVOKE_SHARE,
+    SEARCH_SOURCE,
     SEND,
     SHARE,
     STORE,
@@ -484,6 +487,29 @@ def _fields() -> Iterator[tuple[str, AccessCase]]:
             counts={},
             subjects=OF_PATIENT,
             operation=REIDENTIFY,
+        ),
+    )
+    yield field("sources", "{ sources { name aet } }", {}, operation=READ_SOURCES)
+    yield (
+        "Query.findOnModality",
+        FieldCase(
+            name="findOnModality",
+            query="""query($studyUID: ID!) { findOnModality(modality: "SELF",
+                filter: {studyInstanceUIDs: [$studyUID]}) { patientId } }""",
+            counts={"studies": 1},
+            subjects=OF_STUDY,
+            operation=SEARCH_SOURCE,
+        ),
+    )
+    yield (
+        "Mutation.retrieveFromModality",
+        FieldCase(
+            name="retrieveFromModality",
+            query="""mutation($studyUID: ID!) { retrieveFromModality(input: {source: "SELF",
+                studyInstanceUIDs: [$studyUID]}) { job { state } } }""",
+            counts={"studies": 1},
+            subjects=OF_STUDY,
+            operation=RETRIEVE,
         ),
     )
     yield field("jobs", "{ jobs { pageInfo { startCursor } } }", {}, operation=READ_JOBS)

@@ -15,7 +15,7 @@ from orthancproxy.follower.follower import LeaseHolder
 from orthancproxy.jobs.models import Job
 from orthancproxy.resolvers.background import background
 from orthancproxy.resolvers.context import connect
-from orthancproxy.sandbox.orthanc import INDEXED_INSTANCE_TAGS, LocalOrthanc
+from orthancproxy.sandbox.orthanc import INDEXED_INSTANCE_TAGS, LocalOrthanc, free_port
 from orthancproxy.uploads.models import UploadBatch
 from tests.access.archive import SmallArchive
 from tests.access.callers import ROLE_GROUPS, CallerClient, make_callers, make_groups, make_scoped_callers
@@ -32,7 +32,15 @@ def _anonymous_callers_have_no_permissions(_anonymous_callers_have_every_permiss
 @pytest.fixture(scope="package")
 def small_archive(start_session_orthanc: Callable[..., LocalOrthanc]) -> SmallArchive:
     # a study that becomes stable would be a change in `SmallArchive.state`
-    configuration = {"StableAge": 3600, "DicomModalities": {"PACS": ["PACS", "127.0.0.1", 1]}}
+    port = free_port()
+    configuration = {
+        "StableAge": 3600,
+        "DicomServerEnabled": True,
+        "DicomPort": port,
+        "DicomAet": "SELF",
+        # what it retrieves is there already
+        "DicomModalities": {"PACS": ["PACS", "127.0.0.1", 1], "SELF": ["SELF", "127.0.0.1", port]},
+    }
     return SmallArchive(start_session_orthanc(configuration={**INDEXED_INSTANCE_TAGS, **configuration}))
 
 
@@ -101,6 +109,7 @@ def proxy(
     settings.ORTHANC_OIDC_ROLE_GROUPS = ROLE_GROUPS
     settings.ORTHANC_BASE_URL = recorder.base_url
     settings.ORTHANC_DESTINATIONS = ["PACS"]
+    settings.ORTHANC_SOURCES = ["SELF"]
     # the gateway detects the capabilities of Orthanc once
     if connect().capabilities().has_extended_find:
         use_index()

@@ -657,11 +657,12 @@ GOOD_PARTS: dict[str, str | int] = {
     "tags": "0028-9132",
     "name": "PACS",
     "job": "01234567-89ab-4def-8123-456789abcdef",
+    "search": "01234567-89ab-4def-8123-456789abcdef",
     "label": "urgent",
     "metadata": "1024",
     "attachment": 1024,
 }
-# which read the configuration of Orthanc, send to servers of it, and follow that
+# which read the configuration of Orthanc, send to servers of it or retrieve from them, and follow that
 OF_JOBS = {
     "GET /modalities",
     "GET /peers",
@@ -672,6 +673,10 @@ OF_JOBS = {
     "POST /modalities/{name}/store",
     "POST /peers/{name}/store",
     "POST /dicom-web/servers/{name}/stow",
+    "POST /modalities/{name}/query",
+    "GET /queries/{search}/answers",
+    "POST /queries/{search}/retrieve",
+    "DELETE /queries/{search}",
     "GET /jobs",
     "GET /jobs/{job}",
     "POST /jobs/{job}/cancel",

@@ -173,8 +173,8 @@ def _assert_allowed(code: str) -> None:
 
 
 # a link ends within days from now, and is revoked by the id of one that was made; a label has few of all characters,
-# and the archive has none; Orthanc is configured with no server to send to, so that there is no job either; few
-# keywords can be corrected, and few studies are of one patient; there is no key for projects,
+# and the archive has none; Orthanc is configured with no server to send to, or to retrieve from, so that there is
+# no job either; few keywords can be corrected, and few studies are of one patient; there is no key for projects,
 # whose names are most of what is drawn for a ZIP
 _UNREACHED = {
     *("Mutation.shareStudy", "Mutation.revokeShare"),
@@ -182,6 +182,7 @@ _UNREACHED = {
     *("Mutation.addLabels", "Mutation.removeLabels", "Query.labels"),
     *("Mutation.echoModality", "Mutation.sendToModality", "Query.modalities"),
     *("Mutation.anonymizeStudy", "Query.reidentify", "GET /api/orthanc/studies/{orthanc_id}/anonymized/"),
+    *("Query.sources", "Query.findOnModality", "Mutation.retrieveFromModality"),
     *("Mutation.cancelJob", "Query.job", "Subscription.jobUpdates"),
     *("Mutation.modifyPatient", "Mutation.modifyStudy", "Mutation.modifySeries"),
     *("Mutation.mergeStudies", "Mutation.moveSeries"),
