@@ -13,6 +13,7 @@ urlpatterns = [
     path("patients/<str:orthanc_id>", page),
     path("upload", page),
     path("audit", page),
+    path("retrieve", page),
     path("jobs", page),
     path("shares", page),
     path("trash", page),

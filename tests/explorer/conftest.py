@@ -14,11 +14,11 @@ from playwright.sync_api import Browser, BrowserContext, Locator, Page, StorageS
 
 from orthancproxy.explorer.views import BUNDLE
 from orthancproxy.sandbox.gateway import serving
-from orthancproxy.sandbox.orthanc import INDEXED_INSTANCE_TAGS, LocalOrthanc
+from orthancproxy.sandbox.orthanc import INDEXED_INSTANCE_TAGS, LocalOrthanc, free_port
 from tests.browser.graphiql import HEIGHT, TIMEOUT, WIDTH, chromium
 from tests.browser.observer import Observer
 from tests.browser.users import User, confine, enter, make
-from tests.corpus import ask, load, sample_studies
+from tests.corpus import ask, instance, load, sample_studies
 from tests.jobs.servers import start_remote, start_source
 from tests.orthancs import running_orthancs
 
@@ -31,6 +31,8 @@ CONFINED = User("confined", ["Viewer", "Of one patient"])
 NOBODY = User("nobody", ["Viewer", "Of no patient"])
 """A user who sees an empty archive."""
 POWERLESS = User("powerless")
+LOCAL_AET = "LOCAL"
+REMOTE_PATIENT = "Hong^Gildong=洪^吉洞=홍^길동"
 
 
 @dataclass(frozen=True)
@@ -41,7 +43,7 @@ class Archive:
     address: str
     folder: Path
     sessions: dict[str, StorageState] = field(default_factory=dict)
-    remote: LocalOrthanc | None = None  # to which it can send
+    remote: LocalOrthanc | None = None  # to which it can send, and that has a study to retrieve
 
 
 @pytest.fixture(scope="session")
@@ -50,11 +52,17 @@ def archive(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Archive]:
     assert finders.find(BUNDLE), "The page is not built: run `make web`, with Node 20.19 or newer"
     folder = tmp_path_factory.mktemp("gateway")
     with running_orthancs() as start_orthanc:
-        remote = start_remote(start_orthanc)
-        orthanc = start_source(start_orthanc, remote, configuration=INDEXED_INSTANCE_TAGS)
+        port = free_port()
+        remote = start_remote(
+            start_orthanc, DicomModalities={LOCAL_AET: [LOCAL_AET, "127.0.0.1", port]}, DefaultEncoding="Utf8"
+        )
+        retrieving = {"DicomServerEnabled": True, "DicomPort": port, "DicomAet": LOCAL_AET, "DefaultEncoding": "Utf8"}
+        orthanc = start_source(start_orthanc, remote, configuration={**INDEXED_INSTANCE_TAGS, **retrieving})
+        load(remote, [instance(9, number=number, PatientName=REMOTE_PATIENT) for number in (1, 2)])
         load(orthanc, sample_studies())
         settings = {"ORTHANC_ANONYMOUS_ACTIONS": "", "ORTHANC_DESTINATIONS": "PACS,DEAD,SLOW,peer:ARCHIVE"}
         settings["ORTHANC_PSEUDONYM_KEY"] = "k" * 32
+        settings["ORTHANC_SOURCES"] = "PACS,DEAD"
         with serving(orthanc.base_url, folder, settings=settings) as gateway:
             confine(folder, "Of one patient", CONFINED_TO)
             confine(folder, "Of no patient", "there is none")

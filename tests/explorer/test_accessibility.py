@@ -35,6 +35,7 @@ PATHS = {
     "tags": "/studies/{study}?series={series}&instance={instance}",
     "viewer": "/studies/{study}/view",
     "upload": "/upload",
+    "retrieve": "/retrieve?source=PACS&name=Hong",
     "jobs": "/jobs?everyone=yes",
     "shares": "/shares?everyone=yes",
     "audit": "/audit",

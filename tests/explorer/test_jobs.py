@@ -1,12 +1,10 @@
 """Sending a study from its page, and the list of jobs."""
 
-import json
-
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.corpus import ask
 from tests.explorer.conftest import ADMINISTRATOR, CONFINED_TO, MANAGER, VIEWER, Archive, OpenPage, request
+from tests.jobs.servers import count as instances_of
 
 pytestmark = [pytest.mark.live, pytest.mark.once, pytest.mark.long]
 
@@ -25,6 +23,7 @@ def open_study(page: Page) -> int:
 def test_a_study_is_sent_with_the_keyboard_and_listed_with_its_end(page_as: OpenPage, archive: Archive) -> None:
     assert archive.remote
     page = page_as(MANAGER)
+    there = instances_of(archive.remote)
     count = open_study(page)
     page.get_by_role("button", name="Send to…").focus()
     page.keyboard.press("Enter")
@@ -39,7 +38,7 @@ def test_a_study_is_sent_with_the_keyboard_and_listed_with_its_end(page_as: Open
     # it changes as the job does
     expect(dialog.get_by_role("status")).to_have_text("Done")
     expect(dialog).to_contain_text(f"{count} instances")
-    assert json.loads(ask(archive.remote, "/statistics"))["CountInstances"] == count
+    assert instances_of(archive.remote) == there + count
     dialog.get_by_role("link", name="All jobs").click()
     page.wait_for_url("**/jobs")
     expect(dialog).to_have_count(0)

@@ -19,6 +19,7 @@ PATHS = [
     "/patients/x",
     "/upload",
     "/audit",
+    "/retrieve",
     "/jobs",
     "/shares",
     "/account",

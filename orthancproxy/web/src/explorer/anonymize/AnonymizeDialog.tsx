@@ -1,14 +1,18 @@
-import { useMutation } from '@apollo/client/react';
+import { useApolloClient, useMutation } from '@apollo/client/react';
 import { Button, Checkbox, Fieldset, Group, Modal, Radio, Stack, TextInput } from '@mantine/core';
 import { useState } from 'react';
 import { useTranslation } from 'react-i18next';
+import { Link } from 'wouter';
 
 import { ErrorMessage } from '../app/ErrorMessage';
+import { newMutationId } from '../app/mutationId';
+import { notify } from '../app/notify';
 import { useSession } from '../app/session';
-import type { AnonymizationOutput, AnonymizeStudyInput } from '../graphql/generated/graphql';
+import type { AnonymizationOutput, AnonymizeStudyInput, JobProgressFragment } from '../graphql/generated/graphql';
+import { JobBegun } from '../jobs/JobBegun';
+import { findMade } from '../jobs/made';
 import { ANONYMIZE, type Anonymized } from './operations';
 import { Preview } from './Preview';
-import { Progress } from './Progress';
 
 const OPTIONS = ['shiftDates', 'keepSeriesDescriptions', 'keepDevice', 'includeBurnedIn'] as const;
 
@@ -43,7 +47,7 @@ function AnonymizeForm({ studyOrthancId, onClose }: Omit<AnonymizeDialogProps, '
   const [options, setOptions] = useState<readonly string[]>([]);
   const [output, setOutput] = useState<AnonymizationOutput>('STUDY');
   // a click that is sent twice begins one job
-  const [clientMutationId] = useState(() => Array.from(crypto.getRandomValues(new Uint32Array(4))).join('-'));
+  const [clientMutationId] = useState(newMutationId);
   const [shown, setShown] = useState<Anonymized>();
   const [anonymize, { data, loading, error, reset }] = useMutation(ANONYMIZE);
   const input: AnonymizeStudyInput = {
@@ -73,7 +77,7 @@ function AnonymizeForm({ studyOrthancId, onClose }: Omit<AnonymizeDialogProps, '
   }
 
   const job = data?.anonymizeStudy.job;
-  if (job) return <Progress job={job} onClose={onClose} />;
+  if (job) return <Begun job={job} onClose={onClose} />;
   if (shown) {
     return (
       <Stack gap="md">
@@ -156,5 +160,25 @@ function AnonymizeForm({ studyOrthancId, onClose }: Omit<AnonymizeDialogProps, '
         </Group>
       </Stack>
     </form>
+  );
+}
+
+function Begun({ job, onClose }: { job: JobProgressFragment; onClose: () => void }) {
+  const { t } = useTranslation('anonymize');
+  const client = useApolloClient();
+  const [path, setPath] = useState<string>();
+  return (
+    <JobBegun
+      job={job}
+      of={t('study')}
+      onClose={onClose}
+      onEnd={({ id }) => findMade(client, id).then((found) => setPath(found?.path), notify.error)}
+    >
+      {path && (
+        <Button component={Link} href={path} onClick={onClose}>
+          {t('toStudy')}
+        </Button>
+      )}
+    </JobBegun>
   );
 }

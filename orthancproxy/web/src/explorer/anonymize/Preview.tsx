@@ -1,9 +1,9 @@
-import { Alert, List, ScrollArea, Table, Text, Title } from '@mantine/core';
+import { Alert, List, ScrollArea, Title } from '@mantine/core';
 import { IconAlertTriangle } from '@tabler/icons-react';
 import { useId } from 'react';
 import { useTranslation } from 'react-i18next';
 
-import classes from './Anonymize.module.css';
+import { ChangeTable } from '../components/ChangeTable';
 import type { Anonymized } from './operations';
 
 /** What an anonymization changes, and what a person should look at. */
@@ -39,43 +39,16 @@ export function Preview({ preview, warnings }: Pick<Anonymized, 'preview' | 'war
             viewportProps={{ tabIndex: 0, role: 'region', 'aria-labelledby': heading }}
             type="auto"
           >
-            <Table aria-labelledby={heading} className={classes.changes} verticalSpacing={4}>
-              <Table.Thead>
-                <Table.Tr>
-                  <Table.Th scope="col">{t('column.tag')}</Table.Th>
-                  <Table.Th scope="col">{t('column.before')}</Table.Th>
-                  <Table.Th scope="col">{t('column.after')}</Table.Th>
-                </Table.Tr>
-              </Table.Thead>
-              <Table.Tbody>
-                {preview.map(({ keyword, before, after }) => (
-                  <Table.Tr key={keyword}>
-                    <Table.Th scope="row" fw={500}>
-                      {keyword}
-                    </Table.Th>
-                    <Table.Td>
-                      <Value value={before} absent={t('added')} />
-                    </Table.Td>
-                    <Table.Td>
-                      <Value value={after} absent={t('removed')} />
-                    </Table.Td>
-                  </Table.Tr>
-                ))}
-              </Table.Tbody>
-            </Table>
+            <ChangeTable
+              changes={preview.map(({ keyword, before, after }) => ({
+                keyword,
+                before: before === null ? [] : [before],
+                after,
+              }))}
+            />
           </ScrollArea.Autosize>
         </>
       )}
     </>
-  );
-}
-
-function Value({ value, absent }: { value: string | null; absent: string }) {
-  const { t } = useTranslation('anonymize');
-  if (value) return <bdi dir="auto">{value}</bdi>;
-  return (
-    <Text span size="sm" className={classes.none}>
-      {value === null ? absent : t('empty')}
-    </Text>
   );
 }

@@ -21,24 +21,3 @@ export const ANONYMIZE = graphql(`
     }
   }
 `);
-
-export const RESULT = graphql(`
-  query AnonymizedStudy($id: ID!) {
-    job(id: $id) {
-      id
-      study {
-        id
-        orthancId
-      }
-      result {
-        instancesCount
-        leftOutCount
-      }
-      error {
-        code
-        message
-        dimseStatus
-      }
-    }
-  }
-`);

@@ -17,6 +17,7 @@ const Account = onDemand(() => import('../account'), ['account']);
 const Audit = onDemand(() => import('../audit'), ['audit']);
 const Jobs = onDemand(() => import('../jobs'), ['jobs']);
 const Patient = onDemand(() => import('../patient'), ['study']);
+const Retrieve = onDemand(() => import('../retrieve'), ['retrieve', 'jobs']);
 const Shares = onDemand(() => import('../shares'), ['shares']);
 const Status = onDemand(() => import('../status'), ['status']);
 const Study = onDemand(() => import('../study'), ['study']);
@@ -58,6 +59,7 @@ export function App() {
                 <Route path={patterns.account} component={Account} />
                 <Route path={patterns.audit} component={Audit} />
                 <Route path={patterns.jobs} component={Jobs} />
+                <Route path={patterns.retrieve} component={Retrieve} />
                 <Route path={patterns.shares} component={Shares} />
                 <Route path={patterns.status} component={Status} />
                 <Route path={patterns.study} component={Study} />

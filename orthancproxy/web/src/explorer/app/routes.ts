@@ -8,6 +8,7 @@ export const patterns = {
   patient: '/patients/:orthancId',
   upload: '/upload',
   audit: '/audit',
+  retrieve: '/retrieve',
   jobs: '/jobs',
   shares: '/shares',
   trash: '/trash',
@@ -44,6 +45,10 @@ export function auditPath(filter: { study?: string; patient?: string; user?: str
 
 export function jobsPath(): string {
   return patterns.jobs;
+}
+
+export function retrievePath(): string {
+  return patterns.retrieve;
 }
 
 export function sharesPath(): string {

@@ -5,6 +5,8 @@ export const KINDS = [
   'TRANSFERRED',
   'SENT',
   'MODIFIED',
+  'QUERIED',
+  'RETRIEVED',
   'IMPORT',
   'DELETION',
   'TRASHED',

@@ -15,6 +15,7 @@ const further = {
   audit: () => import('../audit/texts'),
   correction: () => import('../correction/texts'),
   jobs: () => import('../jobs/texts'),
+  retrieve: () => import('../retrieve/texts'),
   shares: () => import('../shares/texts'),
   status: () => import('../status/texts'),
   study: () => import('../study/texts'),

@@ -9,12 +9,14 @@ export const JOB = graphql(`
     kind
     level
     destination
+    source
     state
     progress
     isBeingCancelled
     endedAt
     result {
       instancesCount
+      leftOutCount
     }
     error {
       code

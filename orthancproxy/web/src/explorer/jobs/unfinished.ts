@@ -10,7 +10,7 @@ import { UNFINISHED_JOBS } from './operations';
 
 const POLL_MS = 2_000;
 /** Whoever has one of these permissions may have jobs. */
-export const BEGINS_JOBS: readonly Action[] = ['SEND', 'MODIFY'];
+export const BEGINS_JOBS: readonly Action[] = ['SEND', 'MODIFY', 'ANONYMIZE', 'RETRIEVE'];
 
 const inDialogs = new Set<string>();
 
