@@ -13,11 +13,12 @@ import pytest
 import requests
 
 from orthancproxy.sandbox.gateway import CHECKOUT, serving
-from orthancproxy.sandbox.orthanc import INDEXED_INSTANCE_TAGS, LocalOrthanc
+from orthancproxy.sandbox.orthanc import INDEXED_INSTANCE_TAGS, LocalOrthanc, free_port
 from tests.access.archive import Target
 from tests.browser.users import User, create_token, make
 from tests.corpus import ask, instance, load, stored_files
 from tests.doc_examples import example
+from tests.jobs.servers import clear
 from tests.orthancs import StartOrthanc
 from tests.waiting import wait_until
 
@@ -245,6 +246,100 @@ def test_a_study_is_anonymized_after_a_preview(
     files = {one.PatientID: one for one in stored_files(orthanc)}
     made = files[tags["PatientID"][1]]
     assert (made.PatientName, made.get("StudyDescription")) == (made.PatientID, None)
+
+
+OPERATIONS = "docs/operations.md"
+
+
+@pytest.fixture(scope="module")
+def pacs_port() -> int:
+    return free_port()
+
+
+@pytest.fixture(scope="module")
+def sending_orthanc(pacs_port: int, start_orthanc: StartOrthanc) -> LocalOrthanc:
+    """An Orthanc with the configuration of the examples, in which the PACS is on this machine."""
+    configuration = {
+        **json.loads(example(OPERATIONS, "Send", "json")),
+        **json.loads(example(OPERATIONS, "Retrieve", "json", "DicomModalities")),
+        "DicomPort": free_port(),
+        "DicomAlwaysAllowStore": True,
+    }
+    configuration["DicomModalities"]["PACS"][1:] = ["127.0.0.1", pacs_port]
+    return start_orthanc(configuration=configuration)
+
+
+@pytest.fixture(scope="module")
+def pacs(pacs_port: int, sending_orthanc: LocalOrthanc, start_orthanc: StartOrthanc) -> LocalOrthanc:
+    """The PACS of the examples, which knows the Orthanc as they say."""
+    known: Any = sending_orthanc._configuration
+    sender = {known["DicomAet"]: [known["DicomAet"], "127.0.0.1", known["DicomPort"]]}
+    configuration = {"DicomServerEnabled": True, "DicomPort": pacs_port, "DicomAet": "PACS", "DicomModalities": sender}
+    return start_orthanc(configuration={**configuration, "DefaultEncoding": "Utf8"})
+
+
+@pytest.fixture
+def sending_gateway(sending_orthanc: LocalOrthanc, pacs: LocalOrthanc, tmp_path: Path) -> Iterator[str]:
+    for one in (sending_orthanc, pacs):
+        clear(one)
+    settings = {"ORTHANC_DESTINATIONS": "PACS,peer:ARCHIVE", "ORTHANC_SOURCES": "PACS"}
+    with serving(sending_orthanc.base_url, tmp_path, settings=settings) as gateway:
+        yield gateway.address
+
+
+def test_a_study_is_sent_and_its_job_is_followed(
+    sending_orthanc: LocalOrthanc, pacs: LocalOrthanc, sending_gateway: str
+) -> None:
+    load(sending_orthanc, [instance(StudyDescription="Head")])
+    [study] = json.loads(ask(sending_orthanc, "/studies"))
+    mutation = example(OPERATIONS, "Send", "graphql").replace("…", study)
+    job = graphql(sending_gateway, mutation)["data"]["sendToModality"]["job"]
+    assert job["state"] == "PENDING"
+    command = example(OPERATIONS, "Jobs", "sh")
+    # the first job of a gateway
+    assert job["id"] in command
+    result = subprocess.run(
+        ["sh", "-euc", command.replace(ADDRESS, sending_gateway)],
+        capture_output=True,
+        timeout=60,
+        check=True,
+        text=True,
+    )
+    told = [
+        json.loads(data)["data"]["jobUpdates"] for data in re.findall(r"^data: ({.+})$", result.stdout, re.MULTILINE)
+    ]
+    assert told[-1] == {"state": "SUCCESS", "progress": 1.0, "error": None}
+    assert json.loads(ask(pacs, "/studies")) == [study]
+    query = example(OPERATIONS, "Jobs", "graphql")
+    assert graphql(sending_gateway, query) == {"data": {"jobs": {"nodes": []}}}
+    [node] = graphql(sending_gateway, query.replace("true", "false"))["data"]["jobs"]["nodes"]
+    assert (node["id"], node["kind"], node["destination"]) == (job["id"], "SEND", "PACS")
+    assert node["study"] == {"description": "Head"}
+
+
+def test_a_study_of_another_server_is_found_and_retrieved(
+    sending_orthanc: LocalOrthanc, pacs: LocalOrthanc, sending_gateway: str, tmp_path: Path
+) -> None:
+    load(pacs, [instance(StudyDescription="Head"), instance(2)])
+    make(tmp_path, manager := User("manager", ["Manager"]))
+    shell = {"TOKEN": create_token(tmp_path, manager)}
+    answer = run(example(OPERATIONS, "Retrieve", "sh", "findOnModality"), sending_gateway, tmp_path, **shell)
+    found = {one["patientId"]: one for one in answer["data"].pop("findOnModality")}
+    documented = json.loads(example(OPERATIONS, "Retrieve", "json", '"data"'))
+    assert (found["P001"], len(found)) == (documented["data"]["findOnModality"][0], 2)
+    shell["UID"] = found["P001"]["studyInstanceUID"]
+    answer = run(example(OPERATIONS, "Retrieve", "sh", "retrieveFromModality"), sending_gateway, tmp_path, **shell)
+    assert answer["data"]["retrieveFromModality"]["job"]["state"] == "PENDING"
+    job = "{ jobs { nodes { state study { studyInstanceUID } } } }"
+    headers = {"Authorization": f"Bearer {shell['TOKEN']}"}
+
+    def nodes() -> Any:
+        response = requests.post(f"{sending_gateway}/graphql/", json={"query": job}, headers=headers, timeout=60)
+        return response.json()["data"]["jobs"]["nodes"]
+
+    wait_until(lambda: nodes()[0]["state"] not in {"PENDING", "RUNNING"})
+    assert nodes() == [{"state": "SUCCESS", "study": {"studyInstanceUID": shell["UID"]}}]
+    assert len(json.loads(ask(sending_orthanc, "/instances"))) == 1
 
 
 def test_the_subscription_tells_of_a_new_study(orthanc: LocalOrthanc, gateway: str, tmp_path: Path) -> None:
