@@ -21,6 +21,7 @@ from benchmarks import (
     crowded_upload,
     download,
     growth,
+    jobs,
     memory,
     retrieval,
     series_metadata,
@@ -63,6 +64,7 @@ BENCHMARKS: Mapping[str, Callable[[Options], Iterator[Row]]] = {
     "anonymize": anonymize.rows,
     "upload-memory": memory.rows,
     "subscribers": subscribers.rows,
+    "jobs": jobs.rows,
     "viewer": viewer.rows,
 }
 # on 1,000,000 instances; `make bench-large`
