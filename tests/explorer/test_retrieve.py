@@ -43,7 +43,7 @@ def test_a_study_is_found_retrieved_and_opened_with_the_keyboard(page_as: OpenPa
     expect(button).to_have_text("Retrieve")
     button.focus()
     page.keyboard.press("Enter")
-    expect(row.get_by_role("status")).to_have_text("Retrieved")
+    expect(row.get_by_role("status")).to_have_text("Done")
     row.get_by_role("link", name="Open").click()
     page.wait_for_url(f"**/studies/{STUDY.ids['studies']}")
     expect(page.get_by_text("Brain study 1").first).to_be_visible()
@@ -54,7 +54,7 @@ def test_a_study_is_found_retrieved_and_opened_with_the_keyboard(page_as: OpenPa
     expect(row.get_by_role("button")).to_have_text("Retrieve again")
     page.get_by_role("link", name="Jobs").click()
     job = page.locator("tbody tr").first
-    for text in ("Brain study 1", "from PACS", "Retrieved", "2 instances"):
+    for text in ("Brain study 1", "Retrieve from PACS", "Done", "2 instances"):
         expect(job).to_contain_text(text)
 
 
