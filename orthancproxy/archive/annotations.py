@@ -5,7 +5,7 @@ from contextlib import closing
 from orthancproxy.archive.levels import Level
 from orthancproxy.orthanc import endpoints
 from orthancproxy.orthanc.client import OrthancClient
-from orthancproxy.orthanc.endpoints import FIRST_OF_USERS
+from orthancproxy.orthanc.endpoints import FIRST_OF_USERS, TRASH_NOTE_NUMBER
 from orthancproxy.orthanc.response_body import ResponseBody
 from orthancproxy.orthanc.responses import ATTACHMENTS_DECODER, METADATA_DECODER
 
@@ -15,6 +15,7 @@ _OWN_METADATA = frozenset(
     MainDicomSequences MainDicomTagsSignature ModifiedFrom Origin PixelDataOffset PixelDataVR ReceptionDate RemoteAET
     RemoteIP SopClassUid TransferSyntax""".split()
 )
+
 # of plugins, which make them anew, with the UIDs: DICOMweb, and OHIF
 _CACHES = frozenset({4031, 4202, 4301})
 
@@ -44,8 +45,13 @@ def _metadata(client: OrthancClient, level: Level, orthanc_id: str) -> dict[str,
     return {
         name: value
         for name, value in found.items()
-        if (int(name) >= FIRST_OF_USERS if name.isdigit() else name not in _OWN_METADATA)
+        if (_is_of_users(int(name)) if name.isdigit() else name not in _OWN_METADATA)
     }
+
+
+def _is_of_users(metadata: int) -> bool:
+    # of the trash, no copy is in it
+    return metadata >= FIRST_OF_USERS and metadata != TRASH_NOTE_NUMBER
 
 
 def _attachments(client: OrthancClient, level: Level, orthanc_id: str) -> list[int]:

@@ -4,7 +4,7 @@ Label and note are in Orthanc, which has them as long as the study, whatever bec
 """
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import AbstractContextManager, closing, suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -212,6 +212,11 @@ def studies_in_trash(client: OrthancClient) -> list[Resource]:
         described = [one for part in batched(ids) for one in bulk_content(client, part, with_metadata=True)]
         found = [one for one in to_resources(_STUDY, described) if TRASH_LABEL in (one.facts.get("Labels") or ())]
     return found
+
+
+def are_in_trash(client: OrthancClient, studies: Collection[str]) -> bool:
+    """Whether one of these studies, by their Orthanc ids, is in the trash. Raises ArchiveError."""
+    return any(one.orthanc_id in studies for one in studies_in_trash(client))
 
 
 def note_of(study: Resource) -> TrashNote:

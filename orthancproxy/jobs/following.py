@@ -21,9 +21,10 @@ from orthancproxy.archive.orthanc_jobs import (
     find_job,
     look_up_job,
 )
+from orthancproxy.archive.trash import are_in_trash
 from orthancproxy.conf import conf
 from orthancproxy.database import DATABASE_ERRORS
-from orthancproxy.errors import ArchiveUnavailable, GatewayError
+from orthancproxy.errors import ArchiveUnavailable, GatewayError, NotFound
 from orthancproxy.jobs.failures import counts_of, failure_of, orthancs_failure
 from orthancproxy.jobs.models import Job, JobPhase, JobState
 from orthancproxy.jobs.rows import JobFailure, advance, finish, trim, unfinished
@@ -132,6 +133,9 @@ class JobFollower:
     def _begin(self, job: Job) -> None:
         if job.cancelled_at is not None:
             self._end(job, JobState.CANCELLED)
+            return
+        if are_in_trash(self._client, job.studies):
+            self._end(job, JobState.FAILED, failure=JobFailure(NotFound.code, "What it is about has been deleted."))
             return
         token = uuid4().hex
         if not advance(job, attempt=token, attempts=job.attempts + 1, attempted_at=self._now()):

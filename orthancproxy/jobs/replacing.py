@@ -17,6 +17,7 @@ from orthancproxy.archive.levels import Level, patient_orthanc_id
 from orthancproxy.archive.plan import LevelPlan
 from orthancproxy.archive.records import Resource
 from orthancproxy.archive.storage import delete, exists, reconstruct
+from orthancproxy.archive.trash import are_in_trash
 from orthancproxy.dicom.conversion import References
 from orthancproxy.dicom.correctable import PATIENT, tag_of
 from orthancproxy.dicom.correction import Correction
@@ -108,6 +109,8 @@ class _Replacement:
             if progress.phase == COPY:
                 progress.go_to(COMPARE, self._first_left())
             elif progress.phase == COMPARE:
+                if not self._is_committed and are_in_trash(self._client, self._job.studies):
+                    raise NotFound("What was to be changed has been deleted.")
                 progress.go_to(DELETE, self._first_left())
             else:
                 self._report()

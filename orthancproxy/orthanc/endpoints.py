@@ -114,9 +114,10 @@ SET_ATTACHMENT = Endpoint("PUT", "/{level}/{id}/attachments/{attachment}", kind=
 # the main tags of an instance, and of its series, study and patient, are read from its file anew
 RECONSTRUCT = Endpoint("POST", "/instances/{id}/reconstruct")
 # metadata of the gateway's own, as numbers from 1024 on are for users: what it notes of a study in the trash
-TRASH_NOTE = Endpoint("GET", "/studies/{id}/metadata/4717")
-WRITE_TRASH_NOTE = Endpoint("PUT", "/studies/{id}/metadata/4717")
-REMOVE_TRASH_NOTE = Endpoint("DELETE", "/studies/{id}/metadata/4717")
+TRASH_NOTE_NUMBER = 4717
+TRASH_NOTE = Endpoint("GET", f"/studies/{{id}}/metadata/{TRASH_NOTE_NUMBER}")
+WRITE_TRASH_NOTE = Endpoint("PUT", f"/studies/{{id}}/metadata/{TRASH_NOTE_NUMBER}")
+REMOVE_TRASH_NOTE = Endpoint("DELETE", f"/studies/{{id}}/metadata/{TRASH_NOTE_NUMBER}")
 RESOURCE_STATISTICS = Endpoint("GET", "/{level}/{id}/statistics")
 INSTANCES_TAGS = Endpoint("GET", "/{level}/{id}/instances-tags", kind=CallKind.FILES)
 INSTANCE_TAGS = Endpoint("GET", "/instances/{id}/tags", kind=CallKind.FILES)

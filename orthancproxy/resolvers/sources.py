@@ -18,6 +18,7 @@ from orthancproxy.resolvers.context import RequestContext
 from orthancproxy.resolvers.guard import PendingEvent, audited_read, audited_write
 from orthancproxy.resolvers.job_requests import JobRequest, begin_job, made_before
 from orthancproxy.resolvers.operations import READ_SOURCES, RETRIEVE, SEARCH_SOURCE
+from orthancproxy.resolvers.restoring import restore_stored
 
 MAX_STUDIES = 100
 # of LO, the longest VR of those that are searched (PS3.5 section 6.2); names have as many for each group
@@ -95,7 +96,10 @@ def retrieve(context: RequestContext, request: RetrieveRequest) -> Job:
         _note(event, [one for one in found if one.uid in uids])
         if {one.uid for one in found} != set(uids):
             raise NotFound("The server does not have such a study.")
-        return begin_job(context, event, asked, [one.study.orthanc_id for one in found])
+        studies = [one.study.orthanc_id for one in found]
+        # what is here already does not arrive, and would stay in the trash
+        restore_stored(context, studies)
+        return begin_job(context, event, asked, studies)
 
 
 def _source(context: RequestContext, name: str) -> Destination:

@@ -7,6 +7,7 @@ from io import BytesIO
 import pytest
 from pydicom.dataset import Dataset
 from pydicom.uid import CTImageStorage
+from pytest_django import Settings
 
 from orthancproxy.audit.models import AuditEvent
 from orthancproxy.jobs.correcting import plan_correction
@@ -396,6 +397,23 @@ class TestMeanwhile:
         after = Archive.of(archive)
         assert after.studies() == {("P001", ONE.study_uid): 3, ("P001", Target.at(1, 2).study_uid): 4}
         assert after.files.items() <= before.files.items()
+
+    @pytest.mark.since("1.12.0")
+    @pytest.mark.parametrize("steps", [0, 4])
+    def test_what_is_put_into_the_trash_meanwhile_stays_there_as_it_was(
+        self, steps: int, archive: LocalOrthanc, superuser: GraphQL, clock: Clock, settings: Settings
+    ) -> None:
+        settings.ORTHANC_TRASH_DAYS = 30
+        before = Archive.of(archive)
+        payload = correct(superuser, "modifyStudy", STUDY, {"StudyDescription": "뇌"})
+        follower = slow_follower(clock)
+        for _ in range(steps):
+            follower.step()
+        superuser("mutation($id: ID!) { deleteStudy(orthancId: $id) { inTrash } }", id=STUDY)
+        ended = follow(superuser, payload["job"], follower)
+        assert (ended["state"], ended["error"]["code"]) == ("FAILED", "NOT_FOUND")
+        assert Archive.of(archive).files == before.files
+        superuser("mutation($id: ID!) { restoreStudy(orthancId: $id) { orthancId } }", id=STUDY)
 
     def test_a_damaged_copy_is_noticed(self, archive: LocalOrthanc, superuser: GraphQL, clock: Clock) -> None:
         before = Archive.of(archive)

@@ -285,6 +285,19 @@ class TestRetrievals:
             assert (ended["state"], ended["study"]) == ("SUCCESS", {"studyInstanceUID": TARGET.study_uid})
             assert (ended["result"]["instancesCount"], count(local)) == (6, 6)
 
+    @pytest.mark.since("1.12.0")
+    def test_a_study_in_the_trash_comes_back(
+        self, local: LocalOrthanc, manager: GraphQL, make_follower: Make, settings: Settings
+    ) -> None:
+        settings.ORTHANC_TRASH_DAYS = 30
+        follower = make_follower()
+        end(manager, retrieve(manager), follower)
+        manager("mutation($id: ID!) { deleteStudy(orthancId: $id) { inTrash } }", id=TARGET.ids["studies"])
+        assert manager("{ studies { totalCount } }")["studies"]["totalCount"] == 0
+        ended = end(manager, retrieve(manager), follower)
+        assert (ended["state"], ended["study"]) == ("SUCCESS", {"studyInstanceUID": TARGET.study_uid})
+        assert manager("{ trash { totalCount } }")["trash"]["totalCount"] == 0
+
     def test_a_request_with_the_id_of_an_earlier_one_gets_its_job(
         self, local: LocalOrthanc, manager: GraphQL, make_follower: Make
     ) -> None:
