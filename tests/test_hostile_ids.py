@@ -92,6 +92,8 @@ ARGUMENTS = {
     "Query.shares(filter.studyOrthancId)": "shares(filter: {studyOrthancId: $it}) { nodes { id } }",
     # any payload is one too many
     "Mutation.deletePatient(orthancId)": "deletePatient(orthancId: $it) { id: deletedIds }",
+    "Query.trash(after)": "trash(after: $it) { nodes { id } }",
+    "Mutation.restoreStudy(orthancId)": "restoreStudy(orthancId: $it) { id: orthancId }",
     "Mutation.deleteStudy(orthancId)": "deleteStudy(orthancId: $it) { id: deletedIds }",
     "Mutation.deleteSeries(orthancId)": "deleteSeries(orthancId: $it) { id: deletedIds }",
     "Mutation.deleteInstance(orthancId)": "deleteInstance(orthancId: $it) { id: deletedIds }",
