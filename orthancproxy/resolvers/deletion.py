@@ -66,13 +66,13 @@ def delete(
     in_trash = not purge and _has_trash(level)
     if dry_run:
         with audited_read(context, PREVIEW_DELETION) as read:
-            _check_trash(context, in_trash=in_trash)
             line = _ancestry(context, level, orthanc_id, purge=purge)
+            _check_trash(context, in_trash=in_trash)
             read([_study_or_patient(line)])
             return _result(line, _predict(line), _counts(line[0]), dry_run=True, in_trash=in_trash)
     with audited_write(context, (TRASH if in_trash else DELETE)[level], orthanc_id) as event:
-        _check_trash(context, in_trash=in_trash)
         line = _ancestry(context, level, orthanc_id, purge=purge)
+        _check_trash(context, in_trash=in_trash)
         remaining = _carry_out(context, line, event, in_trash=in_trash, purge=purge)
         return _result(line, remaining, event.counts, dry_run=False, in_trash=in_trash)
 
@@ -82,7 +82,6 @@ def delete_at(context: RequestContext, path: UIDPath) -> None:
     level = path.named_level
     in_trash = _has_trash(level)
     with audited_write(context, (TRASH if in_trash else DELETE)[level], path.levels[level]) as event:
-        _check_trash(context, in_trash=in_trash)
         named = found(context.open_hierarchy(), LevelPlan(level=level), path)
         if not named:
             raise _not_found(level)
@@ -91,6 +90,7 @@ def delete_at(context: RequestContext, path: UIDPath) -> None:
                 f"{len(named)} {level.path} have this {level.identifier}: delete each of them by its Orthanc id."
             )
         event.target = named[0].orthanc_id
+        _check_trash(context, in_trash=in_trash)
         _carry_out(context, _ancestry(context, level, event.target), event, in_trash=in_trash)
 
 

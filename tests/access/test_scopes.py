@@ -13,7 +13,7 @@ from pytest_django import Settings
 
 from orthancproxy.access.actions import Action
 from orthancproxy.access.models import AccessScope
-from orthancproxy.audit.kinds import AuditOutcome
+from orthancproxy.audit.kinds import AuditOutcome, EventKind
 from orthancproxy.uploads.models import UploadBatch
 from tests.access.archive import LABEL, LABELLED, UNKNOWN_TARGET, SmallArchive, Target
 from tests.access.callers import CallerClient, GatewayResponse, make_user, with_api_token
@@ -114,11 +114,14 @@ def assert_not_found(case: AccessCase, answer: GatewayResponse) -> None:
     assert row.outcome == (AuditOutcome.DENIED if code == "FORBIDDEN" else AuditOutcome.FAILED)
 
 
-def comparable_content(answer: GatewayResponse) -> Any:
-    """Return the content, or the instances in a ZIP file, whose bytes depend on the time."""
-    return (
-        files_in(answer) if answer.headers["Content-Type"] == "application/zip" else answer.content_without_request_id
-    )
+def comparable_content(case: AccessCase, answer: GatewayResponse) -> Any:
+    """Return the content, or the instances in a ZIP file, whose bytes depend on the time.
+
+    Anonymized instances have other UIDs each time, of which only the number can be compared.
+    """
+    if answer.headers["Content-Type"] != "application/zip":
+        return answer.content_without_request_id
+    return len(files_in(answer)) if case.operation.kind is EventKind.ANONYMIZED else files_in(answer)
 
 
 @pytest.mark.parametrize("name", [name for name, one in CASES_WITH_A_TARGET.items() if not one.operation.changes])
@@ -133,7 +136,9 @@ def test_visible_resource_has_the_response_of_a_caller_without_a_scope(
         if is_labelled and ("patients" in case.levels or not archive.has_labels or "dry run" in name):
             continue
         answer = case.send(caller)
-        assert (answer.status, comparable_content(answer)) == (seen.status, comparable_content(seen)), caller.name
+        assert (answer.status, comparable_content(case, answer)) == (seen.status, comparable_content(case, seen)), (
+            caller.name
+        )
         [row] = answer.audit_events
         # what is viewed of a series has its outcome when some minutes are over, a job when it ends
         is_open = case.operation.viewed or case.operation.is_job

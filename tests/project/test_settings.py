@@ -79,6 +79,7 @@ class TestSecrets:
             "ORTHANC_EVENTS_SECRET",
             "ORTHANC_OIDC_CLIENT_SECRET",
             "ORTHANC_PASSWORD",
+            "ORTHANC_PSEUDONYM_KEY",
             "DJANGO_SECRET_KEY",
             "DATABASE_URL",
         }
