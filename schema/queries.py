@@ -60,7 +60,7 @@ GlobalIds = Annotated[list[strawberry.ID], strawberry.argument(description="The 
 OrthancId = Annotated[strawberry.ID | None, strawberry.argument(description="The id in Orthanc.")]
 
 
-def _page(info: Info, level: Level, get: Callable[[RequestContext, LevelPlan], Page] = hierarchy.get_page) -> ListPage:
+def _page(info: Info, level: Level, get: Callable[[RequestContext, LevelPlan], Page]) -> ListPage:
     plan, names = Selection(info).connection(level)
     # each place in the response that shows the page shows all of it
     info.context.gateway.budget.reserve((plan.first or 0) * (len(names) + plan.objects))
@@ -126,7 +126,7 @@ class Query:
         first: First = None,
         after: After = None,
     ) -> Connection[Patient]:
-        return cast("Connection[Patient]", _page(info, Level.PATIENT))
+        return cast("Connection[Patient]", _page(info, Level.PATIENT, hierarchy.get_page))
 
     @strawberry.field(description="All studies, newest first unless ordered otherwise.")
     def studies(
@@ -137,7 +137,7 @@ class Query:
         first: First = None,
         after: After = None,
     ) -> Connection[Study]:
-        return cast("Connection[Study]", _page(info, Level.STUDY))
+        return cast("Connection[Study]", _page(info, Level.STUDY, hierarchy.get_page))
 
     @strawberry.field(description="All series, by SeriesNumber unless ordered otherwise.")
     def series_list(
@@ -148,7 +148,7 @@ class Query:
         first: First = None,
         after: After = None,
     ) -> Connection[Series]:
-        return cast("Connection[Series]", _page(info, Level.SERIES))
+        return cast("Connection[Series]", _page(info, Level.SERIES, hierarchy.get_page))
 
     @strawberry.field(description="All instances, by InstanceNumber unless ordered otherwise.")
     def instances(
@@ -159,7 +159,7 @@ class Query:
         first: First = None,
         after: After = None,
     ) -> Connection[Instance]:
-        return cast("Connection[Instance]", _page(info, Level.INSTANCE))
+        return cast("Connection[Instance]", _page(info, Level.INSTANCE, hierarchy.get_page))
 
     @strawberry.field(description="One patient, by exactly one of its ids.")
     def patient(

@@ -453,7 +453,7 @@ def test_kubernetes_gets_files_that_exist(host: Host, tmp_path: Path) -> None:
     subprocess.run(["bash", "-euc", COMMANDS["Kubernetes", 1]], cwd=host.folder, env=environment, check=True)
     arguments = (tmp_path / "arguments").read_text().splitlines()
     files = [one.removeprefix("--from-file=") for one in arguments if one.startswith("--from-file=")]
-    assert len(files) == 4
+    assert len(files) == 5
     assert all((host.folder / file).is_file() for file in files)
     assert arguments[-3:-1] == ["apply", "--kustomize"]
     assert (CHECKOUT / arguments[-1] / "kustomization.yaml").exists()

@@ -270,6 +270,7 @@ class TestComposeFile:
             "ORTHANC_EVENTS_SECRET_FILE",
             "ORTHANC_OIDC_CLIENT_SECRET_FILE",
             "ORTHANC_PASSWORD_FILE",
+            "ORTHANC_PSEUDONYM_KEY_FILE",
             "ORTHANC_TRUST_FORWARDED",
             "ORTHANC_USERNAME",
         }

@@ -79,6 +79,8 @@ class JobFollower:
         """
         self._trim()
         begun = list(unfinished().exclude(attempt=""))
+        for ended in self._context.memory.keys() - {job.pk for job in begun}:
+            del self._context.memory[ended]
         self._give_up(begun)
         for job in begun:
             if not self._holds():

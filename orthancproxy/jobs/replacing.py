@@ -5,7 +5,7 @@ however often a process dies. An instance without a copy is never deleted: one t
 """
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from time import monotonic
 from typing import Any
 
@@ -41,6 +41,16 @@ Planner = Callable[[OrthancClient, Job, str], list[list[Move]]]
 
 class _PausedError(Exception):
     """The time of this step is over, or another process has taken over."""
+
+
+@dataclass(slots=True)
+class _Memory:
+    """What this process has read: the instances of series while one is worked on, and what references become."""
+
+    place: tuple[str, int, str, int] | None = None
+    series: dict[str, list[Resource] | None] = field(default_factory=dict)
+    known: tuple[str, int, int] | None = None
+    references: list[References] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,8 +102,7 @@ class _Replacement:
         self._job = job
         self._progress = progress
         self._deadline = deadline
-        self._known: tuple[int, int] | None = None
-        self._references: list[References] = []
+        self._memory: _Memory = context.memory.setdefault(job.pk, _Memory())
 
     def run(self) -> Outcome:
         progress = self._progress
@@ -146,7 +155,7 @@ class _Replacement:
 
     def _copy(self, moved: MovedSeries) -> None:
         progress, move = self._progress, self._progress.moves[moved.move]
-        instances = series_of(self._client, moved.series)
+        instances = self._series(moved.series)
         if instances is not None and not moved.is_ours:
             # when the originals are deleted, somebody may have sent them again: the copies are compared anyway
             if not self._is_committed and exists(self._client, Level.SERIES, moved.target):
@@ -166,11 +175,11 @@ class _Replacement:
         self._next()
 
     def _compare(self, moved: MovedSeries) -> None:
-        instances = series_of(self._client, moved.series)
+        instances = self._series(moved.series)
         digest = digest_of(instances or [])
         if digest != moved.proven:
             moved.proven, self._progress.after = digest, ""
-        there = {one.orthanc_id for one in series_of(self._client, moved.target) or ()}
+        there = {one.orthanc_id for one in self._series(moved.target) or ()}
         expected = {self._target_of(moved, one) for one in instances or ()}
         if not expected <= there:
             self._progress.go_to(COPY, self._progress.at)
@@ -185,7 +194,7 @@ class _Replacement:
         self._next()
 
     def _delete(self, moved: MovedSeries) -> None:
-        instances = series_of(self._client, moved.series)
+        instances = self._series(moved.series)
         if instances and not moved.is_begun:
             if digest_of(instances) != moved.proven:
                 self._progress.go_to(COMPARE, self._progress.at)
@@ -194,12 +203,22 @@ class _Replacement:
             moved.is_begun = True
             # now or never: from here on there is no way back
             self._save(committed=True)
-        there = {one.orthanc_id for one in series_of(self._client, moved.target) or ()} if instances else set()
+        there = {one.orthanc_id for one in self._series(moved.target) or ()} if instances else set()
         for one in self._left(instances):
             if self._target_of(moved, one) in there:
                 self._delete_if_there(Level.INSTANCE, one.orthanc_id)
             self._progress.after = one.orthanc_id
         self._next()
+
+    def _series(self, orthanc_id: str) -> list[Resource] | None:
+        """Return the instances of a series as they were when this process began to work on the current one."""
+        memory, progress = self._memory, self._progress
+        place = (progress.seed, progress.round, progress.phase, progress.at)
+        if memory.place != place:
+            memory.place, memory.series = place, {}
+        if orthanc_id not in memory.series:
+            memory.series[orthanc_id] = series_of(self._client, orthanc_id)
+        return memory.series[orthanc_id]
 
     def _left(self, instances: list[Resource] | None) -> Iterator[Resource]:
         """Yield the instances that are not done, while there is time."""
@@ -245,10 +264,11 @@ class _Replacement:
 
     def _references_of(self, number: int) -> References:
         """Return what references become in a move."""
-        known = (self._progress.round, len(self._progress.series))
-        if self._known != known:
-            self._known, self._references = known, self._all_references()
-        return self._references[number]
+        memory, progress = self._memory, self._progress
+        known = (progress.seed, progress.round, len(progress.series))
+        if memory.known != known:
+            memory.known, memory.references = known, self._all_references()
+        return memory.references[number]
 
     def _all_references(self) -> list[References]:
         """What references become, by move: those to what is moved itself."""

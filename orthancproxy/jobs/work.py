@@ -12,10 +12,14 @@ from orthancproxy.orthanc.client import OrthancClient
 
 @dataclass(frozen=True, slots=True)
 class WorkContext:
-    """What a job works with. `report` tells the log of changes and the index what Orthanc does not: deletions."""
+    """What a job works with. `report` tells the log of changes and the index what Orthanc does not: deletions.
+
+    `memory` is what this process has read for jobs that go on, by their keys: what else would be read in each step.
+    """
 
     client: OrthancClient
     report: Callable[[Sequence[Change]], None]
+    memory: dict[int, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,6 +30,7 @@ ROUTES = {
     "/api/orthanc/instances/{orthanc_id}/",
     "/api/orthanc/patients/{orthanc_id}/archive/",
     "/api/orthanc/studies/{orthanc_id}/archive/",
+    "/api/orthanc/studies/{orthanc_id}/anonymized/",
     "/api/orthanc/series/{orthanc_id}/archive/",
     "/api/orthanc/series/{orthanc_id}/thumbnail/",
     "/api/orthanc/changes/",
