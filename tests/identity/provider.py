@@ -82,10 +82,12 @@ class IdentityProvider:
         while True:
             try:
                 self._ask("/-/requests")
-            except OSError:
-                if self._process.exit_code is not None or time.monotonic() > deadline:
+            except OSError as error:
+                code = self._process.exit_code
+                if code is not None or time.monotonic() > deadline:
                     self.kill()
-                    raise RuntimeError(f"The identity provider did not start:\n{log.read_text()}") from None
+                    text = f"The identity provider did not start (exit code {code}, {error}):\n{log.read_text()}"
+                    raise RuntimeError(text) from None
                 time.sleep(0.02)
             else:
                 return
