@@ -5,7 +5,7 @@ however often a process dies. An instance without a copy is never deleted: one t
 """
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from time import monotonic
 from typing import Any
 
@@ -18,7 +18,6 @@ from orthancproxy.archive.plan import LevelPlan
 from orthancproxy.archive.records import Resource
 from orthancproxy.archive.storage import delete, exists, reconstruct
 from orthancproxy.archive.trash import are_in_trash
-from orthancproxy.dicom.conversion import References
 from orthancproxy.dicom.correctable import PATIENT, tag_of
 from orthancproxy.dicom.correction import Correction
 from orthancproxy.errors import InvalidRequest, NotFound
@@ -28,6 +27,7 @@ from orthancproxy.jobs.copying import compare, copy_instance, digest_of, series_
 from orthancproxy.jobs.models import Job
 from orthancproxy.jobs.moves import Move, MovedSeries, Progress
 from orthancproxy.jobs.rows import advance
+from orthancproxy.jobs.series_reader import SeriesReader
 from orthancproxy.jobs.work import Outcome, WorkContext
 from orthancproxy.orthanc.client import OrthancClient
 
@@ -41,16 +41,6 @@ Planner = Callable[[OrthancClient, Job, str], list[list[Move]]]
 
 class _PausedError(Exception):
     """The time of this step is over, or another process has taken over."""
-
-
-@dataclass(slots=True)
-class _Memory:
-    """What this process has read: the instances of series while one is worked on, and what references become."""
-
-    place: tuple[str, int, str, int] | None = None
-    series: dict[str, list[Resource] | None] = field(default_factory=dict)
-    known: tuple[str, int, int] | None = None
-    references: list[References] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,12 +92,12 @@ class _Replacement:
         self._job = job
         self._progress = progress
         self._deadline = deadline
-        self._memory: _Memory = context.memory.setdefault(job.pk, _Memory())
+        self._reader = SeriesReader(context, job, progress)
 
     def run(self) -> Outcome:
         progress = self._progress
         if not progress.series:
-            self._add_series()
+            self._reader.add_series()
             if not progress.series:
                 raise NotFound("What was to be changed has been deleted.")
             self._save()
@@ -124,14 +114,14 @@ class _Replacement:
             else:
                 self._report()
                 known = len(progress.series)
-                self._add_series()
+                self._reader.add_series()
                 if len(progress.series) > known:
                     # what has arrived meanwhile
                     progress.go_to(COPY, known)
                 elif progress.round + 1 < len(progress.rounds):
                     progress.round, progress.series = progress.round + 1, []
                     progress.go_to(COPY)
-                    self._add_series()
+                    self._reader.add_series()
                 else:
                     return self._outcome()
             self._save()
@@ -155,7 +145,7 @@ class _Replacement:
 
     def _copy(self, moved: MovedSeries) -> None:
         progress, move = self._progress, self._progress.moves[moved.move]
-        instances = self._series(moved.series)
+        instances = self._reader.instances(moved.series)
         if instances is not None and not moved.is_ours:
             # when the originals are deleted, somebody may have sent them again: the copies are compared anyway
             if not self._is_committed and exists(self._client, Level.SERIES, moved.target):
@@ -175,11 +165,11 @@ class _Replacement:
         self._next()
 
     def _compare(self, moved: MovedSeries) -> None:
-        instances = self._series(moved.series)
+        instances = self._reader.instances(moved.series)
         digest = digest_of(instances or [])
         if digest != moved.proven:
             moved.proven, self._progress.after = digest, ""
-        there = {one.orthanc_id for one in self._series(moved.target) or ()}
+        there = {one.orthanc_id for one in self._reader.instances(moved.target) or ()}
         expected = {self._target_of(moved, one) for one in instances or ()}
         if not expected <= there:
             self._progress.go_to(COPY, self._progress.at)
@@ -194,7 +184,7 @@ class _Replacement:
         self._next()
 
     def _delete(self, moved: MovedSeries) -> None:
-        instances = self._series(moved.series)
+        instances = self._reader.instances(moved.series)
         if instances and not moved.is_begun:
             if digest_of(instances) != moved.proven:
                 self._progress.go_to(COMPARE, self._progress.at)
@@ -203,22 +193,12 @@ class _Replacement:
             moved.is_begun = True
             # now or never: from here on there is no way back
             self._save(committed=True)
-        there = {one.orthanc_id for one in self._series(moved.target) or ()} if instances else set()
+        there = {one.orthanc_id for one in self._reader.instances(moved.target) or ()} if instances else set()
         for one in self._left(instances):
             if self._target_of(moved, one) in there:
                 self._delete_if_there(Level.INSTANCE, one.orthanc_id)
             self._progress.after = one.orthanc_id
         self._next()
-
-    def _series(self, orthanc_id: str) -> list[Resource] | None:
-        """Return the instances of a series as they were when this process began to work on the current one."""
-        memory, progress = self._memory, self._progress
-        place = (progress.seed, progress.round, progress.phase, progress.at)
-        if memory.place != place:
-            memory.place, memory.series = place, {}
-        if orthanc_id not in memory.series:
-            memory.series[orthanc_id] = series_of(self._client, orthanc_id)
-        return memory.series[orthanc_id]
 
     def _left(self, instances: list[Resource] | None) -> Iterator[Resource]:
         """Yield the instances that are not done, while there is time."""
@@ -236,20 +216,6 @@ class _Replacement:
         every = self._progress.series
         return next((at for at, one in enumerate(every) if not one.is_begun), len(every))
 
-    def _add_series(self) -> None:
-        """Add what there is of the moved series in the archive."""
-        progress = self._progress
-        plan = LevelPlan(level=Level.STUDY, related={"series": LevelPlan(level=Level.SERIES)})
-        found = {one.orthanc_id: one for one in Hierarchy(self._client).by_ids(plan, self._studies(), as_stored=True)}
-        for number, move in enumerate(progress.moves):
-            study = found.get(move.study)
-            for series in study.related["series"] if study else ():
-                if move.series is None or series.orthanc_id in move.series:
-                    progress.add(number, series.orthanc_id, series.tags["SeriesInstanceUID"])
-
-    def _studies(self) -> list[str]:
-        return list(dict.fromkeys(move.study for move in self._progress.moves))
-
     def _target_of(self, moved: MovedSeries, instance: Resource) -> str:
         return self._progress.target_of(moved, instance.tags["SOPInstanceUID"])
 
@@ -259,35 +225,8 @@ class _Replacement:
             values={tag_of(keyword): value for keyword, value in move.values.items()},
             series_instance_uid=moved.target_uid,
             sop_instance_uid=self._progress.new_uid(move, instance.tags["SOPInstanceUID"]),
-            references=self._references_of(moved.move),
+            references=self._reader.references(moved.move),
         )
-
-    def _references_of(self, number: int) -> References:
-        """Return what references become in a move."""
-        memory, progress = self._memory, self._progress
-        known = (progress.seed, progress.round, len(progress.series))
-        if memory.known != known:
-            memory.known, memory.references = known, self._all_references()
-        return memory.references[number]
-
-    def _all_references(self) -> list[References]:
-        """What references become, by move: those to what is moved itself."""
-        uids: dict[str, str] = {}
-        for moved in self._progress.series:
-            move = self._progress.moves[moved.move]
-            if not move.keeps_uids:
-                uids[moved.uid] = moved.target_uid
-                for one in series_of(self._client, moved.series) or ():
-                    old = one.tags["SOPInstanceUID"]
-                    uids[old] = self._progress.new_uid(move, old)
-        return [
-            References(
-                uids=uids,
-                study_instance_uid=move.target_uid,
-                old_study_uids=frozenset({move.study_uid} if move.series is None else ()),
-            )
-            for move in self._progress.moves
-        ]
 
     def _delete_if_there(self, level: Level, orthanc_id: str) -> None:
         try:
