@@ -52,7 +52,7 @@ def test_a_study_is_anonymized_with_the_keyboard(page_as: OpenPage, archive: Arc
     expect(row).to_contain_text(CONFINED_TO)
     pseudonym = row.get_by_role("cell").last.inner_text()
     assert pseudonym not in ("", CONFINED_TO)
-    expect(table.get_by_role("row").filter(has_text="StudyDescription")).to_contain_text("removed")
+    expect(table.get_by_role("row").filter(has_text="StudyDescription")).to_contain_text("Removed")
     expect(dialog.get_by_role("status")).to_contain_text("look at the images", ignore_case=True)
     dialog.get_by_role("button", name="Anonymize", exact=True).press("Enter")
     expect(dialog.get_by_role("status")).to_have_text("Done", timeout=30_000)
