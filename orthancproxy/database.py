@@ -2,6 +2,7 @@
 
 import logging
 import re
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from hashlib import sha256
@@ -73,6 +74,7 @@ class AdvisoryLock:
     """
 
     MAX_WAIT_SECONDS = 60
+    _held = threading.local()
 
     def __init__(self, name: str, using: str = DEFAULT_DB_ALIAS) -> None:
         digest = sha256(f"orthancproxy render-delete {name}".encode()).digest()
@@ -81,18 +83,25 @@ class AdvisoryLock:
 
     @contextmanager
     def hold(self, *, exclusive: bool) -> Iterator[None]:
-        """Wait for the lock, and hold it within the block. Raises OperationalError after MAX_WAIT_SECONDS."""
+        """Wait for the lock, and hold it within the block. Raises OperationalError after MAX_WAIT_SECONDS.
+
+        A lock within another one is kept until the end of the outer one.
+        """
         lock = "pg_advisory_xact_lock" if exclusive else "pg_advisory_xact_lock_shared"
         is_held = False
+        is_inner = getattr(self._held, "is_in_block", False)
         try:
-            # an outer transaction would keep the lock until its own end
-            with transaction.atomic(self._using, durable=True), connections[self._using].cursor() as cursor:
+            # another transaction would keep the lock until its own end
+            with transaction.atomic(self._using, durable=not is_inner), connections[self._using].cursor() as cursor:
                 cursor.execute("SELECT set_config('lock_timeout', %s, true)", [f"{self.MAX_WAIT_SECONDS}s"])
                 cursor.execute(f"SELECT {lock}(%s)", [self._key])
                 is_held = True
+                self._held.is_in_block = True
                 yield
         except DATABASE_ERRORS:
-            if not is_held:
+            if not is_held or is_inner:
                 raise
             # what was done under the lock counts
             logger.warning("the database lost a lock", exc_info=True)
+        finally:
+            self._held.is_in_block = is_inner

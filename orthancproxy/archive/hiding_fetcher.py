@@ -9,7 +9,6 @@ from dataclasses import replace
 from functools import cached_property
 
 from orthancproxy.archive.fetcher import Fetcher, Roots
-from orthancproxy.archive.keywords import MAIN_DICOM_TAGS
 from orthancproxy.archive.levels import Level
 from orthancproxy.archive.ordering import is_behind, position_of, sort_needs
 from orthancproxy.archive.plan import Filter, LevelPlan, Needs
@@ -146,19 +145,16 @@ class HidingFetcher:
         return (one for one in found if one.parent_id not in of_hidden)
 
     def _recounted(self, level: Level, found: Sequence[Resource], needs: Needs) -> list[Resource]:
-        """Return the same resources; patients have what is not in Orthanc's index of them from their visible studies.
+        """Return the same resources; patients of whom a study is hidden have their tags from the visible ones.
 
-        What is in the index stays that of the file that was stored first, as it does if this is deleted.
+        What Orthanc's index has of them is of the file that was stored first, which may be hidden.
         """
-        others = needs.tags - MAIN_DICOM_TAGS[Level.PATIENT]
-        if level is not Level.PATIENT or not others:
+        if level is not Level.PATIENT or not needs.tags:
             return list(found)
         partial = [one for one in found if one.orthanc_id in self._patients]
-        tags = {one.orthanc_id: one.tags for one in ScopedFetcher(self, EVERYTHING).complete(level, partial, needs)}
+        tags = {one.orthanc_id: one.tags for one in ScopedFetcher(self, EVERYTHING).from_studies(partial, needs)}
         return [
-            replace(one, tags={**one.tags, **{tag: value for tag, value in of_visible.items() if tag in others}})
-            if (of_visible := tags.get(one.orthanc_id))
-            else one
+            replace(one, tags={**one.tags, **of_visible}) if (of_visible := tags.get(one.orthanc_id)) else one
             for one in found
         ]
 

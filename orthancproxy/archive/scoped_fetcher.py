@@ -80,7 +80,9 @@ class ScopedFetcher:
         """Return the same visible resources in the same order, with the missing data added."""
         if needs == _at_hand(level, needs):
             return list(map(_without_tags_of_files, found)) if level is Level.PATIENT else list(found)
-        return self._of_studies(found, needs) if level is Level.PATIENT else self._fetcher.complete(level, found, needs)
+        if level is not Level.PATIENT:
+            return self._fetcher.complete(level, found, needs)
+        return self.from_studies(found, needs)
 
     def _every(self, level: Level, criteria: Filter, needs: Needs) -> list[Resource]:
         """Return all visible matching resources of a level, found from the visible studies, without duplicates."""
@@ -150,7 +152,7 @@ class ScopedFetcher:
     def _visible(self, level: Level, found: Sequence[Resource], needs: Needs) -> list[Resource]:
         """Return the visible ones of these resources, with all data needed."""
         if level is Level.PATIENT:
-            return self._of_studies(found, needs)
+            return self.from_studies(found, needs)
         return self.complete(level, self._climb(level, found), needs)
 
     def _climb(self, level: Level, found: Sequence[Resource]) -> list[Resource]:
@@ -161,7 +163,7 @@ class ScopedFetcher:
         visible = {parent.orthanc_id for parent in self._climb(level.parent, above)}
         return [resource for resource in found if resource.parent_id in visible]
 
-    def _of_studies(self, patients: Sequence[Resource], needs: Needs) -> list[Resource]:
+    def from_studies(self, patients: Sequence[Resource], needs: Needs) -> list[Resource]:
         """Return the patients with a visible study, with data from their visible studies only."""
         sums = {keyword: part for keyword, part in _SUMS.items() if keyword in needs.tags}
         to_sum = Needs(frozenset(sums.values()), needs.facts & {Fact.CHANGES})

@@ -21,7 +21,6 @@ from orthancproxy.errors import ArchiveRejected, NotFound
 from orthancproxy.orthanc import endpoints
 from orthancproxy.orthanc.capabilities import TRASH_LABEL
 from orthancproxy.orthanc.client import OrthancClient
-from orthancproxy.orthanc.clock import seconds_of
 from orthancproxy.orthanc.responses import CHANGES_DECODER, RESOURCE_STATISTICS_DECODER, OrthancChanges
 
 
@@ -38,11 +37,9 @@ Lock = Callable[[str], AbstractContextManager[None]]
 """Keeps others from restoring and deleting the study with this Orthanc id within the block, in all processes."""
 
 MAX_AGE_SECONDS = 5.0
-# LastUpdate has whole seconds
-CLOCK_TOLERANCE_SECONDS = 2
 _STUDY = Level.STUDY
 _CONTENT = ["Labels", "MainDicomTags", "Metadata", "Parent"]
-_CHANGES = Needs(facts=frozenset({Fact.CHANGES, Fact.LABELS}))
+_CHANGES = Needs(facts=frozenset({Fact.CHANGES, Fact.LABELS, Fact.TRASH}))
 
 
 class Trash:
@@ -110,15 +107,13 @@ class Trash:
 
         `instances` is their number when LastUpdate was read.
         """
-        update, now = study.facts.get("LastUpdate") or "", self._client.clock.shown()
-        updated = seconds_of(update)
-        is_settled = now is not None and updated is not None and now - updated > CLOCK_TOLERANCE_SECONDS
-        note = TrashNote(at, by, update, None if is_settled else instances)
-        # nothing is hidden without a note
-        self.note(study.orthanc_id, note)
-        labels.add(self._client, _STUDY, study.orthanc_id, TRASH_LABEL)
-        # others look for labels when they see that a note was written
-        self.note(study.orthanc_id, note)
+        note = TrashNote(at, by, study.facts.get("LastUpdate") or "", instances)
+        with self._lock(study.orthanc_id):
+            # nothing is hidden without a note
+            self.note(study.orthanc_id, note)
+            labels.add(self._client, _STUDY, study.orthanc_id, TRASH_LABEL)
+            # others look for labels when they see that a note was written
+            self.note(study.orthanc_id, note)
 
     def note(self, orthanc_id: str, note: TrashNote) -> None:
         """Note when a study was put into the trash, instead of what was noted before. Raises like `put`."""
@@ -130,19 +125,20 @@ class Trash:
             if not self.has(orthanc_id):
                 return False
             labels.remove(self._client, _STUDY, orthanc_id, TRASH_LABEL)
-        # there is none if somebody else has set the label
-        with suppress(NotFound):
-            self._change_note(endpoints.REMOVE_TRASH_NOTE, orthanc_id)
+            # there is none if somebody else has set the label
+            with suppress(NotFound):
+                self._change_note(endpoints.REMOVE_TRASH_NOTE, orthanc_id)
         return True
 
     def has(self, orthanc_id: str) -> bool:
         """Whether a study is in the trash now. Raises NotFound and ArchiveError."""
         return self.is_possible and TRASH_LABEL in labels.all_of(self._client, _STUDY, orthanc_id)
 
-    def hides_patient_of(self, study: Resource) -> bool:
-        """Whether all studies of its patient are in the trash. Raises ArchiveError."""
-        view = Hierarchy(self._client, hidden=self.read())
-        return study.parent_id in {patient.orthanc_id for patient in view.hidden(Level.PATIENT)}
+    def shown_studies(self, patient: str, trashed: Collection[str]) -> set[str]:
+        """Return the studies of a patient, by Orthanc ids, without those that are in the trash. Raises ArchiveError."""
+        plan = LevelPlan(level=Level.PATIENT, related={"studies": LevelPlan(level=_STUDY)})
+        found = Hierarchy(self._client).by_ids(plan, [patient], as_stored=True)
+        return {study.orthanc_id for one in found for study in one.related["studies"]}.difference(trashed)
 
     def delete(self, study: Resource) -> bool:
         """Delete a study for good if it is in the trash and has not changed since; return whether it was deleted.
@@ -152,7 +148,9 @@ class Trash:
         plan = LevelPlan(level=_STUDY, needs=_CHANGES)
         with self._lock(study.orthanc_id):
             for now in Hierarchy(self._client).by_ids(plan, [study.orthanc_id], as_stored=True):
-                if now.facts["LastUpdate"] != study.facts["LastUpdate"] or not self.has(study.orthanc_id):
+                is_same = now.facts["LastUpdate"] == study.facts["LastUpdate"] and note_of(now) == note_of(study)
+                # it may have been restored, and deleted again
+                if not is_same or not self.has(study.orthanc_id):
                     continue
                 try:
                     storage.delete(self._client, _STUDY, study.orthanc_id)
@@ -166,9 +164,12 @@ class Trash:
         note = note_of(study)
         if note.at is None:
             return False
-        if study.facts["LastUpdate"] != note.last_update:
-            return True
-        return note.instances is not None and note.instances != self._count(study.orthanc_id)
+        count = self._count(study.orthanc_id)
+        if count is None or note.instances is None:
+            return count is not None and study.facts["LastUpdate"] != note.last_update
+        # LastUpdate has whole seconds; what is deleted is no arrival
+        is_updated = study.facts["LastUpdate"] != note.last_update
+        return count > note.instances or (is_updated and count == note.instances)
 
     def _count(self, orthanc_id: str) -> int | None:
         try:

@@ -18,8 +18,8 @@ def is_reserved(label: str) -> bool:
 class TrashNote:
     """When and by whom a study was put into the trash, and its LastUpdate then.
 
-    LastUpdate has whole seconds: where another instance could have arrived in the same one, `instances` tells their
-    number. An unknown `at` is None: somebody has set the label in Orthanc.
+    LastUpdate has whole seconds, in which others could have arrived: `instances` tells their number. An unknown `at` is
+    None: somebody has set the label in Orthanc.
     """
 
     at: datetime | None = None

@@ -24,7 +24,7 @@ from orthancproxy.archive.orthanc_jobs import (
 from orthancproxy.archive.trash import are_in_trash
 from orthancproxy.conf import conf
 from orthancproxy.database import DATABASE_ERRORS
-from orthancproxy.errors import ArchiveUnavailable, GatewayError, NotFound
+from orthancproxy.errors import ArchiveUnavailable, GatewayError, GatewayUnavailable, InsufficientStorage, NotFound
 from orthancproxy.jobs.failures import counts_of, failure_of, orthancs_failure
 from orthancproxy.jobs.models import Job, JobPhase, JobState
 from orthancproxy.jobs.rows import JobFailure, advance, finish, trim, unfinished
@@ -45,6 +45,8 @@ ATTEMPT_DURATION = timedelta(seconds=15)
 MISSING_DURATION = timedelta(seconds=5)
 MAX_UNSEEN = timedelta(days=1)
 FIRST_TRIM, TRIM_INTERVAL = timedelta(minutes=1), timedelta(hours=1)
+# what passes by itself, and is the same for all jobs
+BUSY = (ArchiveUnavailable, GatewayUnavailable, InsufficientStorage)
 LOST = JobFailure("JOB_LOST", "Orthanc has lost the job. It may have been carried out in part: try again.")
 
 _STATES = {"Running": JobState.RUNNING, "Paused": JobState.RUNNING}
@@ -96,9 +98,11 @@ class JobFollower:
         """Do a step of a job; a failure of our own stops neither the others nor, until it is given up, this one."""
         try:
             step(job)
-        except (ArchiveUnavailable, *DATABASE_ERRORS):
+        except (*BUSY, *DATABASE_ERRORS):
             raise
         except Exception:
+            if job.missing_since is None:
+                advance(job, missing_since=self._now())
             if job.pk not in self._logged:
                 self._logged.add(job.pk)
                 logger.exception("a step of a job fails, and is repeated", extra={"job": job.pk})
@@ -109,10 +113,16 @@ class JobFollower:
             self._trim_at = self._now() + TRIM_INTERVAL
 
     def _give_up(self, begun: list[Job]) -> None:
-        """End the jobs that Orthanc has not told of for a day."""
+        """End the jobs that Orthanc has not told of, or of which a step has failed, for a day."""
         for job in begun:
-            last = job.seen_at or job.attempted_at or job.created_at
-            if self._now() - last > MAX_UNSEEN:
+            in_orthanc = job.phase == JobPhase.IN_ORTHANC
+            since = job.seen_at or job.attempted_at or job.created_at if in_orthanc else job.missing_since
+            if since is None or self._now() - since <= MAX_UNSEEN:
+                continue
+            if job.phase == JobPhase.CONCLUDING:
+                # it is undone, unless it is committed
+                self._end(job, JobState.FAILED, failure=LOST)
+            else:
                 finish(job, JobState.FAILED, self._now(), failure=LOST)
 
     def _next(self, begun: list[Job]) -> list[Job]:
@@ -144,7 +154,7 @@ class JobFollower:
             return
         try:
             begun = self._works[job.kind].begin(self._context, job, token)
-        except ArchiveUnavailable:
+        except BUSY:
             # Orthanc may have begun it
             raise
         except GatewayError as error:
@@ -236,12 +246,15 @@ class JobFollower:
             return
         try:
             outcome = self._works[job.kind].conclude(self._context, job)
-        except ArchiveUnavailable:
+        except BUSY:
             raise
         except GatewayError as error:
+            if _is_committed(job):
+                # it can only go on
+                raise
             outcome = Outcome(failure=failure_of(error))
         if outcome is None:
-            self._see(job)
+            self._see(job, missing_since=None)
         elif outcome.failure:
             self._end(job, JobState.FAILED, outcome.counts, outcome.failure)
         else:

@@ -152,9 +152,17 @@ def _carry_out(
         or not context.client.capabilities().has_patient_routes
         or (not purge and any(study.parent_id == resource.orthanc_id for study in trashed))
     )
+    patient = line[-1].orthanc_id
+    # for everybody: what the caller may see of it is looked at below
+    shown = trash_of(context.client).shown_studies(patient, {one.orthanc_id for one in trashed}) if in_trash else set()
     for target in studies if is_split and resource.level is Level.PATIENT else [resource]:
         try:
-            remaining = _put_into_trash(context, target) if in_trash else _delete(context, target)
+            if in_trash:
+                _put_into_trash(context, target)
+                shown.discard(target.orthanc_id)
+                remaining = ResourceRef(Level.PATIENT, patient) if shown else None
+            else:
+                remaining = _delete(context, target)
         except NotFound:
             continue  # deleted concurrently
         changes = _changes(line if target is resource else [target, resource], remaining)
@@ -198,8 +206,8 @@ def _delete(context: RequestContext, resource: Resource) -> ResourceRef | None:
     return ResourceRef(*remaining) if remaining else None
 
 
-def _put_into_trash(context: RequestContext, study: Resource) -> ResourceRef | None:
-    """Put a study into the trash; return its patient if that has visible studies."""
+def _put_into_trash(context: RequestContext, study: Resource) -> None:
+    """Put a study into the trash."""
     try:
         trash_of(context.client).put(
             study, _counts(study)[Level.INSTANCE.path], context.author.username, timezone.now()
@@ -207,8 +215,6 @@ def _put_into_trash(context: RequestContext, study: Resource) -> ResourceRef | N
     except (ArchiveUnavailable, ArchiveProtocolError) as error:
         message = f"{error.message} The study may have been put into the trash nevertheless."
         raise type(error)(message) from error
-    patient = study.parent_id or ""
-    return ResourceRef(Level.PATIENT, patient) if _is_visible(context, patient) else None
 
 
 def _is_visible(context: RequestContext, patient: str) -> bool:

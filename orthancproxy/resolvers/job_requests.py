@@ -50,13 +50,18 @@ def made_before(context: RequestContext, request: JobRequest) -> Job | None:
     return job
 
 
+def check_count(context: RequestContext) -> None:
+    """Raise LimitExceeded if too many jobs of the caller go on."""
+    if unfinished().filter(own_jobs(context.caller)).count() >= MAX_UNFINISHED_JOBS:
+        raise LimitExceeded(f"At most {MAX_UNFINISHED_JOBS} of your jobs can go on at once: wait for their end.")
+
+
 def begin_job(context: RequestContext, event: PendingEvent, request: JobRequest, studies: Sequence[str]) -> Job:
     """Make a job about these studies, and write the intention of its audit event with it; both, or none.
 
     Returns the earlier job of the same request. Raises LimitExceeded, and InvalidRequest like `made_before`.
     """
-    if unfinished().filter(own_jobs(context.caller)).count() >= MAX_UNFINISHED_JOBS:
-        raise LimitExceeded(f"At most {MAX_UNFINISHED_JOBS} of your jobs can go on at once: wait for their end.")
+    check_count(context)
     caller = context.caller
     # before it can be followed
     context.background  # noqa: B018

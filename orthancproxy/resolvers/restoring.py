@@ -47,7 +47,7 @@ def restore(context: RequestContext, orthanc_id: str) -> str:
         event.counts = {Level.STUDY.path: 0}
         if TRASH_LABEL not in (study.facts.get("Labels") or ()):
             return orthanc_id
-        is_patient_hidden = trash.hides_patient_of(study)
+        is_patient_hidden = not trash.shown_studies(study.parent_id or "", {one.orthanc_id for one in trash.read()})
         event.counts = {Level.STUDY.path: 1}
         event.write_intent()
         try:

@@ -16,7 +16,7 @@ from orthancproxy.jobs.models import Job, JobKind
 from orthancproxy.orthanc.deadline import deadline_scope
 from orthancproxy.resolvers.context import RequestContext
 from orthancproxy.resolvers.guard import PendingEvent, audited_read, audited_write
-from orthancproxy.resolvers.job_requests import JobRequest, begin_job, made_before
+from orthancproxy.resolvers.job_requests import JobRequest, begin_job, check_count, made_before
 from orthancproxy.resolvers.operations import READ_SOURCES, RETRIEVE, SEARCH_SOURCE
 from orthancproxy.resolvers.restoring import restore_stored
 
@@ -97,6 +97,7 @@ def retrieve(context: RequestContext, request: RetrieveRequest) -> Job:
         if {one.uid for one in found} != set(uids):
             raise NotFound("The server does not have such a study.")
         studies = [one.study.orthanc_id for one in found]
+        check_count(context)
         # what is here already does not arrive, and would stay in the trash
         restore_stored(context, studies)
         return begin_job(context, event, asked, studies)

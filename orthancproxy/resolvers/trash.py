@@ -22,7 +22,7 @@ from orthancproxy.audit.kinds import AuditOutcome, EventKind
 from orthancproxy.audit.reads import code_of, subject_of
 from orthancproxy.conf import conf
 from orthancproxy.database import DATABASE_ERRORS, AdvisoryLock
-from orthancproxy.errors import NotFound
+from orthancproxy.errors import ArchiveUnavailable, GatewayError, NotFound
 from orthancproxy.feed.identities import patient_identity, study_identity
 from orthancproxy.feed.log import Change, Kind
 from orthancproxy.orthanc.client import OrthancClient
@@ -87,8 +87,9 @@ class TrashKeeper:
             return
         self.look()
         if conf.ORTHANC_TRASH_DAYS and moment >= self._empty_at:
-            self.empty(conf.ORTHANC_TRASH_DAYS)
+            # what fails is tried again then
             self._empty_at = moment + SECONDS_BETWEEN_EMPTYING
+            self.empty(conf.ORTHANC_TRASH_DAYS)
 
     def look(self) -> None:
         """Restore the studies in which instances have arrived, and note when others were first seen without a note."""
@@ -122,14 +123,25 @@ class TrashKeeper:
             if self._trash.has_arrived(study):
                 # the next look restores it
                 continue
-            with _audited(EventKind.DELETION, Author(), "empty_trash", study) as done:
-                if self._trash.delete(study):
-                    done()
-                    deleted += 1
-                    self._report([replace(study_identity(study), kind=Kind.DELETED)])
+            deleted += self._delete(study)
         if deleted:
             logger.info("the trash was emptied", extra={"studies": deleted})
         return deleted
+
+    def _delete(self, study: Resource) -> bool:
+        try:
+            with _audited(EventKind.DELETION, Author(), "empty_trash", study) as done:
+                if not self._trash.delete(study):
+                    return False
+                done()
+        except ArchiveUnavailable:
+            raise
+        except GatewayError:
+            # the others are deleted nevertheless
+            logger.warning("a study in the trash cannot be deleted", exc_info=True, extra={"study": study.orthanc_id})
+            return False
+        self._report([replace(study_identity(study), kind=Kind.DELETED)])
+        return True
 
 
 def restore_arriving(
@@ -154,11 +166,14 @@ def bring_back(trash: Trash, studies: Iterable[Resource], author: Author, operat
     Raises ArchiveError, and what the database raises.
     """
     changes: list[Change] = []
+    studies = list(studies)
+    trashed = {study.orthanc_id for study in trash.studies()} if studies else set()
     for study in studies:
-        is_hidden = trash.hides_patient_of(study)
+        is_hidden = not trash.shown_studies(study.parent_id or "", trashed)
         with _audited(EventKind.RESTORED, author, operation, study) as done:
             if trash.restore(study.orthanc_id):
                 done()
+                trashed.discard(study.orthanc_id)
                 logger.info("a study in the trash arrives again, and is restored", extra={"study": study.orthanc_id})
                 changes += restorations(study, with_patient=is_hidden)
     return changes

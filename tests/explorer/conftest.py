@@ -32,7 +32,7 @@ NOBODY = User("nobody", ["Viewer", "Of no patient"])
 """A user who sees an empty archive."""
 POWERLESS = User("powerless")
 LOCAL_AET = "LOCAL"
-REMOTE_PATIENT = "Hong^Gildong=洪^吉洞=홍^길동"
+REMOTE_PATIENT = "Namgung^Gildong=南宮^吉洞=남궁^길동"
 
 
 @dataclass(frozen=True)

@@ -27,17 +27,17 @@ def search(page: Page, source: str = "PACS") -> None:
     page.get_by_role("link", name="Other servers").click()
     page.wait_for_url("**/retrieve")
     page.get_by_label("Server", exact=True).select_option(source)
-    page.get_by_label("Patient name").fill("홍" if source == "DEAD" else "Hong")
+    page.get_by_label("Patient name").fill("남궁" if source == "DEAD" else "Namgung")
     page.get_by_label("Patient name").press("Enter")
 
 
 def test_a_study_is_found_retrieved_and_opened_with_the_keyboard(page_as: OpenPage) -> None:
     page = page_as(MANAGER)
     search(page)
-    page.wait_for_url("**/retrieve?source=PACS&name=Hong")
+    page.wait_for_url("**/retrieve?source=PACS&name=Namgung")
     row = page.get_by_role("table", name="Studies on PACS").locator("tbody tr")
     expect(row).to_have_count(1)
-    for text in ("Hong, Gildong", "홍 길동", STUDY.patient_id, "Brain study 1", "A009-1", "CT", "2 instances"):
+    for text in ("Namgung, Gildong", "남궁 길동", STUDY.patient_id, "Brain study 1", "A009-1", "CT", "2 instances"):
         expect(row).to_contain_text(text)
     button = row.get_by_role("button", name="Retrieve: Brain study 1")
     expect(button).to_have_text("Retrieve")
@@ -49,7 +49,7 @@ def test_a_study_is_found_retrieved_and_opened_with_the_keyboard(page_as: OpenPa
     expect(page.get_by_text("Brain study 1").first).to_be_visible()
     # the search is the address
     page.go_back()
-    expect(page.get_by_label("Patient name")).to_have_value("Hong")
+    expect(page.get_by_label("Patient name")).to_have_value("Namgung")
     expect(row.get_by_role("link", name="Open")).to_be_visible()
     expect(row.get_by_role("button")).to_have_text("Retrieve again")
     page.get_by_role("link", name="Jobs").click()
@@ -71,11 +71,11 @@ def test_a_server_that_does_not_answer_is_told_and_a_search_needs_a_criterion(pa
 
 @pytest.mark.parametrize(
     ("language", "title", "button", "name"),
-    [("ko", "다른 서버에서 찾기", "가져오기", "홍 길동"), ("ja", "他のサーバで検索", "取得", "洪 吉洞")],
+    [("ko", "다른 서버에서 찾기", "가져오기", "남궁 길동"), ("ja", "他のサーバで検索", "取得", "南宮 吉洞")],
 )
 def test_the_page_speaks_the_language(language: str, title: str, button: str, name: str, page_as: OpenPage) -> None:
     page = page_as(MANAGER, locale=language)
-    page.goto("/retrieve?source=PACS&name=Hong")
+    page.goto("/retrieve?source=PACS&name=Namgung")
     expect(page.get_by_role("heading", name=title)).to_be_visible()
     row = page.locator("tbody tr")
     expect(row.get_by_role("button")).to_have_text(button)

@@ -1,6 +1,7 @@
 """Following jobs: Orthanc is restarted, processes die at each step, and no job goes on for ever."""
 
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import timedelta
 from typing import Any
 
@@ -12,7 +13,7 @@ from pytest_django import Settings
 
 from orthancproxy.archive.orthanc_jobs import find_job, look_up_job
 from orthancproxy.audit.models import AuditEvent
-from orthancproxy.errors import ArchiveUnavailable, NotFound
+from orthancproxy.errors import ArchiveUnavailable, GatewayUnavailable, NotFound
 from orthancproxy.jobs import sending
 from orthancproxy.jobs.following import ATTEMPT_DURATION, MAX_ATTEMPTS, MISSING_DURATION, JobFollower
 from orthancproxy.jobs.models import Job, JobState
@@ -349,9 +350,41 @@ class TestPhases:
         assert (first.state, first.phase) == ("RUNNING", "CONCLUDING")
         assert caplog.text.count("a step of a job fails, and") == 1
         clock.ahead += timedelta(hours=25)
-        follower.step()
+        step_until(follower, lambda: Job.objects.get(pk=first.pk).ended_at)
         first.refresh_from_db()
         assert first.state == "FAILED"
+
+    def test_a_busy_gateway_ends_no_job(self, gateway: LocalOrthanc, graphql: GraphQL, clock: Clock) -> None:
+        send(graphql)
+        work = _LongWork(GatewayUnavailable("Too many requests are in progress."))
+        follower = JobFollower(work_context(), lambda: True, clock, {"SEND": work})
+        for _ in range(100):
+            with suppress(GatewayUnavailable):
+                follower.step()
+            if work.done.count("conclude 2") > 2:
+                break
+        assert Job.objects.get().state == "RUNNING"
+        # the gateway was off for days
+        clock.ahead += timedelta(days=3)
+        work.failure = None
+        step_until(follower, lambda: Job.objects.get().ended_at)
+        assert Job.objects.get().state == "SUCCESS"
+
+    def test_a_committed_job_is_not_ended_by_an_error(
+        self, gateway: LocalOrthanc, graphql: GraphQL, clock: Clock
+    ) -> None:
+        send(graphql)
+        work = _LongWork()
+        follower = JobFollower(work_context(), lambda: True, clock, {"SEND": work})
+        step_until(follower, lambda: "conclude 1" in work.done)
+        row = Job.objects.get()
+        assert advance(row, stage={**row.stage, "committed": True})
+        work.failure = NotFound("It is gone.")
+        step_until(follower, lambda: work.done.count("conclude 2") > 2)
+        assert Job.objects.get().state == "RUNNING"
+        clock.ahead += timedelta(hours=25)
+        follower.step()
+        assert (Job.objects.get().state, "undo" in work.done) == ("FAILED", False)
 
     @pytest.mark.parametrize(("is_committed", "state"), [(False, "CANCELLED"), (True, "SUCCESS")])
     def test_a_job_that_concludes_can_be_cancelled_until_it_is_committed(

@@ -62,6 +62,14 @@ def waiting_locks() -> int:
     return sum(str(os.getpid()) in fields for fields in waiting)
 
 
+def test_a_deletion_can_be_within_another_lock_of_ours(make_lock: MakeLock) -> None:
+    # restoring and deleting what is in the trash exclude each other for longer than the call to Orthanc
+    outer, inner = make_lock("trash"), make_lock("http://orthanc.test")
+    for _ in range(2):
+        with outer.hold(DELETE), inner.hold(DELETE):
+            pass
+
+
 class TestConflictingCalls:
     @pytest.fixture(autouse=True)
     def _two_workers(self, make_lock: MakeLock) -> None:

@@ -369,3 +369,34 @@ def test_orthanc_that_checks_revisions(
     assert note_of(study).by == "somebody"
     assert trash.restore(STUDY)
     assert "4717" not in json.loads(ask(orthanc, f"/studies/{STUDY}/metadata"))
+
+
+def test_what_was_restored_and_deleted_again_meanwhile_is_not_deleted_for_good(
+    orthanc: LocalOrthanc, graphql: GraphQL
+) -> None:
+    graphql(DELETE % "Study", id=STUDY)
+    trash = trash_of(connect())
+    [read] = trash.read()
+    graphql(RESTORE, id=STUDY)
+    graphql(DELETE % "Study", id=STUDY)
+    assert not trash.delete(read)
+    [now] = trash.read()
+    assert trash.delete(now)
+
+
+def test_an_instance_that_is_deleted_does_not_bring_its_study_back(orthanc: LocalOrthanc, graphql: GraphQL) -> None:
+    graphql(DELETE % "Study", id=STUDY)
+    trash = trash_of(connect())
+    [one, *_] = json.loads(ask(orthanc, f"/studies/{STUDY}/instances"))
+    ask(orthanc, f"/instances/{one['ID']}", "DELETE")
+    [study] = trash.read()
+    assert not trash.has_arrived(study)
+
+
+def test_a_patient_has_the_name_of_the_study_that_is_shown(orthanc: LocalOrthanc, graphql: GraphQL) -> None:
+    graphql(DELETE % "Patient", id=PATIENT)
+    load(orthanc, [instance(1, 9, PatientName="Right^Name")])
+    query = "query($id: ID!) { patient(orthancId: $id) { name { formatted } studies { orthancId } } }"
+    patient = graphql(query, id=PATIENT)["patient"]
+    assert "Right" in patient["name"]["formatted"]
+    assert len(patient["studies"]) == 1

@@ -18,7 +18,7 @@ class Command(BaseCommand):
     requires_system_checks = "__all__"
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("--days", type=float, help="instead of ORTHANC_TRASH_DAYS; 0 for all that is in the trash")
+        parser.add_argument("--days", type=float, help="instead of ORTHANC_TRASH_DAYS; 0 for all of which is known since when they are there")
 
     def handle(self, *args: Any, **options: Any) -> None:
         days = conf.ORTHANC_TRASH_DAYS if options["days"] is None else options["days"]
