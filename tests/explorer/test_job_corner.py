@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 from playwright.sync_api import Locator, Page, expect
 
+from tests.access.archive import Target
 from tests.browser.users import User, make
 from tests.corpus import ask
-from tests.explorer.conftest import CONFINED_TO, VIEWER, Archive, OpenPage, request
+from tests.explorer.conftest import CONFINED_TO, LOCAL_AET, VIEWER, Archive, OpenPage, request
 from tests.explorer.test_accessibility import OVERFLOW, tab_to, violations
 from tests.jobs.gate import Gate, gate_to
 from tests.jobs.servers import REMOTE_AET
@@ -31,6 +32,8 @@ HIDE = """(isHidden) => {
     Object.defineProperty(document, "hidden", { value: isHidden, configurable: true });
     document.dispatchEvent(new Event("visibilitychange"));
 }"""
+ELSEWHERE = Target.at(9)
+"""The study that the other server has."""
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -56,6 +59,22 @@ def gate(archive: Archive, page_as: OpenPage) -> Iterator[Gate]:
         ask(archive.orthanc, "/modalities/SLOW", "DELETE")
 
 
+@pytest.fixture
+def arrivals(archive: Archive) -> Iterator[Gate]:
+    """A gate that what is retrieved waits for; it is removed after the test."""
+    assert archive.remote
+    modality = f"/modalities/{LOCAL_AET}"
+    before = ask(archive.remote, f"{modality}/configuration")
+    with gate_to(json.loads(before)["Port"]) as gate:
+        # it gives up after 10 s otherwise
+        waiting = {**json.loads(before), "Port": gate.port, "Timeout": 300}
+        ask(archive.remote, modality, "PUT", json.dumps(waiting).encode())
+        yield gate
+        ask(archive.remote, modality, "PUT", before)
+    if ELSEWHERE.ids["studies"] in ask(archive.orthanc, "/studies").decode():
+        ask(archive.orthanc, f"/studies/{ELSEWHERE.ids['studies']}", "DELETE")
+
+
 def corner(page: Page, locale: str = "en-GB") -> Locator:
     return page.get_by_role("region", name=TITLES[locale])
 
@@ -69,6 +88,15 @@ def send(page: Page, count: int = 1) -> None:
     [study] = request(page, STUDIES, id=CONFINED_TO)["studies"]["nodes"]
     for _ in range(count):
         request(page, SEND, input={"modality": "SLOW", "level": "STUDY", "orthancIds": [study["orthancId"]]})
+
+
+def retrieve(page: Page) -> Locator:
+    """Begin to retrieve the study that the other server has; return its row."""
+    page.goto(f"/retrieve?source=PACS&patient={ELSEWHERE.patient_id}")
+    row = page.locator("tbody tr")
+    row.get_by_role("button").click()
+    expect(corner(page)).to_contain_text("Retrieve from PACS")
+    return row
 
 
 def asked(page: Page) -> list[str]:
@@ -165,6 +193,26 @@ def test_a_job_of_a_dialog_goes_on_in_the_corner(page_as: OpenPage, gate: Gate) 
     expect(corner(page)).to_contain_text("Send to SLOW")
     gate.open()
     expect(messages(page)).to_contain_text("Done")
+
+
+def test_a_retrieval_goes_on_in_the_corner_when_its_page_is_left(page_as: OpenPage, arrivals: Gate) -> None:
+    page = page_as(SENDER)
+    retrieve(page)
+    page.get_by_role("link", name="Status").click()
+    expect(corner(page)).to_contain_text("Retrieve from PACS")
+    arrivals.open()
+    expect(messages(page)).to_contain_text(re.compile(r"Retrieve from PACS.*: Done"))
+
+
+def test_the_end_of_a_retrieval_is_told_by_its_row(page_as: OpenPage, arrivals: Gate) -> None:
+    page = page_as(SENDER)
+    row = retrieve(page)
+    arrivals.open()
+    expect(row.get_by_role("status")).to_have_text("Done")
+    expect(row.get_by_role("link", name="Open")).to_be_visible()
+    expect(corner(page)).to_have_count(0)
+    page.wait_for_timeout(1_000)
+    expect(messages(page)).to_be_empty()
 
 
 def test_nothing_is_asked_for_where_no_job_goes_on_or_in_the_background(page_as: OpenPage, gate: Gate) -> None:

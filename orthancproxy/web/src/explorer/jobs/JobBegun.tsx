@@ -1,14 +1,12 @@
-import { useApolloClient } from '@apollo/client/react';
 import { Button, Group, Stack, Text } from '@mantine/core';
 import { type ReactNode, useEffect } from 'react';
 import { useTranslation } from 'react-i18next';
 import { Link } from 'wouter';
 
 import { jobsPath } from '../app/routes';
-import { useSession } from '../app/session';
 import type { JobProgressFragment } from '../graphql/generated/graphql';
 import { JobProgress } from './JobProgress';
-import { addUnfinished, toldByDialog } from './unfinished';
+import { useBegunHere } from './unfinished';
 import { useJobUpdates } from './useJobUpdates';
 
 interface JobBegunProps {
@@ -25,14 +23,8 @@ interface JobBegunProps {
 /** The end of a dialog that began a job: how far it is. When the dialog is closed, the corner of the page goes on. */
 export function JobBegun({ job, of, onClose, onEnd, children }: JobBegunProps) {
   const { t } = useTranslation('jobs');
-  const client = useApolloClient();
-  const username = useSession().viewer?.username ?? '';
   const now = useJobUpdates(job);
-  // biome-ignore lint/correctness/useExhaustiveDependencies: once, as it was begun
-  useEffect(() => {
-    addUnfinished(client, username, job);
-    return toldByDialog(job.id);
-  }, [job.id]);
+  useBegunHere(job);
   // biome-ignore lint/correctness/useExhaustiveDependencies: once, when it has ended
   useEffect(() => {
     if (now.endedAt) onEnd?.(now);

@@ -1,5 +1,4 @@
-import type { ApolloClient } from '@apollo/client';
-import { useQuery } from '@apollo/client/react';
+import { useApolloClient, useQuery } from '@apollo/client/react';
 import { useDocumentVisibility } from '@mantine/hooks';
 import { useEffect, useRef } from 'react';
 
@@ -12,7 +11,7 @@ const POLL_MS = 2_000;
 /** Whoever has one of these permissions may have jobs. */
 export const BEGINS_JOBS: readonly Action[] = ['SEND', 'MODIFY', 'ANONYMIZE', 'RETRIEVE'];
 
-const inDialogs = new Set<string>();
+const shownWhereBegun = new Set<string>();
 
 /** The caller's jobs that go on, whoever began them: asked for once, and then every 2 s while there are any. */
 export function useUnfinishedJobs(): readonly JobProgressFragment[] {
@@ -24,7 +23,7 @@ export function useUnfinishedJobs(): readonly JobProgressFragment[] {
     variables: { createdBy: viewer?.username ?? '' },
     skip: isSkipped,
   });
-  // a dialog may know of an end before the next poll
+  // where a job was begun, its end may be known before the next poll
   const jobs = ((data ?? previousData)?.jobs.nodes ?? []).filter(({ endedAt }) => !endedAt);
   const isPolling = jobs.length > 0 && !isSkipped && !isLoginNeeded && isVisible;
   useEffect(() => {
@@ -48,7 +47,7 @@ function useEnds(jobs: readonly JobProgressFragment[]): void {
   useEffect(() => {
     const now = new Set(jobs.map(({ id }) => id));
     for (const id of before.current) {
-      if (now.has(id) || inDialogs.has(id)) continue;
+      if (now.has(id) || shownWhereBegun.has(id)) continue;
       // what cannot be told now is in the list of jobs
       import('./tellEnd').then(({ tellEnd }) => tellEnd(id)).catch(() => undefined);
     }
@@ -56,16 +55,19 @@ function useEnds(jobs: readonly JobProgressFragment[]): void {
   }, [jobs]);
 }
 
-/** Let the corner know of a job that was begun on this page. */
-export function addUnfinished({ cache }: ApolloClient, username: string, job: JobProgressFragment): void {
-  cache.updateQuery({ query: UNFINISHED_JOBS, variables: { createdBy: username } }, (data) => {
-    if (!data || data.jobs.nodes.some(({ id }) => id === job.id)) return data;
-    return { ...data, jobs: { ...data.jobs, nodes: [job, ...data.jobs.nodes] } };
-  });
-}
-
-/** While a dialog shows a job, its end is told there. Returns the function that is called when it does not any more. */
-export function toldByDialog(id: string): () => void {
-  inDialogs.add(id);
-  return () => inDialogs.delete(id);
+/** Lets the corner know of a job that was begun here. Its end is not told while this is shown, which shows it. */
+export function useBegunHere(job: JobProgressFragment): void {
+  const { cache } = useApolloClient();
+  const username = useSession().viewer?.username ?? '';
+  // biome-ignore lint/correctness/useExhaustiveDependencies: once, as it was begun
+  useEffect(() => {
+    shownWhereBegun.add(job.id);
+    cache.updateQuery({ query: UNFINISHED_JOBS, variables: { createdBy: username } }, (data) => {
+      if (!data || data.jobs.nodes.some(({ id }) => id === job.id)) return data;
+      return { ...data, jobs: { ...data.jobs, nodes: [job, ...data.jobs.nodes] } };
+    });
+    return () => {
+      shownWhereBegun.delete(job.id);
+    };
+  }, [job.id]);
 }

@@ -11,6 +11,7 @@ import { PersonName } from '../components/PersonName';
 import type { JobProgressFragment } from '../graphql/generated/graphql';
 import { formatDate, formatNumber } from '../i18n/format';
 import { JobProgress } from '../jobs/JobProgress';
+import { useBegunHere } from '../jobs/unfinished';
 import { useJobUpdates } from '../jobs/useJobUpdates';
 import { ARRIVED, type FoundStudy, RETRIEVE } from './operations';
 import classes from './Retrieve.module.css';
@@ -73,7 +74,6 @@ function Row({ study, source, job, isWatched, onChange }: RowProps) {
   const { t } = useTranslation('retrieve');
   const title = study.description || t('noDescription');
   const count = study.instancesCount;
-  const Progress = isWatched ? WatchedJob : JobProgress;
   return (
     <Table.Tr>
       <Table.Td className={classes.patient}>
@@ -99,7 +99,7 @@ function Row({ study, source, job, isWatched, onChange }: RowProps) {
         )}
       </Table.Td>
       <Table.Td data-label={t('column.here')} className={classes.here}>
-        {job && <Progress job={job} of={title} onEnd={onChange} />}
+        {job && <RowJob job={job} of={title} isWatched={isWatched} onEnd={onChange} />}
         {job?.state === 'SUCCESS' && <Arrived jobId={job.id} />}
         {(!job || job.state === 'FAILED' || job.state === 'CANCELLED') && (
           <RetrieveButton study={study} source={source} name={title} onBegun={onChange} />
@@ -109,7 +109,18 @@ function Row({ study, source, job, isWatched, onChange }: RowProps) {
   );
 }
 
-function WatchedJob({ job, of, onEnd }: { job: JobProgressFragment; of: string; onEnd: RowProps['onChange'] }) {
+interface RowJobProps {
+  job: JobProgressFragment;
+  of: string;
+  onEnd: RowProps['onChange'];
+}
+
+function RowJob({ job, of, isWatched, onEnd }: RowJobProps & Pick<RowProps, 'isWatched'>) {
+  useBegunHere(job);
+  return isWatched ? <WatchedJob job={job} of={of} onEnd={onEnd} /> : <JobProgress job={job} of={of} />;
+}
+
+function WatchedJob({ job, of, onEnd }: RowJobProps) {
   const now = useJobUpdates(job);
   // another one is watched then
   useEffect(() => {
