@@ -28,7 +28,9 @@ interface FoundProps {
 export function Found({ studies, source }: FoundProps) {
   const { t } = useTranslation('retrieve');
   const [jobs, setJobs] = useState<Readonly<Record<string, JobProgressFragment>>>({});
-  const watched = Object.keys(jobs).filter((uid) => !jobs[uid]?.endedAt);
+  const watched = Object.keys(jobs)
+    .filter((uid) => !jobs[uid]?.endedAt)
+    .slice(0, MAX_WATCHED);
   if (studies.length === 0) return <Text role="status">{t('none')}</Text>;
   return (
     <>
@@ -52,7 +54,7 @@ export function Found({ studies, source }: FoundProps) {
               study={study}
               source={source}
               job={jobs[study.studyInstanceUID]}
-              isWatched={watched.indexOf(study.studyInstanceUID) < MAX_WATCHED}
+              isWatched={watched.includes(study.studyInstanceUID)}
               onChange={(job) => setJobs((before) => ({ ...before, [study.studyInstanceUID]: job }))}
             />
           ))}
@@ -122,10 +124,10 @@ function RowJob({ job, of, isWatched, onEnd }: RowJobProps & Pick<RowProps, 'isW
 
 function WatchedJob({ job, of, onEnd }: RowJobProps) {
   const now = useJobUpdates(job);
-  // another one is watched then
+  // biome-ignore lint/correctness/useExhaustiveDependencies: once, when it has ended; another one is watched then
   useEffect(() => {
     if (now.endedAt) onEnd(now);
-  }, [now, onEnd]);
+  }, [now.endedAt]);
   return <JobProgress job={now} of={of} />;
 }
 
