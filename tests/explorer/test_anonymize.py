@@ -5,7 +5,7 @@ import zipfile
 from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import Locator, Page, expect
+from playwright.sync_api import Locator, Page, Route, expect
 
 from tests.corpus import ask
 from tests.explorer.conftest import CONFINED_TO, MANAGER, VIEWER, Archive, OpenPage, request
@@ -85,6 +85,38 @@ def test_the_id_of_the_original_is_rejected(page_as: OpenPage) -> None:
     dialog.get_by_role("textbox", name="New patient ID").fill(CONFINED_TO)
     dialog.get_by_role("button", name="Preview").click()
     expect(dialog.get_by_role("alert")).to_contain_text("that of the original")
+
+
+def test_what_is_previewed_anew_is_begun_though_an_answer_was_lost(page_as: OpenPage) -> None:
+    page = page_as(MANAGER, problems="ERR_FAILED")
+    dialog, _ = open_dialog(page)
+    keys: list[str] = []
+
+    def lose_first(route: Route) -> None:
+        variables = (route.request.post_data_json or {}).get("variables", {})
+        if key := variables.get("input", {}).get("clientMutationId"):
+            keys.append(key)
+        if len(keys) == 1 and key:
+            route.fetch()
+            route.abort()
+        else:
+            route.continue_()
+
+    page.route("**/graphql/", lose_first)
+    begin, patient_id = (
+        dialog.get_by_role("button", name="Anonymize", exact=True),
+        dialog.get_by_label("New patient ID"),
+    )
+    patient_id.fill("SUBJECT-1")
+    dialog.get_by_role("button", name="Preview").click()
+    begin.click()
+    expect(dialog.get_by_role("alert")).to_be_visible()
+    dialog.get_by_role("button", name="Back").click()
+    patient_id.fill("SUBJECT-2")
+    dialog.get_by_role("button", name="Preview").click()
+    begin.click()
+    expect(dialog.get_by_role("status")).to_have_text("Done", timeout=30_000)
+    assert len(set(keys)) == 2
 
 
 @pytest.mark.parametrize(

@@ -46,8 +46,8 @@ function AnonymizeForm({ studyOrthancId, onClose }: Omit<AnonymizeDialogProps, '
   const [patientId, setPatientId] = useState('');
   const [options, setOptions] = useState<readonly string[]>([]);
   const [output, setOutput] = useState<AnonymizationOutput>('STUDY');
-  // a click that is sent twice begins one job
-  const [clientMutationId] = useState(newMutationId);
+  // a click that is sent twice begins one job, and what is previewed anew another
+  const [clientMutationId, setClientMutationId] = useState('');
   const [shown, setShown] = useState<Anonymized>();
   const [anonymize, { data, loading, error, reset }] = useMutation(ANONYMIZE);
   const input: AnonymizeStudyInput = {
@@ -60,6 +60,7 @@ function AnonymizeForm({ studyOrthancId, onClose }: Omit<AnonymizeDialogProps, '
 
   // errors are shown
   function preview(): void {
+    setClientMutationId(newMutationId());
     anonymize({ variables: { input: { ...input, dryRun: true } } })
       .then(({ data: answer }) => setShown(answer?.anonymizeStudy))
       .catch(() => undefined);
