@@ -149,6 +149,8 @@ def _check(context: RequestContext, study: Resource, request: AnonymizationReque
         patient_id = pseudonym.pseudonym if pseudonym else request.patient_id
         if patient_id is None or not scope.admits_patient(patient_id):
             raise InvalidRequest("Your access scope would hide the result from you: choose a patientId that it admits.")
+    # a label admits the study, and the patient with it: others' labels of a hidden patient would be seen
+    authorize(context.caller, Action.ANONYMIZE, request.patient_id)
 
 
 def _pseudonym(context: RequestContext, study: Resource, request: AnonymizationRequest) -> Pseudonym | None:

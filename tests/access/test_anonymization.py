@@ -85,6 +85,14 @@ class TestScopes:
         assert result(caller, anonymize(caller))["study"]["labels"] == [LABEL]
 
     @pytest.mark.since("1.12")
+    def test_a_scope_by_labels_puts_no_copy_into_a_patient(
+        self, scoped_callers: dict[str, CallerClient], archive: SmallArchive
+    ) -> None:
+        caller = scoped_callers["Labelled (API token)"]
+        for more in ({}, {"dryRun": True}):
+            assert anonymize(caller, patientId="P003", **more).codes == ["FORBIDDEN"]
+
+    @pytest.mark.since("1.12")
     def test_a_copy_has_no_labels_unless_that_is_asked_for(
         self, callers: dict[str, CallerClient], archive: SmallArchive
     ) -> None:
