@@ -18,6 +18,7 @@ from orthancproxy.dicom.file_format import (
     malformed_as_error,
     text_of,
 )
+from orthancproxy.dicom.identifiers import Identifiers
 from orthancproxy.dicom.payload import Payload, encoded, text_element
 from orthancproxy.dicom.rewrite import PATIENT_ID, PATIENT_NAME
 from orthancproxy.dicom.text import TEXT_VRS, Encodings, encodings_of, vr_of
@@ -44,9 +45,6 @@ _PUBLIC_SCHEMES = frozenset({"DCM", "SCT", "SRT", "SNM3", "LN", "UCUM", "FMA", "
 _IDENTIFIERS = frozenset(
     {0x00080050, 0x00080080, 0x00080081, 0x00081040, 0x00100020, 0x00101000, 0x00101040, 0x00102154, 0x00380010}
 )
-MIN_IDENTIFIER_CHARACTERS = 4
-MIN_NAME_CHARACTERS = 3
-_NAME_PARTS = re.compile(r"[\s^=\\,.]+")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -127,7 +125,7 @@ class _Deidentification:
         self._file = file
         self._identity = identity
         self._options = options
-        self._identifiers: set[str] = set()
+        self._identifiers = Identifiers()
         self._kept: list[tuple[Elements, Element, str]] = []
 
     def convert(self, elements: Elements, encodings: Encodings, *, is_cleaned: bool = False) -> Elements:
@@ -154,14 +152,10 @@ class _Deidentification:
 
     def clean_kept_text(self) -> None:
         """Replace text that names what identifies the patient elsewhere in the file."""
-        if not self._identifiers:
-            return
-        longest_first = sorted(self._identifiers, key=len, reverse=True)
-        pattern = re.compile(rf"(?<!\w)(?:{'|'.join(map(re.escape, longest_first))})(?!\w)", re.IGNORECASE)
         found: dict[str, bool] = {}
         for elements, element, text in self._kept:
             if text not in found:
-                found[text] = pattern.search(text) is not None
+                found[text] = self._identifiers.are_in(text)
             if found[text]:
                 elements[element.tag] = text_element(element.tag, REPLACEMENT, element.vr)
 
@@ -217,10 +211,8 @@ class _Deidentification:
     def _note_identifiers(self, element: Element, vr: str, encodings: Encodings) -> None:
         if not isinstance(element.value, bytes):
             return
-        text = encodings.decode(element.value)[0].strip("\0 ")
+        text = encodings.decode(element.value)[0]
         if vr == "PN":
-            self._identifiers |= {
-                part for part in _NAME_PARTS.split(text) if len(part) >= MIN_NAME_CHARACTERS or not part.isascii()
-            }
-        elif len(text) >= MIN_IDENTIFIER_CHARACTERS:
-            self._identifiers.add(text)
+            self._identifiers.note_name(text)
+        else:
+            self._identifiers.note(text)

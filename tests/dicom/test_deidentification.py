@@ -1,5 +1,6 @@
 """De-identifying data sets: rules for each kind of attribute, at every depth and in every encoding."""
 
+import unicodedata
 from datetime import timedelta
 from io import BytesIO
 from typing import Any
@@ -165,6 +166,48 @@ class TestRules:
         family = name.rpartition("=")[2].partition("^")[0] if "=" in name or not name.isascii() else "Ng^A"
         made = cleaned(encoded(PatientName=name, SeriesDescription=f"{family} x"), keeps_series_description=True)
         assert (made.SeriesDescription == "ANONYMIZED") == (name != "Ng^A")
+
+    @pytest.mark.parametrize(
+        "text",
+        [
+            "홍길동 뇌 MRI",
+            "홍길동님 T1",
+            unicodedata.normalize("NFD", "길동 T1"),
+            "洪吉洞 T1",
+            "HONG_GILDONG_T1",
+            "T1_P0014711",
+            "P0014711환자",
+            "T1 GildongHong",
+            "ＨＯＮＧ T1",
+            "T1 ABC12345",
+            "DEF98765",
+            "김영희",
+        ],
+    )
+    @pytest.mark.parametrize(
+        "name", ["Hong^Gildong=洪^吉洞=홍^길동", unicodedata.normalize("NFD", "Hong^Gildong=洪^吉洞=홍^길동")]
+    )
+    def test_identifiers_are_found_as_they_are_written(self, name: str, text: str) -> None:
+        data = encoded(
+            PatientName=name,
+            PatientID="P0014711",
+            OtherPatientNames=["Lee^A", "김^영희"],
+            OtherPatientIDs=["ABC12345", "DEF98765"],
+            SeriesDescription=text,
+            Manufacturer=text,
+        )
+        made = cleaned(data, keeps_series_description=True)
+        assert (made.SeriesDescription, made.Manufacturer) == ("ANONYMIZED", "ANONYMIZED")
+
+    @pytest.mark.parametrize("text", ["뇌 MRI", "HONGKONG", "P00147110", "길 T1", "Unknown"])
+    def test_what_only_resembles_an_identifier_stays(self, text: str) -> None:
+        data = encoded(
+            PatientName="Hong^Gildong=洪^吉洞=홍^길동",
+            PatientID="P0014711",
+            ReferringPhysicianName="UNKNOWN",
+            SeriesDescription=text,
+        )
+        assert cleaned(data, keeps_series_description=True).SeriesDescription == text
 
     def test_text_too_long_to_be_searched_is_replaced(self) -> None:
         made = cleaned(encoded(TextValue="x", Manufacturer="ACME", PatientComments="y", LongCodeValue="z " * 40_000))
