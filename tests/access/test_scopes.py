@@ -132,8 +132,9 @@ def test_visible_resource_has_the_response_of_a_caller_without_a_scope(
     seen = case.send(callers["Manager (API token)"])
     for caller in scoped_callers.values():
         is_labelled = caller.name.startswith("Labelled")
-        # they see only a part of the patient
-        if is_labelled and ("patients" in case.levels or not archive.has_labels or "dry run" in name):
+        # they see only a part of the patient, and choose no patient for a copy
+        concerns_patient = "patients" in case.levels or "dry run" in name or "anonymizeStudy" in name
+        if is_labelled and (concerns_patient or not archive.has_labels):
             continue
         answer = case.send(caller)
         assert (answer.status, comparable_content(case, answer)) == (seen.status, comparable_content(case, seen)), (
