@@ -5,12 +5,13 @@ Orthanc's own anonymization cannot shift dates, and leaves identifying values (A
 
 import hmac
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import cached_property
 
-from orthancproxy.dicom.confidentiality import ConfidentialityOptions, Rule, rule_of
-from orthancproxy.dicom.elements import ByteRange, Element, Elements
+from orthancproxy.dicom.confidentiality import TEMPORAL_VRS, ConfidentialityOptions, Rule, rule_of
+from orthancproxy.dicom.elements import SPECIFIC_CHARACTER_SET, ByteRange, Element, Elements
 from orthancproxy.dicom.file_format import (
     SOP_INSTANCE_UID,
     STANDARD_UID_PREFIX,
@@ -21,7 +22,8 @@ from orthancproxy.dicom.file_format import (
 from orthancproxy.dicom.identifiers import Identifiers
 from orthancproxy.dicom.payload import Payload, encoded, text_element
 from orthancproxy.dicom.rewrite import PATIENT_ID, PATIENT_NAME
-from orthancproxy.dicom.text import TEXT_VRS, Encodings, encodings_of, vr_of
+from orthancproxy.dicom.sources import CHUNK_BYTES
+from orthancproxy.dicom.text import ASCII_VRS, TEXT_VRS, Encodings, encodings_of, vr_of
 
 PATIENT_IDENTITY_REMOVED, DEIDENTIFICATION_METHOD, METHOD_CODES = 0x00120062, 0x00120063, 0x00120064
 LONGITUDINAL_INFORMATION = 0x00280303
@@ -39,6 +41,21 @@ _DUMMIES = {"AS": "000Y", "DA": "19000101", "DT": "19000101000000", "TM": "00000
 _NUMBERS = {"AT": 4, "FD": 8, "FL": 4, "SL": 4, "SS": 2, "SV": 8, "UL": 4, "US": 2, "UV": 8}
 _BINARY = frozenset({"OB", "OD", "OF", "OL", "OV", "OW", "UN"})
 _FREE_TEXT = TEXT_VRS | {"AE", "UR"}
+# devices write text in attributes of all of them; a number or UID quotes nobody, though it may have somebody's digits
+_SEARCHED = (TEXT_VRS | ASCII_VRS | {"UI"}) - TEMPORAL_VRS
+_OF_NUMBERS = frozenset({"DS", "IS", "UI"})
+_NUMBERS_ONLY = re.compile(rb"[-+0-9.eE\\\s\0]*")
+# without which text and pixels cannot be read: numbers of character sets and words of colour models are nobody's
+_NOT_SEARCHED = frozenset({SPECIFIC_CHARACTER_SET, 0x00280004})
+# PS3.5 section 6.2
+_TIME = r"(?:[01]\d|2[0-3])(?:[0-5]\d(?:(?:[0-5]\d|60)(?:\.\d{1,6})?)?)?"
+_TEMPORAL = {
+    "DA": re.compile(r"\d{8}", re.ASCII),
+    "DT": re.compile(rf"\d{{8}}(?:{_TIME})?(?:[+-][01]\d[0-5]\d)?", re.ASCII),
+    "TM": re.compile(_TIME, re.ASCII),
+}
+# as before DICOM
+_DATE_WITH_POINTS, _TIME_WITH_COLONS = re.compile(r"\d{4}\.\d\d\.\d\d"), re.compile(r"\d\d(?::\d\d){1,2}(?:\.\d+)?")
 # everybody's codes (PS3.16 section 8), of which no meaning is about somebody
 _PUBLIC_SCHEMES = frozenset({"DCM", "SCT", "SRT", "SNM3", "LN", "UCUM", "FMA", "RADLEX", "NCIt", "UMLS", "MDC"})
 # names and numbers by which people are found, wherever they are written
@@ -126,7 +143,7 @@ class _Deidentification:
         self._identity = identity
         self._options = options
         self._identifiers = Identifiers()
-        self._kept: list[tuple[Elements, Element, str]] = []
+        self._kept: list[tuple[Elements, Element, str, str]] = []
 
     def convert(self, elements: Elements, encodings: Encodings, *, is_cleaned: bool = False) -> Elements:
         """Return the elements of a data set or item; `is_cleaned`: without any text that people write."""
@@ -138,7 +155,7 @@ class _Deidentification:
             rule = rule_of(tag, vr, self._options)
             if is_cleaned and not is_code and rule is Rule.KEEP and vr in _FREE_TEXT:
                 rule = Rule.REPLACE
-            if rule is Rule.KEEP and vr in TEXT_VRS and isinstance(element.value, ByteRange):
+            if rule is Rule.KEEP and isinstance(element.value, ByteRange) and self._is_searched(element, vr):
                 # too long to be searched for identifiers
                 rule = Rule.REPLACE
             if tag in _IDENTIFIERS or vr == "PN":
@@ -146,18 +163,32 @@ class _Deidentification:
             new = self._converted(element, vr, rule, encodings, is_cleaned=is_cleaned)
             if new is not None:
                 converted[tag] = new
-                if rule is Rule.KEEP and vr in TEXT_VRS and isinstance(new.value, bytes) and new.value:
-                    self._kept.append((converted, new, encodings.decode(new.value)[0]))
+                if rule is Rule.KEEP and isinstance(new.value, bytes) and self._is_searched(new, vr):
+                    self._kept.append((converted, new, vr, encodings.decode(new.value)[0]))
         return converted
 
     def clean_kept_text(self) -> None:
         """Replace text that names what identifies the patient elsewhere in the file."""
-        found: dict[str, bool] = {}
-        for elements, element, text in self._kept:
-            if text not in found:
-                found[text] = self._identifiers.are_in(text)
-            if found[text]:
-                elements[element.tag] = text_element(element.tag, REPLACEMENT, element.vr)
+        cleaned: dict[tuple[str, str], str] = {}
+        for elements, element, vr, text in self._kept:
+            if (vr, text) not in cleaned:
+                cleaned[vr, text] = self._without_identifiers(vr, text)
+            if cleaned[vr, text] != text:
+                elements[element.tag] = text_element(element.tag, cleaned[vr, text], element.vr or vr)
+
+    def _without_identifiers(self, vr: str, text: str) -> str:
+        if not self._identifiers.are_in(text):
+            return text
+        if vr == "CS" and text.isascii():
+            # the other values are terms of their own, such as those of ImageType
+            values = text.split("\\")
+            return "\\".join(REPLACEMENT if self._identifiers.are_in(value) else value for value in values)
+        return _DUMMIES.get(vr, "" if vr == "UI" else REPLACEMENT)
+
+    def _is_searched(self, element: Element, vr: str) -> bool:
+        if vr not in _SEARCHED or element.tag in _NOT_SEARCHED or not element.value:
+            return False
+        return vr not in _OF_NUMBERS or not all(map(_NUMBERS_ONLY.fullmatch, self._chunks(element.value)))
 
     def _converted(
         self, element: Element, vr: str, rule: Rule, encodings: Encodings, *, is_cleaned: bool
@@ -178,8 +209,8 @@ class _Deidentification:
                 return Element(tag, element.vr, self._dummy(value, vr))
             case Rule.MAP_UIDS:
                 return text_element(tag, "\\".join(map(self._identity.uid, self._texts(value))), "UI")
-        if vr in ("DA", "DT"):
-            return text_element(tag, "\\".join(map(self._shifted, self._texts(value))), element.vr or vr)
+        if vr in TEMPORAL_VRS:
+            return text_element(tag, "\\".join(self._shifted(one, vr) for one in self._texts(value)), element.vr or vr)
         return element
 
     def _dummy(self, value: bytes | ByteRange, vr: str) -> bytes:
@@ -192,18 +223,30 @@ class _Deidentification:
         text = _DUMMIES.get(vr, REPLACEMENT)
         return text.encode() + b" " * (len(text) % 2)
 
-    def _shifted(self, text: str) -> str:
-        """Return a date with an optional time, moved; empty for one that is incomplete or malformed."""
-        date = text.replace(".", "") if re.fullmatch(r"\d{4}\.\d\d\.\d\d", text) else text
+    def _shifted(self, text: str, vr: str) -> str:
+        """Return a time, or a date with an optional time, moved; empty for what is incomplete or malformed."""
+        if (_TIME_WITH_COLONS if vr == "TM" else _DATE_WITH_POINTS).fullmatch(text):
+            text = text.replace(":" if vr == "TM" else ".", "")
+        if not _TEMPORAL[vr].fullmatch(text):
+            return ""
+        if vr == "TM":
+            return text
         try:
-            moved = datetime.strptime(date[:8], "%Y%m%d") + self._identity.shift  # noqa: DTZ007 - a date
+            moved = datetime.strptime(text[:8], "%Y%m%d") + self._identity.shift  # noqa: DTZ007 - a date
         except (ValueError, OverflowError):
             return ""
-        return f"{moved:%Y%m%d}".rjust(8, "0") + date[8:]
+        return f"{moved:%Y%m%d}".rjust(8, "0") + text[8:]
 
     def _texts(self, value: bytes | ByteRange) -> list[str]:
-        data = self._file.source.read_at(value.offset, value.length) if isinstance(value, ByteRange) else value
-        return [one.strip("\0 ") for one in data.decode("latin-1").split("\\")]
+        return [one.strip("\0 ") for one in b"".join(self._chunks(value)).decode("latin-1").split("\\")]
+
+    def _chunks(self, value: bytes | ByteRange | list[Elements]) -> Iterator[bytes]:
+        if isinstance(value, bytes):
+            yield value
+        elif isinstance(value, ByteRange):
+            end = value.offset + value.length
+            for start in range(value.offset, end, CHUNK_BYTES):
+                yield self._file.source.read_at(start, min(CHUNK_BYTES, end - start))
 
     def _is_public_code(self, elements: Elements, encodings: Encodings) -> bool:
         return text_of(elements, CODING_SCHEME, encodings) in _PUBLIC_SCHEMES

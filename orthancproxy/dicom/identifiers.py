@@ -76,12 +76,11 @@ def _is_long_enough(text: str, in_ascii: int, beyond_ascii: int = MIN_CHARACTERS
 
 
 def _pattern(identifiers: set[str]) -> re.Pattern[str]:
-    in_ascii, single, others = [], [], []
-    for one in sorted(identifiers, key=len):
-        (in_ascii if one.isascii() else single if len(one) == 1 else others).append(re.escape(one))
+    others = {one for one in identifiers if not one.isascii()}
+    single = {one for one in others if len(one) == 1}
     kinds = (
-        (in_ascii, r"(?<![a-z0-9])(?:{})(?![a-z0-9])"),
+        (identifiers - others, r"(?<![a-z0-9])(?:{})(?![a-z0-9])"),
         (single, r"(?<![^\W_])(?:{})(?![^\W_])"),
-        (others, "(?:{})"),
+        (others - single, "(?:{})"),
     )
-    return re.compile("|".join(form.format("|".join(words)) for words, form in kinds if words))
+    return re.compile("|".join(form.format("|".join(map(re.escape, sorted(words)))) for words, form in kinds if words))

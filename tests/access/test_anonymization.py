@@ -89,8 +89,8 @@ class TestScopes:
         self, scoped_callers: dict[str, CallerClient], archive: SmallArchive
     ) -> None:
         caller = scoped_callers["Labelled (API token)"]
-        for more in ({}, {"dryRun": True}):
-            assert anonymize(caller, patientId="P003", **more).codes == ["FORBIDDEN"]
+        for dry_run in (False, True):
+            assert anonymize(caller, patientId="P003", dryRun=dry_run).codes == ["FORBIDDEN"]
 
     @pytest.mark.since("1.12")
     def test_a_copy_has_no_labels_unless_that_is_asked_for(

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from pydicom import Dataset, dcmread
+from pydicom.datadict import dictionary_VR, tag_for_keyword
 from pydicom.dataset import FileMetaDataset
 from pydicom.sequence import Sequence
 from pydicom.uid import (
@@ -20,6 +21,7 @@ from pydicom.uid import (
 
 from orthancproxy.dicom.confidentiality import ConfidentialityOptions, Rule, rule_of
 from orthancproxy.dicom.deidentification import NewIdentity, deidentify
+from orthancproxy.dicom.elements import Element
 from orthancproxy.dicom.file_format import read
 from orthancproxy.dicom.sources import InMemory
 from orthancproxy.errors import GatewayError
@@ -219,6 +221,44 @@ class TestRules:
         dataset.add_new("AcquisitionDateTime", "LO", value)
         dataset["AcquisitionDateTime"].VR = "DT"
         assert cleaned(with_meta(dataset), shifts_dates=True).AcquisitionDateTime == ""
+
+    @pytest.mark.parametrize(
+        ("keyword", "value", "kept"),
+        [
+            ("AcquisitionDate", "20200111 KIM MINSU", ""),
+            ("AcquisitionDate", "2020.01.11", "20200101"),
+            ("AcquisitionTime", "101530 KIM", ""),
+            ("AcquisitionTime", "KIM", ""),
+            ("AcquisitionTime", "10:15:30.5", "101530.5"),
+            ("AcquisitionTime", "10", "10"),
+            ("AcquisitionDateTime", "20200111101530 KIM", ""),
+            ("AcquisitionDateTime", "202001114711", ""),
+            ("AcquisitionDateTime", "2020011110+0900", "2020010110+0900"),
+            ("BodyPartExamined", "KIM MINSU", "ANONYMIZED"),
+            ("ImageType", "ORIGINAL\\KIM_1\\AXIAL", "ORIGINAL\\ANONYMIZED\\AXIAL"),
+            ("ImageType", "ORIGINAL\\김민수", "ANONYMIZED"),
+            ("RepetitionTime", "KIM MINSU", "0"),
+            ("RepetitionTime", "4711.5", "4711.5"),
+            ("RescaleIntercept", "-4711", "-4711"),
+            ("SOPClassUID", "1.2.4711", "1.2.4711"),
+            ("SpecificCharacterSet", "ISO 2022 IR 4711", "ISO 2022 IR 4711"),
+        ],
+    )
+    def test_text_in_attributes_of_any_vr_is_searched(self, keyword: str, value: str, kept: str) -> None:
+        tag = tag_for_keyword(keyword)
+        assert tag is not None
+        file = read(InMemory(encoded(PatientName="Kim^Minsu=金^民洙=김^민수", PatientID="4711")))
+        file.elements[tag] = Element(tag, dictionary_VR(tag), value.encode())
+        made = deidentify(file, IDENTITY, ConfidentialityOptions(shifts_dates=True)).elements[tag].value
+        assert isinstance(made, bytes)
+        assert made.decode().rstrip() == kept
+
+    @pytest.mark.parametrize(("value", "is_kept"), [("1.5", True), ("Kim", False)])
+    def test_long_lists_of_numbers_are_kept(self, value: str, is_kept: bool) -> None:
+        data = encoded(ImplicitVRLittleEndian, ContourData=["1.25"] * 2_000 + ["0.5"])
+        data = data.replace(b"1.25\\0.5", b"1.25\\" + value.encode())
+        made = cleaned(data)["ContourData"].value
+        assert (len(made) == 2_001) if is_kept else (made == 0)
 
     def test_the_birth_of_the_patient_is_not_moved(self) -> None:
         assert cleaned(encoded(PatientBirthDate="19800101"), shifts_dates=True).PatientBirthDate == ""
