@@ -1,7 +1,7 @@
 """Copies of instances with corrected attributes: made, and compared with their originals."""
 
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import closing, contextmanager
 from hashlib import sha256
 
@@ -33,6 +33,13 @@ def digest_of(instances: list[Resource]) -> str:
     """Return a digest that changes if an instance is added, removed or overwritten."""
     text = " ".join(f"{one.orthanc_id} {one.facts.get('FileUuid')}" for one in instances)
     return sha256(text.encode()).hexdigest()
+
+
+def files_of(client: OrthancClient, orthanc_ids: Collection[str]) -> Mapping[str, str | None]:
+    """Return the FileUuids of those of these instances that there are now, by their Orthanc ids."""
+    plan = LevelPlan(level=Level.INSTANCE, needs=Needs(facts=frozenset({Fact.FILE_UUID})))
+    found = Hierarchy(client).by_ids(plan, list(orthanc_ids), as_stored=True)
+    return {one.orthanc_id: one.facts.get("FileUuid") for one in found}
 
 
 @contextmanager

@@ -23,7 +23,7 @@ from orthancproxy.dicom.correction import Correction
 from orthancproxy.errors import InvalidRequest, NotFound
 from orthancproxy.feed.log import Change, Kind
 from orthancproxy.jobs.annotations import annotate, annotate_instance
-from orthancproxy.jobs.copying import compare, copy_instance, digest_of, series_of
+from orthancproxy.jobs.copying import compare, copy_instance, digest_of, files_of, series_of
 from orthancproxy.jobs.models import Job
 from orthancproxy.jobs.moves import Move, MovedSeries, Progress
 from orthancproxy.jobs.rows import advance
@@ -35,6 +35,7 @@ MAX_SECONDS = 0.7
 COPY, COMPARE, DELETE = "copy", "compare", "delete"
 # of the progress of the whole; comparing reads twice what copying reads and writes
 _BEGIN_OF: Mapping[str, float] = {COPY: 0.0, COMPARE: 0.45, DELETE: 0.85}
+_DELETED = "What was to be changed has been deleted."
 
 Planner = Callable[[OrthancClient, Job, str], list[list[Move]]]
 
@@ -96,10 +97,11 @@ class _Replacement:
 
     def run(self) -> Outcome:
         progress = self._progress
+        self._check_trash()
         if not progress.series:
             self._reader.add_series()
             if not progress.series:
-                raise NotFound("What was to be changed has been deleted.")
+                raise NotFound(_DELETED)
             self._save()
         phases = {COPY: self._copy, COMPARE: self._compare, DELETE: self._delete}
         while True:
@@ -108,10 +110,11 @@ class _Replacement:
             if progress.phase == COPY:
                 progress.go_to(COMPARE, self._first_left())
             elif progress.phase == COMPARE:
-                if not self._is_committed and are_in_trash(self._client, self._job.studies):
-                    raise NotFound("What was to be changed has been deleted.")
+                self._check_trash()
                 progress.go_to(DELETE, self._first_left())
             else:
+                if not self._is_committed:
+                    raise NotFound(_DELETED)
                 self._report()
                 known = len(progress.series)
                 self._reader.add_series()
@@ -130,6 +133,11 @@ class _Replacement:
         for moved in self._progress.series:
             if moved.is_ours:
                 self._remove(moved)
+
+    def _check_trash(self) -> None:
+        """Raise NotFound if it has been deleted. When originals are being deleted, it is too late for that."""
+        if not self._is_committed and are_in_trash(self._client, self._job.studies):
+            raise NotFound(_DELETED)
 
     def _remove(self, moved: MovedSeries) -> None:
         if not self._progress.moves[moved.move].keeps_uids:
@@ -185,20 +193,31 @@ class _Replacement:
 
     def _delete(self, moved: MovedSeries) -> None:
         instances = self._reader.instances(moved.series)
+        if digest_of(instances or []) != moved.proven:
+            # also what another process has left: which files it compared is not known one by one
+            self._compare_again(moved)
+            return
         if instances and not moved.is_begun:
-            if digest_of(instances) != moved.proven:
-                self._progress.go_to(COMPARE, self._progress.at)
-                return
             annotate(self._client, self._progress.moves[moved.move], moved, is_last=True)
             moved.is_begun = True
             # now or never: from here on there is no way back
             self._save(committed=True)
-        there = {one.orthanc_id for one in self._reader.instances(moved.target) or ()} if instances else set()
         for one in self._left(instances):
-            if self._target_of(moved, one) in there:
+            target = self._target_of(moved, one)
+            # what was listed is as old as the work on this series
+            now = files_of(self._client, [one.orthanc_id, target])
+            if one.orthanc_id in now:
+                if target not in now or now[one.orthanc_id] != one.facts.get("FileUuid"):
+                    self._compare_again(moved)
+                    return
                 self._delete_if_there(Level.INSTANCE, one.orthanc_id)
             self._progress.after = one.orthanc_id
         self._next()
+
+    def _compare_again(self, moved: MovedSeries) -> None:
+        """Compare what is left of a series, and the following ones, before more is deleted."""
+        moved.is_begun = False
+        self._progress.go_to(COMPARE, self._progress.at)
 
     def _left(self, instances: list[Resource] | None) -> Iterator[Resource]:
         """Yield the instances that are not done, while there is time."""

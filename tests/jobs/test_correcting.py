@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable, Mapping
 from io import BytesIO
+from typing import Any
 
 import pytest
 from pydicom.dataset import Dataset
@@ -23,6 +24,7 @@ from tests.corpus import ask, instance, load
 from tests.jobs.conftest import Clock
 from tests.jobs.correcting import Archive, correct, follow, mutation
 from tests.jobs.servers import clear
+from tests.waiting import wait_until
 
 pytestmark = [pytest.mark.live, pytest.mark.django_db(transaction=True)]
 
@@ -415,6 +417,43 @@ class TestMeanwhile:
         assert Archive.of(archive).files == before.files
         superuser("mutation($id: ID!) { restoreStudy(orthancId: $id) { orthancId } }", id=STUDY)
 
+    @pytest.mark.parametrize("keep_uids", [False, True])
+    def test_an_original_whose_copy_is_gone_is_not_deleted(
+        self, keep_uids: bool, archive: LocalOrthanc, superuser: GraphQL, clock: Clock
+    ) -> None:
+        before = Archive.of(archive)
+        payload = correct(superuser, "modifyStudy", STUDY, {"StudyDescription": "뇌"}, keepUids=keep_uids)
+        follower = slow_follower(clock)
+        series = step_until(follower, lambda stage: any(one["is_begun"] for one in stage["series"]))["series"]
+        [target] = [one["target"] for one in series if one["is_begun"]]
+        copies = json.loads(ask(archive, f"/series/{target}"))["Instances"]
+        [left] = {one for one, file in before.files.items() if one in Archive.of(archive).files} & set(
+            json.loads(ask(archive, f"/series/{series[0]['series']}"))["Instances"]
+        )
+        # what has been deleted already has no other copy
+        for copy in copies:
+            pixels = Archive.of(archive).files[copy].PixelData
+            if pixels == before.files[left].PixelData:
+                ask(archive, f"/instances/{copy}", "DELETE")
+        ended = follow(superuser, payload["job"], follower)
+        assert (ended["state"], ended["error"]) == ("SUCCESS", None)
+        assert Archive.of(archive).pixels == before.pixels
+
+    @pytest.mark.parametrize("whole_study", [False, True])
+    def test_a_series_that_is_deleted_after_its_comparison_does_not_come_back(
+        self, whole_study: bool, archive: LocalOrthanc, superuser: GraphQL, clock: Clock
+    ) -> None:
+        payload = correct(superuser, "modifyStudy", STUDY, {"StudyDescription": "뇌"})
+        follower = slow_follower(clock)
+        stage = step_until(follower, lambda stage: stage["phase"] == "compare" and stage["at"] == 1)
+        gone = f"/studies/{STUDY}" if whole_study else f"/series/{stage['series'][0]['series']}"
+        ask(archive, gone, "DELETE")
+        before = Archive.of(archive)
+        ended = follow(superuser, payload["job"], follower)
+        assert (ended["state"], ended["error"]["code"]) == ("FAILED", "BAD_USER_INPUT")
+        assert Archive.of(archive).files.items() <= before.files.items()
+        assert Archive.of(archive).studies().get(("P001", ONE.study_uid), 0) == (0 if whole_study else 2)
+
     def test_a_damaged_copy_is_noticed(self, archive: LocalOrthanc, superuser: GraphQL, clock: Clock) -> None:
         before = Archive.of(archive)
         payload = correct(superuser, "modifyStudy", STUDY, {"StudyDescription": "뇌"})
@@ -442,6 +481,21 @@ def reference(target: Target) -> Dataset:
     item.ReferencedSOPInstanceUID = target.sop_uid
     item.StudyInstanceUID = target.study_uid
     return item
+
+
+def step_until(follower: JobFollower, is_there: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
+    """Carry the oldest job on until its progress is so; return that."""
+
+    def stage() -> dict[str, Any]:
+        found: dict[str, Any] = Job.objects.order_by("pk")[0].stage.get("replacing", {})
+        return found
+
+    def is_so() -> bool:
+        follower.step()
+        return bool(stage()) and is_there(stage())
+
+    wait_until(is_so)
+    return stage()
 
 
 def slow_follower(clock: Clock) -> JobFollower:
