@@ -13,6 +13,7 @@ from orthancproxy.archive.storage import delete, open_file, store
 from orthancproxy.conf import conf
 from orthancproxy.dicom.correctable import tag_of
 from orthancproxy.dicom.correction import Correction, content_digest, correct
+from orthancproxy.dicom.elements import ByteRange
 from orthancproxy.dicom.file_format import DicomFile, read
 from orthancproxy.dicom.sources import FileRange, disk_full_as_error
 from orthancproxy.dicom.text import FALLBACK_CODECS
@@ -70,5 +71,14 @@ def compare(client: OrthancClient, orthanc_id: str, target: str, values: Mapping
     """Raise InvalidRequest unless the copy has the same pixels or document, and the new values."""
     with stored_file(client, orthanc_id) as file, stored_file(client, target) as copy:
         is_same = content_digest(file) == content_digest(copy) and file.sop_class_uid == copy.sop_class_uid
-        if not is_same or any(copy.text(tag_of(keyword)) != (value or "") for keyword, value in values.items()):
+        if not is_same or any(_text(copy, tag_of(keyword)) != (value or "") for keyword, value in values.items()):
             raise InvalidRequest("A copy in the archive differs from its original: nothing was deleted.")
+
+
+def _text(file: DicomFile, tag: int) -> str:
+    """Return the value of an element as text, also a long one."""
+    element = file.elements.get(tag)
+    if element is None or not isinstance(element.value, ByteRange):
+        return file.text(tag)
+    value = file.source.read_at(element.value.offset, element.value.length)
+    return file.encodings.decode(value)[0].strip("\0 ")

@@ -50,6 +50,17 @@ class Move(Struct, frozen=True, kw_only=True):
             return Change(kind, level, orthanc_id, self.patient_id, patient_orthanc_id=orthanc_id, labels=labels)
         return Change(kind, level, orthanc_id, self.patient_id, self.study_uid, self.patient, self.study, labels)
 
+    def removed(self, level: Level, orthanc_id: str) -> Change:
+        """Return that the other study, its patient or one of its series, was deleted."""
+        patient = patient_orthanc_id(self.target_patient_id)
+        # None: those of a study that was there before are known from its own changes
+        labels = frozenset(self.labels) if self.takes_labels else None
+        if level is Level.PATIENT:
+            to = self.target_patient_id
+            return Change(Kind.DELETED, level, orthanc_id, to, patient_orthanc_id=patient, labels=labels)
+        uids = (self.target_patient_id, self.target_uid)
+        return Change(Kind.DELETED, level, orthanc_id, *uids, patient, self.target_study, labels)
+
     def labelled(self, labels: Iterable[str]) -> Change:
         """Return that the other study has these labels now."""
         study, patient = self.target_study, patient_orthanc_id(self.target_patient_id)
@@ -95,7 +106,7 @@ class Progress(Struct, kw_only=True):
         return self.rounds[self.round]
 
     def new_uid(self, move: Move, uid: str) -> str:
-        """Return what the UID of a series or an instance becomes."""
+        """Return what the UID of an instance becomes."""
         return uid if move.keeps_uids else derived_uid(self.seed, uid)
 
     def target_of(self, moved: MovedSeries, sop_instance_uid: str) -> str:
@@ -108,7 +119,8 @@ class Progress(Struct, kw_only=True):
     def add(self, move: int, series: str, uid: str) -> None:
         """Add a series to those that are moved."""
         to = self.moves[move]
-        target_uid = self.new_uid(to, uid)
+        # studies that are merged may have series with the same UID
+        target_uid = uid if to.keeps_uids else derived_uid(self.seed, f"{to.study_uid} {uid}")
         target = orthanc_id_of(to.target_patient_id, to.target_uid, target_uid)
         self.series.append(MovedSeries(move=move, series=series, uid=uid, target_uid=target_uid, target=target))
 

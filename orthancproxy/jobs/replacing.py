@@ -11,21 +11,18 @@ from typing import Any
 
 import msgspec
 
-from orthancproxy.archive.hierarchy import Hierarchy
-from orthancproxy.archive.labels import labels_of
-from orthancproxy.archive.levels import Level, patient_orthanc_id
-from orthancproxy.archive.plan import LevelPlan
+from orthancproxy.archive.levels import Level
 from orthancproxy.archive.records import Resource
-from orthancproxy.archive.storage import delete, exists, reconstruct
+from orthancproxy.archive.storage import delete, exists
 from orthancproxy.archive.trash import are_in_trash
-from orthancproxy.dicom.correctable import PATIENT, tag_of
+from orthancproxy.dicom.correctable import tag_of
 from orthancproxy.dicom.correction import Correction
 from orthancproxy.errors import InvalidRequest, NotFound
-from orthancproxy.feed.log import Change, Kind
 from orthancproxy.jobs.annotations import annotate, annotate_instance
 from orthancproxy.jobs.copying import compare, copy_instance, digest_of, files_of, series_of
 from orthancproxy.jobs.models import Job
-from orthancproxy.jobs.moves import Move, MovedSeries, Progress
+from orthancproxy.jobs.moves import Move, MovedSeries, Progress, derived_uid
+from orthancproxy.jobs.replaced import changes_of, changes_of_undoing, refresh_patients
 from orthancproxy.jobs.rows import advance
 from orthancproxy.jobs.series_reader import SeriesReader
 from orthancproxy.jobs.work import Outcome, WorkContext
@@ -115,7 +112,7 @@ class _Replacement:
             else:
                 if not self._is_committed:
                     raise NotFound(_DELETED)
-                self._report()
+                self._context.report(changes_of(self._client, self._progress))
                 known = len(progress.series)
                 self._reader.add_series()
                 if len(progress.series) > known:
@@ -123,6 +120,7 @@ class _Replacement:
                     progress.go_to(COPY, known)
                 elif progress.round + 1 < len(progress.rounds):
                     progress.round, progress.series = progress.round + 1, []
+                    progress.rounds[progress.round] = [self._with_labels(move) for move in progress.moves]
                     progress.go_to(COPY)
                     self._reader.add_series()
                 else:
@@ -130,9 +128,11 @@ class _Replacement:
             self._save()
 
     def undo(self) -> None:
-        for moved in self._progress.series:
-            if moved.is_ours:
-                self._remove(moved)
+        ours = [moved for moved in self._progress.series if moved.is_ours]
+        for moved in ours:
+            self._remove(moved)
+        self._reader.made.clear()
+        self._context.report(changes_of_undoing(self._client, self._progress, ours))
 
     def _check_trash(self) -> None:
         """Raise NotFound if it has been deleted. When originals are being deleted, it is too late for that."""
@@ -140,14 +140,15 @@ class _Replacement:
             raise NotFound(_DELETED)
 
     def _remove(self, moved: MovedSeries) -> None:
-        if not self._progress.moves[moved.move].keeps_uids:
-            # nobody else has its UID
+        move = self._progress.moves[moved.move]
+        if not move.keeps_uids or move.target_uid == derived_uid(self._progress.seed, move.study_uid):
+            # nobody else has its UID, or that of its study
             self._delete_if_there(Level.SERIES, moved.target)
             return
-        # what else is there was not made by this job
+        # what else is there was not made by this job, or by a process that has died if its original is gone as well
         there = {one.orthanc_id for one in series_of(self._client, moved.target) or ()}
         copies = {self._target_of(moved, one) for one in series_of(self._client, moved.series) or ()}
-        for copy in sorted(there & copies):
+        for copy in sorted(there & (copies | self._reader.made)):
             self._delete_if_there(Level.INSTANCE, copy)
             self._check_time()
 
@@ -164,6 +165,7 @@ class _Replacement:
         for one in self._left(instances):
             target = self._target_of(moved, one)
             copy_instance(self._client, one.orthanc_id, self._correction(moved, one), target)
+            self._reader.made.add(target)
             if not is_annotated:
                 # at once: labels decide who sees the new study
                 annotate(self._client, move, moved)
@@ -280,34 +282,14 @@ class _Replacement:
         of_round = begin + (ends[progress.phase] - begin) * of_phase
         return float((progress.round + of_round) / len(progress.rounds))
 
-    def _report(self) -> None:
-        """Tell the log of changes and the index what was deleted, and which labels there are now."""
-        changes: list[Change] = []
-        for number, move in enumerate(self._progress.moves):
-            gone = [one.series for one in self._progress.series if one.move == number]
-            of_move = [(Level.SERIES, one) for one in gone] + [(Level.STUDY, move.study), (Level.PATIENT, move.patient)]
-            changes += [
-                move.change(Kind.DELETED, level, one) for level, one in of_move if not exists(self._client, level, one)
-            ]
-            if move.takes_labels and move.labels:
-                changes.append(move.labelled(labels_of(self._client, Level.STUDY, move.target_study)))
-        self._context.report(changes)
+    def _with_labels(self, move: Move) -> Move:
+        """Return a move of the next round; what moves back to a study that is there takes no labels: it has its own."""
+        if move.is_new or not exists(self._client, Level.STUDY, move.target_study):
+            return move
+        return msgspec.structs.replace(move, takes_labels=False)
 
     def _outcome(self) -> Outcome:
         progress = self._progress
-        self._refresh_patients()
+        refresh_patients(self._client, progress)
         counts = {"instances": sum(one.instances for one in progress.series)}
         return Outcome(counts, {"studies": list(dict.fromkeys(move.target_study for move in progress.moves))})
-
-    def _refresh_patients(self) -> None:
-        """Let Orthanc read the tags of a patient again whose studies are all new: it keeps those of its first file."""
-        progress = self._progress
-        plan = LevelPlan(level=Level.PATIENT, related={"studies": LevelPlan(level=Level.STUDY)})
-        made = {move.target_study for move in progress.moves}
-        corrected = [one for one in progress.series if PATIENT & progress.moves[one.move].values.keys()]
-        for moved in {progress.moves[one.move].target_patient_id: one for one in corrected}.values():
-            patient = patient_orthanc_id(progress.moves[moved.move].target_patient_id)
-            found = Hierarchy(self._client).by_ids(plan, [patient], as_stored=True)
-            if found and made.issuperset(one.orthanc_id for one in found[0].related["studies"]):
-                for one in (series_of(self._client, moved.target) or ())[:1]:
-                    reconstruct(self._client, one.orthanc_id)

@@ -1,5 +1,6 @@
 """Reads the series that are replaced: as few times as possible, for an archive takes seconds to list thousands."""
 
+from collections import ChainMap
 from dataclasses import dataclass, field
 
 from orthancproxy.archive.hierarchy import Hierarchy
@@ -21,6 +22,10 @@ class _Memory:
     series: dict[str, list[Resource] | None] = field(default_factory=dict)
     known: tuple[str, int, int] | None = None
     references: list[References] = field(default_factory=list)
+    # also of what has been deleted since
+    round: tuple[str, int] | None = None
+    uids: dict[str, str] = field(default_factory=dict)
+    made: set[str] = field(default_factory=set)
 
 
 class SeriesReader:
@@ -53,6 +58,11 @@ class SeriesReader:
             memory.series[orthanc_id] = series_of(self._client, orthanc_id)
         return memory.series[orthanc_id]
 
+    @property
+    def made(self) -> set[str]:
+        """The Orthanc ids of the copies that this process has made."""
+        return self._memory.made
+
     def references(self, number: int) -> References:
         """Return what references become in a move."""
         memory, progress = self._memory, self._progress
@@ -62,20 +72,27 @@ class SeriesReader:
         return memory.references[number]
 
     def _all_references(self) -> list[References]:
-        """What references become, by move: those to what is moved itself."""
-        uids: dict[str, str] = {}
+        """What references become, by move: those to what is moved itself, or was before it was deleted."""
+        memory, moves = self._memory, self._progress.moves
+        place = (self._progress.seed, self._progress.round)
+        if memory.round != place:
+            memory.round, memory.uids = place, {}
+        uids = memory.uids
+        uids |= {move.study_uid: move.target_uid for move in moves if move.series is None}
+        # several studies may have a series with the same UID
+        of_move: list[dict[str, str]] = [{} for _ in moves]
         for moved in self._progress.series:
-            move = self._progress.moves[moved.move]
+            move = moves[moved.move]
             if not move.keeps_uids:
-                uids[moved.uid] = moved.target_uid
+                uids[moved.uid] = of_move[moved.move][moved.uid] = moved.target_uid
                 for one in series_of(self._client, moved.series) or ():
                     old = one.tags["SOPInstanceUID"]
                     uids[old] = self._progress.new_uid(move, old)
         return [
             References(
-                uids=uids,
+                uids=ChainMap(own, uids),
                 study_instance_uid=move.target_uid,
                 old_study_uids=frozenset({move.study_uid} if move.series is None else ()),
             )
-            for move in self._progress.moves
+            for move, own in zip(moves, of_move, strict=True)
         ]

@@ -1,7 +1,7 @@
 """Correcting patients, studies and series in an archive."""
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from io import BytesIO
 from typing import Any
 
@@ -10,7 +10,9 @@ from pydicom.dataset import Dataset
 from pydicom.uid import CTImageStorage
 from pytest_django import Settings
 
+from orthancproxy.archive.levels import Level
 from orthancproxy.audit.models import AuditEvent
+from orthancproxy.feed.log import Change, Kind
 from orthancproxy.jobs.correcting import plan_correction
 from orthancproxy.jobs.following import JobFollower
 from orthancproxy.jobs.models import Job, JobKind
@@ -109,6 +111,13 @@ def test_text_of_every_character_set_survives_and_takes_any_value(
     assert after.studies() == {("가나다", uid): 2}
     assert after.values("StudyDescription", uid) == {description}
     assert {keyword: after.values(keyword, uid) for keyword in values} == {key: {one} for key, one in values.items()}
+
+
+def test_a_long_comment_is_corrected(archive: LocalOrthanc, superuser: GraphQL, make_follower: Make) -> None:
+    payload = correct(superuser, "modifyStudy", STUDY, {"PatientComments": "가" * 1400})
+    ended = follow(superuser, payload["job"], make_follower())
+    assert (ended["state"], ended["error"]) == ("SUCCESS", None)
+    assert Archive.of(archive).values("PatientComments", ended["study"]["studyInstanceUID"]) == {"가" * 1400}
 
 
 class TestUIDs:
@@ -266,6 +275,23 @@ class TestMoves:
         after = Archive.of(archive)
         assert after.studies() == {("P001", other.study_uid): 8}
         assert after.pixels == before.pixels
+
+    def test_sources_may_have_series_with_the_same_uid_and_refer_to_each_other(
+        self, archive: LocalOrthanc, superuser: GraphQL, make_follower: Make
+    ) -> None:
+        clear(archive)
+        refers: dict[str, Any] = {"ReferencedImageSequence": [reference(Target.at(1, 2))]}
+        same: dict[str, Any] = {"SeriesInstanceUID": "1.2.3"}
+        load(archive, [instance(1), instance(1, 2, **same), instance(1, 3, **same, **refers)])
+        request = {"orthancId": STUDY, "sources": [Target.at(1, number).ids["studies"] for number in (2, 3)]}
+        payload = superuser(mutation("mergeStudies"), input=request)["mergeStudies"]
+        ended = follow(superuser, payload["job"], make_follower())
+        assert (ended["state"], ended["error"]) == ("SUCCESS", None)
+        merged = Archive.of(archive).of_study(ONE.study_uid)
+        assert len({file.SeriesInstanceUID for file in merged}) == 3
+        [item] = [file.ReferencedImageSequence[0] for file in merged if "ReferencedImageSequence" in file]
+        assert item.StudyInstanceUID == ONE.study_uid
+        assert item.ReferencedSOPInstanceUID in {file.SOPInstanceUID for file in merged}
 
     def test_studies_of_several_patients_are_not_merged(self, archive: LocalOrthanc, superuser: GraphQL) -> None:
         load(archive, [instance(2)])
@@ -454,6 +480,62 @@ class TestMeanwhile:
         assert Archive.of(archive).files.items() <= before.files.items()
         assert Archive.of(archive).studies().get(("P001", ONE.study_uid), 0) == (0 if whole_study else 2)
 
+    @pytest.mark.parametrize("values", [{"StudyDescription": "뇌"}, {"PatientID": "Q1"}], ids=["in place", "patient"])
+    def test_undoing_with_kept_uids_leaves_no_copy_of_what_was_deleted(
+        self, values: dict[str, str], archive: LocalOrthanc, superuser: GraphQL, clock: Clock
+    ) -> None:
+        payload = correct(superuser, "modifyStudy", STUDY, values, keepUids=True)
+        changes: list[Change] = []
+        follower = slow_follower(clock, changes.extend)
+        stage = step_until(follower, lambda stage: stage["phase"] == "compare")
+        ask(archive, f"/instances/{ONE.ids['instances']}", "DELETE")
+        ended = follow(superuser, payload["job"], follower)
+        assert ended["state"] == "FAILED"
+        assert Archive.of(archive).studies() == {("P001", ONE.study_uid): 3, ("P001", Target.at(1, 2).study_uid): 4}
+        # Orthanc does not tell of it
+        removed = {one.orthanc_id for one in changes if one.kind is Kind.DELETED}
+        assert {one["target"] for one in stage["series"]} < removed
+        levels = [one.level for one in changes]
+        assert levels.count(Level.STUDY) == 1
+        assert levels.count(Level.PATIENT) == ("PatientID" in values)
+
+    def test_a_reference_of_what_arrives_late_is_followed(
+        self, archive: LocalOrthanc, superuser: GraphQL, clock: Clock
+    ) -> None:
+        payload = correct(superuser, "modifyStudy", STUDY, {"StudyDescription": "뇌"})
+        follower = slow_follower(clock)
+        step_until(follower, lambda stage: stage["phase"] == "delete" and stage["at"] == 1)
+        load(archive, [instance(1, 1, 3, 1, ReferencedImageSequence=[reference(Target.at(1, 1, 1, 1))])])
+        uid = follow(superuser, payload["job"], follower)["study"]["studyInstanceUID"]
+        corrected = Archive.of(archive).of_study(uid)
+        [late] = [file for file in corrected if "ReferencedImageSequence" in file]
+        assert late.ReferencedImageSequence[0].ReferencedSOPInstanceUID in {one.SOPInstanceUID for one in corrected}
+
+    @pytest.mark.since("1.12.0")
+    def test_a_label_that_a_study_loses_meanwhile_does_not_come_back_with_a_series(
+        self, archive: LocalOrthanc, superuser: GraphQL, clock: Clock
+    ) -> None:
+        ask(archive, f"/studies/{STUDY}/labels/ward", "PUT", b"")
+        series = {"SeriesDescription": "T1"}
+        payload = correct(superuser, "modifySeries", ONE.ids["series"], series, keepUids=True)
+        follower = slow_follower(clock)
+        step_until(follower, lambda stage: stage["round"] == 1)
+        ask(archive, f"/studies/{STUDY}/labels/ward", "DELETE")
+        assert follow(superuser, payload["job"], follower)["state"] == "SUCCESS"
+        assert json.loads(ask(archive, f"/studies/{STUDY}/labels")) == []
+
+    @pytest.mark.since("1.12.0")
+    def test_a_correction_of_what_is_put_into_the_trash_ends_at_once(
+        self, archive: LocalOrthanc, superuser: GraphQL, clock: Clock, settings: Settings
+    ) -> None:
+        settings.ORTHANC_TRASH_DAYS = 30
+        correct(superuser, "modifyStudy", STUDY, {"StudyDescription": "뇌"})
+        follower = slow_follower(clock)
+        step_until(follower, lambda stage: bool(stage["after"]))
+        superuser("mutation($id: ID!) { deleteStudy(orthancId: $id) { inTrash } }", id=STUDY)
+        follower.step()
+        assert Job.objects.get().stage["ending"]["state"] == "FAILED"
+
     def test_a_damaged_copy_is_noticed(self, archive: LocalOrthanc, superuser: GraphQL, clock: Clock) -> None:
         before = Archive.of(archive)
         payload = correct(superuser, "modifyStudy", STUDY, {"StudyDescription": "뇌"})
@@ -498,7 +580,7 @@ def step_until(follower: JobFollower, is_there: Callable[[dict[str, Any]], bool]
     return stage()
 
 
-def slow_follower(clock: Clock) -> JobFollower:
+def slow_follower(clock: Clock, report: Callable[[Sequence[Change]], None] = lambda _changes: None) -> JobFollower:
     """A follower whose steps are of one instance each."""
     works: Mapping[str, Work] = {JobKind.MODIFY: Replacing(plan_correction, max_seconds=0)}
-    return JobFollower(WorkContext(connect(), lambda _changes: None), lambda: True, clock, works=works)
+    return JobFollower(WorkContext(connect(), report), lambda: True, clock, works=works)
