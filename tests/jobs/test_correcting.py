@@ -391,6 +391,25 @@ def test_the_same_request_twice_is_carried_out_once(
     assert AuditEvent.objects.filter(event="MODIFIED").count() == 2
 
 
+@pytest.mark.parametrize("first", ["modifyStudy", "mergeStudies", "moveSeries"])
+def test_a_study_is_in_one_correction_at_a_time(
+    first: str, archive: LocalOrthanc, superuser: GraphQL, make_follower: Make
+) -> None:
+    other = Target.at(1, 2).ids["studies"]
+    requests: dict[str, dict[str, Any]] = {
+        "modifyStudy": {"orthancId": STUDY, "replace": [{"keyword": "StudyID", "value": "9"}]},
+        "mergeStudies": {"orthancId": other, "sources": [STUDY]},
+        "moveSeries": {"orthancIds": [ONE.ids["series"]], "studyOrthancId": other},
+    }
+    job = superuser(mutation(first), input=requests[first])[first]["job"]
+    for field, request in requests.items():
+        error = superuser.error(mutation(field), input=request)
+        assert (error["extensions"]["code"], "is going on" in error["message"]) == ("BAD_USER_INPUT", True)
+    assert Job.objects.count() == 1
+    follow(superuser, job, make_follower())
+    correct(superuser, "modifyStudy", other, {"StudyID": "9"})
+
+
 class TestMeanwhile:
     @pytest.mark.parametrize("steps", range(1, 14, 2))
     @pytest.mark.parametrize("keep_uids", [False, True])
