@@ -18,7 +18,11 @@ class Command(BaseCommand):
     requires_system_checks = "__all__"
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("--days", type=float, help="instead of ORTHANC_TRASH_DAYS; 0 for all of which is known since when they are there")
+        parser.add_argument(
+            "--days",
+            type=float,
+            help="instead of ORTHANC_TRASH_DAYS; 0 for all of which is known since when they are there",
+        )
 
     def handle(self, *args: Any, **options: Any) -> None:
         days = conf.ORTHANC_TRASH_DAYS if options["days"] is None else options["days"]
