@@ -45,8 +45,8 @@ _FREE_TEXT = TEXT_VRS | {"AE", "UR"}
 _SEARCHED = (TEXT_VRS | ASCII_VRS | {"UI"}) - TEMPORAL_VRS
 _OF_NUMBERS = frozenset({"DS", "IS", "UI"})
 _NUMBERS_ONLY = re.compile(rb"[-+0-9.eE\\\s\0]*")
-# without which text and pixels cannot be read: numbers of character sets and words of colour models are nobody's
-_NOT_SEARCHED = frozenset({SPECIFIC_CHARACTER_SET, 0x00280004})
+# without which text, pixels and reports cannot be read: character sets, colour models, types of content items
+_NOT_SEARCHED = frozenset({SPECIFIC_CHARACTER_SET, 0x00280004, 0x0040A040})
 # PS3.5 section 6.2
 _TIME = r"(?:[01]\d|2[0-3])(?:[0-5]\d(?:(?:[0-5]\d|60)(?:\.\d{1,6})?)?)?"
 _TEMPORAL = {

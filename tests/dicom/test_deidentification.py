@@ -242,6 +242,7 @@ class TestRules:
             ("RescaleIntercept", "-4711", "-4711"),
             ("SOPClassUID", "1.2.4711", "1.2.4711"),
             ("SpecificCharacterSet", "ISO 2022 IR 4711", "ISO 2022 IR 4711"),
+            ("ValueType", "KIM", "KIM"),
         ],
     )
     def test_text_in_attributes_of_any_vr_is_searched(self, keyword: str, value: str, kept: str) -> None:
