@@ -179,6 +179,7 @@ def test_a_study_is_corrected_and_studies_are_merged(
     wait_until(lambda: json.loads(ask(orthanc, "/studies")) == [study])
     assert len(json.loads(ask(orthanc, f"/studies/{study}/instances"))) == 4
     headers = {"Authorization": f"Bearer {shell['TOKEN']}"}
+    wait_until(partial(has_ended, gateway, headers, merged["data"]["mergeStudies"]["job"]["id"]))
     for title, level in (("Correct", "studies"), ("Merge and split", "series")):
         query = example("docs/operations.md", title, "graphql").replace("…", json.loads(ask(orthanc, f"/{level}"))[0])
         answer = requests.post(f"{gateway}/graphql/", json={"query": query}, headers=headers, timeout=60).json()
