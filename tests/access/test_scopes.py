@@ -8,12 +8,14 @@ from zipfile import ZipFile
 
 import pytest
 from django.contrib.auth.models import Group, User
+from django.utils import timezone
 from pydicom import dcmread
 from pytest_django import Settings
 
 from orthancproxy.access.actions import Action
 from orthancproxy.access.models import AccessScope
 from orthancproxy.audit.kinds import AuditOutcome, EventKind
+from orthancproxy.jobs.models import Job, JobState
 from orthancproxy.uploads.models import UploadBatch
 from tests.access.archive import LABEL, LABELLED, UNKNOWN_TARGET, SmallArchive, Target
 from tests.access.callers import CallerClient, GatewayResponse, make_user, with_api_token
@@ -131,12 +133,18 @@ def test_visible_resource_has_the_response_of_a_caller_without_a_scope(
     case = CASES_WITH_A_TARGET[name]
     seen = case.send(callers["Manager (API token)"])
     for caller in scoped_callers.values():
+        # a study is corrected by one job at a time
+        Job.objects.update(ended_at=timezone.now(), state=JobState.CANCELLED)
         is_labelled = caller.name.startswith("Labelled")
         # they see only a part of the patient, and choose no patient for a copy
         concerns_patient = "patients" in case.levels or "dry run" in name or "anonymizeStudy" in name
         if is_labelled and (concerns_patient or not archive.has_labels):
             continue
         answer = case.send(caller)
+        if "mergeStudies" in name and archive.has_labels:
+            # its studies have different labels of scopes
+            assert answer.codes == ["FORBIDDEN" if not is_labelled else "NOT_FOUND"]
+            continue
         assert (answer.status, comparable_content(case, answer)) == (seen.status, comparable_content(case, seen)), (
             caller.name
         )
@@ -152,8 +160,9 @@ def test_visible_resource_can_be_changed(
     name: str, scoped_callers: dict[str, CallerClient], archive: SmallArchive
 ) -> None:
     case = CASES_WITH_A_TARGET[name]
-    before = archive.state()
     for caller in scoped_callers.values():
+        case.prepare(archive)
+        before = archive.state()
         sees_part = case.uploads or not archive.has_labels or "patients" in case.levels
         if caller.name.startswith("Labelled") and sees_part:
             continue
