@@ -67,6 +67,7 @@ class TestFailingAudit:
     def test_change_whose_outcome_cannot_be_audited_still_succeeds(
         self, name: str, failing: Fail, callers: dict[str, CallerClient], archive: SmallArchive
     ) -> None:
+        MAIN_CASES[name].prepare(archive)
         before = archive.state()
         failing(except_intents=True)
         answer = MAIN_CASES[name].send(callers["Manager (API token)"])

@@ -406,6 +406,8 @@ def test_orthanc_answers_while_another_thread_updates_the_index(changing: Archiv
         with deadline_scope(Deadline(1)):
             found.append(shown(Hierarchy(client, keeper=keeper), STUDIES))
 
+    # they look into the trash once
+    client.capabilities()
     client.interruption = endpoints.FIND, Level.STUDY, ask
     load(changing.orthanc, [instance(4, 1)])
     assert keeper.current_index()
