@@ -3,22 +3,7 @@
 from django.db import migrations
 
 from orthancproxy.access.actions import Action
-
-
-def permit_managers(apps, schema_editor):
-    database = schema_editor.connection.alias
-    content_types = apps.get_model("contenttypes", "ContentType").objects.using(database)
-    permissions = apps.get_model("auth", "Permission").objects.using(database)
-    archive, _ = content_types.get_or_create(app_label="orthancproxy", model="archive")
-    permission, _ = permissions.get_or_create(
-        content_type=archive, codename=Action.MODIFY.value, defaults={"name": Action.MODIFY.description}
-    )
-    # a group of the project's with this name lacks the permissions of ours
-    managers = apps.get_model("auth", "Group").objects.using(database).filter(
-        name="Manager", permissions__content_type=archive, permissions__codename=Action.VIEW_AUDIT.value
-    )
-    for group in managers:
-        group.permissions.add(permission)
+from orthancproxy.access.new_permissions import new_permissions
 
 
 class Migration(migrations.Migration):
@@ -29,4 +14,4 @@ class Migration(migrations.Migration):
         ("contenttypes", "0002_remove_content_type_name"),
     ]
 
-    operations = [migrations.RunPython(permit_managers, migrations.RunPython.noop)]
+    operations = [new_permissions(Action.MODIFY)]

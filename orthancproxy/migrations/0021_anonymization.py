@@ -4,24 +4,7 @@ import django.utils.timezone
 from django.db import migrations, models
 
 from orthancproxy.access.actions import Action
-
-
-def permit_managers(apps, schema_editor):
-    database = schema_editor.connection.alias
-    content_types = apps.get_model("contenttypes", "ContentType").objects.using(database)
-    permissions = apps.get_model("auth", "Permission").objects.using(database)
-    archive, _ = content_types.get_or_create(app_label="orthancproxy", model="archive")
-    # a group of the project's with this name lacks the permissions of ours
-    managers = apps.get_model("auth", "Group").objects.using(database).filter(
-        name="Manager", permissions__content_type=archive, permissions__codename=Action.VIEW_AUDIT.value
-    )
-    for action in (Action.ANONYMIZE, Action.REIDENTIFY):
-        permission, _ = permissions.get_or_create(
-            content_type=archive, codename=action.value, defaults={"name": action.description}
-        )
-        if "Manager" in action.groups:
-            for group in managers:
-                group.permissions.add(permission)
+from orthancproxy.access.new_permissions import new_permissions
 
 
 class Migration(migrations.Migration):
@@ -48,5 +31,5 @@ class Migration(migrations.Migration):
                 'constraints': [models.UniqueConstraint(fields=('project', 'patient_id'), name='one_pseudonym_for_each_patient'), models.UniqueConstraint(fields=('project', 'pseudonym'), name='one_patient_for_each_pseudonym')],
             },
         ),
-        migrations.RunPython(permit_managers, migrations.RunPython.noop),
+        new_permissions(Action.ANONYMIZE, Action.REIDENTIFY),
     ]

@@ -2,13 +2,11 @@
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from importlib import import_module
 from typing import Any
 
 import pytest
-from django.apps import apps
 from django.contrib.auth.models import Group, Permission
-from django.db import connection, connections
+from django.db import connections
 from pytest_django import Settings
 
 from orthancproxy.access.actions import Action
@@ -417,27 +415,3 @@ class TestNobodyElse:
     def test_browser_without_a_session_is_nobody(self, archive: SmallArchive) -> None:
         caller = CallerClient("nobody", client=csrf_client())
         assert change(caller, "addLabels", ["urgent"]).codes == ["UNAUTHENTICATED"]
-
-
-def test_migration_permits_managers_of_existing_databases_and_no_group_of_the_projects(groups: None) -> None:
-    codenames = {"label", "label_scopes"}
-    managers, others = Group.objects.get(name="Manager"), Group.objects.get(name="Viewer")
-    migration = import_module("orthancproxy.migrations.0017_labels")
-
-    def permitted(group: Group) -> set[str]:
-        return codenames.intersection(group.permissions.values_list("codename", flat=True))
-
-    try:
-        # a database of the release before, in which the permissions do not exist
-        Permission.objects.filter(codename__in=codenames).delete()
-        audit = Permission.objects.get(codename="view_audit", content_type__model="archive")
-        managers.permissions.remove(audit)
-        with connection.schema_editor() as editor:
-            migration.permit_managers(apps, editor)
-        assert permitted(managers) == set()
-        managers.permissions.add(audit)
-        with connection.schema_editor() as editor:
-            migration.permit_managers(apps, editor)
-        assert (permitted(managers), permitted(others)) == (codenames, set())
-    finally:
-        managers.permissions.add(*Permission.objects.filter(codename__in={*codenames, "view_audit"}))

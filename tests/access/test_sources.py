@@ -1,14 +1,9 @@
 """Other servers are searched, and retrieved from, by callers who see everything; nobody else learns what is there."""
 
 from collections.abc import Mapping
-from importlib import import_module
 from urllib.parse import quote
 
 import pytest
-from django.apps import apps
-from django.contrib.auth.models import Group, Permission
-from django.db import connection
-from pytest_django import Settings
 
 from orthancproxy.access.actions import FOR_ANYONE, Action
 from orthancproxy.audit.kinds import AuditOutcome
@@ -94,15 +89,3 @@ class TestCallers:
             assert answer.status in (400, 403, 415)
         assert "data" not in caller.send("GET", f"/graphql/?query={quote(query)}").json
         assert not Job.objects.exists()
-
-
-@pytest.mark.django_db
-class TestMigration:
-    def test_managers_of_existing_databases_get_the_permission(self, settings: Settings) -> None:
-        managers, _ = Group.objects.get_or_create(name="Manager")
-        managers.permissions.set(Permission.objects.filter(codename=Action.VIEW_AUDIT.value))
-        others = Group.objects.create(name="Others")
-        migration = import_module("orthancproxy.migrations.0022_retrieving")
-        migration.permit_managers(apps, connection.schema_editor())
-        assert managers.permissions.filter(codename=Action.RETRIEVE.value).exists()
-        assert not others.permissions.exists()
