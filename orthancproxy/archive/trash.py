@@ -92,7 +92,7 @@ class Trash:
     def _has_notes(self, since: int, last: int) -> bool:
         """Whether notes may have been written or removed, or a study stored again that was deleted for good.
 
-        Finding labels takes Orthanc up to 40 times as long.
+        Finding labels takes Orthanc longer (ADR 0036).
         """
         if last <= since or not self._client.capabilities().has_extended_find:
             return last != since

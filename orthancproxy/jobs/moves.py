@@ -86,7 +86,7 @@ class MovedSeries(Struct, kw_only=True):
     is_begun: bool = False
 
 
-class Progress(Struct, kw_only=True):
+class ReplacementProgress(Struct, kw_only=True):
     """How far a replacement is: which of the `rounds` of moves, what is done with each series, and the next one.
 
     `after` is the Orthanc id of the last instance of that series that is done.

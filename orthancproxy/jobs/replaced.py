@@ -8,11 +8,11 @@ from orthancproxy.archive.storage import exists, reconstruct
 from orthancproxy.dicom.correctable import PATIENT
 from orthancproxy.feed.log import Change, Kind
 from orthancproxy.jobs.copying import series_of
-from orthancproxy.jobs.moves import MovedSeries, Progress
+from orthancproxy.jobs.moves import MovedSeries, ReplacementProgress
 from orthancproxy.orthanc.client import OrthancClient
 
 
-def changes_of(client: OrthancClient, progress: Progress) -> list[Change]:
+def changes_of(client: OrthancClient, progress: ReplacementProgress) -> list[Change]:
     """Return what was deleted, and which labels there are now. Raises ArchiveError."""
     changes: list[Change] = []
     for number, move in enumerate(progress.moves):
@@ -24,7 +24,9 @@ def changes_of(client: OrthancClient, progress: Progress) -> list[Change]:
     return changes
 
 
-def changes_of_undoing(client: OrthancClient, progress: Progress, removed: list[MovedSeries]) -> list[Change]:
+def changes_of_undoing(
+    client: OrthancClient, progress: ReplacementProgress, removed: list[MovedSeries]
+) -> list[Change]:
     """Return which copies were deleted, with the studies and patients that were made for them. Raises ArchiveError."""
     changes: list[Change] = []
     for move, series in [(progress.moves[one.move], one.target) for one in removed]:
@@ -34,7 +36,7 @@ def changes_of_undoing(client: OrthancClient, progress: Progress, removed: list[
     return list(dict.fromkeys(changes))
 
 
-def refresh_patients(client: OrthancClient, progress: Progress) -> None:
+def refresh_patients(client: OrthancClient, progress: ReplacementProgress) -> None:
     """Let Orthanc read the tags of a patient again whose studies are all new: it keeps those of its first file."""
     plan = LevelPlan(level=Level.PATIENT, related={"studies": LevelPlan(level=Level.STUDY)})
     made = {move.target_study for move in progress.moves}

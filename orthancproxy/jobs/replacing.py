@@ -21,7 +21,7 @@ from orthancproxy.errors import InvalidRequest, NotFound
 from orthancproxy.jobs.annotations import annotate, annotate_instance
 from orthancproxy.jobs.copying import compare, copy_instance, digest_of, files_of, series_of
 from orthancproxy.jobs.models import Job
-from orthancproxy.jobs.moves import Move, MovedSeries, Progress, derived_uid
+from orthancproxy.jobs.moves import Move, MovedSeries, ReplacementProgress, derived_uid
 from orthancproxy.jobs.replaced import changes_of, changes_of_undoing, refresh_patients
 from orthancproxy.jobs.rows import advance
 from orthancproxy.jobs.series_reader import SeriesReader
@@ -58,9 +58,9 @@ class Replacing:
         """Do a part. Raises what the archive raises, and InvalidRequest if the archive has changed in between."""
         if "replacing" not in job.stage:
             # the token of the attempt is as good as a random number
-            progress = Progress(seed=job.attempt, rounds=self.plan(context.client, job, job.attempt))
+            progress = ReplacementProgress(seed=job.attempt, rounds=self.plan(context.client, job, job.attempt))
         else:
-            progress = msgspec.convert(job.stage["replacing"], Progress)
+            progress = msgspec.convert(job.stage["replacing"], ReplacementProgress)
         replacement = _Replacement(context, job, progress, monotonic() + self.max_seconds)
         try:
             return replacement.run()
@@ -71,7 +71,7 @@ class Replacing:
         """Delete the copies of an attempt that has deleted no original."""
         if "replacing" not in job.stage:
             return True
-        progress = msgspec.convert(job.stage["replacing"], Progress)
+        progress = msgspec.convert(job.stage["replacing"], ReplacementProgress)
         replacement = _Replacement(context, job, progress, monotonic() + self.max_seconds)
         try:
             replacement.undo()
@@ -84,7 +84,7 @@ class Replacing:
 class _Replacement:
     """A step of a job. Methods raise _PausedError when its time is over."""
 
-    def __init__(self, context: WorkContext, job: Job, progress: Progress, deadline: float) -> None:
+    def __init__(self, context: WorkContext, job: Job, progress: ReplacementProgress, deadline: float) -> None:
         self._context = context
         self._client = context.client
         self._job = job

@@ -10,7 +10,7 @@ from orthancproxy.archive.records import Resource
 from orthancproxy.dicom.conversion import References
 from orthancproxy.jobs.copying import series_of
 from orthancproxy.jobs.models import Job
-from orthancproxy.jobs.moves import Progress
+from orthancproxy.jobs.moves import ReplacementProgress
 from orthancproxy.jobs.work import WorkContext
 
 
@@ -31,7 +31,7 @@ class _Memory:
 class SeriesReader:
     """Reads for one step of a job, with what this process has read in earlier ones. Methods raise ArchiveError."""
 
-    def __init__(self, context: WorkContext, job: Job, progress: Progress) -> None:
+    def __init__(self, context: WorkContext, job: Job, progress: ReplacementProgress) -> None:
         self._client = context.client
         self._progress = progress
         self._memory: _Memory = context.memory.setdefault(job.pk, _Memory())

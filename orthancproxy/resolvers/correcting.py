@@ -54,7 +54,7 @@ class FoundCollision:
 
 
 @dataclass(frozen=True, slots=True)
-class Change:
+class AttributeChange:
     """An attribute: the distinct values of the series, in order, and what it becomes; None: the element is removed."""
 
     keyword: str
@@ -81,7 +81,7 @@ class Corrected:
     """What changes, in how many instances, what that collides with, and the job that does it, None if `dry_run`."""
 
     dry_run: bool
-    changes: tuple[Change, ...]
+    changes: tuple[AttributeChange, ...]
     instances_count: int
     collisions: tuple[FoundCollision, ...]
     job: Job | None
@@ -189,7 +189,7 @@ class _Correctable:
     def result(self, job: Job | None) -> Corrected:
         """Return what changes; a dry run has no job."""
         changes = tuple(
-            Change(keyword, self._distinct(keyword), value) for keyword, value in sorted(self._values.items())
+            AttributeChange(keyword, self._distinct(keyword), value) for keyword, value in sorted(self._values.items())
         )
         return Corrected(job is None, changes, self.instances_count, self.collisions, job)
 

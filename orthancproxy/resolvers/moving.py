@@ -13,7 +13,7 @@ from orthancproxy.errors import InvalidRequest, LimitExceeded, NotFound
 from orthancproxy.jobs.correcting import SHARED, shared_values
 from orthancproxy.jobs.models import Job, JobKind
 from orthancproxy.resolvers.context import RequestContext
-from orthancproxy.resolvers.correcting import MAX_ATTRIBUTES, MAX_VALUES, Change, Corrected, check_is_alone
+from orthancproxy.resolvers.correcting import MAX_ATTRIBUTES, MAX_VALUES, AttributeChange, Corrected, check_is_alone
 from orthancproxy.resolvers.guard import audited_read, audited_write
 from orthancproxy.resolvers.hierarchy import look_up
 from orthancproxy.resolvers.job_requests import JobRequest, begin_job, made_before
@@ -126,7 +126,7 @@ class _Movable:
         for keyword, value in sorted(self._values.items()):
             before = sorted({one.tags[keyword] for one in self._series if keyword in one.tags})
             if before != ([value] if value else []):
-                changes.append(Change(keyword, tuple(before[:MAX_VALUES]), value))
+                changes.append(AttributeChange(keyword, tuple(before[:MAX_VALUES]), value))
         return Corrected(job is None, tuple(changes), self.instances_count, (), job)
 
 

@@ -34,7 +34,7 @@ DEVELOPMENT = {
     # clients with open streams must not delay Ctrl-C
     "ORTHANC_DRAIN_SECONDS": "3",
 }
-OPEN = "All users of this machine may do all but change labels without logging in (ORTHANC_ANONYMOUS_ACTIONS)."
+OPEN = "All users of this machine may do all that needs no name without logging in (ORTHANC_ANONYMOUS_ACTIONS)."
 CLOSED = "Permissions without logging in: see ORTHANC_ANONYMOUS_ACTIONS. To add users: manage.py createsuperuser"
 
 
@@ -43,7 +43,7 @@ class Command(BaseCommand):
 
     With ORTHANC_BASE_URL in the environment, it serves that Orthanc instead, and neither starts one nor loads
     studies. The gateway listens on HOST (127.0.0.1) and PORT (8000), and keeps data in DJANGO_DATA_DIR. On a
-    loopback address, anonymous callers have every permission unless ORTHANC_ANONYMOUS_ACTIONS is set.
+    loopback address, anonymous callers have every permission that needs no name, unless ORTHANC_ANONYMOUS_ACTIONS is set.
     """
 
     help = "Run the gateway with a local Orthanc and sample studies, until Ctrl-C."
