@@ -43,7 +43,8 @@ class Command(BaseCommand):
 
     With ORTHANC_BASE_URL in the environment, it serves that Orthanc instead, and neither starts one nor loads
     studies. The gateway listens on HOST (127.0.0.1) and PORT (8000), and keeps data in DJANGO_DATA_DIR. On a
-    loopback address, anonymous callers have every permission that needs no name, unless ORTHANC_ANONYMOUS_ACTIONS is set.
+    loopback address, anonymous callers have every permission that needs no name, unless ORTHANC_ANONYMOUS_ACTIONS is
+    set.
     """
 
     help = "Run the gateway with a local Orthanc and sample studies, until Ctrl-C."
