@@ -17,9 +17,12 @@ from orthancproxy.threads import daemon
 
 logger = logging.getLogger(__name__)
 
-Step = Callable[[], None]
+# returns whether there is more to do at once
+Step = Callable[[], bool | None]
 
 SECONDS_BETWEEN_STEPS = 1.0
+# of a step that has more to do: what repeats in vain takes little time
+SECONDS_BETWEEN_PARTS = 0.05
 MAX_SECONDS_TO_STOP = 10.0
 # of a step that fails, in times of the usual wait
 MAX_BACKOFF = 8
@@ -83,6 +86,7 @@ class Follower:
         self._needed = dict(needed)
         self._seconds = seconds
         self._stopped = Event()
+        self._hurried = {step: Event() for step in steps}
         self._failures: dict[Step, str] = {}
         self._threads = [daemon(f"follower-{number}", self._repeat, step) for number, step in enumerate(steps)]
 
@@ -91,28 +95,47 @@ class Follower:
         for thread in self._threads:
             thread.start()
 
+    def hurry(self) -> None:
+        """Do the next steps that are needed only at times without delay, if it is this process that does them."""
+        for step in self._needed:
+            self._hurried[step].set()
+
     def stop(self) -> None:
         """End the threads after their current steps, wait for them for a while, and release the lease."""
         self._stopped.set()
+        for hurried in self._hurried.values():
+            hurried.set()
         for thread in self._threads:
             thread.join(MAX_SECONDS_TO_STOP)
         self._lease.release()
 
     def _repeat(self, step: Step) -> None:
-        seconds = self._seconds
-        while not self._stopped.wait(seconds):
+        failures = 0
+        has_more = False
+        while not self._is_stopped_after(step, failures, has_more=has_more):
+            has_more = False
             try:
                 with renewed_connections():
                     is_needed = self._needed.get(step)
                     if (is_needed is None or is_needed()) and self._lease.take():
-                        step()
+                        has_more = bool(step())
             except Exception as error:  # noqa: BLE001 - logged
                 self._log(step, error)
-                seconds = min(2 * seconds, MAX_BACKOFF * self._seconds)
+                failures += 1
             else:
                 self._failures.pop(step, None)
-                seconds = self._seconds
+                failures = 0
         connections.close_all()
+
+    def _is_stopped_after(self, step: Step, failures: int, *, has_more: bool) -> bool:
+        """Wait for the time of the next step; return whether there is none."""
+        if has_more:
+            return self._stopped.wait(min(self._seconds, SECONDS_BETWEEN_PARTS))
+        if failures:
+            return self._stopped.wait(self._seconds * min(2**failures, MAX_BACKOFF))
+        self._hurried[step].wait(self._seconds)
+        self._hurried[step].clear()
+        return self._stopped.is_set()
 
     def _log(self, step: Step, error: Exception) -> None:
         failure = repr(error)

@@ -20,7 +20,7 @@ from orthancproxy.archive.hierarchy import Hierarchy
 from orthancproxy.archive.levels import Level, study_orthanc_id
 from orthancproxy.archive.plan import LevelPlan
 from orthancproxy.archive.records import Resource
-from orthancproxy.errors import GatewayUnavailable, InvalidRequest, NotFound
+from orthancproxy.errors import InvalidRequest, NotFound
 from orthancproxy.feed.identities import patient_identity, study_identity
 from orthancproxy.feed.log import Kind
 from orthancproxy.jobs.models import Job
@@ -117,10 +117,6 @@ class Anonymizing:
         """Note that a part is stored. Raises what kept an instance from being stored; then it is begun again."""
         try:
             counts = Counter(job.stage["counts"]) + Counter(future.result() for future in run.begun)
-        except GatewayUnavailable:
-            # too many calls at once
-            self._forget(job)
-            return False
         except Exception:
             self._forget(job)
             raise

@@ -74,28 +74,34 @@ class JobFollower:
         """Whether there is something to do. It takes one query, of an index that only has jobs that go on."""
         return self._now() >= self._trim_at or unfinished().exists()
 
-    def step(self) -> None:
+    def step(self) -> bool:
         """Look at each job that goes on once, and begin others. Without such jobs, Orthanc is not called.
 
-        Raises ArchiveError, and what the database raises.
+        Returns whether there is more to do than to wait for Orthanc's jobs. Raises ArchiveError, and what the database
+        raises.
         """
         self._trim()
         begun = list(unfinished().exclude(attempt=""))
         for ended in self._context.memory.keys() - {job.pk for job in begun}:
             del self._context.memory[ended]
         self._give_up(begun)
+        has_more = False
         for job in begun:
             if not self._holds():
-                return
+                return False
             if job.ended_at is None:
-                self._try(self._follow, job)
+                has_more |= self._try(self._follow, job)
         for job in self._next(begun):
             if not self._holds():
-                return
-            self._try(self._begin, job)
+                return False
+            has_more |= self._try(self._begin, job)
+        return has_more
 
-    def _try(self, step: Callable[[Job], None], job: Job) -> None:
-        """Do a step of a job; a failure of our own stops neither the others nor, until it is given up, this one."""
+    def _try(self, step: Callable[[Job], None], job: Job) -> bool:
+        """Do a step of a job, and return whether it can go on at once.
+
+        A failure of our own stops neither the others nor, until it is given up, this one.
+        """
         try:
             step(job)
         except (*BUSY, *DATABASE_ERRORS):
@@ -106,6 +112,8 @@ class JobFollower:
             if job.pk not in self._logged:
                 self._logged.add(job.pk)
                 logger.exception("a step of a job fails, and is repeated", extra={"job": job.pk})
+            return False
+        return job.ended_at is None and job.phase != JobPhase.IN_ORTHANC
 
     def _trim(self) -> None:
         if self._now() >= self._trim_at:

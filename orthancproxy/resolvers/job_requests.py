@@ -64,10 +64,10 @@ def begin_job(context: RequestContext, event: PendingEvent, request: JobRequest,
     check_count(context)
     caller = context.caller
     # before it can be followed
-    context.background  # noqa: B018
+    background = context.background
     try:
         with transaction.atomic(durable=True):
-            return Job.objects.create(
+            made = Job.objects.create(
                 kind=request.kind,
                 created_by=caller.username,
                 is_identity=caller.authentication == Authentication.OPENID_CONNECT,
@@ -80,7 +80,9 @@ def begin_job(context: RequestContext, event: PendingEvent, request: JobRequest,
             )
     except IntegrityError:
         # the same request at the same time
-        made = made_before(context, request)
-        if made is None:
+        earlier = made_before(context, request)
+        if earlier is None:
             raise
-        return made
+        return earlier
+    background.follower.hurry()
+    return made

@@ -11,7 +11,7 @@ from pytest_django import Settings
 
 from orthancproxy.archive import storage
 from orthancproxy.audit.models import AuditEvent
-from orthancproxy.errors import ArchiveUnavailable, GatewayUnavailable
+from orthancproxy.errors import ArchiveUnavailable, GatewayError, GatewayUnavailable
 from orthancproxy.jobs import anonymizing
 from orthancproxy.jobs.following import JobFollower
 from orthancproxy.jobs.models import Job
@@ -202,33 +202,27 @@ class TestEnds:
         assert (ended["state"], ended["error"]["code"]) == ("FAILED", "NOT_FOUND")
         assert studies(gateway) == [Target.at(1, 2).ids["studies"]]
 
-    def test_orthanc_that_fails_for_a_while_is_asked_again(
-        self, gateway: LocalOrthanc, study: str, graphql: GraphQL, make_follower: Make, monkeypatch: pytest.MonkeyPatch
+    @pytest.mark.parametrize("failure", [ArchiveUnavailable, GatewayUnavailable])
+    def test_what_fails_for_a_while_is_repeated(
+        self,
+        gateway: LocalOrthanc,
+        study: str,
+        graphql: GraphQL,
+        make_follower: Make,
+        monkeypatch: pytest.MonkeyPatch,
+        failure: type[GatewayError],
     ) -> None:
         job = self.begin(graphql, study)
 
         def fail(*_: Any) -> Any:
-            raise ArchiveUnavailable("Orthanc cannot be reached.")
+            raise failure("It is busy.")
 
         with monkeypatch.context() as patch:
             patch.setattr("orthancproxy.jobs.anonymizing.storage", type("_", (), {"store": staticmethod(fail)}))
-            with pytest.raises(ArchiveUnavailable):
+            with pytest.raises(failure):
                 follow(graphql, job, make_follower())
-        assert follow(graphql, job, make_follower())["state"] == "SUCCESS"
-
-    def test_a_busy_gateway_is_no_failure(
-        self, gateway: LocalOrthanc, study: str, graphql: GraphQL, make_follower: Make, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        store, failures = storage.store, iter([GatewayUnavailable("Too many calls.")] * 3)
-
-        def busy(*arguments: Any) -> Any:
-            if failure := next(failures, None):
-                raise failure
-            return store(*arguments)
-
-        monkeypatch.setattr(storage, "store", busy)
-        job = follow(graphql, self.begin(graphql, study), make_follower())
-        assert (job["state"], job["result"]["instancesCount"]) == ("SUCCESS", 6)
+        ended = follow(graphql, job, make_follower())
+        assert (ended["state"], ended["result"]["instancesCount"]) == ("SUCCESS", 6)
 
     def test_an_instance_that_is_missing_in_the_result_fails_the_job(
         self, gateway: LocalOrthanc, study: str, graphql: GraphQL, make_follower: Make, monkeypatch: pytest.MonkeyPatch

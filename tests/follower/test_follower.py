@@ -9,7 +9,7 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from orthancproxy.errors import ArchiveUnavailable
-from orthancproxy.follower.follower import LEASE_DURATION, Follower, LeaseHolder
+from orthancproxy.follower.follower import LEASE_DURATION, Follower, LeaseHolder, Step
 from tests.log_capture import logged
 from tests.waiting import wait_until
 
@@ -28,8 +28,9 @@ class Clock:
 def start() -> Iterator[Callable[..., Follower]]:
     started = []
 
-    def start(*steps: Callable[[], None]) -> Follower:
-        started.append(Follower(steps, LeaseHolder("work"), seconds=0.01))
+    def start(*steps: Step, seconds: float = 0.01, is_needed: Callable[[], bool] | None = None) -> Follower:
+        needed = dict.fromkeys(steps, is_needed) if is_needed else {}
+        started.append(Follower(steps, LeaseHolder("work"), seconds, needed))
         started[-1].start()
         return started[-1]
 
@@ -55,7 +56,7 @@ def test_one_process_holds_a_lease_until_it_stops_extending_it() -> None:
     assert first.take()
 
 
-class Step:
+class CountingStep:
     def __init__(self) -> None:
         self.repetitions = 0
 
@@ -64,7 +65,7 @@ class Step:
 
 
 def test_steps_are_repeated_in_one_process_and_then_in_the_next(start: Callable[..., Follower]) -> None:
-    of_first, of_second = Step(), Step()
+    of_first, of_second = CountingStep(), CountingStep()
     first = start(of_first)
     wait_until(lambda: of_first.repetitions)
     start(of_second)
@@ -85,14 +86,32 @@ def test_a_process_that_waits_for_a_lease_does_not_write() -> None:
 def test_a_step_that_fails_is_repeated_less_often_keeps_no_others_from_running_and_is_logged_once(
     start: Callable[..., Follower],
 ) -> None:
-    failures = Step()
+    failures = CountingStep()
 
     def fail() -> None:
         failures()
         raise ArchiveUnavailable("Orthanc is not available.")
 
-    other = Step()
+    other = CountingStep()
     with logged() as lines:
         start(fail, other)
         wait_until(lambda: other.repetitions > 2 * failures.repetitions > 10)
     assert [line["level"] for line in lines] == ["warning"]
+
+
+def test_a_step_that_is_needed_only_at_times_can_be_hurried_and_is_repeated_at_once_while_it_has_more_to_do(
+    start: Callable[..., Follower],
+) -> None:
+    count = CountingStep()
+
+    def step() -> bool:
+        count()
+        return count.repetitions < 3
+
+    follower = start(step, seconds=3600, is_needed=lambda: True)
+    follower.hurry()
+    wait_until(lambda: count.repetitions == 3)
+    follower.hurry()
+    wait_until(lambda: count.repetitions == 4)
+    # it does not wait for its next step either
+    follower.stop()

@@ -192,7 +192,7 @@ def test_what_is_cancelled_after_a_death_is_undone_or_done(
     assert set(states) == {"CANCELLED", "SUCCESS"}
 
 
-def repeat(step: Callable[[], None]) -> None:
+def repeat(step: Callable[[], object]) -> None:
     """Do some steps, of which not all need Orthanc."""
     for _ in range(10):
         step()
