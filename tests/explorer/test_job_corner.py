@@ -14,7 +14,7 @@ from tests.corpus import ask
 from tests.explorer.conftest import CONFINED_TO, LOCAL_AET, VIEWER, Archive, OpenPage, request
 from tests.explorer.test_accessibility import OVERFLOW, tab_to, violations
 from tests.jobs.gate import Gate, gate_to
-from tests.jobs.servers import REMOTE_AET
+from tests.jobs.servers import REMOTE_AET, remove
 from tests.waiting import wait_until
 
 pytestmark = [pytest.mark.live, pytest.mark.once, pytest.mark.long]
@@ -71,8 +71,7 @@ def arrivals(archive: Archive) -> Iterator[Gate]:
         ask(archive.remote, modality, "PUT", json.dumps(waiting).encode())
         yield gate
         ask(archive.remote, modality, "PUT", before)
-    if ELSEWHERE.ids["studies"] in ask(archive.orthanc, "/studies").decode():
-        ask(archive.orthanc, f"/studies/{ELSEWHERE.ids['studies']}", "DELETE")
+    remove(archive.orthanc, ELSEWHERE.ids["studies"])
 
 
 def corner(page: Page, locale: str = "en-GB") -> Locator:

@@ -5,6 +5,7 @@ from playwright.sync_api import Page, expect
 
 from tests.explorer.conftest import ADMINISTRATOR, CONFINED_TO, MANAGER, VIEWER, Archive, OpenPage, request
 from tests.jobs.servers import count as instances_of
+from tests.jobs.servers import remove
 
 pytestmark = [pytest.mark.live, pytest.mark.once, pytest.mark.long]
 
@@ -12,19 +13,21 @@ STUDY = "query ($id: String!) { studies(filter: {patientId: $id}) { nodes { orth
 DESCRIPTION = "흉부 CT (조영 증강)"
 
 
-def open_study(page: Page) -> int:
-    """Open the page of a study, and return the number of its instances."""
+def open_study(page: Page) -> tuple[str, int]:
+    """Open the page of a study, and return its Orthanc id and the number of its instances."""
     page.goto("/account")
     [study] = request(page, STUDY, id=CONFINED_TO)["studies"]["nodes"]
     page.goto(f"/studies/{study['orthancId']}")
-    return int(study["instancesCount"])
+    return study["orthancId"], study["instancesCount"]
 
 
 def test_a_study_is_sent_with_the_keyboard_and_listed_with_its_end(page_as: OpenPage, archive: Archive) -> None:
     assert archive.remote
     page = page_as(MANAGER)
+    study, count = open_study(page)
+    # other tests send it, too
+    remove(archive.remote, study)
     there = instances_of(archive.remote)
-    count = open_study(page)
     page.get_by_role("button", name="Send to…").focus()
     page.keyboard.press("Enter")
     dialog = page.get_by_role("dialog", name="Send the study")

@@ -64,6 +64,12 @@ def clear(orthanc: LocalOrthanc) -> None:
         ask(orthanc, f"/patients/{patient}", "DELETE")
 
 
+def remove(orthanc: LocalOrthanc, study: str) -> None:
+    """Delete a study that may be there."""
+    if study in json.loads(ask(orthanc, "/studies")):
+        ask(orthanc, f"/studies/{study}", "DELETE")
+
+
 def cancel_all(orthanc: LocalOrthanc) -> None:
     """Let an Orthanc send nothing more, and wait until it does not."""
 

@@ -19,6 +19,11 @@ from orthancproxy.orthanc.status import error_of, is_transient
 
 BEING_DELETED: dict[str, Any] = {"OrthancStatus": 3, "Message": "Parameter out of range"}
 CANNOT_WRITE: dict[str, Any] = {"OrthancStatus": 2001, "Message": "Cannot write to storage"}
+FOLDER_DELETED: dict[str, Any] = {
+    "OrthancStatus": -1,
+    "Message": "Internal error",
+    "Details": "Error while accessing the filesystem: /var/lib/orthanc/db-v6/87/36",
+}
 
 
 def response(status: int, details: object = None) -> requests.Response:
@@ -43,6 +48,7 @@ def response(status: int, details: object = None) -> requests.Response:
         (415, None, NotRenderable, "Orthanc cannot render this instance."),
         (500, None, ArchiveRejected, "Orthanc rejected the request: HTTP status 500."),
         (500, CANNOT_WRITE, ArchiveUnavailable, "Orthanc cannot write to its storage."),
+        (500, FOLDER_DELETED, ArchiveUnavailable, "Orthanc cannot write to its storage."),
         (502, None, ArchiveUnavailable, "Orthanc is busy or restarting."),
         (503, None, ArchiveUnavailable, "Orthanc is busy or restarting."),
         (504, None, ArchiveUnavailable, "Orthanc is busy or restarting."),
