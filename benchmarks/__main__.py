@@ -28,6 +28,7 @@ from benchmarks import (
     starving,
     study,
     subscribers,
+    trash,
     upload,
     viewer,
     whole,
@@ -65,6 +66,7 @@ BENCHMARKS: Mapping[str, Callable[[Options], Iterator[Row]]] = {
     "upload-memory": memory.rows,
     "subscribers": subscribers.rows,
     "jobs": jobs.rows,
+    "trash": trash.rows,
     "viewer": viewer.rows,
 }
 # on 1,000,000 instances; `make bench-large`

@@ -79,6 +79,12 @@ def files(patient: int) -> Iterator[Dataset]:
                 yield _instance(series, instance, random.integers(0, 256, (SIDE, SIDE), np.uint8))
 
 
+def first_files(patient: int) -> Iterator[Dataset]:
+    """Yield a data set of each study of the patient with this number."""
+    for study in range(STUDIES):
+        yield _instance(_series(_study(patient, study), 1), 1, np.zeros((SIDE, SIDE), np.uint8))
+
+
 def patient_id(patient: int) -> str:
     """The PatientID of the patient with this number."""
     return f"BENCH{patient:04d}"
