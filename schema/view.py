@@ -24,6 +24,7 @@ from strawberry.types import ExecutionResult
 from orthancproxy.access.credentials import credentials_of
 from orthancproxy.database import DATABASE_ERRORS, as_gateway_error, renewed_connections
 from orthancproxy.errors import GatewayError, InvalidRequest, LimitExceeded, nearest
+from orthancproxy.http.change_streams import ChangeStream
 from orthancproxy.http.error_responses import CHALLENGE, RETRY_AFTER, STATUSES, bad_request
 from orthancproxy.http.event_streams import event_streams
 from orthancproxy.http.job_streams import JobStream
@@ -206,7 +207,7 @@ class GraphQLView(views.GraphQLView[GraphQLContext, None]):
                 job_source = JobSubscriptionSource(gateway, self.request, data, opening.job_id)
                 return event_streams.respond(JobStream(event_streams, job_source, credentials))
             source = SubscriptionSource(gateway, self.request, data, opening.levels)
-            return event_streams.response(self.request, source, credentials, opening.cursor)
+            return event_streams.respond(ChangeStream(event_streams, source, credentials, opening.cursor))
         if preferred(self.request, (*MEDIA_TYPES, EVENT_STREAM)) == EVENT_STREAM:
             only = next_event(response_data) + COMPLETE
             return _described(self.request, HttpResponse(only), EVENT_STREAM)

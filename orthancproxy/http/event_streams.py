@@ -1,17 +1,17 @@
-"""Streams of the archive's changes as server-sent events (HTML Living Standard, section 9.2).
+"""Server-sent events (HTML Living Standard, section 9.2): the open streams of a process.
 
-All streams of a process share one tail of the log. A batch of changes is rendered once for all streams that show the
-same at the same time. Thousands of open streams take no threads and no database connections.
+Thousands of open streams take no threads and no database connections.
 """
 
 import asyncio
 import logging
-from collections import defaultdict, deque
-from collections.abc import AsyncIterator, Sequence
+from abc import abstractmethod
+from collections import defaultdict
+from collections.abc import AsyncIterator
 from contextlib import suppress
 from contextvars import Context
 from math import inf
-from typing import cast
+from typing import Protocol, cast
 from weakref import WeakValueDictionary
 
 from django.core.handlers.asgi import ASGIRequest
@@ -24,13 +24,12 @@ from orthancproxy.access.policy import authorize
 from orthancproxy.conf import conf
 from orthancproxy.database import DATABASE_ERRORS, as_gateway_error, renewed_connections
 from orthancproxy.errors import ArchiveUnavailable, GatewayError, GatewayUnavailable, InvalidRequest, LimitExceeded
-from orthancproxy.feed.log import CHANGES_PER_READ, LoggedChange, change_log
-from orthancproxy.feed.tail import Listener, tail
 from orthancproxy.http.negotiation import EVENT_STREAM
-from orthancproxy.http.shared_renderings import ChangesToRender, StreamSource
+from orthancproxy.http.recent_changes import RecentChanges
 from orthancproxy.logs import log_archive_failure
+from orthancproxy.resolvers.context import RequestContext
 from orthancproxy.resolvers.operations import READ_CHANGES
-from orthancproxy.threads import EVENT_READS, STREAMS
+from orthancproxy.threads import STREAMS
 
 logger = logging.getLogger(__name__)
 
@@ -38,12 +37,10 @@ HEARTBEAT_SECONDS = 25.0  # nginx and load balancers close what is silent for a 
 RECHECK_SECONDS = 3.0
 RETRY_MS = 2000  # after which browsers connect again
 MAX_UNCHECKED_SECONDS = 4.5  # since the callers were authenticated, after which nothing is delivered
-NOT_FOLLOWED, UNKNOWN = -1, inf
 RETRY_SECONDS = 2.0
 # what may succeed later; LIMIT_EXCEEDED is the deadline of the check for labels
 TRANSIENT = (ArchiveUnavailable, GatewayUnavailable, LimitExceeded)
 MAX_REQUEST_BYTES = 8192
-KEPT_BATCHES = 64  # that streams may lag behind without reading the log themselves
 
 
 def event(data: bytes, *, name: str = "", cursor: int | None = None) -> bytes:
@@ -59,19 +56,28 @@ def last_event_id(request: HttpRequest, after: str | None) -> str | None:
     return request.headers.get("Last-Event-ID") or after
 
 
+class StreamSource(Protocol):
+    """What a stream shows."""
+
+    @property
+    def context(self) -> RequestContext:
+        """The request that began the stream."""
+
+    def render_error(self, error: GatewayError) -> bytes:
+        """Return the last event of a stream that ends with an error."""
+
+
 class EventStream(AsyncIterator[bytes]):
     """The chunks of one response. Django also calls `close`, in a thread, when the client disconnects."""
 
-    follows_log = True
+    follows_log = False
 
-    def __init__(self, streams: "EventStreams", source: StreamSource, credentials: Credentials, cursor: int) -> None:
+    def __init__(self, streams: "EventStreams", source: StreamSource, credentials: Credentials) -> None:
         self.credentials = credentials
         self.author = source.context.author.key
         self._streams = streams
-        self._source = source
+        self._render_error = source.render_error
         self._caller = source.context.caller
-        # the second is the one that the client has
-        self._cursor = self._sent_cursor = cursor
         self._heartbeat_at = inf
         self._is_failing = self._is_paused = self._has_ended = False
         self._error: GatewayError | None = None
@@ -114,17 +120,17 @@ class EventStream(AsyncIterator[bytes]):
                     yield chunk
         except GatewayError as error:
             log_archive_failure(error, error.code)
-            yield self._source.render_error(error)
+            yield self._render_error(error)
         finally:
             self.close()
 
     async def _next_chunk(self) -> bytes:
-        """Return the next changes, or a heartbeat; nothing if it is to be called again."""
+        """Return what is new, or a heartbeat; nothing if it is to be called again."""
         self._woken.clear()
         if self._error:
             raise self._error
         loop = asyncio.get_running_loop()
-        chunk = await self._next_changes()
+        chunk = await self._try_news()
         if chunk is None:
             with suppress(TimeoutError):
                 async with asyncio.timeout_at(self._heartbeat_at):
@@ -135,37 +141,24 @@ class EventStream(AsyncIterator[bytes]):
             self._heartbeat_at = loop.time() + self._streams.heartbeat_seconds
         return chunk or b""
 
-    async def _next_changes(self) -> bytes | None:
-        """Return the next changes, empty if they are hidden, or None if there are none to deliver now."""
+    async def _try_news(self) -> bytes | None:
         if self._is_paused or not self._streams.is_checked:
             return None
-        chunk: bytes | None = None
         try:
-            if batch := self._streams.recent(self._cursor):
-                chunk = await self._render(batch)
-            elif self._streams.has_after(self._cursor):
-                # one that is far behind, or opens many streams, leaves threads for others
-                async with self._streams.turn(self.author):
-                    if self._error or self._streams.is_closed:
-                        return b""
-                    changes = await EVENT_READS.run(_read, self._cursor)
-                    chunk = await self._render(ChangesToRender(self._cursor, changes)) if changes else None
+            chunk = await self._news()
         except (*TRANSIENT, *DATABASE_ERRORS) as error:
             self._pause(cast("GatewayError", as_gateway_error(error)))
             return None
         self._is_failing = False
         return chunk
 
-    async def _render(self, batch: ChangesToRender) -> bytes:
-        caller = self._caller
-        chunk = await batch.render(self._source, caller)
-        if self._error or caller != self._caller or not self._streams.is_checked:
-            # meanwhile the caller has lost what they had
-            return b""
-        self._cursor = batch.end
-        if chunk:
-            self._sent_cursor = self._cursor
-        return chunk
+    @abstractmethod
+    async def _news(self) -> bytes | None:
+        """Return the events of what is new, empty if it is hidden, or None if there is nothing to deliver now."""
+
+    def _may_deliver(self, caller: Caller) -> bool:
+        """Return whether what was rendered for a caller is still for them: they may have lost what they had."""
+        return not self._error and caller == self._caller and self._streams.is_checked
 
     def _pause(self, error: GatewayError) -> None:
         """Try again after RETRY_SECONDS: a client would take an error for the end."""
@@ -180,11 +173,8 @@ class EventStream(AsyncIterator[bytes]):
         self.wake()
 
     def _heartbeat(self) -> bytes:
-        """Return what clients ignore. It has the cursor if only hidden changes have passed: it must not expire."""
-        if self._sent_cursor == self._cursor:
-            return b":\n\n"
-        self._sent_cursor = self._cursor
-        return b"id: %d\n\n" % self._cursor
+        """Return what clients ignore."""
+        return b":\n\n"
 
 
 class EventStreams:
@@ -193,10 +183,8 @@ class EventStreams:
     def __init__(self, heartbeat_seconds: float = HEARTBEAT_SECONDS) -> None:
         self.heartbeat_seconds = heartbeat_seconds
         self.is_closed = False
+        self.changes = RecentChanges(self._wake)
         self._open: set[EventStream] = set()
-        self._batches: deque[ChangesToRender] = deque(maxlen=KEPT_BATCHES)
-        # up to which the batches go; NOT_FOLLOWED yet, or UNKNOWN since the log's database was replaced
-        self._position: float = NOT_FOLLOWED
         self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         self._checked_at = 0.0
         self._follower: asyncio.Task[None] | None = None
@@ -214,13 +202,7 @@ class EventStreams:
             raise LimitExceeded(f"The request for an event stream has more than {MAX_REQUEST_BYTES:,} bytes.")
         self._check_number(author)
 
-    def response(
-        self, request: HttpRequest, source: StreamSource, credentials: Credentials, cursor: int
-    ) -> StreamingHttpResponse:
-        """Return the response with the changes after a cursor; for use in any thread, after `check`."""
-        return self.respond(EventStream(self, source, credentials, cursor))
-
-    def respond(self, stream: "EventStream") -> StreamingHttpResponse:
+    def respond(self, stream: EventStream) -> StreamingHttpResponse:
         """Return the response of a stream; for use in any thread, after `check`."""
         response = StreamingHttpResponse(stream, content_type=EVENT_STREAM)
         patch_vary_headers(response, ["Accept"])
@@ -246,8 +228,8 @@ class EventStreams:
         self._open.add(stream)
         loop = asyncio.get_running_loop()
         if self._follower is None or self._follower.done() or self._follower.get_loop() is not loop:
-            self._batches.clear()
-            self._position, self._checked_at = NOT_FOLLOWED, loop.time()
+            self.changes = RecentChanges(self._wake)
+            self._checked_at = loop.time()
             # not in the context of this stream's request
             self._follower = loop.create_task(self._follow(), context=Context())
 
@@ -260,17 +242,6 @@ class EventStreams:
         if not self.is_closed:
             self.is_closed = True
             self._wake()
-
-    def recent(self, cursor: int) -> ChangesToRender | None:
-        """Return the changes after a cursor, None if they are not among the batches that all streams share."""
-        for batch in self._batches:
-            if batch.start <= cursor < batch.end:
-                return batch.after(cursor)
-        return None
-
-    def has_after(self, cursor: int) -> bool:
-        """Whether the log may have changes after a cursor."""
-        return cursor < self._position
 
     def turn(self, author: str) -> asyncio.Lock:
         """Return the lock for reading the log, which the streams of an author do one after the other."""
@@ -289,42 +260,15 @@ class EventStreams:
 
     async def _follow(self) -> None:
         """Follow the log, and authenticate the callers again every RECHECK_SECONDS, while streams are open."""
-        loop = asyncio.get_running_loop()
-
-        def listener(changes: Sequence[LoggedChange]) -> None:
-            loop.call_soon_threadsafe(self._publish, changes)
-
-        watch, is_listening = CallerWatch(), False
+        watch, changes = CallerWatch(), self.changes
         try:
             while self._open:
-                if not is_listening and any(one.follows_log for one in tuple(self._open)):
-                    is_listening = await self._listen(listener)
+                if any(one.follows_log for one in tuple(self._open)):
+                    await changes.listen()
                 await self._reauthenticate(watch)
                 await asyncio.sleep(RECHECK_SECONDS)
         finally:
-            tail.leave(listener)
-
-    async def _listen(self, listener: Listener) -> bool:
-        try:
-            start = await STREAMS.run(renewed_connections()(tail.listen), listener)
-        except DATABASE_ERRORS as error:
-            logger.warning("event streams cannot follow the log of changes: %r", error)
-            return False
-        if self._position == NOT_FOLLOWED:
-            self._position = start
-        self._wake()
-        return True
-
-    def _publish(self, changes: Sequence[LoggedChange]) -> None:
-        if changes:
-            is_known = self._position not in (NOT_FOLLOWED, UNKNOWN)
-            self._batches.append(ChangesToRender(int(self._position) if is_known else changes[0].cursor - 1, changes))
-            self._position = changes[-1].cursor
-        else:
-            # each stream asks the log whether its cursor has expired
-            self._batches.clear()
-            self._position = UNKNOWN
-        self._wake()
+            changes.leave()
 
     async def _reauthenticate(self, watch: CallerWatch) -> None:
         began = asyncio.get_running_loop().time()
@@ -344,11 +288,6 @@ class EventStreams:
         was_checked, self._checked_at = self.is_checked, began
         if not was_checked:
             self._wake()
-
-
-@renewed_connections()
-def _read(cursor: int) -> Sequence[LoggedChange]:
-    return change_log.after(cursor, CHANGES_PER_READ)
 
 
 event_streams = EventStreams()

@@ -4,18 +4,15 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Protocol, cast
+from typing import Protocol
 
 from orthancproxy.access.callers import Caller
 from orthancproxy.access.credentials import Credentials
-from orthancproxy.database import DATABASE_ERRORS, as_gateway_error, renewed_connections
-from orthancproxy.errors import GatewayError
-from orthancproxy.http.event_streams import TRANSIENT, EventStream, EventStreams
-from orthancproxy.http.shared_renderings import StreamSource
+from orthancproxy.database import renewed_connections
+from orthancproxy.http.event_streams import EventStream, EventStreams, StreamSource
 from orthancproxy.jobs.watch import job_watch
 from orthancproxy.orthanc.call_slots import caller_scope
 from orthancproxy.orthanc.deadline import deadline_scope
-from orthancproxy.resolvers.context import RequestContext
 from orthancproxy.threads import EVENTS
 
 
@@ -28,12 +25,8 @@ class RenderedJob:
     has_ended: bool
 
 
-class JobStreamSource(Protocol):
+class JobStreamSource(StreamSource, Protocol):
     """What a stream shows of a job."""
-
-    @property
-    def context(self) -> RequestContext:
-        """The request that began the stream."""
 
     @property
     def job_id(self) -> int:
@@ -42,26 +35,20 @@ class JobStreamSource(Protocol):
     def render(self, caller: Caller) -> RenderedJob:
         """Return the event of the job as it is now; runs in a thread. Raises GatewayError if it is hidden, or gone."""
 
-    def render_error(self, error: GatewayError) -> bytes:
-        """Return the last event of a stream that ends with an error."""
-
 
 class JobStream(EventStream):
     """The chunks of one response."""
 
-    follows_log = False
-
     def __init__(self, streams: EventStreams, source: JobStreamSource, credentials: Credentials) -> None:
-        # what it has of another source is used for errors only
-        super().__init__(streams, cast("StreamSource", source), credentials, cursor=0)
-        self._job_source = source
+        super().__init__(streams, source, credentials)
+        self._source = source
         self._version = 0
         self._is_stale = True
         self._loop: asyncio.AbstractEventLoop | None = None
 
     def close(self) -> None:
         """Forget the stream."""
-        job_watch.leave(self._job_source.job_id, self._note)
+        job_watch.leave(self._source.job_id, self._note)
         super().close()
 
     def _note(self) -> None:
@@ -77,24 +64,21 @@ class JobStream(EventStream):
 
     async def _make_chunks(self) -> AsyncIterator[bytes]:
         self._loop = asyncio.get_running_loop()
-        job_watch.listen(self._job_source.job_id, self._note)
+        job_watch.listen(self._source.job_id, self._note)
         async for chunk in super()._make_chunks():
             yield chunk
 
-    async def _next_changes(self) -> bytes | None:
-        if self._is_paused or not self._is_stale or not self._streams.is_checked:
+    async def _news(self) -> bytes | None:
+        if not self._is_stale:
             return None
         self._is_stale, caller = False, self._caller
         try:
             async with self._streams.turn(self.author):
-                rendered = await EVENTS.run(_render, self._job_source, caller)
-        except (*TRANSIENT, *DATABASE_ERRORS) as error:
+                rendered = await EVENTS.run(_render, self._source, caller)
+        except Exception:
             self._is_stale = True
-            self._pause(cast("GatewayError", as_gateway_error(error)))
-            return None
-        self._is_failing = False
-        if self._error or caller != self._caller or not self._streams.is_checked:
-            # meanwhile the caller has lost what they had
+            raise
+        if not self._may_deliver(caller):
             self._is_stale = True
             return b""
         if rendered.version == self._version:

@@ -8,7 +8,6 @@ from typing import Protocol
 
 from orthancproxy.access.callers import Caller
 from orthancproxy.database import renewed_connections
-from orthancproxy.errors import GatewayError
 from orthancproxy.feed.log import LoggedChange
 from orthancproxy.orthanc.call_slots import caller_scope
 from orthancproxy.orthanc.deadline import deadline_scope
@@ -19,8 +18,8 @@ from orthancproxy.threads import EVENT_READS, EVENTS
 SHARED_SECONDS = 1.0  # for which a rendering serves other streams
 
 
-class StreamSource(Protocol):
-    """What a stream shows of changes."""
+class ChangeRenderer(Protocol):
+    """Renders changes as a stream shows them."""
 
     @property
     def context(self) -> RequestContext:
@@ -36,9 +35,6 @@ class StreamSource(Protocol):
 
     def render(self, changes: Sequence[LoggedChange], caller: Caller) -> bytes:
         """Return the events of changes that the caller may see; runs in a thread."""
-
-    def render_error(self, error: GatewayError) -> bytes:
-        """Return the last event of a stream that ends with an error."""
 
 
 @dataclass(eq=False)
@@ -61,7 +57,7 @@ class ChangesToRender:
             return self
         return ChangesToRender(cursor, [one for one in self.changes if one.cursor > cursor])
 
-    async def render(self, source: StreamSource, caller: Caller) -> bytes:
+    async def render(self, source: ChangeRenderer, caller: Caller) -> bytes:
         """Return what a source shows of it now."""
         key = (source.key, caller.scope, caller.actions)
         if key not in self._renderings:
@@ -86,7 +82,7 @@ class ChangesToRender:
 
 
 @renewed_connections()
-def _render(shown: ChangeBatch, source: StreamSource, caller: Caller) -> bytes:
+def _render(shown: ChangeBatch, source: ChangeRenderer, caller: Caller) -> bytes:
     context = source.context.for_delivery(caller)
     with deadline_scope(context.deadline), caller_scope(context.author.key):
         visible = shown.visible(caller.scope)

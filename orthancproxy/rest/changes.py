@@ -14,6 +14,7 @@ from orthancproxy.access.callers import Caller
 from orthancproxy.conf import conf
 from orthancproxy.errors import GatewayError, InvalidRequest
 from orthancproxy.feed.log import LoggedChange
+from orthancproxy.http.change_streams import ChangeStream
 from orthancproxy.http.event_streams import event, event_streams, last_event_id
 from orthancproxy.http.negotiation import EVENT_STREAM, preferred
 from orthancproxy.resolvers.changes import follow_changes, get_changes
@@ -62,7 +63,8 @@ class ChangesView(GatewayView):
         cursor = follow_changes(context, last_event_id(request._request, after), check)
         if request.method == "HEAD":
             return HttpResponse(content_type=EVENT_STREAM)
-        return event_streams.response(request._request, ChangeSource(context), self.credentials, cursor)
+        stream = ChangeStream(event_streams, ChangeSource(context), self.credentials, cursor)
+        return event_streams.respond(stream)
 
 
 def _limit(text: str | None) -> int:

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from asgiref.sync import sync_to_async
 from django.db import OperationalError
-from django.test import AsyncClient, AsyncRequestFactory
+from django.test import AsyncClient
 from pytest_django import Settings
 
 from orthancproxy.access.callers import Caller, anonymous
@@ -23,6 +23,7 @@ from orthancproxy.audit.models import AuditEvent
 from orthancproxy.errors import ArchiveUnavailable, GatewayError
 from orthancproxy.feed.log import Change, Kind, LoggedChange, change_log
 from orthancproxy.feed.models import ChangeRow
+from orthancproxy.http.change_streams import ChangeStream
 from orthancproxy.http.event_streams import EventStreams
 from orthancproxy.resolvers.context import RequestContext
 from orthancproxy.sandbox.orthanc import LocalOrthanc
@@ -75,8 +76,8 @@ class Shown:
 async def opened(streams: EventStreams, source: Any, cursor: int | None = None) -> AsyncIterator[Any]:
     """A stream that has begun, after a cursor or from now on."""
     start = await sync_to_async(change_log.newest)() if cursor is None else cursor
-    request = AsyncRequestFactory().get("/")
-    stream: Any = streams.response(request, source, Credentials(source.context.caller.authentication), start)
+    credentials = Credentials(source.context.caller.authentication)
+    stream: Any = streams.respond(ChangeStream(streams, source, credentials, start))
     chunks = aiter(stream)
     assert (await anext(chunks)).startswith(b"retry")
     try:
