@@ -21,7 +21,9 @@
     ├── ClientDisconnected        the client has gone away; nobody receives this
     ├── GatewayUnavailable        the gateway is busy, or its database is unavailable; retry later
     ├── InsufficientStorage       the gateway has no disk space left for an upload; retry later
-    ├── SourceFailed              another server, which was to be searched, does not answer or rejected the query
+    ├── OtherServerFailed         another server than Orthanc
+    │   ├── SourceFailed          which was to be searched, does not answer or rejected the query
+    │   └── DestinationFailed     which was sent an instance, does not answer or rejected it
     └── ArchiveError              Orthanc failed
         ├── ArchiveUnavailable    Orthanc is unreachable or busy; retry later
         │   └── ArchiveTimeout    Orthanc did not answer in time
@@ -174,14 +176,24 @@ class InsufficientStorage(GatewayError):
         super().__init__(message)
 
 
-class SourceFailed(GatewayError):
-    """Another server, which was to be searched, does not answer or rejected the query; `dimse_status` tells why."""
-
-    code = "SOURCE_FAILED"
+class OtherServerFailed(GatewayError):
+    """Another server than Orthanc does not answer, or rejected what it was to do; `dimse_status` tells why."""
 
     def __init__(self, message: str, dimse_status: int | None = None) -> None:
         super().__init__(message)
         self.dimse_status = dimse_status
+
+
+class SourceFailed(OtherServerFailed):
+    """A server that was to be searched, or to send something."""
+
+    code = "SOURCE_FAILED"
+
+
+class DestinationFailed(OtherServerFailed):
+    """A server that was sent an instance."""
+
+    code = "DESTINATION_FAILED"
 
 
 class ArchiveError(GatewayError):

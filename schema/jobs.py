@@ -97,8 +97,16 @@ class JobError:
     message: str = strawberry.field(description="One sentence for people.")
     dimse_status: str | None = strawberry.field(
         description="The status with which a modality rejected an instance, or ended a retrieval, in hexadecimal "
-        "digits: `A700` (PS3.4 sections B.2.3, C.4.2.1.5, C.4.3.1.4). Of rejected instances, Orthanc tells it since "
-        "1.12.10."
+        "digits: `A700` (PS3.4 sections B.2.3, C.4.2.1.5, C.4.3.1.4)."
+    )
+
+
+@strawberry.type(description="An instance that a modality did not take.")
+class RejectedInstance:
+    orthanc_id: strawberry.ID = strawberry.field(description="The id in Orthanc.")
+    sop_instance_uid: strawberry.ID = strawberry.field(name="sopInstanceUID", description="SOPInstanceUID.")
+    dimse_status: str = strawberry.field(
+        description="The status of the C-STORE in hexadecimal digits, such as `A700` (PS3.4 section B.2.3)."
     )
 
 
@@ -111,6 +119,15 @@ class JobResult:
     @strawberry.field(description="Number of instances that an anonymization left out, since they cannot be cleaned.")
     def left_out_count(root: strawberry.Parent[ShownJob]) -> int | None:
         return cast("int | None", root.row.counts.get("leftOut"))
+
+    @strawberry.field(description="The instances that a modality did not take; after 100 of them, it is sent no more.")
+    def rejected(root: strawberry.Parent[ShownJob]) -> list[RejectedInstance]:
+        return [
+            RejectedInstance(
+                orthanc_id=one["instance"], sop_instance_uid=one["sopInstanceUID"], dimse_status=one["dimseStatus"]
+            )
+            for one in root.row.result.get("rejected", ())
+        ]
 
     @strawberry.field(description="The studies that it has made, as they are now, if the caller may see them.")
     def studies(root: strawberry.Parent[ShownJob], info: Info) -> list[Study]:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
-from orthancproxy.errors import ArchiveRejected, ArchiveTimeout, LimitExceeded, NotFound
+from orthancproxy.errors import ArchiveRejected, ArchiveTimeout, DestinationFailed, LimitExceeded, NotFound
 from orthancproxy.orthanc import endpoints
 from orthancproxy.orthanc.client import OrthancClient
 from orthancproxy.orthanc.deadline import Deadline, deadline_scope
@@ -14,6 +14,8 @@ from orthancproxy.orthanc.responses import BEGUN_DECODER, ID_LIST_DECODER, JSON_
 
 EVERYTHING = "*"
 ECHO_SECONDS = 10
+# below the duration of a follower's lease
+INSTANCE_SECONDS = 10
 
 
 class DestinationKind(Enum):
@@ -112,3 +114,16 @@ def begin_sending(client: OrthancClient, destination: Destination, orthanc_ids: 
     body = {"Resources": list(orthanc_ids), "Asynchronous": True, "Permissive": False, "UserData": token}
     begun = client.call(store[destination.kind], body=body, decoder=BEGUN_DECODER, name=destination.name)
     return str(begun.id)
+
+
+def send_instance(client: OrthancClient, modality: str, orthanc_id: str) -> None:
+    """Send one instance to a DICOM modality, and wait until it has it.
+
+    Raises DestinationFailed, also if that takes longer than INSTANCE_SECONDS, and ArchiveError for an unknown instance.
+    """
+    body = {"Resources": [orthanc_id], "Synchronous": True, "Permissive": False}
+    try:
+        with deadline_scope(Deadline(INSTANCE_SECONDS)):
+            client.call(endpoints.MODALITY_STORE, body=body, decoder=JSON_DECODER, name=modality)
+    except (ArchiveTimeout, LimitExceeded) as error:
+        raise DestinationFailed("The server did not take an instance in time.") from error

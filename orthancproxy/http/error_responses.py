@@ -33,9 +33,9 @@ from orthancproxy.errors import (
     NotFound,
     NotRenderable,
     NotTranscodable,
+    OtherServerFailed,
     PermissionDenied,
     RangeNotSatisfiable,
-    SourceFailed,
 )
 from orthancproxy.http.negotiation import preferred
 from orthancproxy.logs import log_archive_failure
@@ -62,7 +62,7 @@ STATUSES: Mapping[type[GatewayError], int] = {
     ClientDisconnected: 499,  # nginx's, for its log
     GatewayUnavailable: 503,
     InsufficientStorage: 507,
-    SourceFailed: 502,
+    OtherServerFailed: 502,
     ArchiveError: 502,
     ArchiveUnavailable: 503,
     ArchiveTimeout: 504,

@@ -3,15 +3,17 @@
 from collections.abc import Mapping
 
 from orthancproxy.archive.orthanc_jobs import dimse_status_of, error_code_of, is_retrieval
-from orthancproxy.errors import GatewayError, SourceFailed
+from orthancproxy.errors import DestinationFailed, GatewayError, OtherServerFailed, SourceFailed
+from orthancproxy.jobs.models import Job
 from orthancproxy.jobs.rows import JobFailure
+from orthancproxy.jobs.work import Outcome
 from orthancproxy.orthanc.responses import OrthancJob
-from orthancproxy.orthanc.status import NETWORK_PROTOCOL
+from orthancproxy.orthanc.status import NETWORK_PROTOCOL, UNREACHABLE_DESTINATION
 
 
 def failure_of(error: GatewayError) -> JobFailure:
     """Return the failure of a job that an error ended."""
-    return JobFailure(error.code, error.message, error.dimse_status if isinstance(error, SourceFailed) else None)
+    return JobFailure(error.code, error.message, error.dimse_status if isinstance(error, OtherServerFailed) else None)
 
 
 def orthancs_failure(found: OrthancJob) -> JobFailure:
@@ -22,12 +24,18 @@ def orthancs_failure(found: OrthancJob) -> JobFailure:
             return JobFailure(SourceFailed.code, "The server cannot be reached, or ended the connection.")
         return JobFailure(SourceFailed.code, f"The server did not send everything (status {status:04X}).", status)
     if status is not None:
-        return JobFailure("DESTINATION_FAILED", f"The server rejected an instance (status {status:04X}).", status)
+        return JobFailure(DestinationFailed.code, f"The server rejected an instance (status {status:04X}).", status)
     if error_code_of(found) == NETWORK_PROTOCOL:
-        return JobFailure("DESTINATION_FAILED", "The server cannot be reached, or did not take an instance.")
+        return JobFailure(DestinationFailed.code, UNREACHABLE_DESTINATION)
     if found.content.failed_instances_count:
         return JobFailure("NOT_FOUND", "Instances were deleted before they were sent.")
     return JobFailure("ARCHIVE_ERROR", f"Orthanc failed: {found.error_description or 'unknown error'}.")
+
+
+def failed_in_orthanc(job: Job) -> Outcome | None:
+    """Return how a job ends whose job in Orthanc has failed; None if that has not."""
+    failure = job.stage["failure"]
+    return Outcome(job.stage["counts"], failure=JobFailure(**failure)) if failure else None
 
 
 def counts_of(found: OrthancJob) -> Mapping[str, int]:

@@ -217,18 +217,17 @@ class JobFollower:
         """Note what Orthanc tells of a job, if that is new."""
         share = self._works[job.kind].ORTHANCS_SHARE
         match found.state:
-            case "Success":
-                # Orthanc forgets it
-                stage = {**job.stage, "content": msgspec.to_builtins(found.content)}
-                known = {"state": JobState.RUNNING, "progress": share, "missing_since": None, "seen_at": self._now()}
-                if advance(job, phase=JobPhase.CONCLUDING, stage=stage, **known):
-                    self._conclude(job)
-                return
             case "Failure" if error_code_of(found) == CANCELED:
                 self._end(job, JobState.CANCELLED, counts_of(found))
                 return
-            case "Failure":
-                self._end(job, JobState.FAILED, counts_of(found), orthancs_failure(found))
+            case "Success" | "Failure":
+                # Orthanc forgets it
+                failure = orthancs_failure(found) if found.state == "Failure" else None
+                stage = {**job.stage, "counts": counts_of(found), "failure": msgspec.to_builtins(failure)}
+                progress = job.progress if failure else share
+                known = {"state": JobState.RUNNING, "progress": progress, "missing_since": None, "seen_at": self._now()}
+                if advance(job, phase=JobPhase.CONCLUDING, stage=stage, **known):
+                    self._conclude(job)
                 return
         self._see(
             job,
@@ -264,18 +263,25 @@ class JobFollower:
         if outcome is None:
             self._see(job, missing_since=None)
         elif outcome.failure:
-            self._end(job, JobState.FAILED, outcome.counts, outcome.failure)
+            self._end(job, JobState.FAILED, outcome.counts, outcome.failure, outcome.result)
         else:
             finish(job, JobState.SUCCESS, self._now(), counts=outcome.counts, result=outcome.result)
 
     def _end(
-        self, job: Job, state: JobState, counts: Mapping[str, int] = {}, failure: JobFailure | None = None
+        self,
+        job: Job,
+        state: JobState,
+        counts: Mapping[str, int] = {},
+        failure: JobFailure | None = None,
+        result: Mapping[str, Any] = {},
     ) -> None:
         """End a job that did not succeed, after what it has left is removed."""
-        ending = {"state": state, "counts": dict(counts), "failure": msgspec.to_builtins(failure)}
         if not job.attempt or _is_committed(job):
-            finish(job, state, self._now(), counts=counts, failure=failure)
-        elif advance(job, phase=JobPhase.UNDOING, stage={**job.stage, "ending": ending}):
+            finish(job, state, self._now(), counts=counts, result=result, failure=failure)
+            return
+        told = {"counts": dict(counts), "result": dict(result)}
+        ending = {"state": state, "failure": msgspec.to_builtins(failure), **told}
+        if advance(job, phase=JobPhase.UNDOING, stage={**job.stage, "ending": ending}):
             self._undo(job)
 
     def _undo(self, job: Job) -> None:
@@ -286,9 +292,10 @@ class JobFollower:
         ending = job.stage["ending"]
         if ending is not None:
             failure = ending["failure"] and JobFailure(**ending["failure"])
-            finish(job, JobState(ending["state"]), self._now(), counts=ending["counts"], failure=failure)
+            told = {"counts": ending["counts"], "result": ending["result"]}
+            finish(job, JobState(ending["state"]), self._now(), failure=failure, **told)
             return
-        stage = {name: value for name, value in job.stage.items() if name not in {"content", "ending"}}
+        stage = {name: value for name, value in job.stage.items() if name not in {"counts", "failure", "ending"}}
         begun = {"attempt": "", "orthanc_job": "", "missing_since": None, "progress": 0.0}
         advance(job, state=JobState.PENDING, phase=JobPhase.IN_ORTHANC, stage=stage, **begun)
 

@@ -9,6 +9,7 @@ from orthancproxy.archive.records import Study
 from orthancproxy.archive.sources import RetrieveMethod, begin_retrieving
 from orthancproxy.conf import conf
 from orthancproxy.errors import PermissionDenied, SourceFailed
+from orthancproxy.jobs.failures import failed_in_orthanc
 from orthancproxy.jobs.models import Job
 from orthancproxy.jobs.work import Outcome, WorkContext
 
@@ -32,6 +33,8 @@ def conclude(context: WorkContext, job: Job) -> Outcome:
 
     A server may say that it has sent everything, and have sent nothing.
     """
+    if failed := failed_in_orthanc(job):
+        return failed
     uids = job.parameters["studyInstanceUIDs"]
     needs = Study.study_instance_uid.needs | Study.instances_count.needs
     plan = LevelPlan(level=Level.STUDY, filter=identifier_filter("StudyInstanceUID", uids), needs=needs)

@@ -26,7 +26,8 @@ class WorkContext:
 class Outcome:
     """How a job ended: numbers such as {"instances": 200}, what it made, and why it failed if it did.
 
-    What it made is {"studies": [Orthanc ids]}.
+    What it made is {"studies": [Orthanc ids]}, what a modality did not take {"rejected": [{"instance": Orthanc id,
+    "sopInstanceUID", "dimseStatus"}]}.
     """
 
     counts: Mapping[str, int] = field(default_factory=dict)
@@ -51,7 +52,8 @@ class Work(Protocol):
     def conclude(self, context: WorkContext, job: Job) -> Outcome | None:
         """Do a part, of a second at most, of what is left after Orthanc's job; None if that is not all.
 
-        `job.stage["content"]` is what Orthanc's job told. After `job.stage["committed"]` is written, nothing is undone.
+        `job.stage` has the `counts` that Orthanc's job told, and its `failure`, None if it had none. After
+        `job.stage["committed"]` is written, nothing is undone.
         """
 
     def undo(self, context: WorkContext, job: Job) -> bool:

@@ -11,13 +11,15 @@ from orthancproxy.errors import (
     ArchiveProtocolError,
     ArchiveRejected,
     ArchiveUnavailable,
+    DestinationFailed,
     GatewayError,
     NotFound,
     NotRenderable,
     NotTranscodable,
+    OtherServerFailed,
     SourceFailed,
 )
-from orthancproxy.orthanc.endpoints import INSTANCE_FILE, LEVEL_ARCHIVE, MODALITY_QUERY, Endpoint
+from orthancproxy.orthanc.endpoints import INSTANCE_FILE, LEVEL_ARCHIVE, MODALITY_QUERY, MODALITY_STORE, Endpoint
 
 BUSY = frozenset({502, 503, 504})
 TRANSIENT = frozenset({502, 503})
@@ -30,6 +32,16 @@ _CANNOT_ACCESS = "Error while accessing the filesystem"
 OUT_OF_RANGE = 3
 NOT_IMPLEMENTED = 2
 NETWORK_PROTOCOL = 9
+UNREACHABLE_DESTINATION = "The server cannot be reached, or did not take an instance."
+# their errors, without a DIMSE status and with one
+_OTHER_SERVERS: Mapping[Endpoint, tuple[type[OtherServerFailed], str, str]] = {
+    MODALITY_QUERY: (
+        SourceFailed,
+        "The server cannot be reached, or does not let Orthanc search.",
+        "The server rejected the query",
+    ),
+    MODALITY_STORE: (DestinationFailed, UNREACHABLE_DESTINATION, "The server rejected an instance"),
+}
 _DIMSE_STATUS = re.compile(r"DIMSE status 0x([0-9A-Fa-f]{4})", re.ASCII)
 
 
@@ -66,8 +78,8 @@ def error_of(endpoint: Endpoint, response: requests.Response) -> GatewayError | 
 
 def _special_error(endpoint: Endpoint, response: requests.Response, details: Mapping[str, Any]) -> GatewayError | None:
     """Return the error of an endpoint that has one of its own."""
-    if endpoint is MODALITY_QUERY and details.get("OrthancStatus") == NETWORK_PROTOCOL:
-        return _source_failed(details)
+    if endpoint in _OTHER_SERVERS and details.get("OrthancStatus") == NETWORK_PROTOCOL:
+        return _other_server_failed(endpoint, details)
     if _cannot_transcode(endpoint, response):
         return NotTranscodable("Orthanc cannot convert this file to the transfer syntax.")
     return None
@@ -79,11 +91,12 @@ def dimse_status(text: object) -> int | None:
     return int(found[1], 16) if found else None
 
 
-def _source_failed(details: Mapping[str, Any]) -> SourceFailed:
+def _other_server_failed(endpoint: Endpoint, details: Mapping[str, Any]) -> OtherServerFailed:
+    failure, unreachable, rejected = _OTHER_SERVERS[endpoint]
     status = dimse_status(details.get("Details"))
     if status is None:
-        return SourceFailed("The server cannot be reached, or does not let Orthanc search.")
-    return SourceFailed(f"The server rejected the query (status {status:04X}).", status)
+        return failure(unreachable)
+    return failure(f"{rejected} (status {status:04X}).", status)
 
 
 def is_transient(endpoint: Endpoint, response: requests.Response) -> bool:

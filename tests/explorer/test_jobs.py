@@ -1,9 +1,14 @@
 """Sending a study from its page, and the list of jobs."""
 
+import json
+from typing import Any
+
 import pytest
 from playwright.sync_api import Page, expect
 
+from tests.corpus import ask
 from tests.explorer.conftest import ADMINISTRATOR, CONFINED_TO, MANAGER, VIEWER, Archive, OpenPage, request
+from tests.jobs.modality import SUCCESS, modality
 from tests.jobs.servers import count as instances_of
 from tests.jobs.servers import remove
 
@@ -72,6 +77,31 @@ def test_a_server_that_does_not_answer_is_told(page_as: OpenPage) -> None:
     assert "127.0.0.1:1" not in page.content()
     dialog.get_by_role("button", name="Close").last.click()
     expect(dialog).to_have_count(0)
+
+
+def test_what_a_modality_rejects_is_counted(page_as: OpenPage, archive: Archive) -> None:
+    rejected: set[str] = set()
+
+    def judge(dataset: Any) -> int:
+        if len(rejected) < 2:
+            rejected.add(dataset.SOPInstanceUID)
+        return 0xA700 if dataset.SOPInstanceUID in rejected else SUCCESS
+
+    with modality() as picky:
+        picky.judge = judge
+        known = {"AET": "PICKY", "Host": "127.0.0.1", "Port": picky.port}
+        ask(archive.orthanc, "/modalities/SLOW", "PUT", json.dumps(known).encode())
+        page = page_as(MANAGER)
+        _, count = open_study(page)
+        page.get_by_role("button", name="Send to…").click()
+        dialog = page.get_by_role("dialog", name="Send the study")
+        dialog.get_by_role("radio", name="SLOW").check()
+        dialog.get_by_role("button", name="Send", exact=True).click()
+        expect(dialog.get_by_role("status")).to_have_text("Failed", timeout=60_000)
+        expect(dialog).to_contain_text("The server rejected 2 instances.")
+        expect(dialog).to_contain_text("DICOM status: A700")
+        assert len(set(picky.taken)) == count - 2
+    ask(archive.orthanc, "/modalities/SLOW", "DELETE")
 
 
 def test_sending_is_not_offered_without_the_permission(page_as: OpenPage) -> None:

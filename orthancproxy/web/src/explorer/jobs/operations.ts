@@ -17,6 +17,9 @@ export const JOB = graphql(`
     result {
       instancesCount
       leftOutCount
+      rejected {
+        sopInstanceUID
+      }
     }
     error {
       code

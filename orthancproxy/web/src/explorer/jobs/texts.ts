@@ -31,6 +31,8 @@ export const en = {
   done_other: '{{number}} instances',
   leftOut_one: '{{number}} instance was left out.',
   leftOut_other: '{{number}} instances were left out.',
+  rejected_one: 'The server rejected {{number}} instance.',
+  rejected_other: 'The server rejected {{number}} instances.',
   dimseStatus: 'DICOM status: {{status}}',
   error: {
     DESTINATION_FAILED: 'The server cannot be reached, or rejected an instance. A part may have arrived.',
@@ -83,6 +85,7 @@ export const ko: Translation<typeof en> = {
   isBeingCancelled: '취소하는 중',
   done_other: '인스턴스 {{number}}개',
   leftOut_other: '인스턴스 {{number}}개가 제외되었습니다.',
+  rejected_other: '서버가 인스턴스 {{number}}개를 거부했습니다.',
   dimseStatus: 'DICOM 상태: {{status}}',
   error: {
     DESTINATION_FAILED: '서버에 연결할 수 없거나 서버가 인스턴스를 거부했습니다. 일부는 전송되었을 수 있습니다.',
@@ -135,6 +138,7 @@ export const ja: Translation<typeof en> = {
   isBeingCancelled: '中止しています',
   done_other: '{{number}} インスタンス',
   leftOut_other: '{{number}} インスタンスを除外しました。',
+  rejected_other: '{{number}} インスタンスがサーバに拒否されました。',
   dimseStatus: 'DICOMステータス: {{status}}',
   error: {
     DESTINATION_FAILED: 'サーバに接続できないか、インスタンスが拒否されました。一部は届いている可能性があります。',
