@@ -87,14 +87,12 @@ class AdvisoryLock:
 
         A lock within another one is kept until the end of the outer one.
         """
-        lock = "pg_advisory_xact_lock" if exclusive else "pg_advisory_xact_lock_shared"
         is_held = False
         is_inner = getattr(self._held, "is_in_block", False)
         try:
             # another transaction would keep the lock until its own end
-            with transaction.atomic(self._using, durable=not is_inner), connections[self._using].cursor() as cursor:
-                cursor.execute("SELECT set_config('lock_timeout', %s, true)", [f"{self.MAX_WAIT_SECONDS}s"])
-                cursor.execute(f"SELECT {lock}(%s)", [self._key])
+            with transaction.atomic(self._using, durable=not is_inner):
+                self.take(exclusive=exclusive)
                 is_held = True
                 self._held.is_in_block = True
                 yield
@@ -105,3 +103,23 @@ class AdvisoryLock:
             logger.warning("the database lost a lock", exc_info=True)
         finally:
             self._held.is_in_block = is_inner
+
+    def take(self, *, exclusive: bool) -> None:
+        """Wait for the lock, and keep it until the end of the transaction that goes on. Raises like `hold`."""
+        lock = "pg_advisory_xact_lock" if exclusive else "pg_advisory_xact_lock_shared"
+        with connections[self._using].cursor() as cursor:
+            cursor.execute("SELECT set_config('lock_timeout', %s, true)", [f"{self.MAX_WAIT_SECONDS}s"])
+            cursor.execute(f"SELECT {lock}(%s)", [self._key])
+
+
+@contextmanager
+def exclusive_transaction(name: str) -> Iterator[None]:
+    """Carry out the block in a transaction, one with this name at a time: what it has read is true until its end.
+
+    Raises what the database raises.
+    """
+    with transaction.atomic(durable=True):
+        # SQLite lets nobody write who has read what another one has changed since
+        if connections[DEFAULT_DB_ALIAS].vendor == "postgresql":
+            AdvisoryLock(name).take(exclusive=True)
+        yield

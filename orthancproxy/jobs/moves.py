@@ -1,9 +1,10 @@
 """Moves of series: from one study to another, which may be of another patient, with corrected attributes."""
 
 from collections.abc import Iterable, Mapping
+from typing import Any
 from uuid import UUID, uuid5
 
-from msgspec import Struct
+from msgspec import Struct, convert
 
 from orthancproxy.archive.levels import Level, orthanc_id_of, patient_orthanc_id, study_orthanc_id
 from orthancproxy.feed.log import Change, Kind
@@ -127,3 +128,8 @@ class ReplacementProgress(Struct, kw_only=True):
     def go_to(self, phase: str, at: int = 0) -> None:
         """Go on with a phase, at a series."""
         self.phase, self.at, self.after = phase, at, ""
+
+
+def progress_of(stage: Mapping[str, Any]) -> ReplacementProgress | None:
+    """Return how far the replacement is of a job, None for one that has not begun to replace."""
+    return convert(stage["replacing"], ReplacementProgress) if "replacing" in stage else None

@@ -21,7 +21,7 @@ from orthancproxy.errors import InvalidRequest, NotFound
 from orthancproxy.jobs.annotations import annotate, annotate_instance
 from orthancproxy.jobs.copying import compare, copy_instance, digest_of, files_of, series_of
 from orthancproxy.jobs.models import Job
-from orthancproxy.jobs.moves import Move, MovedSeries, ReplacementProgress, derived_uid
+from orthancproxy.jobs.moves import Move, MovedSeries, ReplacementProgress, derived_uid, progress_of
 from orthancproxy.jobs.replaced import changes_of, changes_of_undoing, refresh_patients
 from orthancproxy.jobs.rows import advance
 from orthancproxy.jobs.series_reader import SeriesReader
@@ -56,11 +56,10 @@ class Replacing:
 
     def conclude(self, context: WorkContext, job: Job) -> Outcome | None:
         """Do a part. Raises what the archive raises, and InvalidRequest if the archive has changed in between."""
-        if "replacing" not in job.stage:
+        progress = progress_of(job.stage)
+        if progress is None:
             # the token of the attempt is as good as a random number
             progress = ReplacementProgress(seed=job.attempt, rounds=self.plan(context.client, job, job.attempt))
-        else:
-            progress = msgspec.convert(job.stage["replacing"], ReplacementProgress)
         replacement = _Replacement(context, job, progress, monotonic() + self.max_seconds)
         try:
             return replacement.run()
@@ -69,9 +68,9 @@ class Replacing:
 
     def undo(self, context: WorkContext, job: Job) -> bool:
         """Delete the copies of an attempt that has deleted no original."""
-        if "replacing" not in job.stage:
+        progress = progress_of(job.stage)
+        if progress is None:
             return True
-        progress = msgspec.convert(job.stage["replacing"], ReplacementProgress)
         replacement = _Replacement(context, job, progress, monotonic() + self.max_seconds)
         try:
             replacement.undo()

@@ -1,6 +1,6 @@
 """Correcting patients, studies and series: what would change, what that collides with, and the job that does it."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 
@@ -15,12 +15,10 @@ from orthancproxy.audit.reads import subject_of
 from orthancproxy.dicom.correctable import PATIENT, SERIES, STUDY, checked
 from orthancproxy.errors import Collision, InvalidRequest, LimitExceeded, NotFound
 from orthancproxy.jobs.models import Job, JobKind
-from orthancproxy.jobs.rows import unfinished
 from orthancproxy.resolvers.context import RequestContext
 from orthancproxy.resolvers.guard import audited_read, audited_write
 from orthancproxy.resolvers.hierarchy import look_up
 from orthancproxy.resolvers.job_requests import JobRequest, begin_job, made_before
-from orthancproxy.resolvers.jobs import own_jobs
 from orthancproxy.resolvers.operations import MODIFY, PREVIEW_CORRECTION
 
 MAX_VALUES = 10
@@ -32,8 +30,6 @@ CORRECTABLE: Mapping[Level, frozenset[str]] = {
     Level.SERIES: SERIES,
 }
 _LABELS = Needs(facts=frozenset({Fact.LABELS}))
-
-_REPLACING = (JobKind.MODIFY, JobKind.MERGE, JobKind.MOVE)
 
 
 class CollisionKind(Enum):
@@ -122,20 +118,7 @@ def modify(context: RequestContext, request: CorrectionRequest) -> Corrected:
                 "do it nevertheless."
             )
         studies = [study.orthanc_id for study in found.studies]
-        check_is_alone(context, asked, studies)
         return found.result(begin_job(context, event, asked, studies))
-
-
-def check_is_alone(context: RequestContext, request: JobRequest, studies: Collection[str]) -> None:
-    """Raise InvalidRequest if one of these studies is being corrected, merged or moved: each would make copies of it.
-
-    The same request at the same time is for `begin_job`.
-    """
-    others = unfinished().filter(kind__in=_REPLACING)
-    if request.client_mutation_id is not None:
-        others = others.exclude(own_jobs(context.caller), client_mutation_id=request.client_mutation_id)
-    if any(not set(of_job).isdisjoint(studies) for of_job in others.values_list("studies", flat=True)):
-        raise InvalidRequest("Another correction of this study is going on: wait for its end.")
 
 
 def _checked(request: CorrectionRequest) -> Mapping[str, str | None]:

@@ -4,12 +4,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from django.db import IntegrityError, transaction
-
 from orthancproxy.archive.levels import Level
 from orthancproxy.audit.kinds import Authentication
-from orthancproxy.database import storable
+from orthancproxy.database import exclusive_transaction, storable
 from orthancproxy.errors import InvalidRequest, LimitExceeded
+from orthancproxy.jobs.exclusion import check_is_alone
 from orthancproxy.jobs.models import Job, JobKind
 from orthancproxy.jobs.rows import unfinished
 from orthancproxy.resolvers.context import RequestContext
@@ -59,30 +58,29 @@ def check_count(context: RequestContext) -> None:
 def begin_job(context: RequestContext, event: PendingEvent, request: JobRequest, studies: Sequence[str]) -> Job:
     """Make a job about these studies, and write the intention of its audit event with it; both, or none.
 
-    Returns the earlier job of the same request. Raises LimitExceeded, and InvalidRequest like `made_before`.
+    Returns the earlier job of the same request. Raises LimitExceeded, and InvalidRequest like `made_before` and
+    `check_is_alone`.
     """
-    check_count(context)
     caller = context.caller
     # before it can be followed
     background = context.background
-    try:
-        with transaction.atomic(durable=True):
-            made = Job.objects.create(
-                kind=request.kind,
-                created_by=caller.username,
-                is_identity=caller.authentication == Authentication.OPENID_CONNECT,
-                client_mutation_id=request.client_mutation_id,
-                level=request.level.value,
-                orthanc_ids=list(request.orthanc_ids),
-                parameters=dict(request.parameters),
-                studies=list(studies),
-                intention=event.hand_over(),
-            )
-    except IntegrityError:
-        # the same request at the same time
-        earlier = made_before(context, request)
-        if earlier is None:
-            raise
-        return earlier
+    with exclusive_transaction("begin a job"):
+        if earlier := made_before(context, request):
+            # the same request at the same time
+            event.outcome = None
+            return earlier
+        check_count(context)
+        check_is_alone(request.kind, studies)
+        made = Job.objects.create(
+            kind=request.kind,
+            created_by=caller.username,
+            is_identity=caller.authentication == Authentication.OPENID_CONNECT,
+            client_mutation_id=request.client_mutation_id,
+            level=request.level.value,
+            orthanc_ids=list(request.orthanc_ids),
+            parameters=dict(request.parameters),
+            studies=list(studies),
+            intention=event.hand_over(),
+        )
     background.follower.hurry()
     return made

@@ -13,7 +13,7 @@ from orthancproxy.errors import InvalidRequest, LimitExceeded, NotFound
 from orthancproxy.jobs.correcting import SHARED, shared_values
 from orthancproxy.jobs.models import Job, JobKind
 from orthancproxy.resolvers.context import RequestContext
-from orthancproxy.resolvers.correcting import MAX_ATTRIBUTES, MAX_VALUES, AttributeChange, Corrected, check_is_alone
+from orthancproxy.resolvers.correcting import MAX_ATTRIBUTES, MAX_VALUES, AttributeChange, Corrected
 from orthancproxy.resolvers.guard import audited_read, audited_write
 from orthancproxy.resolvers.hierarchy import look_up
 from orthancproxy.resolvers.job_requests import JobRequest, begin_job, made_before
@@ -71,7 +71,6 @@ def _carry_out(context: RequestContext, request: MoveRequest, kind: JobKind, ope
         event.counts = {level.path: len(ids), "instances": found.instances_count}
         event.details = {"to": f"studies/{request.target}" if request.target else "a new study"}
         studies = [study.orthanc_id for study in found.studies]
-        check_is_alone(context, asked, studies)
         return found.result(begin_job(context, event, asked, studies))
 
 

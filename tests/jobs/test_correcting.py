@@ -391,6 +391,9 @@ def test_the_same_request_twice_is_carried_out_once(
     assert AuditEvent.objects.filter(event="MODIFIED").count() == 2
 
 
+ANONYMIZE = "mutation($input: AnonymizeStudyInput!) { anonymizeStudy(input: $input) { job { id } } }"
+
+
 @pytest.mark.parametrize("first", ["modifyStudy", "mergeStudies", "moveSeries"])
 def test_a_study_is_in_one_correction_at_a_time(
     first: str, archive: LocalOrthanc, superuser: GraphQL, make_follower: Make
@@ -402,12 +405,33 @@ def test_a_study_is_in_one_correction_at_a_time(
         "moveSeries": {"orthancIds": [ONE.ids["series"]], "studyOrthancId": other},
     }
     job = superuser(mutation(first), input=requests[first])[first]["job"]
-    for field, request in requests.items():
-        error = superuser.error(mutation(field), input=request)
+    others = {field: mutation(field) for field in requests} | {"anonymizeStudy": ANONYMIZE}
+    for field, query in others.items():
+        error = superuser.error(query, input=requests.get(field, {"orthancId": STUDY}))
         assert (error["extensions"]["code"], "is going on" in error["message"]) == ("BAD_USER_INPUT", True)
     assert Job.objects.count() == 1
     follow(superuser, job, make_follower())
-    correct(superuser, "modifyStudy", other, {"StudyID": "9"})
+    superuser(ANONYMIZE, input={"orthancId": other})
+    # it would be anonymized in part
+    error = superuser.error(mutation("modifyStudy"), input={**requests["modifyStudy"], "orthancId": other})
+    assert "is going on" in error["message"]
+
+
+def test_a_study_that_is_being_made_takes_no_other_correction(
+    archive: LocalOrthanc, superuser: GraphQL, clock: Clock
+) -> None:
+    job = correct(superuser, "modifyStudy", STUDY, {"StudyID": "9"})["job"]
+    follower = slow_follower(clock)
+
+    def made() -> set[str]:
+        follower.step()
+        return set(json.loads(ask(archive, "/studies"))) - {STUDY, Target.at(1, 2).ids["studies"]}
+
+    wait_until(made)
+    [study] = made()
+    request = {"orthancId": study, "replace": [{"keyword": "StudyID", "value": "8"}]}
+    assert "is going on" in superuser.error(mutation("modifyStudy"), input=request)["message"]
+    assert follow(superuser, job, follower)["state"] == "SUCCESS"
 
 
 class TestMeanwhile:
