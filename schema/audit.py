@@ -75,8 +75,9 @@ class AuditEvent:
     details: JSON | None = strawberry_django.field(
         description='What changed, for ACCESS_CHANGED and LABELLED, such as `{"groups added": ["Manager"]}`; for '
         "SENT, the `destination`; for QUERIED and RETRIEVED, the `source`, and of a search the `query` by keyword, "
-        "without names and descriptions; "
-        "otherwise null."
+        "without names and descriptions; for outcomes of MODIFIED and RETRIEVED, the studies that were `made`: each "
+        "`studyInstanceUID`, its `patientId`, and for MODIFIED the StudyInstanceUID `from` which it was made. Of "
+        "ANONYMIZED, the result is not named; otherwise null."
     )
 
     @strawberry.field(description="The patients and studies that the event concerns.")

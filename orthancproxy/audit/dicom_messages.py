@@ -10,8 +10,8 @@ Values that the gateway does not know are omitted, or empty if the schema requir
 - NetworkAccessPointID of a login that came through a socket without an address.
 
 A message of these events is about one patient at most (A.5.3): an event about three patients becomes three messages
-with the same request id. That id, the operation and its counts are in one more participant object, of a type of our
-own, which A.5 allows as an extension.
+with the same request id, and so does one about a corrected PatientID. That id, the operation and its counts are in one
+more participant object, of a type of our own, which A.5 allows as an extension.
 """
 
 import json
@@ -99,7 +99,7 @@ def _message(event: AuditEvent, dicom: DicomEvent, subjects: Iterable[AuditSubje
     for patient_id in dict.fromkeys(subject.patient_id for subject in subjects if subject.patient_id):
         _add_object(message, PATIENT_NUMBER, patient_id, ("1", "1"))
     request = _add_object(message, REQUEST, event.request_id, ("2", "20"), event.operation)
-    for name, value in _details(event).items():
+    for name, value in (_details(event) | _became(event, subjects)).items():
         _add_detail(request, name, value)
     return message
 
@@ -146,6 +146,18 @@ def _details(event: AuditEvent) -> dict[str, str]:
     if event.event == EventKind.QUERIED and event.details:
         known["query"] = json.dumps(event.details["query"], ensure_ascii=False)
     return known | {f"counts.{name}": str(count) for name, count in event.counts.items()}
+
+
+def _became(event: AuditEvent, subjects: Iterable[AuditSubject]) -> dict[str, str]:
+    """Return which studies of a message became which: StudyInstanceUIDs, as another message names another patient."""
+    uids = {subject.study_instance_uid for subject in subjects}
+    made = [one for one in (event.details or {}).get("made", ()) if "from" in one]
+    pairs = {
+        one["from"]: one["studyInstanceUID"]
+        for one in made
+        if not uids.isdisjoint((one["from"], one["studyInstanceUID"]))
+    }
+    return {"became": json.dumps(pairs)} if pairs else {}
 
 
 def _add_object(

@@ -88,7 +88,8 @@ class AuditEvent(_AppendOnly):
     # number of resources by level, such as {"studies": 2, "instances": 200}
     counts = models.JSONField(_("counts"), default=dict)
     # of a change of access, such as {"groups added": ["Manager"]}; of SENT, {"destination": name};
-    # of QUERIED and RETRIEVED, {"source": name}, with the "query" by keyword; null for others
+    # of QUERIED and RETRIEVED, {"source": name}, with the "query" by keyword; the outcomes of MODIFIED and RETRIEVED
+    # have the studies "made", with the UID "from" which it was made; null for others
     details = models.JSONField(_("details"), null=True, encoder=DjangoJSONEncoder)
     # for an outcome: the INTENDED event of the same operation
     intention = models.OneToOneField(

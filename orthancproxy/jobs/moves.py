@@ -8,6 +8,7 @@ from msgspec import Struct, convert
 
 from orthancproxy.archive.levels import Level, orthanc_id_of, patient_orthanc_id, study_orthanc_id
 from orthancproxy.feed.log import Change, Kind
+from orthancproxy.jobs.rows import made_study
 
 _NAMESPACE = UUID("6d1f0f6e-6b7e-4c0e-9d53-2f6f2c2f9a41")
 
@@ -105,6 +106,12 @@ class ReplacementProgress(Struct, kw_only=True):
     def moves(self) -> list[Move]:
         """The moves of this round."""
         return self.rounds[self.round]
+
+    @property
+    def made(self) -> list[dict[str, str]]:
+        """What the studies of this round and of those before it have become, for `job.stage["made"]`."""
+        begun = [move for moves in self.rounds[: self.round + 1] for move in moves]
+        return [made_study(move.target_patient_id, move.target_uid, move.study_uid) for move in begun]
 
     def new_uid(self, move: Move, uid: str) -> str:
         """Return what the UID of an instance becomes."""

@@ -267,7 +267,7 @@ class _Replacement:
         """Write how far it is. Raises _PausedError if somebody else has changed the job."""
         stage: dict[str, Any] = {**self._job.stage, "replacing": msgspec.to_builtins(self._progress)}
         if committed:
-            stage["committed"] = True
+            stage |= {"committed": True, "made": self._progress.made}
         if not advance(self._job, stage=stage, progress=self._share()):
             raise _PausedError
 

@@ -4,13 +4,14 @@ from orthancproxy.archive.destinations import destination_of
 from orthancproxy.archive.hierarchy import Hierarchy
 from orthancproxy.archive.levels import Level
 from orthancproxy.archive.matching import identifier_filter
-from orthancproxy.archive.plan import LevelPlan
+from orthancproxy.archive.plan import LevelPlan, Needs
 from orthancproxy.archive.records import Study
 from orthancproxy.archive.sources import RetrieveMethod, begin_retrieving
 from orthancproxy.conf import conf
 from orthancproxy.errors import PermissionDenied, SourceFailed
 from orthancproxy.jobs.failures import failed_in_orthanc
 from orthancproxy.jobs.models import Job
+from orthancproxy.jobs.rows import advance, made_study
 from orthancproxy.jobs.work import Outcome, WorkContext
 
 ORTHANCS_SHARE = 1.0
@@ -28,7 +29,7 @@ def begin(context: WorkContext, job: Job, token: str) -> str:
     return begin_retrieving(context.client, source, uids, RetrieveMethod[method] if method else None, token)
 
 
-def conclude(context: WorkContext, job: Job) -> Outcome:
+def conclude(context: WorkContext, job: Job) -> Outcome | None:
     """Return the studies that have arrived. Raises SourceFailed if one of them is not here.
 
     A server may say that it has sent everything, and have sent nothing.
@@ -36,7 +37,7 @@ def conclude(context: WorkContext, job: Job) -> Outcome:
     if failed := failed_in_orthanc(job):
         return failed
     uids = job.parameters["studyInstanceUIDs"]
-    needs = Study.study_instance_uid.needs | Study.instances_count.needs
+    needs = Study.study_instance_uid.needs | Study.instances_count.needs | Needs(frozenset({"PatientID"}))
     plan = LevelPlan(level=Level.STUDY, filter=identifier_filter("StudyInstanceUID", uids), needs=needs)
     found = Hierarchy(context.client).matching(plan)
     # other patients may have studies of the same UID, but the server may write its PatientIDs in another way, too
@@ -45,6 +46,9 @@ def conclude(context: WorkContext, job: Job) -> Outcome:
     arrived = expected + [study for study in found if study.tags["StudyInstanceUID"] not in matched]
     if {study.tags["StudyInstanceUID"] for study in arrived} != set(uids):
         raise SourceFailed("The server said that it has sent everything, but has not.")
+    made = [made_study(study.tags.get("PatientID", ""), study.tags["StudyInstanceUID"]) for study in arrived]
+    if not advance(job, stage={**job.stage, "made": made}):
+        return None
     instances = sum(study.instances_count for study in arrived if isinstance(study, Study))
     return Outcome({"instances": instances}, {"studies": [study.orthanc_id for study in arrived]})
 

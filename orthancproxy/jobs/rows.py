@@ -1,6 +1,6 @@
 """Writes the table of jobs. Each change counts only if nobody else has made one since the row was read."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -12,6 +12,7 @@ from orthancproxy.audit import events
 from orthancproxy.audit.events import Author, Subject
 from orthancproxy.audit.kinds import AuditOutcome, Authentication, EventKind
 from orthancproxy.audit.models import AuditEvent
+from orthancproxy.database import storable
 from orthancproxy.jobs.models import Job, JobState
 
 ROWS_PER_TRIM = 1000
@@ -29,6 +30,15 @@ class JobFailure:
         """Return what the table has of it."""
         status = None if self.dimse_status is None else f"{self.dimse_status:04X}"
         return {"code": self.code, "message": self.message, "dimseStatus": status}
+
+
+def made_study(patient_id: str, study_instance_uid: str, source_uid: str | None = None) -> dict[str, str]:
+    """Return an entry of `job.stage["made"]`: a study that a job made, and the StudyInstanceUID that it had before.
+
+    The outcome in the audit log names them. An anonymization has none: not all who read that log may reidentify.
+    """
+    made = {"studyInstanceUID": study_instance_uid, "patientId": storable(patient_id)}
+    return made if source_uid is None else {"from": source_uid, **made}
 
 
 def unfinished() -> QuerySet[Job]:
@@ -72,7 +82,7 @@ def finish(
         )
         if is_changed and intention is not None:
             code = "CANCELLED" if state is JobState.CANCELLED else failure.code if failure else ""
-            _write_outcome(intention, now, counts, code)
+            _write_outcome(intention, now, counts, code, job.stage.get("made", []))
     return is_changed
 
 
@@ -83,8 +93,11 @@ def trim(before: datetime) -> None:
         Job.objects.filter(pk__in=found).delete()
 
 
-def _write_outcome(begun: AuditEvent, now: datetime, counts: Mapping[str, int], code: str) -> None:
+def _write_outcome(
+    begun: AuditEvent, now: datetime, counts: Mapping[str, int], code: str, made: Sequence[Mapping[str, str]]
+) -> None:
     author = Author(begun.username, Authentication(begun.authentication), begun.address, begun.request_id)
+    known = [Subject(one.patient_id, one.study_instance_uid) for one in begun.subjects.order_by("pk")]
     events.write(
         author,
         EventKind[begun.event],
@@ -93,9 +106,9 @@ def _write_outcome(begun: AuditEvent, now: datetime, counts: Mapping[str, int], 
         error_code=code,
         duration=max(now - begun.at, timedelta()).total_seconds(),
         target=begun.target,
-        subjects=[Subject(one.patient_id, one.study_instance_uid) for one in begun.subjects.order_by("pk")],
+        subjects=dict.fromkeys([*known, *(Subject(one["patientId"], one["studyInstanceUID"]) for one in made)]),
         counts={**begun.counts, **counts},
-        details=begun.details,
+        details={**(begun.details or {}), "made": made} if made else begun.details,
         intention=begun,
         durable=False,
     )

@@ -53,7 +53,8 @@ class Work(Protocol):
         """Do a part, of a second at most, of what is left after Orthanc's job; None if that is not all.
 
         `job.stage` has the `counts` that Orthanc's job told, and its `failure`, None if it had none. After
-        `job.stage["committed"]` is written, nothing is undone.
+        `job.stage["committed"]` is written, nothing is undone. `job.stage["made"]` is what the audit log is told that
+        it has made, however it ends (`rows.made_study`).
         """
 
     def undo(self, context: WorkContext, job: Job) -> bool:

@@ -10,6 +10,8 @@ from pydicom.uid import EncapsulatedPDFStorage
 from pytest_django import Settings
 
 from orthancproxy.archive import storage
+from orthancproxy.archive.levels import study_orthanc_id
+from orthancproxy.audit.dicom_messages import messages
 from orthancproxy.audit.models import AuditEvent
 from orthancproxy.errors import ArchiveUnavailable, GatewayError, GatewayUnavailable
 from orthancproxy.jobs import anonymizing
@@ -291,3 +293,18 @@ class TestRequests:
         assert done.counts == {"studies": 1, "instances": 6}
         assert done.details == {"output": "STUDY", "project": None}
         assert [one.patient_id for one in done.subjects.all()] == ["P001"]
+
+    def test_nothing_in_the_audit_log_tells_whom_the_patient_became(
+        self, gateway: LocalOrthanc, study: str, anonymize: Anonymize
+    ) -> None:
+        [made, *_] = results(gateway, anonymize(study, project="trial"))
+        events = list(AuditEvent.objects.filter(event="ANONYMIZED"))
+        # nor is there an event about both
+        events += AuditEvent.objects.filter(subjects__patient_id="P001")
+        told = "".join(text for one in events for text in (*messages(one, "gateway"), str(one.details), one.target))
+        assert "P001" in told
+        assert not [
+            one
+            for one in (made.PatientID, made.StudyInstanceUID, study_orthanc_id(made.PatientID, made.StudyInstanceUID))
+            if one in told
+        ]

@@ -1,5 +1,6 @@
 """Audit events as DICOM audit messages: valid against the schema of the standard, with the values it requires."""
 
+import json
 from base64 import b64decode
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
@@ -7,10 +8,12 @@ from pathlib import Path
 import pytest
 from lxml import etree
 
+from orthancproxy.audit.delivery import SUBJECTS_PER_MESSAGE
 from orthancproxy.audit.dicom_messages import dicom_event, messages
 from orthancproxy.audit.events import Subject
 from orthancproxy.audit.kinds import AuditOutcome, EventKind
 from orthancproxy.audit.models import AuditEvent, AuditSubject
+from orthancproxy.resolvers.moving import MAX_STUDIES
 from tests.audit.events import create_event
 
 SCHEMA = etree.RelaxNG(etree.parse(Path(__file__).with_name("audit-message.rng")))
@@ -225,6 +228,32 @@ def test_deletion_of_less_than_a_study_is_an_access_with_the_action_delete(
     assert coded_value(event, "EventID") == expected
     assert event.get("EventActionCode") == "D"
     assert dicom_event(row).id.value == expected.split()[0]
+
+
+def test_correction_says_which_study_became_which_in_a_message_for_each_patient() -> None:
+    old, new = Subject("P1", "1.2.1"), Subject("P2", "2.25.1")
+    made = [{"from": old.study_instance_uid, "studyInstanceUID": new.study_instance_uid, "patientId": "P2"}]
+    event = create_event(old, new, event=EventKind.MODIFIED, details={"attributes": ["PatientID"], "made": made})
+    of_old, of_new = parsed_messages(event)
+    assert ["P1" in str(objects(one)) for one in (of_old, of_new)] == [True, False]
+    for one in (of_old, of_new):
+        assert json.loads(request_details(one)["became"]) == {"1.2.1": "2.25.1"}
+    assert "P2" not in "".join(request_details(of_old).values())
+
+
+def test_message_of_a_large_merge_is_one_that_every_repository_takes() -> None:
+    """PS3.15 section A.6: 32,768 bytes."""
+    uids = ["1." + "2" * 58 + f"{number:04}" for number in range(MAX_STUDIES + 1)]
+    made = [{"from": uid, "studyInstanceUID": uids[-1], "patientId": "홍" * 64} for uid in uids[:-1]]
+    event = create_event(*(Subject("홍" * 64, uid) for uid in uids), event=EventKind.MODIFIED, details={"made": made})
+    texts = list(messages(event, "gateway", SUBJECTS_PER_MESSAGE))
+    assert max(len(text.encode()) for text in texts) < 32_000
+    assert {uid for text in texts for uid in became(text)} == set(uids[:-1])
+
+
+def became(text: str) -> dict[str, str]:
+    found: dict[str, str] = json.loads(request_details(etree.fromstring(text)).get("became", "{}"))
+    return found
 
 
 def test_change_of_labels_is_an_access_with_the_action_update() -> None:

@@ -8,6 +8,7 @@ from typing import Any, Self
 
 from pydicom import dcmread
 
+from orthancproxy.audit.models import AuditEvent
 from orthancproxy.jobs.following import JobFollower
 from orthancproxy.sandbox.orthanc import LocalOrthanc
 from tests.conftest import GraphQL
@@ -46,6 +47,13 @@ def follow(graphql: GraphQL, job: dict[str, Any], follower: JobFollower) -> dict
 
     wait_until(has_ended)
     return look()
+
+
+def audited() -> tuple[AuditEvent, set[tuple[str, str]], list[tuple[str, str, str]]]:
+    """Return the newest outcome of a correction, its subjects, and what became what: UID, UID and PatientID."""
+    event = AuditEvent.objects.filter(event="MODIFIED").exclude(outcome="INTENDED").latest("pk")
+    made = [(one["from"], one["studyInstanceUID"], one["patientId"]) for one in (event.details or {}).get("made", ())]
+    return event, set(event.subjects.values_list("patient_id", "study_instance_uid")), made
 
 
 @dataclass(frozen=True, slots=True)

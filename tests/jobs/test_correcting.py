@@ -14,7 +14,7 @@ from orthancproxy.archive.levels import Level
 from orthancproxy.audit.models import AuditEvent
 from orthancproxy.feed.log import Change, Kind
 from orthancproxy.jobs.correcting import plan_correction
-from orthancproxy.jobs.following import JobFollower
+from orthancproxy.jobs.following import MAX_UNSEEN, JobFollower
 from orthancproxy.jobs.models import Job, JobKind
 from orthancproxy.jobs.replacing import Replacing
 from orthancproxy.jobs.work import Work, WorkContext
@@ -24,7 +24,7 @@ from tests.access.archive import Target
 from tests.conftest import GraphQL
 from tests.corpus import ask, instance, load
 from tests.jobs.conftest import Clock
-from tests.jobs.correcting import Archive, correct, follow, mutation
+from tests.jobs.correcting import Archive, audited, correct, follow, mutation
 from tests.jobs.servers import clear
 from tests.waiting import wait_until
 
@@ -49,6 +49,10 @@ def archive(gateway: LocalOrthanc) -> LocalOrthanc:
         ],
     )
     return gateway
+
+
+FOLLOWED = """query($uid: ID!) { auditEvents(filter: {studyInstanceUID: $uid, events: [MODIFIED]}) {
+  nodes { id details } } }"""
 
 
 @pytest.mark.parametrize("keep_uids", [False, True])
@@ -76,6 +80,13 @@ def test_a_corrected_study_takes_the_place_of_the_original(
         "INTENDED",
         "SUCCESS",
     ]
+    event, subjects, made = audited()
+    assert {("P001", ONE.study_uid), ("P001", uid)} <= subjects
+    # with kept UIDs, by way of another study
+    ways = {old: new for old, new, _ in made}
+    assert (ways.get(ways[ONE.study_uid]) if keep_uids else ways[ONE.study_uid]) == uid
+    found = superuser(FOLLOWED, uid=uid)["auditEvents"]["nodes"]
+    assert {"id": str(event.pk), "details": event.details} in found
 
 
 KOREAN = {"PatientName": "Hong^Gildong=洪^吉洞=홍^길동", "InstitutionName": "서울병원"}
@@ -145,6 +156,9 @@ class TestUIDs:
         assert after.pixels == before.pixels
         uids = [{file.SOPInstanceUID for file in one.files.values()} for one in (before, after)]
         assert uids[0] == uids[1]
+        _, subjects, made = audited()
+        assert ("Q1", ONE.study_uid) in subjects
+        assert made == [(ONE.study_uid, ONE.study_uid, "Q1")]
 
     def test_a_study_that_is_there_already_is_not_overwritten(self, archive: LocalOrthanc, superuser: GraphQL) -> None:
         load(archive, [instance(1, 1, 9, 9, PatientID="Q1")])
@@ -248,6 +262,7 @@ class TestMoves:
         assert after.pixels == before.pixels
         assert after.values("StudyDescription", ONE.study_uid) == {"Brain study 1"}
         assert after.values("StudyDate", ONE.study_uid) == before.values("StudyDate", ONE.study_uid)
+        assert audited()[2] == [(source.study_uid, ONE.study_uid, "P001")]
 
     def test_series_are_split_into_a_study_of_their_own(
         self, archive: LocalOrthanc, superuser: GraphQL, make_follower: Make
@@ -262,6 +277,9 @@ class TestMoves:
         assert after.studies() == {("P001", ONE.study_uid): 2, ("P001", Target.at(1, 2).study_uid): 4, ("P001", uid): 2}
         assert after.pixels == before.pixels
         assert after.values("StudyDescription", uid) == {"무릎"}
+        _, subjects, made = audited()
+        assert subjects == {("P001", ONE.study_uid), ("P001", uid)}
+        assert made == [(ONE.study_uid, uid, "P001")]
         assert after.values("StudyDescription", ONE.study_uid) == {"Brain study 1"}
 
     def test_series_are_moved_to_another_study(
@@ -578,6 +596,25 @@ class TestMeanwhile:
         superuser("mutation($id: ID!) { deleteStudy(orthancId: $id) { inTrash } }", id=STUDY)
         follower.step()
         assert Job.objects.get().stage["ending"]["state"] == "FAILED"
+
+    def test_a_correction_that_is_given_up_says_where_the_images_are(
+        self, archive: LocalOrthanc, superuser: GraphQL, clock: Clock
+    ) -> None:
+        correct(superuser, "modifyStudy", STUDY, {"PatientID": "Q1"})
+        follower = slow_follower(clock)
+
+        def is_committed() -> bool:
+            follower.step()
+            return "committed" in Job.objects.get().stage
+
+        wait_until(is_committed)
+        Job.objects.update(missing_since=clock() - 2 * MAX_UNSEEN)
+        follower.step()
+        event, subjects, made = audited()
+        assert (event.outcome, event.error_code) == ("FAILED", "JOB_LOST")
+        [uid] = {uid for patient_id, uid in Archive.of(archive).studies() if patient_id == "Q1"}
+        assert ("Q1", uid) in subjects
+        assert made == [(ONE.study_uid, uid, "Q1")]
 
     def test_a_damaged_copy_is_noticed(self, archive: LocalOrthanc, superuser: GraphQL, clock: Clock) -> None:
         before = Archive.of(archive)

@@ -25,7 +25,7 @@ from tests.access.archive import Target
 from tests.conftest import GraphQL
 from tests.corpus import instance, load
 from tests.jobs.conftest import Clock
-from tests.jobs.correcting import CANCEL, JOB, Archive, correct
+from tests.jobs.correcting import CANCEL, JOB, Archive, audited, correct
 from tests.jobs.servers import clear
 from tests.waiting import wait_until
 
@@ -134,12 +134,16 @@ class Walk:
         assert (made["studyInstanceUID"] == ONE.study_uid) == self._keep_uids
         assert after.values("StudyDescription", made["studyInstanceUID"]) == {"뇌"}
         self.assert_audited("SUCCESS")
+        _, subjects, ways = audited()
+        assert (patient_id, made["studyInstanceUID"]) in subjects
+        assert (ways[0][0], ways[-1][1:]) == (ONE.study_uid, (made["studyInstanceUID"], patient_id))
 
     def assert_untouched(self) -> None:
         found = self._graphql(JOB, id=self.job["id"])["job"]
         assert (found["state"], found["result"]["studies"]) == ("CANCELLED", [])
         assert Archive.of(self._gateway).files == self.before.files
         self.assert_audited("FAILED")
+        assert audited()[2] == []
 
     def assert_audited(self, outcome: str) -> None:
         events = AuditEvent.objects.filter(event="MODIFIED").order_by("pk")

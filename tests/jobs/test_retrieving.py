@@ -272,6 +272,8 @@ class TestRetrievals:
         assert (done.outcome, done.counts) == ("SUCCESS", {"studies": 2, "instances": 12})
         subjects = {(row.patient_id, row.study_instance_uid) for row in done.subjects.all()}
         assert subjects == {(one.patient_id, one.study_uid) for one in (TARGET, OTHER)}
+        made = {(one["patientId"], one["studyInstanceUID"]) for one in done.details["made"]}
+        assert (done.details["source"], made) == ("PACS", subjects)
         begin, transferred = ("".join(messages(one, "gateway")) for one in (intended, done))
         assert 'originalText="Begin Transferring DICOM Instances"' in begin
         assert 'originalText="DICOM Instances Transferred"' in transferred

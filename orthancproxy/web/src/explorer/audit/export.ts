@@ -70,12 +70,18 @@ export function save(file: Blob, name: string): void {
   setTimeout(() => URL.revokeObjectURL(link.href), 60_000);
 }
 
-/** Describe a JSON object on one line: `studies: 2, instances: 200`. */
+/** Describe a JSON object on one line: `studies: 2; instances: 200`, and objects within it in parentheses. */
 export function described(value: unknown): string {
   if (value === null || typeof value !== 'object') return String(value ?? '');
+  if (Array.isArray(value)) return value.map(describedInner).join(', ');
   return Object.entries(value)
-    .map(([name, of]) => `${name}: ${Array.isArray(of) ? of.join(', ') : String(of)}`)
+    .map(([name, of]) => `${name}: ${describedInner(of)}`)
     .join('; ');
+}
+
+function describedInner(value: unknown): string {
+  const isObject = value !== null && typeof value === 'object' && !Array.isArray(value);
+  return isObject ? `(${described(value)})` : described(value);
 }
 
 function lines(texts: readonly (string | null | undefined)[]): string {
