@@ -94,7 +94,10 @@ class _Movable:
             raise LimitExceeded(f"At most {maximum} {level.path} can be moved at once.")
         target = None
         if request.target is not None:
-            [target] = _found(context, LevelPlan(level=Level.STUDY, needs=_STUDY_NEEDS), [request.target])
+            below = {"series": LevelPlan(level=Level.SERIES)} if request.keep_uids else {}
+            [target] = _found(
+                context, LevelPlan(level=Level.STUDY, needs=_STUDY_NEEDS, related=below), [request.target]
+            )
         self._series, sources = _sources(context, level, ids, frozenset(SHARED if target else values))
         if target and any(study.orthanc_id == target.orthanc_id for study in sources):
             raise InvalidRequest("This is the study itself.")
@@ -115,6 +118,8 @@ class _Movable:
                 one for study in sources for one in labels.symmetric_difference(study.facts.get("Labels") or ())
             }
             authorize_labels(context.caller, differing)
+        if target and request.keep_uids:
+            _check_uids([*self._series, *target.related["series"]])
         # last, since it reads a file
         self._values = shared_values(context.client, target.orthanc_id) if target else values
         self.instances_count = sum(int(one.tags.get(_COUNT) or 0) for one in self._series)
@@ -150,5 +155,9 @@ def _found(context: RequestContext, plan: LevelPlan, ids: Sequence[str]) -> list
     return found
 
 
-def _labels(study: Resource) -> frozenset[str]:
-    return frozenset(study.facts.get("Labels") or ())
+def _check_uids(series: Sequence[Resource]) -> None:
+    """Raise InvalidRequest if two series of what becomes one study would be one."""
+    if len({one.tags["SeriesInstanceUID"] for one in series}) < len(series):
+        raise InvalidRequest(
+            "Two of these studies have a series with the same SeriesInstanceUID: they can be one without `keepUids`."
+        )

@@ -311,6 +311,31 @@ class TestMoves:
         assert item.StudyInstanceUID == ONE.study_uid
         assert item.ReferencedSOPInstanceUID in {file.SOPInstanceUID for file in merged}
 
+    @pytest.mark.parametrize("of_target", [False, True])
+    def test_series_with_the_same_uid_do_not_keep_it(
+        self, of_target: bool, archive: LocalOrthanc, superuser: GraphQL
+    ) -> None:
+        clear(archive)
+        same: dict[str, Any] = {"SeriesInstanceUID": "1.2.3"}
+        load(archive, [instance(1, **(same if of_target else {})), instance(1, 2, **same)])
+        load(archive, [instance(1, 3, **({} if of_target else same))])
+        before = Archive.of(archive)
+        studies = [Target.at(1, number).ids["studies"] for number in (2, 3)]
+        moved = [one for study in studies for one in json.loads(ask(archive, f"/studies/{study}"))["Series"]]
+        for field, request in (
+            ("mergeStudies", {"orthancId": STUDY, "sources": studies}),
+            ("moveSeries", {"orthancIds": moved, "studyOrthancId": STUDY}),
+        ):
+            for more in ({}, {"dryRun": True}):
+                error = superuser.error(mutation(field), input={**request, "keepUids": True, **more})
+                assert (error["extensions"]["code"], "same SeriesInstanceUID" in error["message"]) == (
+                    "BAD_USER_INPUT",
+                    True,
+                )
+            assert superuser(mutation(field), input={**request, "dryRun": True})[field]["instancesCount"] == 2
+        assert not Job.objects.exists()
+        assert Archive.of(archive).files == before.files
+
     def test_studies_of_several_patients_are_not_merged(self, archive: LocalOrthanc, superuser: GraphQL) -> None:
         load(archive, [instance(2)])
         request = {"orthancId": STUDY, "sources": [Target.at(2).ids["studies"]]}
