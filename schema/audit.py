@@ -88,7 +88,10 @@ class AuditEvent:
     def code(root: strawberry.Parent[Event]) -> str:
         return dicom_event(root).id.value
 
-    @strawberry.field(description="The error code that the caller got; null without an error.")
+    @strawberry.field(
+        description="The error code that the caller got, or `CANCELLED` for what was not carried out on purpose; null "
+        "without an error."
+    )
     def error_code(root: strawberry.Parent[Event]) -> str | None:
         return root.error_code or None
 

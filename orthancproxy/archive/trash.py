@@ -39,7 +39,7 @@ Lock = Callable[[str], AbstractContextManager[None]]
 MAX_AGE_SECONDS = 5.0
 _STUDY = Level.STUDY
 _CONTENT = ["Labels", "MainDicomTags", "Metadata", "Parent"]
-_CHANGES = Needs(facts=frozenset({Fact.CHANGES, Fact.LABELS, Fact.TRASH}))
+_WITH_NOTE = LevelPlan(level=_STUDY, needs=Needs(facts=frozenset({Fact.CHANGES, Fact.LABELS, Fact.TRASH})))
 
 
 class Trash:
@@ -140,24 +140,26 @@ class Trash:
         found = Hierarchy(self._client).by_ids(plan, [patient], as_stored=True)
         return {study.orthanc_id for one in found for study in one.related["studies"]}.difference(trashed)
 
-    def delete(self, study: Resource) -> bool:
-        """Delete a study for good if it is in the trash and has not changed since; return whether it was deleted.
+    def is_unchanged(self, study: Resource) -> bool:
+        """Whether a study is in the trash, with the LastUpdate and the note that it was read with.
 
-        Raises ArchiveError.
+        Raises NotFound if it is gone, and ArchiveError.
         """
-        plan = LevelPlan(level=_STUDY, needs=_CHANGES)
+        found = Hierarchy(self._client).by_ids(_WITH_NOTE, [study.orthanc_id], as_stored=True)
+        if not found:
+            raise NotFound("The study has been deleted.")
+        [now] = found
+        is_same = now.facts["LastUpdate"] == study.facts["LastUpdate"] and note_of(now) == note_of(study)
+        # it may have been restored, and deleted again
+        return is_same and self.has(study.orthanc_id)
+
+    def delete(self, study: Resource) -> bool:
+        """Delete a study for good if it `is_unchanged`; return whether it was. Raises NotFound and ArchiveError."""
         with self._lock(study.orthanc_id):
-            for now in Hierarchy(self._client).by_ids(plan, [study.orthanc_id], as_stored=True):
-                is_same = now.facts["LastUpdate"] == study.facts["LastUpdate"] and note_of(now) == note_of(study)
-                # it may have been restored, and deleted again
-                if not is_same or not self.has(study.orthanc_id):
-                    continue
-                try:
-                    storage.delete(self._client, _STUDY, study.orthanc_id)
-                except NotFound:
-                    return False
-                return True
-        return False
+            if not self.is_unchanged(study):
+                return False
+            storage.delete(self._client, _STUDY, study.orthanc_id)
+        return True
 
     def has_arrived(self, study: Resource) -> bool:
         """Whether instances have arrived in a study since it was put into the trash. Raises ArchiveError."""

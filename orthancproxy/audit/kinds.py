@@ -181,6 +181,10 @@ class EventKind(_TranslatedChoices):
         return kind
 
 
+CANCELLED = "CANCELLED"
+"""The error code of what was intended and not carried out, on purpose."""
+
+
 class AuditOutcome(_TranslatedChoices):
     """How an operation ended."""
 

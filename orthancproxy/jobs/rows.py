@@ -10,7 +10,7 @@ from django.db.models import QuerySet
 
 from orthancproxy.audit import events
 from orthancproxy.audit.events import Author, Subject
-from orthancproxy.audit.kinds import AuditOutcome, Authentication, EventKind
+from orthancproxy.audit.kinds import CANCELLED, AuditOutcome, Authentication, EventKind
 from orthancproxy.audit.models import AuditEvent
 from orthancproxy.database import storable
 from orthancproxy.jobs.models import Job, JobState
@@ -81,7 +81,7 @@ def finish(
             intention=None,
         )
         if is_changed and intention is not None:
-            code = "CANCELLED" if state is JobState.CANCELLED else failure.code if failure else ""
+            code = CANCELLED if state is JobState.CANCELLED else failure.code if failure else ""
             _write_outcome(intention, now, counts, code, job.stage.get("made", []))
     return is_changed
 

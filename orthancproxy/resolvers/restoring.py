@@ -53,6 +53,9 @@ def restore(context: RequestContext, orthanc_id: str) -> str:
         try:
             if trash.restore(orthanc_id):
                 event.changes = restorations(study, with_patient=is_patient_hidden)
+            else:
+                # somebody else has restored it meanwhile
+                event.counts = {Level.STUDY.path: 0}
         except NotFound as error:
             # it was deleted for good concurrently
             raise NotFound("There is no such study.") from error

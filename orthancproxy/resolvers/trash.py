@@ -18,7 +18,7 @@ from orthancproxy.archive.trash import Trash, due, note_of
 from orthancproxy.archive.trash_note import TrashNote
 from orthancproxy.audit import events
 from orthancproxy.audit.events import Author
-from orthancproxy.audit.kinds import AuditOutcome, EventKind
+from orthancproxy.audit.kinds import CANCELLED, AuditOutcome, EventKind
 from orthancproxy.audit.reads import code_of, subject_of
 from orthancproxy.conf import conf
 from orthancproxy.database import DATABASE_ERRORS, AdvisoryLock
@@ -129,19 +129,25 @@ class TrashKeeper:
         return deleted
 
     def _delete(self, study: Resource) -> bool:
+        is_deleted = False
         try:
+            # what stays has no event, unless it changes within this moment
+            if not self._trash.is_unchanged(study):
+                return False
             with _audited(EventKind.DELETION, Author(), "empty_trash", study) as done:
-                if not self._trash.delete(study):
-                    return False
-                done()
+                if is_deleted := self._trash.delete(study):
+                    done()
         except ArchiveUnavailable:
             raise
+        except NotFound:
+            return False
         except GatewayError:
             # the others are deleted nevertheless
             logger.warning("a study in the trash cannot be deleted", exc_info=True, extra={"study": study.orthanc_id})
             return False
-        self._report([replace(study_identity(study), kind=Kind.DELETED)])
-        return True
+        if is_deleted:
+            self._report([replace(study_identity(study), kind=Kind.DELETED)])
+        return is_deleted
 
 
 def restore_arriving(
@@ -169,6 +175,8 @@ def bring_back(trash: Trash, studies: Iterable[Resource], author: Author, operat
     studies = list(studies)
     trashed = {study.orthanc_id for study in trash.studies()} if studies else set()
     for study in studies:
+        if not _is_left(trash, study):
+            continue
         is_hidden = not trash.shown_studies(study.parent_id or "", trashed)
         with _audited(EventKind.RESTORED, author, operation, study) as done:
             if trash.restore(study.orthanc_id):
@@ -177,6 +185,13 @@ def bring_back(trash: Trash, studies: Iterable[Resource], author: Author, operat
                 logger.info("a study in the trash arrives again, and is restored", extra={"study": study.orthanc_id})
                 changes += restorations(study, with_patient=is_hidden)
     return changes
+
+
+def _is_left(trash: Trash, study: Resource) -> bool:
+    try:
+        return trash.has(study.orthanc_id)
+    except NotFound:
+        return False
 
 
 def restorations(study: Resource, *, with_patient: bool) -> list[Change]:
@@ -190,9 +205,10 @@ def restorations(study: Resource, *, with_patient: bool) -> list[Change]:
 def _audited(kind: EventKind, author: Author, operation: str, study: Resource) -> Iterator[Callable[[], None]]:
     """Write what is about to be done with a study, and how that ended; yield what notes that it was done.
 
-    A study that is gone is no error here.
+    What is not done, as somebody else has changed the study meanwhile, is `CANCELLED`. A study that is gone is
+    no error here.
     """
-    outcome, code = AuditOutcome.FAILED, NotFound.code
+    outcome, code = AuditOutcome.FAILED, CANCELLED
     write = partial(
         events.write,
         author,
@@ -209,8 +225,9 @@ def _audited(kind: EventKind, author: Author, operation: str, study: Resource) -
         outcome, code = AuditOutcome.SUCCESS, ""
 
     try:
-        with suppress(NotFound):
-            yield done
+        yield done
+    except NotFound as error:
+        code = error.code
     except Exception as error:
         code = code_of(error)
         raise

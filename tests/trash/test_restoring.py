@@ -17,12 +17,13 @@ from pytest_django import Settings
 from orthancproxy.archive import storage
 from orthancproxy.archive.trash import Trash, note_of, studies_in_trash
 from orthancproxy.archive.trash_note import TrashNote
+from orthancproxy.audit.events import Author
 from orthancproxy.audit.models import AuditEvent
 from orthancproxy.feed.log import Change, Kind
 from orthancproxy.orthanc.calls import recording
 from orthancproxy.orthanc.client import ConnectionOptions, OrthancClient
 from orthancproxy.resolvers.context import connect
-from orthancproxy.resolvers.trash import TrashKeeper, trash_of
+from orthancproxy.resolvers.trash import TrashKeeper, bring_back, trash_of
 from orthancproxy.sandbox.orthanc import LocalOrthanc
 from orthancproxy.uploads.identified_files import IdentifiedFile
 from tests.archive.callers import make_tokens
@@ -323,6 +324,66 @@ def test_what_is_restored_or_arrives_while_the_trash_is_emptied_stays(orthanc: L
     load(orthanc, [instance(1, 1, 1, 9)])
     assert trash.delete(study) is False
     assert resource_at((1, 1)) in stored_resources(orthanc)
+
+
+@pytest.mark.parametrize("is_late", [False, True])
+@pytest.mark.parametrize(("change", "code"), [("restored", "CANCELLED"), ("deleted", "NOT_FOUND")])
+def test_the_audit_tells_what_was_left_alone(
+    change: str,
+    code: str,
+    is_late: bool,
+    orthanc: LocalOrthanc,
+    graphql: GraphQL,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """`is_late`: between the last look and the deletion; no event was intended before that."""
+    graphql(DELETE % "Study", id=STUDY)
+    delete, is_unchanged = Trash.delete, Trash.is_unchanged
+
+    def change_it() -> None:
+        if change == "restored":
+            graphql(RESTORE, id=STUDY)
+        else:
+            ask(orthanc, f"/studies/{STUDY}", "DELETE")
+
+    def after_the_look(trash: Trash, study: Any) -> bool:
+        change_it()
+        return delete(trash, study)
+
+    def before_the_look(trash: Trash, study: Any) -> bool:
+        change_it()
+        return is_unchanged(trash, study)
+
+    name, late = ("delete", after_the_look) if is_late else ("is_unchanged", before_the_look)
+    monkeypatch.setattr(Trash, name, late)
+    changes: list[Change] = []
+    assert TrashKeeper(connect(), changes.extend).empty(0) == 0
+    assert changes == []
+    events = AuditEvent.objects.filter(event="DELETION").order_by("pk").values_list("outcome", "error_code")
+    assert list(events) == ([("INTENDED", ""), ("FAILED", code)] if is_late else [])
+    assert (resource_at((1, 1)) in stored_resources(orthanc)) == (change == "restored")
+
+
+def test_the_audit_has_one_restoration_by_whoever_was_first(
+    orthanc: LocalOrthanc, graphql: GraphQL, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    graphql(DELETE % "Study", id=STUDY)
+    trash = trash_of(connect())
+    [study] = trash.read()
+    restore = Trash.restore
+
+    def late(trash: Trash, orthanc_id: str) -> bool:
+        restore(trash, orthanc_id)
+        return restore(trash, orthanc_id)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Trash, "restore", late)
+        graphql(RESTORE, id=STUDY)
+    restored = AuditEvent.objects.get(event="RESTORED", outcome="SUCCESS")
+    assert restored.counts == {"studies": 0}
+    # it is not in the trash any more
+    assert bring_back(trash, [study], Author(), "arrival") == []
+    assert AuditEvent.objects.filter(event="RESTORED").count() == 2
 
 
 def test_restoring_waits_for_a_deletion_for_good(
