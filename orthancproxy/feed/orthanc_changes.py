@@ -5,16 +5,18 @@ all of a second. Orthanc has no entries for deletions, and those of what is dele
 """
 
 import logging
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import timedelta
 from itertools import takewhile
 from threading import Lock
 
+from orthancproxy.archive.hierarchy import Hierarchy
 from orthancproxy.archive.levels import Level
+from orthancproxy.archive.plan import LevelPlan
 from orthancproxy.database import DATABASE_ERRORS
 from orthancproxy.errors import GatewayError
-from orthancproxy.feed.identities import NEW_INSTANCE, Identities, identify
+from orthancproxy.feed.identities import NEW_INSTANCE, Identities, identify, patient_identity
 from orthancproxy.feed.log import Change, ChangeLog, Kind
 from orthancproxy.feed.models import ChangeLogState
 from orthancproxy.orthanc import endpoints
@@ -42,7 +44,8 @@ class Reader:
     The position moves in the transaction that appends to the log: each entry is logged once, whoever reads it, and
     after an outage of the database. Safe for threads.
 
-    What happens below the studies with the Orthanc ids of `hidden_studies` is not logged: they count as deleted.
+    `hidden_studies` count as deleted: their Orthanc ids, each with that of its patient. What happens below them is not
+    logged, and a patient with no other study is added by the next one.
     """
 
     def __init__(
@@ -52,7 +55,7 @@ class Reader:
         base_url: str,
         *,
         entries_per_look: int = ENTRIES_PER_LOOK,
-        hidden_studies: Callable[[], Collection[str]] = frozenset,
+        hidden_studies: Callable[[], Mapping[str, str]] = dict,
     ) -> None:
         self._client = client
         self._log = log
@@ -119,8 +122,35 @@ class Reader:
             return True
         position = ChangeLogState(server=server, position=entries[-1].seq)
         changes = _changes(entries, identities)
-        hidden = self._hidden_studies() if changes else ()
-        return self._advance(state, position, [one for one in changes if one.study_orthanc_id not in hidden], seen_at)
+        if hidden := self._hidden_studies() if changes else {}:
+            changes = self._visible([one for one in changes if one.study_orthanc_id not in hidden], hidden)
+        return self._advance(state, position, changes, seen_at)
+
+    def _visible(self, changes: Sequence[Change], hidden: Mapping[str, str]) -> list[Change]:
+        """Return the changes without those of hidden patients, and with the additions of those that appear by them.
+
+        Orthanc has these patients, and tells nothing.
+        """
+        new = {one.orthanc_id for one in changes if one.kind is Kind.ADDED}
+        patients = {one.patient_orthanc_id or "" for one in changes if one.level.depth <= Level.STUDY.depth}
+        asked = sorted(patients.intersection(hidden.values()) - new)
+        plan = LevelPlan(level=Level.PATIENT, related={"studies": LevelPlan(level=Level.STUDY)})
+        found = Hierarchy(self._client).by_ids(plan, asked, as_stored=True) if asked else []
+        shown = {
+            one.orthanc_id: {study.orthanc_id for study in one.related["studies"]} - hidden.keys() for one in found
+        }
+        appearing = {patient for patient, studies in shown.items() if studies and new.issuperset(studies)}
+        visible: list[Change] = []
+        for one in changes:
+            patient = one.patient_orthanc_id or ""
+            if one.level is Level.PATIENT and shown.get(patient) == set():
+                continue
+            if one.kind is Kind.ADDED and one.level is Level.STUDY and patient in appearing:
+                appearing.remove(patient)
+                identity = patient_identity(patient, one.patient_id)
+                visible.append(replace(identity, kind=Kind.ADDED, labels=one.labels))
+            visible.append(one)
+        return visible
 
     def _entries(self, query: str) -> OrthancChanges:
         found: OrthancChanges = self._client.call(endpoints.CHANGES, query=query, decoder=CHANGES_DECODER)

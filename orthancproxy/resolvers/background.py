@@ -116,8 +116,8 @@ def _start(client: OrthancClient) -> Background:
     return Background(keeper, changes, follower)
 
 
-def _in_trash(client: OrthancClient) -> set[str]:
-    return {study.orthanc_id for study in trash_of(client).studies()}
+def _in_trash(client: OrthancClient) -> dict[str, str]:
+    return {study.orthanc_id: study.parent_id or "" for study in trash_of(client).studies()}
 
 
 def _log_removed(removed: Sequence[Resource]) -> None:

@@ -19,6 +19,7 @@ from orthancproxy.resolvers.background import Background
 from orthancproxy.resolvers.context import RequestContext
 from orthancproxy.resolvers.guard import audited_read
 from orthancproxy.resolvers.operations import READ_CHANGES
+from orthancproxy.resolvers.trash import trash_of
 
 MAX_CURSOR_DIGITS = 18  # of a number that databases have as a BIGINT
 MAX_READS = 20  # of a page most of which is hidden from its caller
@@ -81,7 +82,8 @@ class ChangeBatch:
         existing = [one.change for one in self.changes if one.change.kind is not Kind.DELETED]
         studies = {one.study_orthanc_id for one in existing if one.level is not Level.PATIENT}
         patients = {one.orthanc_id for one in existing if one.level is Level.PATIENT}
-        hierarchy = Hierarchy(self._client)
+        # a patient is not seen by the labels of what is in the trash
+        hierarchy = Hierarchy(self._client, hidden=trash_of(self._client).studies())
         of_study = LevelPlan(level=Level.STUDY, needs=_LABELS)
         of_patient = LevelPlan(level=Level.PATIENT, related={"studies": of_study})
         found = {

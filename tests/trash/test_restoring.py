@@ -15,17 +15,21 @@ from django.utils import timezone
 from pytest_django import Settings
 
 from orthancproxy.archive import storage
+from orthancproxy.archive.scope import Scope
 from orthancproxy.archive.trash import Trash, note_of, studies_in_trash
 from orthancproxy.archive.trash_note import TrashNote
 from orthancproxy.audit.events import Author
 from orthancproxy.audit.models import AuditEvent
-from orthancproxy.feed.log import Change, Kind
+from orthancproxy.feed.log import Change, Kind, change_log
 from orthancproxy.orthanc.calls import recording
 from orthancproxy.orthanc.client import ConnectionOptions, OrthancClient
+from orthancproxy.resolvers.background import background
+from orthancproxy.resolvers.changes import ChangeBatch
 from orthancproxy.resolvers.context import connect
 from orthancproxy.resolvers.trash import TrashKeeper, bring_back, trash_of
 from orthancproxy.sandbox.orthanc import LocalOrthanc
 from orthancproxy.uploads.identified_files import IdentifiedFile
+from tests.access.archive import Target
 from tests.archive.callers import make_tokens
 from tests.conftest import GraphQL, UseOrthanc
 from tests.corpus import ask, instance, load
@@ -252,6 +256,45 @@ def test_instances_that_arrive_past_the_gateway_restore_a_study(
     assert {STUDY, OTHER, PATIENT} & visible() == {STUDY, PATIENT}
     assert [(one.kind, one.orthanc_id) for one in reported] == [(Kind.ADDED, PATIENT), (Kind.ADDED, STUDY)]
     assert _events("RESTORED") == [("RESTORED", "INTENDED"), ("RESTORED", "SUCCESS")]
+
+
+def test_a_study_of_a_hidden_patient_adds_the_patient_to_the_changes(
+    start_orthanc: StartOrthanc, use_orthanc: UseOrthanc, graphql: GraphQL, settings: Settings, transactional_db: None
+) -> None:
+    settings.ORTHANC_TRASH_DAYS, settings.ORTHANC_CHANGES_DAYS = 30, 7
+    orthanc = start_orthanc(configuration={"StableAge": 2})
+    use_orthanc(orthanc)
+    changes = background(connect()).changes
+    assert changes
+    changes.look()
+    # the first request takes seconds
+    graphql(VISIBLE)
+    load(orthanc, [instance(1, 1), instance(1, 2), instance(2)])
+    ask(orthanc, f"/studies/{STUDY}/labels/ward-7", "PUT", b"")
+    graphql(DELETE % "Patient", id=PATIENT)
+
+    def logged() -> list[tuple[Kind, str]]:
+        changes.look()
+        return [(one.change.kind, one.change.orthanc_id) for one in change_log.after(0, 1000)]
+
+    stable = Kind.STABLE, Target.at(2).ids["patients"]
+    wait_until(lambda: stable in logged())
+    # it would tell of a patient whom nobody sees
+    assert (Kind.STABLE, PATIENT) not in logged()
+    deleted = change_log.newest()
+    appeared = [(Kind.ADDED, PATIENT)]
+    for number in (8, 9):
+        before = logged()
+        load(orthanc, [instance(1, number)])
+        new = Target.at(1, number).ids
+        appeared += [(Kind.ADDED, new["studies"]), (Kind.ADDED, new["series"])]
+        assert logged()[len(before) :][: len(appeared)] == appeared
+        # they are there when the next one arrives
+        appeared = []
+    # what is in the trash shows its patient to nobody
+    of_ward = ChangeBatch(change_log.after(deleted, 1000), connect()).visible(Scope(labels=frozenset({"ward-7"})))
+    assert of_ward == []
+    background(connect()).follower.stop()
 
 
 def test_the_process_looks_after_the_trash(
