@@ -1,6 +1,7 @@
 """Correcting patients, studies and series on their pages, merging studies and moving series."""
 
 import json
+import re
 from collections.abc import Iterator
 from io import BytesIO
 from typing import Any
@@ -19,7 +20,7 @@ pytestmark = [pytest.mark.live, pytest.mark.once, pytest.mark.long]
 NAME = "Kim090^Minsu=金90^民洙=김90^민수"
 TEXTS = [
     ("en-GB", "More actions", ["Correct…", "Merge with other studies…", "Move series…"], "Preview"),
-    ("ko-KR", "추가 작업", ["정보 수정…", "다른 검사와 병합…", "시리즈 이동…"], "미리 보기"),
+    ("ko-KR", "추가 작업", ["정보 수정…", "다른 검사와 병합…", "시리즈 이동…"], "미리보기"),
     ("ja-JP", "その他の操作", ["訂正…", "他の検査と統合…", "シリーズの移動…"], "プレビュー"),
 ]
 """The items of the menu, by language."""
@@ -211,7 +212,7 @@ def test_studies_are_merged(page: Page, archive: Archive, patient: str) -> None:
     open_first_study(archive, page, patient)
     dialog = open_dialog(page, "Merge with other studies…")
     expect(dialog.get_by_role("button", name="Preview")).to_be_disabled()
-    dialog.get_by_role("checkbox", name="Head 2").check()
+    dialog.get_by_role("checkbox", name=re.compile("Head 2 · A090-2 · .+ · CT · 1 series")).check()
     dialog.get_by_role("button", name="Preview").click()
     expect(dialog).to_contain_text("This changes 1 instance.")
     assert ["Study description", "Head 2", "Head 1"] in rows(dialog)
@@ -223,6 +224,9 @@ def test_studies_are_merged(page: Page, archive: Archive, patient: str) -> None:
     expect(cards(page)).to_have_count(3)
     assert len({file.StudyInstanceUID for file in files_of(archive)}) == 1
     expect(page.get_by_text("This is the only study of the patient.")).to_be_visible()
+    # its series have one place to go to, which need not be chosen
+    dialog = open_dialog(page, "Move series…")
+    expect(dialog.get_by_role("radio", name="A new study")).to_be_checked()
 
 
 def test_series_are_moved_to_a_new_study_and_to_another_one(page: Page, archive: Archive, patient: str) -> None:

@@ -12,7 +12,7 @@ from tests.access.archive import Target
 from tests.browser.users import User, make
 from tests.corpus import ask
 from tests.explorer.conftest import CONFINED_TO, LOCAL_AET, VIEWER, Archive, OpenPage, request
-from tests.explorer.test_accessibility import OVERFLOW, tab_to, violations
+from tests.explorer.test_accessibility import CUT_OFF, OVERFLOW, tab_to, violations
 from tests.jobs.gate import Gate, gate_to
 from tests.jobs.servers import REMOTE_AET, remove
 from tests.waiting import wait_until
@@ -278,6 +278,7 @@ def test_several_jobs_fit_beside_every_page(page_as: OpenPage, gate: Gate) -> No
             more = corner(page, locale).get_by_text(text)
             expect(more).to_be_visible()
             assert page.evaluate(OVERFLOW) == [0, 0]
+            assert page.evaluate(CUT_OFF) == []
             assert violations(page) == []
             # on a small screen, the page ends above the corner
             box, content = more.bounding_box(), page.locator("#content").bounding_box()

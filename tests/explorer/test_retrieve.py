@@ -82,6 +82,20 @@ def test_the_page_speaks_the_language(language: str, title: str, button: str, na
     expect(row).to_contain_text(name)
 
 
+def test_names_in_any_script_and_modalities_in_lower_case_are_found(page_as: OpenPage) -> None:
+    page = page_as(MANAGER)
+    for name, modality in (("남궁", ""), ("南宮 吉洞", "ct"), ("Namgung, Gildong", "")):
+        page.goto("/retrieve")
+        page.get_by_label("Server", exact=True).select_option("PACS")
+        page.get_by_label("Patient name").fill(name)
+        page.get_by_label("Modality").fill(modality)
+        page.get_by_label("Modality").press("Enter")
+        expect(page.locator("tbody tr")).to_contain_text("남궁 길동")
+    page.get_by_label("Modality").fill("mr")
+    page.get_by_label("Modality").press("Enter")
+    expect(page.get_by_text("The server has no such study.")).to_be_visible()
+
+
 @pytest.mark.parametrize("user", [VIEWER, CONFINED], ids=["without the permission", "with a scope"])
 def test_it_is_not_offered_to_those_who_may_not(user: object, page_as: OpenPage) -> None:
     page = page_as(user)

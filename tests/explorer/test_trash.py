@@ -55,10 +55,18 @@ def test_a_study_is_deleted_into_the_trash_and_restored(page_as: OpenPage, archi
         expect(row).to_contain_text(text)
     expect(page.get_by_text("After 30 days they are deleted for good.")).to_be_visible()
     assert violations(page) == []
+    name, patient_id = row.get_by_text("Kim002, Minsu").bounding_box(), row.get_by_text("P002").bounding_box()
+    assert name
+    assert patient_id
+    assert name["x"] + name["width"] + 8 <= patient_id["x"]
+    page.set_viewport_size({"width": 360, "height": 740})
+    expect(page.locator("thead")).to_be_hidden()
+    assert page.evaluate(OVERFLOW) == [0, 0]
     row.get_by_role("button", name="Restore 흉부 CT").press("Enter")
     expect(page.get_by_role("region", name="Messages")).to_contain_text("The study is restored.")
     expect(page.get_by_text("The trash is empty.")).to_be_visible()
     assert violations(page) == []
+    page.set_viewport_size({"width": 1280, "height": 800})
     page.get_by_role("link", name="Worklist").click()
     expect(page.get_by_text("P002")).to_be_visible()
 

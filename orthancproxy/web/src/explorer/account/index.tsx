@@ -56,7 +56,7 @@ function Caller({ viewer }: { viewer: CallerFragment }) {
         <dd>
           <Group gap="xs">
             {viewer.actions.map((action) => (
-              <Badge key={action} variant="light" tt="none" radius="sm">
+              <Badge key={action} variant="light" tt="none" radius="sm" className={classes.action}>
                 {t(`actions.${action}`)}
               </Badge>
             ))}

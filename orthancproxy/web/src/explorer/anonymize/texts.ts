@@ -91,7 +91,7 @@ export const ja: Translation<typeof en> = {
   patientIdHint: '空の場合は無作為な値になります。',
   keep: '残すもの',
   shiftDates: '時刻と、秘密の日数だけずらした日付',
-  keepSeriesDescriptions: 'シリーズの説明',
+  keepSeriesDescriptions: 'シリーズ記述',
   keepDevice: '装置（ステーション名、シリアル番号など）',
   includeBurnedIn: '画素に文字があると示されている画像',
   output: '結果',

@@ -63,7 +63,7 @@ function EventRow({ event, onNarrow }: { event: AuditEvent; onNarrow: EventTable
     <Fragment>
       <Table.Tr className={event.outcome === 'INTENDED' ? classes.intended : undefined}>
         <Table.Td className={classes.at}>{formatDateTime(event.at, 'medium')}</Table.Td>
-        <Table.Td>
+        <Table.Td className={classes.user}>
           {event.username ? narrow('user', event.username, userLabel(event.username, t)) : t('anonymous')}
           <Text size="xs" c="dimmed">
             {t(`authentication.${event.authentication}`)}

@@ -215,7 +215,7 @@ export const ja: Translation<typeof en> = {
   moreSubjects_other: '他に検査または患者 {{count}} 件',
   parameter: {
     user: 'ユーザー',
-    patient: '患者 ID',
+    patient: '患者ID',
     study: 'Study Instance UID',
     operation: '操作に含まれる文字',
     target: '対象',
@@ -237,7 +237,7 @@ export const ja: Translation<typeof en> = {
     id: '番号',
     authentication: '認証方法',
     operation: '操作',
-    patients: '患者 ID',
+    patients: '患者ID',
     studies: 'Study Instance UID',
     error: 'エラーコード',
     target: '対象',

@@ -1,4 +1,5 @@
 import { Anchor } from '@mantine/core';
+import type { ReactNode } from 'react';
 import { Link } from 'wouter';
 
 import { studyPath } from '../app/routes';
@@ -23,15 +24,30 @@ export const STUDY_CELL = graphql(`
   }
 `);
 
+interface StudyCellProps {
+  study: StudyCellFragment;
+  untitled: string;
+  /** It has no page, as it is in the trash. */
+  isHidden?: boolean;
+  /** Further facts, after the patient's name. */
+  children?: ReactNode;
+}
+
 /** A study in a table, with its patient. */
-export function StudyCell({ study, untitled }: { study: StudyCellFragment; untitled: string }) {
+export function StudyCell({ study, untitled, isHidden, children }: StudyCellProps) {
+  const title = <bdi dir="auto">{study.description || untitled}</bdi>;
   return (
     <>
-      <Anchor component={Link} href={studyPath(study.orthancId)} inherit>
-        <bdi dir="auto">{study.description || untitled}</bdi>
-      </Anchor>
+      {isHidden ? (
+        title
+      ) : (
+        <Anchor component={Link} href={studyPath(study.orthancId)} inherit>
+          {title}
+        </Anchor>
+      )}
       <div className={classes.patient}>
         <PersonName name={study.patient.name} />
+        {children}
         <span>{formatDate(study.studyDate)}</span>
       </div>
     </>

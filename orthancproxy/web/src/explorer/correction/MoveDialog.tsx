@@ -7,7 +7,7 @@ import { ChangeDialog, type FormStep } from './ChangeDialog';
 import classes from './Correction.module.css';
 import { FormEnd } from './FormEnd';
 import type { StudyDialogProps } from './MergeDialog';
-import { OtherStudies, StudyName } from './OtherStudies';
+import { OtherStudies, type OtherStudy, StudyName } from './OtherStudies';
 import { MOVE_SERIES } from './operations';
 
 const NEW = 'new';
@@ -17,7 +17,7 @@ interface MoveDialogProps extends StudyDialogProps {
 }
 
 /** Moves series of a study to another one of the patient, or to a new one. */
-export default function MoveDialog({ opened, onClose, ...study }: MoveDialogProps) {
+export default function MoveDialog({ opened, onClose, series, ...study }: MoveDialogProps) {
   const { t } = useTranslation('correction');
   return (
     <ChangeDialog
@@ -27,17 +27,23 @@ export default function MoveDialog({ opened, onClose, ...study }: MoveDialogProp
       of={t('move.of')}
       texts={{ confirm: t('move.confirm'), open: t('move.open') }}
       mutation={MOVE_SERIES}
-      form={(step) => <MoveForm {...study} {...step} />}
+      form={(step) => (
+        <OtherStudies {...study}>{(studies) => <MoveForm series={series} studies={studies} {...step} />}</OtherStudies>
+      )}
     />
   );
 }
 
-type MoveFormProps = FormStep<MoveSeriesInput> & Omit<MoveDialogProps, 'opened' | 'onClose'>;
+interface MoveFormProps extends FormStep<MoveSeriesInput> {
+  series: readonly SeriesCardFragment[];
+  /** Those that the series can be moved to. */
+  studies: readonly OtherStudy[];
+}
 
-function MoveForm({ studyOrthancId, patientOrthancId, series, given, onSubmit, ...end }: MoveFormProps) {
+function MoveForm({ series, studies, given, onSubmit, ...end }: MoveFormProps) {
   const { t } = useTranslation('correction');
   const [moved, setMoved] = useState(given?.orthancIds.map(String) ?? []);
-  const [target, setTarget] = useState(given ? String(given.studyOrthancId ?? NEW) : '');
+  const [target, setTarget] = useState(given ? String(given.studyOrthancId ?? NEW) : studies.length === 0 ? NEW : '');
   const [description, setDescription] = useState(given?.replace?.[0]?.value ?? '');
   const [keepUids, setKeepUids] = useState(given?.keepUids ?? false);
   const isNew = target === NEW;
@@ -62,18 +68,14 @@ function MoveForm({ studyOrthancId, patientOrthancId, series, given, onSubmit, .
             ))}
           </Stack>
         </Checkbox.Group>
-        <OtherStudies studyOrthancId={studyOrthancId} patientOrthancId={patientOrthancId}>
-          {(studies) => (
-            <Radio.Group label={t('move.where')} value={target} onChange={setTarget}>
-              <Stack gap="xs" mt="xs">
-                {studies.map((study) => (
-                  <Radio key={study.id} value={study.orthancId} label={<StudyName study={study} />} />
-                ))}
-                <Radio value={NEW} label={t('move.new')} />
-              </Stack>
-            </Radio.Group>
-          )}
-        </OtherStudies>
+        <Radio.Group label={t('move.where')} value={target} onChange={setTarget}>
+          <Stack gap="xs" mt="xs">
+            {studies.map((study) => (
+              <Radio key={study.id} value={study.orthancId} label={<StudyName study={study} />} />
+            ))}
+            <Radio value={NEW} label={t('move.new')} />
+          </Stack>
+        </Radio.Group>
         {isNew && (
           <TextInput
             label={t('field.StudyDescription')}

@@ -4,14 +4,16 @@ import { useTranslation } from 'react-i18next';
 
 import { ErrorMessage } from '../app/ErrorMessage';
 import { Loading } from '../app/Loading';
-import type { StudyLineFragment } from '../graphql/generated/graphql';
-import { formatDate } from '../i18n/format';
+import type { StudiesOfPatientQuery } from '../graphql/generated/graphql';
+import { formatDate, formatNumber } from '../i18n/format';
 import { STUDIES_OF_PATIENT } from './operations';
+
+export type OtherStudy = NonNullable<StudiesOfPatientQuery['patient']>['studies'][number];
 
 interface OtherStudiesProps {
   studyOrthancId: string;
   patientOrthancId: string;
-  children: (studies: readonly StudyLineFragment[]) => ReactNode;
+  children: (studies: readonly OtherStudy[]) => ReactNode;
 }
 
 /** The patient's other studies, as they are now. */
@@ -25,12 +27,20 @@ export function OtherStudies({ studyOrthancId, patientOrthancId, children }: Oth
   return children((data.patient?.studies ?? []).filter(({ orthancId }) => orthancId !== studyOrthancId));
 }
 
-export function StudyName({ study }: { study: StudyLineFragment }) {
+/** A study in words; two that a correction has split differ by their number of series. */
+export function StudyName({ study }: { study: OtherStudy }) {
   const { t } = useTranslation('correction');
+  const { accessionNumber, studyDate, modalities, seriesCount: count } = study;
+  const facts = [
+    accessionNumber,
+    formatDate(studyDate),
+    modalities.join(', '),
+    t('series', { count, number: formatNumber(count) }),
+  ];
   return (
     <>
       <bdi dir="auto">{study.description || t('noDescription')}</bdi>
-      {[formatDate(study.studyDate), study.modalities.join(', ')].filter(Boolean).map((fact) => ` · ${fact}`)}
+      {facts.filter(Boolean).map((fact) => ` · ${fact}`)}
     </>
   );
 }

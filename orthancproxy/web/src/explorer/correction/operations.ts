@@ -64,6 +64,8 @@ export const STUDIES_OF_PATIENT = graphql(`
       id
       studies {
         ...StudyLine
+        accessionNumber
+        seriesCount
       }
     }
   }

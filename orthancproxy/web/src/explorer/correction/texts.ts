@@ -35,7 +35,7 @@ export const en = {
   original: 'The originals are kept until the corrected files are complete, then they are deleted.',
   collisions: 'Check this first',
   collision: {
-    PATIENT_EXISTS: 'There is a patient with this ID already, whom the studies become part of.',
+    PATIENT_EXISTS: 'There is a patient with this ID already. What is corrected becomes part of that patient.',
     PATIENT_DIFFERS: 'That patient has another value there: {{attribute}}.',
     STUDIES_DIFFER: 'Other studies of the patient have another value: {{attribute}}.',
   },
@@ -44,6 +44,8 @@ export const en = {
   correct: 'Correct',
   open: { PATIENT: 'Open the corrected patient', STUDY: 'Open the corrected study', SERIES: 'Open the study' },
   noDescription: 'No description',
+  series_one: '{{number}} series',
+  series_other: '{{number}} series',
   merge: {
     title: 'Merge studies',
     text: 'Other studies of the patient become part of this one: their series get its attributes, and the studies are gone.',
@@ -88,7 +90,7 @@ export const ko: Translation<typeof en> = {
   sex: { none: '알 수 없음', M: '남성', F: '여성', O: '기타' },
   keepUids: 'UID 유지',
   keepUidsHint: '유지하지 않으면 수정된 파일은 이전 파일과 혼동되지 않도록 새 UID를 받습니다.',
-  next: '미리 보기',
+  next: '미리보기',
   cancel: '취소',
   close: '닫기',
   what_other: '인스턴스 {{number}}개가 변경됩니다.',
@@ -106,6 +108,7 @@ export const ko: Translation<typeof en> = {
   correct: '수정',
   open: { PATIENT: '수정된 환자 열기', STUDY: '수정된 검사 열기', SERIES: '검사 열기' },
   noDescription: '설명 없음',
+  series_other: '시리즈 {{number}}개',
   merge: {
     title: '검사 병합',
     text: '환자의 다른 검사가 이 검사에 합쳐집니다. 시리즈는 이 검사의 정보를 받고, 원래 검사는 없어집니다.',
@@ -168,6 +171,7 @@ export const ja: Translation<typeof en> = {
   correct: '訂正',
   open: { PATIENT: '訂正した患者を開く', STUDY: '訂正した検査を開く', SERIES: '検査を開く' },
   noDescription: '記述なし',
+  series_other: '{{number}}シリーズ',
   merge: {
     title: '検査の統合',
     text: '患者の他の検査がこの検査に統合されます。シリーズはこの検査の情報になり、元の検査はなくなります。',

@@ -9,8 +9,19 @@ test('a search without a criterion is none', () => {
 });
 
 test('names and descriptions get wildcards, unless they have some', () => {
-  expect(filterIn('name=홍&description=Head')).toEqual({ patientName: '홍*', description: '*Head*' });
+  expect(filterIn('name=Hong&description=Head')).toEqual({ patientName: 'Hong*', description: '*Head*' });
   expect(filterIn('name=*홍*&description=Hea?')).toEqual({ patientName: '*홍*', description: 'Hea?' });
+});
+
+test('names are found in the second and third group, and with a blank or comma between their parts', () => {
+  expect(filterIn('name=홍')).toEqual({ patientName: '*홍*' });
+  expect(filterIn('name=+山田 太郎 ')).toEqual({ patientName: '*山田*太郎*' });
+  expect(filterIn('name=Hong, Gil')).toEqual({ patientName: 'Hong*Gil*' });
+  expect(filterIn('name=+')).toBeUndefined();
+});
+
+test('modalities are in upper case, as DICOM writes them', () => {
+  expect(filterIn('modality=+ct')).toEqual({ modality: 'CT' });
 });
 
 test('identifiers are searched as they are, and days are a range with two ends or one', () => {

@@ -19,7 +19,14 @@ describe('what has to be typed', () => {
   it('is the name, in any of its groups', () => {
     const confirmation = confirmationOf({ name: name('Hong, Gildong', '洪吉洞', '홍길동'), patientId: '1' }, WORD);
     expect(confirmation).toMatchObject({ kind: 'name', shown: 'Hong, Gildong' });
-    for (const typed of ['Hong, Gildong', ' hong,  GILDONG ', '洪吉洞', '홍길동', '홍길동'.normalize('NFD')])
+    for (const typed of [
+      'Hong, Gildong',
+      ' hong,  GILDONG ',
+      'Hong Gildong',
+      '洪吉洞',
+      '홍길동',
+      '홍길동'.normalize('NFD'),
+    ])
       expect(isConfirmed(confirmation, typed)).toBe(true);
     for (const typed of ['', ' ', 'Hong', '1', WORD]) expect(isConfirmed(confirmation, typed)).toBe(false);
   });
@@ -36,6 +43,14 @@ describe('what has to be typed', () => {
         kind: 'patientId',
         shown: 'KR-1',
       });
+  });
+
+  it('has the punctuation of a PatientID, and of a name that has nothing else', () => {
+    for (const person of [{ name: null, patientId: '1-23' }, { name: name('???') }]) {
+      const confirmation = confirmationOf(person, WORD);
+      for (const typed of ['12-3', '123', '', '??']) expect(isConfirmed(confirmation, typed)).toBe(false);
+      expect(isConfirmed(confirmation, confirmation.shown)).toBe(true);
+    }
   });
 
   it('is a word for a patient without either', () => {

@@ -26,10 +26,11 @@ export function confirmationOf({ name, patientId }: Person, word: string): Confi
   return { kind: 'word', shown: word, accepted: [word] };
 }
 
-/** Whether the text is what has to be typed. Case, width, blanks and characters that nobody sees do not matter. */
-export function isConfirmed({ accepted }: Confirmation, typed: string): boolean {
-  const folded = fold(typed);
-  return folded !== '' && accepted.some((text) => fold(text) === folded);
+/** Whether the text is what has to be typed. Case, width, blanks and characters that nobody sees do not matter, nor does the punctuation of names. */
+export function isConfirmed({ kind, accepted }: Confirmation, typed: string): boolean {
+  const folding = kind === 'name' ? foldName : fold;
+  const folded = folding(typed);
+  return folded !== '' && accepted.some((text) => folding(text) === folded);
 }
 
 function isTypable(text: string): boolean {
@@ -38,6 +39,12 @@ function isTypable(text: string): boolean {
 
 function fold(text: string): string {
   return visible(text.normalize('NFKC')).replaceAll(' ', '').toLowerCase();
+}
+
+/** The comma of `Hong, Gildong` is the page's, not the person's; a name such as `---` has nothing else. */
+function foldName(text: string): string {
+  const folded = fold(text);
+  return folded.replace(/\p{P}+/gu, '') || folded;
 }
 
 /** Without control and format characters, such as marks of the direction of text. */

@@ -1,14 +1,15 @@
 import { useMutation, useQuery } from '@apollo/client/react';
-import { Alert, Button, Table, Text } from '@mantine/core';
+import { Alert, Button, Text } from '@mantine/core';
 import { useTranslation } from 'react-i18next';
 
 import { ErrorMessage } from '../app/ErrorMessage';
 import { Loading } from '../app/Loading';
 import { notify } from '../app/notify';
 import { useLoadedSession } from '../app/session';
+import { type ListColumn, ListTable } from '../components/ListTable';
 import { Page } from '../components/Page';
-import { PersonName } from '../components/PersonName';
-import { formatDate, formatDateTime, formatNumber } from '../i18n/format';
+import { StudyCell } from '../components/StudyCell';
+import { formatDateTime, formatNumber } from '../i18n/format';
 import classes from '../jobs/Jobs.module.css';
 import { RESTORE, TRASH, type TrashedStudy } from './operations';
 
@@ -37,6 +38,28 @@ function Trash({ days, pageSize }: { days: number; pageSize: number }) {
     fetchPolicy: 'cache-and-network',
   });
   const page = data?.trash;
+  const columns: ListColumn<TrashedStudy>[] = [
+    {
+      title: t('column.study'),
+      cell: (study) => (
+        <StudyCell study={study} untitled={t('study')} isHidden>
+          <bdi dir="auto">{study.patient.patientId}</bdi>
+        </StudyCell>
+      ),
+    },
+    { title: t('column.instances'), cell: (study) => formatNumber(study.instancesCount) },
+    {
+      title: t('column.at'),
+      cell: (study) => (study.trashedAt ? formatDateTime(study.trashedAt) : t('unknown')),
+      isMoment: true,
+    },
+    { title: t('column.by'), cell: (study) => <bdi>{study.trashedBy ?? t('unknown')}</bdi> },
+    {
+      title: t('column.restore'),
+      cell: (study) => <RestoreButton study={study} onRestored={() => void refetch()} />,
+      isUntitled: true,
+    },
+  ];
 
   function showMore(): void {
     fetchMore({
@@ -55,24 +78,7 @@ function Trash({ days, pageSize }: { days: number; pageSize: number }) {
       {error && <ErrorMessage error={error} retry={() => void refetch()} />}
       {loading && !page && <Loading />}
       {page?.nodes.length === 0 && <Text role="status">{t('none')}</Text>}
-      {page && page.nodes.length > 0 && (
-        <Table className={classes.table} verticalSpacing="xs">
-          <Table.Thead>
-            <Table.Tr>
-              <Table.Th>{t('column.study')}</Table.Th>
-              <Table.Th>{t('column.instances')}</Table.Th>
-              <Table.Th>{t('column.at')}</Table.Th>
-              <Table.Th>{t('column.by')}</Table.Th>
-              <Table.Th>{t('column.restore')}</Table.Th>
-            </Table.Tr>
-          </Table.Thead>
-          <Table.Tbody>
-            {page.nodes.map((study) => (
-              <StudyRow key={study.id} study={study} onRestored={() => void refetch()} />
-            ))}
-          </Table.Tbody>
-        </Table>
-      )}
+      {page && page.nodes.length > 0 && <ListTable columns={columns} rows={page.nodes} />}
       {page?.pageInfo.hasNextPage && (
         <Button variant="default" mt="md" className={classes.more} loading={loading} onClick={showMore}>
           {t('more')}
@@ -82,10 +88,14 @@ function Trash({ days, pageSize }: { days: number; pageSize: number }) {
   );
 }
 
-function StudyRow({ study, onRestored }: { study: TrashedStudy; onRestored: () => void }) {
+interface RestoreButtonProps {
+  study: TrashedStudy;
+  onRestored: () => void;
+}
+
+function RestoreButton({ study, onRestored }: RestoreButtonProps) {
   const { t } = useTranslation('trash');
   const [restore, { loading }] = useMutation(RESTORE);
-  const title = study.description || t('study');
 
   async function confirm(): Promise<void> {
     await restore({ variables: { orthancId: study.orthancId } });
@@ -94,33 +104,14 @@ function StudyRow({ study, onRestored }: { study: TrashedStudy; onRestored: () =
   }
 
   return (
-    <Table.Tr>
-      <Table.Td className={classes.study}>
-        <bdi dir="auto">{title}</bdi>
-        <div className={classes.patient}>
-          <PersonName name={study.patient.name} />
-          <bdi dir="auto">{study.patient.patientId}</bdi>
-          <span>{formatDate(study.studyDate)}</span>
-        </div>
-      </Table.Td>
-      <Table.Td data-label={t('column.instances')}>{formatNumber(study.instancesCount)}</Table.Td>
-      <Table.Td data-label={t('column.at')} className={classes.moment}>
-        {study.trashedAt ? formatDateTime(study.trashedAt) : t('unknown')}
-      </Table.Td>
-      <Table.Td data-label={t('column.by')}>
-        <bdi>{study.trashedBy ?? t('unknown')}</bdi>
-      </Table.Td>
-      <Table.Td>
-        <Button
-          size="xs"
-          variant="default"
-          aria-label={t('restoreStudy', { name: title })}
-          loading={loading}
-          onClick={() => void confirm().catch(notify.error)}
-        >
-          {t('restore')}
-        </Button>
-      </Table.Td>
-    </Table.Tr>
+    <Button
+      size="xs"
+      variant="default"
+      aria-label={t('restoreStudy', { name: study.description || t('study') })}
+      loading={loading}
+      onClick={() => void confirm().catch(notify.error)}
+    >
+      {t('restore')}
+    </Button>
   );
 }

@@ -12,19 +12,16 @@ export const TRASH = graphql(`
         endCursor
       }
       nodes {
+        ...StudyCell
         id
         orthancId
         description
-        studyDate
         instancesCount
         trashedAt
         trashedBy
         patient {
           id
           patientId
-          name {
-            ...Name
-          }
         }
       }
     }

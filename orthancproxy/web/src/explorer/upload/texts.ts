@@ -219,7 +219,7 @@ export const ja: Translation<typeof en> = {
   patient: '患者と検査',
   patientId: '患者ID',
   patientIdHint: 'IDまたは名前を入力すると、アーカイブの患者を検索します。',
-  patientName: '患者名',
+  patientName: '患者氏名',
   patientNameHint: 'DICOM形式: Family^Given=漢字=かな。空欄の場合は患者IDになります。',
   studyDescription: '検査記述',
   studyDescriptionHint: '空欄の場合はファイルの値になります。',
