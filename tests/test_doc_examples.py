@@ -61,8 +61,9 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def graphql(gateway: str, query: str) -> Any:
-    return requests.post(f"{gateway}/graphql/", json={"query": query}, timeout=60).json()
+def graphql(gateway: str, query: str, token: str | None = None) -> Any:
+    headers = {"Authorization": f"Bearer {token}"} if token else None
+    return requests.post(f"{gateway}/graphql/", json={"query": query}, headers=headers, timeout=60).json()
 
 
 def run(command: str, gateway: str, folder: Path, **variables: str) -> Any:
@@ -289,18 +290,21 @@ def sending_gateway(sending_orthanc: LocalOrthanc, pacs: LocalOrthanc, tmp_path:
 
 
 def test_a_study_is_sent_and_its_job_is_followed(
-    sending_orthanc: LocalOrthanc, pacs: LocalOrthanc, sending_gateway: str
+    sending_orthanc: LocalOrthanc, pacs: LocalOrthanc, sending_gateway: str, tmp_path: Path
 ) -> None:
     load(sending_orthanc, [instance(StudyDescription="Head")])
+    make(tmp_path, manager := User("manager", ["Manager"]))
+    token = create_token(tmp_path, manager)
     [study] = json.loads(ask(sending_orthanc, "/studies"))
     mutation = example(OPERATIONS, "Send", "graphql").replace("…", study)
-    job = graphql(sending_gateway, mutation)["data"]["sendToModality"]["job"]
+    job = graphql(sending_gateway, mutation, token)["data"]["sendToModality"]["job"]
     assert job["state"] == "PENDING"
     command = example(OPERATIONS, "Jobs", "sh")
     # the first job of a gateway
     assert job["id"] in command
     result = subprocess.run(
         ["sh", "-euc", command.replace(ADDRESS, sending_gateway)],
+        env={**os.environ, "TOKEN": token},
         capture_output=True,
         timeout=60,
         check=True,
@@ -312,7 +316,7 @@ def test_a_study_is_sent_and_its_job_is_followed(
     assert told[-1] == {"state": "SUCCESS", "progress": 1.0, "error": None}
     assert json.loads(ask(pacs, "/studies")) == [study]
     query = example(OPERATIONS, "Jobs", "graphql")
-    assert graphql(sending_gateway, query) == {"data": {"jobs": {"nodes": []}}}
+    assert graphql(sending_gateway, query, token) == {"data": {"jobs": {"nodes": []}}}
     [node] = graphql(sending_gateway, query.replace("true", "false"))["data"]["jobs"]["nodes"]
     assert (node["id"], node["kind"], node["destination"]) == (job["id"], "SEND", "PACS")
     assert node["study"] == {"description": "Head"}

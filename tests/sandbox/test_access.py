@@ -34,6 +34,7 @@ class TestOnLoopback:
         port = free_port()
         with sandbox(tmp_path, port, ORTHANC_BASE_URL=orthanc.base_url) as (_, printed):
             assert "All users of this machine may do all that needs no name" in printed
+            assert "manage.py createsuperuser" in printed
             assert actions(port) == [action.name for action in Action if action in FOR_ANYONE]
 
     @pytest.mark.parametrize(("given", "expected"), [("", []), ("view,download", ["VIEW", "DOWNLOAD"])])

@@ -35,7 +35,8 @@ DEVELOPMENT = {
     "ORTHANC_DRAIN_SECONDS": "3",
 }
 OPEN = "All users of this machine may do all that needs no name without logging in (ORTHANC_ANONYMOUS_ACTIONS)."
-CLOSED = "Permissions without logging in: see ORTHANC_ANONYMOUS_ACTIONS. To add users: manage.py createsuperuser"
+CLOSED = "Permissions without logging in: see ORTHANC_ANONYMOUS_ACTIONS."
+USERS = "To add a user, who can do everything: .venv/bin/python manage.py createsuperuser"
 
 
 class Command(BaseCommand):
@@ -95,7 +96,7 @@ class Command(BaseCommand):
             f"{viewer}"
             f"\n  Admin     {address}/admin/"
             f"\n  Orthanc   {_without_credentials(orthanc_url)}"
-            f"\n\n{OPEN if access else CLOSED}"
+            f"\n\n{OPEN if access else CLOSED}\n{USERS}"
             "\n\nPress Ctrl-C to stop.\n"
         )
         self.stdout.flush()
