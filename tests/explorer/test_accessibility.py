@@ -49,7 +49,7 @@ FIND_VIOLATIONS = """async () => (await axe.run(document, {resultTypes: ["violat
 OVERFLOW = """() => [document.documentElement, document.querySelector("#content")]
     .map((element) => element.scrollWidth - element.clientWidth)"""
 # text that is wider than its cell or button is cut off, or lies over what is beside it
-CUT_OFF = """() => [...document.querySelectorAll("td, th, button, [class*=Badge-label]")]
+CUT_OFF = """() => [...document.querySelectorAll("td, th, button, [class*=Badge-label], [class*=Button-label]")]
     .filter((element) => element.offsetParent && element.scrollWidth > element.clientWidth + 1)
     .map((element) => element.textContent.slice(0, 100))"""
 

@@ -278,6 +278,8 @@ def test_several_jobs_fit_beside_every_page(page_as: OpenPage, gate: Gate) -> No
             more = corner(page, locale).get_by_text(text)
             expect(more).to_be_visible()
             assert page.evaluate(OVERFLOW) == [0, 0]
+            # as with a server of a long name
+            corner(page, locale).locator("li span").first.evaluate("name => name.prepend('ARCHIVE '.repeat(9))")
             assert page.evaluate(CUT_OFF) == []
             assert violations(page) == []
             # on a small screen, the page ends above the corner

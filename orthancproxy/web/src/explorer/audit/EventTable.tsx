@@ -76,9 +76,10 @@ function EventRow({ event, onNarrow }: { event: AuditEvent; onNarrow: EventTable
           </Text>
         </Table.Td>
         <Table.Td className={classes.subjects}>
-          {subjects.map(({ patientId, studyInstanceUID }) => (
+          {subjects.map(({ patientId, studyInstanceUID }, index) => (
             <div key={`${patientId} ${studyInstanceUID}`}>
-              {patientId && narrow('patient', patientId)}
+              {/* once above the patient's studies */}
+              {patientId && patientId !== subjects[index - 1]?.patientId && narrow('patient', patientId)}
               {studyInstanceUID && <Text size="xs">{narrow('study', studyInstanceUID)}</Text>}
             </div>
           ))}
