@@ -158,7 +158,7 @@ class Trash:
         with self._lock(study.orthanc_id):
             if not self.is_unchanged(study):
                 return False
-            storage.delete(self._client, _STUDY, study.orthanc_id)
+            storage.delete(self._client, _STUDY, study.orthanc_id, self._count(study.orthanc_id))
         return True
 
     def has_arrived(self, study: Resource) -> bool:

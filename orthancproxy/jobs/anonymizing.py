@@ -19,7 +19,7 @@ from orthancproxy.archive import labels, storage
 from orthancproxy.archive.hierarchy import Hierarchy
 from orthancproxy.archive.levels import Level, study_orthanc_id
 from orthancproxy.archive.plan import LevelPlan
-from orthancproxy.archive.records import Resource
+from orthancproxy.archive.records import Resource, Study
 from orthancproxy.errors import InvalidRequest, NotFound
 from orthancproxy.feed.identities import patient_identity, study_identity
 from orthancproxy.feed.log import Kind
@@ -38,6 +38,7 @@ _INSTANCES = LevelPlan(
     level=Level.STUDY,
     related={"series": LevelPlan(level=Level.SERIES, related={"instances": LevelPlan(level=Level.INSTANCE)})},
 )
+_COUNTED = LevelPlan(level=Level.STUDY, needs=Study.instances_count.needs)
 STORED, LEFT_OUT = "instances", "leftOut"
 
 
@@ -85,10 +86,12 @@ class Anonymizing:
         return None
 
     def undo(self, context: WorkContext, job: Job) -> bool:
-        """Delete what has been stored of the new study."""
+        """Delete a part of what has been stored of the new study; the study itself at the end."""
         self._forget(job)
         study = job.stage.get("study")
         if study:
+            if not _delete_instances(context, job, study):
+                return False
             _delete(context, study)
         # what UIDs were made of is of no more use
         return advance(job, stage={name: value for name, value in job.stage.items() if name == "ending"})
@@ -97,21 +100,28 @@ class Anonymizing:
         """Decide what the patient and the study become. Raises NotFound."""
         source = _found(context, _INSTANCES, job.orthanc_ids[0])
         secret = token_hex(SECRET_BYTES)
-        identity = _anonymizer(context, job, source, secret).identity
+        run = _Run(_anonymizer(context, job, source, secret), _ids(source))
+        identity = run.anonymizer.identity
         study = study_orthanc_id(identity.patient_id, identity.uid(source.tags["StudyInstanceUID"]))
-        stage = {**job.stage, "secret": secret, "study": study, "total": len(_ids(source)), "counts": {}, "after": ""}
-        return advance(job, stage=stage)
+        stage = {**job.stage, "secret": secret, "study": study, "total": len(run.left), "counts": {}, "after": ""}
+        if not advance(job, stage=stage):
+            return False
+        self._remember(job, run)
+        return True
 
     def _run(self, context: WorkContext, job: Job) -> _Run:
         key = (job.pk, job.stage["secret"])
         if key not in self._runs:
             source = _found(context, _INSTANCES, job.orthanc_ids[0])
             left = [one for one in _ids(source) if one > job.stage["after"]]
-            while len(self._runs) >= MAX_REMEMBERED:
-                # of jobs that another process has ended
-                self._runs.pop(next(iter(self._runs)))
-            self._runs[key] = _Run(_anonymizer(context, job, source, job.stage["secret"]), left)
+            self._remember(job, _Run(_anonymizer(context, job, source, job.stage["secret"]), left))
         return self._runs[key]
+
+    def _remember(self, job: Job, run: _Run) -> None:
+        while len(self._runs) >= MAX_REMEMBERED:
+            # of jobs that another process has ended
+            self._runs.pop(next(iter(self._runs)))
+        self._runs[job.pk, job.stage["secret"]] = run
 
     def _note(self, job: Job, run: _Run) -> bool:
         """Note that a part is stored. Raises what kept an instance from being stored; then it is begun again."""
@@ -132,8 +142,8 @@ class Anonymizing:
         counts, study = job.stage["counts"], job.stage["study"]
         if not counts.get(STORED):
             raise InvalidRequest(NOTHING_LEFT)
-        found = _found(context, _INSTANCES, study)
-        if len(_ids(found)) != counts[STORED]:
+        found = _found(context, _COUNTED, study)
+        if not isinstance(found, Study) or found.instances_count != counts[STORED]:
             return Outcome(
                 counts, failure=JobFailure("ARCHIVE_ERROR", "Instances of the result are missing: try again.")
             )
@@ -189,7 +199,7 @@ def _found(context: WorkContext, plan: LevelPlan, study: str) -> Resource:
     return found[0]
 
 
-def _ids(study: Resource) -> Sequence[str]:
+def _ids(study: Resource) -> list[str]:
     return sorted(one.orthanc_id for series in study.related["series"] for one in series.related["instances"])
 
 
@@ -197,6 +207,21 @@ def _progress(job: Job, more: int) -> float:
     stage: dict[str, Any] = job.stage
     done = sum(stage["counts"].values()) + more
     return float(min(1.0, done / max(1, stage["total"])))
+
+
+def _delete_instances(context: WorkContext, job: Job, study: str) -> bool:
+    """Delete instances of a study for a while, but for some; return whether that was all."""
+    until = monotonic() + STEP_SECONDS
+    if job.pk not in context.memory:
+        ids = storage.instances_below(context.client, Level.STUDY, study)
+        context.memory[job.pk] = list(storage.parts(ids))[1:]
+    left: list[Sequence[str]] = context.memory[job.pk]
+    while left:
+        storage.delete_instances(context.client, left[-1])
+        left.pop()
+        if monotonic() > until:
+            break
+    return not left
 
 
 def _delete(context: WorkContext, study: str) -> None:

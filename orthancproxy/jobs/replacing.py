@@ -13,13 +13,13 @@ import msgspec
 
 from orthancproxy.archive.levels import Level
 from orthancproxy.archive.records import Resource
-from orthancproxy.archive.storage import delete, exists
+from orthancproxy.archive.storage import delete, delete_instances, exists
 from orthancproxy.archive.trash import are_in_trash
 from orthancproxy.dicom.correctable import tag_of
 from orthancproxy.dicom.correction import Correction
 from orthancproxy.errors import InvalidRequest, NotFound
 from orthancproxy.jobs.annotations import annotate, annotate_instance
-from orthancproxy.jobs.copying import compare, copy_instance, digest_of, files_of, series_of
+from orthancproxy.jobs.copying import compare, copy_instance, files_of
 from orthancproxy.jobs.models import Job
 from orthancproxy.jobs.moves import Move, MovedSeries, ReplacementProgress, derived_uid, progress_of
 from orthancproxy.jobs.replaced import changes_of, changes_of_undoing, refresh_patients
@@ -140,15 +140,10 @@ class _Replacement:
 
     def _remove(self, moved: MovedSeries) -> None:
         move = self._progress.moves[moved.move]
-        if not move.keeps_uids or move.target_uid == derived_uid(self._progress.seed, move.study_uid):
-            # nobody else has its UID, or that of its study
-            self._delete_if_there(Level.SERIES, moved.target)
-            return
-        # what else is there was not made by this job, or by a process that has died if its original is gone as well
-        there = {one.orthanc_id for one in series_of(self._client, moved.target) or ()}
-        copies = {self._target_of(moved, one) for one in series_of(self._client, moved.series) or ()}
-        for copy in sorted(there & (copies | self._reader.made)):
-            self._delete_if_there(Level.INSTANCE, copy)
+        # nobody else has its UID, or that of its study
+        is_alone = not move.keeps_uids or move.target_uid == derived_uid(self._progress.seed, move.study_uid)
+        while copies := self._reader.next_copies(moved, is_alone=is_alone):
+            delete_instances(self._client, copies)
             self._check_time()
 
     def _copy(self, moved: MovedSeries) -> None:
@@ -161,7 +156,7 @@ class _Replacement:
             moved.is_ours = True
             self._save()
         is_annotated = bool(progress.after)
-        for one in self._left(instances):
+        for one in self._left(moved):
             target = self._target_of(moved, one)
             copy_instance(self._client, one.orthanc_id, self._correction(moved, one), target)
             self._reader.made.add(target)
@@ -174,12 +169,11 @@ class _Replacement:
         self._next()
 
     def _compare(self, moved: MovedSeries) -> None:
-        instances = self._reader.instances(moved.series)
-        digest = digest_of(instances or [])
+        digest = self._reader.digest(moved.series)
         if digest != moved.proven:
             moved.proven, self._progress.after = digest, ""
         there = {one.orthanc_id for one in self._reader.instances(moved.target) or ()}
-        expected = {self._target_of(moved, one) for one in instances or ()}
+        expected = self._reader.targets(moved)
         if not expected <= there:
             self._progress.go_to(COPY, self._progress.at)
             return
@@ -187,14 +181,14 @@ class _Replacement:
             raise InvalidRequest("Instances were deleted while they were copied: nothing was changed.")
         moved.instances = max(moved.instances, len(there))
         values = self._progress.moves[moved.move].values
-        for one in self._left(instances):
+        for one in self._left(moved):
             compare(self._client, one.orthanc_id, self._target_of(moved, one), values)
             self._progress.after = one.orthanc_id
         self._next()
 
     def _delete(self, moved: MovedSeries) -> None:
         instances = self._reader.instances(moved.series)
-        if digest_of(instances or []) != moved.proven:
+        if self._reader.digest(moved.series) != moved.proven:
             # also what another process has left: which files it compared is not known one by one
             self._compare_again(moved)
             return
@@ -203,7 +197,7 @@ class _Replacement:
             moved.is_begun = True
             # now or never: from here on there is no way back
             self._save(committed=True)
-        for one in self._left(instances):
+        for one in self._left(moved):
             target = self._target_of(moved, one)
             # what was listed is as old as the work on this series
             now = files_of(self._client, [one.orthanc_id, target])
@@ -220,12 +214,11 @@ class _Replacement:
         moved.is_begun = False
         self._progress.go_to(COMPARE, self._progress.at)
 
-    def _left(self, instances: list[Resource] | None) -> Iterator[Resource]:
-        """Yield the instances that are not done, while there is time."""
-        for one in instances or ():
-            if one.orthanc_id > self._progress.after:
-                yield one
-                self._check_time()
+    def _left(self, moved: MovedSeries) -> Iterator[Resource]:
+        """Yield the instances of a series that are not done, while there is time."""
+        for one in self._reader.left(moved.series):
+            yield one
+            self._check_time()
 
     def _next(self) -> None:
         self._progress.go_to(self._progress.phase, self._progress.at + 1)
@@ -277,7 +270,7 @@ class _Replacement:
         phases = list(_BEGIN_OF)
         begin = _BEGIN_OF[progress.phase]
         ends = dict(zip(phases, [*map(_BEGIN_OF.__getitem__, phases[1:]), 1.0], strict=True))
-        of_phase = progress.at / max(len(progress.series), 1)
+        of_phase = (progress.at + self._reader.share()) / max(len(progress.series), 1)
         of_round = begin + (ends[progress.phase] - begin) * of_phase
         return float((progress.round + of_round) / len(progress.rounds))
 

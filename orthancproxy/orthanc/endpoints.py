@@ -141,6 +141,8 @@ FRAME_RENDERED = Endpoint("GET", "/instances/{id}/frames/{frame}/rendered", kind
 LEVEL_ARCHIVE = Endpoint("GET", "/{level}/{id}/archive", kind=CallKind.DOWNLOAD)
 STORE = Endpoint("POST", "/instances", kind=CallKind.STORING)
 DELETE = Endpoint("DELETE", "/{level}/{id}", repeatable=False)
+# what is not there is no error, and nothing is answered (1.10.1 to 1.13.0)
+BULK_DELETE = Endpoint("POST", "/tools/bulk-delete", repeatable=False)
 MODALITIES = Endpoint("GET", "/modalities")
 PEERS = Endpoint("GET", "/peers")
 # the DICOMweb plugin's

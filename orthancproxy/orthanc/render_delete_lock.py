@@ -13,7 +13,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Protocol
 
-from orthancproxy.orthanc.endpoints import DELETE, CallKind, Endpoint
+from orthancproxy.orthanc.endpoints import BULK_DELETE, DELETE, CallKind, Endpoint
 
 fcntl: ModuleType | None
 try:
@@ -37,8 +37,9 @@ class RenderDeleteLock:
 
     def hold(self, endpoint: Endpoint) -> AbstractContextManager[None]:
         """Wait until the call is allowed, and exclude conflicting calls within the block."""
-        if endpoint.kind is CallKind.RENDERING or endpoint == DELETE:
-            return self._lock.hold(exclusive=endpoint == DELETE)
+        is_deletion = endpoint in (DELETE, BULK_DELETE)
+        if endpoint.kind is CallKind.RENDERING or is_deletion:
+            return self._lock.hold(exclusive=is_deletion)
         return nullcontext()
 
 

@@ -200,7 +200,8 @@ def _changes(line: Sequence[Resource], remaining: ResourceRef | None) -> list[Ch
 def _delete(context: RequestContext, resource: Resource) -> ResourceRef | None:
     """Delete a resource, without a retry; return the nearest remaining ancestor."""
     try:
-        remaining = storage.delete(context.client, resource.level, resource.orthanc_id)
+        count = _counts(resource)[Level.INSTANCE.path]
+        remaining = storage.delete(context.client, resource.level, resource.orthanc_id, count)
     except (ArchiveUnavailable, ArchiveProtocolError) as error:
         raise type(error)(f"{error.message} The resource may have been deleted nevertheless.") from error
     return ResourceRef(*remaining) if remaining else None

@@ -191,6 +191,26 @@ class TestEnds:
         assert studies(gateway) == before
         assert Job.objects.get().stage.keys() == {"ending"}
 
+    def test_what_a_cancelled_job_has_stored_is_deleted_in_parts(
+        self, gateway: LocalOrthanc, study: str, graphql: GraphQL, make_follower: Make, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        before = len(json.loads(ask(gateway, "/instances")))
+        monkeypatch.setattr(storage, "INSTANCES_PER_DELETION", 1)
+        monkeypatch.setattr(anonymizing, "INSTANCES_PER_PART", 4)
+        monkeypatch.setattr(anonymizing, "STEP_SECONDS", 0.0001)
+        job, follower = self.begin(graphql, study), make_follower()
+        while len(json.loads(ask(gateway, "/instances"))) < before + 4:
+            follower.step()
+        graphql(CANCEL, id=job)
+        left: list[int] = []
+        while not left or left[-1] > before:
+            follower.step()
+            left.append(len(json.loads(ask(gateway, "/instances"))))
+        # others are answered, and other jobs go on, between the steps
+        assert left == sorted(left, reverse=True)
+        assert len(left) >= 3
+        assert follow(graphql, job, follower)["state"] == "CANCELLED"
+
     def test_a_job_fails_whose_study_is_deleted(
         self, gateway: LocalOrthanc, study: str, graphql: GraphQL, make_follower: Make, monkeypatch: pytest.MonkeyPatch
     ) -> None:

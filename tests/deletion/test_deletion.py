@@ -9,6 +9,7 @@ from urllib.parse import quote
 
 import pytest
 
+from orthancproxy.archive import storage
 from orthancproxy.archive.levels import Level
 from orthancproxy.sandbox.orthanc import LocalOrthanc
 from tests.conftest import GraphQL
@@ -113,6 +114,19 @@ def test_deletion_of_each_instance_in_turn_empties_the_archive(orthanc: LocalOrt
         left = without(place, left)
         assert stored_resources(orthanc) == resources_of(left)
     assert stored_resources(orthanc) == frozenset()
+
+
+@pytest.mark.parametrize("place", [(1,), (1, 1), (1, 1, 1)], ids=str)
+def test_many_instances_are_deleted_in_parts(
+    proxy: DeleteProxy, orthanc: LocalOrthanc, monkeypatch: pytest.MonkeyPatch, place: Place
+) -> None:
+    monkeypatch.setattr(storage, "INSTANCES_PER_DELETION", 2)
+    expected = expected_result(place)
+    assert GraphQLDeletion()(*_level_and_id(place)) == expected
+    assert stored_resources(orthanc) == resources_of(without(place, ARCHIVE))
+    bodies = [json.loads(one.body) for one in proxy.requests if one.path == "/tools/bulk-delete"]
+    parts = [len(body["Resources"]) for body in bodies]
+    assert (max(parts), sum(parts)) == (min(2, sum(parts)), expected.instances - 2)
 
 
 class TestRemainingAncestor:

@@ -344,6 +344,18 @@ def test_the_trash_is_emptied_of_what_is_old_enough(orthanc: LocalOrthanc, graph
     assert resource_at((1,)) not in stored_resources(orthanc)
 
 
+def test_many_instances_are_deleted_for_good_in_parts(
+    orthanc: LocalOrthanc, graphql: GraphQL, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(storage, "INSTANCES_PER_DELETION", 2)
+    graphql(DELETE % "Study", id=STUDY)
+    with recording() as log:
+        assert TrashKeeper(connect(), lambda _: None).empty(0) == 1
+    # of five instances
+    assert [one.template for one in log.calls].count("/tools/bulk-delete") == 2
+    assert resource_at((1, 1)) not in stored_resources(orthanc)
+
+
 def test_days_of_a_label_that_somebody_else_set_begin_when_it_is_seen(orthanc: LocalOrthanc) -> None:
     ask(orthanc, f"/studies/{STUDY}/labels/orthancproxy-trash", "PUT", b"")
     keeper = TrashKeeper(connect(), lambda _: None)
