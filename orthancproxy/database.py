@@ -85,7 +85,8 @@ class AdvisoryLock:
     def hold(self, *, exclusive: bool) -> Iterator[None]:
         """Wait for the lock, and hold it within the block. Raises OperationalError after MAX_WAIT_SECONDS.
 
-        A lock within another one is kept until the end of the outer one.
+        A lock within another one undoes at its end what the database was told meanwhile: PostgreSQL would keep it until
+        the end of the outer one.
         """
         is_held = False
         is_inner = getattr(self._held, "is_in_block", False)
@@ -96,6 +97,8 @@ class AdvisoryLock:
                 is_held = True
                 self._held.is_in_block = True
                 yield
+                if is_inner:
+                    transaction.set_rollback(True, self._using)
         except DATABASE_ERRORS:
             if not is_held or is_inner:
                 raise

@@ -70,6 +70,24 @@ def test_a_deletion_can_be_within_another_lock_of_ours(make_lock: MakeLock) -> N
             pass
 
 
+def test_a_lock_within_another_one_ends_before_that(make_lock: MakeLock) -> None:
+    # rendering goes on between the parts of a deletion from the trash
+    outer, inner = make_lock("trash"), make_lock("http://orthanc.test")
+    rendered = threading.Event()
+
+    def render() -> None:
+        with make_lock("http://orthanc.test").hold(FRAME_RENDERED):
+            rendered.set()
+
+    with outer.hold(DELETE):
+        with inner.hold(DELETE):
+            thread = threading.Thread(target=render, daemon=True)
+            thread.start()
+            assert not rendered.wait(0.3)
+        assert rendered.wait(5)
+    thread.join()
+
+
 class TestConflictingCalls:
     @pytest.fixture(autouse=True)
     def _two_workers(self, make_lock: MakeLock) -> None:
