@@ -9,7 +9,7 @@ PYTEST := $(PYTHON) -m pytest --numprocesses auto --dist loadfile --no-loadscope
 WEB := orthancproxy/static/orthancproxy/.web-built
 # what the tests use besides Orthanc: a command, and the Debian packages that provide it
 TEST_TOOLS := /usr/bin/chromium=chromium,fonts-noto-cjk dcmftest=dcmtk dciodvfy=dicom3tools cc=gcc,libc6-dev
-TEST_TOOLS += nginx=nginx-light rsync=rsync systemd-analyze=systemd
+TEST_TOOLS += nginx=nginx-light rsync=rsync systemd-analyze=systemd pgbouncer=pgbouncer
 # it checks the metrics and the alerts
 TEST_TOOLS += promtool=prometheus
 # a syslog receiver with TLS, by GnuTLS and by OpenSSL

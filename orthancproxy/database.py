@@ -55,6 +55,14 @@ def renewed_connections() -> Iterator[None]:
         close_old_connections()
 
 
+def is_pooled_by_transaction(using: str = DEFAULT_DB_ALIAS) -> bool:
+    """Whether something like PgBouncer gives each transaction another session, as the settings say.
+
+    Then nothing may belong to a session: cursors of Django's `iterator`, or LISTEN.
+    """
+    return bool(connections[using].settings_dict["DISABLE_SERVER_SIDE_CURSORS"])
+
+
 def lend_connections() -> None:
     """Give the thread's connections back to their pool, before it waits for something else; not in a transaction.
 

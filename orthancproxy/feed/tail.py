@@ -8,7 +8,7 @@ from typing import Any
 
 from django.db import connections
 
-from orthancproxy.database import DATABASE_ERRORS, renewed_connections
+from orthancproxy.database import DATABASE_ERRORS, is_pooled_by_transaction, renewed_connections
 from orthancproxy.errors import CursorExpired
 from orthancproxy.feed.log import CHANGES_PER_READ, CHANNEL, ChangeLog, LoggedChange, change_log
 from orthancproxy.threads import daemon
@@ -24,7 +24,8 @@ class Tail:
     """Hands new changes to all listeners of the process, in the order of the log.
 
     A thread reads the log while somebody listens. PostgreSQL notifies it, or on SQLite whoever appends in this process.
-    It also polls: for other processes on SQLite, and for a PgBouncer that loses LISTEN as it pools by transaction.
+    It also polls: for other processes on SQLite, and where a PgBouncer pools by transaction. That would leave LISTEN to
+    the connections of others, and log each notification.
     """
 
     def __init__(self, log: ChangeLog) -> None:
@@ -105,11 +106,12 @@ class _Notifications:
     def __init__(self, log: ChangeLog) -> None:
         self._log = log
         self._connection: Any = connections[log.using]
+        self._has_none = self._connection.vendor != "postgresql" or is_pooled_by_transaction(log.using)
         # a connection of its own: those of a pool would keep listening for others
         self._listening: Any = None
 
     def wait(self) -> None:
-        if self._connection.vendor != "postgresql":
+        if self._has_none:
             self._log.appended.wait(SECONDS_BETWEEN_POLLS)
             self._log.appended.clear()
             return

@@ -4,10 +4,14 @@ from collections.abc import Callable
 
 import pytest
 
+from orthancproxy.archive import plain_find
 from orthancproxy.archive.hierarchy import Hierarchy
 from orthancproxy.archive.levels import Level
-from orthancproxy.archive.plan import Filter, LevelPlan
+from orthancproxy.archive.object_budget import ObjectBudget
+from orthancproxy.archive.plain_find import PlainFind
+from orthancproxy.archive.plan import Filter, LevelPlan, Needs
 from orthancproxy.archive.scope import Scope
+from orthancproxy.orthanc.calls import recording
 from orthancproxy.orthanc.client import ConnectionOptions, OrthancClient
 from orthancproxy.sandbox.orthanc import LocalOrthanc
 from tests.corpus import instance, load
@@ -24,6 +28,19 @@ def test_patient_ids_that_orthanc_normalises_to_one_value_are_kept_apart(
     page = Hierarchy(crowded, Scope(patient_ids)).page(LevelPlan(level=Level.PATIENT, related={"studies": studies}))
 
     assert [len(patient.related["studies"]) for patient in page.resources] == [1] * 1001
+
+
+def test_more_children_than_fit_into_one_call(crowded: OrthancClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    # newer versions page their finds
+    find = PlainFind(crowded, ObjectBudget())
+    patients = find.matching(Level.PATIENT, Filter(), Needs())
+    monkeypatch.setattr(plain_find, "CHILDREN_PER_CALL", 400)
+
+    with recording() as log:
+        studies = find.children(Level.STUDY, patients, Filter(), Needs(), patients)
+
+    assert len({study.orthanc_id for study in studies}) == len(studies) == 1001
+    assert [one.template for one in log.calls] == ["/tools/bulk-content"] * 3
 
 
 @pytest.fixture(scope="module")
