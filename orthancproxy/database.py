@@ -60,7 +60,7 @@ def is_pooled_by_transaction(using: str = DEFAULT_DB_ALIAS) -> bool:
 
     Then nothing may belong to a session: cursors of Django's `iterator`, or LISTEN.
     """
-    return bool(connections[using].settings_dict["DISABLE_SERVER_SIDE_CURSORS"])
+    return bool(connections[using].settings_dict.get("DISABLE_SERVER_SIDE_CURSORS"))
 
 
 def lend_connections() -> None:
