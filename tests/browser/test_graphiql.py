@@ -11,7 +11,7 @@ from orthancproxy.sandbox.gateway import CHECKOUT
 from tests.browser.graphiql import GraphiQL
 from tests.corpus import instance
 
-pytestmark = [pytest.mark.live, pytest.mark.long]
+pytestmark = [pytest.mark.live, pytest.mark.once, pytest.mark.long]
 
 EXAMPLES = sorted(path.stem.capitalize() for path in CHECKOUT.glob("orthancproxy/web/examples/*.graphql"))
 KOREAN_NAME = "Hong^Gildong=洪^吉洞=홍^길동"

@@ -19,7 +19,7 @@ from tests.postgresql import run_postgresql
 from tests.tcp_proxy import WELL, TCPFault, TCPProxy
 from tests.uploads.upload_client import REST, found, slices
 
-pytestmark = [pytest.mark.live, pytest.mark.long]
+pytestmark = [pytest.mark.live, pytest.mark.once, pytest.mark.long]
 
 UNAVAILABLE = {"GATEWAY_UNAVAILABLE"}
 LOCK_TIMEOUT = 2  # seconds, for which SQLite waits: ten times as long where nobody says so

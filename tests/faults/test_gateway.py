@@ -20,7 +20,7 @@ from tests.tcp_proxy import WELL, TCPFault, TCPProxy
 from tests.uploads.upload_client import REST, TRANSPORTS, File, found, slices
 from tests.waiting import wait_until
 
-pytestmark = [pytest.mark.live, pytest.mark.long]
+pytestmark = [pytest.mark.live, pytest.mark.once, pytest.mark.long]
 
 UNFINISHED = "{ auditEvents(filter: {isUnfinished: true}) { nodes { requestId event counts } } }"
 STATE = "{ uploads { nodes { uploadKey state uploaded } } }"

@@ -10,7 +10,7 @@ from tests.tcp_proxy import WELL, TCPFault, TCPProxy
 from tests.uploads.upload_client import REST
 from tests.waiting import wait_until
 
-pytestmark = [pytest.mark.live, pytest.mark.long]
+pytestmark = [pytest.mark.live, pytest.mark.once, pytest.mark.long]
 
 ARCHIVE = {"ARCHIVE_UNAVAILABLE", "ARCHIVE_ERROR"}
 HARMLESS = {

@@ -19,7 +19,7 @@ from tests.faults.test_orthanc import hanging
 from tests.postgresql import run_postgresql
 from tests.waiting import wait_until
 
-pytestmark = pytest.mark.live
+pytestmark = [pytest.mark.live, pytest.mark.once]
 
 MAX_SECONDS = 3  # 2 and what a busy machine adds
 WELL = {"database": "ok", "migrations": "ok", "archive": "ok", "index": "ready"}

@@ -20,7 +20,8 @@ from orthancproxy.sandbox.orthanc import INDEXED_INSTANCE_TAGS, LocalOrthanc
 from tests.corpus import ROOT, hierarchy, load
 from tests.orthancs import StartOrthanc
 
-pytestmark = [pytest.mark.live, pytest.mark.long]
+# with labels there are more operations to reach
+pytestmark = [pytest.mark.live, pytest.mark.long, pytest.mark.since("1.12.0")]
 
 HERE = Path(__file__).parent
 SEED = 20260111

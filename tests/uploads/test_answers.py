@@ -36,7 +36,7 @@ from tests.uploads.upload_client import (
     uids_of,
 )
 
-pytestmark = pytest.mark.live
+pytestmark = [pytest.mark.live, pytest.mark.once]
 
 KOREAN_ID = "환자-2026-0001"
 KOREAN_NAME = "Hong^Gildong=洪^吉洞=홍^길동"

@@ -23,7 +23,7 @@ from tests.uploads.upload_client import (
     uids_of,
 )
 
-pytestmark = pytest.mark.live
+pytestmark = [pytest.mark.live, pytest.mark.once]
 
 LINKED = tuple(File(content, series_of(name), name) for name, content in linked_upload().items())
 KINDS = tuple(dict.fromkeys(file.folder for file in LINKED))

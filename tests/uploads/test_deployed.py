@@ -45,7 +45,7 @@ from tests.uploads.upload_client import (
 )
 from tests.waiting import wait_until
 
-pytestmark = pytest.mark.live
+pytestmark = [pytest.mark.live, pytest.mark.once]
 
 STATE = '{ "query": "{ uploads { nodes { uploadKey state uploaded failed studyOrthancId } } }" }'
 

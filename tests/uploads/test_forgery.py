@@ -23,7 +23,7 @@ from tests.uploads.upload_client import (
     slices,
 )
 
-pytestmark = pytest.mark.live
+pytestmark = [pytest.mark.live, pytest.mark.once]
 
 TOKEN = "a" * 32
 OTHER_TOKEN = "b" * 32

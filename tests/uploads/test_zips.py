@@ -16,7 +16,7 @@ from orthancproxy.sandbox.orthanc import LocalOrthanc
 from tests.corpus import instance
 from tests.uploads.upload_client import File, Transport, is_stored, slices, stored_files, zipped
 
-pytestmark = pytest.mark.live
+pytestmark = [pytest.mark.live, pytest.mark.once]
 
 ONE = instance(number=1)
 TWO = instance(number=2)

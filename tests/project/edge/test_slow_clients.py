@@ -32,7 +32,7 @@ from tests.uploads.upload_client import (
 )
 from tests.waiting import wait_until
 
-pytestmark = [pytest.mark.live, pytest.mark.long]
+pytestmark = [pytest.mark.live, pytest.mark.once, pytest.mark.long]
 
 MEGABYTE = 1024 * 1024
 FILE = 50 * MEGABYTE
