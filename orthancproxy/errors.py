@@ -21,9 +21,8 @@
     ├── ClientDisconnected        the client has gone away; nobody receives this
     ├── GatewayUnavailable        the gateway is busy, or its database is unavailable; retry later
     ├── InsufficientStorage       the gateway has no disk space left for an upload; retry later
-    ├── OtherServerFailed         another server than Orthanc
-    │   ├── SourceFailed          which was to be searched, does not answer or rejected the query
-    │   └── DestinationFailed     which was sent an instance, does not answer or rejected it
+    ├── SourceFailed              another server, which was to be searched, does not answer or rejected the query
+    ├── DestinationFailed         another server, which was sent an instance, does not answer or rejected it
     └── ArchiveError              Orthanc failed
         ├── ArchiveUnavailable    Orthanc is unreachable or busy; retry later
         │   └── ArchiveTimeout    Orthanc did not answer in time
@@ -176,22 +175,22 @@ class InsufficientStorage(GatewayError):
         super().__init__(message)
 
 
-class OtherServerFailed(GatewayError):
-    """Another server than Orthanc does not answer, or rejected what it was to do; `dimse_status` tells why."""
+class OtherServerError(Exception):
+    """What errors of another server than Orthanc have: `dimse_status` tells why, if that server told it."""
 
     def __init__(self, message: str, dimse_status: int | None = None) -> None:
         super().__init__(message)
         self.dimse_status = dimse_status
 
 
-class SourceFailed(OtherServerFailed):
-    """A server that was to be searched, or to send something."""
+class SourceFailed(OtherServerError, GatewayError):
+    """Another server, which was to be searched, or to send something, does not answer or rejected that."""
 
     code = "SOURCE_FAILED"
 
 
-class DestinationFailed(OtherServerFailed):
-    """A server that was sent an instance."""
+class DestinationFailed(OtherServerError, GatewayError):
+    """Another server, which was sent an instance, does not answer or rejected it."""
 
     code = "DESTINATION_FAILED"
 

@@ -29,7 +29,7 @@ def shown(error: GraphQLError, request_id: str) -> dict[str, Any]:
         case errors.GatewayError() as expected:
             message, code = expected.message, expected.code
             log_archive_failure(expected, code)
-            if isinstance(expected, errors.OtherServerFailed) and expected.dimse_status is not None:
+            if isinstance(expected, errors.OtherServerError) and expected.dimse_status is not None:
                 more = {"dimseStatus": f"{expected.dimse_status:04X}"}
         case None:
             # parsing, validation and coercion: graphql-core's own message about the query

@@ -23,6 +23,7 @@ from orthancproxy.errors import (
     ClientDisconnected,
     CSRFFailed,
     CursorExpired,
+    DestinationFailed,
     GatewayError,
     GatewayUnavailable,
     InsufficientStorage,
@@ -33,9 +34,9 @@ from orthancproxy.errors import (
     NotFound,
     NotRenderable,
     NotTranscodable,
-    OtherServerFailed,
     PermissionDenied,
     RangeNotSatisfiable,
+    SourceFailed,
 )
 from orthancproxy.http.negotiation import preferred
 from orthancproxy.logs import log_archive_failure
@@ -62,7 +63,8 @@ STATUSES: Mapping[type[GatewayError], int] = {
     ClientDisconnected: 499,  # nginx's, for its log
     GatewayUnavailable: 503,
     InsufficientStorage: 507,
-    OtherServerFailed: 502,
+    SourceFailed: 502,
+    DestinationFailed: 502,
     ArchiveError: 502,
     ArchiveUnavailable: 503,
     ArchiveTimeout: 504,

@@ -55,13 +55,15 @@ class _Run:
 class Anonymizing:
     """Anonymizes a study in parts. What it remembers of a job is the last instance, in the order of their ids."""
 
-    ORTHANCS_SHARE = 0.0
-
     def __init__(self) -> None:
         self._runs: dict[tuple[int, str], _Run] = {}
 
     def begin(self, context: WorkContext, job: Job, token: str) -> None:
         """Begin no job of Orthanc: there is none."""
+
+    def progress(self, _job: Job, _orthancs: float) -> float:
+        """Return nothing: Orthanc has no job."""
+        return 0.0
 
     def conclude(self, context: WorkContext, job: Job) -> Outcome | None:
         """Store some of the anonymized instances; at the end, count them."""

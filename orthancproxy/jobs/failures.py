@@ -3,17 +3,16 @@
 from collections.abc import Mapping
 
 from orthancproxy.archive.orthanc_jobs import dimse_status_of, error_code_of, is_retrieval
-from orthancproxy.errors import DestinationFailed, GatewayError, OtherServerFailed, SourceFailed
+from orthancproxy.errors import DestinationFailed, GatewayError, OtherServerError, SourceFailed
 from orthancproxy.jobs.models import Job
 from orthancproxy.jobs.rows import JobFailure
-from orthancproxy.jobs.work import Outcome
 from orthancproxy.orthanc.responses import OrthancJob
 from orthancproxy.orthanc.status import NETWORK_PROTOCOL, UNREACHABLE_DESTINATION
 
 
 def failure_of(error: GatewayError) -> JobFailure:
     """Return the failure of a job that an error ended."""
-    return JobFailure(error.code, error.message, error.dimse_status if isinstance(error, OtherServerFailed) else None)
+    return JobFailure(error.code, error.message, error.dimse_status if isinstance(error, OtherServerError) else None)
 
 
 def orthancs_failure(found: OrthancJob) -> JobFailure:
@@ -32,10 +31,10 @@ def orthancs_failure(found: OrthancJob) -> JobFailure:
     return JobFailure("ARCHIVE_ERROR", f"Orthanc failed: {found.error_description or 'unknown error'}.")
 
 
-def failed_in_orthanc(job: Job) -> Outcome | None:
-    """Return how a job ends whose job in Orthanc has failed; None if that has not."""
-    failure = job.stage["failure"]
-    return Outcome(job.stage["counts"], failure=JobFailure(**failure)) if failure else None
+def failure_in_orthanc(job: Job) -> JobFailure | None:
+    """Return why the job in Orthanc has failed; None if it has not."""
+    failure = job.stage.get("failure")
+    return JobFailure(**failure) if failure else None
 
 
 def counts_of(found: OrthancJob) -> Mapping[str, int]:

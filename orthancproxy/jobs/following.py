@@ -215,7 +215,7 @@ class JobFollower:
 
     def _note(self, job: Job, found: OrthancJob) -> None:
         """Note what Orthanc tells of a job, if that is new."""
-        share = self._works[job.kind].ORTHANCS_SHARE
+        progress = self._works[job.kind].progress
         match found.state:
             case "Failure" if error_code_of(found) == CANCELED:
                 self._end(job, JobState.CANCELLED, counts_of(found))
@@ -224,15 +224,15 @@ class JobFollower:
                 # Orthanc forgets it
                 failure = orthancs_failure(found) if found.state == "Failure" else None
                 stage = {**job.stage, "counts": counts_of(found), "failure": msgspec.to_builtins(failure)}
-                progress = job.progress if failure else share
-                known = {"state": JobState.RUNNING, "progress": progress, "missing_since": None, "seen_at": self._now()}
+                done = job.progress if failure else progress(job, 1.0)
+                known = {"state": JobState.RUNNING, "progress": done, "missing_since": None, "seen_at": self._now()}
                 if advance(job, phase=JobPhase.CONCLUDING, stage=stage, **known):
                     self._conclude(job)
                 return
         self._see(
             job,
             state=_STATES.get(found.state, JobState.PENDING),
-            progress=share * min(max(found.progress, 0), 100) / 100,
+            progress=progress(job, min(max(found.progress, 0), 100) / 100),
             orthanc_job=found.id,
             missing_since=None,
         )

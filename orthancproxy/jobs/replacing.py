@@ -47,12 +47,14 @@ class Replacing:
 
     plan: Planner
     max_seconds: float = MAX_SECONDS
-    # Orthanc has no job
-    ORTHANCS_SHARE: float = 0.0
 
     def begin(self, _context: WorkContext, _job: Job, _token: str) -> None:
         """Leave all to `conclude`: Orthanc's own modification loses text (1.10.1 to 1.13.0, ADR 0033)."""
         return
+
+    def progress(self, _job: Job, _orthancs: float) -> float:
+        """Return nothing: Orthanc has no job."""
+        return 0.0
 
     def conclude(self, context: WorkContext, job: Job) -> Outcome | None:
         """Do a part. Raises what the archive raises, and InvalidRequest if the archive has changed in between."""

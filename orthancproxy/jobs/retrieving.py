@@ -9,12 +9,10 @@ from orthancproxy.archive.records import Study
 from orthancproxy.archive.sources import RetrieveMethod, begin_retrieving
 from orthancproxy.conf import conf
 from orthancproxy.errors import PermissionDenied, SourceFailed
-from orthancproxy.jobs.failures import failed_in_orthanc
+from orthancproxy.jobs.failures import failure_in_orthanc
 from orthancproxy.jobs.models import Job
 from orthancproxy.jobs.rows import advance, made_study
 from orthancproxy.jobs.work import Outcome, WorkContext
-
-ORTHANCS_SHARE = 1.0
 
 
 def begin(context: WorkContext, job: Job, token: str) -> str:
@@ -29,13 +27,18 @@ def begin(context: WorkContext, job: Job, token: str) -> str:
     return begin_retrieving(context.client, source, uids, RetrieveMethod[method] if method else None, token)
 
 
+def progress(job: Job, orthancs: float) -> float:
+    """Return the progress of the job, from that of Orthanc's job."""
+    return orthancs
+
+
 def conclude(context: WorkContext, job: Job) -> Outcome | None:
     """Return the studies that have arrived. Raises SourceFailed if one of them is not here.
 
     A server may say that it has sent everything, and have sent nothing.
     """
-    if failed := failed_in_orthanc(job):
-        return failed
+    if failure := failure_in_orthanc(job):
+        return Outcome(job.stage["counts"], failure=failure)
     uids = job.parameters["studyInstanceUIDs"]
     needs = Study.study_instance_uid.needs | Study.instances_count.needs | Needs(frozenset({"PatientID"}))
     plan = LevelPlan(level=Level.STUDY, filter=identifier_filter("StudyInstanceUID", uids), needs=needs)

@@ -36,22 +36,22 @@ class Outcome:
 
 
 class Work(Protocol):
-    """A kind of job: one job of Orthanc, what is done after it, and how that is undone.
+    """A kind of job: a job of Orthanc, what is done after it, and how that is undone.
 
     Each function can be called again after a crash at any point. What is to be remembered is in `job.stage`, which
     `rows.advance` writes; all raise ArchiveError, and errors of the gateway that end the job as FAILED.
     """
 
-    @property
-    def ORTHANCS_SHARE(self) -> float:  # noqa: N802 - modules have it as a constant
-        """Of the progress of the whole, what Orthanc's job is."""
-
     def begin(self, context: WorkContext, job: Job, token: str) -> str | None:
         """Begin Orthanc's job, with a token to find it by; return its id, None if all is done by `conclude`."""
+
+    def progress(self, job: Job, orthancs: float) -> float:
+        """Return the progress of the whole, from that of Orthanc's job, both from 0 to 1."""
 
     def conclude(self, context: WorkContext, job: Job) -> Outcome | None:
         """Do a part, of a second at most, of what is left after Orthanc's job; None if that is not all.
 
+        It may begin another one of Orthanc, with `job.phase` IN_ORTHANC and its id as `job.orthanc_job`.
         `job.stage` has the `counts` that Orthanc's job told, and its `failure`, None if it had none. After
         `job.stage["committed"]` is written, nothing is undone. `job.stage["made"]` is what the audit log is told that
         it has made, however it ends (`rows.made_study`).

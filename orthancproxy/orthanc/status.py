@@ -16,7 +16,6 @@ from orthancproxy.errors import (
     NotFound,
     NotRenderable,
     NotTranscodable,
-    OtherServerFailed,
     SourceFailed,
 )
 from orthancproxy.orthanc.endpoints import INSTANCE_FILE, LEVEL_ARCHIVE, MODALITY_QUERY, MODALITY_STORE, Endpoint
@@ -34,7 +33,7 @@ NOT_IMPLEMENTED = 2
 NETWORK_PROTOCOL = 9
 UNREACHABLE_DESTINATION = "The server cannot be reached, or did not take an instance."
 # their errors, without a DIMSE status and with one
-_OTHER_SERVERS: Mapping[Endpoint, tuple[type[OtherServerFailed], str, str]] = {
+_OTHER_SERVERS: Mapping[Endpoint, tuple[type[SourceFailed | DestinationFailed], str, str]] = {
     MODALITY_QUERY: (
         SourceFailed,
         "The server cannot be reached, or does not let Orthanc search.",
@@ -91,7 +90,7 @@ def dimse_status(text: object) -> int | None:
     return int(found[1], 16) if found else None
 
 
-def _other_server_failed(endpoint: Endpoint, details: Mapping[str, Any]) -> OtherServerFailed:
+def _other_server_failed(endpoint: Endpoint, details: Mapping[str, Any]) -> GatewayError:
     failure, unreachable, rejected = _OTHER_SERVERS[endpoint]
     status = dimse_status(details.get("Details"))
     if status is None:

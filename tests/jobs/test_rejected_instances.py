@@ -2,16 +2,20 @@
 
 import json
 from collections.abc import Callable, Iterator
+from datetime import timedelta
 from typing import Any
 
 import pytest
+from django.db.models import F
 
 from orthancproxy.audit.models import AuditEvent
 from orthancproxy.jobs import sending
 from orthancproxy.jobs.following import JobFollower
+from orthancproxy.jobs.models import Job
 from orthancproxy.sandbox.orthanc import LocalOrthanc
 from tests.conftest import GraphQL
-from tests.corpus import ask
+from tests.corpus import ask, load
+from tests.jobs.conftest import Clock
 from tests.jobs.modality import SUCCESS, Modality, modality
 from tests.jobs.test_sending import TARGET, follow, send
 from tests.waiting import wait_until
@@ -23,6 +27,7 @@ RESULT = """query($id: ID!) { job(id: $id) {
   state progress result { instancesCount rejected { orthancId sopInstanceUID dimseStatus } }
   error { code message dimseStatus }
 } }"""
+UNKNOWN_JOB = "00000000-0000-4000-8000-000000000000"
 OUT_OF_RESOURCES, CANNOT_UNDERSTAND = 0xA700, 0xC000
 
 
@@ -133,6 +138,7 @@ def test_what_is_deleted_meanwhile_is_left_out(
 ) -> None:
     study = f"/studies/{TARGET.ids['studies']}"
     *_, last = sorted(one["ID"] for one in json.loads(ask(gateway, f"{study}/instances")))
+    file = ask(gateway, f"/instances/{last}/file")
     asked: list[str] = []
 
     def judge(dataset: Any) -> int:
@@ -147,3 +153,67 @@ def test_what_is_deleted_meanwhile_is_left_out(
     rejected = graphql(RESULT, id=job["id"])["job"]["result"]["rejected"]
     assert len(rejected) == 5
     assert last not in {one["orthancId"] for one in rejected}
+    # for other tests
+    load(gateway, [file])
+
+
+class TestParts:
+    """Of many instances, each job of Orthanc's sends a part."""
+
+    @pytest.fixture(autouse=True)
+    def _small_parts(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(sending, "INSTANCES_PER_PART", 4)
+
+    def run(self, graphql: GraphQL, make_follower: Make) -> tuple[dict[str, Any], list[float], set[str]]:
+        """Send six instances, and let another process follow in each step: what is told, progress, Orthanc's jobs."""
+        job = send(graphql, modality="PICKY")
+        progresses: list[float] = []
+        begun: set[str] = set()
+
+        def has_ended() -> bool:
+            make_follower().step()
+            row = Job.objects.get()
+            progresses.append(row.progress)
+            begun.add(row.orthanc_job)
+            return row.ended_at is not None
+
+        wait_until(has_ended)
+        return graphql(RESULT, id=job["id"])["job"], progresses, begun - {""}
+
+    def test_arrive_one_after_the_other(self, picky: Modality, graphql: GraphQL, make_follower: Make) -> None:
+        told, progresses, begun = self.run(graphql, make_follower)
+        assert (told["state"], told["progress"], told["result"]["instancesCount"]) == ("SUCCESS", 1.0, 6)
+        assert progresses == sorted(progresses)
+        assert len(begun) == 2
+        # none twice
+        assert len(set(picky.taken)) == len(picky.taken) == 6
+
+    def test_rejected_instances_of_each_are_told(self, picky: Modality, graphql: GraphQL, make_follower: Make) -> None:
+        picky.judge = by_number
+        told, progresses, _ = self.run(graphql, make_follower)
+        rejected = {one["sopInstanceUID"] for one in told["result"]["rejected"]}
+        assert len(rejected) == len(told["result"]["rejected"]) == 4
+        assert told["error"]["message"].startswith("The server rejected 4 of 6 instances (status ")
+        assert len(set(picky.taken)) == 2
+        assert progresses == sorted(progresses)
+
+    def test_a_part_that_orthanc_has_lost_is_begun_again(
+        self, picky: Modality, graphql: GraphQL, make_follower: Make, clock: Clock
+    ) -> None:
+        job = send(graphql, modality="PICKY")
+        losses: list[str] = []
+
+        def has_ended() -> bool:
+            make_follower().step()
+            clock.ahead += timedelta(seconds=1)
+            row = Job.objects.get()
+            if row.stage.get("done") and not losses:
+                losses.append(row.orthanc_job)
+                Job.objects.update(orthanc_job=UNKNOWN_JOB, version=F("version") + 1)
+            return row.ended_at is not None
+
+        wait_until(has_ended)
+        told = graphql(RESULT, id=job["id"])["job"]
+        assert (told["state"], told["result"]["instancesCount"], len(losses)) == ("SUCCESS", 6, 1)
+        # the first part is not begun again
+        assert len(set(picky.taken)) == len(set(picky.taken[4:])) + 4 == 6

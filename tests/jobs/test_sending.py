@@ -211,7 +211,7 @@ class TestFailures:
         ended = follow(graphql, send(graphql), make_follower())
         assert ended["error"] == {
             "code": "DESTINATION_FAILED",
-            "message": "The server rejected an instance (status A700).",
+            "message": "The server rejected 1 of 1 instances (status A700).",
             "dimseStatus": "A700",
         }
 
