@@ -15,6 +15,7 @@ from orthancproxy.sandbox.orthanc import INDEXED_INSTANCE_TAGS, LocalOrthanc
 from tests.corpus import ask, instance
 from tests.doc_examples import example
 from tests.orthancs import StartOrthanc
+from tests.waiting import wait_until
 
 pytestmark = [pytest.mark.live, pytest.mark.once, pytest.mark.long]
 
@@ -136,6 +137,8 @@ def test_picked_folder_becomes_one_study(
     page.locator("input").set_input_files(folder)
     expect(page.locator("progress")).to_have_js_property("value", size(files), timeout=TIMEOUT)
     assert sent == ["POST"] * 3
+    # the progress is that of sending
+    wait_until(lambda: json.loads(ask(orthanc, "/statistics"))["CountInstances"] == TOTAL)
     # `value` and `max` are two changes, seen at once
     progress = page.evaluate("seen")
     assert_grows_to_the_end([value for at, value in enumerate(progress) if value not in progress[:at]], size(files))

@@ -6,8 +6,9 @@ from typing import Any
 import pytest
 from playwright.sync_api import Page, expect
 
+from tests.browser.users import User, make
 from tests.corpus import ask
-from tests.explorer.conftest import ADMINISTRATOR, CONFINED_TO, MANAGER, VIEWER, Archive, OpenPage, request
+from tests.explorer.conftest import CONFINED_TO, VIEWER, Archive, OpenPage, request
 from tests.jobs.modality import SUCCESS, modality
 from tests.jobs.servers import count as instances_of
 from tests.jobs.servers import remove
@@ -15,7 +16,14 @@ from tests.jobs.servers import remove
 pytestmark = [pytest.mark.live, pytest.mark.once, pytest.mark.long]
 
 STUDY = "query ($id: String!) { studies(filter: {patientId: $id}) { nodes { orthancId instancesCount description } } }"
+SENDER, OVERSEER = User("pacs-operator", ["Manager"]), User("overseer", is_superuser=True)
 DESCRIPTION = "흉부 CT (조영 증강)"
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _sender(archive: Archive) -> None:
+    """A user whose jobs are those of this module, and one without any."""
+    make(archive.folder, SENDER, OVERSEER)
 
 
 def open_study(page: Page) -> tuple[str, int]:
@@ -28,7 +36,7 @@ def open_study(page: Page) -> tuple[str, int]:
 
 def test_a_study_is_sent_with_the_keyboard_and_listed_with_its_end(page_as: OpenPage, archive: Archive) -> None:
     assert archive.remote
-    page = page_as(MANAGER)
+    page = page_as(SENDER)
     study, count = open_study(page)
     # other tests send it, too
     remove(archive.remote, study)
@@ -58,15 +66,15 @@ def test_a_study_is_sent_with_the_keyboard_and_listed_with_its_end(page_as: Open
     page.wait_for_url("**/jobs?show=unfinished")
     expect(page.get_by_text("There are no such jobs.")).to_be_visible()
 
-    others = page_as(ADMINISTRATOR)
+    others = page_as(OVERSEER)
     others.goto("/jobs")
     expect(others.get_by_text("There are no such jobs.")).to_be_visible()
     others.get_by_role("switch", name="Jobs of all users").check()
-    expect(others.get_by_role("cell", name=MANAGER.name, exact=True).first).to_be_visible()
+    expect(others.get_by_role("cell", name=SENDER.name, exact=True).first).to_be_visible()
 
 
 def test_a_server_that_does_not_answer_is_told(page_as: OpenPage) -> None:
-    page = page_as(MANAGER)
+    page = page_as(SENDER)
     open_study(page)
     page.get_by_role("button", name="Send to…").click()
     dialog = page.get_by_role("dialog", name="Send the study")
@@ -91,7 +99,7 @@ def test_what_a_modality_rejects_is_counted(page_as: OpenPage, archive: Archive)
         picky.judge = judge
         known = {"AET": "PICKY", "Host": "127.0.0.1", "Port": picky.port}
         ask(archive.orthanc, "/modalities/SLOW", "PUT", json.dumps(known).encode())
-        page = page_as(MANAGER)
+        page = page_as(SENDER)
         _, count = open_study(page)
         page.get_by_role("button", name="Send to…").click()
         dialog = page.get_by_role("dialog", name="Send the study")
