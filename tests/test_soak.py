@@ -25,6 +25,7 @@ def test_clients_that_read_upload_and_delete_at_once(tmp_path: Path) -> None:
     assert report.instances
 
 
+@pytest.mark.once
 def test_attacks_leave_time_to_other_callers_and_memory_to_the_gateway(
     start_orthanc: StartOrthanc, tmp_path: Path
 ) -> None:

@@ -85,6 +85,7 @@ def is_open(port: int) -> bool:
 
 
 @pytest.mark.live
+@pytest.mark.once
 def test_the_sandbox_serves_sample_studies_until_ctrl_c_and_closes_its_ports(data: Path) -> None:
     port = free_port()
     with sandbox(data, port) as (process, printed):
@@ -113,6 +114,7 @@ def test_the_sandbox_serves_sample_studies_until_ctrl_c_and_closes_its_ports(dat
 
 
 @pytest.mark.live
+@pytest.mark.once
 def test_the_sandbox_ends_when_its_orthanc_ends(data: Path) -> None:
     port = free_port()
     with LocalOrthanc(data / "orthanc") as orthanc:
