@@ -5,7 +5,7 @@ sent in parts, in the order of their Orthanc ids, by a job of Orthanc's for each
 """
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from operator import attrgetter
 from time import monotonic
 from typing import Any
@@ -40,9 +40,7 @@ def begin(context: WorkContext, job: Job, token: str) -> str | None:
     destination = destination_of(job.parameters["destination"])
     if not destination.is_allowed(conf.ORTHANC_DESTINATIONS):
         raise PermissionDenied("The settings of the gateway no longer allow to send to this server.")
-    level, ids = _resources(job)
-    if len(Hierarchy(context.client).by_ids(LevelPlan(level=level), ids, as_stored=True)) != len(ids):
-        raise NotFound("What was to be sent has been deleted.")
+    _, ids = _resources(job)
     instances = _instances(context, job)
     if len(instances) > INSTANCES_PER_PART:
         part = _part_after(job.stage.get("after", ""), instances)
@@ -168,10 +166,15 @@ def _resources(job: Job) -> tuple[Level, Sequence[str]]:
 
 
 def _instances(context: WorkContext, job: Job) -> Sequence[Resource]:
-    """Return the instances of a job in the order of their Orthanc ids, as they were when this process listed them."""
+    """Return the instances of a job in the order of their Orthanc ids, as they were when this process listed them.
+
+    Raises NotFound if a resource is gone.
+    """
     if job.pk not in context.memory:
         level, ids = _resources(job)
-        found: Iterable[Resource] = Hierarchy(context.client).by_ids(_PLANS[level], ids, as_stored=True)
+        found = Hierarchy(context.client).by_ids(_PLANS[level], ids, as_stored=True)
+        if len(found) != len(ids):
+            raise NotFound("What was to be sent has been deleted.")
         if level is Level.STUDY:
             found = [series for study in found for series in study.related["series"]]
         if level is not Level.INSTANCE:
