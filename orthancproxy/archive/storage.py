@@ -3,12 +3,14 @@
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
+from operator import attrgetter
 from typing import Self
 
 from orthancproxy.archive.byte_ranges import ByteSpan
 from orthancproxy.archive.hierarchy import Hierarchy
 from orthancproxy.archive.levels import Level
-from orthancproxy.archive.plan import LevelPlan
+from orthancproxy.archive.plan import LevelPlan, Needs
+from orthancproxy.archive.records import Resource
 from orthancproxy.errors import ArchiveProtocolError, ArchiveRejected, ArchiveUnavailable, NotFound, NotRenderable
 from orthancproxy.orthanc import endpoints
 from orthancproxy.orthanc.client import OrthancClient
@@ -18,6 +20,7 @@ from orthancproxy.orthanc.responses import DELETE_DECODER, RESOURCE_DECODER, STO
 
 # Orthanc answers nobody while it deletes: 73,000 at once took it more than a minute (1.10.1), and as long in parts
 INSTANCES_PER_DELETION = 100
+_NOTHING = Needs()
 
 DICOM = "application/dicom"
 ZIP = "application/zip"
@@ -148,7 +151,8 @@ def delete(
     first, so that others are answered meanwhile. Raises NotFound or ArchiveError.
     """
     if instances is not None and instances > INSTANCES_PER_DELETION:
-        for part in parts(instances_below(client, level, orthanc_id)[INSTANCES_PER_DELETION:]):
+        below = [one.orthanc_id for one in instances_below(client, level, [orthanc_id])]
+        for part in parts(below[INSTANCES_PER_DELETION:]):
             delete_instances(client, part)
     result = client.call(endpoints.DELETE, decoder=DELETE_DECODER, level=level.path, id=orthanc_id)
     remaining = result.remaining_ancestor
@@ -171,16 +175,23 @@ def parts(ids: Sequence[str]) -> Iterator[Sequence[str]]:
         yield ids[start : start + INSTANCES_PER_DELETION]
 
 
-def instances_below(client: OrthancClient, level: Level, orthanc_id: str) -> list[str]:
-    """Return the Orthanc ids of all instances of a patient, study or series, in their order. Raises ArchiveError."""
+def instances_below(
+    client: OrthancClient, level: Level, orthanc_ids: Sequence[str], needs: Needs = _NOTHING
+) -> list[Resource]:
+    """Return all instances of these resources of a level, in the order of their Orthanc ids.
+
+    Raises NotFound if one of the resources is gone, and ArchiveError.
+    """
     levels = (level, *level.below)[:-1]
-    plan = LevelPlan(level=Level.INSTANCE)
+    plan = LevelPlan(level=Level.INSTANCE, needs=needs)
     for above in reversed(levels):
         plan = LevelPlan(level=above, related={plan.level.path: plan})
-    found = Hierarchy(client).by_ids(plan, [orthanc_id], as_stored=True)
+    found: Sequence[Resource] = Hierarchy(client).by_ids(plan, orthanc_ids, as_stored=True)
+    if len(found) != len(orthanc_ids):
+        raise NotFound("Orthanc has no such resource.")
     for above in levels:
         found = [child for one in found for child in one.related[above.child.path]]
-    return sorted(one.orthanc_id for one in found)
+    return sorted(found, key=attrgetter("orthanc_id"))
 
 
 def _part(body: ResponseBody, span: ByteSpan) -> Iterator[bytes]:

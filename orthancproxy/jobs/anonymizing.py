@@ -215,8 +215,12 @@ def _delete_instances(context: WorkContext, job: Job, study: str) -> bool:
     """Delete instances of a study for a while, but for some; return whether that was all."""
     until = monotonic() + STEP_SECONDS
     if job.pk not in context.memory:
-        ids = storage.instances_below(context.client, Level.STUDY, study)
-        context.memory[job.pk] = list(storage.parts(ids))[1:]
+        try:
+            below = storage.instances_below(context.client, Level.STUDY, [study])
+        except NotFound:
+            # nothing has been stored
+            below = []
+        context.memory[job.pk] = list(storage.parts([one.orthanc_id for one in below]))[1:]
     left: list[Sequence[str]] = context.memory[job.pk]
     while left:
         storage.delete_instances(context.client, left[-1])

@@ -16,6 +16,7 @@ from orthancproxy.archive.levels import Level
 from orthancproxy.archive.orthanc_jobs import cancel_job
 from orthancproxy.archive.plan import LevelPlan, Needs
 from orthancproxy.archive.records import Resource
+from orthancproxy.archive.storage import instances_below
 from orthancproxy.conf import conf
 from orthancproxy.errors import ArchiveRejected, DestinationFailed, NotFound, PermissionDenied
 from orthancproxy.jobs.failures import failure_in_orthanc, failure_of
@@ -27,9 +28,8 @@ STEP_SECONDS = 0.8
 MAX_REJECTED = 100
 INSTANCES_PER_PART = 1000
 
-_INSTANCES = LevelPlan(level=Level.INSTANCE, needs=Needs(frozenset({Level.INSTANCE.identifier})))
-_SERIES = LevelPlan(level=Level.SERIES, related={"instances": _INSTANCES})
-_PLANS = {plan.level: plan for plan in (_INSTANCES, _SERIES, LevelPlan(level=Level.STUDY, related={"series": _SERIES}))}
+_UID = Needs(frozenset({Level.INSTANCE.identifier}))
+_ORDER = attrgetter("orthanc_id")
 
 
 def begin(context: WorkContext, job: Job, token: str) -> str | None:
@@ -102,10 +102,10 @@ def _begin_next(context: WorkContext, job: Job) -> bool:
 def _send_each(context: WorkContext, job: Job) -> bool:
     """Send the instances of a part one by one, for a while; return whether that was all. Raises DestinationFailed."""
     instances = _instances(context, job)
+    start = bisect_right(instances, job.stage.get("after", ""), key=_ORDER)
+    end = bisect_right(instances, job.stage["until"], key=_ORDER) if "until" in job.stage else len(instances)
     ends = monotonic() + STEP_SECONDS
-    for number, one in enumerate(instances):
-        if not job.stage.get("after", "") < one.orthanc_id <= job.stage.get("until", one.orthanc_id):
-            continue
+    for number, one in enumerate(instances[start:end], start):
         if len(_rejected(job)) == MAX_REJECTED:
             break
         told = _send(context, job, one)
@@ -171,25 +171,17 @@ def _instances(context: WorkContext, job: Job) -> Sequence[Resource]:
     Raises NotFound if a resource is gone.
     """
     if job.pk not in context.memory:
-        level, ids = _resources(job)
-        found = Hierarchy(context.client).by_ids(_PLANS[level], ids, as_stored=True)
-        if len(found) != len(ids):
-            raise NotFound("What was to be sent has been deleted.")
-        if level is Level.STUDY:
-            found = [series for study in found for series in study.related["series"]]
-        if level is not Level.INSTANCE:
-            found = [instance for series in found for instance in series.related["instances"]]
-        context.memory[job.pk] = sorted(found, key=attrgetter("orthanc_id"))
+        context.memory[job.pk] = instances_below(context.client, *_resources(job), _UID)
     instances: Sequence[Resource] = context.memory[job.pk]
     return instances
 
 
 def _part_after(after: str, instances: Sequence[Resource]) -> Sequence[Resource]:
-    start = bisect_right(instances, after, key=attrgetter("orthanc_id"))
+    start = bisect_right(instances, after, key=_ORDER)
     return instances[start : start + INSTANCES_PER_PART]
 
 
 def _stage(job: Job, instances: Sequence[Resource], part: Sequence[Resource], **more: str) -> Mapping[str, Any]:
     """Return what is remembered of a part: those before it are `done`, and it goes `until` its last instance."""
-    done = bisect_left(instances, part[0].orthanc_id, key=attrgetter("orthanc_id"))
+    done = bisect_left(instances, part[0].orthanc_id, key=_ORDER)
     return {**job.stage, "total": len(instances), "done": done, "until": part[-1].orthanc_id, **more}
