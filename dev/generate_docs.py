@@ -25,8 +25,10 @@ from prometheus_client import Counter, Gauge, Histogram  # noqa: E402
 from orthancproxy import metrics  # noqa: E402
 from orthancproxy.access.actions import Action  # noqa: E402
 from orthancproxy.audit.kinds import EventKind  # noqa: E402
-from orthancproxy.conf import DEPLOYMENT_VARIABLES, SETTINGS, Setting  # noqa: E402
+from orthancproxy.conf import SETTINGS  # noqa: E402
+from orthancproxy.project.variables import DEPLOYMENT_VARIABLES  # noqa: E402
 from orthancproxy.resolvers.operations import OPERATIONS  # noqa: E402
+from orthancproxy.setting import Setting  # noqa: E402
 
 CHECKOUT = Path(__file__).resolve().parents[1]
 SECTION = re.compile(r"(<!-- begin (?P<name>[a-z-]+) -->\n).*?(<!-- end (?P=name) -->\n)", re.DOTALL)

@@ -15,12 +15,13 @@ from jwt.algorithms import requires_cryptography
 
 from orthancproxy.access.actions import FOR_ANYONE, Action
 from orthancproxy.audit.syslog import parse_url
-from orthancproxy.conf import SETTINGS, Setting, conf
+from orthancproxy.conf import SETTINGS, conf
 from orthancproxy.dicom.text import FALLBACK_CODECS
 from orthancproxy.dicom.validation import long_string
 from orthancproxy.errors import InvalidRequest
 from orthancproxy.logs import LOG_FORMATS
 from orthancproxy.resolvers.viewer_urls import PLACEHOLDERS, unknown_placeholders
+from orthancproxy.setting import Setting
 
 MIN_SECRET_CHARACTERS = 32
 _LOCATION = re.compile(r"(/[\w.-]+)+/?", re.ASCII)

@@ -8,7 +8,8 @@ from django.core.checks import CheckMessage
 from pytest_django import Settings
 
 from orthancproxy.checks import check_settings
-from orthancproxy.conf import SETTINGS, Setting
+from orthancproxy.conf import SETTINGS
+from orthancproxy.setting import Setting
 
 
 @pytest.fixture(autouse=True)

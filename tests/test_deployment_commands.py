@@ -26,7 +26,8 @@ import pytest
 import requests
 import yaml
 
-from orthancproxy.conf import DEPLOYMENT_VARIABLES, SETTINGS
+from orthancproxy.conf import SETTINGS
+from orthancproxy.project.variables import DEPLOYMENT_VARIABLES
 from orthancproxy.sandbox.gateway import CHECKOUT, serving
 from orthancproxy.sandbox.nginx import nginx_before
 from orthancproxy.sandbox.orthanc import LocalOrthanc, free_port

@@ -19,7 +19,8 @@ import yaml
 from django.urls import resolve
 from packaging.specifiers import SpecifierSet
 
-from orthancproxy.conf import DEPLOYMENT_VARIABLES, SETTINGS, conf
+from orthancproxy.conf import SETTINGS, conf
+from orthancproxy.project.variables import DEPLOYMENT_VARIABLES
 from orthancproxy.sandbox.orthanc import INDEXED_INSTANCE_TAGS
 
 CHECKOUT = Path(__file__).resolve().parents[1]

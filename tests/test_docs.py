@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 from django.utils.module_loading import import_string
 
-from orthancproxy.conf import DEPLOYMENT_VARIABLES, SETTINGS
+from orthancproxy.conf import SETTINGS
+from orthancproxy.project.variables import DEPLOYMENT_VARIABLES
 from orthancproxy.sandbox.gateway import CHECKOUT
 
 MAX_README_BYTES = 9 * 1024

@@ -8,7 +8,8 @@ import kubernetes_validate
 import pytest
 import yaml
 
-from orthancproxy.conf import DEPLOYMENT_VARIABLES, SETTINGS
+from orthancproxy.conf import SETTINGS
+from orthancproxy.project.variables import DEPLOYMENT_VARIABLES
 from orthancproxy.sandbox.gateway import CHECKOUT
 
 FOLDER = CHECKOUT / "docs/kubernetes"

@@ -14,7 +14,8 @@ from pathlib import Path
 import pytest
 import requests
 
-from orthancproxy.conf import DEPLOYMENT_VARIABLES, SETTINGS, DeploymentVariables
+from orthancproxy.conf import SETTINGS
+from orthancproxy.project.variables import DEPLOYMENT_VARIABLES, DeploymentVariables
 from orthancproxy.sandbox.gateway import CHECKOUT
 from orthancproxy.sandbox.orthanc import free_port
 from orthancproxy.sandbox.process import ChildProcess

@@ -204,7 +204,7 @@ class _Configuration:
             self._fetching.release()
 
     def forget(self) -> None:
-        """Discard it."""
+        """Fetch it again when it is next needed."""
         self._next_fetch = 0.0
 
     def _fetch(self) -> None:

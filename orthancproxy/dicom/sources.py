@@ -29,7 +29,7 @@ class Source(Protocol):
 
 
 class InMemory:
-    """Bytes in memory."""
+    """A source of bytes that are in memory."""
 
     def __init__(self, data: bytes) -> None:
         self.data = data

@@ -88,7 +88,7 @@ class EventStream(AsyncIterator[bytes]):
         return await anext(self._chunks)
 
     def close(self) -> None:
-        """Forget the stream."""
+        """Wake the stream no more, and count it as open no more."""
         self._streams.remove(self)
 
     def wake(self) -> None:

@@ -47,7 +47,7 @@ class JobStream(EventStream):
         self._loop: asyncio.AbstractEventLoop | None = None
 
     def close(self) -> None:
-        """Forget the stream."""
+        """Stop to watch the job, too."""
         job_watch.leave(self._source.job_id, self._note)
         super().close()
 

@@ -98,7 +98,7 @@ class Limit:
         self._message = message
 
     def use(self, amount: int = 1) -> None:
-        """Count an amount."""
+        """Count an amount. Raises LimitExceeded above the maximum."""
         self._left -= amount
         if self._left < 0:
             raise LimitExceeded(self._message)
@@ -127,7 +127,7 @@ class PartReader(ABC):
 
     @abstractmethod
     def begin_part(self, headers: Mapping[str, str]) -> None:
-        """Begin a part."""
+        """Take the headers of the next part, by names in lower case."""
 
     @abstractmethod
     def count(self, size: int) -> None:
@@ -135,7 +135,7 @@ class PartReader(ABC):
 
     @abstractmethod
     def end_part(self, content: Source) -> None:
-        """End the part."""
+        """Take all of the content of the part, which is on disk."""
 
     def read(self, request: HttpRequest, chunk_bytes: int = CHUNK_BYTES) -> None:
         """Read all parts of a request's body. Raises InvalidRequest if it is malformed, and what the subclass does."""

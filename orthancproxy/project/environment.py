@@ -12,7 +12,7 @@ from typing import Any, TypeVar, cast
 
 import environ
 
-from orthancproxy.conf import Setting
+from orthancproxy.setting import Setting
 
 T = TypeVar("T")
 

@@ -21,7 +21,6 @@ from django.urls import reverse
 from django.utils.translation import gettext_lazy as _
 
 from orthancproxy.access.password_hashing import hashing
-from orthancproxy.conf import deployment
 from orthancproxy.errors import GatewayUnavailable
 from orthancproxy.http.negotiation import preferred
 from orthancproxy.http.pages import render_page
@@ -29,6 +28,7 @@ from orthancproxy.project.sso import passwords
 from orthancproxy.project.sso.backend import is_configured
 from orthancproxy.project.sso.logout import provider_logout_url
 from orthancproxy.project.sso.views import login_url
+from orthancproxy.project.variables import deployment
 
 TEMPLATE = "orthancproxy/login.html"
 

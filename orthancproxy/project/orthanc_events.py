@@ -57,7 +57,7 @@ class DeletionChecks:
         self._waiting: deque[tuple[Level, str]] = deque()
 
     def add(self, level: Level, ids: Sequence[str]) -> None:
-        """Check resources soon."""
+        """Check soon, in another thread, whether Orthanc has deleted these resources."""
         self._waiting.extend((level, one) for one in ids)
         DELETIONS.submit(self._check_waiting)
 

@@ -2,10 +2,11 @@
 
 from pathlib import Path
 
-from orthancproxy.conf import DEPLOYMENT_VARIABLES, SETTINGS, DeploymentVariables
+from orthancproxy.conf import SETTINGS
 from orthancproxy.logs import logging_config
 from orthancproxy.project.environment import Environment
 from orthancproxy.project.static import add_headers
+from orthancproxy.project.variables import DEPLOYMENT_VARIABLES, DeploymentVariables
 
 BASE_DIR = Path(__file__).resolve().parents[2]
 

@@ -13,9 +13,11 @@ import pytest
 from django.test import override_settings
 
 from dev.generate_docs import table
-from orthancproxy.conf import DEPLOYMENT_VARIABLES, SETTINGS, Setting, conf
+from orthancproxy.conf import SETTINGS, conf
 from orthancproxy.project.environment import Environment
 from orthancproxy.project.static import add_headers
+from orthancproxy.project.variables import DEPLOYMENT_VARIABLES
+from orthancproxy.setting import Setting
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 ALL = (*SETTINGS, *DEPLOYMENT_VARIABLES)

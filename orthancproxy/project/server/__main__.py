@@ -5,13 +5,14 @@ import logging.config
 import os
 import sys
 
-from orthancproxy.conf import Configuration, DeploymentVariables
+from orthancproxy.conf import Configuration
 from orthancproxy.logs import capture_prints, logging_config
 from orthancproxy.project.environment import Environment
 from orthancproxy.project.monitoring.folder import FOLDER_VARIABLE, make_folder
 from orthancproxy.project.server.migrating import migrate_until_done
 from orthancproxy.project.server.supervisor import Supervisor
 from orthancproxy.project.server.worker import STARTUP_FAILURE, Worker, configuration
+from orthancproxy.project.variables import DeploymentVariables
 from orthancproxy.threads import daemon
 
 logger = logging.getLogger(__name__)

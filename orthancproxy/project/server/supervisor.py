@@ -49,7 +49,7 @@ class _Process:
         return self.process.pid
 
     def notice(self) -> None:
-        """Read its reports."""
+        """Read what it has reported, which `is_hung` goes by."""
         # EOFError: it has ended
         with suppress(EOFError):
             while self.reports.poll():

@@ -15,11 +15,12 @@ from django.utils.translation import gettext_lazy as _
 from mozilla_django_oidc.auth import OIDCAuthenticationBackend
 
 from orthancproxy.access import identity_provider, oidc
-from orthancproxy.conf import conf, deployment
+from orthancproxy.conf import conf
 from orthancproxy.errors import NotAuthenticated
 from orthancproxy.project.sso.errors import LoginRejected
 from orthancproxy.project.sso.sessions import ProviderLogin
 from orthancproxy.project.sso.users import user_of
+from orthancproxy.project.variables import deployment
 
 CALLBACK = "sso-callback"
 INVALID = _("The response of the identity provider is not valid. Ask an administrator.")

@@ -6,7 +6,8 @@ from typing import Any
 from django.apps import AppConfig
 from django.core.checks import CheckMessage, Error, Tags, register
 
-from orthancproxy.conf import conf, deployment
+from orthancproxy.conf import conf
+from orthancproxy.project.variables import deployment
 
 
 @register(Tags.security)

@@ -3,8 +3,8 @@
 from django.http import QueryDict
 from django.urls import reverse
 
-from orthancproxy.conf import deployment
 from orthancproxy.project.sso.backend import is_configured
+from orthancproxy.project.variables import deployment
 
 PARAMETER = "password"
 """Of the login page: shows the form though users log in at the provider."""

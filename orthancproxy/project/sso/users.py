@@ -14,9 +14,10 @@ from django.db import IntegrityError, transaction
 from django.utils.translation import gettext, gettext_lazy
 
 from orthancproxy.access import oidc
-from orthancproxy.conf import conf, deployment
+from orthancproxy.conf import conf
 from orthancproxy.project.sso.errors import LoginRejected
 from orthancproxy.project.sso.models import ProviderIdentity
+from orthancproxy.project.variables import deployment
 
 logger = logging.getLogger(__name__)
 _User: Any = get_user_model()
