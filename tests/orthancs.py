@@ -2,7 +2,7 @@
 
 import secrets
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from functools import cache
@@ -25,11 +25,14 @@ NOT_FOLLOWING = {"ORTHANC_CHANGES_DAYS": "0", "ORTHANC_INDEX": "false"}
 
 @contextmanager
 def running_orthancs() -> Iterator[StartOrthanc]:
-    """Yield a function that starts an Orthanc, with the arguments of LocalOrthanc; kill all of them at the end."""
+    """Yield a function that starts an Orthanc, with the arguments of LocalOrthanc; kill all of them at the end.
+
+    What they store becomes stable after an hour: if it did after a minute, a slow test would see a change of its own.
+    """
     with ExitStack() as stack:
 
-        def start(**options: Any) -> LocalOrthanc:
-            orthanc = stack.enter_context(LocalOrthanc(**options))
+        def start(*, configuration: Mapping[str, Any] = {}, **options: Any) -> LocalOrthanc:
+            orthanc = stack.enter_context(LocalOrthanc(configuration={"StableAge": 3600, **configuration}, **options))
             # a regular stop takes 1.4 s
             stack.callback(orthanc.kill)
             return orthanc

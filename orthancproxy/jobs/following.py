@@ -148,7 +148,8 @@ class JobFollower:
                 chosen.append(key)
                 of_caller[owner] += 1
                 count += 1
-        return list(unfinished().filter(pk__in=chosen)) if chosen else []
+        # another process may have begun some of them meanwhile
+        return list(unfinished().filter(pk__in=chosen, attempt="")) if chosen else []
 
     def _begin(self, job: Job) -> None:
         if job.cancelled_at is not None:

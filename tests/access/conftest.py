@@ -31,10 +31,8 @@ def _anonymous_callers_have_no_permissions(_anonymous_callers_have_every_permiss
 
 @pytest.fixture(scope="package")
 def small_archive(start_session_orthanc: Callable[..., LocalOrthanc]) -> SmallArchive:
-    # a study that becomes stable would be a change in `SmallArchive.state`
     port = free_port()
     configuration = {
-        "StableAge": 3600,
         "DicomServerEnabled": True,
         "DicomPort": port,
         "DicomAet": "SELF",

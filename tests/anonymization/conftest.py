@@ -27,7 +27,7 @@ JOB = """query($id: ID!) { job(id: $id) { state progress endedAt orthancIds stud
 
 @pytest.fixture(scope="module")
 def orthanc(start_orthanc: StartOrthanc) -> LocalOrthanc:
-    return start_orthanc(configuration={"StableAge": 3600})
+    return start_orthanc()
 
 
 @pytest.fixture

@@ -38,7 +38,7 @@ def shipped_with_pydicom() -> list[bytes]:
 @pytest.fixture(scope="module")
 def shipped(start_orthanc: StartOrthanc) -> tuple[LocalOrthanc, Mapping[str, list[bytes]]]:
     """An Orthanc with all files that it accepts, and these by study."""
-    orthanc = start_orthanc(configuration={"StableAge": 3600})
+    orthanc = start_orthanc()
     for file in shipped_with_pydicom():
         with suppress(AssertionError):
             ask(orthanc, "/instances", "POST", file)

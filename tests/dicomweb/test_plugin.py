@@ -74,7 +74,7 @@ def _without_empty_values(values: dict[str, Any]) -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def loaded(start_orthanc: StartOrthanc) -> Plugin:
-    return Plugin(start_orthanc(plugins=[PLUGIN], configuration={"StableAge": 3600}))
+    return Plugin(start_orthanc(plugins=[PLUGIN]))
 
 
 @pytest.fixture

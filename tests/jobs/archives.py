@@ -34,7 +34,6 @@ def start_archives(start: StartOrthanc) -> Archives:
                 "DEAD": ["DEAD", "127.0.0.1", 1],
             },
             "DicomAlwaysAllowStore": True,
-            "StableAge": 3600,
             **UTF_8,
         }
     )
@@ -49,7 +48,6 @@ def start_remote_archive(start: StartOrthanc, port: int, **configuration: object
             "DicomPort": port,
             "DicomAet": "REMOTE",
             **dict.fromkeys(("DicomAlwaysAllowFind", "DicomAlwaysAllowMove", "DicomAlwaysAllowGet"), True),
-            "StableAge": 3600,
             **UTF_8,
             **configuration,
         }

@@ -9,6 +9,7 @@ from django.contrib.auth.models import User
 from django.utils import timezone
 from pytest_django import Settings
 
+from orthancproxy.follower.follower import Follower
 from orthancproxy.jobs.following import JobFollower
 from orthancproxy.jobs.work import WorkContext
 from orthancproxy.resolvers.background import background
@@ -56,13 +57,21 @@ def source(remote: LocalOrthanc, start_orthanc: StartOrthanc) -> LocalOrthanc:
 
 
 @pytest.fixture
-def gateway(source: LocalOrthanc, remote: LocalOrthanc, use_orthanc: UseOrthanc, settings: Settings) -> LocalOrthanc:
+def gateway(
+    source: LocalOrthanc,
+    remote: LocalOrthanc,
+    use_orthanc: UseOrthanc,
+    settings: Settings,
+    monkeypatch: pytest.MonkeyPatch,
+) -> LocalOrthanc:
     """Point the gateway to the source, whose jobs nobody follows, and empty the remote."""
     settings.ORTHANC_DESTINATIONS = ["*"]
     cancel_all(source)
     clear(remote)
     use_orthanc(source)
     background(connect()).follower.stop()
+    # nor those that begin when a test changes a setting
+    monkeypatch.setattr(Follower, "_repeat", lambda _follower, _step: None)
     return source
 
 

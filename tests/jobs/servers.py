@@ -25,8 +25,6 @@ def start_remote(start: StartOrthanc, *, plugins: tuple[str, ...] = (), **config
             "DicomAet": REMOTE_AET,
             "DicomAlwaysAllowStore": True,
             "DicomCheckCalledAet": False,
-            # a patient that is complete would be a change later
-            "StableAge": 3600,
             **configuration,
         },
     )
@@ -47,7 +45,6 @@ def start_source(
             "DicomModalities": {"PACS": [REMOTE_AET, "127.0.0.1", port], "DEAD": ["DEAD", "127.0.0.1", 1]},
             "OrthancPeers": {"ARCHIVE": [f"{remote.base_url}/", "user", "secret"], "GONE": ["http://127.0.0.1:1/"]},
             "DicomWeb": {"Servers": {"CLOUD": [f"{remote.base_url}/dicom-web/"]}},
-            "StableAge": 3600,
             **(configuration or {}),
         },
     )

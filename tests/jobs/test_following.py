@@ -207,6 +207,24 @@ class TestProcesses:
         # sent twice where it cannot be found
         assert Job.objects.get().attempts == (1 if has_user_data else 2)
 
+    def test_a_job_that_another_process_begins_meanwhile_is_not_begun_twice(
+        self, gateway: LocalOrthanc, remote: LocalOrthanc, graphql: GraphQL, make_follower: Make
+    ) -> None:
+        send(graphql)
+        first, other = make_follower(), make_follower()
+        steps = iter([other.step])
+
+        def step_after_the_list_of_jobs(execute: Callable[..., Any], sql: str, *arguments: Any) -> Any:
+            found = execute(sql, *arguments)
+            if "LIMIT" in sql and (step := next(steps, None)):
+                step()
+            return found
+
+        with connection.execute_wrapper(step_after_the_list_of_jobs):
+            first.step()
+        assert next(steps, None) is None
+        assert Job.objects.get().attempts == 1
+
     def test_a_process_that_dies_before_it_begins_a_job_leaves_it_to_another(
         self,
         gateway: LocalOrthanc,
