@@ -1,6 +1,7 @@
-"""Which jobs cannot go on at once: a study is replaced by one job at a time, and not anonymized meanwhile.
+"""Which jobs cannot go on at once: a study is replaced by one job at a time, and neither anonymized nor sent meanwhile.
 
-Two corrections would each make copies of a study, and an anonymization would miss what has been moved already.
+Two corrections would each make copies of a study; an anonymization would miss what has been moved already, and another
+server would get some instances as they were, and others as they will be.
 """
 
 from collections.abc import Collection, Mapping
@@ -11,9 +12,10 @@ from orthancproxy.jobs.moves import progress_of
 from orthancproxy.jobs.rows import unfinished
 
 _REPLACING = frozenset({JobKind.MODIFY, JobKind.MERGE, JobKind.MOVE})
+_READING = frozenset({JobKind.ANONYMIZE, JobKind.SEND})
 _EXCLUDED: Mapping[JobKind, Collection[JobKind]] = {
-    **dict.fromkeys(_REPLACING, _REPLACING | {JobKind.ANONYMIZE}),
-    JobKind.ANONYMIZE: _REPLACING,
+    **dict.fromkeys(_REPLACING, _REPLACING | _READING),
+    **dict.fromkeys(_READING, _REPLACING),
 }
 
 
@@ -22,7 +24,7 @@ def check_is_alone(kind: JobKind, studies: Collection[str]) -> None:
     for job in unfinished().filter(kind__in=_EXCLUDED.get(kind, ())):
         if not _studies_of(job).isdisjoint(studies):
             raise InvalidRequest(
-                "A correction, a merge, a move or an anonymization of this study is going on: wait for its end."
+                "Another job corrects, merges, moves, anonymizes or sends this study: wait for its end, or cancel it."
             )
 
 

@@ -27,6 +27,7 @@ from tests.corpus import ask, instance, load
 from tests.jobs.conftest import Clock
 from tests.jobs.correcting import Archive, audited, correct, follow, mutation
 from tests.jobs.servers import clear
+from tests.jobs.test_sending import SEND
 from tests.waiting import wait_until
 
 pytestmark = [pytest.mark.live, pytest.mark.django_db(transaction=True)]
@@ -449,16 +450,17 @@ def test_a_study_is_in_one_correction_at_a_time(
         "moveSeries": {"orthancIds": [ONE.ids["series"]], "studyOrthancId": other},
     }
     job = superuser(mutation(first), input=requests[first])[first]["job"]
-    others = {field: mutation(field) for field in requests} | {"anonymizeStudy": ANONYMIZE}
-    for field, query in others.items():
-        error = superuser.error(query, input=requests.get(field, {"orthancId": STUDY}))
-        assert (error["extensions"]["code"], "is going on" in error["message"]) == ("BAD_USER_INPUT", True)
+    others: list[tuple[str, dict[str, Any]]] = [(mutation(field), requests[field]) for field in requests]
+    sent = {"modality": "PACS", "level": "STUDY", "orthancIds": [STUDY]}
+    for query, request in [*others, (ANONYMIZE, {"orthancId": STUDY}), (SEND, sent)]:
+        error = superuser.error(query, input=request)
+        assert (error["extensions"]["code"], "Another job" in error["message"]) == ("BAD_USER_INPUT", True)
     assert Job.objects.count() == 1
     follow(superuser, job, make_follower())
     superuser(ANONYMIZE, input={"orthancId": other})
     # it would be anonymized in part
     error = superuser.error(mutation("modifyStudy"), input={**requests["modifyStudy"], "orthancId": other})
-    assert "is going on" in error["message"]
+    assert "Another job" in error["message"]
 
 
 def test_a_study_that_is_being_made_takes_no_other_correction(
@@ -474,7 +476,7 @@ def test_a_study_that_is_being_made_takes_no_other_correction(
     wait_until(made)
     [study] = made()
     request = {"orthancId": study, "replace": [{"keyword": "StudyID", "value": "8"}]}
-    assert "is going on" in superuser.error(mutation("modifyStudy"), input=request)["message"]
+    assert "Another job" in superuser.error(mutation("modifyStudy"), input=request)["message"]
     assert follow(superuser, job, follower)["state"] == "SUCCESS"
 
 
