@@ -29,6 +29,7 @@ from orthancproxy.project.edge.body_limit import limit_bodies
 from orthancproxy.project.edge.kept_threads import KeptThreads
 from orthancproxy.project.edge.rejections import rejected
 from orthancproxy.project.edge.request_shares import share_threads
+from orthancproxy.project.edge.unread_bodies import discard_unread_bodies
 from orthancproxy.project.monitoring.folder import FOLDER_VARIABLE
 from orthancproxy.project.monitoring.variables import is_traced
 
@@ -82,8 +83,9 @@ def start() -> Application:
     _keep_spool_folder()
     _begin_monitoring()
     start_audit()
-    # outermost, since a database that hangs must not occupy the thread that answers
-    return count_transfers(until_migrated(limit_bodies(share_threads(KeptThreads(application)))), log_unanswered)
+    limited = limit_bodies(share_threads(KeptThreads(application)))
+    # around the others, since a database that hangs must not occupy the thread that answers
+    return count_transfers(discard_unread_bodies(until_migrated(limited)), log_unanswered)
 
 
 def _collect_garbage_less_often() -> None:

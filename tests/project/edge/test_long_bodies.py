@@ -83,6 +83,22 @@ def test_upload_without_valid_credentials_is_rejected_unread(
     assert "UNAUTHENTICATED" in json.dumps(content)
 
 
+@pytest.mark.parametrize(
+    ("media_type", "status"), [(FORM, 401), ("application/json", 413)], ids=["not authenticated", "too large"]
+)
+def test_client_that_sends_all_before_it_reads_gets_the_error(closed: Closed, media_type: str, status: int) -> None:
+    body = b"x" * 16_000_000
+    with socket.create_connection(("127.0.0.1", closed.gateway.port), timeout=10) as connection:
+        connection.sendall(request("POST", GRAPHQL, b"", f"Content-Type: {media_type}", length=str(len(body))))
+        # the response is there, and is left there
+        assert connection.recv(1, socket.MSG_PEEK)
+        connection.sendall(body)
+        response = HTTPResponse(connection)
+        response.begin()
+        assert (response.status, response.headers["Connection"]) == (status, "close")
+        assert "errors" in json.loads(response.read())
+
+
 @pytest.mark.parametrize("kind", ["token", "session"])
 def test_upload_with_valid_credentials_is_read(closed: Closed, kind: str) -> None:
     data = request("POST", GRAPHQL, MULTIPART, f"Content-Type: {FORM}", *closed.credentials[kind])
