@@ -6,6 +6,7 @@ change_log.append([Change(Kind.ADDED, Level.STUDY, orthanc_id)])
 change_log.after(cursor, limit=100)
 """
 
+import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -29,6 +30,7 @@ CHANNEL = "orthancproxy_changes"
 IDS_PER_STATEMENT = 500
 ROWS_PER_TRIM = 10_000
 CHANGES_PER_READ = 500
+_UNWRITTEN = sys.maxsize  # the cursor of what is being appended
 
 
 class Kind(StrEnum):
@@ -46,7 +48,8 @@ class Change:
     """A change of a resource, which is identified by its Orthanc id.
 
     `patient_id` and `study_instance_uid` are tags as stored; the Orthanc ids are those of its patient and study, or its
-    own. `labels` are those of the study, or of the studies of a patient. What is None is not known, or does not apply.
+    own. `labels` are those of the study, or of the studies of a patient. `seen_at` is a cursor of the log at which the
+    archive still had the resource. What is None is not known, or does not apply.
     """
 
     kind: Kind
@@ -59,6 +62,7 @@ class Change:
     labels: frozenset[str] | None = None
     # the archive has it still, though nobody sees it
     is_in_trash: bool = field(default=False, compare=False)
+    seen_at: int | None = field(default=None, compare=False)
 
     @property
     def is_identified(self) -> bool:
@@ -92,24 +96,24 @@ class ChangeLog:
 
         A change without its patient and study, or without labels, gets those of the newest change of the same resource.
         What is deleted twice is logged once, unless who reports it first knows neither patient nor labels. Labels of
-        what was deleted meanwhile, alone or with its study or patient, are not logged.
+        what was deleted since it was seen, alone or with its study or patient, are not logged.
         """
         changes = list(changes)
         if not changes or not conf.ORTHANC_CHANGES_DAYS:
             return
         with self.exclusive():
             named = (name for one in changes for name in (one.orthanc_id, *_deleted_with(one)))
-            newest = {one: known.change for one, known in self.newest_of(named).items()}
+            newest = self.newest_of(named)
             at = self.now()
             rows = []
             for one in changes:
-                if any(name in newest and newest[name].kind is Kind.DELETED for name in _deleted_with(one)):
+                if any(name in newest and _is_gone(newest[name], one.seen_at) for name in _deleted_with(one)):
                     continue
-                known = newest.get(one.orthanc_id)
+                known = newest[one.orthanc_id].change if one.orthanc_id in newest else None
                 change = _identified(one, known) if known else one
                 # scopes need what the other has
                 if change != known or change.kind is not Kind.DELETED:
-                    newest[one.orthanc_id] = change
+                    newest[one.orthanc_id] = LoggedChange(change, _UNWRITTEN, at)
                     rows.append(_to_row(change, at))
             self._rows().bulk_create(rows, batch_size=IDS_PER_STATEMENT)
             if rows:
@@ -205,6 +209,11 @@ def _deleted_with(change: Change) -> list[str]:
     if change.kind is not Kind.LABELLED:
         return []
     return [one for one in (change.orthanc_id, change.study_orthanc_id, change.patient_orthanc_id) if one]
+
+
+def _is_gone(last: LoggedChange, seen_at: int | None) -> bool:
+    """Return whether a resource was deleted, and not seen since: the log can miss that Orthanc has it again."""
+    return last.change.kind is Kind.DELETED and (seen_at is None or last.cursor > seen_at)
 
 
 def _identified(change: Change, known: Change) -> Change:

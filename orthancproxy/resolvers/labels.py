@@ -17,7 +17,7 @@ from orthancproxy.archive.trash_note import is_reserved
 from orthancproxy.audit.reads import subject_of
 from orthancproxy.errors import ArchiveProtocolError, ArchiveUnavailable, InvalidRequest, LimitExceeded, NotFound
 from orthancproxy.feed.identities import patient_identity, study_identity
-from orthancproxy.feed.log import Change, Kind
+from orthancproxy.feed.log import Change, Kind, change_log
 from orthancproxy.orthanc.capabilities import TRASH_LABEL
 from orthancproxy.resolvers.context import RequestContext
 from orthancproxy.resolvers.guard import PendingEvent, audited_read, audited_write
@@ -74,6 +74,7 @@ def _change(
         what = "labels added" if is_added else "labels removed"
         event.details = {what: wanted}
         authorize_labels(context.caller, wanted)
+        seen_at = change_log.newest()
         found = look_up(context, _plan(level), [orthanc_id])
         if not found:
             raise _not_found(level)
@@ -91,7 +92,7 @@ def _change(
         after = sorted(before)
         if changed:
             event.write_intent()
-            after = _carry_out(context, resource, changed, event, is_added=is_added)
+            after = _carry_out(context, resource, changed, event, seen_at, is_added=is_added)
         return LabelledResource(level, orthanc_id, tuple(after))
 
 
@@ -120,7 +121,13 @@ def _plan(level: Level) -> LevelPlan:
 
 
 def _carry_out(
-    context: RequestContext, resource: Resource, changed: Sequence[str], event: PendingEvent, *, is_added: bool
+    context: RequestContext,
+    resource: Resource,
+    changed: Sequence[str],
+    event: PendingEvent,
+    seen_at: int,
+    *,
+    is_added: bool,
 ) -> list[str]:
     """Add or remove labels, one by one; return those that the resource has then."""
     client, place = context.client, (resource.level, resource.orthanc_id)
@@ -138,7 +145,7 @@ def _carry_out(
         message = f"{error.message} Some of the labels may have been changed nevertheless: repeat the request."
         raise type(error)(message) from error
     finally:
-        event.changes = [_change_of(resource, frozenset(after))]
+        event.changes = [replace(_change_of(resource, frozenset(after)), seen_at=seen_at)]
     return after
 
 

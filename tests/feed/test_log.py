@@ -124,6 +124,15 @@ class TestDeletions:
         log.append([replace(STUDY, level=level, orthanc_id=deleted), labelled])
         assert kinds(log)[4:] == [(Kind.ADDED, deleted), (Kind.LABELLED, "series")]
 
+    def test_labels_of_what_orthanc_has_again_are_logged(self, log: ChangeLog) -> None:
+        # additions are not logged if another Orthanc has them, or one that was restored from a backup
+        log.append([replace(STUDY, kind=Kind.DELETED)])
+        labelled = replace(STUDY, kind=Kind.LABELLED, seen_at=log.newest())
+        log.append([labelled])
+        log.removed(Level.STUDY, ["study"])
+        log.append([labelled])
+        assert kinds(log) == [(kind, "study") for kind in (Kind.DELETED, Kind.LABELLED, Kind.DELETED)]
+
 
 class TestRetention:
     @pytest.fixture(autouse=True)

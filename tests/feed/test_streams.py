@@ -25,13 +25,14 @@ from orthancproxy.feed.log import Change, Kind, LoggedChange, change_log
 from orthancproxy.feed.models import ChangeRow
 from orthancproxy.http.change_streams import ChangeStream
 from orthancproxy.http.event_streams import EventStreams
+from orthancproxy.http.recent_changes import NOT_FOLLOWED
 from orthancproxy.resolvers.context import RequestContext
 from orthancproxy.sandbox.orthanc import LocalOrthanc
 from orthancproxy.threads import EVENTS
 from tests.conftest import UseOrthanc
 from tests.corpus import ask
 from tests.event_streams import CHANGES, event_stream
-from tests.waiting import wait_until
+from tests.waiting import wait_until, wait_until_async
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -103,6 +104,8 @@ class TestSharing:
         async def run() -> None:
             streams = EventStreams()
             async with opened(streams, source) as first, opened(streams, source) as second:
+                # a stream reads by itself what was appended before
+                await wait_until_async(lambda: streams.changes.may_follow(NOT_FOLLOWED))
                 await append()
                 assert {await chunk(first), await chunk(second)} == {DATA}
 

@@ -46,7 +46,11 @@ class Client:
             await send(ANSWER)
 
         scope = {"type": "http", "headers": headers}
-        asyncio.run(discard_unread_bodies(application, SECONDS, SECONDS)(scope, self.receive, self.send))
+
+        async def run() -> None:
+            await discard_unread_bodies(application, SECONDS, SECONDS)(scope, self.receive, self.send)
+
+        asyncio.run(run())
 
     @property
     def has_answer(self) -> bool:
