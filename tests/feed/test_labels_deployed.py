@@ -105,15 +105,16 @@ def test_event_stream_of_the_other_gateway_tells_of_labels(gateways: tuple[list[
         for line in response.iter_lines(chunk_size=1):
             begun.set()
             if line.startswith(b"data: {"):
-                told.append(json.loads(line[6:])["data"]["archiveChanges"])
+                told.append(json.loads(line[6:]))
                 return
 
     listener = threading.Thread(target=listen)
     listener.start()
     assert begun.wait(30)
-    change = 'mutation($id: ID!) { addLabels(level: STUDY, orthancId: $id, labels: ["urgent"]) { labels } }'
-    graphql(first, token, change, id=study)
+    labelling = 'mutation($id: ID!) { addLabels(level: STUDY, orthancId: $id, labels: ["urgent"]) { labels } }'
+    graphql(first, token, labelling, id=study)
     wait_until(lambda: bool(told))
     listener.join(10)
     response.close()
-    assert told == [{"kind": "LABELLED", "level": "STUDY", "orthancId": study, "study": {"labels": ["urgent"]}}]
+    change = {"kind": "LABELLED", "level": "STUDY", "orthancId": study, "study": {"labels": ["urgent"]}}
+    assert told == [{"data": {"archiveChanges": change}}]
