@@ -96,21 +96,21 @@ class AdvisoryLock:
         A lock within another one undoes at its end what the database was told meanwhile: PostgreSQL would keep it until
         the end of the outer one.
         """
-        is_held = False
+        is_done = False
         is_inner = getattr(self._held, "is_in_block", False)
         try:
             # another transaction would keep the lock until its own end
             with transaction.atomic(self._using, durable=not is_inner):
                 self.take(exclusive=exclusive)
-                is_held = True
                 self._held.is_in_block = True
                 yield
+                is_done = True
                 if is_inner:
                     transaction.set_rollback(True, self._using)
         except DATABASE_ERRORS:
-            if not is_held or is_inner:
+            if not is_done:
                 raise
-            # what was done under the lock counts
+            # what was done under the lock counts, also if the lock ended before
             logger.warning("the database lost a lock", exc_info=True)
         finally:
             self._held.is_in_block = is_inner

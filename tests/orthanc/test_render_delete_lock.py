@@ -14,7 +14,7 @@ from typing import cast
 
 import pytest
 import requests
-from django.db import connections
+from django.db import OperationalError, connections
 
 from orthancproxy.archive.levels import Level
 from orthancproxy.database import AdvisoryLock
@@ -86,6 +86,44 @@ def test_a_lock_within_another_one_ends_before_that(make_lock: MakeLock) -> None
             assert not rendered.wait(0.3)
         assert rendered.wait(5)
     thread.join()
+
+
+@pytest.mark.parametrize("make_lock", ["PostgreSQL"], indirect=True)
+def test_what_waits_in_vain_for_a_lock_within_another_one_is_not_done(
+    make_lock: MakeLock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # somebody renders for longer than that; what is audited as done must have been done
+    monkeypatch.setattr(AdvisoryLock, "MAX_WAIT_SECONDS", 0.1)
+    outer, inner = make_lock("trash"), make_lock("http://orthanc.test")
+    is_rendering, ends, done = threading.Event(), threading.Event(), []
+
+    def render() -> None:
+        with make_lock("http://orthanc.test").hold(FRAME_RENDERED):
+            is_rendering.set()
+            ends.wait()
+        connections["locks"].close()
+
+    thread = threading.Thread(target=render, daemon=True)
+    thread.start()
+    assert is_rendering.wait(10)
+    try:
+        with pytest.raises(OperationalError), outer.hold(DELETE), inner.hold(DELETE):
+            done.append("deleted")
+    finally:
+        ends.set()
+        thread.join()
+    assert done == []
+
+
+@pytest.mark.parametrize("make_lock", ["PostgreSQL"], indirect=True)
+def test_what_is_done_counts_when_the_database_ends_meanwhile(make_lock: MakeLock) -> None:
+    outer, inner = make_lock("trash"), make_lock("http://orthanc.test")
+    with outer.hold(DELETE), inner.hold(DELETE):
+        connections["locks"].connection.close()
+        done = True
+    assert done
+    with outer.hold(DELETE):
+        pass
 
 
 class TestConflictingCalls:
