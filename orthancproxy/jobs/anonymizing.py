@@ -48,6 +48,8 @@ class _Run:
 
     anonymizer: Anonymizer
     left: list[str]
+    # the last instance that is noted, of the job's `stage`
+    after: str = ""
     part: list[str] = field(default_factory=list)
     begun: list[Future[str]] = field(default_factory=list)
 
@@ -112,11 +114,14 @@ class Anonymizing:
         return True
 
     def _run(self, context: WorkContext, job: Job) -> _Run:
-        key = (job.pk, job.stage["secret"])
+        key, after = (job.pk, job.stage["secret"]), job.stage["after"]
+        if key in self._runs and self._runs[key].after != after:
+            # another process has gone on meanwhile
+            self._forget(job)
         if key not in self._runs:
             source = _found(context, _INSTANCES, job.orthanc_ids[0])
-            left = [one for one in _ids(source) if one > job.stage["after"]]
-            self._remember(job, _Run(_anonymizer(context, job, source, job.stage["secret"]), left))
+            left = [one for one in _ids(source) if one > after]
+            self._remember(job, _Run(_anonymizer(context, job, source, job.stage["secret"]), left, after))
         return self._runs[key]
 
     def _remember(self, job: Job, run: _Run) -> None:
@@ -132,8 +137,8 @@ class Anonymizing:
         except Exception:
             self._forget(job)
             raise
-        stage = {**job.stage, "counts": dict(counts), "after": run.part[-1]}
-        run.begun = []
+        run.begun, run.after = [], run.part[-1]
+        stage = {**job.stage, "counts": dict(counts), "after": run.after}
         if advance(job, stage=stage, progress=_progress(job, len(run.part))):
             return True
         self._forget(job)

@@ -15,9 +15,13 @@ from orthancproxy.audit.dicom_messages import messages
 from orthancproxy.audit.models import AuditEvent
 from orthancproxy.errors import ArchiveUnavailable, GatewayError, GatewayUnavailable
 from orthancproxy.jobs import anonymizing
+from orthancproxy.jobs.anonymizing import Anonymizing
 from orthancproxy.jobs.following import JobFollower
 from orthancproxy.jobs.models import Job
+from orthancproxy.jobs.work import WorkContext
 from orthancproxy.jobs.works import WORKS
+from orthancproxy.resolvers.background import background
+from orthancproxy.resolvers.context import connect
 from orthancproxy.sandbox.orthanc import LocalOrthanc
 from tests.access.archive import UNKNOWN_TARGET, Target
 from tests.anonymization.archive import files, parsed, studies
@@ -176,6 +180,25 @@ class TestEnds:
         assert follow(graphql, job, make_follower())["state"] == "SUCCESS"
         [made] = {*studies(gateway)} - {study, Target.at(1, 2).ids["studies"]}
         assert len(files(gateway, made)) == 6
+
+    def test_a_process_that_goes_on_after_another_one_counts_nothing_twice(
+        self, gateway: LocalOrthanc, study: str, graphql: GraphQL, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(anonymizing, "INSTANCES_PER_PART", 2)
+        monkeypatch.setattr(anonymizing, "STEP_SECONDS", 0.0001)
+        client = connect()
+        first, other = (
+            JobFollower(WorkContext(client, background(client).report), lambda: True, works={"ANONYMIZE": Anonymizing()})
+            for _ in range(2)
+        )
+        job = self.begin(graphql, study)
+        # the first one loses the lease after a part, and gets it back after another
+        for follower, count in ((first, 2), (other, 4)):
+            while Job.objects.get().stage.get("counts", {}).get("instances", 0) < count:
+                follower.step()
+        ended = follow(graphql, job, first)
+        assert (ended["state"], ended["error"]) == ("SUCCESS", None)
+        assert ended["result"]["instancesCount"] == 6
 
     def test_a_cancelled_job_leaves_nothing(
         self, gateway: LocalOrthanc, study: str, graphql: GraphQL, make_follower: Make, monkeypatch: pytest.MonkeyPatch
