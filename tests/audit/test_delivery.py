@@ -321,6 +321,19 @@ def test_operation_without_an_outcome_is_sent_after_an_hour(
     assert ids(repository)[4:] == [late.pk]
 
 
+def test_operation_of_a_host_whose_clock_is_ahead_is_at_work(
+    repository: SyslogReceiver, deliver_to: Callable[..., Delivery]
+) -> None:
+    now = timezone.now()
+    sender = deliver_to(repository.port, now=lambda: now)
+    intention = create_event(**INTENT, at=now + timedelta(minutes=1))
+    sender.send()
+    assert ids(repository) == []
+    outcome = create_event(event=EventKind.DELETION, intention=intention)
+    sender.send()
+    assert ids(repository) == [outcome.pk]
+
+
 def test_many_operations_without_an_outcome_are_sent(
     repository: SyslogReceiver, deliver_to: Callable[..., Delivery], monkeypatch: pytest.MonkeyPatch
 ) -> None:
