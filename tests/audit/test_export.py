@@ -112,6 +112,13 @@ def test_export_stops_before_an_operation_that_has_not_ended() -> None:
     assert exported() == ["before", "meanwhile", "ended"]
 
 
+def test_export_stops_before_an_event_of_a_host_whose_clock_is_ahead() -> None:
+    create_event(operation="before")
+    create_event(operation="young", at=timezone.now() + timedelta(minutes=1))
+    create_event(operation="after it")
+    assert exported() == ["before"]
+
+
 def test_event_with_a_time_in_the_future_does_not_stop_the_export() -> None:
     create_event(operation="wrong clock", at=timezone.now() + timedelta(days=3650))
     create_event(operation="after it")
