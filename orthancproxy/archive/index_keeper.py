@@ -131,11 +131,26 @@ class IndexKeeper:
         return True
 
     def removed(self, level: Level, ids: Collection[str]) -> None:
-        """Remove the entries of what was deleted from the archive. Raises IndexUnavailable."""
+        """Remove the entries of what was deleted from the archive, unless it is there again.
+
+        Raises like `current_index`.
+        """
         if level in INDEXED_LEVELS:
             for part in batched(ids):
-                if entries := self._index.write([], {level: part}):
-                    self._on_removed(entries)
+                while not self._remove(level, part):
+                    pass
+
+    def _remove(self, level: Level, ids: Collection[str]) -> bool:
+        """Return False if others have written entries while Orthanc was read: also what has been stored again."""
+        version = self._index.progress().version
+        left = {one.orthanc_id for found in self._source.by_ids(level, ids) for one in found}
+        try:
+            entries = self._index.write([], {level: set(ids) - left}, version)
+        except IndexChanged:
+            return False
+        if entries:
+            self._on_removed(entries)
+        return True
 
     def status(self, scope: Scope, hidden: Collection[str] = ()) -> IndexStatus:
         """Return the state of the index for a caller with this scope, without hidden studies. Raises ArchiveError."""

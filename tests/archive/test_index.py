@@ -314,6 +314,23 @@ def test_what_others_index_during_a_comparison_is_not_removed(changing: Archive,
     assert changing.index.count(Level.STUDY) == 7
 
 
+def test_what_is_stored_again_during_a_comparison_is_not_removed(changing: Archive) -> None:
+    told: list[Resource] = []
+    client = InterruptedClient(changing.orthanc)
+    keeper = IndexKeeper(client, changing.index, on_removed=told.extend)
+    changing.delete(Hierarchy(client).page(STUDIES).resources[0])
+
+    def store_again() -> None:
+        load(changing.orthanc, (instance(patient, study) for patient in (1, 2, 3) for study in (1, 2)))
+        assert changing.keeper.current_index()
+
+    client.interruption = endpoints.RESOURCE_IDS, Level.STUDY, store_again
+    keeper.sweep()
+    assert client.interruption is None
+    assert told == []
+    assert changing.index.count(Level.STUDY) == 6
+
+
 class InterruptedIndex(DjangoIndex):
     """Lets something happen between the reading of Orthanc and the writing of studies, once."""
 
