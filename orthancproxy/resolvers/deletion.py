@@ -156,6 +156,9 @@ def _carry_out(
     # for everybody: what the caller may see of it is looked at below
     shown = trash_of(context.client).shown_studies(patient, {one.orthanc_id for one in trashed}) if in_trash else set()
     for target in studies if is_split and resource.level is Level.PATIENT else [resource]:
+        if event.changes:
+            # before the next one: it may be stored again meanwhile
+            event.report_changes()
         try:
             if in_trash:
                 _put_into_trash(context, target)

@@ -103,9 +103,10 @@ class PendingEvent:
         )
 
     def report_changes(self) -> None:
-        """Log what the operation may have changed in the archive."""
+        """Log what the operation may have changed in the archive since the last time."""
         if self.intention and self._operation.changes:
             self._context.background.report(self.changes)
+            self.changes = []
 
     def succeed(self) -> None:
         """Write the outcome of an operation that did not raise."""

@@ -4,22 +4,28 @@ import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from itertools import pairwise
+from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
 from django.db import OperationalError
 from django.test import Client
+from django.utils import timezone
 
+from orthancproxy.archive import storage
 from orthancproxy.archive.levels import Level
+from orthancproxy.archive.scope import Scope
 from orthancproxy.feed.log import Change, ChangeLog, Kind, change_log
 from orthancproxy.feed.models import ChangeLogState
 from orthancproxy.feed.orthanc_changes import BETWEEN_UPDATES, Reader
+from orthancproxy.orthanc.client import OrthancClient
 from orthancproxy.resolvers.background import background
 from orthancproxy.resolvers.context import connect
 from orthancproxy.sandbox.orthanc import LocalOrthanc
 from tests.conftest import UseOrthanc
 from tests.corpus import ask, instance, load
 from tests.deletion.deletion_client import TRANSPORTS, refill, resource_at
+from tests.deletion.test_scope import delete_id_in_scope
 from tests.log_capture import logged
 from tests.orthancs import StartOrthanc
 from tests.uploads import upload_client
@@ -123,6 +129,26 @@ def test_deletion_is_logged_with_its_patient_and_study(
     # reported again, as the Lua script does
     change_log.removed(changes[0].level, [changes[0].orthanc_id])
     assert len(logged_changes()) == len(expected)
+
+
+def test_what_is_stored_again_while_others_of_its_patient_are_deleted_is_added_after_its_deletion(
+    orthanc: LocalOrthanc, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    delete, deleted = storage.delete, list[str]()
+
+    def store_the_first_again(client: OrthancClient, level: Level, orthanc_id: str, *more: Any) -> Any:
+        if deleted:
+            load(orthanc, [instance(3, study) for study in (1, 2) if at(3, study) in deleted])
+            # as another process does, some seconds later
+            later = ChangeLog(now=lambda: timezone.now() + 2 * BETWEEN_UPDATES)
+            Reader(connect(), later, orthanc.base_url).look()
+        deleted.append(orthanc_id)
+        return delete(client, level, orthanc_id, *more)
+
+    monkeypatch.setattr(storage, "delete", store_the_first_again)
+    delete_id_in_scope(Level.PATIENT, at(3), Scope(patient_ids=("P003",)))
+    first, second = ([kind for kind, one in logged_changes() if one == study] for study in deleted)
+    assert (first[:2], second) == ([DELETED, ADDED], [DELETED])
 
 
 @pytest.mark.since("1.12.0")
