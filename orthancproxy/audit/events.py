@@ -68,8 +68,8 @@ def write(
     an operation that is not audited must not be carried out.
     """
     counts = dict(counts or {})
-    # anyone can also provoke that a login fails while the identity provider is down
-    if error_code in RATE_LIMITED_CODES or (error_code and kind == EventKind.LOGIN):
+    # anyone can also provoke that a login fails while the identity provider is down; an intention is told its outcome
+    if intention is None and (error_code in RATE_LIMITED_CODES or (error_code and kind == EventKind.LOGIN)):
         # anyone can claim to be a user who logs in
         username = "" if kind == EventKind.LOGIN else author.username
         suppressed = refusal_rate_limit.count(username, author.address or "")

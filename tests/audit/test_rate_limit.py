@@ -73,6 +73,13 @@ class TestRefusalRateLimit:
             assert write(author, EventKind.DELETION, "delete", AuditOutcome.FAILED, error_code="ARCHIVE_UNAVAILABLE")
         assert AuditEvent.objects.count() == before + 4
 
+    def test_an_intention_has_an_outcome_whatever_it_is(self, clock: ManualClock) -> None:
+        while audit_rejection(username="nurse"):
+            pass
+        intention = write(Author("nurse"), EventKind.ANONYMIZED, "anonymizeStudy", AuditOutcome.INTENDED)
+        failed = {"error_code": "BAD_USER_INPUT", "intention": intention}
+        assert write(Author("nurse"), EventKind.ANONYMIZED, "anonymizeStudy", AuditOutcome.FAILED, **failed)  # type: ignore[arg-type]
+
     @pytest.mark.usefixtures("clock")
     def test_rejections_over_the_limit_get_the_same_response(self, settings: Settings) -> None:
         settings.ORTHANC_ANONYMOUS_ACTIONS = []
