@@ -16,7 +16,7 @@ from django.db import DEFAULT_DB_ALIAS, connections, transaction
 from django.db.models import Count, QuerySet
 from django.utils import timezone
 
-from orthancproxy.audit.archive_files import write_archive_file
+from orthancproxy.audit.archive_files import ArchiveFileError, write_archive_file
 from orthancproxy.audit.delivery import configured_receiver, sent_position
 from orthancproxy.audit.loading import load_events
 from orthancproxy.audit.models import AuditEvent, AuditRetention, AuditSubject
@@ -97,7 +97,13 @@ class Retention:
             if not ids:
                 break
             if conf.ORTHANC_AUDIT_ARCHIVE_DIR:
-                file = write_archive_file(Path(conf.ORTHANC_AUDIT_ARCHIVE_DIR), ids, load_events(ids, EVENTS_IN_MEMORY))
+                events = load_events(ids, EVENTS_IN_MEMORY)
+                try:
+                    file = write_archive_file(Path(conf.ORTHANC_AUDIT_ARCHIVE_DIR), ids, events)
+                except ArchiveFileError:
+                    if _is_current(state):
+                        raise
+                    break
                 retained.files.append(file)
                 logger.info("audit archived", extra={"file": file.name, "events": len(ids)})
             # the same, if another process has done so at the same time
@@ -111,7 +117,7 @@ class Retention:
         left = AuditEvent.objects.filter(pk__gt=state.released).order_by("pk")
         # empty unless a process ended between planning and releasing
         if ids := list(left.filter(pk__lte=state.planned).values_list("pk", flat=True)):
-            return ids
+            return ids if _is_current(state) else []
         # asked for before the events are read
         last = self._settled.newest()
         if conf.ORTHANC_AUDIT_SYSLOG:
@@ -133,6 +139,11 @@ class Retention:
             deleted += len(ids)
             time.sleep(SECONDS_BETWEEN_TRANSACTIONS)
         return deleted
+
+
+def _is_current(state: AuditRetention) -> bool:
+    """Whether no other process has archived the next file, after which it deletes the events."""
+    return AuditRetention.objects.filter(pk=state.pk, released=state.released).exists()
 
 
 def _deletable(released: int) -> list[int]:

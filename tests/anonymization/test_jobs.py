@@ -186,11 +186,8 @@ class TestEnds:
     ) -> None:
         monkeypatch.setattr(anonymizing, "INSTANCES_PER_PART", 2)
         monkeypatch.setattr(anonymizing, "STEP_SECONDS", 0.0001)
-        client = connect()
-        first, other = (
-            JobFollower(WorkContext(client, background(client).report), lambda: True, works={"ANONYMIZE": Anonymizing()})
-            for _ in range(2)
-        )
+        context = WorkContext(connect(), background(connect()).report)
+        first, other = (JobFollower(context, lambda: True, works={"ANONYMIZE": Anonymizing()}) for _ in range(2))
         job = self.begin(graphql, study)
         # the first one loses the lease after a part, and gets it back after another
         for follower, count in ((first, 2), (other, 4)):

@@ -7,6 +7,8 @@ from collections.abc import Iterator, Sequence
 from datetime import timedelta
 from io import StringIO
 from pathlib import Path
+from typing import Any
+from unittest.mock import Mock
 
 import orjson
 import psycopg
@@ -259,6 +261,48 @@ def test_command_archives_at_once_what_is_old_enough(folder: Path, settings: Set
     settings.ORTHANC_AUDIT_DAYS = 0
     with pytest.raises(CommandError, match="ORTHANC_AUDIT_DAYS is 0"):
         call_command("archive_audit")
+
+
+def test_events_that_another_process_archives_while_they_are_read_are_archived_once(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The command runs beside the gateway."""
+    old = [create_aged(200).pk for _ in range(3)]
+    load, others = retention.load_events, [Retention()]
+
+    def load_after_another(*arguments: Any) -> Iterator[AuditEvent]:
+        if others:
+            others.pop().run()
+        return load(*arguments)
+
+    monkeypatch.setattr(retention, "load_events", load_after_another)
+    assert Retention().run().files == []
+    assert (archived(folder), left()) == (old, [])
+
+
+def test_events_that_another_process_archives_before_they_are_read_are_archived_once(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    old = [create_aged(200).pk for _ in range(3)]
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        # planned by a process that died
+        patch.setattr(retention, "write_archive_file", Mock(side_effect=KeyboardInterrupt))
+        Retention().run()
+    monkeypatch.setattr(retention, "EVENTS_PER_TRANSACTION", 1)
+    holds = iter([True] * 4)
+    delete, others = Retention._delete, [Retention(lambda: next(holds, False))]
+
+    def delete_after_another(this: Retention, released: int) -> int:
+        if others:
+            others.pop().run()
+            # it has not deleted all of them yet
+            assert left() == old[:2]
+        return delete(this, released)
+
+    monkeypatch.setattr(Retention, "_delete", delete_after_another)
+    Retention().run()
+    Retention().run()
+    assert (archived(folder), left()) == (old, [])
 
 
 def test_nothing_is_deleted_by_default() -> None:
