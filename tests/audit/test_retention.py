@@ -268,7 +268,7 @@ def test_events_that_another_process_archives_while_they_are_read_are_archived_o
 ) -> None:
     """The command runs beside the gateway."""
     old = [create_aged(200).pk for _ in range(3)]
-    load, others = retention.load_events, [Retention()]
+    load, others = load_events, [Retention()]
 
     def load_after_another(*arguments: Any) -> Iterator[AuditEvent]:
         if others:

@@ -1,7 +1,10 @@
 """Logins at the provider with two workers on PostgreSQL, over real connections."""
 
 import html
+import os
 import re
+import subprocess
+import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -10,12 +13,56 @@ import psycopg
 import pytest
 import requests
 
-from orthancproxy.sandbox.gateway import serving
+from orthancproxy.sandbox.gateway import CHECKOUT, make_database, serving
 from orthancproxy.sandbox.orthanc import free_port
 from tests.identity.provider import CLIENT, SECRET, IdentityProvider
 from tests.postgresql import run_postgresql
 
 AT_ONCE = 6
+TWO_LOGINS = """
+import os, threading
+os.environ["DJANGO_SETTINGS_MODULE"] = "orthancproxy.project.settings"
+import django
+django.setup()
+import psycopg
+from django.contrib.auth.models import Group
+from django.db import connection, connections
+from orthancproxy.project.sso.users import user_of
+
+def log_in(*roles):
+    user = user_of({"sub": "anna-1", "preferred_username": "anna", "realm_access": {"roles": list(roles)}})
+    return sorted(group.name for group in user.groups.all())
+
+def log_in_and_close(*roles):
+    log_in(*roles)
+    connections.close_all()
+
+def log_in_twice_at_once(first, second):
+    other = threading.Thread(target=log_in_and_close, args=[second])
+
+    def other_logs_in(execute, sql, *arguments):
+        found = execute(sql, *arguments)
+        if other.ident is None and sql.startswith("SELECT") and "provideridentity" in sql:
+            other.start()
+            while other.is_alive() and not waits():
+                pass
+        return found
+
+    with connection.execute_wrapper(other_logs_in):
+        log_in(first)
+    other.join()
+
+def waits():
+    return watching.execute("SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock'").fetchone()
+
+for name in ("one", "two"):
+    Group.objects.create(name=name)
+with psycopg.connect(os.environ["DATABASE_URL"], autocommit=True) as watching:
+    log_in_twice_at_once("one", "one")
+    log_in_twice_at_once("one", "two")
+    log_in_twice_at_once("two", "one")
+print(log_in("one"))
+"""
 
 
 @pytest.fixture
@@ -82,3 +129,16 @@ def test_first_logins_of_one_person_at_once_make_one_user_whose_sessions_end_one
             [users] = connection.execute("SELECT count(*) FROM auth_user").fetchall()
             [identities] = connection.execute("SELECT count(*) FROM orthancproxy_sso_provideridentity").fetchall()
         assert (users, identities) == ((1,), (1,))
+
+
+def test_two_logins_of_one_person_at_once_are_one_after_the_other(provider: IdentityProvider, tmp_path: Path) -> None:
+    with run_postgresql() as url:
+        environment = {"PATH": os.environ["PATH"], "DJANGO_DATA_DIR": str(tmp_path), "DATABASE_URL": url}
+        make_database(environment)
+        environment |= {
+            "ORTHANC_OIDC_ISSUER": provider.settings["ORTHANC_OIDC_ISSUER"],
+            "ORTHANC_OIDC_CLIENT_ID": CLIENT,
+        }
+        command = [sys.executable, "-c", TWO_LOGINS]
+        done = subprocess.run(command, cwd=CHECKOUT, env=environment, capture_output=True, text=True, check=False)
+    assert (done.stdout, done.stderr) == ("['one']\n", "")

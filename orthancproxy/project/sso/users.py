@@ -10,11 +10,12 @@ from typing import Any
 
 from django.contrib.auth import get_user_model
 from django.contrib.auth.models import Group
-from django.db import IntegrityError, transaction
+from django.db import IntegrityError
 from django.utils.translation import gettext, gettext_lazy
 
 from orthancproxy.access import oidc
 from orthancproxy.conf import conf
+from orthancproxy.database import exclusive_transaction
 from orthancproxy.project.sso.errors import LoginRejected
 from orthancproxy.project.sso.models import ProviderIdentity
 from orthancproxy.project.variables import deployment
@@ -32,12 +33,17 @@ def user_of(claims: Mapping[str, Any]) -> Any:
     try:
         return _updated(claims)
     except IntegrityError:
-        # the same person logged in for the first time twice at once, or somebody else took the name
+        # somebody else took the name meanwhile
         return _updated(claims)
 
 
-@transaction.atomic
 def _updated(claims: Mapping[str, Any]) -> Any:
+    # of two logins of one person at once, the second one knows the user and the groups that the first one gave
+    with exclusive_transaction(f"log in {claims['sub']}"):
+        return _found(claims)
+
+
+def _found(claims: Mapping[str, Any]) -> Any:
     name = _User.normalize_username(oidc.username(claims))
     known = {"issuer": conf.ORTHANC_OIDC_ISSUER, "subject": claims["sub"]}
     identity = ProviderIdentity.objects.select_related("user").filter(**known).first()
