@@ -60,7 +60,6 @@ for name in ("one", "two"):
 with psycopg.connect(os.environ["DATABASE_URL"], autocommit=True) as watching:
     log_in_twice_at_once("one", "one")
     log_in_twice_at_once("one", "two")
-    log_in_twice_at_once("two", "one")
 print(log_in("one"))
 """
 
