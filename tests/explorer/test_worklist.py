@@ -135,6 +135,14 @@ def test_a_search_can_be_saved(page: Page) -> None:
     expect(page).to_have_url(re.compile("patientId=KR"))
 
 
+def test_tags_of_persons_and_days_are_formatted(page: Page) -> None:
+    page.goto("/?patientId=KR-0001&columns=patient,tag:PatientName,tag:StudyDate,tag:StudyTime")
+    expect(rows(page)).to_have_count(1)
+    expect(rows(page).get_by_role("gridcell").nth(1)).to_have_text("Hong Gildong · 洪 吉洞 · 홍 길동")
+    expect(rows(page).get_by_role("gridcell").nth(2)).to_have_text("11 Mar 2024")
+    expect(rows(page).get_by_role("gridcell").nth(3)).to_have_text(re.compile(r"^09:32:\d\d$"))
+
+
 def test_on_a_phone_studies_are_cards(page: Page) -> None:
     page.set_viewport_size({"width": 390, "height": 844})
     expect(page.get_by_role("columnheader")).to_have_count(0)

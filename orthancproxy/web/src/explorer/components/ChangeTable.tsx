@@ -1,16 +1,8 @@
 import { useTranslation } from 'react-i18next';
 
 import classes from './ChangeTable.module.css';
+import { type Change, shownValues } from './changes';
 import { ListTable } from './ListTable';
-
-export interface Change {
-  /** DICOM's keyword of the attribute. */
-  keyword: string;
-  /** The different values that there are; none if the attribute is missing. */
-  before: readonly string[];
-  /** Null: it is removed. */
-  after: string | null;
-}
 
 /** Attributes before and after a change. `nameOf` gives their names, by default the keywords. */
 export function ChangeTable({
@@ -36,7 +28,7 @@ export function ChangeTable({
             after === null ? <span className={classes.none}>{t('changes.removed')}</span> : <Value value={after} />,
         },
       ]}
-      rows={changes.map((change) => ({ ...change, id: change.keyword }))}
+      rows={changes.map((change) => ({ ...change, ...shownValues(change), id: change.keyword }))}
     />
   );
 }

@@ -1,5 +1,5 @@
 import { beforeEach, expect, test } from 'vitest';
-import { formatBytes, formatDate, formatDateTime, formatNumber, formatTime } from './format';
+import { formatBytes, formatDate, formatDateTime, formatName, formatNumber, formatTime } from './format';
 import i18n from './index';
 
 beforeEach(async () => {
@@ -12,6 +12,9 @@ test.each([
   ['', ''],
   [null, ''],
   ['about 1950', 'about 1950'],
+  ['20260230', '20260230'],
+  ['20261301', '20261301'],
+  ['20260131-20260201', '20260131-20260201'],
 ])('the date %s is shown as %j', (date, shown) => {
   expect(formatDate(date)).toBe(shown);
 });
@@ -30,9 +33,15 @@ test.each([
   ['0905', '9:05 AM'],
   [undefined, ''],
   ['noon', 'noon'],
+  ['2560', '2560'],
 ])('the time %s is shown as %j', (time, shown) => {
   // narrow no-break spaces differ between versions of ICU
   expect(formatTime(time).replace(/\s/g, ' ')).toBe(shown);
+});
+
+test('a name has its groups, without delimiters', () => {
+  expect(formatName('Hong^Gildong^^Dr=洪^吉洞=')).toBe('Hong Gildong Dr · 洪 吉洞');
+  expect(formatName('^^')).toBe('');
 });
 
 test('what is no moment is shown as it is', () => {

@@ -2,23 +2,42 @@ import i18n from './index';
 import { localeOf } from './languages';
 
 const BYTE_UNITS = ['byte', 'kilobyte', 'megabyte', 'gigabyte', 'terabyte'] as const;
+const TIME = /^([01]\d|2[0-3]):?(\d{2})(?::?(\d{2})(?:\.\d*)?)?\s*$/;
+// others are durations, such as ExposureTime
+const TIMES_OF_DAY =
+  /^(Study|Series|Acquisition|Content|InstanceCreation|PatientBirth|(Performed|Scheduled)ProcedureStep(Start|End))Time$/;
 const formats = new Map<string, Intl.DateTimeFormat | Intl.NumberFormat>();
 
-/** A date of DICOM (`20260131`) or ISO 8601 (`2026-01-31`); empty for none, as it is for what is not a date. */
+/** A date of DICOM (`20260131`) or ISO 8601 (`2026-01-31`); empty for none. What is no day is shown as it is. */
 export function formatDate(date: string | null | undefined): string {
   if (!date) return '';
-  const [, year, month, day] = /^(\d{4})-?(\d{2})-?(\d{2})/.exec(date) ?? [];
-  const parsed = Date.UTC(Number(year), Number(month) - 1, Number(day));
+  const [, year, month, day] = /^(\d{4})-?(\d{2})-?(\d{2})\s*$/.exec(date) ?? [];
+  const iso = `${year}-${month}-${day}`;
+  const parsed = new Date(`${iso}T00:00:00Z`);
+  // JavaScript takes February 30 for a day in March
+  if (Number.isNaN(parsed.getTime()) || !parsed.toISOString().startsWith(iso)) return date;
   // of the patient's calendar, wherever the reader is
-  return Number.isNaN(parsed) ? date : dateFormat({ dateStyle: 'medium', timeZone: 'UTC' }).format(parsed);
+  return dateFormat({ dateStyle: 'medium', timeZone: 'UTC' }).format(parsed);
 }
 
-/** A time of DICOM (`134501.5`) or ISO 8601 (`13:45:01.5`), to the minute. */
-export function formatTime(time: string | null | undefined): string {
+/** A time of DICOM (`134501.5`) or ISO 8601 (`13:45:01.5`), to the minute or (`medium`) to the second, as formatDate. */
+export function formatTime(time: string | null | undefined, timeStyle: 'short' | 'medium' = 'short'): string {
   if (!time) return '';
-  const [, hours, minutes] = /^(\d{2}):?(\d{2})/.exec(time) ?? [];
-  const parsed = Date.UTC(2000, 0, 1, Number(hours), Number(minutes));
-  return Number.isNaN(parsed) ? time : dateFormat({ timeStyle: 'short', timeZone: 'UTC' }).format(parsed);
+  const [, hours, minutes, seconds = '00'] = TIME.exec(time) ?? [];
+  const parsed = Date.parse(`2000-01-01T${hours}:${minutes}:${seconds}Z`);
+  return Number.isNaN(parsed) ? time : dateFormat({ timeStyle, timeZone: 'UTC' }).format(parsed);
+}
+
+/** The value of a DICOM attribute: days and times of day as above; others, and what is none, as they are. */
+export function formatValue(keyword: string, value: string): string {
+  if (keyword.endsWith('Date')) return formatDate(value);
+  return TIMES_OF_DAY.test(keyword) ? formatTime(value, 'medium') : value;
+}
+
+/** A name of DICOM (`Hong^Gildong=洪^吉洞`) in one line: its groups, without the delimiters of their components. */
+export function formatName(name: string): string {
+  const groups = name.split('=').map((group) => group.replaceAll(/\^+/g, ' ').trim());
+  return groups.filter(Boolean).join(' · ');
 }
 
 /** A moment (ISO 8601 with its offset), in the reader's time zone, to the minute or (`medium`) to the second. */

@@ -30,7 +30,7 @@ import { Section } from '../components/Section';
 import { useChangeDialog } from '../correction/useChangeDialog';
 import type { StudyPageQuery } from '../graphql/generated/graphql';
 import i18n from '../i18n';
-import { formatDate, formatDateTime, formatNumber, formatTime } from '../i18n/format';
+import { formatDate, formatDateTime, formatName, formatNumber, formatTime } from '../i18n/format';
 import { DeleteDialog } from './DeleteDialog';
 import { EditableLabels } from './EditableLabels';
 import { type Fact, Facts } from './Facts';
@@ -267,19 +267,10 @@ function MoreMenu({ studyInstanceUID, onCorrect, onMerge, onMove, onAnonymize, o
   );
 }
 
-/** A name as stored, without its separators. */
-function asText(name: string | null): string | undefined {
-  return name
-    ?.split('=')
-    .map((group) => group.replace(/\^+/g, ' ').trim())
-    .filter(Boolean)
-    .join(' · ');
-}
-
 function factsOf(study: StudyOfPage, t: ReturnType<typeof useTranslation<'study'>>['t']): Fact[] {
   return [
     [t('facts.accessionNumber'), study.accessionNumber],
-    [t('facts.referringPhysician'), asText(study.referringPhysicianName)],
+    [t('facts.referringPhysician'), formatName(study.referringPhysicianName ?? '')],
     [t('facts.institution'), study.institutionName],
     [t('facts.studyId'), study.studyId],
     [t('facts.lastUpdate'), formatDateTime(study.lastUpdate)],

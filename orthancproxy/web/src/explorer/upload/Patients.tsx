@@ -6,8 +6,8 @@ import { useTranslation } from 'react-i18next';
 
 import { useSession } from '../app/session';
 import { graphql } from '../graphql/generated';
-import { formatDate, formatNumber } from '../i18n/format';
-import { comparable, displayName } from './names';
+import { formatDate, formatName, formatNumber } from '../i18n/format';
+import { comparable } from './names';
 import classes from './Patients.module.css';
 import type { UploadValues } from './request';
 import { type FoundPatient, otherPatients } from './summary';
@@ -50,7 +50,7 @@ export function KnownPatient({ patientId, patientName }: PatientProps) {
     >
       {t(isOther ? 'otherName' : 'known')}{' '}
       <strong className={classes.name}>
-        <bdi dir="auto">{displayName(known) || patientId}</bdi>
+        <bdi dir="auto">{formatName(known) || patientId}</bdi>
       </strong>
       {patient.birthDate && ` · ${formatDate(patient.birthDate)}`}
     </Alert>
@@ -75,13 +75,13 @@ export function OtherPatients({ patients, patientId, patientName, onChoose }: Ot
         {others.slice(0, MAX_SHOWN).map(({ patientId, patientName, birthDate, files }) => (
           <li key={JSON.stringify([patientId, patientName, birthDate])}>
             <span>
-              <bdi dir="auto">{displayName(patientName)}</bdi> <bdi>{patientId}</bdi>{' '}
+              <bdi dir="auto">{formatName(patientName)}</bdi> <bdi>{patientId}</bdi>{' '}
               {birthDate && `· ${formatDate(birthDate)} `}· {t('files', { count: files, number: formatNumber(files) })}
             </span>
             <Button
               variant="default"
               size="compact-xs"
-              aria-label={`${t('others.choose')}: ${displayName(patientName)} ${patientId}`}
+              aria-label={`${t('others.choose')}: ${formatName(patientName)} ${patientId}`}
               onClick={() => onChoose({ patientId, patientName })}
             >
               {t('others.choose')}

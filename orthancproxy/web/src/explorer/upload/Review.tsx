@@ -5,9 +5,8 @@ import { useTranslation } from 'react-i18next';
 
 import { useSession } from '../app/session';
 import { Section } from '../components/Section';
-import { formatBytes, formatNumber } from '../i18n/format';
+import { formatBytes, formatName, formatNumber } from '../i18n/format';
 import { bytesOf, type SelectedFile } from './files';
-import { displayName } from './names';
 import { KnownPatient, OtherPatients } from './Patients';
 import { Preview } from './Preview';
 import classes from './Review.module.css';
@@ -75,9 +74,9 @@ export function Review({ files, values, username }: ReviewProps) {
         <div className={classes.outcome}>
           <div className={classes.patient}>
             <strong>
-              <bdi dir="auto">{displayName(patientName) || patientId || t('noPatient')}</bdi>
+              <bdi dir="auto">{formatName(patientName) || patientId || t('noPatient')}</bdi>
             </strong>
-            <bdi className={classes.id}>{displayName(patientName) && patientId}</bdi>
+            <bdi className={classes.id}>{formatName(patientName) && patientId}</bdi>
           </div>
           {isRead ? (
             <Text size="sm" c="dimmed">

@@ -7,9 +7,8 @@ import { ErrorMessage } from '../app/ErrorMessage';
 import { useLoginNeeded } from '../app/login';
 import { studyPath } from '../app/routes';
 import { Section } from '../components/Section';
-import { formatBytes, formatNumber } from '../i18n/format';
+import { formatBytes, formatName, formatNumber } from '../i18n/format';
 import { FileList } from './FileList';
-import { displayName } from './names';
 import classes from './RunView.module.css';
 import { clear, review } from './selection';
 import type { Phase, Progress as RunProgress, UploadRun } from './UploadRun';
@@ -40,7 +39,7 @@ export function RunView({ run }: { run: UploadRun }) {
         <div className={classes.head}>
           <div className={classes.names}>
             <Title order={2} size="h4">
-              <bdi dir="auto">{displayName(patientName) || patientId}</bdi>
+              <bdi dir="auto">{formatName(patientName) || patientId}</bdi>
             </Title>
             <Text c="dimmed">
               <bdi>{patientId}</bdi>

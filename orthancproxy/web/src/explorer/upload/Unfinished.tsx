@@ -9,9 +9,8 @@ import { useSession } from '../app/session';
 import { Section } from '../components/Section';
 import { graphql } from '../graphql/generated';
 import type { UnfinishedUploadQuery } from '../graphql/generated/graphql';
-import { formatDateTime, formatNumber } from '../i18n/format';
+import { formatDateTime, formatName, formatNumber } from '../i18n/format';
 import type { SelectedFile } from './files';
-import { displayName } from './names';
 import { sendChunk } from './request';
 import { show } from './selection';
 import classes from './Unfinished.module.css';
@@ -131,7 +130,7 @@ function UnfinishedUploadText({ upload, batch }: { upload: UnfinishedUpload; bat
     <div className={classes.upload}>
       {batch && (
         <strong>
-          <bdi dir="auto">{displayName(batch.patientName) || batch.patientId}</bdi>
+          <bdi dir="auto">{formatName(batch.patientName) || batch.patientId}</bdi>
           {batch.studyDescription && (
             <>
               {' · '}

@@ -5,7 +5,7 @@ import { useTranslation } from 'react-i18next';
 
 import { useSession } from '../app/session';
 import { graphql } from '../graphql/generated';
-import { displayName } from './names';
+import { formatName } from '../i18n/format';
 import type { UploadValues } from './request';
 import classes from './Values.module.css';
 
@@ -87,7 +87,7 @@ function PatientId({ value, onChange }: { value: string; onChange: ValuesProps['
         <div>
           <bdi>{option.value}</bdi>
           <Text size="xs" c="dimmed">
-            <bdi dir="auto">{displayName(names.get(option.value) ?? '')}</bdi>
+            <bdi dir="auto">{formatName(names.get(option.value) ?? '')}</bdi>
           </Text>
         </div>
       )}

@@ -23,6 +23,10 @@ it('reads the kinds of values', () => {
         item('TEXT', 'Finding', { '0040A160': { vr: 'UT', Value: ['소견 없음'] } }),
         item('CODE', 'Site', { '0040A168': { vr: 'SQ', Value: [code('Liver')] } }),
         item('PNAME', 'Observer', { '0040A123': { vr: 'PN', Value: [{ Alphabetic: 'Kim^Minsu' }] } }),
+        item('DATE', 'Day', { '0040A121': { vr: 'DA', Value: ['20260131'] } }),
+        item('DATETIME', 'Moment', { '0040A13A': { vr: 'DT', Value: ['20260131134501.5+0900'] } }),
+        item('DATETIME', 'Year', { '0040A13A': { vr: 'DT', Value: ['2026'] } }),
+        item('TIME', 'Time', { '0040A122': { vr: 'TM', Value: ['0905'] } }),
         item('NUM', 'Length', {
           '0040A300': {
             vr: 'SQ',
@@ -39,10 +43,14 @@ it('reads the kinds of values', () => {
   });
   const { name, children } = reportOf(report);
   expect(name).toBe('Imaging report');
-  expect(children.map((child) => [child.name, child.value])).toEqual([
+  expect(children.map((child) => [child.name, child.value.replace(/\s/g, ' ')])).toEqual([
     ['Finding', '소견 없음'],
     ['Site', 'Liver'],
     ['Observer', 'Kim Minsu'],
+    ['Day', 'Jan 31, 2026'],
+    ['Moment', 'Jan 31, 2026 1:45:01 PM +0900'],
+    ['Year', '2026'],
+    ['Time', '9:05:00 AM'],
     ['Length', '12.5 mm'],
   ]);
 });

@@ -1,5 +1,6 @@
 /** The content tree of a structured report (PS3.3 section C.17.3), from the DICOM JSON model. */
 
+import { formatDate, formatTime } from '../i18n/format';
 import type { DicomJson } from '../study/attributes';
 
 export interface ReportItem {
@@ -40,7 +41,16 @@ function valueOfItem(item: DicomJson): string {
     // the unit of a number without one (UCUM)
     return [text(measured, '0040A30A'), unit === '1' ? '' : unit].filter(Boolean).join(' ');
   }
-  return text(item, TEXTS[type] ?? '');
+  const value = text(item, TEXTS[type] ?? '');
+  if (type === 'DATE') return formatDate(value);
+  if (type === 'TIME') return formatTime(value, 'medium');
+  return type === 'DATETIME' ? formatMoment(value) : value;
+}
+
+/** A DT as the device wrote it, with its offset from UTC if it has one; as it is where a part of it is missing. */
+function formatMoment(value: string): string {
+  const [, day, time, offset] = /^(\d{8})(\d{4,6}(?:\.\d+)?)([+-]\d{4})?$/.exec(value) ?? [];
+  return day && time ? [formatDate(day), formatTime(time, 'medium'), offset].filter(Boolean).join(' ') : value;
 }
 
 function items(item: DicomJson | undefined, tag: string): readonly DicomJson[] {

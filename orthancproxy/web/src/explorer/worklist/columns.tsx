@@ -6,7 +6,7 @@ import { Link } from 'wouter';
 import { studyPath } from '../app/routes';
 import { PersonName } from '../components/PersonName';
 import type { StudyOrderField } from '../graphql/generated/graphql';
-import { formatDate, formatDateTime, formatNumber, formatTime } from '../i18n/format';
+import { formatDate, formatDateTime, formatName, formatNumber, formatTime, formatValue } from '../i18n/format';
 import { tagKeyword } from './columnNames';
 import classes from './Grid.module.css';
 import type { Row } from './rows';
@@ -18,6 +18,10 @@ export interface Column {
   sort?: { field: StudyOrderField; descendingFirst?: boolean };
   render: (row: Row) => ReactNode;
 }
+
+// keywords of persons, not of devices and institutions
+const NAMES =
+  /Physicians?(Name|OfRecord|ReadingStudy)?$|^(Patient(Mother)?(Birth)?|Operators|Reviewer|VerifyingObserver|ContentCreator)Name$/;
 
 const COLUMNS: readonly Column[] = [
   {
@@ -76,7 +80,7 @@ const COLUMNS: readonly Column[] = [
   {
     name: 'referringPhysician',
     width: 'minmax(9rem, 1.2fr)',
-    render: (row) => <bdi>{row.referringPhysicianName?.replaceAll('^', ' ').replaceAll('=', ' ').trim()}</bdi>,
+    render: (row) => <bdi>{formatName(row.referringPhysicianName ?? '')}</bdi>,
   },
   {
     name: 'labels',
@@ -115,7 +119,10 @@ export function columnOf(name: string): Column {
   return {
     name,
     width: 'minmax(8rem, 1fr)',
-    render: (row) => <bdi>{(row.tags as Record<string, string | null> | undefined)?.[keyword]}</bdi>,
+    render: (row) => {
+      const value = (row.tags as Record<string, string | null> | undefined)?.[keyword] ?? '';
+      return <bdi>{NAMES.test(keyword) ? formatName(value) : formatValue(keyword, value)}</bdi>;
+    },
   };
 }
 
