@@ -12,6 +12,19 @@ pytestmark = [pytest.mark.live, pytest.mark.once, pytest.mark.long]
 
 KOREAN = "洪 吉洞"
 PATIENT = "query ($id: String!) { patients(filter: {patientId: $id}) { nodes { orthancId } } }"
+# all but names and descriptions, which may be of any length
+CUT_OFF = """() => [...document.querySelectorAll("[role=columnheader], [role=gridcell]")]
+    .filter(({dataset}) => dataset.column !== "patient" && dataset.column !== "description")
+    .filter((cell) => cell.scrollWidth > cell.clientWidth)
+    .map((cell) => cell.textContent)"""
+# beside a scroll bar of 15 px, which a headless browser does not show
+OVERFLOW = """() => {
+    const list = document.querySelector("[data-testid=worklist]");
+    list.style.maxWidth = `${list.clientWidth - 15}px`;
+    const overflow = list.scrollWidth - list.clientWidth;
+    list.style.maxWidth = "";
+    return overflow;
+}"""
 DELETE = "mutation ($id: ID!) { deletePatient(orthancId: $id) { instancesCount } }"
 
 
@@ -133,6 +146,23 @@ def test_a_search_can_be_saved(page: Page) -> None:
     page.get_by_role("link", name="Korean").click()
     expect(rows(page)).to_have_count(1)
     expect(page).to_have_url(re.compile("patientId=KR"))
+
+
+@pytest.mark.parametrize("locale", ["en-US", "ko-KR", "ja-JP"])
+def test_no_column_is_cut_off(page_as: OpenPage, locale: str) -> None:
+    # dates and times are longest in these
+    page = page_as(locale=locale, viewport={"width": 1280, "height": 800})
+    page.goto("/")
+    expect(rows(page).first).to_be_visible()
+    headers = page.get_by_role("columnheader")
+    for width, count in ((1280, 8), (1024, 6), (993, 5), (769, 5)):
+        page.set_viewport_size({"width": width, "height": 800})
+        expect(headers).to_have_count(count)
+        assert page.evaluate(CUT_OFF) == []
+        assert page.evaluate(OVERFLOW) == 0
+    # what somebody chooses is shown, however narrow the window is
+    page.goto("/?columns=patient,arrival")
+    expect(headers).to_have_count(2)
 
 
 def test_tags_of_persons_and_days_are_formatted(page: Page) -> None:

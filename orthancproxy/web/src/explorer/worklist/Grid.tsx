@@ -8,6 +8,7 @@ import { useLocation } from 'wouter';
 import { ErrorMessage } from '../app/ErrorMessage';
 import { Loading } from '../app/Loading';
 import { studyPath } from '../app/routes';
+import { COMPACT_COLUMNS, DEFAULT_COLUMNS, NARROW_COLUMNS } from './columnNames';
 import { type Column, columnOf, columnTitle } from './columns';
 import classes from './Grid.module.css';
 import type { Row } from './rows';
@@ -37,8 +38,9 @@ interface GridProps {
 export function Grid({ worklist, list, snapshot, columnNames, sort, onSort, isStale }: GridProps) {
   const { t } = useTranslation('worklist');
   const [, navigate] = useLocation();
-  const isNarrow = useMediaQuery('(max-width: 48em)', undefined, { getInitialValueInEffect: false }) ?? false;
-  const columns = isNarrow ? CARD_COLUMNS : columnNames.map(columnOf);
+  const isNarrow = useMedia('(max-width: 48em)');
+  const fitting = useFittingColumns(columnNames);
+  const columns = isNarrow ? CARD_COLUMNS : fitting.map(columnOf);
   const scroller = useRef<HTMLDivElement>(null);
   const [activeId, setActiveId] = useState<string | null>(null);
   const takesFocus = useRef(false);
@@ -161,6 +163,18 @@ export function Grid({ worklist, list, snapshot, columnNames, sort, onSort, isSt
       )}
     </div>
   );
+}
+
+/** The columns that the window has room for. Those that somebody has chosen are all shown: the list scrolls sideways. */
+function useFittingColumns(names: string[]): string[] {
+  const isWide = useMedia('(min-width: 80em)');
+  const isCompact = useMedia('(min-width: 64em)');
+  if (isWide || names !== DEFAULT_COLUMNS) return names;
+  return isCompact ? COMPACT_COLUMNS : NARROW_COLUMNS;
+}
+
+function useMedia(query: string): boolean {
+  return useMediaQuery(query, undefined, { getInitialValueInEffect: false }) ?? false;
 }
 
 function Header({ columns, sort, onSort }: { columns: Column[]; sort: Sort; onSort: (sort: Sort) => void }) {

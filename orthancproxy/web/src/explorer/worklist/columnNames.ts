@@ -25,6 +25,12 @@ export const DEFAULT_COLUMNS = [
   'arrival',
 ];
 
+/** The default columns that a window less than 80em wide has room for. */
+export const COMPACT_COLUMNS = DEFAULT_COLUMNS.filter((name) => name !== 'birthDate' && name !== 'arrival');
+
+/** Those for a window less than 64em wide. */
+export const NARROW_COLUMNS = COMPACT_COLUMNS.filter((name) => name !== 'counts');
+
 const KEYWORD = /^tag:([A-Z][A-Za-z0-9]{1,63})$/;
 
 /** Return the name of the column of a DICOM tag. */

@@ -22,11 +22,13 @@ export interface Column {
 // keywords of persons, not of devices and institutions
 const NAMES =
   /Physicians?(Name|OfRecord|ReadingStudy)?$|^(Patient(Mother)?(Birth)?|Operators|Reviewer|VerifyingObserver|ContentCreator)Name$/;
+/** A date and a time in the longest of the three languages: 159 px in en-US. */
+const MOMENT = 'minmax(10rem, 1fr)';
 
 const COLUMNS: readonly Column[] = [
   {
     name: 'patient',
-    width: 'minmax(17rem, 3fr)',
+    width: 'minmax(12rem, 3fr)',
     sort: { field: 'PATIENT_NAME' },
     render: (row) => (
       <Link href={studyPath(row.orthancId)} tabIndex={-1} className={classes.name}>
@@ -36,15 +38,15 @@ const COLUMNS: readonly Column[] = [
   },
   {
     name: 'patientId',
-    width: 'minmax(6rem, 1.2fr)',
+    width: 'minmax(5.75rem, 1.2fr)',
     sort: { field: 'PATIENT_ID' },
     render: (row) => <bdi>{row.patient.patientId}</bdi>,
   },
-  { name: 'birthDate', width: 'minmax(6rem, 0.8fr)', render: (row) => formatDate(row.patient.birthDate) },
+  { name: 'birthDate', width: 'minmax(5.5rem, 0.8fr)', render: (row) => formatDate(row.patient.birthDate) },
   { name: 'sex', width: '4rem', render: (row) => row.patient.sex },
   {
     name: 'studyDate',
-    width: 'minmax(9.75rem, 1fr)',
+    width: MOMENT,
     sort: { field: 'STUDY_DATE', descendingFirst: true },
     render: (row) => (
       <>
@@ -54,13 +56,13 @@ const COLUMNS: readonly Column[] = [
   },
   {
     name: 'description',
-    width: 'minmax(9rem, 2.4fr)',
+    width: 'minmax(8rem, 2.4fr)',
     sort: { field: 'DESCRIPTION' },
     render: (row) => <bdi>{row.description}</bdi>,
   },
   {
     name: 'modalities',
-    width: 'minmax(4.75rem, 0.8fr)',
+    width: 'minmax(4.5rem, 0.8fr)',
     render: (row) => (
       <span className={classes.badges}>
         {row.modalities.map((modality) => (
@@ -97,7 +99,7 @@ const COLUMNS: readonly Column[] = [
   },
   {
     name: 'counts',
-    width: '6.75rem',
+    width: '6.5rem',
     render: (row) => (
       <span className={classes.counts}>
         {formatNumber(row.seriesCount)} / {formatNumber(row.instancesCount)}
@@ -106,7 +108,7 @@ const COLUMNS: readonly Column[] = [
   },
   {
     name: 'arrival',
-    width: 'minmax(9.75rem, 1fr)',
+    width: MOMENT,
     sort: { field: 'LAST_UPDATE', descendingFirst: true },
     render: (row) => formatDateTime(row.lastUpdate),
   },
