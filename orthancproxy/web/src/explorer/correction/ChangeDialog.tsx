@@ -39,6 +39,8 @@ interface ChangeDialogProps<Input extends Options> {
   texts: { confirm: string; open: string };
   mutation: TypedDocumentNode<{ correction: CorrectionFragment }, { input: Input }>;
   form: (step: FormStep<Input>) => ReactNode;
+  /** What the preview says of the resources. */
+  about?: (input: Input) => ReactNode;
 }
 
 /** Changes what is in the archive: a form, what would change, and the job that changes it. */
@@ -85,13 +87,14 @@ export function ChangeDialog<Input extends Options>({ opened, onClose, title, ..
   );
 }
 
-interface StepsProps<Input extends Options> extends Pick<ChangeDialogProps<Input>, 'texts' | 'mutation' | 'form'> {
+interface StepsProps<Input extends Options>
+  extends Pick<ChangeDialogProps<Input>, 'texts' | 'mutation' | 'form' | 'about'> {
   onCancel: () => void;
   /** The last step. */
   children: (job: JobProgressFragment) => ReactNode;
 }
 
-function Steps<Input extends Options>({ texts, mutation, form, onCancel, children }: StepsProps<Input>) {
+function Steps<Input extends Options>({ texts, mutation, form, about, onCancel, children }: StepsProps<Input>) {
   const [given, setGiven] = useState<Input>();
   const [clientMutationId, setClientMutationId] = useState('');
   const [preview, previewing] = useMutation(mutation);
@@ -129,6 +132,8 @@ function Steps<Input extends Options>({ texts, mutation, form, onCancel, childre
       isBusy={changing.loading}
       onBack={goBack}
       onConfirm={(accepted) => confirm(given, accepted)}
-    />
+    >
+      {about?.(given)}
+    </ChangePreview>
   );
 }

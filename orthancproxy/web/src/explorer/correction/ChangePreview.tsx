@@ -1,6 +1,6 @@
 import { Alert, Button, Checkbox, Group, Stack, Text } from '@mantine/core';
 import { IconAlertTriangle } from '@tabler/icons-react';
-import { useEffect, useRef, useState } from 'react';
+import { type ReactNode, useEffect, useRef, useState } from 'react';
 import { useTranslation } from 'react-i18next';
 
 import { ErrorMessage } from '../app/ErrorMessage';
@@ -21,6 +21,8 @@ interface ChangePreviewProps {
   isBusy: boolean;
   onBack: () => void;
   onConfirm: (accepted: { acceptCollisions?: boolean }) => void;
+  /** Above the attributes. */
+  children?: ReactNode;
 }
 
 /** What would change, and what has to be accepted before. */
@@ -32,6 +34,7 @@ export function ChangePreview({
   isBusy,
   onBack,
   onConfirm,
+  children,
 }: ChangePreviewProps) {
   const { t, i18n } = useTranslation('correction');
   const { changes, collisions, instancesCount: count } = correction;
@@ -46,6 +49,7 @@ export function ChangePreview({
       <Text ref={summary} tabIndex={-1} style={{ scrollMarginTop: HEADER }}>
         {t('what', { count, number: formatNumber(count) })} {t(keepUids ? 'oldUids' : 'newUids')} {t('original')}
       </Text>
+      {children}
       {changes.length > 0 && <ChangeTable changes={changes} nameOf={nameOf} />}
       {collisions.length > 0 && (
         <Alert color="yellow" icon={<IconAlertTriangle />} title={t('collisions')}>

@@ -5,6 +5,7 @@ import { useTranslation } from 'react-i18next';
 import type { MergeStudiesInput } from '../graphql/generated/graphql';
 import { ChangeDialog, type FormStep } from './ChangeDialog';
 import { FormEnd } from './FormEnd';
+import { MovingSeries } from './MovingSeries';
 import { OtherStudies, StudyName } from './OtherStudies';
 import { MERGE_STUDIES } from './operations';
 
@@ -27,6 +28,7 @@ export default function MergeDialog({ opened, onClose, ...ids }: StudyDialogProp
       texts={{ confirm: t('merge.confirm'), open: t('merge.open') }}
       mutation={MERGE_STUDIES}
       form={(step) => <MergeForm {...ids} {...step} />}
+      about={({ sources }) => <MovingSeries studies={sources.map(String)} />}
     />
   );
 }

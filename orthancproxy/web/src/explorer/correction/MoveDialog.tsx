@@ -2,12 +2,13 @@ import { Checkbox, Radio, Stack, TextInput } from '@mantine/core';
 import { useState } from 'react';
 import { useTranslation } from 'react-i18next';
 
-import type { MoveSeriesInput, SeriesCardFragment } from '../graphql/generated/graphql';
+import type { MoveSeriesInput, SeriesCardFragment, StudyChoiceFragment } from '../graphql/generated/graphql';
 import { ChangeDialog, type FormStep } from './ChangeDialog';
 import classes from './Correction.module.css';
 import { FormEnd } from './FormEnd';
 import type { StudyDialogProps } from './MergeDialog';
-import { OtherStudies, type OtherStudy, StudyName } from './OtherStudies';
+import { MovingSeries, SeriesName } from './MovingSeries';
+import { OtherStudies, StudyName } from './OtherStudies';
 import { MOVE_SERIES } from './operations';
 
 const NEW = 'new';
@@ -30,6 +31,7 @@ export default function MoveDialog({ opened, onClose, series, ...study }: MoveDi
       form={(step) => (
         <OtherStudies {...study}>{(studies) => <MoveForm series={series} studies={studies} {...step} />}</OtherStudies>
       )}
+      about={({ orthancIds }) => <MovingSeries studies={[study.studyOrthancId]} only={orthancIds.map(String)} />}
     />
   );
 }
@@ -37,7 +39,7 @@ export default function MoveDialog({ opened, onClose, series, ...study }: MoveDi
 interface MoveFormProps extends FormStep<MoveSeriesInput> {
   series: readonly SeriesCardFragment[];
   /** Those that the series can be moved to. */
-  studies: readonly OtherStudy[];
+  studies: readonly StudyChoiceFragment[];
 }
 
 function MoveForm({ series, studies, given, onSubmit, ...end }: MoveFormProps) {
@@ -88,15 +90,5 @@ function MoveForm({ series, studies, given, onSubmit, ...end }: MoveFormProps) {
         <FormEnd {...end} keepUids={keepUids} onKeepUids={setKeepUids} isReady={moved.length > 0 && target !== ''} />
       </Stack>
     </form>
-  );
-}
-
-function SeriesName({ series: { modality, seriesNumber, description } }: { series: SeriesCardFragment }) {
-  const { t } = useTranslation('correction');
-  return (
-    <>
-      {[modality, seriesNumber].filter((fact) => fact !== null).map((fact) => `${fact} · `)}
-      <bdi dir="auto">{description || t('noDescription')}</bdi>
-    </>
   );
 }

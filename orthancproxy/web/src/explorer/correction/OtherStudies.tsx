@@ -4,16 +4,14 @@ import { useTranslation } from 'react-i18next';
 
 import { ErrorMessage } from '../app/ErrorMessage';
 import { Loading } from '../app/Loading';
-import type { StudiesOfPatientQuery } from '../graphql/generated/graphql';
+import type { StudyChoiceFragment } from '../graphql/generated/graphql';
 import { formatDate, formatNumber } from '../i18n/format';
 import { STUDIES_OF_PATIENT } from './operations';
-
-export type OtherStudy = NonNullable<StudiesOfPatientQuery['patient']>['studies'][number];
 
 interface OtherStudiesProps {
   studyOrthancId: string;
   patientOrthancId: string;
-  children: (studies: readonly OtherStudy[]) => ReactNode;
+  children: (studies: readonly StudyChoiceFragment[]) => ReactNode;
 }
 
 /** The patient's other studies, as they are now. */
@@ -28,7 +26,7 @@ export function OtherStudies({ studyOrthancId, patientOrthancId, children }: Oth
 }
 
 /** A study in words; two that a correction has split differ by their number of series. */
-export function StudyName({ study }: { study: OtherStudy }) {
+export function StudyName({ study }: { study: StudyChoiceFragment }) {
   const { t } = useTranslation('correction');
   const { accessionNumber, studyDate, modalities, seriesCount: count } = study;
   const facts = [

@@ -58,14 +58,31 @@ export const MOVE_SERIES = graphql(`
   }
 `);
 
+export const STUDY_CHOICE = graphql(`
+  fragment StudyChoice on Study {
+    ...StudyLine
+    accessionNumber
+    seriesCount
+  }
+`);
+
 export const STUDIES_OF_PATIENT = graphql(`
   query StudiesOfPatient($orthancId: ID!) {
     patient(orthancId: $orthancId) {
       id
       studies {
-        ...StudyLine
-        accessionNumber
-        seriesCount
+        ...StudyChoice
+      }
+    }
+  }
+`);
+
+export const SERIES_OF_STUDY = graphql(`
+  query SeriesOfStudy($orthancId: ID!) {
+    study(orthancId: $orthancId) {
+      ...StudyChoice
+      series {
+        ...SeriesCard
       }
     }
   }
