@@ -4,7 +4,7 @@ import json
 from typing import Any
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 
 from tests.browser.users import User, make
 from tests.corpus import ask
@@ -16,6 +16,7 @@ from tests.jobs.servers import remove
 pytestmark = [pytest.mark.live, pytest.mark.once, pytest.mark.long]
 
 STUDY = "query ($id: String!) { studies(filter: {patientId: $id}) { nodes { orthancId instancesCount description } } }"
+JOBS = "query ($user: String!) { jobs(filter: {createdBy: $user}) { nodes { id destination } } }"
 SENDER, OVERSEER = User("pacs-operator", ["Manager"]), User("overseer", is_superuser=True)
 DESCRIPTION = "흉부 CT (조영 증강)"
 
@@ -83,8 +84,51 @@ def test_a_server_that_does_not_answer_is_told(page_as: OpenPage) -> None:
     expect(dialog.get_by_role("status")).to_have_text("Failed")
     expect(dialog).to_contain_text("The server cannot be reached")
     assert "127.0.0.1:1" not in page.content()
-    dialog.get_by_role("button", name="Close").last.click()
-    expect(dialog).to_have_count(0)
+
+
+def test_a_study_that_could_not_be_sent_is_sent_again_and_once(page_as: OpenPage, archive: Archive) -> None:
+    page = page_as(SENDER, problems="ERR_FAILED")
+    open_study(page)
+    sent: list[tuple[str, str]] = []
+    lost: list[str] = []
+
+    def lose_first_answer(route: Route) -> None:
+        body: Any = route.request.post_data_json
+        if body["operationName"] == "Send":
+            sent.append((body["variables"]["input"]["modality"], body["variables"]["input"]["clientMutationId"]))
+            if len(sent) == 1:
+                lost.append(route.fetch().json()["data"]["sendToModality"]["job"]["id"])
+                route.abort()
+                return
+        route.fallback()
+
+    page.route("**/graphql/", lose_first_answer)
+    page.get_by_role("button", name="Send to…").click()
+    dialog = page.get_by_role("dialog", name="Send the study")
+    dialog.get_by_role("radio", name="DEAD").check()
+    send = dialog.get_by_role("button", name="Send", exact=True)
+    send.click()
+    expect(dialog.get_by_role("alert")).to_contain_text("The gateway cannot be reached.")
+    # the job that was begun, without its answer
+    send.click()
+    expect(dialog.get_by_role("status")).to_have_text("Failed")
+    # another job
+    dialog.get_by_role("button", name="Try again").click()
+    expect(dialog.get_by_role("radio", name="DEAD")).to_be_checked()
+    expect(dialog.get_by_role("radio", name="DEAD")).to_be_focused()
+    send.click()
+    expect(dialog.get_by_role("status")).to_have_text("Failed")
+    dialog.get_by_role("button", name="Try again").click()
+    dialog.get_by_role("radio", name="PACS").check()
+    send.click()
+    expect(dialog.get_by_role("status")).to_have_text("Done")
+    expect(dialog.get_by_role("button", name="Try again")).to_have_count(0)
+    assert [modality for modality, _ in sent] == ["DEAD", "DEAD", "DEAD", "PACS"]
+    assert sent[0] == sent[1]
+    assert len({key for _, key in sent}) == 3
+    jobs = request(page, JOBS, user=SENDER.name)["jobs"]["nodes"]
+    assert lost[0] in [job["id"] for job in jobs[:3]]
+    assert [job["destination"] for job in jobs[:3]] == ["PACS", "DEAD", "DEAD"]
 
 
 def test_what_a_modality_rejects_is_counted(page_as: OpenPage, archive: Archive) -> None:

@@ -16,13 +16,15 @@ interface JobBegunProps {
   onClose: () => void;
   /** Called with the job as it has ended. */
   onEnd?: (job: JobProgressFragment) => void;
+  /** Offers a button once it has failed, or was cancelled. */
+  onRetry?: () => void;
   /** Further buttons. */
   children?: ReactNode;
 }
 
 /** The end of a dialog that began a job: how far it is. When the dialog is closed, the corner of the page goes on. */
-export function JobBegun({ job, of, onClose, onEnd, children }: JobBegunProps) {
-  const { t } = useTranslation('jobs');
+export function JobBegun({ job, of, onClose, onEnd, onRetry, children }: JobBegunProps) {
+  const { t } = useTranslation(['jobs', 'app']);
   const now = useJobUpdates(job);
   useBegunHere(job);
   // biome-ignore lint/correctness/useExhaustiveDependencies: once, when it has ended
@@ -43,6 +45,9 @@ export function JobBegun({ job, of, onClose, onEnd, children }: JobBegunProps) {
         </Button>
         <Group gap="xs">
           {children}
+          {onRetry && (now.state === 'FAILED' || now.state === 'CANCELLED') && (
+            <Button onClick={onRetry}>{t('app:retry')}</Button>
+          )}
           <Button variant="default" onClick={onClose} data-autofocus>
             {t('begun.close')}
           </Button>

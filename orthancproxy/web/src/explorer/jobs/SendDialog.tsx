@@ -1,6 +1,6 @@
 import { useMutation, useQuery } from '@apollo/client/react';
 import { Button, Group, Modal, Radio, Stack, Text } from '@mantine/core';
-import { useState } from 'react';
+import { useRef, useState } from 'react';
 import { useTranslation } from 'react-i18next';
 
 import { ErrorMessage } from '../app/ErrorMessage';
@@ -33,24 +33,35 @@ export default function SendDialog({ studyOrthancId, opened, onClose }: SendDial
 
 function SendForm({ studyOrthancId, onClose }: Omit<SendDialogProps, 'opened'>) {
   const { t } = useTranslation('jobs');
-  const { data, error } = useQuery(MODALITIES, { fetchPolicy: 'cache-and-network' });
+  const { data, error, refetch } = useQuery(MODALITIES, { fetchPolicy: 'cache-and-network' });
   const [chosen, setChosen] = useState('');
-  const [clientMutationId] = useState(newMutationId);
+  // by destination: a request that is repeated, as its answer was lost, begins no second job
+  const mutationIds = useRef(new Map<string, string>()).current;
+  const [isRetry, setRetry] = useState(false);
   const [send, sending] = useMutation(SEND);
-  if (error) return <ErrorMessage error={error} />;
+  if (error) return <ErrorMessage error={error} retry={() => void refetch()} />;
   if (!data) return <Loading />;
   const { modalities } = data;
   if (modalities.length === 0) return <Text>{t('send.nowhere')}</Text>;
   const job = sending.data?.sendToModality.job;
-  if (job) return <JobBegun job={job} of={t('several.STUDY')} onClose={onClose} />;
+  if (job) return <JobBegun job={job} of={t('several.STUDY')} onClose={onClose} onRetry={tryAgain} />;
   const target = modalities.find((one) => keyOf(one) === chosen);
 
   function submit(): void {
     if (!target) return;
     const { name, kind } = target;
+    const clientMutationId = mutationIds.get(chosen) ?? newMutationId();
+    mutationIds.set(chosen, clientMutationId);
     const input = { modality: name, kind, level: 'STUDY' as const, orthancIds: [studyOrthancId], clientMutationId };
     // its error is shown
     send({ variables: { input } }).catch(() => undefined);
+  }
+
+  function tryAgain(): void {
+    // with the same one, the gateway would answer with the job that has failed
+    mutationIds.delete(chosen);
+    setRetry(true);
+    sending.reset();
   }
 
   return (
@@ -67,6 +78,8 @@ function SendForm({ studyOrthancId, onClose }: Omit<SendDialogProps, 'opened'>) 
               <Radio
                 key={keyOf(one)}
                 value={keyOf(one)}
+                // the button that had the focus is gone
+                autoFocus={isRetry && keyOf(one) === chosen}
                 label={one.name}
                 description={one.aet ? t('send.aet', { aet: one.aet }) : t(`send.kind.${one.kind}`)}
               />
