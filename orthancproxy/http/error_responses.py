@@ -1,6 +1,6 @@
 """Django's own error responses, as JSON in the form of the REST contract instead of HTML pages.
 
-A project names them in its root URL configuration: `handler404 = "orthancproxy.http.error_responses.not_found"`.
+A project names them in its root URL configuration: `handler500 = "orthancproxy.http.error_responses.server_error"`.
 """
 
 import sys
@@ -13,7 +13,6 @@ from django.core.exceptions import (
     TooManyFilesSent,
 )
 from django.http import HttpRequest, HttpResponse, JsonResponse
-from django.utils.cache import patch_vary_headers
 
 from orthancproxy.database import as_gateway_error
 from orthancproxy.errors import (
@@ -38,15 +37,11 @@ from orthancproxy.errors import (
     RangeNotSatisfiable,
     SourceFailed,
 )
-from orthancproxy.http.negotiation import preferred
 from orthancproxy.logs import log_archive_failure
 from orthancproxy.request_record import note_errors
 
 CHALLENGE = 'Bearer realm="orthanc"'  # RFC 6750, section 3
 NOTHING_HERE = "There is nothing at this URL."
-NOT_FOUND_PAGE = f"""<!DOCTYPE html>
-<html lang="en"><meta charset="utf-8"><title>Not found</title><h1>Not found</h1><p>{NOTHING_HERE}</p></html>
-"""
 RETRY_AFTER = 5
 """Seconds after which a caller should try again: Orthanc starts in one to four."""
 STATUSES: Mapping[type[GatewayError], int] = {
@@ -119,15 +114,6 @@ def permission_denied(request: HttpRequest, exception: Exception | None = None) 
 def csrf_failure(request: HttpRequest, reason: str = "") -> JsonResponse:
     """Answer a request that has a session, but no valid CSRF token."""
     return error_response(403, CSRFFailed.code, CSRFFailed().message)
-
-
-def not_found(request: HttpRequest, exception: Exception | None = None) -> HttpResponse:
-    """Answer a request for an unknown URL; browsers get a page."""
-    response: HttpResponse = error_response(404, "NOT_FOUND", NOTHING_HERE)
-    if preferred(request, ("application/json", "text/html")) == "text/html":
-        response = HttpResponse(NOT_FOUND_PAGE, status=404)
-    patch_vary_headers(response, ["Accept"])
-    return response
 
 
 def server_error(request: HttpRequest) -> HttpResponse:

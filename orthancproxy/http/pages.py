@@ -2,6 +2,7 @@
 
 import secrets
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from typing import Any
 
 from django.conf import settings
@@ -10,9 +11,12 @@ from django.http import HttpRequest, HttpResponse
 from django.middleware.csrf import CsrfViewMiddleware, get_token
 from django.shortcuts import render, resolve_url
 from django.urls import NoReverseMatch, reverse
-from django.utils.cache import add_never_cache_headers
+from django.utils import translation
+from django.utils.cache import add_never_cache_headers, patch_vary_headers
 
 from orthancproxy.http.content_security import policy
+from orthancproxy.http.error_responses import NOTHING_HERE, error_response
+from orthancproxy.http.negotiation import preferred
 
 
 def render_page(
@@ -32,6 +36,23 @@ def render_not_built(request: HttpRequest, name: str, content: str) -> HttpRespo
     """Return a page that says how to build this one, which shows this content."""
     context = {"name": name, "content": content, "rest_docs_url": url_of("orthanc:docs")}
     return render_page(request, "orthancproxy/not_built.html", context)
+
+
+def not_found(request: HttpRequest, exception: Exception | None = None) -> HttpResponse:
+    """Answer a request for an unknown URL, as a project's `handler404`; browsers get a page in their language."""
+    response: HttpResponse = error_response(404, "NOT_FOUND", NOTHING_HERE)
+    if preferred(request, ("application/json", "text/html")) == "text/html":
+        context = {"worklist_url": url_of("explorer:home")}
+        with in_language_of(request):
+            response = render_page(request, "orthancproxy/not_found.html", context, status=404)
+        patch_vary_headers(response, ["Accept-Language"])
+    patch_vary_headers(response, ["Accept"])
+    return response
+
+
+def in_language_of(request: HttpRequest) -> AbstractContextManager[None]:
+    """Render in the reader's language what has no route: middleware does so for those that have one."""
+    return translation.override(translation.get_language_from_request(request))
 
 
 def url_of(name: str) -> str:

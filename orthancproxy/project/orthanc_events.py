@@ -18,7 +18,8 @@ from orthancproxy.archive.levels import Level
 from orthancproxy.conf import conf
 from orthancproxy.database import renewed_connections
 from orthancproxy.errors import InvalidRequest, LimitExceeded, PermissionDenied
-from orthancproxy.http.error_responses import bad_request, not_found
+from orthancproxy.http.error_responses import bad_request
+from orthancproxy.http.pages import not_found
 from orthancproxy.orthanc.endpoints import ORTHANC_ID
 from orthancproxy.resolvers.background import check_deleted
 from orthancproxy.resolvers.context import connect

@@ -17,7 +17,7 @@ from orthancproxy.schema.view import graphql_view
 
 handler400 = "orthancproxy.http.error_responses.bad_request"
 handler403 = "orthancproxy.http.error_responses.permission_denied"
-handler404 = "orthancproxy.http.error_responses.not_found"
+handler404 = "orthancproxy.explorer.views.not_found"
 handler500 = "orthancproxy.http.error_responses.server_error"
 
 admin.site.site_header = admin.site.site_title = "Orthanc gateway"

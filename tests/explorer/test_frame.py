@@ -8,6 +8,7 @@ from playwright.sync_api import Page, Response, expect
 
 from tests.browser.users import enter
 from tests.explorer.conftest import MANAGER, POWERLESS, VIEWER, Archive, OpenPage
+from tests.explorer.test_accessibility import AXE, FIND_VIOLATIONS, violations
 
 pytestmark = [pytest.mark.live, pytest.mark.once, pytest.mark.long]
 
@@ -151,6 +152,33 @@ def test_page_whose_code_cannot_be_loaded_says_so(page_as: OpenPage) -> None:
     page.unroute("**/assets/status-*.js")
     alert.get_by_role("button", name="Try again").click()
     expect(page.get_by_role("heading", name="Status", exact=True)).to_be_visible()
+
+
+@pytest.mark.parametrize("path", ["/nowhere", "/studies", "/upload/x/%2e%E0"])
+def test_unknown_address_is_told_in_the_frame_of_the_page(page_as: OpenPage, path: str) -> None:
+    page = page_as(VIEWER, problems="404", locale="ko-KR")
+    response = page.goto(path)
+    assert response is not None
+    assert response.status == 404
+    expect(page.get_by_role("heading", level=1)).to_have_text("페이지를 찾을 수 없습니다")
+    # of the frame, for those who may see anything
+    expect(page.get_by_role("navigation").get_by_role("link", name="상태")).to_be_visible()
+    assert violations(page) == []
+    page.get_by_role("link", name="워크리스트로 이동").click()
+    expect(page.get_by_role("main")).to_contain_text(KOREAN)
+
+
+def test_unknown_address_is_told_to_those_who_are_not_logged_in(page_as: OpenPage) -> None:
+    page = page_as(None, problems="404", locale="ja-JP", viewport={"width": 390, "height": 844})
+    response = page.goto("/nowhere")
+    assert response is not None
+    assert response.status == 404
+    expect(page.get_by_role("heading", name="ページが見つかりません")).to_be_visible()
+    assert page.evaluate("document.documentElement.scrollWidth") == 390
+    page.evaluate(AXE.read_text())
+    assert page.evaluate(FIND_VIOLATIONS) == []
+    page.get_by_role("link", name="ワークリストへ").click()
+    page.wait_for_url("**/login/?next=/")
 
 
 def test_search_box_leads_to_the_worklist(page: Page) -> None:

@@ -26,7 +26,10 @@ PATHS = [
     "/status",
 ]
 
+BROWSER = {"Accept": "text/html,application/xhtml+xml,*/*;q=0.8"}
+
 # of a project that mounts nothing else, and this under a prefix
+handler404 = "orthancproxy.explorer.views.not_found"
 urlpatterns = [path("imaging/", include("orthancproxy.explorer.urls"))]
 
 
@@ -88,9 +91,39 @@ def test_page_is_only_read(viewer: Client, method: str) -> None:
     assert getattr(viewer, method)("/").status_code == 405
 
 
-def test_other_addresses_are_not_found(viewer: Client) -> None:
-    assert viewer.get("/nowhere").status_code == 404
-    assert viewer.get("/studies").status_code == 404
+@pytest.mark.parametrize("address", ["/nowhere", "/studies", "/upload/", "/graphql/x"])
+def test_other_addresses_are_not_found(viewer: Client, address: str) -> None:
+    response = viewer.get(address, headers=BROWSER)
+    assert response.status_code == 404
+    assert config(response)["username"] == "root"
+    assert "script-src" in response["Content-Security-Policy"]
+    assert "Accept" in response["Vary"]
+    assert "no-store" in response["Cache-Control"]
+
+
+@pytest.mark.parametrize("address", ["/nowhere", "/api/orthanc/nowhere", "/dicom-web/nowhere"])
+def test_programs_get_json_for_other_addresses(viewer: Client, address: str) -> None:
+    response = viewer.get(address)
+    assert (response.status_code, response.json()["code"]) == (404, "NOT_FOUND")
+    assert viewer.post(address, headers=BROWSER).status_code in (404, 405)
+
+
+@pytest.mark.django_db
+def test_other_addresses_are_not_found_before_a_login(client: Client, settings: Settings) -> None:
+    settings.ORTHANC_ANONYMOUS_ACTIONS = ()
+    response = client.get("/nowhere", headers={**BROWSER, "Accept-Language": "ko"})
+    assert response.status_code == 404
+    assert "페이지를 찾을 수 없습니다" in response.text
+    assert "<script" not in response.text
+
+
+@pytest.mark.urls(__name__)
+def test_addresses_beside_the_page_are_none_of_the_page(viewer: Client) -> None:
+    assert config(viewer.get("/imaging/nowhere", headers=BROWSER))["base"] == "/imaging"
+    response = viewer.get("/nowhere", headers=BROWSER)
+    assert response.status_code == 404
+    assert 'href="/imaging/"' in response.text
+    assert "<script" not in response.text
 
 
 def test_page_knows_the_addresses_of_the_project(viewer: Client) -> None:
@@ -134,3 +167,6 @@ def test_page_without_the_bundle_says_how_to_build_it(viewer: Client, monkeypatc
     text = viewer.get("/").content.decode()
     assert "make web" in text
     assert "<script" not in text
+    response = viewer.get("/nowhere", headers=BROWSER)
+    assert response.status_code == 404
+    assert "<script" not in response.text

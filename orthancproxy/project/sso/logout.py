@@ -21,8 +21,8 @@ from orthancproxy.access.callers import Caller
 from orthancproxy.audit.kinds import AuditOutcome, Authentication, EventKind
 from orthancproxy.conf import conf
 from orthancproxy.errors import GatewayUnavailable, NotAuthenticated
-from orthancproxy.http.error_responses import bad_request, error_response, not_found
-from orthancproxy.http.pages import render_page
+from orthancproxy.http.error_responses import bad_request, error_response
+from orthancproxy.http.pages import not_found, render_page
 from orthancproxy.project.sso.backend import is_configured
 from orthancproxy.project.sso.models import LoginSession, UsedLogoutToken
 from orthancproxy.project.sso.sessions import login_of

@@ -18,8 +18,8 @@ from orthancproxy.access.callers import Caller
 from orthancproxy.audit.kinds import AuditOutcome, Authentication, EventKind
 from orthancproxy.conf import conf
 from orthancproxy.errors import GatewayError, GatewayUnavailable
-from orthancproxy.http.error_responses import RETRY_AFTER, not_found
-from orthancproxy.http.pages import render_page
+from orthancproxy.http.error_responses import RETRY_AFTER
+from orthancproxy.http.pages import not_found, render_page
 from orthancproxy.project.sso.backend import AGAIN, is_configured, library_setting
 from orthancproxy.project.sso.errors import LoginRejected
 from orthancproxy.project.sso.handshake import handshake, keep

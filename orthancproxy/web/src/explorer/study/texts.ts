@@ -7,7 +7,6 @@ export const en = {
     study: 'There is no such study',
     patient: 'There is no such patient',
     text: 'It does not exist, or you may not see it.',
-    toWorklist: 'Go to the worklist',
   },
   patientFacts: {
     patientId: 'ID',
@@ -168,7 +167,6 @@ export const ko: Translation<typeof en> = {
     study: '해당 검사가 없습니다',
     patient: '해당 환자가 없습니다',
     text: '존재하지 않거나 조회 권한이 없습니다.',
-    toWorklist: '워크리스트로 이동',
   },
   patientFacts: {
     patientId: '환자 ID',
@@ -323,7 +321,6 @@ export const ja: Translation<typeof en> = {
     study: '該当する検査がありません',
     patient: '該当する患者がいません',
     text: '存在しないか、閲覧する権限がありません。',
-    toWorklist: 'ワークリストへ',
   },
   patientFacts: {
     patientId: '患者ID',
