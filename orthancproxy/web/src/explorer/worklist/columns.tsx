@@ -28,7 +28,7 @@ const MOMENT = 'minmax(10rem, 1fr)';
 const COLUMNS: readonly Column[] = [
   {
     name: 'patient',
-    width: 'minmax(12rem, 3fr)',
+    width: 'minmax(12rem, 5fr)',
     sort: { field: 'PATIENT_NAME' },
     render: (row) => (
       <Link href={studyPath(row.orthancId)} tabIndex={-1} className={classes.name}>
@@ -56,7 +56,7 @@ const COLUMNS: readonly Column[] = [
   },
   {
     name: 'description',
-    width: 'minmax(8rem, 2.4fr)',
+    width: 'minmax(8rem, 2fr)',
     sort: { field: 'DESCRIPTION' },
     render: (row) => <bdi>{row.description}</bdi>,
   },
