@@ -20,6 +20,7 @@ from orthancproxy.audit.rate_limit import refusal_rate_limit
 from orthancproxy.orthanc.calls import CallLog, current_calls, recording
 from orthancproxy.resolvers.background import background
 from orthancproxy.resolvers.context import connect
+from orthancproxy.sandbox.gateway import LocalGateway
 from orthancproxy.sandbox.orthanc import INDEXED_INSTANCE_TAGS, LocalOrthanc
 from tests.corpus import hierarchy, load
 from tests.orthancs import StartOrthanc, index_in_postgresql, installed_version, running_orthancs
@@ -28,6 +29,7 @@ from tests.postgresql import run_postgresql
 # `GATEWAY_INDEX=1 make test` runs every test with the index
 INDEXED = "GATEWAY_INDEX" in os.environ
 UseOrthanc = Callable[[LocalOrthanc], LocalOrthanc]
+LOG_CHARACTERS = 10_000  # that are shown of the log of a gateway
 TEMPORARY_FOLDER = pytest.StashKey[Path]()
 
 
@@ -52,13 +54,30 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 
 
 @pytest.hookimpl(wrapper=True)
-def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Fail what was skipped: a live test that does not run proves nothing."""
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Fail what was skipped: a live test that does not run proves nothing. A failed one tells what its gateways log."""
     report = yield
+    if report.when == "call" and report.failed:
+        for one in gateways_of(getattr(item, "funcargs", {})):
+            log = one.log.read_text(errors="replace")[-LOG_CHARACTERS:]
+            report.sections.append((f"log of the gateway on port {one.port}", log))
     if report.skipped:
         report.outcome = "failed"
         report.longrepr = f"skipped tests count as failed: {report.longrepr}"
     return report
+
+
+def gateways_of(fixtures: Mapping[str, Any]) -> Iterator[LocalGateway]:
+    """Yield the gateways that fixtures are, have in a sequence, or have as their `gateway`."""
+    values = list(fixtures.values())
+    while values:
+        value = values.pop()
+        if isinstance(value, LocalGateway):
+            yield value
+        elif isinstance(value, (list, tuple)):
+            values += value
+        elif isinstance(found := getattr(value, "gateway", None), LocalGateway):
+            yield found
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
