@@ -35,6 +35,17 @@ GRAPHIQL = {
     "connect-src": "'self'",
 }
 DOCUMENTATION = {**PAGE, "style-src": "'self' 'unsafe-inline'", "connect-src": "'self'"}
+FOR_PEOPLE = {
+    "script-src": "'self' 'wasm-unsafe-eval'",
+    "worker-src": "'self'",
+    "style-src": "'self'",
+    "img-src": "'self' blob: data:",
+    "font-src": "'self'",
+    "connect-src": "'self'",
+    "media-src": "'self' blob:",
+    "frame-src": "'self' blob:",
+    "object-src": "'self' blob:",
+}
 ADMIN = {**PAGE, "style-src": "'self'", "form-action": "'self'"}
 
 
@@ -91,7 +102,8 @@ def instance(archive: LocalOrthanc) -> str:
         ("/api/orthanc/docs/?script=", "application/javascript", DOCUMENTATION),
         ("/dicom-web/docs/", "text/html", DOCUMENTATION),
         ("/static/admin/css/base.css", "text/css", {}),
-        ("/nothing", "text/html", {}),
+        ("/", "text/html", FOR_PEOPLE),
+        ("/nothing", "text/html", FOR_PEOPLE),
         ("/api/orthanc/nothing", "application/json", {}),
         ("/livez", "application/json", {}),
         ("/{instance}/file/", "application/dicom", {"sandbox": ""}),
