@@ -7,7 +7,7 @@ from io import BytesIO
 from typing import Any
 
 import pytest
-from playwright.sync_api import Locator, Page, expect
+from playwright.sync_api import Locator, Page, Route, expect
 from pydicom import dcmread
 
 from tests.browser.users import User, make
@@ -171,10 +171,19 @@ def test_a_series_is_corrected_and_its_end_is_told_where_the_dialog_is_closed(
     dialog.get_by_label("Series description").fill("Coronal")
     dialog.get_by_role("button", name="Preview").click()
     assert rows(dialog) == [["Series description", "Axial 1", "Coronal"]]
+
+    def hold(route: Route) -> None:
+        if "jobUpdates" not in (route.request.post_data or ""):
+            route.continue_()
+
+    # the job has ended, but the dialog does not know
+    page.route("**/graphql/", hold)
     dialog.get_by_role("button", name="Correct", exact=True).click()
     expect(dialog).to_contain_text("It continues when you close this.")
     dialog.get_by_role("button", name="Close").last.click()
     expect(dialog).to_have_count(0)
+    # this lets what is held go on
+    page.unroute("**/graphql/")
     messages = page.get_by_role("region", name="Messages")
     expect(messages).to_contain_text("Correct (Head 1): Done. 2 instances")
     messages.get_by_role("link", name="Open the result").click()
