@@ -43,13 +43,13 @@ class EventStreamClient:
         self._chunks = aiter(response)
         self._events: list[ServerSentEvent] = []
 
-    async def chunk(self, seconds: float = 30) -> bytes:
+    async def chunk(self, seconds: float = 10) -> bytes:
         """Return the next bytes; empty at the end."""
         async with asyncio.timeout(seconds):
             chunk: bytes = await anext(self._chunks, b"")
         return chunk
 
-    async def event(self, seconds: float = 30) -> ServerSentEvent | None:
+    async def event(self, seconds: float = 10) -> ServerSentEvent | None:
         """Return the next event, None at the end. Raises TimeoutError."""
         while not self._events:
             chunk = await self.chunk(seconds)

@@ -84,7 +84,7 @@ def test_a_lock_within_another_one_ends_before_that(make_lock: MakeLock) -> None
             thread = threading.Thread(target=render, daemon=True)
             thread.start()
             assert not rendered.wait(0.3)
-        assert rendered.wait(30)
+        assert rendered.wait(5)
     thread.join()
 
 
@@ -144,7 +144,7 @@ class TestConflictingCalls:
             thread = threading.Thread(target=call, daemon=True)
             thread.start()
             waited = not began.wait(0.3)
-        assert began.wait(30)
+        assert began.wait(5)
         thread.join()
         return waited
 
