@@ -15,8 +15,9 @@ from orthancproxy.resolvers.sources import MAX_STUDIES
 from orthancproxy.schema.context import Info, gateway
 from orthancproxy.schema.descriptions import describe_enum
 from orthancproxy.schema.inputs import DateRange
+from orthancproxy.schema.person_names import PersonName
 from orthancproxy.schema.shown_studies import ShownStudies
-from orthancproxy.schema.types import PersonName, Study
+from orthancproxy.schema.types import Study
 
 METHODS = {
     RetrieveMethod.C_MOVE: "The server connects to Orthanc, and sends: it must know Orthanc's AET and address.",
