@@ -1,10 +1,10 @@
 import { useQuery } from '@apollo/client/react';
-import { List, ScrollArea, Stack, Text, Title } from '@mantine/core';
-import { useId } from 'react';
+import { List, Stack, Text } from '@mantine/core';
 import { useTranslation } from 'react-i18next';
 
 import { ErrorMessage } from '../app/ErrorMessage';
 import { Loading } from '../app/Loading';
+import { ScrollRegion } from '../components/ScrollRegion';
 import type { SeriesCardFragment } from '../graphql/generated/graphql';
 import { formatNumber } from '../i18n/format';
 import { StudyName } from './OtherStudies';
@@ -20,24 +20,14 @@ interface MovingSeriesProps {
 /** The series that a change moves to another study, as they are now. */
 export function MovingSeries({ studies, only }: MovingSeriesProps) {
   const { t } = useTranslation('correction');
-  const heading = useId();
   return (
-    <div>
-      <Title order={3} size="h5" mb="xs" id={heading}>
-        {t('moving')}
-      </Title>
-      <ScrollArea.Autosize
-        mah="30vh"
-        viewportProps={{ tabIndex: 0, role: 'region', 'aria-labelledby': heading }}
-        type="auto"
-      >
-        <Stack gap="xs">
-          {studies.map((orthancId) => (
-            <SeriesOfStudy key={orthancId} orthancId={orthancId} only={only} />
-          ))}
-        </Stack>
-      </ScrollArea.Autosize>
-    </div>
+    <ScrollRegion title={t('moving')} maxHeight="30vh">
+      <Stack gap="xs">
+        {studies.map((orthancId) => (
+          <SeriesOfStudy key={orthancId} orthancId={orthancId} only={only} />
+        ))}
+      </Stack>
+    </ScrollRegion>
   );
 }
 
