@@ -196,7 +196,7 @@ class DestinationFailed(OtherServerError, GatewayError):
 
 
 class ArchiveError(GatewayError):
-    """Orthanc failed."""
+    """Orthanc failed; the subclasses say how, where it is known."""
 
     code = "ARCHIVE_ERROR"
 

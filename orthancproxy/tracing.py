@@ -12,7 +12,7 @@ class Span(Protocol):
     """A part of a request."""
 
     def set(self, name: str, value: str | int) -> None:
-        """Set an attribute."""
+        """Set an attribute, which must have no patient data."""
 
     def fail(self, error: str) -> None:
         """Mark it as failed, with the name or code of an error."""
@@ -29,7 +29,7 @@ class RequestSpan(Span, Protocol):
 
 
 class Tracer(Protocol):
-    """Records spans."""
+    """Records what takes how long, in spans; `orthancproxy.project.monitoring.opentelemetry` has one."""
 
     def request(self, method: str, headers: Mapping[str, str]) -> RequestSpan:
         """Begin the span of a request, as a part of the trace that its headers name."""
@@ -43,10 +43,10 @@ class Tracer(Protocol):
 
 class _Nothing:
     def set(self, name: str, value: str | int) -> None:
-        """Ignore it."""
+        """Ignore it: nothing is recorded."""
 
     def fail(self, error: str) -> None:
-        """Ignore it."""
+        """Ignore it: nothing is recorded."""
 
 
 NOTHING: Span = _Nothing()

@@ -15,7 +15,7 @@ from orthancproxy.schema.urls import ResourceUrls
 
 @dataclass(frozen=True)
 class GraphQLContext:
-    """One GraphQL request."""
+    """What resolvers share while a GraphQL request is executed."""
 
     request: HttpRequest
 

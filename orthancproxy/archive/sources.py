@@ -51,7 +51,7 @@ class FoundStudy:
 
     @property
     def uid(self) -> str:
-        """Its StudyInstanceUID."""
+        """The StudyInstanceUID (0020,000D) by which it is retrieved."""
         return self.study.tags["StudyInstanceUID"]
 
     @property

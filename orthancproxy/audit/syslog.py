@@ -51,7 +51,7 @@ class Receiver:
 
     @property
     def url(self) -> str:
-        """`tls://host:port`."""
+        """Its URL as in `ORTHANC_AUDIT_SYSLOG`, `tls://host:port`; an IPv6 address is in brackets."""
         return f"tls://{f'[{self.host}]' if ':' in self.host else self.host}:{self.port}"
 
 

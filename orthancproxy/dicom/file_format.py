@@ -75,7 +75,7 @@ class DicomFile:
 
     @property
     def sop_class_uid(self) -> str:
-        """SOPClassUID (0008,0016)."""
+        """SOPClassUID (0008,0016); empty if it is missing."""
         return self.text(SOP_CLASS_UID)
 
     @property

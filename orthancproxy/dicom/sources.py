@@ -40,7 +40,7 @@ class InMemory:
         return self.data[offset : offset + length]
 
     def close(self) -> None:
-        """Do nothing."""
+        """Do nothing: there is no file to close."""
 
 
 class FileRange:

@@ -84,7 +84,7 @@ class System(Struct, rename="pascal"):
 
 
 class Plugin(Struct, rename="pascal"):
-    """`GET /plugins/{id}`."""
+    """`GET /plugins/{id}`, of which only the version is read; empty if it has none."""
 
     version: str = ""
 
@@ -128,7 +128,7 @@ class ResourceStatistics(Struct, rename="pascal"):
 
 
 class ResourceCount(Struct, rename="pascal"):
-    """`POST /tools/count-resources`."""
+    """`POST /tools/count-resources` (since Orthanc 1.12.5): how many resources match."""
 
     count: int
 
@@ -155,7 +155,7 @@ class Ancestor(Struct, rename="pascal"):
 
 
 class DeleteResult(Struct, rename="pascal"):
-    """`DELETE /{level}/{id}`."""
+    """`DELETE /{level}/{id}`: the nearest parent that is left, None if the patient was deleted, too."""
 
     remaining_ancestor: Ancestor | None
 

@@ -46,7 +46,7 @@ class LoginView(views.LoginView):
         return super().get(request, *args, **options)
 
     def render_to_response(self, context: dict[str, Any], **options: Any) -> HttpResponse:
-        """Render the page."""
+        """Return the page with the form, and with the way to the provider if there is one."""
         return render_page(self.request, TEMPLATE, {**context, **provider_context(self.get_redirect_url())})
 
 

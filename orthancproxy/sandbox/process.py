@@ -41,7 +41,7 @@ class ChildProcess:
 
     @property
     def pid(self) -> int:
-        """The process id."""
+        """The process id, also after its end."""
         return self._process.pid
 
     @property
@@ -58,6 +58,6 @@ class ChildProcess:
             self.kill()
 
     def kill(self) -> None:
-        """Send SIGKILL."""
+        """End it at once (SIGKILL), and wait for its end."""
         self._process.kill()
         self._process.wait()

@@ -59,7 +59,7 @@ class SentFile:
 
     @property
     def folder(self) -> str:
-        """`series_path` for comparison."""
+        """The folder of its series: `series_path` for comparison."""
         return folder_of(self.series_path)
 
 

@@ -22,7 +22,7 @@ class UploadUIDs:
 
     @cached_property
     def study(self) -> str:
-        """The StudyInstanceUID."""
+        """The StudyInstanceUID of all files with this key."""
         return self._derive("study")
 
     def series(self, series_path: str, modality: str) -> str:

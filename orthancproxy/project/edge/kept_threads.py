@@ -40,7 +40,7 @@ class KeptThreads:
         self._idle: deque[Pool] = deque()
 
     async def __call__(self, scope: dict[str, object], receive: Receive, send: Send) -> None:
-        """Answer one request."""
+        """Answer one request in the thread that was used last, or in a new one."""
         try:
             # the one used last, so that idle ones stay idle
             thread = self._idle.pop()

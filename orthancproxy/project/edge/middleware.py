@@ -109,7 +109,7 @@ class HostAndLength(_OnTheEventLoop, CommonMiddleware):
 
 
 class FrameOptions(_OnTheEventLoop, XFrameOptionsMiddleware):
-    """X-Frame-Options."""
+    """Sets X-Frame-Options: no site may show pages of the gateway in a frame."""
 
 
 class Languages(_OnTheEventLoop, MiddlewareMixin):

@@ -49,7 +49,7 @@ class SlowClientTimer:
         self._check_later()
 
     def cancel(self) -> None:
-        """End the checks."""
+        """Check no more: the connection has ended."""
         self._next_check.cancel()
 
     def _check_later(self) -> None:

@@ -48,7 +48,7 @@ class _Part:
         self._span = span
 
     def set(self, name: str, value: str | int) -> None:
-        """Set an attribute."""
+        """Set an attribute of the span."""
         self._span.set_attribute(name, value)
 
     def fail(self, error: str) -> None:

@@ -32,7 +32,7 @@ class WorkersCollector(Collector):
         self._folder = folder
 
     def collect(self) -> Iterable[Metric]:
-        """Return the metrics."""
+        """Return the metrics of all workers, added up as their kinds say."""
         for file in self._folder.iterdir():
             found = _FILE.fullmatch(file.name)
             if found and not lives(int(found[1])):

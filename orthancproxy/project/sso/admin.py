@@ -25,7 +25,7 @@ class ProviderIdentityAdmin(LinearLookups, _Identities):
     search_fields = ("user__username__exact", "subject__exact")
 
     def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        """Require a superuser."""
+        """Return whether the user is an active superuser: nobody else may do anything here."""
         return bool(request.user.is_active and getattr(request.user, "is_superuser", False))
 
     has_add_permission = has_change_permission = has_delete_permission = has_view_permission

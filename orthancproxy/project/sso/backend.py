@@ -68,7 +68,7 @@ class ProviderBackend(OIDCAuthenticationBackend):  # type: ignore[misc]
 
     @property
     def OIDC_RP_CLIENT_ID(self) -> str:  # noqa: N802  the library's name
-        """The client."""
+        """The id of the gateway as a client of the provider."""
         return deployment.ORTHANC_OIDC_CLIENT_ID
 
     @property

@@ -40,7 +40,7 @@ class SessionStore(DatabaseStore):
 
     @classmethod
     def get_model_class(cls) -> Any:
-        """Return the table."""
+        """Return the table of sessions, which also tells of which login each is."""
         return LoginSession
 
     def create_model_instance(self, data: dict[str, Any]) -> Any:
