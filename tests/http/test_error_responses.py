@@ -99,6 +99,9 @@ def test_unknown_url_is_a_page_for_browsers(settings: Settings, accept: str | No
     settings.ROOT_URLCONF = __name__
     answer = Client().get("/no/such/route", headers={"Accept": accept} if accept else {})
     assert (answer.status_code, answer["Content-Type"]) == (404, media_type)
+    assert (
+        "There is nothing at this URL." if media_type == "application/json" else "There is no such page"
+    ) in answer.text
     assert "Accept" in answer["Vary"]
 
 
