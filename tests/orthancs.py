@@ -1,6 +1,5 @@
 """Orthancs for the tests: started one by one, and ended together."""
 
-import secrets
 import subprocess
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
@@ -9,13 +8,11 @@ from functools import cache
 from typing import Any
 from urllib.parse import urlsplit
 
-import psycopg
-from psycopg import sql
-
 from orthancproxy.archive.levels import Level
 from orthancproxy.orthanc.capabilities import Capabilities
 from orthancproxy.orthanc.client import OrthancClient
 from orthancproxy.sandbox.orthanc import Installation, LocalOrthanc
+from tests.postgresql import new_database
 
 StartOrthanc = Callable[..., LocalOrthanc]
 
@@ -42,11 +39,9 @@ def running_orthancs() -> Iterator[StartOrthanc]:
 
 def index_in_postgresql(url: str) -> dict[str, Any]:
     """Return the arguments of LocalOrthanc for an index in a new database, beside that at the URL."""
-    name = f"orthanc_{secrets.token_hex(4)}"
-    with psycopg.connect(url, autocommit=True) as connection:
-        connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
-    server = urlsplit(url)
-    settings = {"Host": server.hostname, "Port": server.port, "Username": server.username, "Database": name}
+    database = urlsplit(new_database(url))
+    name = database.path.removeprefix("/")
+    settings = {"Host": database.hostname, "Port": database.port, "Username": database.username, "Database": name}
     return {
         "plugins": ["/usr/share/orthanc/plugins/libOrthancPostgreSQLIndex.so"],
         "configuration": {"PostgreSQL": {"EnableIndex": True, "EnableStorage": False, "Lock": False, **settings}},

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 from orthancproxy.sandbox.gateway import CHECKOUT, make_database
+from tests.postgresql import new_database
 
 SCRIPT = """
 import os, time, django
@@ -13,7 +14,7 @@ os.environ["DJANGO_SETTINGS_MODULE"] = "orthancproxy.project.settings"
 django.setup()
 from concurrent.futures import ThreadPoolExecutor
 from django.db import connection, transaction
-from orthancproxy.audit.models import AuditEvent, AuditSubject
+from orthancproxy.audit.models import AuditEvent
 from orthancproxy.audit.settled import SettledEvents
 
 def create():
@@ -23,9 +24,6 @@ def in_another_transaction(function):
     with ThreadPoolExecutor(1) as pool:
         return pool.submit(lambda: (function(), connection.close())[0]).result()
 
-# other tests use the table, too
-AuditSubject.objects.all()._raw_delete("default")
-AuditEvent.objects.all()._raw_delete("default")
 settled = SettledEvents()
 assert settled.newest() == 0
 first = create()
@@ -80,14 +78,16 @@ with ThreadPoolExecutor(1) as a:
     other.wait(20)
     assert time.monotonic() - started < 10
 assert other.newest() == last
-AuditSubject.objects.all()._raw_delete("default")
-AuditEvent.objects.all()._raw_delete("default")
 print("done")
 """
 
 
 def test_event_with_an_id_below_one_that_is_committed_is_waited_for(postgresql: str, tmp_path: Path) -> None:
-    environment = {"PATH": os.environ["PATH"], "DJANGO_DATA_DIR": str(tmp_path), "DATABASE_URL": postgresql}
+    environment = {
+        "PATH": os.environ["PATH"],
+        "DJANGO_DATA_DIR": str(tmp_path),
+        "DATABASE_URL": new_database(postgresql),
+    }
     make_database(environment)
     ran = subprocess.run(
         [sys.executable, "-c", SCRIPT], cwd=CHECKOUT, env=environment, capture_output=True, text=True, check=False

@@ -7,7 +7,6 @@ Both have caches of their own, share an index in one PostgreSQL, and follow the 
 import json
 import os
 import random
-import secrets
 import shutil
 import struct
 import subprocess
@@ -19,18 +18,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
 
-import psycopg
 import pytest
 from hypothesis import HealthCheck, Phase, note, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
-from psycopg import sql
 
 from orthancproxy.sandbox.gateway import serving
 from orthancproxy.sandbox.orthanc import INDEXED_INSTANCE_TAGS, Installation, LocalOrthanc
 from tests.archive import oracle_archive
 from tests.archive.oracle_archive import IDENTIFIERS, LEVELS, SCOPES
 from tests.corpus import instance
+from tests.postgresql import new_database
 from tests.staleness.connection import Connection
 from tests.staleness.observing import ONE, Gateway, Observer
 from tests.staleness.snapshot import Photographer, Snapshot
@@ -298,11 +296,8 @@ def deployment(postgresql: str, tmp_path_factory: pytest.TempPathFactory) -> Ite
         stack.callback(shutil.rmtree, orthanc.folder, ignore_errors=True)
         stack.callback(orthanc.kill)
         start()
-        database = f"staleness_{secrets.token_hex(4)}"
-        with psycopg.connect(postgresql, autocommit=True) as connection:
-            connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(database)))
         options = {
-            "DATABASE_URL": f"{postgresql.rpartition('/')[0]}/{database}",
+            "DATABASE_URL": new_database(postgresql),
             "ORTHANC_INDEX": "true",
             "ORTHANC_CACHE_MIN_AGE": "1.5",
         }

@@ -419,7 +419,24 @@ def test_overlapping_members_count_as_files_and_bytes_each(
     settings.ORTHANC_MAX_UPLOAD_BYTES = len(archive.content) + 19 * len(ONE)
     assert [one.code for one in transport([archive, *slices(1)], patientId=patient_id).failed] == ["TOO_LARGE"]
     settings.ORTHANC_MAX_UPLOAD_BYTES = len(archive.content) + 30 * len(ONE)
-    assert transport([archive], patientId=patient_id).counts == (1, 19, 0)
+    rejected = _overlaps_rejected(archive.content)
+    assert transport([archive], patientId=patient_id).counts == (1, 19 - rejected, rejected)
+
+
+def _overlaps_rejected(archive: bytes) -> int:
+    """Return how many members this Python does not read, since they overlap others.
+
+    None before the mend of CVE-2024-0450: 3.11.8 has it, and Debian's 3.11.2.
+    """
+    count = 0
+    with zipfile.ZipFile(BytesIO(archive)) as opened:
+        for member in opened.infolist():
+            try:
+                opened.open(member).close()
+            except zipfile.BadZipFile:
+                count += 1
+    assert count in (0, 19)
+    return count
 
 
 @pytest.mark.parametrize(
