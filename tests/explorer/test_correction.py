@@ -134,11 +134,41 @@ def test_collisions_are_to_be_accepted(page: Page, archive: Archive, patient: st
         expect(correct).to_be_disabled()
         dialog.get_by_role("checkbox", name="It is right nevertheless").check()
         correct.click()
-        expect(dialog.get_by_role("status")).to_have_text("Done")
+        expect(dialog.get_by_role("button", name="Open the corrected study")).to_be_focused()
         # however the dialog is closed, the page is that of what there is now
         page.keyboard.press("Escape")
         expect(page.get_by_text("P091")).to_be_visible()
         assert sorted(str(file.PatientID) for file in files_of(archive)) == ["P090", *["P091"] * 4]
+
+
+@pytest.mark.parametrize("is_elsewhere", [False, True], ids=["same page", "elsewhere"])
+def test_the_dialog_may_be_closed_before_it_knows_the_result(
+    page: Page, archive: Archive, patient: str, is_elsewhere: bool
+) -> None:
+    def hold(route: Route) -> None:
+        if "query JobStudy(" not in (route.request.post_data or ""):
+            route.continue_()
+
+    open_first_study(archive, page, patient)
+    dialog = open_dialog(page, "Correct…")
+    dialog.get_by_label("Study description").fill("Knee")
+    dialog.get_by_role("button", name="Preview").click()
+    page.route("**/graphql/", hold)
+    dialog.get_by_role("button", name="Correct", exact=True).click()
+    expect(dialog.get_by_role("status")).to_have_text("Done")
+    if is_elsewhere:
+        dialog.get_by_role("link", name="All jobs").click()
+        expect(page.get_by_role("heading", level=1)).to_have_text("Jobs")
+    else:
+        page.keyboard.press("Escape")
+    expect(dialog).to_have_count(0)
+    # this lets what is held go on
+    page.unroute("**/graphql/")
+    if is_elsewhere:
+        expect(page.get_by_role("table")).to_contain_text("Knee")
+        expect(page).to_have_url(re.compile("/jobs$"))
+    else:
+        expect(page.get_by_role("heading", level=1)).to_have_text("Knee")
 
 
 def test_a_patient_gets_a_korean_name_in_all_studies(page: Page, archive: Archive, patient: str) -> None:

@@ -1,7 +1,7 @@
 import type { TypedDocumentNode } from '@apollo/client';
 import { useApolloClient, useMutation } from '@apollo/client/react';
 import { Button, Modal } from '@mantine/core';
-import { type ReactNode, useState } from 'react';
+import { type ReactNode, useRef, useState } from 'react';
 import { useTranslation } from 'react-i18next';
 import { useLocation } from 'wouter';
 
@@ -48,19 +48,37 @@ export function ChangeDialog<Input extends Options>({ opened, onClose, title, ..
   const { t } = useTranslation('correction');
   const client = useApolloClient();
   const [, navigate] = useLocation();
-  const [made, setMade] = useState<{ path?: string }>();
+  // the page of what the job has made; pending from the job's success on
+  const made = useRef<Promise<string | undefined>>(undefined);
+  const [path, setPath] = useState<string>();
+
+  function end(job: JobProgressFragment): void {
+    if (job.state !== 'SUCCESS') return;
+    const finding = findMade(client, job.id).then((found) => found?.path);
+    made.current = finding;
+    finding.then((found) => made.current === finding && setPath(found), notify.error);
+  }
 
   function close(): void {
     onClose();
-    if (!made) return;
-    // what was changed is no more, or not as the page has it
-    setMade(undefined);
-    if (made.path) navigate(made.path, { replace: true });
-    client.refetchQueries({ include: 'active' }).catch(notify.error);
+    if (!made.current) return;
+    if (path) {
+      showChanged(path);
+    } else {
+      // "Done" is told before the page is found; whoever has gone elsewhere by then stays there
+      const here = window.location.pathname;
+      made.current
+        .catch(() => undefined)
+        .then((found) => showChanged(window.location.pathname === here ? found : undefined));
+    }
+    made.current = undefined;
+    setPath(undefined);
   }
 
-  function end(job: JobProgressFragment): void {
-    if (job.state === 'SUCCESS') findMade(client, job.id).then((found) => setMade({ path: found?.path }), notify.error);
+  /** What was changed is no more, or not as the page has it. */
+  function showChanged(path: string | undefined): void {
+    if (path) navigate(path, { replace: true });
+    client.refetchQueries({ include: 'active' }).catch(notify.error);
   }
 
   return (
@@ -75,7 +93,7 @@ export function ChangeDialog<Input extends Options>({ opened, onClose, title, ..
       <Steps {...steps} onCancel={onClose}>
         {(job) => (
           <JobBegun job={job} of={steps.of} onClose={close} onEnd={end}>
-            {made?.path && (
+            {path && (
               <Button onClick={close} autoFocus>
                 {steps.texts.open}
               </Button>
