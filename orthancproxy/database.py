@@ -17,6 +17,7 @@ from django.db import (
 )
 
 from orthancproxy.errors import GatewayError, GatewayUnavailable
+from orthancproxy.locks import FileLock, SharedLock
 
 logger = logging.getLogger(__name__)
 
@@ -121,6 +122,12 @@ class AdvisoryLock:
         with connections[self._using].cursor() as cursor:
             cursor.execute("SELECT set_config('lock_timeout', %s, true)", [f"{self.MAX_WAIT_SECONDS}s"])
             cursor.execute(f"SELECT {lock}(%s)", [self._key])
+
+
+def shared_lock(name: str) -> SharedLock:
+    """Return a lock of this name that all processes of the gateway share, on all its hosts."""
+    # several hosts share a database, not a folder for temporary files
+    return AdvisoryLock(name) if connections[DEFAULT_DB_ALIAS].vendor == "postgresql" else FileLock(name)
 
 
 @contextmanager

@@ -5,6 +5,7 @@ however often a process dies. An instance without a copy is never deleted: one t
 """
 
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from time import monotonic
 from typing import Any
@@ -15,6 +16,7 @@ from orthancproxy.archive.levels import Level
 from orthancproxy.archive.records import Resource
 from orthancproxy.archive.storage import delete, delete_instances, exists
 from orthancproxy.archive.trash import are_in_trash
+from orthancproxy.database import shared_lock
 from orthancproxy.dicom.correctable import tag_of
 from orthancproxy.dicom.correction import Correction
 from orthancproxy.errors import InvalidRequest, NotFound
@@ -23,7 +25,7 @@ from orthancproxy.jobs.copying import compare, copy_instance, files_of
 from orthancproxy.jobs.models import Job
 from orthancproxy.jobs.moves import Move, MovedSeries, ReplacementProgress, derived_uid, progress_of
 from orthancproxy.jobs.replaced import changes_of, changes_of_undoing, refresh_patients
-from orthancproxy.jobs.rows import advance
+from orthancproxy.jobs.rows import advance, is_unchanged
 from orthancproxy.jobs.series_reader import SeriesReader
 from orthancproxy.jobs.work import Outcome, WorkContext
 from orthancproxy.orthanc.client import OrthancClient
@@ -145,7 +147,8 @@ class _Replacement:
         # nobody else has its UID, or that of its study
         is_alone = not move.keeps_uids or move.target_uid == derived_uid(self._progress.seed, move.study_uid)
         while copies := self._reader.next_copies(moved, is_alone=is_alone):
-            delete_instances(self._client, copies)
+            with self._alone():
+                delete_instances(self._client, copies)
             self._check_time()
 
     def _copy(self, moved: MovedSeries) -> None:
@@ -160,13 +163,14 @@ class _Replacement:
         is_annotated = bool(progress.after)
         for one in self._left(moved):
             target = self._target_of(moved, one)
-            copy_instance(self._client, one.orthanc_id, self._correction(moved, one), target)
-            self._reader.made.add(target)
-            if not is_annotated:
-                # at once: labels decide who sees the new study
-                annotate(self._client, move, moved)
-                is_annotated = True
-            annotate_instance(self._client, one, target)
+            with self._alone():
+                copy_instance(self._client, one.orthanc_id, self._correction(moved, one), target)
+                self._reader.made.add(target)
+                if not is_annotated:
+                    # at once: labels decide who sees the new study
+                    annotate(self._client, move, moved)
+                    is_annotated = True
+                annotate_instance(self._client, one, target)
             progress.after = one.orthanc_id
         self._next()
 
@@ -195,21 +199,36 @@ class _Replacement:
             self._compare_again(moved)
             return
         if instances and not moved.is_begun:
-            annotate(self._client, self._progress.moves[moved.move], moved, is_last=True)
+            with self._alone():
+                annotate(self._client, self._progress.moves[moved.move], moved, is_last=True)
             moved.is_begun = True
             # now or never: from here on there is no way back
             self._save(committed=True)
         for one in self._left(moved):
             target = self._target_of(moved, one)
-            # what was listed is as old as the work on this series
-            now = files_of(self._client, [one.orthanc_id, target])
-            if one.orthanc_id in now:
-                if target not in now or now[one.orthanc_id] != one.facts.get("FileUuid"):
-                    self._compare_again(moved)
-                    return
-                self._delete_if_there(Level.INSTANCE, one.orthanc_id)
+            with self._alone():
+                # what was listed is as old as the work on this series
+                now = files_of(self._client, [one.orthanc_id, target])
+                if one.orthanc_id in now:
+                    if target not in now or now[one.orthanc_id] != one.facts.get("FileUuid"):
+                        self._compare_again(moved)
+                        return
+                    self._delete_if_there(Level.INSTANCE, one.orthanc_id)
             self._progress.after = one.orthanc_id
         self._next()
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Let no other process change the archive for this job within the block.
+
+        A process that has stood still for a while would otherwise store or delete, when it wakes, what another one is
+        through with: copies have the identifiers of originals in the second round. Raises _PausedError if another one
+        has gone on with the job, and OperationalError if one stands still within its block.
+        """
+        with shared_lock(f"job {self._job.pk}").hold(exclusive=True):
+            if not is_unchanged(self._job):
+                raise _PausedError
+            yield
 
     def _compare_again(self, moved: MovedSeries) -> None:
         """Compare what is left of a series, and the following ones, before more is deleted."""

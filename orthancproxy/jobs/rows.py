@@ -57,6 +57,11 @@ def advance(job: Job, **changes: Any) -> bool:
     return True
 
 
+def is_unchanged(job: Job) -> bool:
+    """Whether nobody else has changed an unfinished job since it was read."""
+    return Job.objects.filter(pk=job.pk, version=job.version, ended_at__isnull=True).exists()
+
+
 def finish(
     job: Job,
     state: JobState,

@@ -28,6 +28,7 @@ from orthancproxy.errors import (
     LimitExceeded,
     NotFound,
 )
+from orthancproxy.locks import FileLock, SharedLock
 from orthancproxy.metrics import ORTHANC_CALL_FAILURES
 from orthancproxy.orthanc.call_slots import CallSlots, SlotUsage
 from orthancproxy.orthanc.calls import Call, log_call
@@ -36,7 +37,7 @@ from orthancproxy.orthanc.clock import OrthancClock
 from orthancproxy.orthanc.connections import OrthancConnections, RequestBody
 from orthancproxy.orthanc.deadline import Deadline, clip_to_deadline, deadline_scope
 from orthancproxy.orthanc.endpoints import COUNT_RESOURCES, FIND, NOW, PROBE_INDEX, CallKind, Endpoint
-from orthancproxy.orthanc.render_delete_lock import FileLock, RenderDeleteLock, SharedLock
+from orthancproxy.orthanc.render_delete_lock import RenderDeleteLock
 from orthancproxy.orthanc.response_body import ResponseBody, timed_out
 from orthancproxy.orthanc.responses import ID_LIST_DECODER, JSON_DECODER
 from orthancproxy.orthanc.status import BUSY, error_of, is_transient

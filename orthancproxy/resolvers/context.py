@@ -7,7 +7,6 @@ from types import TracebackType
 from typing import Any, Self
 
 from django.core.signals import setting_changed
-from django.db import connection
 
 from orthancproxy.access.callers import Caller
 from orthancproxy.archive.hierarchy import Hierarchy
@@ -17,7 +16,7 @@ from orthancproxy.archive.revisions import RevisionCache
 from orthancproxy.audit.events import Author
 from orthancproxy.audit.reads import RequestReads
 from orthancproxy.conf import conf
-from orthancproxy.database import DATABASE_ERRORS, AdvisoryLock, lend_connections
+from orthancproxy.database import DATABASE_ERRORS, lend_connections, shared_lock
 from orthancproxy.orthanc.client import ConnectionOptions, OrthancClient
 from orthancproxy.orthanc.deadline import Deadline
 from orthancproxy.resolvers.background import Background, background
@@ -43,8 +42,7 @@ def connect() -> OrthancClient:
             processes=conf.WEB_CONCURRENCY,
             log_calls=conf.ORTHANC_DEBUG_LOG,
         ),
-        # gateways on several hosts share a database, not a folder for temporary files
-        AdvisoryLock(conf.ORTHANC_BASE_URL) if connection.vendor == "postgresql" else None,
+        shared_lock(conf.ORTHANC_BASE_URL),
         lend_connections,
     )
 

@@ -10,7 +10,6 @@ from functools import cache, partial
 from typing import Any
 
 from django.core.signals import setting_changed
-from django.db import connection
 from django.utils import timezone
 
 from orthancproxy.archive.records import Resource
@@ -21,12 +20,11 @@ from orthancproxy.audit.events import Author
 from orthancproxy.audit.kinds import CANCELLED, AuditOutcome, EventKind
 from orthancproxy.audit.reads import code_of, subject_of
 from orthancproxy.conf import conf
-from orthancproxy.database import DATABASE_ERRORS, AdvisoryLock
+from orthancproxy.database import DATABASE_ERRORS, shared_lock
 from orthancproxy.errors import ArchiveUnavailable, GatewayError, NotFound
 from orthancproxy.feed.identities import patient_identity, study_identity
 from orthancproxy.feed.log import Change, Kind
 from orthancproxy.orthanc.client import OrthancClient
-from orthancproxy.orthanc.render_delete_lock import FileLock
 
 logger = logging.getLogger(__name__)
 
@@ -41,9 +39,7 @@ def trash_of(client: OrthancClient) -> Trash:
     """Return the trash of an Orthanc, one for the process."""
 
     def lock(orthanc_id: str) -> AbstractContextManager[None]:
-        name = f"trash {conf.ORTHANC_BASE_URL} {orthanc_id}"
-        # gateways on several hosts share a database, not a folder for temporary files
-        return (AdvisoryLock(name) if connection.vendor == "postgresql" else FileLock(name)).hold(exclusive=True)
+        return shared_lock(f"trash {conf.ORTHANC_BASE_URL} {orthanc_id}").hold(exclusive=True)
 
     return Trash(client, lock, is_on=bool(conf.ORTHANC_TRASH_DAYS))
 

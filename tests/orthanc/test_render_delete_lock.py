@@ -19,11 +19,12 @@ from django.db import OperationalError, connections
 from orthancproxy.archive.levels import Level
 from orthancproxy.database import AdvisoryLock
 from orthancproxy.errors import ArchiveUnavailable, NotFound
+from orthancproxy.locks import FileLock
 from orthancproxy.orthanc import endpoints
 from orthancproxy.orthanc.client import ConnectionOptions, OrthancClient
 from orthancproxy.orthanc.connections import RequestBody
 from orthancproxy.orthanc.endpoints import DELETE, FRAME_RENDERED, SYSTEM, Endpoint
-from orthancproxy.orthanc.render_delete_lock import FileLock, RenderDeleteLock
+from orthancproxy.orthanc.render_delete_lock import RenderDeleteLock
 from orthancproxy.project.environment import Environment
 from orthancproxy.sandbox.gateway import LocalGateway, serving
 from orthancproxy.sandbox.orthanc import LocalOrthanc
