@@ -266,8 +266,17 @@ _opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
 def free_port() -> int:
-    """Return a TCP port on which nothing listens."""
-    with socket.socket() as probe:
+    """Return a TCP port on which nothing listens, and which the kernel gives to nobody else for a minute.
+
+    Servers that set SO_REUSEADDR, as all do that can be restarted, can listen on it meanwhile.
+    """
+    with socket.socket() as server, socket.socket() as client:
+        server.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         # on all addresses, since Orthanc listens on all, even without RemoteAccessAllowed
-        probe.bind(("", 0))
-        return int(probe.getsockname()[1])
+        server.bind(("", 0))
+        server.listen()
+        port = int(server.getsockname()[1])
+        client.connect(("127.0.0.1", port))
+        # the side that closes first leaves its port in TIME_WAIT
+        server.accept()[0].close()
+        return port

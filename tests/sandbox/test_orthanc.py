@@ -3,6 +3,7 @@
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import textwrap
@@ -12,7 +13,13 @@ from pathlib import Path
 import pytest
 import requests
 
-from orthancproxy.sandbox.orthanc import INDEXED_INSTANCE_TAGS, Installation, LocalOrthanc, SandboxError
+from orthancproxy.sandbox.orthanc import (
+    INDEXED_INSTANCE_TAGS,
+    Installation,
+    LocalOrthanc,
+    SandboxError,
+    free_port,
+)
 from tests.waiting import wait_until
 
 pytestmark = pytest.mark.long
@@ -169,3 +176,15 @@ def test_an_invalid_location_is_an_error(variable: str, tmp_path: Path, monkeypa
     monkeypatch.setenv(variable, str(tmp_path))
     with pytest.raises(SandboxError, match=str(tmp_path)):
         Installation.find()
+
+
+def test_a_free_port_is_given_to_nobody_before_its_server_listens() -> None:
+    port = free_port()
+    with socket.socket() as other, pytest.raises(OSError, match="already in use"):
+        # whether the kernel would give it to somebody who asks for any port
+        other.bind(("127.0.0.1", port))
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection(("127.0.0.1", port))
+    for address in ("", "127.0.0.1"):
+        with socket.create_server((address, port)):
+            socket.create_connection(("127.0.0.1", port)).close()
