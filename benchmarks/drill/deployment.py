@@ -15,7 +15,7 @@ from pathlib import Path
 
 from benchmarks.drill.provider import AUDIENCE, Provider
 from orthancproxy.access.actions import FOR_ANYONE, Action
-from orthancproxy.sandbox.gateway import CHECKOUT, LocalGateway
+from orthancproxy.sandbox.gateway import CHECKOUT, LocalGateway, workers_of
 from orthancproxy.sandbox.nginx import ACCEL_REDIRECT, LocalNginx, nginx_before
 from orthancproxy.sandbox.orthanc import INDEXED_INSTANCE_TAGS, Installation, LocalOrthanc, SandboxError, free_port
 from orthancproxy.sandbox.postgresql import LocalPostgreSQL
@@ -58,9 +58,7 @@ class Host:
     def workers(self) -> list[int]:
         """Return the ids of the worker processes."""
         assert self._process is not None  # noqa: S101 - it runs
-        pid = self._process.pid
-        children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-        return [int(child) for child in children if b"spawn_main" in Path(f"/proc/{child}/cmdline").read_bytes()]
+        return sorted(workers_of(self._process.pid))
 
     def kill_worker(self) -> None:
         """Kill one worker."""

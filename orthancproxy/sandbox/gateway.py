@@ -8,7 +8,7 @@ import sys
 import time
 import urllib.request
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -39,6 +39,10 @@ class LocalGateway:
         """Its URL, without a trailing slash."""
         return f"http://127.0.0.1:{self.port}"
 
+    def workers(self) -> set[int]:
+        """Return the ids of its worker processes."""
+        return workers_of(self.pid)
+
     def peak_memory(self) -> int:
         """Return the peak resident memory of its first process, in bytes."""
         status = Path(f"/proc/{self.pid}/status").read_text()
@@ -48,6 +52,17 @@ class LocalGateway:
     def end_of_log(self) -> str:
         """Return the end of its log, for an error message."""
         return self.log.read_text(errors="replace")[-_LOG_TAIL_CHARACTERS:]
+
+
+def workers_of(pid: int) -> set[int]:
+    """Return the ids of the worker processes of a gateway; multiprocessing has one more, which tracks its resources."""
+    workers = set()
+    for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split():
+        # it may have ended since
+        with suppress(FileNotFoundError, ProcessLookupError):
+            if b"spawn_main" in Path(f"/proc/{child}/cmdline").read_bytes():
+                workers.add(int(child))
+    return workers
 
 
 @contextmanager

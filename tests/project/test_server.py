@@ -20,6 +20,7 @@ from orthancproxy.sandbox.gateway import LocalGateway, serving
 from orthancproxy.sandbox.orthanc import LocalOrthanc, free_port
 from orthancproxy.sandbox.process import ChildProcess
 from tests.postgresql import run_postgresql
+from tests.processes import has_ended
 from tests.waiting import wait_until
 
 CHECKOUT = Path(__file__).parents[2]
@@ -39,20 +40,6 @@ class Slow:
         self.socket.sendall(QUERY[5:])
         with self.socket, self.socket.makefile("rb") as file:
             return file.read().decode()
-
-
-def workers_of(gateway: LocalGateway) -> set[int]:
-    """Return the ids of the worker processes; multiprocessing has one more, which tracks its resources."""
-    children = Path(f"/proc/{gateway.pid}/task/{gateway.pid}/children").read_text().split()
-    return {int(pid) for pid in children if b"spawn_main" in Path(f"/proc/{pid}/cmdline").read_bytes()}
-
-
-def has_ended(pid: int) -> bool:
-    try:
-        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-    except (FileNotFoundError, ProcessLookupError):
-        return True
-    return state == "Z"
 
 
 def status(url: str) -> int:
@@ -135,17 +122,17 @@ def test_sighup_replaces_workers_and_loses_nothing(serve: Callable[..., LocalGat
     for client in clients:
         client.start()
     os.kill(gateway.pid, signal.SIGHUP)
-    wait_until(lambda: len(workers_of(gateway) - before) == 2, seconds=60)
+    wait_until(lambda: len(gateway.workers() - before) == 2, seconds=60)
     time.sleep(1)
     ends.set()
     for client in clients:
         client.join()
     assert (failures, set(answers)) == ([], {200})
     # those with a request in progress wait for it
-    assert workers_of(gateway) & before
+    assert gateway.workers() & before
     assert [one.finish()[:12] for one in slow] == ["HTTP/1.1 200"] * 4
-    wait_until(lambda: not workers_of(gateway) & before)
-    assert len(workers_of(gateway)) == 2
+    wait_until(lambda: not gateway.workers() & before)
+    assert len(gateway.workers()) == 2
 
 
 JSON = {"Content-Type": "application/json"}
@@ -153,10 +140,10 @@ JSON = {"Content-Type": "application/json"}
 
 def test_a_worker_that_dies_is_replaced(serve: Callable[..., LocalGateway]) -> None:
     gateway = serve()
-    killed, other = sorted(workers_of(gateway))
+    killed, other = sorted(gateway.workers())
     os.kill(killed, signal.SIGKILL)
-    wait_until(lambda: len(workers_of(gateway) - {killed, other}) == 1)
-    assert other in workers_of(gateway)
+    wait_until(lambda: len(gateway.workers() - {killed, other}) == 1)
+    assert other in gateway.workers()
     assert '"worker died"' in gateway.log.read_text()
 
 
@@ -179,10 +166,10 @@ def test_a_worker_that_hangs_is_replaced(archive: LocalOrthanc, tmp_path: Path) 
     gateway = LocalGateway(port, parent.pid, log)
     try:
         wait_until(lambda: log.exists() and log.read_text().count("Started server process") == 2)
-        stopped, other = sorted(workers_of(gateway))
+        stopped, other = sorted(gateway.workers())
         os.kill(stopped, signal.SIGSTOP)
-        wait_until(lambda: len(workers_of(gateway) - {stopped, other}) == 1)
-        assert other in workers_of(gateway)
+        wait_until(lambda: len(gateway.workers() - {stopped, other}) == 1)
+        assert other in gateway.workers()
         assert '"worker hangs"' in log.read_text()
     finally:
         parent.stop()
@@ -190,7 +177,7 @@ def test_a_worker_that_hangs_is_replaced(archive: LocalOrthanc, tmp_path: Path) 
 
 def test_workers_end_with_a_parent_that_was_killed(serve: Callable[..., LocalGateway]) -> None:
     gateway = serve()
-    workers = workers_of(gateway)
+    workers = gateway.workers()
     os.kill(gateway.pid, signal.SIGKILL)
     wait_until(lambda: all(has_ended(pid) for pid in workers))
 

@@ -20,6 +20,7 @@ from orthancproxy.sandbox.orthanc import (
     SandboxError,
     free_port,
 )
+from tests.processes import has_ended
 from tests.waiting import wait_until
 
 pytestmark = pytest.mark.long
@@ -32,15 +33,6 @@ def get(orthanc: LocalOrthanc, path: str) -> dict[str, object]:
     answer.raise_for_status()
     content: dict[str, object] = answer.json()
     return content
-
-
-def has_ended(pid: int) -> bool:
-    """Whether a process has ended; it may be a zombie."""
-    try:
-        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-    except FileNotFoundError:
-        return True
-    return state == "Z"
 
 
 def fail_while_running(orthanc: LocalOrthanc) -> None:
