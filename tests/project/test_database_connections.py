@@ -40,14 +40,12 @@ def slow_orthanc(archive: LocalOrthanc, seconds: float) -> Iterator[RecordingPro
         yield proxy
 
 
-def open_connections(url: str) -> int:
-    """Return the number of connections of others."""
-    with psycopg.connect(url) as connection:
-        row = connection.execute(
-            "SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()"
-        ).fetchone()
-        assert row
-        return int(row[0])
+def others(connection: psycopg.Connection[tuple[int]]) -> list[int]:
+    """Return the processes of the connections besides this one."""
+    rows = connection.execute(
+        "SELECT pid FROM pg_stat_activity WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()"
+    )
+    return [pid for (pid,) in rows]
 
 
 def read(gateway: LocalGateway) -> requests.Response:
@@ -103,22 +101,27 @@ def test_without_connections_callers_get_an_error_soon_and_idle_ones_are_given_b
     with serving(archive.base_url, tmp_path, settings=settings) as gateway:
         with ThreadPoolExecutor(CLIENTS) as clients:
             assert {answer.status_code for answer in clients.map(lambda _: read(gateway), range(CLIENTS))} == {200}
-        wait_until(lambda: open_connections(database) <= 1)
         with ExitStack() as stack:
+            watching = stack.enter_context(psycopg.connect(database, autocommit=True))
+            wait_until(lambda: len(others(watching)) == 1)
             # the gateway's user is a superuser, for whom PostgreSQL keeps no fewer
-            taken = [stack.enter_context(psycopg.connect(database)) for _ in range(MAX_CONNECTIONS - 1)]
+            taken = [stack.enter_context(psycopg.connect(database)) for _ in range(MAX_CONNECTIONS - 2)]
             with ThreadPoolExecutor(CLIENTS) as clients:
                 # the one that the gateway has serves them all
                 assert {answer.status_code for answer in clients.map(lambda _: read(gateway), range(CLIENTS))} == {200}
-            [own] = [
-                int(row[0])
-                for row in taken[0].execute(
-                    "SELECT pid FROM pg_stat_activity WHERE backend_type = 'client backend' AND NOT (pid = ANY(%s))",
-                    [[connection.info.backend_pid for connection in taken]],
-                )
-            ]
-            taken[0].execute("SELECT pg_terminate_backend(%s)", [own])
-            stack.enter_context(psycopg.connect(database))
+
+            def last_is_taken() -> bool:
+                for pid in set(others(watching)) - {one.info.backend_pid for one in taken}:
+                    # it returns when the process has ended
+                    watching.execute("SELECT pg_terminate_backend(%s, 60000)", [pid])
+                try:
+                    taken.append(stack.enter_context(psycopg.connect(database)))
+                except psycopg.OperationalError:
+                    # the gateway has tried to open more since its requests waited, and was faster
+                    return False
+                return True
+
+            wait_until(last_is_taken)
             began = time.monotonic()
             answer = read(gateway)
             assert (answer.status_code, answer.json()["code"]) == (503, "GATEWAY_UNAVAILABLE")
