@@ -1,6 +1,7 @@
 """Signed URLs: they act as their caller, for one download, as long as the caller may still get it."""
 
 import asyncio
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import replace
@@ -13,6 +14,7 @@ from django.utils import timezone
 from knox.models import get_token_model
 from pytest_django import Settings
 
+from orthancproxy.access import signed_urls
 from orthancproxy.access.actions import Action
 from orthancproxy.access.models import AccessScope
 from orthancproxy.archive.levels import Level
@@ -36,7 +38,6 @@ from tests.event_streams import event_stream
 from tests.identity.provider import IdentityProvider
 from tests.log_capture import logged
 from tests.proxy import RecordingProxy
-from tests.waiting import wait_until
 
 pytestmark = pytest.mark.live
 
@@ -266,19 +267,33 @@ def test_signed_url_ends_with_what_its_caller_had(name: str, own_group: Group, a
         assert [row.username for row in answer.audit_events] == ["signing"]
 
 
+@pytest.fixture
+def pass_time(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
+    """Have signed URLs checked as they will be, so many seconds from now."""
+
+    def pass_seconds(seconds: float) -> None:
+        monkeypatch.setattr(signed_urls, "time", lambda: time.time() + seconds)
+
+    return pass_seconds
+
+
 def test_signed_url_of_an_identity_ends_with_its_groups_and_its_access_token(
-    own_group: Group, home_provider: IdentityProvider, archive: SmallArchive, settings: Settings
+    own_group: Group,
+    home_provider: IdentityProvider,
+    archive: SmallArchive,
+    settings: Settings,
+    pass_time: Callable[[float], None],
 ) -> None:
     settings.ORTHANC_OIDC_ROLE_GROUPS = ["signer=signing", "reader=Viewer"]
-    # within the 30 seconds for the difference between the clocks
-    token = home_provider.token("oidc-signer", ["signer", "unmapped"], lifetime=-28)
+    # for ten seconds more, of the 30 for the difference between the clocks
+    token = home_provider.token("oidc-signer", ["signer", "unmapped"], lifetime=-20)
     caller = CallerClient("identity", headers={"Authorization": f"Bearer {token}"})
     lasting = home_provider.token("oidc-signer", ["signer"])
     url, other = signed_url(caller), signed_url(replace(caller, headers={"Authorization": f"Bearer {lasting}"}))
     answer = get(url, "HEAD")
     assert answer.status == 200
     assert answer.audit_events[0].username == "oidc-signer"
-    wait_until(lambda: get(url).status == 401)
+    pass_time(11)
     assert get(url).json["detail"] == EXPIRED
     assert get(other).status == 200
     own_group.permissions.clear()
@@ -287,12 +302,15 @@ def test_signed_url_of_an_identity_ends_with_its_groups_and_its_access_token(
     assert get(other).json["detail"] == ENDED
 
 
-def test_signed_url_expires(callers: dict[str, CallerClient], archive: SmallArchive, settings: Settings) -> None:
-    settings.ORTHANC_URL_LIFETIME = 1.0
+def test_signed_url_expires(
+    callers: dict[str, CallerClient], archive: SmallArchive, settings: Settings, pass_time: Callable[[float], None]
+) -> None:
+    settings.ORTHANC_URL_LIFETIME = 60.0
     url = signed_url(callers["Viewer (session)"])
     assert get(url).status == 200
-    wait_until(lambda: get(url).status == 401)
+    pass_time(61)
     answer = get(url)
+    assert answer.status == 401
     assert answer.json == {"detail": EXPIRED, "code": "UNAUTHENTICATED"}
     assert answer.headers["WWW-Authenticate"] == 'Bearer realm="orthanc"'
 
