@@ -95,9 +95,8 @@ const signWith = (newKeys) => {
     findAccount,
     loadExistingGrant,
     pkce: { required: () => true },
-    // its own dispatcher reaches no address of this machine, on which the gateway is
-    fetch: (url, { method, headers, body, redirect, signal }) =>
-      globalThis.fetch(url, { method, headers, body, redirect, signal }),
+    // its own dispatcher reaches no address of this machine, on which the gateway is, and it gives up after 2.5 s
+    fetch: (url, { method, headers, body, redirect }) => globalThis.fetch(url, { method, headers, body, redirect }),
     features: {
       clientCredentials: { enabled: true },
       devInteractions: { enabled: Boolean(login) },
