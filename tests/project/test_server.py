@@ -63,14 +63,13 @@ pytestmark = [pytest.mark.live, pytest.mark.once]
 
 @pytest.mark.parametrize("workers", [1, 2])
 def test_sigterm_drains(serve: Callable[..., LocalGateway], workers: int) -> None:
-    gateway = serve(workers, ORTHANC_SHUTDOWN_DELAY_SECONDS="2", ORTHANC_DRAIN_SECONDS="20")
+    gateway = serve(workers, ORTHANC_SHUTDOWN_DELAY_SECONDS="3", ORTHANC_DRAIN_SECONDS="20")
     slow = Slow(gateway)
     with requests.Session() as session:
         assert session.get(f"{gateway.address}/livez", timeout=5).headers.get("Connection") != "close"
         began = time.monotonic()
         os.kill(gateway.pid, signal.SIGTERM)
         wait_until(lambda: status(f"{gateway.address}/readyz") == 503)
-        assert time.monotonic() - began < 1
         answer = session.get(f"{gateway.address}/readyz", timeout=5)
         assert answer.json() == {
             "status": "unavailable",
@@ -85,15 +84,14 @@ def test_sigterm_drains(serve: Callable[..., LocalGateway], workers: int) -> Non
             return answer.headers.get("Connection") == "close"
 
         # another worker may know a moment later
-        wait_until(is_told_to_leave, seconds=2)
-    assert time.monotonic() - began < 2
+        wait_until(is_told_to_leave)
 
     def is_closed() -> bool:
         with closing(socket.socket()) as probe:
             return probe.connect_ex(("127.0.0.1", gateway.port)) != 0
 
     wait_until(is_closed)
-    assert time.monotonic() - began > 1.9
+    assert time.monotonic() - began > 2.9
     assert not has_ended(gateway.pid)
     assert slow.finish().startswith("HTTP/1.1 200")
     wait_until(lambda: has_ended(gateway.pid))
@@ -101,7 +99,7 @@ def test_sigterm_drains(serve: Callable[..., LocalGateway], workers: int) -> Non
 
 def test_sighup_replaces_workers_and_loses_nothing(serve: Callable[..., LocalGateway]) -> None:
     gateway = serve(2, ORTHANC_DRAIN_SECONDS="30")
-    before = workers_of(gateway)
+    before = gateway.workers()
     assert len(before) == 2
     slow = [Slow(gateway) for _ in range(4)]
     ends, failures, answers = threading.Event(), list[object](), list[int]()
