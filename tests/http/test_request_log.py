@@ -4,13 +4,12 @@ import asyncio
 import io
 import json
 import logging
-import socket
 import subprocess
 import sys
 import threading
-import time
 import urllib.request
 from collections.abc import AsyncIterator, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +27,8 @@ from structlog.stdlib import ProcessorFormatter
 from orthancproxy.logs import logging_config
 from orthancproxy.orthanc.calls import Call, CallLog, current_calls, log_call, recording
 from orthancproxy.project.urls import handler400, handler403, handler404, handler500  # noqa: F401  resolved by name
-from tests.waiting import wait_until_async
+from orthancproxy.sandbox.orthanc import free_port
+from tests.waiting import wait_until, wait_until_async
 
 CALL = Call("GET", "/studies/{id}", 200, 0.25, 1000)
 has_begun_to_wait = threading.Event()
@@ -342,9 +342,7 @@ def test_console_format_shows_no_local_variables() -> None:
 
 @pytest.mark.parametrize("workers", [1, 2])
 def test_server_logs_only_json_and_one_line_for_a_request(tmp_path: Path, workers: int) -> None:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     command = [sys.executable, "-m", "orthancproxy.project.server", "--port", str(port), "--migrate"]
     environment = {"DJANGO_DATA_DIR": str(tmp_path), "ORTHANC_LOG_FORMAT": "json", "WEB_CONCURRENCY": str(workers)}
     with subprocess.Popen(
@@ -366,10 +364,12 @@ def test_server_logs_only_json_and_one_line_for_a_request(tmp_path: Path, worker
 
 
 def _wait_for(url: str) -> Any:
-    for _ in range(150):
-        try:
-            with urllib.request.urlopen(url) as answer:  # noqa: S310  an address of ours
-                return answer
-        except OSError:
-            time.sleep(0.2)
-    raise TimeoutError(url)
+    answers: list[Any] = []
+
+    def is_answered() -> bool:
+        with suppress(OSError), urllib.request.urlopen(url) as answer:  # noqa: S310  an address of ours
+            answers.append(answer)
+        return bool(answers)
+
+    wait_until(is_answered)
+    return answers[0]
