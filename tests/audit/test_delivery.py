@@ -13,7 +13,7 @@ from django.utils import timezone
 from lxml import etree
 from prometheus_client import REGISTRY
 
-from orthancproxy.audit import delivery, syslog
+from orthancproxy.audit import delivery
 from orthancproxy.audit.delivery import Delivery, count_waiting, sent_position
 from orthancproxy.audit.events import Subject
 from orthancproxy.audit.kinds import AuditOutcome, EventKind
@@ -26,6 +26,7 @@ from tests.audit.receiver import SyslogReceiver
 from tests.audit.test_dicom_messages import SCHEMA, request_details
 from tests.log_capture import logged
 from tests.manual_clock import ManualClock
+from tests.waiting import wait_until
 
 INTENT = {"event": EventKind.DELETION, "outcome": AuditOutcome.INTENDED}
 FRAME = re.compile(
@@ -247,7 +248,14 @@ def test_repository_that_never_confirms_gets_events_three_times_and_then_once(
     clock: ManualClock,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(syslog, "SECONDS_PER_STEP", 0.5)
+    end = SyslogConnection.end
+
+    def end_soon(connection: SyslogConnection) -> None:
+        # all other steps have their usual time
+        connection._socket.settimeout(0.5)
+        end(connection)
+
+    monkeypatch.setattr(SyslogConnection, "end", end_soon)
     repository.holds.set()
     sender = deliver_to(repository.port)
     [first] = create_events(1)
@@ -257,6 +265,7 @@ def test_repository_that_never_confirms_gets_events_three_times_and_then_once(
             clock.now += 100
         [second] = create_events(1)
         sender.send()
+    wait_until(lambda: len(repository.messages) == 4)
     assert ids(repository) == [first] * 3 + [second]
     assert len(lines) == 2
     assert "RFC 5425 section 4.4" in lines[0]["event"]
