@@ -84,8 +84,9 @@ def test_a_lock_within_another_one_ends_before_that(make_lock: MakeLock) -> None
         with inner.hold(DELETE):
             thread = threading.Thread(target=render, daemon=True)
             thread.start()
-            assert not rendered.wait(0.3)
-        assert rendered.wait(5)
+            wait_until(lambda: waiting_locks() == 1)
+            assert not rendered.is_set()
+        wait_until(rendered.is_set)
     thread.join()
 
 
@@ -144,8 +145,10 @@ class TestConflictingCalls:
         with self.first.hold(while_in):
             thread = threading.Thread(target=call, daemon=True)
             thread.start()
-            waited = not began.wait(0.3)
-        assert began.wait(5)
+            # a thread has to connect to PostgreSQL first
+            wait_until(lambda: began.is_set() or waiting_locks() == 1)
+            waited = not began.is_set()
+        wait_until(began.is_set)
         thread.join()
         return waited
 
