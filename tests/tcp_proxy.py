@@ -9,6 +9,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Literal, Self
 
+from tests.waiting import POLL_SECONDS
+
 PIECE = 64 * 1024
 AT_ONCE = 0.05  # seconds between the drops of a trickle
 RESET = struct.pack("ii", 1, 0)  # SO_LINGER: a socket that is closed so sends RST
@@ -18,7 +20,8 @@ RESET = struct.pack("ii", 1, 0)  # SO_LINGER: a socket that is closed so sends R
 class TCPFault:
     """What happens to connections, from the moment when the client has sent `on`.
 
-    Each piece is late by `latency` seconds; a trickle has `rate` bytes a second. After `after` bytes in one direction,
+    Each piece is late by `latency` seconds, or, if the fault `holds` them, until there is another one; a trickle has
+    `rate` bytes a second. After `after` bytes in one direction,
     `up` to the server or `down` to the client, what `then` says happens: both sides are closed ("fin", "rst"), nothing
     more comes that way while the other stays open ("half-close"), what comes is noise ("garbage"), or it is swallowed
     ("hang").
@@ -26,6 +29,7 @@ class TCPFault:
 
     on: bytes = b""
     latency: float = 0.0
+    holds: bool = False
     rate: int | None = None
     direction: Literal["up", "down"] = "down"
     after: int | None = None
@@ -99,6 +103,8 @@ class _Connection:
 
     def _pass_on(self, data: bytes, sink: socket.socket, direction: str, fault: TCPFault) -> None:
         time.sleep(fault.latency)
+        while fault.holds and self._proxy.fault is fault:
+            time.sleep(POLL_SECONDS)
         if fault.after is not None and fault.direction == direction:
             room = max(fault.after - self._passed, 0)
             self._passed += len(data)

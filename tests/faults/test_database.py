@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from orthancproxy.sandbox.gateway import serving
+from orthancproxy.sandbox.gateway import START_TIMEOUT_SECONDS, serving
 from orthancproxy.sandbox.orthanc import LocalOrthanc
 from tests.faults.conftest import IMPATIENT
 from tests.faults.disks import filled, small_disk
@@ -36,7 +36,7 @@ def scene(orthanc: LocalOrthanc, running_proxy: TCPProxy, tmp_path_factory: pyte
             scene = Scene(orthanc, gateway, folder)
             scene.fill()
             # the first request waits for the migrations
-            scene.check_serving()
+            scene.check_serving(START_TIMEOUT_SECONDS)
             yield scene
 
 
@@ -102,7 +102,7 @@ def test_deletion_is_reported_though_the_database_is_locked_when_it_ends(
     """The answer reports the deletion, without the fields that need the database; the audit has the intention."""
     scene.stored_patient(way)
     instance = found(scene.orthanc, "Instance", PatientID=way)[0]["ID"]
-    upstream.suffer(TCPFault(on=b"DELETE /", latency=0.5))
+    upstream.suffer(TCPFault(on=b"DELETE /", holds=True))
     with ThreadPoolExecutor(1) as pool:
         port = scene.gateway.port
         if way == "GraphQL":
@@ -111,8 +111,8 @@ def test_deletion_is_reported_though_the_database_is_locked_when_it_ends(
             sent = pool.submit(rest, port, f"instances/{instance}/", "DELETE")
         assert upstream.met.wait(10)
         with locked(scene.folder):
+            upstream.suffer(WELL)
             ending = sent.result()
-    upstream.suffer(WELL)
     assert ending.status == 200
     if way == "GraphQL":
         assert ending.json["data"]["deleteInstance"] == {"instancesCount": 1, "remainingAncestor": None}
@@ -131,7 +131,7 @@ def test_gateway_recovers_when_its_postgresql_was_gone(orthanc: LocalOrthanc, sc
         url = f"postgres://gateway@127.0.0.1:{proxy.port}/postgres"
         with serving(orthanc.base_url, tmp_path, settings={**IMPATIENT, "DATABASE_URL": url}) as gateway:
             other = Scene(orthanc, gateway, tmp_path, large=scene.large)
-            other.check_serving()
+            other.check_serving(START_TIMEOUT_SECONDS)
             # sessions are not well after this, and there are no new ones
             proxy.suffer(TCPFault(direction="up", after=0, then="rst"))
             with ThreadPoolExecutor(2) as pool:

@@ -81,7 +81,7 @@ def test_gateway_killed_during_writes_and_with_a_full_spool(
             check_without_room(scene, disk)
 
             patient = scene.stored_patient("deleted")
-            upstream.suffer(TCPFault(on=b"DELETE /", latency=0.5))
+            upstream.suffer(TCPFault(on=b"DELETE /", holds=True))
             sent = pool.submit(rest, scene.gateway.port, f"patients/{patient}/", "DELETE")
             assert upstream.met.wait(10)
             kill(scene)

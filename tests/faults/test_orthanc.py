@@ -50,14 +50,14 @@ def test_orthanc_killed_or_stopped_in_the_middle_of_a_request(
     if request.deletes:
         scene.stored_patient(name)
     before = scene.count()
-    # slow enough to be there in the middle of it
-    upstream.suffer(TCPFault(on=request.on, latency=0.15))
+    # to be there in the middle of it
+    upstream.suffer(TCPFault(on=request.on, holds=True))
     with ThreadPoolExecutor(1) as pool:
         sent = pool.submit(request.send, scene.gateway.port, scene, name)
         assert upstream.met.wait(20)
         with fault(scene.orthanc):  # type: ignore[attr-defined]
-            ending = sent.result()
             upstream.suffer(WELL)
+            ending = sent.result()
     scene.check_serving()
     check_typed(ending, request, UNAVAILABLE)
     assert request.is_download or not ending.is_well or request.uploads
