@@ -53,10 +53,8 @@ def sent_in_part(graphql: GraphQL, follower: JobFollower, remote: LocalOrthanc) 
 
 def step_until(follower: JobFollower, condition: Callable[[], object]) -> None:
     def holds() -> object:
-        try:
+        with suppress(ArchiveUnavailable, GatewayUnavailable):
             follower.step()
-        except ArchiveUnavailable:
-            return False
         return condition()
 
     wait_until(holds)
@@ -377,11 +375,7 @@ class TestPhases:
         send(graphql)
         work = _LongWork(GatewayUnavailable("Too many requests are in progress."))
         follower = JobFollower(work_context(), lambda: True, clock, {"SEND": work})
-        for _ in range(100):
-            with suppress(GatewayUnavailable):
-                follower.step()
-            if work.done.count("conclude 2") > 2:
-                break
+        step_until(follower, lambda: work.done.count("conclude 2") > 2)
         assert Job.objects.get().state == "RUNNING"
         # the gateway was off for days
         clock.ahead += timedelta(days=3)
