@@ -37,8 +37,13 @@ class Gate:
         with suppress(OSError):
             while True:
                 client, _ = listener.accept()
-                self._sockets.append(client)
+                self._keep(client)
                 Thread(target=self._connect, args=[client], daemon=True).start()
+
+    def _keep(self, one: socket.socket) -> None:
+        # as in `tests.jobs.servers`
+        one.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._sockets.append(one)
 
     def _connect(self, client: socket.socket) -> None:
         self._decided.wait()
@@ -46,7 +51,7 @@ class Gate:
             client.close()
             return
         server = socket.create_connection(("127.0.0.1", self._target))
-        self._sockets.append(server)
+        self._keep(server)
         Thread(target=self._pass, args=[server, client], daemon=True).start()
         self._pass(client, server)
 
