@@ -133,13 +133,14 @@ class Reader:
         """
         new = {one.orthanc_id for one in changes if one.kind is Kind.ADDED}
         patients = {one.patient_orthanc_id or "" for one in changes if one.level.depth <= Level.STUDY.depth}
-        asked = sorted(patients.intersection(hidden.values()) - new)
+        asked = sorted(patients.intersection(hidden.values()))
         plan = LevelPlan(level=Level.PATIENT, related={"studies": LevelPlan(level=Level.STUDY)})
         found = Hierarchy(self._client).by_ids(plan, asked, as_stored=True) if asked else []
         shown = {
             one.orthanc_id: {study.orthanc_id for study in one.related["studies"]} - hidden.keys() for one in found
         }
-        appearing = {patient for patient, studies in shown.items() if studies and new.issuperset(studies)}
+        # those that are new are added by an entry of their own
+        appearing = {one for one, studies in shown.items() if studies and new.issuperset(studies)} - new
         visible: list[Change] = []
         for one in changes:
             patient = one.patient_orthanc_id or ""
