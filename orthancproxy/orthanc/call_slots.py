@@ -7,7 +7,7 @@ Orthanc has a fixed number of HTTP threads (HttpThreadsCount, 50). When all of t
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
@@ -74,11 +74,13 @@ class CallSlots:
         max_downloads: int | None = None,
         max_wait_seconds: float = MAX_WAIT_SECONDS,
         linger_seconds: float = LINGER_SECONDS,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._total = total
         self._max_downloads = max_downloads or total
         self._max_wait_seconds = max_wait_seconds
         self._linger_seconds = linger_seconds
+        self._clock = clock
         self._lock = threading.Lock()
         self._held: Counter[tuple[str, CallKind]] = Counter()
         self._waiting: list[Slot] = []
@@ -123,7 +125,7 @@ class CallSlots:
         """Free a slot for the next call."""
         with self._lock:
             if slot.lingers:
-                self._lingering.append((time.monotonic() + self._linger_seconds, slot))
+                self._lingering.append((self._clock() + self._linger_seconds, slot))
             else:
                 self._free(slot)
             self._grant_waiting()
@@ -131,9 +133,9 @@ class CallSlots:
     def _wait(self, slot: Slot) -> None:
         """Wait until the slot is granted, at most until the current deadline."""
         # a file that is not stored may be lost: it was deleted in order to be replaced
-        end = time.monotonic() + (inf if slot.kind is CallKind.STORING else self._max_wait_seconds)
+        end = self._clock() + (inf if slot.kind is CallKind.STORING else self._max_wait_seconds)
         try:
-            while (left := end - time.monotonic()) > 0 and not slot.granted.wait(
+            while (left := end - self._clock()) > 0 and not slot.granted.wait(
                 min(left, clip_to_deadline(POLL_SECONDS))
             ):
                 with self._lock:
@@ -178,6 +180,6 @@ class CallSlots:
             del self._held[slot.caller, slot.kind]
 
     def _free_lingering(self) -> None:
-        now = time.monotonic()
+        now = self._clock()
         while self._lingering and self._lingering[0][0] <= now:
             self._free(self._lingering.pop(0)[1])

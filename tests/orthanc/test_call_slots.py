@@ -17,6 +17,7 @@ from orthancproxy.orthanc.deadline import Deadline, deadline_scope
 from orthancproxy.orthanc.endpoints import FIND, INSTANCE_FILE, SYSTEM, CallKind
 from orthancproxy.sandbox.orthanc import LocalOrthanc
 from tests.hostile_ids import SOME_ID
+from tests.manual_clock import ManualClock
 from tests.proxy import DROPPED, Fault, RecordingProxy, Request, answering
 from tests.waiting import wait_until
 
@@ -48,8 +49,8 @@ class Callers:
         """Begin to wait for a slot that is not free."""
         before = len(self._slots._waiting)
         waiting = self._pool.submit(self._acquire, caller, kind)
-        while len(self._slots._waiting) == before:
-            assert not waiting.done()
+        wait_until(lambda: len(self._slots._waiting) > before or waiting.done())
+        assert not waiting.done()
         return waiting
 
     def _acquire(self, caller: str, kind: CallKind) -> Slot:
@@ -164,12 +165,14 @@ class TestWaiting:
             storing.result(5)
 
     def test_a_call_that_orthanc_continues_keeps_its_slot_for_a_while(self) -> None:
-        slots = CallSlots(12, linger_seconds=0.2)
+        clock = ManualClock()
+        slots = CallSlots(12, linger_seconds=60, clock=clock)
         slot = slots.acquire(CallKind.FILES)
         slot.lingers = True
         slots.release(slot)
         with pytest.raises(GatewayUnavailable), deadline_scope(Deadline(0.01)):
             slots.acquire(CallKind.FILES)
+        clock.now += 60
         slots.acquire(CallKind.FILES)
 
 
