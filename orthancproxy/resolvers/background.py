@@ -105,15 +105,17 @@ def _start(client: OrthancClient) -> Background:
         changes = Reader(client, change_log, conf.ORTHANC_BASE_URL, hidden_studies=lambda: _in_trash(client))
 
     def report(found: Sequence[Change]) -> None:
-        background(client).report(found)
+        # not `background`, which waits for whoever waits for the end of this step
+        started.report(found)
 
     jobs, trash = JobFollower(WorkContext(client, report), lease.take), TrashKeeper(client, report, lease.take)
     steps = [*([keeper.look] if keeper else []), *([changes.follow] if changes else []), jobs.step, trash.step]
     follower = Follower(steps, lease, needed={jobs.step: jobs.is_needed, trash.step: trash.is_needed})
+    started = Background(keeper, changes, follower)
     follower.start()
     # for projects that embed the gateway
     start_audit()
-    return Background(keeper, changes, follower)
+    return started
 
 
 def _in_trash(client: OrthancClient) -> dict[str, str]:

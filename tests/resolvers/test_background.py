@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from io import StringIO
+from threading import Event
 
 import pytest
 from django.core.management import call_command
@@ -11,8 +12,9 @@ from pytest_django import Settings
 from orthancproxy.archive.index import IndexStage
 from orthancproxy.archive.scope import EVERYTHING
 from orthancproxy.follower.follower import LeaseHolder
-from orthancproxy.resolvers.background import background
+from orthancproxy.resolvers.background import background, running
 from orthancproxy.resolvers.context import connect
+from orthancproxy.resolvers.trash import TrashKeeper
 from orthancproxy.sandbox.orthanc import LocalOrthanc
 from tests.conftest import GraphQL, UseOrthanc
 from tests.waiting import wait_until
@@ -71,3 +73,26 @@ def test_orthanc_without_extended_find_has_no_index(
     use_orthanc(archive)
     use_index()
     assert state() is (IndexStage.READY if connect().capabilities().has_extended_find else IndexStage.OFF)
+
+
+@pytest.mark.once
+def test_what_a_step_reports_does_not_begin_it_all_again_when_it_ends(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun, reported = Event(), Event()
+
+    def step(keeper: TrashKeeper) -> None:
+        current = running()
+        assert current
+        begun.set()
+        # while somebody waits for the end of this step
+        current.follower._stopped.wait(60)
+        keeper._report([])
+        reported.set()
+
+    monkeypatch.setattr(TrashKeeper, "is_needed", lambda _: True)
+    monkeypatch.setattr(TrashKeeper, "step", step)
+    background(connect())
+    assert begun.wait(60)
+    settings.ORTHANC_JOB_DAYS = 2
+    assert (reported.is_set(), running()) == (True, None)
