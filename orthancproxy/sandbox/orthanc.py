@@ -8,10 +8,12 @@ import json
 import os
 import shutil
 import socket
+import sys
 import tempfile
 import time
 import urllib.error
 import urllib.request
+from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -265,18 +267,22 @@ class LocalOrthanc:
 _opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
-def free_port() -> int:
-    """Return a TCP port on which nothing listens, and which the kernel gives to nobody else for a minute.
+_MAX_RESERVED_PORTS = 128
+_reserved_ports: deque[socket.socket] = deque()
 
-    Servers that set SO_REUSEADDR, as all do that can be restarted, can listen on it meanwhile.
+
+def free_port() -> int:
+    """Return a TCP port on which nothing listens, and which Linux gives to nobody who asks for any port.
+
+    For that, the last of these ports stay bound: a server can listen on them that sets SO_REUSEADDR, as servers do.
     """
-    with socket.socket() as server, socket.socket() as client:
-        server.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        # on all addresses, since Orthanc listens on all, even without RemoteAccessAllowed
-        server.bind(("", 0))
-        server.listen()
-        port = int(server.getsockname()[1])
-        client.connect(("127.0.0.1", port))
-        # the side that closes first leaves its port in TIME_WAIT
-        server.accept()[0].close()
-        return port
+    probe = socket.socket()
+    probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    # on all addresses, since Orthanc listens on all, even without RemoteAccessAllowed
+    probe.bind(("", 0))
+    port = int(probe.getsockname()[1])
+    # a server that takes seconds to start, or is killed and started again, would find it in use by others
+    _reserved_ports.append(probe)
+    while len(_reserved_ports) > (_MAX_RESERVED_PORTS if sys.platform == "linux" else 0):
+        _reserved_ports.popleft().close()
+    return port
