@@ -160,7 +160,6 @@ class TestFailingTransfer:
     @pytest.fixture(autouse=True)
     def _archive(self, settings: Settings, false_orthanc: FalseOrthanc) -> None:
         settings.ORTHANC_BASE_URL = false_orthanc.base_url
-        settings.ORTHANC_READ_TIMEOUT = 0.3
 
     def test_truncated_file_is_an_error(self, false_orthanc: FalseOrthanc) -> None:
         def broken(handler: BaseHTTPRequestHandler) -> None:
@@ -172,7 +171,9 @@ class TestFailingTransfer:
         with pytest.raises(ArchiveUnavailable):
             response.getvalue()
 
-    def test_stalled_file_is_a_timeout(self, false_orthanc: FalseOrthanc) -> None:
+    def test_stalled_file_is_a_timeout(self, false_orthanc: FalseOrthanc, settings: Settings) -> None:
+        # also of the calls before
+        settings.ORTHANC_READ_TIMEOUT = 2.0
         is_read = threading.Event()
 
         def stopped(handler: BaseHTTPRequestHandler) -> None:
