@@ -58,9 +58,10 @@ def test_everything_is_not_restricted() -> None:
 
 @pytest.mark.parametrize("pattern", ["a*" * 31 + "b", "*a" * 31 + "?", "*?" * 31 + "b"])
 def test_pattern_matching_does_not_backtrack(pattern: str) -> None:
-    started = time.perf_counter()
+    # others may have the processor meanwhile
+    started = time.thread_time()
     Scope((pattern,)).admits_patient("a" * 64)
-    assert time.perf_counter() - started < 0.5
+    assert time.thread_time() - started < 0.5
 
 
 def test_searches_contain_the_patterns_that_orthanc_can_match() -> None:
