@@ -235,6 +235,8 @@ class OrthancClient:
                             {**headers, **trace_headers()},
                             self._timeout(),
                             stream=stream,
+                            # Orthanc may close one that is idle for a second just as it is used
+                            is_new=not endpoint.repeatable,
                         )
                         part.set("http.response.status_code", response.status_code)
                 except (requests.RequestException, HTTPError, OSError, ValueError) as error:

@@ -8,6 +8,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from string import Formatter
 from typing import Any
@@ -78,6 +79,29 @@ READING_CALLS: dict[str, Callable[[OrthancClient], object]] = {
 def client_of(server: RecordingProxy | LocalOrthanc, **options: Any) -> OrthancClient:
     defaults = {"base_url": server.base_url, "read_timeout": 10.0, "retry_delay": 0.01}
     return OrthancClient(ConnectionOptions(**{**defaults, **options}))
+
+
+class ClosesWhatIsUsedAgain(BaseHTTPRequestHandler):
+    """Closes a connection instead of answering its second call, as Orthanc may if it was idle for a second."""
+
+    protocol_version = "HTTP/1.1"
+    is_used = False
+
+    def do_GET(self) -> None:
+        self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        if self.is_used:
+            self.close_connection = True
+            return
+        self.is_used = True
+        self.send_response(200)
+        self.send_header("Content-Length", "2")
+        self.end_headers()
+        self.wfile.write(b"[]")
+
+    do_POST = do_GET  # noqa: N815 - likewise
+
+    def log_message(self, *_: object) -> None:
+        """Write no log."""
 
 
 @pytest.fixture
@@ -152,13 +176,26 @@ class TestRetry:
             client_of(proxy, read_timeout=0.3).call(SYSTEM)
         assert len(proxy.requests) == 1
 
-    def test_an_idle_connection_closed_by_orthanc_is_replaced(self, archive: LocalOrthanc) -> None:
-        client = client_of(archive)
+    def test_an_idle_connection_closed_by_orthanc_is_replaced(self, unindexed_archive: LocalOrthanc) -> None:
+        client = client_of(unindexed_archive)
         client.call(SYSTEM)
         time.sleep(1.2)  # Keep-Alive: timeout=1
         with recording() as log:
             client.call(FIND, body=FIND_PATIENTS)
         assert log.calls[-1].status == 200
+
+    def test_a_call_that_is_not_repeated_has_a_connection_that_nobody_can_have_closed(self) -> None:
+        with ThreadingHTTPServer(("127.0.0.1", 0), ClosesWhatIsUsedAgain) as server:
+            threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
+            base_url = f"http://127.0.0.1:{server.server_port}"
+            client = OrthancClient(ConnectionOptions(base_url, retry_delay=0.01))
+            with recording() as log:
+                for _ in range(2):
+                    client.call(SYSTEM)
+                    client.call(WRITING, body=FIND_PATIENTS)
+            server.shutdown()
+        reading, repeated, writing = ("GET", 200), ("GET", 0), ("POST", 200)
+        assert [(one.method, one.status) for one in log.calls] == [reading, writing, repeated, reading, writing]
 
 
 @pytest.mark.live
