@@ -5,6 +5,7 @@ from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
 from threading import Event
+from typing import Any
 
 import pytest
 from django.db import connections
@@ -59,8 +60,8 @@ def reader(orthanc: LocalOrthanc, log: ChangeLog) -> Reader:
     return reader
 
 
-def make_reader(orthanc: LocalOrthanc, log: ChangeLog) -> Reader:
-    return Reader(OrthancClient(ConnectionOptions(orthanc.base_url)), log, orthanc.base_url)
+def make_reader(orthanc: LocalOrthanc, log: ChangeLog, **options: Any) -> Reader:
+    return Reader(OrthancClient(ConnectionOptions(orthanc.base_url)), log, orthanc.base_url, **options)
 
 
 def ids(orthanc: LocalOrthanc, level: Level) -> list[str]:
@@ -149,9 +150,7 @@ def test_resource_is_not_updated_before_it_is_added_where_a_look_ends_between(
     before = log.newest()
     # NewInstance, NewSeries, NewStudy and NewPatient of the last
     load(orthanc, [instance(1, number=2), instance(1, number=3), instance(2)])
-    reader = Reader(
-        OrthancClient(ConnectionOptions(orthanc.base_url)), log, orthanc.base_url, entries_per_look=entries_per_look
-    )
+    reader = make_reader(orthanc, log, entries_per_look=entries_per_look)
     for _ in range(3):
         reader.look()
         clock.now += 1
@@ -288,10 +287,12 @@ def test_resources_become_stable(start_orthanc: StartOrthanc, log: ChangeLog) ->
 @pytest.mark.since("1.12.0")
 def test_labels_are_those_of_the_study_when_it_is_stable(start_orthanc: StartOrthanc, log: ChangeLog) -> None:
     orthanc = start_orthanc(configuration={"StableAge": 1})
-    reader = make_reader(orthanc, log)
+    # NewInstance, NewSeries, NewStudy and NewPatient, if the study is stable already as well
+    reader = make_reader(orthanc, log, entries_per_look=4)
     reader.look()
     load(orthanc, [instance()])
     reader.look()
+    assert kinds(log) == [(ADDED, PATIENT), (ADDED, STUDY), (ADDED, SERIES)]
     study = only(orthanc, STUDY)
     ask(orthanc, f"/studies/{study}/labels/research", "PUT")
 
