@@ -23,7 +23,13 @@ from orthancproxy.resolvers.context import connect
 from orthancproxy.sandbox.gateway import LocalGateway
 from orthancproxy.sandbox.orthanc import INDEXED_INSTANCE_TAGS, LocalOrthanc
 from tests.corpus import hierarchy, load
-from tests.orthancs import StartOrthanc, index_in_postgresql, installed_version, running_orthancs
+from tests.orthancs import (
+    ONE_CALL_PER_CONNECTION,
+    StartOrthanc,
+    index_in_postgresql,
+    installed_version,
+    running_orthancs,
+)
 from tests.postgresql import run_postgresql
 
 # `GATEWAY_INDEX=1 make test` runs every test with the index
@@ -129,7 +135,7 @@ def start_session_orthanc() -> Iterator[StartOrthanc]:
 @pytest.fixture(scope="session")
 def archive(start_session_orthanc: StartOrthanc) -> LocalOrthanc:
     """The archive of `tests.corpus.hierarchy`: read it, change nothing in it."""
-    orthanc = start_session_orthanc(configuration=INDEXED_INSTANCE_TAGS)
+    orthanc = start_session_orthanc(configuration={**INDEXED_INSTANCE_TAGS, **ONE_CALL_PER_CONNECTION})
     load(orthanc, hierarchy())
     return orthanc
 
@@ -152,7 +158,9 @@ def postgresql() -> Iterator[str]:
 @pytest.fixture(scope="session")
 def postgresql_archive(postgresql: str, start_session_orthanc: StartOrthanc) -> LocalOrthanc:
     """The same archive in an Orthanc with its index in PostgreSQL. Debian's plugin offers it no extended find."""
-    orthanc = start_session_orthanc(**index_in_postgresql(postgresql))
+    arguments = index_in_postgresql(postgresql)
+    arguments["configuration"].update(ONE_CALL_PER_CONNECTION)
+    orthanc = start_session_orthanc(**arguments)
     load(orthanc, hierarchy())
     return orthanc
 

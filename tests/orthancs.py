@@ -19,6 +19,10 @@ StartOrthanc = Callable[..., LocalOrthanc]
 # settings of a gateway that calls Orthanc for nothing but requests, and keeps no connection to it
 NOT_FOLLOWING = {"ORTHANC_CHANGES_DAYS": "0", "ORTHANC_INDEX": "false"}
 
+# Orthanc's, for tests that count calls: one over a connection that Orthanc closes meanwhile, idle for a second, is
+# repeated, and Orthanc may be another one then, of which all is found out again
+ONE_CALL_PER_CONNECTION = {"KeepAlive": False}
+
 
 @contextmanager
 def running_orthancs() -> Iterator[StartOrthanc]:

@@ -20,6 +20,7 @@ from orthancproxy.orthanc.client import ConnectionOptions, OrthancClient
 from orthancproxy.sandbox.orthanc import LocalOrthanc
 from orthancproxy.threads import Pool
 from tests.corpus import hierarchy, load
+from tests.orthancs import ONE_CALL_PER_CONNECTION
 from tests.proxy import Fault, RecordingProxy, Request
 
 ONE = Study("1", None, {}, {})
@@ -120,7 +121,7 @@ class MeetingProxy(RecordingProxy):
 
 @pytest.fixture(scope="module")
 def orthanc(start_orthanc: Callable[..., LocalOrthanc]) -> LocalOrthanc:
-    orthanc = start_orthanc()
+    orthanc = start_orthanc(configuration=ONE_CALL_PER_CONNECTION)
     load(orthanc, hierarchy(patients=2, studies=2, series=2, instances=2))
     return orthanc
 

@@ -21,7 +21,7 @@ from orthancproxy.orthanc.client import ConnectionOptions, OrthancClient
 from orthancproxy.sandbox.orthanc import LocalOrthanc
 from tests.corpus import ROOT, ask, instance, load
 from tests.manual_clock import ManualClock
-from tests.orthancs import StartOrthanc
+from tests.orthancs import ONE_CALL_PER_CONNECTION, StartOrthanc
 from tests.waiting import wait_until
 
 pytestmark = [pytest.mark.live, pytest.mark.django_db(transaction=True)]
@@ -32,7 +32,7 @@ ADDED, UPDATED, STABLE, DELETED = Kind.ADDED, Kind.UPDATED, Kind.STABLE, Kind.DE
 
 @pytest.fixture(scope="module")
 def orthanc(start_orthanc: StartOrthanc) -> LocalOrthanc:
-    return start_orthanc()
+    return start_orthanc(configuration=ONE_CALL_PER_CONNECTION)
 
 
 @pytest.fixture

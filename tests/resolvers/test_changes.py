@@ -20,7 +20,7 @@ from orthancproxy.resolvers.context import connect
 from orthancproxy.sandbox.orthanc import LocalOrthanc
 from tests.conftest import GraphQL, UseOrthanc
 from tests.corpus import ask, instance, load
-from tests.orthancs import StartOrthanc
+from tests.orthancs import ONE_CALL_PER_CONNECTION, StartOrthanc
 
 LABEL = "research"
 LABELLED = Scope(labels=frozenset({LABEL}))
@@ -63,7 +63,7 @@ def test_patterns_of_patient_ids_need_no_call() -> None:
 def test_labels_count_as_they_are_now_and_of_what_is_gone_as_logged(
     start_orthanc: StartOrthanc, use_orthanc: UseOrthanc
 ) -> None:
-    orthanc = start_orthanc()
+    orthanc = start_orthanc(configuration=ONE_CALL_PER_CONNECTION)
     load(orthanc, [instance(patient=number) for number in (1, 2)])
     use_orthanc(orthanc)
     of_patient = changes_of(orthanc)

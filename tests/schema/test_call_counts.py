@@ -12,6 +12,7 @@ from orthancproxy.resolvers.context import connect
 from orthancproxy.sandbox.orthanc import INDEXED_INSTANCE_TAGS, LocalOrthanc
 from tests.conftest import GraphQL, UseOrthanc
 from tests.corpus import hierarchy, load
+from tests.orthancs import ONE_CALL_PER_CONNECTION
 from tests.proxy import RecordingProxy
 
 pytestmark = pytest.mark.live
@@ -164,7 +165,8 @@ SHAPES = [
 @pytest.fixture(scope="module")
 def archives(start_orthanc: Callable[..., LocalOrthanc]) -> dict[int, LocalOrthanc]:
     """Archives of one patient and of fifty, each with two studies of two series of two instances."""
-    archives = {count: start_orthanc(configuration=INDEXED_INSTANCE_TAGS) for count in (1, 50)}
+    options = {**INDEXED_INSTANCE_TAGS, **ONE_CALL_PER_CONNECTION}
+    archives = {count: start_orthanc(configuration=options) for count in (1, 50)}
     for count, orthanc in archives.items():
         load(orthanc, hierarchy(patients=count, studies=2, series=2, instances=2))
     return archives
@@ -213,7 +215,7 @@ def test_index_costs_at_most_one_call(
 def test_a_list_of_many_parents_is_split(
     start_orthanc: Callable[..., LocalOrthanc], use_orthanc: UseOrthanc, graphql: GraphQL, settings: Settings
 ) -> None:
-    orthanc = start_orthanc()
+    orthanc = start_orthanc(configuration=ONE_CALL_PER_CONNECTION)
     load(orthanc, hierarchy(patients=501, studies=1, series=1, instances=1))
     use_orthanc(orthanc)
     extended = connect().capabilities().has_extended_find

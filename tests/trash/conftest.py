@@ -10,6 +10,7 @@ from orthancproxy.resolvers.trash import TrashKeeper, trash_of
 from orthancproxy.sandbox.orthanc import LocalOrthanc
 from tests.conftest import UseOrthanc
 from tests.deletion.deletion_client import refill
+from tests.orthancs import ONE_CALL_PER_CONNECTION
 
 
 @pytest.fixture
@@ -26,7 +27,7 @@ def _nobody_looks_unless_wanted(request: pytest.FixtureRequest, monkeypatch: pyt
 @pytest.fixture(scope="module")
 def module_orthanc(start_orthanc: Callable[..., LocalOrthanc]) -> LocalOrthanc:
     """Return an Orthanc for the tests of one module."""
-    return start_orthanc()
+    return start_orthanc(configuration=ONE_CALL_PER_CONNECTION)
 
 
 @pytest.fixture
