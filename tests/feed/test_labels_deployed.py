@@ -100,6 +100,8 @@ def test_event_stream_of_the_other_gateway_tells_of_labels(gateways: tuple[list[
         stream=True,
         timeout=60,
     )
+    # an error has lines, too, and no event would follow
+    assert (response.status_code, response.headers["Content-Type"]) == (200, "text/event-stream"), response.text
 
     def listen() -> None:
         for line in response.iter_lines(chunk_size=1):
