@@ -79,6 +79,39 @@ test.each([
   expect(marks()).toEqual({});
 });
 
+test.each(['first', 'again'])('what arrives while the list is read %s is not lost', async (when) => {
+  if (when === 'first') worklist = new Worklist(source, SORT);
+  let answer: () => void = () => undefined;
+  const before = { rows: source.rows, endCursor: null, hasNextPage: false, total: 2 };
+  vi.spyOn(source, 'firstPage').mockReturnValueOnce(new Promise((resolve) => (answer = () => resolve(before))));
+  if (when === 'first') worklist.open();
+  else worklist.refresh();
+  source.rows = [row('c', '2026-03-03'), ...source.rows];
+  source.happen('ADDED', 'c');
+  await vi.advanceTimersByTimeAsync(2 * TIMES.gather);
+  answer();
+  await vi.advanceTimersByTimeAsync(TIMES.gather);
+  expect(ids()).toEqual(['c', 'b', 'a']);
+  expect(marks()).toEqual({ c: 'arrived' });
+});
+
+test('what is read when the list is left is not shown on the way back', async () => {
+  source.happen('STABLE', 'b', '7');
+  await vi.advanceTimersByTimeAsync(TIMES.gather);
+  let answer: () => void = () => undefined;
+  const before = { rows: source.rows, endCursor: null, hasNextPage: false, total: 2 };
+  vi.spyOn(source, 'firstPage').mockReturnValueOnce(new Promise((resolve) => (answer = () => resolve(before))));
+  worklist.refresh();
+  worklist.close();
+  worklist.open();
+  source.rows = [row('c', '2026-03-03'), ...source.rows];
+  source.happen('ADDED', 'c', '8');
+  await vi.advanceTimersByTimeAsync(TIMES.gather);
+  answer();
+  await vi.advanceTimersByTimeAsync(0);
+  expect(ids()).toEqual(['c', 'b', 'a']);
+});
+
 test('a study that becomes stable is not marked', async () => {
   source.happen('STABLE', 'b');
   await vi.advanceTimersByTimeAsync(TIMES.gather);

@@ -87,6 +87,8 @@ export class Worklist {
     for (const timer of this.#timers) clearTimeout(timer);
     this.#timers.clear();
     this.#gathering = false;
+    // what is being read now may be older than what `open` is told
+    this.#generation += 1;
     const { list, marks } = this.#snapshot;
     const rows = list?.rows.filter((row) => marks.get(row.id) !== 'gone') ?? [];
     this.#set({ list: list && { ...list, rows }, marks: new Map(), isLoading: false });
@@ -175,6 +177,11 @@ export class Worklist {
   }
 
   async #merge(): Promise<void> {
+    if (this.#snapshot.isLoading) {
+      // a list that was read before these changes would take the place of theirs
+      this.#after(this.times.gather, () => void this.#merge());
+      return;
+    }
     const changes = [...this.#changes.values()];
     this.#changes.clear();
     try {
