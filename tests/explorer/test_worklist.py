@@ -1,6 +1,7 @@
 """The worklist: search, state in the URL, order, keyboard, small screens, and what happens in the archive meanwhile."""
 
 import re
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from playwright.sync_api import Locator, Page, expect
@@ -67,6 +68,28 @@ def test_search_finds_a_name_in_any_script_and_the_url_keeps_it(page: Page) -> N
     expect(rows(page)).to_have_count(1)
     page.get_by_role("searchbox").fill("nobody of this name")
     expect(page.get_by_role("heading", name="No study matches")).to_be_visible()
+
+
+def test_words_can_be_typed_slowly(page: Page) -> None:
+    search = page.get_by_role("searchbox")
+    search.press_sequentially("hong ")
+    expect(page).to_have_url(re.compile("search=hong$"))
+    search.press_sequentially("gil")
+    expect(search).to_have_value("hong gil")
+    patient_id = page.get_by_role("textbox", name="PatientID")
+    patient_id.press_sequentially("KR ")
+    expect(page).to_have_url(re.compile("patientId=KR$"))
+    expect(patient_id).to_have_value("KR ")
+
+
+def test_whoever_opens_a_study_while_typing_stays_there(page: Page) -> None:
+    page.clock.install()
+    page.clock.pause_at(datetime.now(UTC) + timedelta(hours=1))
+    page.get_by_role("searchbox").press_sequentially("hong")
+    rows(page).first.click()
+    page.clock.run_for(1_000)
+    expect(page.get_by_role("heading", name="Series", exact=True)).to_be_visible()
+    expect(page).to_have_url(re.compile("/studies/"))
 
 
 def test_filters_and_order_are_in_the_url_and_the_back_button_undoes_them(page: Page) -> None:

@@ -23,13 +23,17 @@ export function SearchBox() {
   const [text, setText] = useState(current);
   const input = useRef<HTMLInputElement>(null);
   useHotkeys([['/', () => input.current?.focus()]]);
-  useEffect(() => setText(current), [current]);
+  // the blank after a word is not in the URL
+  useEffect(() => setText((typed) => (typed.trim() === current ? typed : current)), [current]);
 
   function search(wanted: string, options?: { replace: boolean }): void {
     const kept = isOnWorklist ? Object.fromEntries(parameters) : {};
     navigate(worklistPath({ ...kept, search: wanted.trim() }), options);
   }
-  const searchWhileTyping = useDebouncedCallback((wanted: string) => search(wanted, { replace: true }), TYPING_MS);
+  const searchWhileTyping = useDebouncedCallback((wanted: string) => {
+    // whoever has opened a study meanwhile stays there
+    if (isOnWorklist) search(wanted, { replace: true });
+  }, TYPING_MS);
 
   function change(wanted: string): void {
     setText(wanted);

@@ -160,7 +160,8 @@ function DayFilter({ days, onChange }: { days: Days; onChange: (days: Days) => v
 function PatientIdFilter({ value, change }: { value: string; change: ToolbarProps['change'] }) {
   const { t } = useTranslation('worklist');
   const [text, setText] = useState(value);
-  useEffect(() => setText(value), [value]);
+  // the blank after a word is not in the URL
+  useEffect(() => setText((typed) => (typed.trim() === value ? typed : value)), [value]);
   const commit = useDebouncedCallback((patientId: string) => change({ patientId }, { replace: true }), TYPING_MS);
   return (
     <TextInput
