@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from django.contrib.staticfiles import finders
-from playwright.sync_api import Browser, BrowserContext, Locator, Page, StorageState
+from playwright.sync_api import Browser, BrowserContext, Locator, Page, Route, StorageState, expect
 
 from orthancproxy.explorer.views import BUNDLE
 from orthancproxy.sandbox.gateway import serving
@@ -122,14 +122,46 @@ def further_patients(archive: Archive, files: Iterable[bytes]) -> Iterator[None]
     """Add patients to those of the samples, and delete them afterwards."""
     before = set(json.loads(ask(archive.orthanc, "/patients")))
     load(archive.orthanc, files)
-    yield
-    for patient in set(json.loads(ask(archive.orthanc, "/patients"))) - before:
-        ask(archive.orthanc, f"/patients/{patient}", "DELETE")
+    try:
+        yield
+    finally:
+        for patient in set(json.loads(ask(archive.orthanc, "/patients"))) - before:
+            ask(archive.orthanc, f"/patients/{patient}", "DELETE")
 
 
 def cards(page: Page) -> Locator:
     """The series of a study; the links to the viewer have no text."""
     return page.get_by_role("region", name="Series", exact=True).get_by_role("link").filter(has_text=re.compile(r"\S"))
+
+
+def expect_pictures(place: Page | Locator, count: int) -> None:
+    """Wait until so many pictures are there and loaded: one that is asked for after its series is gone is an error."""
+    pictures = place.locator("img")
+    expect(pictures).to_have_count(count)
+    for picture in pictures.all():
+        expect(picture).to_have_js_property("complete", value=True)
+
+
+@contextmanager
+def holding(page: Page, pattern: str) -> Iterator[None]:
+    """Hold the requests to the API whose body matches a pattern, and let them go on at the end.
+
+    To end a route instead would handle a request twice that comes in the same moment.
+    """
+    held: list[Route] = []
+    is_over = False
+
+    def hold(route: Route) -> None:
+        if not is_over and re.search(pattern, route.request.post_data or ""):
+            held.append(route)
+        else:
+            route.fallback()
+
+    page.route("**/graphql/", hold)
+    yield
+    is_over = True
+    for route in held:
+        route.fallback()
 
 
 def request(page: Page, query: str, **variables: object) -> Any:

@@ -10,7 +10,17 @@ from pydicom.dataset import Dataset
 
 from tests.browser.users import PASSWORD
 from tests.corpus import ask, instance
-from tests.explorer.conftest import CONFINED, CONFINED_TO, VIEWER, Archive, OpenPage, cards, further_patients
+from tests.explorer.conftest import (
+    CONFINED,
+    CONFINED_TO,
+    VIEWER,
+    Archive,
+    OpenPage,
+    cards,
+    expect_pictures,
+    further_patients,
+    holding,
+)
 
 pytestmark = [pytest.mark.live, pytest.mark.once, pytest.mark.long]
 
@@ -34,6 +44,7 @@ def patients(archive: Archive) -> Iterator[None]:
         *(instance(60, number=number, ReferencedImageSequence=nested) for number in range(1, 121)),
         *(instance(61, series=series, PatientName="Two^Series") for series in (1, 2)),
         instance(62, PatientName=None),
+        instance(66, PatientName="Leaving"),
         instance(63, PatientName=None, PatientID=None),
         *(instance(65, number=number, PatientName="Weg^Mit=去^除") for number in (1, 2)),
     ]
@@ -62,6 +73,7 @@ def open_study(archive: Archive, page: Page, patient_id: str) -> str:
 
 
 def open_deletion(page: Page) -> Locator:
+    expect_pictures(cards(page), 1)
     page.get_by_role("button", name="More actions").click()
     page.get_by_role("menuitem", name="Delete").click()
     return page.get_by_role("dialog")
@@ -78,9 +90,8 @@ def test_study_is_one_request_with_pictures_of_its_series(page: Page, archive: A
     header = page.get_by_role("article")
     for group in ("Hong, Gildong", "洪 吉洞", "홍 길동"):
         expect(header.get_by_text(group)).to_be_visible()
-    expect(cards(page)).to_have_count(2)
+    expect_pictures(cards(page), 2)
     for picture in cards(page).locator("img").all():
-        expect(picture).to_have_js_property("complete", value=True)
         assert picture.evaluate("image => image.naturalWidth") > 0
     assert len([query for query in queries if "StudyPage" in query or "LoadSession" in query]) == 1
 
@@ -160,9 +171,25 @@ def test_study_is_deleted_once_the_name_is_typed(page: Page, archive: Archive) -
     expect(page.get_by_role("heading", name="There is no such study")).to_be_visible()
 
 
+def test_whoever_leaves_while_a_study_is_deleted_stays_there(page: Page, archive: Archive) -> None:
+    open_study(archive, page, "P066")
+    dialog = open_deletion(page)
+    dialog.get_by_role("textbox").fill("leaving")
+    with holding(page, '"dryRun":false'):
+        with page.expect_request(lambda request: '"dryRun":false' in (request.post_data or "")):
+            dialog.get_by_role("button", name="Delete").click()
+        page.keyboard.press("Escape")
+        expect(dialog).to_be_hidden()
+        page.get_by_role("link", name="Account", exact=True).click()
+        expect(page.get_by_role("heading", level=1)).to_have_text("Account")
+    expect(page.get_by_role("region", name="Messages")).to_contain_text("The study was deleted, with 1 instance.")
+    expect(page).to_have_url(f"{archive.address}/account")
+
+
 def test_study_stays_when_one_of_its_series_is_deleted(page: Page, archive: Archive) -> None:
     open_study(archive, page, "P061")
     cards(page).first.click()
+    expect_pictures(page.get_by_role("dialog"), 1)
     page.get_by_role("dialog").get_by_role("button", name="Delete").click()
     dialog = page.get_by_role("dialog", name="Delete the series?")
     dialog.get_by_role("textbox").fill("Two, Series")

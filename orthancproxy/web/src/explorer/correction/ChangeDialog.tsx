@@ -7,6 +7,7 @@ import { useLocation } from 'wouter';
 
 import { newMutationId } from '../app/mutationId';
 import { notify } from '../app/notify';
+import { rememberPage } from '../app/rememberPage';
 import type { CorrectionFragment, JobProgressFragment } from '../graphql/generated/graphql';
 import { JobBegun } from '../jobs/JobBegun';
 import { findMade } from '../jobs/made';
@@ -66,10 +67,8 @@ export function ChangeDialog<Input extends Options>({ opened, onClose, title, ..
       showChanged(path);
     } else {
       // "Done" is told before the page is found; whoever has gone elsewhere by then stays there
-      const here = window.location.pathname;
-      made.current
-        .catch(() => undefined)
-        .then((found) => showChanged(window.location.pathname === here ? found : undefined));
+      const isStillHere = rememberPage();
+      made.current.catch(() => undefined).then((found) => showChanged(isStillHere() ? found : undefined));
     }
     made.current = undefined;
     setPath(undefined);

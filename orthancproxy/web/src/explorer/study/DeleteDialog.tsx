@@ -6,6 +6,7 @@ import { useLocation } from 'wouter';
 
 import { ErrorMessage } from '../app/ErrorMessage';
 import { notify } from '../app/notify';
+import { rememberPage } from '../app/rememberPage';
 import { worklistPath } from '../app/routes';
 import type { DeletionFragment, PatientHeaderFragment } from '../graphql/generated/graphql';
 import { formatNumber } from '../i18n/format';
@@ -57,13 +58,16 @@ function DeleteForm({ level, orthancId, patient, onClose, onDeleted }: DeleteDia
   }, [preview, orthancId]);
 
   async function confirm(): Promise<void> {
+    const isStillHere = rememberPage();
     const { data: done } = await remove({ variables: { orthancId, dryRun: false } });
     if (!done) return;
     const { deleted, deletedIds, inTrash, instancesCount } = done.deletion;
     const instances = t('instances', { count: instancesCount, number: formatNumber(instancesCount) });
     onClose();
-    if (onDeleted && deleted.length === 1) onDeleted();
-    else navigate(worklistPath());
+    if (isStillHere()) {
+      if (onDeleted && deleted.length === 1) onDeleted();
+      else navigate(worklistPath());
+    }
     for (const id of deletedIds) cache.evict({ id: cache.identify({ __typename: typeOf(id), id }) });
     cache.gc();
     notify.success(
