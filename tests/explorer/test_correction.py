@@ -7,12 +7,12 @@ from io import BytesIO
 from typing import Any
 
 import pytest
-from playwright.sync_api import Locator, Page, Route, expect
+from playwright.sync_api import Locator, Page, expect
 from pydicom import dcmread
 
 from tests.browser.users import User, make
 from tests.corpus import ask, instance
-from tests.explorer.conftest import VIEWER, Archive, OpenPage, cards, further_patients
+from tests.explorer.conftest import VIEWER, Archive, OpenPage, cards, further_patients, holding
 from tests.explorer.test_accessibility import OVERFLOW, patient_of, tab_to, violations
 
 pytestmark = [pytest.mark.live, pytest.mark.once, pytest.mark.long]
@@ -145,30 +145,40 @@ def test_collisions_are_to_be_accepted(page: Page, archive: Archive, patient: st
 def test_the_dialog_may_be_closed_before_it_knows_the_result(
     page: Page, archive: Archive, patient: str, is_elsewhere: bool
 ) -> None:
-    def hold(route: Route) -> None:
-        if "query JobStudy(" not in (route.request.post_data or ""):
-            route.continue_()
-
     open_first_study(archive, page, patient)
     dialog = open_dialog(page, "Correct…")
     dialog.get_by_label("Study description").fill("Knee")
     dialog.get_by_role("button", name="Preview").click()
-    page.route("**/graphql/", hold)
-    dialog.get_by_role("button", name="Correct", exact=True).click()
-    expect(dialog.get_by_role("status")).to_have_text("Done")
-    if is_elsewhere:
-        dialog.get_by_role("link", name="All jobs").click()
-        expect(page.get_by_role("heading", level=1)).to_have_text("Jobs")
-    else:
-        page.keyboard.press("Escape")
-    expect(dialog).to_have_count(0)
-    # this lets what is held go on
-    page.unroute("**/graphql/")
+    with holding(page, r"query JobStudy\("):
+        dialog.get_by_role("button", name="Correct", exact=True).click()
+        expect(dialog.get_by_role("status")).to_have_text("Done")
+        if is_elsewhere:
+            dialog.get_by_role("link", name="All jobs").click()
+            expect(page.get_by_role("heading", level=1)).to_have_text("Jobs")
+        else:
+            page.keyboard.press("Escape")
+        expect(dialog).to_have_count(0)
     if is_elsewhere:
         expect(page.get_by_role("table")).to_contain_text("Knee")
         expect(page).to_have_url(re.compile("/jobs$"))
     else:
         expect(page.get_by_role("heading", level=1)).to_have_text("Knee")
+
+
+def test_the_dialog_may_be_closed_before_its_job_is_begun(page: Page, archive: Archive, patient: str) -> None:
+    open_first_study(archive, page, patient)
+    dialog = open_dialog(page, "Correct…")
+    dialog.get_by_label("Study description").fill("Knee")
+    dialog.get_by_role("button", name="Preview").click()
+    with holding(page, "clientMutationId"):
+        with page.expect_request(lambda request: "clientMutationId" in (request.post_data or "")):
+            dialog.get_by_role("button", name="Correct", exact=True).click()
+        page.keyboard.press("Escape")
+        expect(dialog).to_have_count(0)
+    messages = page.get_by_role("region", name="Messages")
+    expect(messages).to_contain_text("Correct (Knee): Done. 3 instances")
+    messages.get_by_role("link", name="Open the result").click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("Knee")
 
 
 def test_a_patient_gets_a_korean_name_in_all_studies(page: Page, archive: Archive, patient: str) -> None:
@@ -202,18 +212,15 @@ def test_a_series_is_corrected_and_its_end_is_told_where_the_dialog_is_closed(
     dialog.get_by_role("button", name="Preview").click()
     assert rows(dialog) == [["Series description", "Axial 1", "Coronal"]]
 
-    def hold(route: Route) -> None:
-        if "jobUpdates" not in (route.request.post_data or ""):
-            route.continue_()
-
-    # the job has ended, but the dialog does not know
-    page.route("**/graphql/", hold)
-    dialog.get_by_role("button", name="Correct", exact=True).click()
-    expect(dialog).to_contain_text("It continues when you close this.")
-    dialog.get_by_role("button", name="Close").last.click()
-    expect(dialog).to_have_count(0)
-    # this lets what is held go on
-    page.unroute("**/graphql/")
+    # the job has ended, and the corner knows, but not the dialog
+    with holding(page, r"jobUpdates|query JobStudy\("):
+        dialog.get_by_role("button", name="Correct", exact=True).click()
+        expect(dialog).to_contain_text("It continues when you close this.")
+        corner = page.locator("section[aria-label='Jobs in progress']")
+        expect(corner).to_be_attached()
+        expect(corner).not_to_be_attached()
+        dialog.get_by_role("button", name="Close").last.click()
+        expect(dialog).to_have_count(0)
     messages = page.get_by_role("region", name="Messages")
     expect(messages).to_contain_text("Correct (Head 1): Done. 2 instances")
     messages.get_by_role("link", name="Open the result").click()

@@ -3,10 +3,11 @@
 import json
 import re
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from playwright.sync_api import Locator, Page, expect
+from playwright.sync_api import Locator, Page, Route, expect
 
 from tests.access.archive import Target
 from tests.browser.users import User, make
@@ -180,6 +181,8 @@ def test_a_job_is_cancelled_in_the_corner_with_the_keyboard(page_as: OpenPage, g
     page = page_as(SENDER)
     page.goto("/account")
     send(page)
+    # one that has not begun is cancelled at once
+    gate.wait()
     page.reload()
     tab_to(page, corner(page).get_by_role("button", name=f"Cancel Send to SLOW: {DESCRIPTION}"))
     page.keyboard.press("Enter")
@@ -202,6 +205,32 @@ def test_a_job_of_a_dialog_goes_on_in_the_corner(page_as: OpenPage, gate: Gate) 
     expect(corner(page)).to_contain_text("Send to SLOW")
     gate.open()
     expect(messages(page)).to_contain_text("Done")
+
+
+@pytest.mark.parametrize("has_failed", [False, True], ids=["is ended", "fails"])
+def test_a_dialog_follows_its_job_though_the_stream(page_as: OpenPage, gate: Gate, has_failed: bool) -> None:
+    streams: list[str] = []
+
+    def break_off_the_first(route: Route) -> None:
+        if "subscription JobUpdates" in (route.request.post_data or ""):
+            streams.append(route.request.url)
+            if len(streams) == 1 and has_failed:
+                return route.abort()
+            if len(streams) == 1:
+                return route.fulfill(content_type="text/event-stream", body="event: complete\ndata:\n\n")
+        return route.continue_()
+
+    page = page_as(SENDER, problems="ERR_FAILED")
+    page.goto("/")
+    page.route("**/graphql/", break_off_the_first)
+    page.get_by_role("row").filter(has_text="KR-0001").click()
+    page.get_by_role("button", name="Send to…").click()
+    dialog = page.get_by_role("dialog", name="Send the study")
+    dialog.get_by_role("radio", name="SLOW").check()
+    dialog.get_by_role("button", name="Send", exact=True).click()
+    expect(dialog).to_contain_text("It continues when you close this.")
+    gate.open()
+    expect(dialog.get_by_role("status")).to_have_text("Done")
 
 
 def test_a_retrieval_goes_on_in_the_corner_when_its_page_is_left(page_as: OpenPage, arrivals: Gate) -> None:
@@ -228,8 +257,10 @@ def test_nothing_is_asked_for_where_no_job_goes_on_or_in_the_background(page_as:
     page = page_as(SENDER)
     page.clock.install()
     requests = asked(page)
-    page.goto("/account")
-    page.wait_for_load_state("networkidle")
+    with page.expect_response(lambda response: "UnfinishedJobs" in (response.request.post_data or "")):
+        page.goto("/account")
+    # from now on, time passes only where it is let: a machine may need seconds for what follows
+    page.clock.pause_at(datetime.now(UTC) + timedelta(hours=1))
     page.clock.run_for(60_000)
     page.wait_for_load_state("networkidle")
     assert len(requests) == 1
@@ -239,9 +270,14 @@ def test_nothing_is_asked_for_where_no_job_goes_on_or_in_the_background(page_as:
     expect(corner(page)).to_be_visible()
     assert len(requests) == 2
     for expected in (3, 4):
-        with page.expect_response(lambda response: "UnfinishedJobs" in (response.request.post_data or "")):
-            page.clock.run_for(2_000)
+        waited = 0
+        while len(requests) < expected and waited < 60_000:
+            page.clock.run_for(200)
+            # the next time is set once the answer has been read
+            page.wait_for_timeout(20)
+            waited += 200
         assert len(requests) == expected
+        assert 2_000 <= waited < 60_000
     page.evaluate(HIDE, True)
     page.wait_for_load_state("networkidle")
     page.clock.run_for(60_000)

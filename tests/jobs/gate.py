@@ -6,6 +6,8 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from threading import Event, Thread
 
+from tests.waiting import wait_until
+
 CHUNK_BYTES = 65_536
 
 
@@ -31,6 +33,10 @@ class Gate:
         for one in self._sockets:
             with suppress(OSError):
                 one.shutdown(socket.SHUT_RDWR)
+
+    def wait(self) -> None:
+        """Return when something has connected: a job that goes on."""
+        wait_until(lambda: self._sockets)
 
     def accept(self, listener: socket.socket) -> None:
         """Take connections until the listener is closed."""

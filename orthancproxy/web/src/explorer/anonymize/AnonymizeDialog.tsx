@@ -11,6 +11,7 @@ import { useSession } from '../app/session';
 import type { AnonymizationOutput, AnonymizeStudyInput, JobProgressFragment } from '../graphql/generated/graphql';
 import { JobBegun } from '../jobs/JobBegun';
 import { findMade } from '../jobs/made';
+import { useBeginning } from '../jobs/unfinished';
 import { ANONYMIZE, type Anonymized } from './operations';
 import { Preview } from './Preview';
 
@@ -49,7 +50,10 @@ function AnonymizeForm({ studyOrthancId, onClose }: Omit<AnonymizeDialogProps, '
   // a click that is sent twice begins one job, and what is previewed anew another
   const [clientMutationId, setClientMutationId] = useState('');
   const [shown, setShown] = useState<Anonymized>();
-  const [anonymize, { data, loading, error, reset }] = useMutation(ANONYMIZE);
+  const [anonymize, { data, loading, error, reset }] = useMutation(
+    ANONYMIZE,
+    useBeginning(({ anonymizeStudy }) => anonymizeStudy.job),
+  );
   const input: AnonymizeStudyInput = {
     orthancId: studyOrthancId,
     project: project.trim() || null,

@@ -11,6 +11,7 @@ import { rememberPage } from '../app/rememberPage';
 import type { CorrectionFragment, JobProgressFragment } from '../graphql/generated/graphql';
 import { JobBegun } from '../jobs/JobBegun';
 import { findMade } from '../jobs/made';
+import { useBeginning } from '../jobs/unfinished';
 import { ChangePreview } from './ChangePreview';
 
 /** What every input of these mutations has, besides what the form asks for. */
@@ -115,7 +116,10 @@ function Steps<Input extends Options>({ texts, mutation, form, about, onCancel, 
   const [given, setGiven] = useState<Input>();
   const [clientMutationId, setClientMutationId] = useState('');
   const [preview, previewing] = useMutation(mutation);
-  const [change, changing] = useMutation(mutation);
+  const [change, changing] = useMutation(
+    mutation,
+    useBeginning(({ correction }) => correction.job),
+  );
   const predicted = previewing.data?.correction;
   const job = changing.data?.correction.job;
 

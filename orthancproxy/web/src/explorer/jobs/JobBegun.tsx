@@ -26,7 +26,7 @@ interface JobBegunProps {
 export function JobBegun({ job, of, onClose, onEnd, onRetry, children }: JobBegunProps) {
   const { t } = useTranslation(['jobs', 'app']);
   const now = useJobUpdates(job);
-  useBegunHere(job);
+  useBegunHere(now);
   // biome-ignore lint/correctness/useExhaustiveDependencies: once, when it has ended
   useEffect(() => {
     if (now.endedAt) onEnd?.(now);

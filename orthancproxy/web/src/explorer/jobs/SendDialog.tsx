@@ -8,6 +8,7 @@ import { Loading } from '../app/Loading';
 import { newMutationId } from '../app/mutationId';
 import { JobBegun } from './JobBegun';
 import { MODALITIES, SEND } from './operations';
+import { useBeginning } from './unfinished';
 
 interface SendDialogProps {
   studyOrthancId: string;
@@ -38,7 +39,10 @@ function SendForm({ studyOrthancId, onClose }: Omit<SendDialogProps, 'opened'>) 
   // by destination: a request that is repeated, as its answer was lost, begins no second job
   const mutationIds = useRef(new Map<string, string>()).current;
   const [isRetry, setRetry] = useState(false);
-  const [send, sending] = useMutation(SEND);
+  const [send, sending] = useMutation(
+    SEND,
+    useBeginning(({ sendToModality }) => sendToModality.job),
+  );
   if (error) return <ErrorMessage error={error} retry={() => void refetch()} />;
   if (!data) return <Loading />;
   const { modalities } = data;

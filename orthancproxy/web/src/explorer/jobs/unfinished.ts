@@ -1,4 +1,5 @@
-import { useApolloClient, useQuery } from '@apollo/client/react';
+import type { ApolloCache, DocumentNode } from '@apollo/client';
+import { useQuery } from '@apollo/client/react';
 import { useDocumentVisibility } from '@mantine/hooks';
 import { useEffect, useRef } from 'react';
 
@@ -12,6 +13,8 @@ const POLL_MS = 2_000;
 export const BEGINS_JOBS: readonly Action[] = ['SEND', 'MODIFY', 'ANONYMIZE', 'RETRIEVE'];
 
 const shownWhereBegun = new Set<string>();
+/** Those of them that have ended, so that the list has them no more. */
+const leftToTell = new Set<string>();
 
 /** The caller's jobs that go on, whoever began them: asked for once, and then every 2 s while there are any. */
 export function useUnfinishedJobs(): readonly JobProgressFragment[] {
@@ -47,27 +50,55 @@ function useEnds(jobs: readonly JobProgressFragment[]): void {
   useEffect(() => {
     const now = new Set(jobs.map(({ id }) => id));
     for (const id of before.current) {
-      if (now.has(id) || shownWhereBegun.has(id)) continue;
-      // what cannot be told now is in the list of jobs
-      import('./tellEnd').then(({ tellEnd }) => tellEnd(id)).catch(() => undefined);
+      if (now.has(id)) continue;
+      if (shownWhereBegun.has(id)) leftToTell.add(id);
+      else tell(id);
     }
     before.current = now;
   }, [jobs]);
 }
 
-/** Lets the corner know of a job that was begun here. Its end is not told while this is shown, which shows it. */
-export function useBegunHere(job: JobProgressFragment): void {
-  const { cache } = useApolloClient();
+interface Answer<Data> {
+  data?: Data | null;
+}
+
+/**
+ * Options of a mutation that begins a job: the corner knows of it, also where the dialog was closed before the answer.
+ * `jobOf` returns undefined or null where none was begun.
+ */
+export function useBeginning<Data>(jobOf: (data: Data) => JobProgressFragment | null | undefined): {
+  update: (cache: ApolloCache, answer: Answer<Data>) => void;
+  refetchQueries: (answer: Answer<Data>) => DocumentNode[];
+} {
   const username = useSession().viewer?.username ?? '';
-  // biome-ignore lint/correctness/useExhaustiveDependencies: once, as it was begun
+  return {
+    update(cache, { data }) {
+      const job = data && jobOf(data);
+      if (!job || job.endedAt) return;
+      cache.updateQuery({ query: UNFINISHED_JOBS, variables: { createdBy: username } }, (known) => {
+        if (!known || known.jobs.nodes.some(({ id }) => id === job.id)) return known;
+        return { ...known, jobs: { ...known.jobs, nodes: [job, ...known.jobs.nodes] } };
+      });
+    },
+    // an answer that is under way may be from before
+    refetchQueries: ({ data }) => (data && jobOf(data) ? [UNFINISHED_JOBS] : []),
+  };
+}
+
+/** Lets the corner not tell the end of a job while the component is there, which shows it as soon as it knows of it. */
+export function useBegunHere({ id, endedAt }: JobProgressFragment): void {
+  const showsEnd = useRef(false);
+  showsEnd.current = endedAt !== null;
   useEffect(() => {
-    shownWhereBegun.add(job.id);
-    cache.updateQuery({ query: UNFINISHED_JOBS, variables: { createdBy: username } }, (data) => {
-      if (!data || data.jobs.nodes.some(({ id }) => id === job.id)) return data;
-      return { ...data, jobs: { ...data.jobs, nodes: [job, ...data.jobs.nodes] } };
-    });
+    shownWhereBegun.add(id);
     return () => {
-      shownWhereBegun.delete(job.id);
+      shownWhereBegun.delete(id);
+      if (leftToTell.delete(id) && !showsEnd.current) tell(id);
     };
-  }, [job.id]);
+  }, [id]);
+}
+
+function tell(id: string): void {
+  // what cannot be told now is in the list of jobs
+  import('./tellEnd').then(({ tellEnd }) => tellEnd(id)).catch(() => undefined);
 }

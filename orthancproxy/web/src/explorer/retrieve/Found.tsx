@@ -11,7 +11,7 @@ import { PersonName } from '../components/PersonName';
 import type { JobProgressFragment } from '../graphql/generated/graphql';
 import { formatDate, formatNumber } from '../i18n/format';
 import { JobProgress } from '../jobs/JobProgress';
-import { useBegunHere } from '../jobs/unfinished';
+import { useBeginning, useBegunHere } from '../jobs/unfinished';
 import { useJobUpdates } from '../jobs/useJobUpdates';
 import { ARRIVED, type FoundStudy, RETRIEVE } from './operations';
 import classes from './Retrieve.module.css';
@@ -157,7 +157,10 @@ function RetrieveButton({ study, source, name, onBegun }: RetrieveButtonProps) {
   const { t } = useTranslation('retrieve');
   // a click that is sent twice begins one job
   const [clientMutationId] = useState(newMutationId);
-  const [retrieve, { loading }] = useMutation(RETRIEVE);
+  const [retrieve, { loading }] = useMutation(
+    RETRIEVE,
+    useBeginning(({ retrieveFromModality }) => retrieveFromModality.job),
+  );
   const text = t(study.study ? 'again' : 'retrieve');
   const input = { source, studyInstanceUIDs: [study.studyInstanceUID], clientMutationId };
   return (
