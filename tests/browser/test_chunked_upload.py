@@ -1,6 +1,7 @@
 """The page of docs/uploading.md uploads a folder in chunks: in a browser, through the gateway, to a real Orthanc."""
 
 import json
+import time
 from base64 import b64encode
 from collections import Counter
 from collections.abc import Iterator
@@ -15,7 +16,7 @@ from orthancproxy.sandbox.orthanc import INDEXED_INSTANCE_TAGS, LocalOrthanc
 from tests.corpus import ask, instance
 from tests.doc_examples import example
 from tests.orthancs import StartOrthanc
-from tests.waiting import wait_until
+from tests.waiting import MAX_SECONDS, wait_until
 
 pytestmark = [pytest.mark.live, pytest.mark.once, pytest.mark.long]
 
@@ -178,18 +179,25 @@ def test_large_files_are_sent_in_chunks_of_at_most_50_mb(page: Page) -> None:
     assert_grows_to_the_end(progress, 112_000_000)
 
 
+def expect_held(page: Page, held: list[Route], count: int) -> None:
+    """Wait for so many requests, and then for as long as another one would take."""
+    deadline = time.monotonic() + MAX_SECONDS
+    while len(held) < count and time.monotonic() < deadline:
+        # the events of the browser come meanwhile
+        page.wait_for_timeout(10)
+    page.wait_for_timeout(500)
+    assert len(held) == count
+
+
 def test_upload_sends_at_most_two_requests_at_once(
     page: Page, gateway: str, orthanc: LocalOrthanc, files: dict[str, list[bytes]]
 ) -> None:
     held: list[Route] = []
     page.route(GRAPHQL, lambda route: held.append(route))
     page.evaluate(f"(given) => {{ window.answer = ({UPLOAD_OBJECTS})(given); }}", given(files))
-    page.wait_for_timeout(500)
-    assert len(held) == 2
-    with page.expect_request(GRAPHQL):
-        held[1].continue_()
-    page.wait_for_timeout(500)
-    assert len(held) == 3
+    expect_held(page, held, 2)
+    held[1].continue_()
+    expect_held(page, held, 3)
     held[0].continue_()
     held[2].continue_()
     assert page.evaluate("answer")["total"]["uploaded"] == TOTAL

@@ -9,6 +9,7 @@ from playwright.sync_api import Locator, Page, Route, expect
 
 from tests.corpus import ask
 from tests.explorer.conftest import CONFINED_TO, MANAGER, VIEWER, Archive, OpenPage, request
+from tests.explorer.test_accessibility import choose
 
 pytestmark = [pytest.mark.live, pytest.mark.once, pytest.mark.long]
 
@@ -28,14 +29,12 @@ def open_dialog(page: Page, *, with_keyboard: bool = False) -> tuple[Locator, in
     page.goto("/account")
     [study] = request(page, STUDY, id=CONFINED_TO)["studies"]["nodes"]
     page.goto(f"/studies/{study['orthancId']}")
-    more, item = page.get_by_role("button", name="More actions"), page.get_by_role("menuitem", name="Anonymize…")
+    more = page.get_by_role("button", name="More actions")
     if with_keyboard:
-        more.focus()
-        page.keyboard.press("Enter")
-        item.press("Enter")
+        choose(page, more, "Anonymize…")
     else:
         more.click()
-        item.click()
+        page.get_by_role("menuitem", name="Anonymize…").click()
     return page.get_by_role("dialog", name="Anonymize the study"), int(study["instancesCount"])
 
 

@@ -8,7 +8,7 @@ from playwright.sync_api import Page, Response, expect
 
 from tests.browser.users import enter
 from tests.explorer.conftest import MANAGER, POWERLESS, VIEWER, Archive, OpenPage
-from tests.explorer.test_accessibility import AXE, FIND_VIOLATIONS, violations
+from tests.explorer.test_accessibility import AXE, FIND_VIOLATIONS, tab_to, violations
 
 pytestmark = [pytest.mark.live, pytest.mark.once, pytest.mark.long]
 
@@ -197,7 +197,7 @@ def test_menu_opens_by_keyboard_on_a_phone(page_as: OpenPage) -> None:
     expect(page.get_by_role("heading", name="Account", exact=True)).to_be_visible()
     page.get_by_role("button", name="Open the menu").focus()
     page.keyboard.press("Enter")
-    page.get_by_role("dialog").get_by_role("link", name="Status").focus()
+    tab_to(page, page.get_by_role("dialog").get_by_role("link", name="Status"))
     page.keyboard.press("Enter")
     expect(page.get_by_role("heading", name="Status", exact=True)).to_be_visible()
     expect(page.get_by_role("dialog")).to_have_count(0)

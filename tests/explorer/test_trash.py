@@ -10,7 +10,7 @@ from orthancproxy.sandbox.orthanc import INDEXED_INSTANCE_TAGS
 from tests.browser.users import make
 from tests.corpus import instance, load
 from tests.explorer.conftest import MANAGER, VIEWER, Archive, OpenPage
-from tests.explorer.test_accessibility import OVERFLOW, open_study, violations
+from tests.explorer.test_accessibility import OVERFLOW, choose, open_study, violations
 from tests.orthancs import running_orthancs
 
 pytestmark = [pytest.mark.live, pytest.mark.since("1.12.0"), pytest.mark.long]
@@ -32,9 +32,7 @@ def archive(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Archive]:
 def delete(page: Page, archive: Archive, patient_id: str) -> None:
     """Put a study into the trash, with the keyboard."""
     open_study(archive, page, patient_id)
-    page.get_by_role("button", name="More").or_(page.get_by_role("button", name="Further actions")).first.focus()
-    page.keyboard.press("Enter")
-    page.get_by_role("menuitem", name="Delete").press("Enter")
+    choose(page, page.get_by_role("button", name="More actions"), "Delete")
     dialog = page.get_by_role("dialog", name="Delete the study?")
     expect(dialog).to_contain_text("into the trash. There it can be restored")
     dialog.get_by_role("textbox").fill(dialog.locator("bdi").inner_text())
