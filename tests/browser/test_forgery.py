@@ -279,7 +279,9 @@ def answers(log: Path, seen: int) -> Iterator[int]:
     for line in log.read_bytes()[seen:].splitlines(keepends=True):
         if line.startswith(b"{") and line.endswith(b"\n"):
             entry = json.loads(line)
-            if entry["event"] == "request" and entry["method"] != "OPTIONS":
+            # the browser asks for the icon of a page, whenever it likes
+            is_asked = entry["event"] == "request" and entry["path"] != "/favicon.ico"
+            if is_asked and entry["method"] != "OPTIONS":
                 yield entry["status"]
 
 
