@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 from urllib.request import Request, urlopen
@@ -116,4 +117,6 @@ def signal_all(pid: int, number: signal.Signals) -> None:
     """Send a signal to a gateway and its worker processes."""
     children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
     for one in (pid, *map(int, children)):
-        os.kill(one, number)
+        # workers end when the first process has
+        with suppress(ProcessLookupError):
+            os.kill(one, number)
