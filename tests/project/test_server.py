@@ -243,7 +243,7 @@ def test_a_gateway_starts_while_its_database_and_orthanc_are_down(tmp_path: Path
         parts = requests.get(f"{address}/readyz", timeout=5).json()["parts"]
         # the pool tries to connect for longer than a probe waits
         assert (parts["database"], parts["archive"]) == ("timeout", "unavailable")
-        answer = requests.post(f"{address}/graphql/", json={"query": "{ __typename }"}, timeout=5)
+        answer = requests.post(f"{address}/graphql/", json={"query": "{ __typename }"}, timeout=30)
         assert (answer.status_code, "Retry-After" in answer.headers) == (503, True)
         assert '"GATEWAY_UNAVAILABLE"' in answer.text
         with run_postgresql(database_port):
@@ -253,7 +253,7 @@ def test_a_gateway_starts_while_its_database_and_orthanc_are_down(tmp_path: Path
                 return bool(answer.json()["parts"].get("migrations") == "ok")
 
             def is_answered() -> bool:
-                answer = requests.post(f"{address}/graphql/", json={"query": "{ __typename }"}, timeout=5)
+                answer = requests.post(f"{address}/graphql/", json={"query": "{ __typename }"}, timeout=30)
                 assert answer.status_code in {200, 503}
                 return bool(answer.json() == {"data": {"__typename": "Query"}})
 

@@ -7,7 +7,11 @@ from orthancproxy.errors import GatewayUnavailable
 from orthancproxy.http.asgi import Application, Receive, Send
 from orthancproxy.http.request_log import PROBES
 from orthancproxy.project.edge.rejections import answer_unread, rejected
-from orthancproxy.project.health import DATABASE, MAX_CHECK_SECONDS, Checked, State
+from orthancproxy.project.environment import POOL
+from orthancproxy.project.health import DATABASE, Checked, State
+
+# as for a connection later: the first check of a process takes seconds on a busy machine, longer than a probe waits
+MAX_WAIT_SECONDS = POOL["timeout"]
 
 
 def until_migrated(application: Application) -> Application:
@@ -18,8 +22,7 @@ def until_migrated(application: Application) -> Application:
         nonlocal is_migrated
         if not is_migrated and scope["type"] == "http" and scope["path"] not in PROBES:
             check = DATABASE.begin()
-            # longer than a probe: the first check of a process takes seconds on a busy machine
-            done, _ = await asyncio.wait([check], timeout=MAX_CHECK_SECONDS)
+            done, _ = await asyncio.wait([check], timeout=MAX_WAIT_SECONDS)
             parts = (check.result() if done else Checked(DATABASE.unanswered)).parts
             is_migrated = parts["migrations"] == State.OK
             if not is_migrated:
