@@ -216,9 +216,10 @@ def test_zip_is_dropped_on_another_page_and_looked_into(
 def test_file_is_uploaded_by_keyboard_on_a_phone(page_as: OpenPage, archive: Archive, tmp_path: Path) -> None:
     (tmp_path / "one.dcm").write_bytes(instance(4, PatientID=None, PatientName=None))
     page = page_as(UPLOADER, viewport={"width": 390, "height": 844})
-    open_upload(page)
-    page.get_by_role("button", name="Choose files").focus()
+    # before the page is opened: Chromium begins to hand over its dialogs a moment after Playwright has asked for them
     with page.expect_file_chooser() as chooser:
+        open_upload(page)
+        page.get_by_role("button", name="Choose files").focus()
         page.keyboard.press("Enter")
     chooser.value.set_files(tmp_path / "one.dcm")
     upload = page.get_by_role("button", name="Upload", exact=True)
