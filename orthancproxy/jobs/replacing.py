@@ -16,6 +16,7 @@ from orthancproxy.archive.levels import Level
 from orthancproxy.archive.records import Resource
 from orthancproxy.archive.storage import delete, delete_instances, exists
 from orthancproxy.archive.trash import are_in_trash
+from orthancproxy.conf import conf
 from orthancproxy.database import shared_lock
 from orthancproxy.dicom.correctable import tag_of
 from orthancproxy.dicom.correction import Correction
@@ -225,7 +226,7 @@ class _Replacement:
         through with: copies have the identifiers of originals in the second round. Raises _PausedError if another one
         has gone on with the job, and OperationalError if one stands still within its block.
         """
-        with shared_lock(f"job {self._job.pk}").hold(exclusive=True):
+        with shared_lock(f"job {conf.ORTHANC_BASE_URL} {self._job.pk}").hold(exclusive=True):
             if not is_unchanged(self._job):
                 raise _PausedError
             yield

@@ -49,8 +49,7 @@ def unfinished() -> QuerySet[Job]:
 def advance(job: Job, **changes: Any) -> bool:
     """Change an unfinished job; return False, and change nothing, if somebody else has changed it."""
     version = job.version + 1
-    rows = Job.objects.filter(pk=job.pk, version=job.version, ended_at__isnull=True)
-    if not rows.update(version=version, **changes):
+    if not _as_read(job).update(version=version, **changes):
         return False
     for name, value in {"version": version, **changes}.items():
         setattr(job, name, value)
@@ -59,7 +58,11 @@ def advance(job: Job, **changes: Any) -> bool:
 
 def is_unchanged(job: Job) -> bool:
     """Whether nobody else has changed an unfinished job since it was read."""
-    return Job.objects.filter(pk=job.pk, version=job.version, ended_at__isnull=True).exists()
+    return _as_read(job).exists()
+
+
+def _as_read(job: Job) -> QuerySet[Job]:
+    return Job.objects.filter(pk=job.pk, version=job.version, ended_at__isnull=True)
 
 
 def finish(

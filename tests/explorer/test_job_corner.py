@@ -192,15 +192,21 @@ def test_a_job_is_cancelled_in_the_corner_with_the_keyboard(page_as: OpenPage, g
     expect(corner(page)).to_have_count(0)
 
 
-def test_a_job_of_a_dialog_goes_on_in_the_corner(page_as: OpenPage, gate: Gate) -> None:
-    page = page_as(SENDER)
-    page.goto("/")
+def begin_sending(page: Page) -> Locator:
+    """Send a study of the worklist to the server behind the gate, and return the dialog."""
     page.get_by_role("row").filter(has_text="KR-0001").click()
     page.get_by_role("button", name="Send to…").click()
     dialog = page.get_by_role("dialog", name="Send the study")
     dialog.get_by_role("radio", name="SLOW").check()
     dialog.get_by_role("button", name="Send", exact=True).click()
     expect(dialog).to_contain_text("It continues when you close this.")
+    return dialog
+
+
+def test_a_job_of_a_dialog_goes_on_in_the_corner(page_as: OpenPage, gate: Gate) -> None:
+    page = page_as(SENDER)
+    page.goto("/")
+    dialog = begin_sending(page)
     dialog.get_by_role("button", name="Close").last.click()
     expect(corner(page)).to_contain_text("Send to SLOW")
     gate.open()
@@ -223,12 +229,7 @@ def test_a_dialog_follows_its_job_though_the_stream(page_as: OpenPage, gate: Gat
     page = page_as(SENDER, problems="ERR_FAILED")
     page.goto("/")
     page.route("**/graphql/", break_off_the_first)
-    page.get_by_role("row").filter(has_text="KR-0001").click()
-    page.get_by_role("button", name="Send to…").click()
-    dialog = page.get_by_role("dialog", name="Send the study")
-    dialog.get_by_role("radio", name="SLOW").check()
-    dialog.get_by_role("button", name="Send", exact=True).click()
-    expect(dialog).to_contain_text("It continues when you close this.")
+    dialog = begin_sending(page)
     gate.open()
     expect(dialog.get_by_role("status")).to_have_text("Done")
 

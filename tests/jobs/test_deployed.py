@@ -67,7 +67,7 @@ def test_another_gateway_takes_over_when_the_one_that_follows_is_killed(
         job_id = ask(first, SEND, study=Target.at(7).ids["studies"])["sendToModality"]["job"]["id"]
         wait_until(lambda: count(remote) > 50)
         assert ask(second, UNFINISHED)["jobs"]["nodes"] == [{"id": job_id}]
-        signal_all(first.pid, signal.SIGKILL)
+        signal_all(first, signal.SIGKILL)
         assert job_of(second, job_id)["endedAt"] is None
         wait_until(lambda: job_of(second, job_id)["endedAt"])
         assert job_of(second, job_id)["state"] == "SUCCESS"
@@ -103,9 +103,9 @@ def test_a_correction_survives_that_its_gateway_stands_still(
         # in the second round, where copies get the identifiers of the originals
         wait_until(lambda: job_of(first, job_id, token)["progress"] > 0.6)
         former = holders()
-        signal_all(first.pid, signal.SIGSTOP)
+        signal_all(first, signal.SIGSTOP)
         wait_until(lambda: holders() - former)
-        signal_all(first.pid, signal.SIGCONT)
+        signal_all(first, signal.SIGCONT)
         wait_until(lambda: job_of(second, job_id, token)["endedAt"])
         assert job_of(second, job_id, token)["state"] == "SUCCESS"
     after = Archive.of(source)
@@ -113,10 +113,9 @@ def test_a_correction_survives_that_its_gateway_stands_still(
     assert after.studies() == before.studies()
 
 
-def signal_all(pid: int, number: signal.Signals) -> None:
+def signal_all(gateway: LocalGateway, number: signal.Signals) -> None:
     """Send a signal to a gateway and its worker processes."""
-    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-    for one in (pid, *map(int, children)):
+    for pid in (gateway.pid, *gateway.workers()):
         # workers end when the first process has
         with suppress(ProcessLookupError):
-            os.kill(one, number)
+            os.kill(pid, number)

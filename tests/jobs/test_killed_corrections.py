@@ -19,6 +19,7 @@ from orthancproxy.jobs.replacing import Replacing
 from orthancproxy.jobs.work import Work, WorkContext
 from orthancproxy.jobs.works import WORKS
 from orthancproxy.orthanc.client import OrthancClient
+from orthancproxy.orthanc.endpoints import Endpoint
 from orthancproxy.resolvers.context import connect
 from orthancproxy.sandbox.orthanc import LocalOrthanc
 from tests.access.archive import Target
@@ -37,6 +38,11 @@ STUDY = ONE.ids["studies"]
 SMALL_STEPS: Mapping[str, Work] = {JobKind.MODIFY: Replacing(plan_correction, max_seconds=0)}
 CHANGING = ("POST", "PUT", "DELETE")
 READING = ("/tools/find", "/tools/bulk-content", "/tools/count-resources")
+
+
+def is_change(endpoint: Endpoint) -> bool:
+    """Whether a call changes the archive."""
+    return endpoint.method in CHANGING and endpoint.template not in READING
 
 
 class _KilledError(BaseException):
@@ -64,7 +70,7 @@ class Death:
             return execute(sql, *rest)
 
         def of_archive(client: OrthancClient, held: Any, kind: Any, endpoint: Any, *rest: Any, **more: Any) -> Any:
-            if endpoint.method in CHANGING and endpoint.template not in READING:
+            if is_change(endpoint):
                 self()
             return send(client, held, kind, endpoint, *rest, **more)
 

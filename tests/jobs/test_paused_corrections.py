@@ -14,14 +14,14 @@ from orthancproxy.orthanc.client import OrthancClient
 from orthancproxy.sandbox.orthanc import LocalOrthanc
 from tests.conftest import GraphQL
 from tests.jobs.conftest import Clock
-from tests.jobs.test_killed_corrections import CHANGING, READING, SMALL_STEPS, Walk, new_follower, step_to_the_end
+from tests.jobs.test_killed_corrections import SMALL_STEPS, Walk, is_change, new_follower, step_to_the_end
 from tests.waiting import wait_until
 
 pytestmark = [pytest.mark.live, pytest.mark.once, pytest.mark.django_db(transaction=True)]
 
 
 class Pause:
-    """Lets this thread stand still at its change of this number, while the block of `meanwhile` is carried out."""
+    """Lets this thread stand still at its change of this number, while `meanwhile` is carried out."""
 
     def __init__(self, number: int, meanwhile: Callable[[], None]) -> None:
         self.left = number
@@ -33,8 +33,7 @@ class Pause:
         """Wait for the changes within the block."""
 
         def pausing(client: OrthancClient, held: Any, kind: Any, endpoint: Any, *rest: Any, **more: Any) -> Any:
-            is_change = endpoint.method in CHANGING and endpoint.template not in READING
-            if is_change and get_ident() == self._thread:
+            if is_change(endpoint) and get_ident() == self._thread:
                 self.left -= 1
                 if self.left == -1:
                     self._meanwhile()
