@@ -11,7 +11,7 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 from pytest_django import Settings
 
-from orthancproxy.archive.orthanc_jobs import find_job, look_up_job
+from orthancproxy.archive.orthanc_jobs import cancel_job, find_job, look_up_job
 from orthancproxy.audit.models import AuditEvent
 from orthancproxy.errors import ArchiveUnavailable, GatewayUnavailable, NotFound
 from orthancproxy.jobs import sending
@@ -153,6 +153,11 @@ class TestRestarts:
         clock.ahead += 2 * MISSING_DURATION
         follower.step()
         assert look(graphql, job)["state"] == "CANCELLED"
+
+    def test_a_job_can_be_cancelled_that_orthanc_forgets_meanwhile(self, gateway: LocalOrthanc) -> None:
+        unknown = "00000000-0000-4000-8000-000000000000"
+        assert look_up_job(connect(), unknown) is None
+        cancel_job(connect(), unknown)
 
 
 class _KilledError(BaseException):

@@ -14,7 +14,7 @@ from orthancproxy.errors import (
     NotFound,
     NotRenderable,
 )
-from orthancproxy.orthanc.endpoints import DELETE, FIND, RESOURCE, STORE, Endpoint
+from orthancproxy.orthanc.endpoints import CANCEL_JOB, DELETE, FIND, RESOURCE, STORE, Endpoint
 from orthancproxy.orthanc.status import error_of, is_transient
 
 BEING_DELETED: dict[str, Any] = {"OrthancStatus": 3, "Message": "Parameter out of range"}
@@ -58,6 +58,21 @@ def response(status: int, details: object = None) -> requests.Response:
 def test_a_failure_is_a_gateway_error(status: int, details: object, kind: type[GatewayError], message: str) -> None:
     error = error_of(RESOURCE, response(status, details))
     assert (type(error), str(error)) == (kind, message)
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "details", "is_not_found"),
+    [
+        (CANCEL_JOB, None, True),
+        (CANCEL_JOB, {"Message": "Bad request"}, False),
+        (STORE, None, False),
+        (DELETE, None, False),
+    ],
+)
+def test_an_action_on_what_orthanc_does_not_know_is_not_found(
+    endpoint: Endpoint, details: object, *, is_not_found: bool
+) -> None:
+    assert isinstance(error_of(endpoint, response(400, details)), NotFound) is is_not_found
 
 
 @pytest.mark.parametrize("status", [200, 201, 204, 299])
