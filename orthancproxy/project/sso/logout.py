@@ -2,6 +2,7 @@
 Logout 1.0)."""
 
 import logging
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import urlencode
@@ -9,6 +10,7 @@ from urllib.parse import urlencode
 from django.contrib.auth import SESSION_KEY, get_user_model
 from django.contrib.sessions.backends.base import SessionBase
 from django.db import IntegrityError, transaction
+from django.db.models import Max
 from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
 from django.utils import timezone
@@ -25,7 +27,7 @@ from orthancproxy.http.error_responses import bad_request, error_response
 from orthancproxy.http.pages import not_found, render_page
 from orthancproxy.project.sso.backend import is_configured
 from orthancproxy.project.sso.models import LoginSession, UsedLogoutToken
-from orthancproxy.project.sso.sessions import login_of
+from orthancproxy.project.sso.sessions import ProviderLogin, login_of
 from orthancproxy.project.variables import deployment
 
 logger = logging.getLogger(__name__)
@@ -84,19 +86,38 @@ def back_channel_logout(request: HttpRequest) -> HttpResponse:
     return HttpResponse()
 
 
-@transaction.atomic
+def last_logout() -> int:
+    """Return the number of the last logout that the provider has told of."""
+    return UsedLogoutToken.objects.aggregate(last=Max("pk"))["last"] or 0
+
+
+def was_logged_out(login: ProviderLogin, since: int) -> bool:
+    """Return whether the provider has told of the logout of a login, after the logout with this number."""
+    tokens = UsedLogoutToken.objects.filter(pk__gt=since, subject__in=("", login.subject), sid__in=("", login.sid))
+    return tokens.exclude(subject="", sid="").exists()
+
+
 def _end_sessions(claims: dict[str, Any]) -> list[str]:
     """Delete the sessions of a logout token, and return the names of their users, each once."""
-    _use(claims)
     named = {name: claims[column] for name, column in (("subject", "sub"), ("sid", "sid")) if column in claims}
-    sessions = LoginSession.objects.filter(issuer=conf.ORTHANC_OIDC_ISSUER, **named)
-    data = [row.get_decoded() for row in sessions.filter(expire_date__gt=timezone.now())]
-    sessions.delete()
+    with transaction.atomic():
+        _use(claims, named)
+        data = _delete_sessions(named)
+    # a login that did not see the token yet has written its session before now
+    data += _delete_sessions(named)
     users = get_user_model()._default_manager.filter(pk__in=[one[SESSION_KEY] for one in data if SESSION_KEY in one])
     return sorted(user.get_username() for user in users)
 
 
-def _use(claims: dict[str, Any]) -> None:
+def _delete_sessions(named: Mapping[str, str]) -> list[dict[str, Any]]:
+    """Delete sessions, and return what those of them contained that had not expired."""
+    sessions = LoginSession.objects.filter(issuer=conf.ORTHANC_OIDC_ISSUER, **named)
+    data = [row.get_decoded() for row in sessions.filter(expire_date__gt=timezone.now())]
+    sessions.delete()
+    return data
+
+
+def _use(claims: Mapping[str, Any], named: Mapping[str, str]) -> None:
     """Note that a logout token has been used. Raises NotAuthenticated for one that was used before."""
     now = timezone.now()
     UsedLogoutToken.objects.filter(expires_at__lt=now).delete()
@@ -104,6 +125,6 @@ def _use(claims: dict[str, Any]) -> None:
     expires_at = datetime.fromtimestamp(claims["iat"], UTC) + timedelta(seconds=seconds)
     try:
         with transaction.atomic():
-            UsedLogoutToken.objects.create(jti=claims["jti"], expires_at=max(expires_at, now))
+            UsedLogoutToken.objects.create(jti=claims["jti"], expires_at=max(expires_at, now), **named)
     except IntegrityError:
         raise NotAuthenticated("The logout token was used before.") from None

@@ -56,9 +56,15 @@ class LoginSession(AbstractBaseSession):
 
 
 class UsedLogoutToken(models.Model):
-    """A logout token that has ended sessions, kept as long as it is valid: none counts twice."""
+    """A logout token that has ended sessions, kept as long as it is valid: none counts twice.
+
+    It names a subject, a session at the provider (`sid`), or both; the other one is empty.
+    """
 
     jti = models.CharField(max_length=255, unique=True)
+    # a gateway of before, which goes on during an upgrade, does not write them
+    subject = models.CharField(max_length=255, blank=True, db_default="")
+    sid = models.CharField(max_length=255, blank=True, db_default="")
     expires_at = models.DateTimeField(db_index=True)
 
     class Meta:

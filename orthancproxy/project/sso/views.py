@@ -23,6 +23,7 @@ from orthancproxy.http.pages import not_found, render_page
 from orthancproxy.project.sso.backend import AGAIN, is_configured, library_setting
 from orthancproxy.project.sso.errors import LoginRejected
 from orthancproxy.project.sso.handshake import handshake, keep
+from orthancproxy.project.sso.logout import last_logout, was_logged_out
 from orthancproxy.project.sso.passwords import form_url
 from orthancproxy.project.sso.sessions import remember
 
@@ -102,6 +103,8 @@ class _CallbackView(OIDCAuthenticationCallbackView):  # type: ignore[misc]
 
     session: Any = None
     """That of the browser; the request has what `handshake` keeps."""
+    since: int
+    """The last logout that the provider had told of when the browser came back."""
 
     @staticmethod
     def get_settings(attr: str, *args: Any) -> Any:
@@ -119,6 +122,7 @@ class _CallbackView(OIDCAuthenticationCallbackView):  # type: ignore[misc]
             del states[request.GET["state"]]
             error = request.GET.get("error", "")[:50]
             raise LoginRejected(f"the provider answered {error!r}", REFUSED)
+        self.since = last_logout()
         try:
             response: HttpResponse = super().get(request)
         except SuspiciousOperation as error:
@@ -134,7 +138,12 @@ class _CallbackView(OIDCAuthenticationCallbackView):  # type: ignore[misc]
         kept, url = self.request.session, self.success_url
         self.request.session = self.session
         auth.login(self.request, self.user)
-        remember(self.request.session, self.request.sso_login)
+        remember(self.session, self.request.sso_login)
+        # a logout finds the session from here on
+        self.session.save()
+        if was_logged_out(self.request.sso_login, self.since):
+            auth.logout(self.request)
+            url = reverse("logged-out")
         self.request.session = kept
         # the login page would lead to the provider again
         is_login = url.partition("?")[0] in (reverse("login"), reverse("sso-login"))

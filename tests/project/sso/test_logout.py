@@ -9,16 +9,19 @@ import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, HTTPServer
+from itertools import count
 from typing import Any
 from urllib.parse import parse_qs
 
 import pytest
 from asgiref.sync import sync_to_async
 from django.contrib.auth.models import User
+from django.contrib.auth.signals import user_logged_in
 from pytest_django import Settings
 
 from orthancproxy.access import identity_provider
 from orthancproxy.audit.models import AuditEvent
+from orthancproxy.project.sso import logout
 from orthancproxy.project.sso.models import LoginSession, UsedLogoutToken
 from orthancproxy.sandbox.orthanc import LocalOrthanc
 from tests.access.callers import PASSWORD, csrf_client, log_in
@@ -205,6 +208,53 @@ class TestBackChannel:
         anna.log_in()
         assert tell(token).status_code == 400
         assert anna.username == "anna"
+
+    @pytest.mark.parametrize(
+        ("named", "is_ended"),
+        [
+            (("subject",), True),
+            (("sid",), True),
+            (("subject", "sid"), True),
+            (("other subject",), False),
+            (("subject", "other sid"), False),
+        ],
+        ids=str,
+    )
+    def test_a_logout_during_the_login_ends_it(
+        self, person: MakePerson, logout_token: MakeToken, named: tuple[str, ...], *, is_ended: bool
+    ) -> None:
+        def log_out(request: Any, **_: Any) -> None:
+            login = request.sso_login
+            claims = {"subject": {"sub": login.subject}, "sid": {"sid": login.sid}}
+            others = {"other subject": {"sub": "other"}, "other sid": {"sid": "other"}}
+            token = logout_token(**{key: value for one in named for key, value in {**claims, **others}[one].items()})
+            assert tell(token).status_code == 200
+
+        anna = person("anna")
+        user_logged_in.connect(log_out)
+        try:
+            response = anna.log_in("/sso/?next=/tokens/")
+        finally:
+            user_logged_in.disconnect(log_out)
+        assert (response.status_code, response["Location"]) == (302, "/sso/logged-out/" if is_ended else "/tokens/")
+        assert anna.username == (None if is_ended else "anna")
+        assert LoginSession.objects.count() == (0 if is_ended else 1)
+        assert logouts() == ([("anna", "SUCCESS", "GET /sso/callback/")] if is_ended else [])
+        # the next login is another one
+        anna.log_in()
+        assert anna.username == "anna"
+
+    def test_a_session_that_is_written_before_the_token_can_be_seen_ends_too(
+        self, person: MakePerson, logout_token: MakeToken, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        anna = person("anna")
+        anna.log_in()
+        delete, looks = logout._delete_sessions, count()
+        # the transaction of the token has begun before the session was there
+        monkeypatch.setattr(logout, "_delete_sessions", lambda named: delete(named) if next(looks) else [])
+        assert tell(logout_token(sub=anna.sub)).status_code == 200
+        assert anna.username is None
+        assert logouts() == [("anna", "SUCCESS", "POST /sso/back-channel-logout/")]
 
     @pytest.mark.parametrize(
         "forged",
