@@ -110,14 +110,14 @@ def violations(page: Page) -> list[str]:
     return found
 
 
-def tab_to(page: Page, target: Locator) -> None:
-    """Press Tab until an element has the focus."""
+def tab_to(page: Page, target: Locator, key: str = "Tab") -> None:
+    """Press Tab, or Shift+Tab, until an element has the focus."""
     expect(target).to_be_visible()
     for _ in range(60):
         if target.evaluate("element => element === document.activeElement"):
             return
-        page.keyboard.press("Tab")
-    raise AssertionError(f"Not reached by Tab: {target}")
+        page.keyboard.press(key)
+    raise AssertionError(f"Not reached by {key}: {target}")
 
 
 def choose(page: Page, button: Locator, item: str) -> None:

@@ -113,6 +113,22 @@ def test_a_study_is_corrected_with_the_keyboard(page: Page, archive: Archive, pa
     assert descriptions == ["Head 2", "뇌 MRI", "뇌 MRI", "뇌 MRI"]
 
 
+def test_the_focus_stays_where_keys_have_led_before_the_timers_of_a_busy_page(
+    page: Page, archive: Archive, patient: str
+) -> None:
+    open_first_study(archive, page, patient)
+    dialog = open_dialog(page, "Correct…")
+    patient_id, description = dialog.get_by_label("Patient ID"), dialog.get_by_label("Study description")
+    expect(patient_id).to_be_focused()
+    page.clock.install(time=0)
+    page.clock.pause_at(1)
+    # the date of birth is between them
+    for target, key in ((description, "Tab"), (patient_id, "Shift+Tab")):
+        tab_to(page, target, key)
+        page.clock.run_for(1000)
+        expect(target).to_be_focused()
+
+
 def test_collisions_are_to_be_accepted(page: Page, archive: Archive, patient: str) -> None:
     with further_patients(archive, [instance(91)]):
         open_first_study(archive, page, patient)

@@ -1,6 +1,6 @@
 import { useQuery } from '@apollo/client/react';
 import { NativeSelect, Stack, TextInput } from '@mantine/core';
-import { useState } from 'react';
+import { type KeyboardEvent, useState } from 'react';
 import { useTranslation } from 'react-i18next';
 
 import { ErrorMessage } from '../app/ErrorMessage';
@@ -102,6 +102,7 @@ function Field({ keyword, before, value, onChange, isFirst }: FieldProps) {
           label={label}
           value={isoDate(value)}
           onChange={({ currentTarget }) => onChange(dicomDate(currentTarget.value))}
+          onKeyDown={leaveTabToBrowser}
         />
       );
     case 'sex':
@@ -127,4 +128,14 @@ function Field({ keyword, before, value, onChange, isFirst }: FieldProps) {
         />
       );
   }
+}
+
+/**
+ * Of a field that is neither the first nor the last of a dialog.
+ *
+ * Mantine's focus trap looks in a timer where Tab has led from a date, and moves the focus if that is not the next
+ * field. Browsers handle keys before timers: somebody who types fast on a busy page is a field further by then.
+ */
+function leaveTabToBrowser(event: KeyboardEvent): void {
+  if (event.key === 'Tab') event.stopPropagation();
 }
