@@ -276,7 +276,7 @@ def test_studies_are_merged(page: Page, archive: Archive, patient: str) -> None:
     expect(dialog.get_by_role("button", name="Preview")).to_be_disabled()
     dialog.get_by_role("checkbox", name=re.compile("Head 2 · A090-2 · .+ · CT · 1 series")).check()
     dialog.get_by_role("button", name="Preview").click()
-    expect(dialog).to_contain_text("This changes 1 instance.")
+    expect(dialog).to_contain_text("This changes 1 instance. It gets new UIDs. The original is kept until")
     changes = rows(dialog)
     assert ["Study description", "Head 2", "Head 1"] in changes
     assert ["Study time", "10:02:30", "10:01:30"] in changes

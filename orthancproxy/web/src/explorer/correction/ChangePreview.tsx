@@ -47,7 +47,8 @@ export function ChangePreview({
   return (
     <Stack gap="md">
       <Text ref={summary} tabIndex={-1} style={{ scrollMarginTop: HEADER }}>
-        {t('what', { count, number: formatNumber(count) })} {t(keepUids ? 'oldUids' : 'newUids')} {t('original')}
+        {t('what', { count, number: formatNumber(count) })} {t(keepUids ? 'oldUids' : 'newUids', { count })}{' '}
+        {t('original', { count })}
       </Text>
       {children}
       {changes.length > 0 && <ChangeTable changes={changes} nameOf={nameOf} />}

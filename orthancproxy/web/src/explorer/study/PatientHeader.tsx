@@ -48,7 +48,7 @@ export function PatientHeader({ patient, studyDate, linked = false, children }: 
           {patient.birthDate && (
             <span>
               <span className={classes.label}>{t('patientFacts.birthDate')}</span> {formatDate(patient.birthDate)}
-              {age !== undefined && ` (${t('patientFacts.age', { years: age })})`}
+              {age !== undefined && ` (${t('patientFacts.age', { count: age })})`}
             </span>
           )}
           {sex && <span>{isSex(sex) ? t(`patientFacts.sex.${sex}`) : sex}</span>}

@@ -70,7 +70,7 @@ export function OtherPatients({ patients, patientId, patientName, onChoose }: Ot
   if (others.length === 0) return null;
   return (
     <Alert color="yellow" variant="light" mt="md" icon={<IconAlertTriangle />} role="status" title={t('others.title')}>
-      {t('others.text')}
+      {t('others.text', { count: others.length })}
       <ul className={classes.list}>
         {others.slice(0, MAX_SHOWN).map(({ patientId, patientName, birthDate, files }) => (
           <li key={JSON.stringify([patientId, patientName, birthDate])}>

@@ -70,7 +70,11 @@ export function RunView({ run }: { run: UploadRun }) {
               ` ${t('outcome.failed', { count: failedImages, number: formatNumber(failedImages) })}`}
           </Text>
           <Text c="dimmed" className={classes.figures}>
-            {t('counts', { done: formatNumber(stored + failed), all: formatNumber(run.files.length) })}
+            {t('counts', {
+              count: run.files.length,
+              done: formatNumber(stored + failed),
+              all: formatNumber(run.files.length),
+            })}
             {' · '}
             {t('bytes', { done: formatBytes(doneBytes), all: formatBytes(allBytes) })}
           </Text>

@@ -140,7 +140,7 @@ function UnfinishedUploadText({ upload, batch }: { upload: UnfinishedUpload; bat
         </strong>
       )}
       <Text size="sm" c="dimmed">
-        {t('counts', { done: formatNumber(stored.length), all: formatNumber(files.length) })}
+        {t('counts', { count: files.length, done: formatNumber(stored.length), all: formatNumber(files.length) })}
         {' · '}
         {formatDateTime(new Date(keptAt).toISOString())}
       </Text>

@@ -39,7 +39,10 @@ export const en = {
   suspects_other: '{{number}} files do not look like DICOM and may be rejected:',
   others: {
     title: 'Check the patient',
-    text: 'The files name other patients, or other data of the patient. All of them become images of the patient above:',
+    text_one:
+      'The files name another patient, or other data of the patient. All of them become images of the patient above:',
+    text_other:
+      'The files name other patients, or other data of the patient. All of them become images of the patient above:',
     choose: 'Use this patient',
     more: 'and {{number}} more',
   },
@@ -65,7 +68,8 @@ export const en = {
     'A request was too large for the gateway, or for a proxy before it. Ask your administrator to raise the limit.',
   warnings: 'To check',
   bytes: '{{done}} of {{all}}',
-  counts: '{{done}} of {{all}} files',
+  counts_one: '{{done}} of {{all}} file',
+  counts_other: '{{done}} of {{all}} files',
   pause: 'Pause',
   resume: 'Continue',
   tryNow: 'Try now',
@@ -140,7 +144,7 @@ export const ko: Translation<typeof en> = {
   suspects_other: '파일 {{number}}개는 DICOM이 아닌 것 같아 거부될 수 있습니다:',
   others: {
     title: '환자를 확인하세요',
-    text: '파일에 다른 환자 또는 다른 환자 정보가 있습니다. 모두 위 환자의 영상으로 저장됩니다:',
+    text_other: '파일에 다른 환자 또는 다른 환자 정보가 있습니다. 모두 위 환자의 영상으로 저장됩니다:',
     choose: '이 환자 사용',
     more: '외 {{number}}명',
   },
@@ -162,7 +166,7 @@ export const ko: Translation<typeof en> = {
   requestTooLarge: '요청이 게이트웨이 또는 그 앞의 프록시가 허용하는 크기를 넘었습니다. 관리자에게 문의하세요.',
   warnings: '확인할 사항',
   bytes: '{{all}} 중 {{done}}',
-  counts: '파일 {{all}}개 중 {{done}}개',
+  counts_other: '파일 {{all}}개 중 {{done}}개',
   pause: '일시 중지',
   resume: '계속',
   tryNow: '지금 다시 시도',
@@ -237,7 +241,7 @@ export const ja: Translation<typeof en> = {
   suspects_other: '{{number}}ファイルはDICOMではないようです。拒否される可能性があります:',
   others: {
     title: '患者を確認してください',
-    text: 'ファイルに別の患者、または異なる患者情報があります。すべて上の患者の画像として保存されます:',
+    text_other: 'ファイルに別の患者、または異なる患者情報があります。すべて上の患者の画像として保存されます:',
     choose: 'この患者を使う',
     more: 'ほか{{number}}人',
   },
@@ -260,7 +264,7 @@ export const ja: Translation<typeof en> = {
     'リクエストが、ゲートウェイまたはその手前のプロキシの上限を超えました。管理者に上限の引き上げを依頼してください。',
   warnings: '確認事項',
   bytes: '{{all}}中{{done}}',
-  counts: '{{all}}ファイル中{{done}}',
+  counts_other: '{{all}}ファイル中{{done}}',
   pause: '一時停止',
   resume: '再開',
   tryNow: '今すぐ再試行',
