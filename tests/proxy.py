@@ -3,12 +3,17 @@
 import http.client
 import ssl
 import threading
-from collections.abc import Mapping
-from contextlib import closing
+from collections.abc import Iterator, Mapping
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from email.message import Message
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Self
+
+import pytest
+from urllib3.util import Timeout
+
+from orthancproxy.orthanc.connections import OrthancConnections
 
 HOP_BY_HOP = frozenset({"connection", "keep-alive", "content-length", "transfer-encoding"})
 PIECE = 64 * 1024
@@ -33,6 +38,25 @@ def answering(status: int, body: bytes = b"", **headers: str) -> Fault:
     fields = {"Content-Length": str(len(body)), **{name.replace("_", "-"): headers[name] for name in headers}}
     lines = [f"HTTP/1.1 {status} Because", *(f"{name}: {value}" for name, value in fields.items()), "", ""]
     return Fault(answer="\r\n".join(lines).encode("latin-1") + body)
+
+
+@contextmanager
+def impatient(seconds: float = 0.5, on: str = "") -> Iterator[None]:
+    """Within the block, answers that take longer are too late, to calls whose method and URL have `on` in them.
+
+    A setting would do so to the other calls of a test, too, which may take that long on a busy machine.
+    """
+    send = OrthancConnections.send
+
+    def hurried(
+        connections: Any, method: str, url: str, data: Any, query: Any, headers: Any, timeout: Any, **more: Any
+    ) -> Any:
+        limit = Timeout(read=seconds) if on in f"{method} {url}" else timeout
+        return send(connections, method, url, data, query, headers, limit, **more)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(OrthancConnections, "send", hurried)
+        yield
 
 
 DROPPED = Fault(answer=b"")

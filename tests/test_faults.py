@@ -14,7 +14,7 @@ from orthancproxy.orthanc.client import ConnectionOptions, OrthancClient
 from orthancproxy.orthanc.endpoints import FIND
 from orthancproxy.sandbox.orthanc import LocalOrthanc
 from tests.corpus import ROOT, hierarchy, load
-from tests.proxy import DROPPED, GARBAGE, Fault, RecordingProxy, answering
+from tests.proxy import DROPPED, GARBAGE, Fault, RecordingProxy, answering, impatient
 
 pytestmark = pytest.mark.live
 
@@ -186,21 +186,21 @@ class TestUnavailableOrthanc:
         doomed.start()
         assert ask(gateway) == WELL
 
-    def test_slow_orthanc(self, proxy: RecordingProxy, gateway: Gateway, settings: Settings, transport: str) -> None:
-        settings.ORTHANC_READ_TIMEOUT = 0.5
+    def test_slow_orthanc(self, proxy: RecordingProxy, gateway: Gateway, transport: str) -> None:
         proxy.keep_failing(Fault(delay=60))
-        assert TRANSPORTS[transport](gateway) == SLOW[transport]
+        with impatient():
+            assert TRANSPORTS[transport](gateway) == SLOW[transport]
         assert len(proxy.requests) == 1
         proxy.recover()
         assert TRANSPORTS[transport](gateway) == WELL
 
     def test_orthanc_that_is_slow_to_find_after_a_quick_start(
-        self, proxy: RecordingProxy, gateway: Gateway, settings: Settings, transport: str
+        self, proxy: RecordingProxy, gateway: Gateway, transport: str
     ) -> None:
-        settings.ORTHANC_READ_TIMEOUT = 0.5
         assert TRANSPORTS[transport](gateway) == WELL
         proxy.keep_failing(Fault(delay=60), on="/tools/")
-        assert TRANSPORTS[transport](gateway) == SLOW[transport]
+        with impatient(on="/tools/"):
+            assert TRANSPORTS[transport](gateway) == SLOW[transport]
         proxy.recover()
         assert TRANSPORTS[transport](gateway) == WELL
 
@@ -318,14 +318,14 @@ REST_ROUTES = (
 @pytest.mark.parametrize("route", REST_ROUTES)
 class TestEveryRESTRoute:
     def test_rest_route_reports_that_orthanc_fails(
-        self, proxy: RecordingProxy, gateway: Gateway, settings: Settings, ids: dict[str, str], route: str
+        self, proxy: RecordingProxy, gateway: Gateway, ids: dict[str, str], route: str
     ) -> None:
-        settings.ORTHANC_READ_TIMEOUT = 0.5
         path = route.format(**ids)
         proxy.keep_failing(DROPPED)
         assert gateway.rest(path) == DOWN["REST"]
         proxy.keep_failing(Fault(delay=60))
-        assert gateway.rest(path) == SLOW["REST"]
+        with impatient():
+            assert gateway.rest(path) == SLOW["REST"]
         proxy.keep_failing(GARBAGE["an HTML page"])
         assert gateway.rest(path) == REFUSED["REST"]
         proxy.recover()

@@ -22,7 +22,7 @@ from tests.deletion.deletion_client import (
     stored_resources,
     without,
 )
-from tests.proxy import DROPPED, GARBAGE, Fault, answering
+from tests.proxy import DROPPED, GARBAGE, Fault, answering, impatient
 from tests.test_faults import WRONG_SHAPES
 
 pytestmark = pytest.mark.live
@@ -81,11 +81,11 @@ def test_deletion_whose_connection_breaks_fails_and_is_not_retried(
 
 
 def test_deletion_that_times_out_fails_and_is_not_retried(
-    orthanc: LocalOrthanc, proxy: DeleteProxy, settings: Settings, transport: Transport
+    orthanc: LocalOrthanc, proxy: DeleteProxy, transport: Transport
 ) -> None:
-    settings.ORTHANC_READ_TIMEOUT = 0.5
     proxy.fault = Fault(delay=60)
-    answer = transport(*NAME)
+    with impatient(on="DELETE "):
+        answer = transport(*NAME)
     assert answer.code == "ARCHIVE_UNAVAILABLE"
     assert answer.status == (200 if isinstance(transport, GraphQLDeletion) else 504)
     assert answer.message == f"Orthanc did not answer in time. {MAY_BE_GONE}"
