@@ -28,12 +28,12 @@ ONE_CALL_PER_CONNECTION = {"KeepAlive": False}
 def running_orthancs() -> Iterator[StartOrthanc]:
     """Yield a function that starts an Orthanc, with the arguments of LocalOrthanc; kill all of them at the end.
 
-    What they store becomes stable after an hour: if it did after a minute, a slow test would see a change of its own.
+    What they store becomes stable after a day: if it did within a session, a test would see a change of its own.
     """
     with ExitStack() as stack:
 
         def start(*, configuration: Mapping[str, Any] = {}, **options: Any) -> LocalOrthanc:
-            orthanc = stack.enter_context(LocalOrthanc(configuration={"StableAge": 3600, **configuration}, **options))
+            orthanc = stack.enter_context(LocalOrthanc(configuration={"StableAge": 86_400, **configuration}, **options))
             # a regular stop takes 1.4 s
             stack.callback(orthanc.kill)
             return orthanc
