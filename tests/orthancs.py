@@ -62,6 +62,14 @@ def installed_version() -> tuple[int, ...]:
     return tuple(int(number) for number in version.split("."))
 
 
+def learn_clock(client: OrthancClient) -> None:
+    """Let a client learn Orthanc's clock, which a request that keeps something would do by itself.
+
+    Learnt late in a request, as on a busy machine, it does not prove of a young archive that its last change is past.
+    """
+    client.clock.least_at(client.clock.moment())
+
+
 class WalkingOrthanc(OrthancClient):
     """A client whose Orthanc is taken for a large one over SQLite without statistics."""
 

@@ -19,7 +19,7 @@ from orthancproxy.orthanc import endpoints
 from orthancproxy.orthanc.calls import recording
 from orthancproxy.orthanc.client import ConnectionOptions, OrthancClient
 from tests.corpus import ROOT, instance, load
-from tests.orthancs import CrowdedOrthanc, StartOrthanc, WalkingOrthanc
+from tests.orthancs import CrowdedOrthanc, StartOrthanc, WalkingOrthanc, learn_clock
 from tests.proxy import RecordingProxy
 
 # older ones are not asked for these tags
@@ -147,6 +147,7 @@ def test_counts_from_the_series_are_those_of_orthanc(
 def test_counts_are_fetched_once(orthanc: type[OrthancClient], scope: Scope, url: str) -> None:
     with RecordingProxy(urlsplit(url).port or 0) as proxy:
         client = orthanc(ConnectionOptions(proxy.base_url))
+        learn_clock(client)
         cache = RevisionCache(client.clock, max_bytes=10**8, min_age=2)
         first = counts(Hierarchy(client, scope, cache=cache).page(BY_NAME).resources)
         assert len(first) > 3
@@ -168,6 +169,7 @@ def test_counts_of_the_other_studies_are_not_fetched_with_those_of_a_new_one(
     time.sleep(3)
     with RecordingProxy(local.port) as proxy:
         client = orthanc(ConnectionOptions(proxy.base_url))
+        learn_clock(client)
         cache = RevisionCache(client.clock, max_bytes=10**8, min_age=2)
         Hierarchy(client, cache=cache).page(BY_NAME)
         load(local, [instance(patient, 1, 1) for patient in (4, 5)])
@@ -216,6 +218,7 @@ def test_a_caller_with_a_scope_is_not_told_by_time_what_others_have_seen_of_hidd
     orthanc: type[OrthancClient], url: str
 ) -> None:
     client = orthanc(ConnectionOptions(url))
+    learn_clock(client)
     seen, unseen = (RevisionCache(client.clock, max_bytes=10**8, min_age=2) for _ in range(2))
     everything = Hierarchy(client, cache=seen).page(BY_NAME).resources
     is_whole = orthanc is OrthancClient or not client.capabilities().find_limits.found

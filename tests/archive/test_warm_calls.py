@@ -16,6 +16,7 @@ from orthancproxy.archive.scope import EVERYTHING, Scope
 from orthancproxy.orthanc.calls import recording
 from orthancproxy.orthanc.client import ConnectionOptions, OrthancClient
 from orthancproxy.sandbox.orthanc import LocalOrthanc
+from tests.orthancs import learn_clock
 
 pytestmark = pytest.mark.live
 
@@ -75,6 +76,7 @@ def client(archive: LocalOrthanc) -> OrthancClient:
     """A client of an archive whose last change is past."""
     client = OrthancClient(ConnectionOptions(archive.base_url))
     client.capabilities()
+    learn_clock(client)
     time.sleep(3)
     return client
 
