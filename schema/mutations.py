@@ -120,8 +120,8 @@ class Mutation:
 
     @strawberry.mutation(
         description="Send patients, studies, series or instances to another server. The job goes on after the "
-        "response: follow it with `job` or the subscription `jobUpdates`. It ends at the first instance that is "
-        "not taken."
+        "response: follow it with `job` or the subscription `jobUpdates`. Of what a modality does not take, "
+        "`result` has each instance."
     )
     def send_to_modality(
         self, info: Info, input: Annotated[SendInput, strawberry.argument(description="What to send, and where.")]
