@@ -1,6 +1,7 @@
 """Anonymizing a study, and reading who is who in a project."""
 
 import datetime
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import Annotated, cast
@@ -10,12 +11,17 @@ import strawberry
 
 from orthancproxy.anonymization.files import AnonymizationRequest
 from orthancproxy.anonymization.models import Pseudonym as Row
+from orthancproxy.archive.levels import Level
 from orthancproxy.dicom.differences import Difference
 from orthancproxy.dicom.uncleaned_content import UncleanedContent
 from orthancproxy.resolvers import anonymizing
+from orthancproxy.resolvers.anonymizing import MAX_LISTED_INSTANCES
+from orthancproxy.resolvers.hierarchy import get_by_orthanc_ids
 from orthancproxy.schema.context import Info, gateway
 from orthancproxy.schema.descriptions import describe_enum
 from orthancproxy.schema.jobs import Job, shown
+from orthancproxy.schema.selection import Selection
+from orthancproxy.schema.types import Instance
 
 describe_enum(
     strawberry.enum(
@@ -66,7 +72,8 @@ class AnonymizeStudyInput:
         default=False, description="Do not leave out instances that say that text is burned into their pixels."
     )
     keep_labels: bool = strawberry.field(
-        default=False, description="Give the labels of the study to the new one. It takes the permission LABEL."
+        default=False,
+        description="Give the labels of the study to the new one. It takes the permission LABEL. Not for a ZIP.",
     )
     output: AnonymizationOutput = strawberry.field(
         default=AnonymizationOutput.STUDY, description="A new study, or a ZIP, which takes the permission DOWNLOAD."
@@ -97,15 +104,35 @@ class AnonymizedTag:
         return root.after
 
 
+@dataclass(frozen=True, slots=True)
+class ShownWarning:
+    """A warning, with the Orthanc ids of the instances that it is about, None if they were not looked for."""
+
+    content: UncleanedContent
+    orthanc_ids: Sequence[str] | None = None
+
+
 @strawberry.type(description="What a person should look at.")
 class AnonymizationWarning:
     @strawberry.field(description="For programs.")
-    def code(root: strawberry.Parent[UncleanedContent]) -> UncleanedContent:
-        return root
+    def code(root: strawberry.Parent[ShownWarning]) -> UncleanedContent:
+        return root.content
 
     @strawberry.field(description="One sentence for people.")
-    def message(root: strawberry.Parent[UncleanedContent]) -> str:
-        return root.value
+    def message(root: strawberry.Parent[ShownWarning]) -> str:
+        return root.content.value
+
+    @strawberry.field(
+        description="With `dryRun`, all instances with `BURNED_IN` or `TEXT_IN_PIXELS`, if the study has at most "
+        f"{MAX_LISTED_INSTANCES:,} instances; null otherwise."
+    )
+    def instances(root: strawberry.Parent[ShownWarning], info: Info) -> list[Instance] | None:
+        if root.orthanc_ids is None:
+            return None
+        plan = Selection(info).resource(Level.INSTANCE)
+        info.context.gateway.budget.reserve(len(root.orthanc_ids) * (1 + plan.objects))
+        found = get_by_orthanc_ids(gateway(info), plan, root.orthanc_ids)
+        return cast("list[Instance]", list(found.values()))
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,9 +156,14 @@ class AnonymizePayload:
     def preview(root: strawberry.Parent[ShownAnonymization]) -> list[AnonymizedTag]:
         return cast("list[AnonymizedTag]", root.made.preview.differences)
 
-    @strawberry.field(description="What cannot be cleaned, as far as one instance of each of ten series tells.")
+    @strawberry.field(
+        description="What cannot be cleaned, as far as one instance of each of ten series tells; with `dryRun`, also "
+        "what all tell of text in their pixels."
+    )
     def warnings(root: strawberry.Parent[ShownAnonymization]) -> list[AnonymizationWarning]:
-        return cast("list[AnonymizationWarning]", root.made.preview.contents)
+        shown = root.made.preview
+        found = shown.with_text or {}
+        return cast("list[AnonymizationWarning]", [ShownWarning(one, found.get(one)) for one in shown.contents])
 
     @strawberry.field(description="The job that makes the study; null for a ZIP or with `dryRun`.")
     def job(root: strawberry.Parent[ShownAnonymization]) -> Job | None:
@@ -179,7 +211,9 @@ def anonymize(info: Info, given: AnonymizeStudyInput) -> ShownAnonymization:
     )
     to_zip = given.output is AnonymizationOutput.ZIP
     if given.dry_run or to_zip:
-        made = anonymizing.preview(gateway(info), given.orthanc_id, request, to_zip=to_zip)
+        made = anonymizing.preview(
+            gateway(info), given.orthanc_id, request, to_zip=to_zip, lists_instances=given.dry_run
+        )
         url = info.context.urls.prefix + _path(given) if to_zip and not given.dry_run else None
         return ShownAnonymization(made, given.dry_run, url)
     made = anonymizing.anonymize(gateway(info), given.orthanc_id, request, given.client_mutation_id)

@@ -48,16 +48,11 @@ def uncleaned_content(file: DicomFile) -> Iterator[UncleanedContent]:
     """Yield what a file has that may identify its patient."""
     elements = file.elements
     modality = file.text(MODALITY).upper()
-    burned_in = file.text(BURNED_IN_ANNOTATION).upper()
     has_pixels = not elements.keys().isdisjoint({PIXEL_DATA, FLOAT_PIXEL_DATA, DOUBLE_PIXEL_DATA})
     if ENCAPSULATED_DOCUMENT in elements or file.sop_class_uid.startswith("1.2.840.10008.5.1.4.1.1.104."):
         yield UncleanedContent.DOCUMENT
-    if burned_in == "YES":
-        yield UncleanedContent.BURNED_IN
-    elif burned_in != "NO" and has_pixels:
-        is_capture = file.sop_class_uid.startswith(_SECONDARY_CAPTURE) and modality not in _MODALITIES_OF_FACES
-        if modality in _MODALITIES_WITH_TEXT or is_capture:
-            yield UncleanedContent.TEXT_IN_PIXELS
+    if text := text_in_pixels(modality, file.sop_class_uid, file.text(BURNED_IN_ANNOTATION), has_pixels=has_pixels):
+        yield text
     if has_pixels and _may_have_face(file, modality):
         yield UncleanedContent.FACE
     if CONTENT_SEQUENCE in elements:
@@ -68,6 +63,19 @@ def uncleaned_content(file: DicomFile) -> Iterator[UncleanedContent]:
         yield UncleanedContent.OVERLAY
         if has_pixels and any(not elements.get(group | OVERLAY_DATA) for group in overlays):
             yield UncleanedContent.OVERLAY_IN_PIXELS
+
+
+def text_in_pixels(
+    modality: str, sop_class_uid: str, burned_in_annotation: str, *, has_pixels: bool
+) -> UncleanedContent | None:
+    """Return BURNED_IN for an instance that says so, TEXT_IN_PIXELS for images of a kind that often has text."""
+    modality, burned_in = modality.strip().upper(), burned_in_annotation.strip().upper()
+    if burned_in == "YES":
+        return UncleanedContent.BURNED_IN
+    is_capture = sop_class_uid.startswith(_SECONDARY_CAPTURE) and modality not in _MODALITIES_OF_FACES
+    if has_pixels and burned_in != "NO" and (modality in _MODALITIES_WITH_TEXT or is_capture):
+        return UncleanedContent.TEXT_IN_PIXELS
+    return None
 
 
 def _may_have_face(file: DicomFile, modality: str) -> bool:

@@ -1,6 +1,7 @@
 """Anonymizing studies: what it would change, the job that makes a new study, and a ZIP that Orthanc never has."""
 
-from collections.abc import Callable, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from secrets import token_bytes
@@ -22,7 +23,7 @@ from orthancproxy.dicom.confidentiality import ConfidentialityOptions
 from orthancproxy.dicom.deidentification import deidentify
 from orthancproxy.dicom.differences import Difference, differences
 from orthancproxy.dicom.file_format import DicomFile
-from orthancproxy.dicom.uncleaned_content import UncleanedContent, uncleaned_content
+from orthancproxy.dicom.uncleaned_content import UncleanedContent, text_in_pixels, uncleaned_content
 from orthancproxy.errors import InvalidDicom, InvalidRequest, NotFound
 from orthancproxy.jobs.models import Job, JobKind
 from orthancproxy.resolvers.context import RequestContext
@@ -34,6 +35,8 @@ from orthancproxy.resolvers.operations import ANONYMIZE, ANONYMIZE_TO_ZIP, PREVI
 
 # of which one instance is read for the warnings
 MAX_PREVIEWED_SERIES = 10
+# of which Orthanc reads the files, to list those with text in their pixels: 2 ms each (1.12.7)
+MAX_LISTED_INSTANCES = 2000
 MAX_DIFFERENCES = 1000
 
 _PLAN = LevelPlan(
@@ -47,14 +50,34 @@ _PLAN = LevelPlan(
         )
     },
 )
+_TEXT_PLAN = LevelPlan(
+    level=Level.STUDY,
+    related={
+        "series": LevelPlan(
+            level=Level.SERIES,
+            needs=Needs(frozenset({"Modality"})),
+            related={
+                # whatever has rows has pixels
+                "instances": LevelPlan(
+                    level=Level.INSTANCE, needs=Needs(frozenset({"BurnedInAnnotation", "Rows", "SOPClassUID"}))
+                )
+            },
+        )
+    },
+)
 
 
 @dataclass(frozen=True, slots=True)
 class Preview:
-    """What an anonymization changes of one instance, and what of the study it cannot clean."""
+    """What an anonymization changes of one instance, and what of the study it cannot clean.
+
+    `with_text` are the Orthanc ids of all instances that have, or may have, text in their pixels; None if they were not
+    looked for.
+    """
 
     differences: Sequence[Difference] = ()
     contents: Sequence[UncleanedContent] = ()
+    with_text: Mapping[UncleanedContent, Sequence[str]] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,15 +88,26 @@ class Anonymization:
     job: Job | None = None
 
 
-def preview(context: RequestContext, orthanc_id: str, request: AnonymizationRequest, *, to_zip: bool) -> Anonymization:
-    """Return what an anonymization would do, without doing it. Raises like `anonymize`."""
+def preview(
+    context: RequestContext,
+    orthanc_id: str,
+    request: AnonymizationRequest,
+    *,
+    to_zip: bool,
+    lists_instances: bool = False,
+) -> Anonymization:
+    """Return what an anonymization would do, without doing it, and if asked for, instances with text in their pixels.
+
+    Raises like `anonymize`.
+    """
     with audited_read(context, PREVIEW_ANONYMIZATION) as read:
         if to_zip:
             authorize(context.caller, Action.DOWNLOAD)
         study = _study(context, orthanc_id)
         read([study])
         _check(context, study, request, to_zip=to_zip)
-        return Anonymization(_preview(context, study, request, _pseudonym(context, study, request)))
+        shown = _preview(context, study, request, _pseudonym(context, study, request))
+        return Anonymization(_with_text(context, study, shown) if lists_instances else shown)
 
 
 def anonymize(
@@ -140,6 +174,8 @@ def _check(context: RequestContext, study: Resource, request: AnonymizationReque
     scope = context.caller.scope
     given = frozenset(study.labels or ())
     if to_zip:
+        if request.keeps_labels:
+            raise InvalidRequest("A ZIP has no labels: leave out keepLabels.")
         return
     if request.keeps_labels:
         authorize(context.caller, Action.LABEL)
@@ -185,6 +221,27 @@ def _preview(
                 if not shown and not anonymizer.leaves_out(file):
                     shown = _differences(file, anonymizer, request.options)
     return Preview(shown, list(contents))
+
+
+def _with_text(context: RequestContext, study: Resource, shown: Preview) -> Preview:
+    """Add the instances with text in their pixels, unless there are too many to look at."""
+    if sum(len(series.related["instances"]) for series in study.related["series"]) > MAX_LISTED_INSTANCES:
+        return shown
+    found: dict[UncleanedContent, list[str]] = defaultdict(list)
+    for one in look_up(context, _TEXT_PLAN, [study.orthanc_id]):
+        for series in one.related["series"]:
+            modality = series.tags.get("Modality", "")
+            for instance in series.related["instances"]:
+                tags = instance.tags
+                content = text_in_pixels(
+                    modality,
+                    tags.get("SOPClassUID", ""),
+                    tags.get("BurnedInAnnotation", ""),
+                    has_pixels="Rows" in tags,
+                )
+                if content:
+                    found[content].append(instance.orthanc_id)
+    return replace(shown, contents=list(dict.fromkeys([*shown.contents, *found])), with_text=found)
 
 
 def _differences(file: DicomFile, anonymizer: Anonymizer, options: ConfidentialityOptions) -> list[Difference]:

@@ -19,7 +19,8 @@ from tests.waiting import wait_until
 
 KEY = "a key for the pseudonyms of the tests"
 ANONYMIZE = """mutation($input: AnonymizeStudyInput!) { anonymizeStudy(input: $input) {
-  dryRun downloadUrl preview { keyword before after } warnings { code message }
+  dryRun downloadUrl preview { keyword before after }
+  warnings { code message instances { sopInstanceUID series { modality } } }
   job { id kind state } } }"""
 JOB = """query($id: ID!) { job(id: $id) { state progress endedAt orthancIds study { orthancId }
   result { instancesCount leftOutCount studies { orthancId } } error { code message } } }"""

@@ -309,6 +309,7 @@ class TestRequests:
             {"project": "a\0b"},
             {"project": "trial", "patientId": "S1"},
             {"clientMutationId": ""},
+            {"output": "ZIP", "keepLabels": True},
         ],
         ids=repr,
     )

@@ -10,12 +10,13 @@ from pydicom.uid import CTImageStorage, EncapsulatedPDFStorage, SecondaryCapture
 
 from orthancproxy.audit.models import AuditEvent
 from orthancproxy.jobs.models import Job
+from orthancproxy.resolvers import anonymizing
 from orthancproxy.sandbox.orthanc import LocalOrthanc
 from tests.access.archive import Target
 from tests.anonymization.archive import studies
 from tests.anonymization.conftest import ANONYMIZE
 from tests.conftest import GraphQL
-from tests.corpus import instance, load
+from tests.corpus import ROOT, instance, load
 
 pytestmark = [pytest.mark.live, pytest.mark.django_db(transaction=True)]
 
@@ -84,7 +85,7 @@ def test_a_preview_changes_nothing_and_is_an_access(gateway: LocalOrthanc, previ
         ),
         ({"Modality": "US", "BurnedInAnnotation": "NO"}, []),
         ({"Modality": "CR", "SOPClassUID": SecondaryCaptureImageStorage}, ["TEXT_IN_PIXELS"]),
-        ({"SOPClassUID": EncapsulatedPDFStorage, "Modality": "OT", "PixelData": None}, ["DOCUMENT"]),
+        ({"SOPClassUID": EncapsulatedPDFStorage, "Modality": "OT", "Rows": None, "PixelData": None}, ["DOCUMENT"]),
         ({"Modality": "SR", "ContentSequence": [item(TextValue="Kim")], "PixelData": None}, ["REPORT"]),
         ({"Modality": "PR", "PixelData": None}, ["GRAPHICS"]),
         ({"Modality": "RTSTRUCT", "PixelData": None}, ["GRAPHICS"]),
@@ -122,3 +123,38 @@ def test_warnings_are_of_every_series(preview: Preview) -> None:
     )
     codes = [one["code"] for one in preview(*files)["warnings"]]
     assert sorted(codes) == ["FACE", "TEXT_IN_PIXELS"]
+
+
+def test_all_instances_with_text_in_their_pixels_are_listed(preview: Preview, graphql: GraphQL) -> None:
+    files = (
+        *(instance(1, 1, 1, number, BodyPartExamined="CHEST") for number in (1, 2)),
+        instance(1, 1, 1, 3, BodyPartExamined="CHEST", BurnedInAnnotation="YES"),
+        *(instance(1, 1, 2, number, Modality="US", BodyPartExamined=None) for number in (1, 2)),
+        instance(1, 1, 2, 3, Modality="US", BodyPartExamined=None, BurnedInAnnotation="NO"),
+        instance(1, 1, 3, 1, Modality="SR", ContentSequence=[item(TextValue="Kim")], Rows=None, PixelData=None),
+    )
+    found = listed(preview(*files))
+    assert {code: sorted(uids) for code, uids in found.items() if uids is not None} == {
+        "BURNED_IN": [f"{ROOT}.1.1.1.3"],
+        "TEXT_IN_PIXELS": [f"{ROOT}.1.1.2.1", f"{ROOT}.1.1.2.2"],
+    }
+    assert found["REPORT"] is None
+    begun = graphql(ANONYMIZE, input={"orthancId": STUDY})["anonymizeStudy"]
+    # of one instance of each series
+    assert listed(begun) == {"TEXT_IN_PIXELS": None, "REPORT": None}
+
+
+def listed(payload: dict[str, Any]) -> dict[str, list[str] | None]:
+    """The SOPInstanceUIDs by the codes of warnings."""
+    return {
+        one["code"]: one["instances"] and [instance["sopInstanceUID"] for instance in one["instances"]]
+        for one in payload["warnings"]
+    }
+
+
+def test_instances_of_a_study_with_too_many_are_not_looked_at(
+    preview: Preview, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(anonymizing, "MAX_LISTED_INSTANCES", 1)
+    files = [instance(1, 1, 1, number, Modality="US", BodyPartExamined=None) for number in (1, 2)]
+    assert listed(preview(*files)) == {"TEXT_IN_PIXELS": None}

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import Locator, Page, Route, expect
 
-from tests.corpus import ask
-from tests.explorer.conftest import CONFINED_TO, MANAGER, VIEWER, Archive, OpenPage, request
+from tests.corpus import ask, instance
+from tests.explorer.conftest import CONFINED_TO, MANAGER, VIEWER, Archive, OpenPage, further_patients, request
 from tests.explorer.test_accessibility import choose
 
 pytestmark = [pytest.mark.live, pytest.mark.once, pytest.mark.long]
@@ -24,10 +24,10 @@ def _remove_results(archive: Archive) -> Iterator[None]:
         ask(archive.orthanc, f"/studies/{made}", "DELETE")
 
 
-def open_dialog(page: Page, *, with_keyboard: bool = False) -> tuple[Locator, int]:
-    """Open the dialog on the page of a study; return it, and the number of the study's instances."""
+def open_dialog(page: Page, *, of: str = CONFINED_TO, with_keyboard: bool = False) -> tuple[Locator, int]:
+    """Open the dialog on the page of the study of a patient; return it, and the number of the study's instances."""
     page.goto("/account")
-    [study] = request(page, STUDY, id=CONFINED_TO)["studies"]["nodes"]
+    [study] = request(page, STUDY, id=of)["studies"]["nodes"]
     page.goto(f"/studies/{study['orthancId']}")
     more = page.get_by_role("button", name="More actions")
     if with_keyboard:
@@ -116,6 +116,29 @@ def test_what_is_previewed_anew_is_begun_though_an_answer_was_lost(page_as: Open
     begin.click()
     expect(dialog.get_by_role("status")).to_have_text("Done", timeout=30_000)
     assert len(set(keys)) == 2
+
+
+def test_images_with_text_in_their_pixels_are_listed_and_can_be_looked_at(page_as: OpenPage, archive: Archive) -> None:
+    files = [
+        *(instance(61, 1, 1, number, BodyPartExamined="CHEST") for number in (1, 2)),
+        instance(61, 1, 1, 3, BodyPartExamined="CHEST", BurnedInAnnotation="YES"),
+        *(instance(61, 1, 2, number, Modality="US", BodyPartExamined="ABDOMEN") for number in (1, 2, 4)),
+    ]
+    with further_patients(archive, files):
+        page = page_as(MANAGER)
+        dialog, _ = open_dialog(page, of="P061")
+        dialog.get_by_role("button", name="Preview").click()
+        warnings = dialog.get_by_role("status").get_by_role("listitem")
+        expect(warnings.filter(has_text="are left out").get_by_role("listitem")).to_have_text(
+            "Series 1 · CT: 1 image (3)"
+        )
+        expect(warnings.filter(has_text="often have text").get_by_role("listitem")).to_have_text(
+            "Series 2 · US: 3 images (1–2, 4)"
+        )
+        with page.context.expect_page() as opened:
+            dialog.get_by_role("link", name="Series 2 · US").click()
+        expect(opened.value.get_by_role("region", name="Images of Series 2")).to_be_visible()
+        expect(dialog.get_by_role("button", name="Anonymize", exact=True)).to_be_visible()
 
 
 @pytest.mark.parametrize(

@@ -86,7 +86,7 @@ function AnonymizeForm({ studyOrthancId, onClose }: Omit<AnonymizeDialogProps, '
   if (shown) {
     return (
       <Stack gap="md">
-        <Preview preview={shown.preview} warnings={shown.warnings} />
+        <Preview preview={shown.preview} warnings={shown.warnings} studyOrthancId={studyOrthancId} />
         {error && <ErrorMessage error={error} />}
         <Group justify="flex-end">
           <Button

@@ -4,10 +4,15 @@ import { useTranslation } from 'react-i18next';
 
 import { ChangeTable } from '../components/ChangeTable';
 import { ScrollRegion } from '../components/ScrollRegion';
+import { InstancesWithText } from './InstancesWithText';
 import type { Anonymized } from './operations';
 
+interface PreviewProps extends Pick<Anonymized, 'preview' | 'warnings'> {
+  studyOrthancId: string;
+}
+
 /** What an anonymization changes, and what a person should look at. */
-export function Preview({ preview, warnings }: Pick<Anonymized, 'preview' | 'warnings'>) {
+export function Preview({ preview, warnings, studyOrthancId }: PreviewProps) {
   const { t } = useTranslation('anonymize');
   return (
     <>
@@ -20,8 +25,11 @@ export function Preview({ preview, warnings }: Pick<Anonymized, 'preview' | 'war
       >
         {warnings.length > 0 ? (
           <List size="sm">
-            {warnings.map(({ code }) => (
-              <List.Item key={code}>{t(`warning.${code}`)}</List.Item>
+            {warnings.map(({ code, instances }) => (
+              <List.Item key={code}>
+                {t(`warning.${code}`)}
+                {instances && <InstancesWithText instances={instances} studyOrthancId={studyOrthancId} />}
+              </List.Item>
             ))}
           </List>
         ) : (

@@ -35,6 +35,9 @@ export const en = {
     OVERLAY: 'Overlays are removed.',
     OVERLAY_IN_PIXELS: 'The pixels may have an overlay, which is not removed.',
   },
+  series: 'Series {{number}}',
+  images_one: '{{number}} image',
+  images_other: '{{number}} images',
   changes: 'What is changed of one instance',
   toStudy: 'Open the new study',
 };
@@ -74,6 +77,8 @@ export const ko: Translation<typeof en> = {
     OVERLAY: '오버레이는 제거됩니다.',
     OVERLAY_IN_PIXELS: '픽셀에 오버레이가 있을 수 있으며, 제거되지 않습니다.',
   },
+  series: '시리즈 {{number}}',
+  images_other: '영상 {{number}}개',
   changes: '인스턴스 하나의 변경 내용',
   toStudy: '새 검사 열기',
 };
@@ -113,6 +118,8 @@ export const ja: Translation<typeof en> = {
     OVERLAY: 'オーバーレイは除去されます。',
     OVERLAY_IN_PIXELS: '画素にオーバーレイがある可能性がありますが、除去されません。',
   },
+  series: 'シリーズ {{number}}',
+  images_other: '画像 {{number}} 枚',
   changes: '1つのインスタンスの変更内容',
   toStudy: '新しい検査を開く',
 };
