@@ -22,6 +22,10 @@ AddedLabels = Annotated[
 ]
 RemovedLabels = Annotated[list[str], strawberry.argument(description="The labels to remove, at most 100.")]
 
+LabelsDryRun = Annotated[
+    bool | None, strawberry.argument(description="Predict the labels that it would have, without a change.")
+]
+
 
 @strawberry.type(description="A label, and how many resources have it.")
 class LabelCount:
@@ -33,9 +37,12 @@ class LabelCount:
 
 @strawberry.type(description="A resource whose labels were changed.")
 class LabelsPayload:
+    dry_run: bool = strawberry.field(description="Whether this is only a prediction.")
     level: Level = strawberry.field(description="The level of the resource.")
     orthanc_id: strawberry.ID = strawberry.field(description="The id of the resource in Orthanc.")
-    labels: list[str] = strawberry.field(description="The labels that it has now.")
+    labels: list[str] = strawberry.field(
+        description="The labels that it has now; with `dryRun`, those that it would have."
+    )
 
     @strawberry.field(description="The resource as it is now; null if the caller cannot see it any more.")
     def resource(root: strawberry.Parent[LabelledResource], info: Info) -> Node | None:

@@ -26,7 +26,14 @@ from orthancproxy.schema.corrections import (
 )
 from orthancproxy.schema.deletions import DeletePayload, StudyPayload
 from orthancproxy.schema.jobs import JobId, JobPayload, cancel, shown
-from orthancproxy.schema.labels import AddedLabels, LabelledId, LabelledLevel, LabelsPayload, RemovedLabels
+from orthancproxy.schema.labels import (
+    AddedLabels,
+    LabelledId,
+    LabelledLevel,
+    LabelsDryRun,
+    LabelsPayload,
+    RemovedLabels,
+)
 from orthancproxy.schema.modalities import EchoPayload, Kind, ModalityName, SendInput, send
 from orthancproxy.schema.shares import ShareId, SharePayload, ShareStudyInput, revoke, share
 from orthancproxy.schema.sources import RetrieveInput, retrieve
@@ -92,18 +99,28 @@ class Mutation:
         "permission LABEL_SCOPES, and a caller without a scope. Needs Orthanc 1.12."
     )
     def add_labels(
-        self, info: Info, level: LabelledLevel, orthanc_id: LabelledId, labels: AddedLabels
+        self,
+        info: Info,
+        level: LabelledLevel,
+        orthanc_id: LabelledId,
+        labels: AddedLabels,
+        dry_run: LabelsDryRun = False,
     ) -> LabelsPayload:
-        return cast("LabelsPayload", add_labels(gateway(info), level, orthanc_id, labels))
+        return cast("LabelsPayload", add_labels(gateway(info), level, orthanc_id, labels, dry_run=bool(dry_run)))
 
     @strawberry.mutation(
         description="Remove labels from a resource; those that it does not have are ignored. It needs what `addLabels` "
         "needs."
     )
     def remove_labels(
-        self, info: Info, level: LabelledLevel, orthanc_id: LabelledId, labels: RemovedLabels
+        self,
+        info: Info,
+        level: LabelledLevel,
+        orthanc_id: LabelledId,
+        labels: RemovedLabels,
+        dry_run: LabelsDryRun = False,
     ) -> LabelsPayload:
-        return cast("LabelsPayload", remove_labels(gateway(info), level, orthanc_id, labels))
+        return cast("LabelsPayload", remove_labels(gateway(info), level, orthanc_id, labels, dry_run=bool(dry_run)))
 
     @strawberry.mutation(
         description="Make a link to one study for people without an account: they may view, and download if it allows "

@@ -22,7 +22,7 @@ from orthancproxy.orthanc.capabilities import TRASH_LABEL
 from orthancproxy.resolvers.context import RequestContext
 from orthancproxy.resolvers.guard import PendingEvent, audited_read, audited_write
 from orthancproxy.resolvers.hierarchy import look_up
-from orthancproxy.resolvers.operations import LABEL
+from orthancproxy.resolvers.operations import LABEL, PREVIEW_LABELS
 
 MAX_LABELS_PER_RESOURCE = 100
 
@@ -31,11 +31,12 @@ _PARENT, _STUDIES = "parent", "studies"
 
 @dataclass(frozen=True, slots=True)
 class LabelledResource:
-    """A resource with the labels that it has now, in order."""
+    """A resource with the labels that it has now, in order; after a dry run, with those that it would have."""
 
     level: Level
     orthanc_id: str
     labels: tuple[str, ...]
+    dry_run: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,47 +54,74 @@ def count_labels(context: RequestContext) -> list[LabelCount]:
         return [LabelCount(label, count) for label, count in counts.items()]
 
 
-def add_labels(context: RequestContext, level: Level, orthanc_id: str, labels: Iterable[str]) -> LabelledResource:
-    """Add labels to a resource; those that it has already are left as they are.
+def add_labels(
+    context: RequestContext, level: Level, orthanc_id: str, labels: Iterable[str], *, dry_run: bool = False
+) -> LabelledResource:
+    """Add labels to a resource, or predict those that it has then; those that it has already are left as they are.
 
     Raises NotFound, PermissionDenied, LimitExceeded, and InvalidRequest for an invalid label or before Orthanc 1.12.
     """
-    return _change(context, level, orthanc_id, labels, is_added=True)
+    return _change(context, level, orthanc_id, labels, is_added=True, dry_run=dry_run)
 
 
-def remove_labels(context: RequestContext, level: Level, orthanc_id: str, labels: Iterable[str]) -> LabelledResource:
+def remove_labels(
+    context: RequestContext, level: Level, orthanc_id: str, labels: Iterable[str], *, dry_run: bool = False
+) -> LabelledResource:
     """Remove labels from a resource; those that it does not have are ignored. Raises like `add_labels`."""
-    return _change(context, level, orthanc_id, labels, is_added=False)
+    return _change(context, level, orthanc_id, labels, is_added=False, dry_run=dry_run)
 
 
 def _change(
-    context: RequestContext, level: Level, orthanc_id: str, labels: Iterable[str], *, is_added: bool
+    context: RequestContext, level: Level, orthanc_id: str, labels: Iterable[str], *, is_added: bool, dry_run: bool
 ) -> LabelledResource:
+    if dry_run:
+        with audited_read(context, PREVIEW_LABELS) as read:
+            wanted = _checked(labels)
+            resource = _labelled(context, level, orthanc_id, wanted)
+            read([_study_or_patient(resource)])
+            changed = _changed(context, resource, wanted, is_added=is_added)
+            return LabelledResource(level, orthanc_id, tuple(_after(resource, changed, is_added=is_added)), True)
     with audited_write(context, LABEL[level], orthanc_id) as event:
         wanted = _checked(labels)
         what = "labels added" if is_added else "labels removed"
         event.details = {what: wanted}
-        authorize_labels(context.caller, wanted)
         seen_at = change_log.newest()
-        found = look_up(context, _plan(level), [orthanc_id])
-        if not found:
-            raise _not_found(level)
-        [resource] = found
+        resource = _labelled(context, level, orthanc_id, wanted)
         event.subjects = [subject_of(_study_or_patient(resource))]
-        if level is Level.PATIENT:
-            authorize(context.caller, LABEL[level].action, resource.tags.get("PatientID", ""))
-        archive_labels.check_support(context.client.capabilities(), level)
-        before = frozenset(resource.labels or ())
-        if is_added and len(before.union(wanted)) > MAX_LABELS_PER_RESOURCE:
-            raise LimitExceeded(f"A {level.value.lower()} can have at most {MAX_LABELS_PER_RESOURCE} labels.")
-        changed = [one for one in wanted if (one in before) != is_added]
+        changed = _changed(context, resource, wanted, is_added=is_added)
         event.counts = {level.path: 1}
         event.details = {what: changed}
-        after = sorted(before)
+        after = _after(resource, changed, is_added=is_added)
         if changed:
             event.write_intent()
             after = _carry_out(context, resource, changed, event, seen_at, is_added=is_added)
-        return LabelledResource(level, orthanc_id, tuple(after))
+        return LabelledResource(level, orthanc_id, tuple(after), False)
+
+
+def _labelled(context: RequestContext, level: Level, orthanc_id: str, wanted: Sequence[str]) -> Resource:
+    """Return the resource whose labels are to be changed. Raises PermissionDenied before it is looked up, NotFound."""
+    authorize_labels(context.caller, wanted)
+    found = look_up(context, _plan(level), [orthanc_id])
+    if not found:
+        raise _not_found(level)
+    return found[0]
+
+
+def _changed(context: RequestContext, resource: Resource, wanted: Sequence[str], *, is_added: bool) -> list[str]:
+    """Return the labels that change. Raises PermissionDenied, LimitExceeded, and InvalidRequest before Orthanc 1.12."""
+    level = resource.level
+    if level is Level.PATIENT:
+        authorize(context.caller, LABEL[level].action, resource.tags.get("PatientID", ""))
+    archive_labels.check_support(context.client.capabilities(), level)
+    before = frozenset(resource.labels or ())
+    if is_added and len(before.union(wanted)) > MAX_LABELS_PER_RESOURCE:
+        raise LimitExceeded(f"A {level.value.lower()} can have at most {MAX_LABELS_PER_RESOURCE} labels.")
+    return [one for one in wanted if (one in before) != is_added]
+
+
+def _after(resource: Resource, changed: Sequence[str], *, is_added: bool) -> list[str]:
+    before = set(resource.labels or ())
+    return sorted(before.union(changed) if is_added else before.difference(changed))
 
 
 def _checked(labels: Iterable[str]) -> list[str]:
@@ -131,9 +159,8 @@ def _carry_out(
 ) -> list[str]:
     """Add or remove labels, one by one; return those that the resource has then."""
     client, place = context.client, (resource.level, resource.orthanc_id)
-    before = set(resource.labels or ())
     # what they are, or are likely to be if one of the calls fails
-    after = sorted(before.union(changed) if is_added else before.difference(changed))
+    after = _after(resource, changed, is_added=is_added)
     try:
         for label in changed:
             (archive_labels.add if is_added else archive_labels.remove)(client, *place, label)

@@ -172,6 +172,7 @@ RETRIEVE = Operation(
 )
 READ_JOBS = Operation(description="Read or follow one's own jobs; with `manage_jobs`, those of others")
 CANCEL_JOB = Operation(description="Cancel one's own job; with `manage_jobs`, one of others")
+PREVIEW_LABELS = Operation(description="Preview a change of labels (`dryRun`)", action=Action.LABEL)
 PREVIEW_DELETION = Operation(description="Preview a deletion (`dryRun`)", action=Action.DELETE)
 
 OPERATIONS: tuple[Operation, ...] = tuple(

@@ -38,6 +38,7 @@ from orthancproxy.resolvers.operations import (
     PREVIEW_ANONYMIZATION,
     PREVIEW_CORRECTION,
     PREVIEW_DELETION,
+    PREVIEW_LABELS,
     READ,
     READ_AUDIT,
     READ_CALLER,
@@ -413,6 +414,19 @@ def _fields() -> Iterator[tuple[str, AccessCase]]:
                     operation=LABEL[LEVELS[level]],
                     subjects=subjects,
                     counts={level: 1},
+                    levels=(level,),
+                    needs_labels=True,
+                ),
+            )
+            yield (
+                f"Mutation.{name} of {level} as a dry run",
+                FieldCase(
+                    name=name,
+                    query=f"mutation(${variable}: ID!) {{ {name}(level: {variable.upper()}, orthancId: ${variable}, "
+                    f'labels: ["{label}"], dryRun: true) {{ orthancId labels }} }}',
+                    operation=PREVIEW_LABELS,
+                    subjects=OF_STUDIES if variable == "patient" else subjects,
+                    counts={"patients": 1, "studies": 2} if variable == "patient" else {"studies": 1},
                     levels=(level,),
                     needs_labels=True,
                 ),

@@ -54,11 +54,18 @@ HOSTILE = {
 
 
 def change(
-    caller: CallerClient, name: str, labels: list[str], target: Target = DEFAULT_TARGET, level: str = "STUDY"
+    caller: CallerClient,
+    name: str,
+    labels: list[str],
+    target: Target = DEFAULT_TARGET,
+    level: str = "STUDY",
+    *,
+    dry_run: bool = False,
 ) -> GatewayResponse:
-    """Add or remove labels as a caller."""
+    """Add or remove labels as a caller, or predict that."""
+    dry = ", dryRun: true" if dry_run else ""
     query = f"""mutation($id: ID!, $labels: [String!]!) {{
-        {name}(level: {level}, orthancId: $id, labels: $labels) {{ level orthancId labels }} }}"""
+        {name}(level: {level}, orthancId: $id, labels: $labels{dry}) {{ level orthancId labels }} }}"""
     return caller.graphql(query, {"id": target.ids[LEVELS[level]], "labels": labels})
 
 
@@ -105,6 +112,31 @@ class TestChanging:
         # of nothing else
         others = {one: labels for one, labels in archive.labels().items() if one != f"/{path}/{orthanc_id}"}
         assert not any("A_b-9" in labels for labels in others.values())
+
+    @pytest.mark.parametrize("level", LEVELS)
+    def test_a_dry_run_predicts_the_labels_and_changes_nothing(
+        self, level: str, manager: CallerClient, archive: SmallArchive, proxy: RecordingProxy
+    ) -> None:
+        before = archive.state()
+        proxy.requests.clear()
+        for name, labels in (("addLabels", ["urgent", FREE_LABEL]), ("removeLabels", ["never-there", FREE_LABEL])):
+            predicted = change(manager, name, labels, level=level, dry_run=True)
+            assert writes(proxy) == []
+            assert archive.state() == before
+            [row] = predicted.audit_events
+            assert (row.event, row.outcome) == (EventKind.ACCESSED, AuditOutcome.SUCCESS)
+            assert change(manager, name, labels, level=level).data == predicted.data
+            archive.refill()
+            proxy.requests.clear()
+
+    def test_a_dry_run_rejects_what_would_be_rejected(
+        self, scoped_callers: dict[str, CallerClient], manager: CallerClient, archive: SmallArchive
+    ) -> None:
+        for caller in scoped_callers.values():
+            assert change(caller, "removeLabels", [LABEL], dry_run=True).codes == ["FORBIDDEN"], caller.name
+        labels = [f"l{number}" for number in range(MAX_LABELS_PER_RESOURCE)]
+        assert change(manager, "addLabels", labels, dry_run=True).codes == ["LIMIT_EXCEEDED"]
+        assert change(manager, "addLabels", ["a/b"], dry_run=True).codes == ["BAD_USER_INPUT"]
 
     def test_what_is_so_already_is_no_error_and_no_change(
         self, manager: CallerClient, archive: SmallArchive, proxy: RecordingProxy
