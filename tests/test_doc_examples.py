@@ -4,8 +4,10 @@ import json
 import os
 import re
 import subprocess
+import zipfile
 from collections.abc import Iterator
 from functools import partial
+from io import BytesIO
 from pathlib import Path
 from typing import IO, Any
 
@@ -14,6 +16,7 @@ import requests
 
 from orthancproxy.sandbox.gateway import CHECKOUT, serving
 from orthancproxy.sandbox.orthanc import INDEXED_INSTANCE_TAGS, LocalOrthanc, free_port
+from orthancproxy.schema import schema
 from tests.access.archive import Target
 from tests.browser.users import User, create_token, make
 from tests.corpus import ask, instance, load, stored_files
@@ -181,8 +184,14 @@ def test_a_study_is_corrected_and_studies_are_merged(
     assert len(json.loads(ask(orthanc, f"/studies/{study}/instances"))) == 4
     headers = {"Authorization": f"Bearer {shell['TOKEN']}"}
     wait_until(partial(has_ended, gateway, headers, merged["data"]["mergeStudies"]["job"]["id"]))
-    for title, level in (("Correct", "studies"), ("Merge and split", "series")):
-        query = example("docs/operations.md", title, "graphql").replace("…", json.loads(ask(orthanc, f"/{level}"))[0])
+    for title, operation, level in (
+        ("Correct", "modifyPatient", "patients"),
+        ("Correct", "modifyStudy", "studies"),
+        ("Correct", "modifySeries", "series"),
+        ("Merge and split", "moveSeries", "series"),
+    ):
+        [first, *_] = json.loads(ask(orthanc, f"/{level}"))
+        query = example("docs/operations.md", title, "graphql", operation).replace("…", first)
         answer = requests.post(f"{gateway}/graphql/", json={"query": query}, headers=headers, timeout=60).json()
         [payload] = answer["data"].values()
         assert payload["job"]["state"] == "PENDING"
@@ -218,11 +227,15 @@ def test_a_study_is_deleted_into_the_trash_and_restored(
     page = ("docs/operations.md", "Trash")
     answer = run(example(*page, "sh", "deleteStudy"), gateway, tmp_path, **shell)
     assert answer == json.loads(example(*page, "json"))
-    [node] = graphql(gateway, example(*page, "graphql"))["data"]["trash"]["nodes"]
+    [node] = graphql(gateway, example(*page, "graphql", "trash("))["data"]["trash"]["nodes"]
     assert node.pop("trashedAt")
     assert node == {"orthancId": study, "description": "Head", "trashedBy": "manager"}
     answer = run(example(*page, "sh", "restoreStudy"), gateway, tmp_path, **shell)
     assert answer == {"data": {"restoreStudy": {"study": {"description": "Head", "trashedAt": None}}}}
+    purge = example(*page, "graphql", "purge").replace("…", study)
+    answer = graphql(gateway, purge, shell["TOKEN"])
+    assert answer == {"data": {"deleteStudy": {"inTrash": False, "instancesCount": 1}}}
+    assert json.loads(ask(orthanc, "/studies")) == []
 
 
 def test_a_study_is_anonymized_after_a_preview(
@@ -249,8 +262,30 @@ def test_a_study_is_anonymized_after_a_preview(
     made = files[tags["PatientID"][1]]
     assert (made.PatientName, made.get("StudyDescription")) == (made.PatientID, None)
 
+    make(gateway_folder, root := User("root", is_superuser=True))
+    query = example("docs/operations.md", "Projects", "graphql").replace("…", made.PatientID)
+    [found] = graphql(gateway, query, create_token(gateway_folder, root))["data"]["reidentify"]
+    assert (found["pseudonym"], found["patientId"]) == (made.PatientID, "P001")
+
+    query = example("docs/operations.md", "Into a ZIP", "graphql").replace("…", study)
+    url = graphql(gateway, query, shell["TOKEN"])["data"]["anonymizeStudy"]["downloadUrl"]
+    content = requests.get(url, headers={"Authorization": f"Bearer {shell['TOKEN']}"}, timeout=60).content
+    with zipfile.ZipFile(BytesIO(content)) as files_of_zip:
+        [name] = files_of_zip.namelist()
+    assert name.startswith("SUBJECT-1/")
+
 
 OPERATIONS = "docs/operations.md"
+# examples of the others are on the pages about uploading, deleting and sharing
+OF_OTHER_PAGES = {"uploadPatient", "shareStudy", "revokeShare", "deletePatient", "deleteSeries", "deleteInstance"}
+
+
+def test_each_operation_has_an_example() -> None:
+    page = (CHECKOUT / OPERATIONS).read_text("utf-8")
+    blocks = re.findall(r"^```(?:sh|graphql)\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
+    mutation = schema._schema.mutation_type
+    assert mutation
+    assert {name for name in mutation.fields if not any(f"{name}(" in block for block in blocks)} == OF_OTHER_PAGES
 
 
 @pytest.fixture(scope="module")
@@ -296,7 +331,14 @@ def test_a_study_is_sent_and_its_job_is_followed(
     make(tmp_path, manager := User("manager", ["Manager"]))
     token = create_token(tmp_path, manager)
     [study] = json.loads(ask(sending_orthanc, "/studies"))
-    mutation = example(OPERATIONS, "Send", "graphql").replace("…", study)
+    servers = graphql(sending_gateway, example(OPERATIONS, "Send", "graphql", "modalities"), token)["data"]
+    assert servers["modalities"] == [
+        {"name": "PACS", "kind": "DICOM", "aet": "PACS"},
+        {"name": "ARCHIVE", "kind": "PEER", "aet": None},
+    ]
+    answer = graphql(sending_gateway, example(OPERATIONS, "Send", "graphql", "echoModality"), token)
+    assert answer == {"data": {"echoModality": {"isReachable": True}}}
+    mutation = example(OPERATIONS, "Send", "graphql", "sendToModality").replace("…", study)
     job = graphql(sending_gateway, mutation, token)["data"]["sendToModality"]["job"]
     assert job["state"] == "PENDING"
     command = example(OPERATIONS, "Jobs", "sh")
@@ -315,7 +357,10 @@ def test_a_study_is_sent_and_its_job_is_followed(
     ]
     assert told[-1] == {"state": "SUCCESS", "progress": 1.0, "error": None}
     assert json.loads(ask(pacs, "/studies")) == [study]
-    query = example(OPERATIONS, "Jobs", "graphql")
+    # it has ended
+    answer = graphql(sending_gateway, example(OPERATIONS, "Jobs", "graphql", "cancelJob"), token)
+    assert answer == {"data": {"cancelJob": {"job": {"state": "SUCCESS", "isBeingCancelled": False}}}}
+    query = example(OPERATIONS, "Jobs", "graphql", "jobs(")
     assert graphql(sending_gateway, query, token) == {"data": {"jobs": {"nodes": []}}}
     [node] = graphql(sending_gateway, query.replace("true", "false"))["data"]["jobs"]["nodes"]
     assert (node["id"], node["kind"], node["destination"]) == (job["id"], "SEND", "PACS")
@@ -328,6 +373,8 @@ def test_a_study_of_another_server_is_found_and_retrieved(
     load(pacs, [instance(StudyDescription="Head"), instance(2)])
     make(tmp_path, manager := User("manager", ["Manager"]))
     shell = {"TOKEN": create_token(tmp_path, manager)}
+    answer = graphql(sending_gateway, example(OPERATIONS, "Retrieve", "graphql"), shell["TOKEN"])
+    assert answer == {"data": {"sources": [{"name": "PACS", "aet": "PACS"}]}}
     answer = run(example(OPERATIONS, "Retrieve", "sh", "findOnModality"), sending_gateway, tmp_path, **shell)
     found = {one["patientId"]: one for one in answer["data"].pop("findOnModality")}
     documented = json.loads(example(OPERATIONS, "Retrieve", "json", '"data"'))
