@@ -110,6 +110,32 @@ class RejectedInstance:
     )
 
 
+@strawberry.type(description="What a job is about, as the caller named it.")
+class JobTarget:
+    @strawberry.field(description="The level of the resources.")
+    def level(root: strawberry.Parent[ShownJob]) -> Level:
+        return Level(root.row.level)
+
+    @strawberry.field(description="The Orthanc ids of the resources; none of a job that retrieves.")
+    def orthanc_ids(root: strawberry.Parent[ShownJob]) -> list[strawberry.ID]:
+        return list(map(strawberry.ID, root.row.orthanc_ids))
+
+    @strawberry.field(
+        description="Where it sends to: the name of a modality, `peer:` and that of a peer, `dicomweb:` and that of a "
+        "DICOMweb server."
+    )
+    def destination(root: strawberry.Parent[ShownJob]) -> str | None:
+        return cast("str | None", root.row.parameters.get("destination"))
+
+    @strawberry.field(description="The name of the modality that it retrieves from.")
+    def source(root: strawberry.Parent[ShownJob]) -> str | None:
+        return cast("str | None", root.row.parameters.get("source"))
+
+    @strawberry.field(name="studyInstanceUIDs", description="Those of the studies that it retrieves; null for others.")
+    def study_instance_uids(root: strawberry.Parent[ShownJob]) -> list[strawberry.ID] | None:
+        return cast("list[strawberry.ID] | None", root.row.parameters.get("studyInstanceUIDs"))
+
+
 @strawberry.type(description="What a job has done.")
 class JobResult:
     @strawberry.field(description="Number of instances of the resources; null if Orthanc does not tell.")
@@ -171,28 +197,9 @@ class Job(Node):
     def ended_at(root: strawberry.Parent[ShownJob]) -> datetime.datetime | None:
         return root.row.ended_at
 
-    @strawberry.field(description="The level of the resources that the caller named.")
-    def level(root: strawberry.Parent[ShownJob]) -> Level:
-        return Level(root.row.level)
-
-    @strawberry.field(description="The Orthanc ids of the resources that the caller named.")
-    def orthanc_ids(root: strawberry.Parent[ShownJob]) -> list[strawberry.ID]:
-        return list(map(strawberry.ID, root.row.orthanc_ids))
-
-    @strawberry.field(
-        description="Where it sends to: the name of a modality, `peer:` and that of a peer, `dicomweb:` and that of a "
-        "DICOMweb server."
-    )
-    def destination(root: strawberry.Parent[ShownJob]) -> str | None:
-        return cast("str | None", root.row.parameters.get("destination"))
-
-    @strawberry.field(description="The name of the modality that it retrieves from.")
-    def source(root: strawberry.Parent[ShownJob]) -> str | None:
-        return cast("str | None", root.row.parameters.get("source"))
-
-    @strawberry.field(name="studyInstanceUIDs", description="Those of the studies that it retrieves; null for others.")
-    def study_instance_uids(root: strawberry.Parent[ShownJob]) -> list[strawberry.ID] | None:
-        return cast("list[strawberry.ID] | None", root.row.parameters.get("studyInstanceUIDs"))
+    @strawberry.field(description="What the caller asked it to be about.")
+    def target(root: strawberry.Parent[ShownJob]) -> JobTarget:
+        return cast("JobTarget", root)
 
     @strawberry.field(
         description="The study that it has made, else the one that it is about, as it is now; null if there are "

@@ -363,7 +363,7 @@ def test_a_study_is_sent_and_its_job_is_followed(
     query = example(OPERATIONS, "Jobs", "graphql", "jobs(")
     assert graphql(sending_gateway, query, token) == {"data": {"jobs": {"nodes": []}}}
     [node] = graphql(sending_gateway, query.replace("true", "false"))["data"]["jobs"]["nodes"]
-    assert (node["id"], node["kind"], node["destination"]) == (job["id"], "SEND", "PACS")
+    assert (node["id"], node["kind"], node["target"]["destination"]) == (job["id"], "SEND", "PACS")
     assert node["study"] == {"description": "Head"}
 
 

@@ -18,7 +18,7 @@ TARGET = Target.at(1)
 FIND = """query($uid: ID!) { findOnModality(modality: "SELF", filter: {studyInstanceUIDs: [$uid]}) {
   patientId study { orthancId } } }"""
 RETRIEVE = """mutation($uid: ID!, $key: String) { retrieveFromModality(input:
-  {source: "SELF", studyInstanceUIDs: [$uid], clientMutationId: $key}) { job { id studyInstanceUIDs } } }"""
+  {source: "SELF", studyInstanceUIDs: [$uid], clientMutationId: $key}) { job { id target { studyInstanceUIDs } } } }"""
 OPERATIONS = {"sources": "{ sources { name } }", "findOnModality": FIND, "retrieveFromModality": RETRIEVE}
 
 
@@ -74,8 +74,8 @@ class TestCallers:
         scoped_callers: Mapping[str, CallerClient],
         archive: SmallArchive,
     ) -> None:
-        jobs = "{ jobs { nodes { source } } }"
-        for target, expected in ((Target.at(3), []), (TARGET, [{"source": "SELF"}])):
+        jobs = "{ jobs { nodes { target { source } } } }"
+        for target, expected in ((Target.at(3), []), (TARGET, [{"target": {"source": "SELF"}}])):
             callers["Manager (session)"].graphql(RETRIEVE, {"uid": target.study_uid}).data  # noqa: B018
             assert scoped_callers["Ward (API token)"].graphql(jobs).data["jobs"]["nodes"] == expected
 

@@ -22,7 +22,7 @@ ANONYMIZE = """mutation($input: AnonymizeStudyInput!) { anonymizeStudy(input: $i
   dryRun downloadUrl preview { keyword before after }
   warnings { code message instances { sopInstanceUID series { modality } } }
   job { id kind state } } }"""
-JOB = """query($id: ID!) { job(id: $id) { state progress endedAt orthancIds study { orthancId }
+JOB = """query($id: ID!) { job(id: $id) { state progress endedAt target { orthancIds } study { orthancId }
   result { instancesCount leftOutCount studies { orthancId } } error { code message } } }"""
 
 

@@ -59,7 +59,7 @@ class TestResults:
         assert (job["state"], job["progress"], job["error"]) == ("SUCCESS", 1.0, None)
         assert (job["result"]["instancesCount"], job["result"]["leftOutCount"]) == (6, None)
         assert job["study"] == job["result"]["studies"][0]
-        assert job["orthancIds"] == [study]
+        assert job["target"]["orthancIds"] == [study]
         made = results(gateway, job)
         assert len({one.PatientID for one in made}) == len({one.StudyInstanceUID for one in made}) == 1
         assert len({one.SeriesInstanceUID for one in made}) == 2

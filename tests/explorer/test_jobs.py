@@ -16,7 +16,7 @@ from tests.jobs.servers import remove
 pytestmark = [pytest.mark.live, pytest.mark.once, pytest.mark.long]
 
 STUDY = "query ($id: String!) { studies(filter: {patientId: $id}) { nodes { orthancId instancesCount description } } }"
-JOBS = "query ($user: String!) { jobs(filter: {createdBy: $user}) { nodes { id destination } } }"
+JOBS = "query ($user: String!) { jobs(filter: {createdBy: $user}) { nodes { id target { destination } } } }"
 SENDER, OVERSEER = User("pacs-operator", ["Manager"]), User("overseer", is_superuser=True)
 DESCRIPTION = "흉부 CT (조영 증강)"
 
@@ -128,7 +128,7 @@ def test_a_study_that_could_not_be_sent_is_sent_again_and_once(page_as: OpenPage
     assert len({key for _, key in sent}) == 3
     jobs = request(page, JOBS, user=SENDER.name)["jobs"]["nodes"]
     assert lost[0] in [job["id"] for job in jobs[:3]]
-    assert [job["destination"] for job in jobs[:3]] == ["PACS", "DEAD", "DEAD"]
+    assert [job["target"]["destination"] for job in jobs[:3]] == ["PACS", "DEAD", "DEAD"]
 
 
 def test_what_a_modality_rejects_is_counted(page_as: OpenPage, archive: Archive) -> None:

@@ -36,7 +36,8 @@ FIND = """query($name: String!, $filter: SourceFilter!) { findOnModality(modalit
   studyInstanceUID patientId patientName name { ideographic phonetic } birthDate sex description studyDate studyTime
   accessionNumber modalities seriesCount instancesCount study { orthancId } } }"""
 RETRIEVE = """mutation($input: RetrieveInput!) { retrieveFromModality(input: $input) { job {
-  id kind state source studyInstanceUIDs destination level orthancIds createdBy study { studyInstanceUID } } } }"""
+  id kind state target { source studyInstanceUIDs destination level orthancIds } createdBy
+  study { studyInstanceUID } } } }"""
 LOOK = """query($id: ID!) { job(id: $id) { id state progress endedAt isBeingCancelled study { studyInstanceUID }
   result { instancesCount studies { studyInstanceUID } } error { code message dimseStatus } } }"""
 TARGET, OTHER, LARGE = Target.at(1), Target.at(2, 2), Target.at(7)
@@ -260,8 +261,8 @@ class TestRetrievals:
         job = retrieve(manager, TARGET, OTHER, method=method)
         uids = [TARGET.study_uid, OTHER.study_uid]
         assert (job["kind"], job["state"], job["createdBy"]) == ("RETRIEVE", "PENDING", "kim")
-        assert (job["source"], job["studyInstanceUIDs"], job["destination"]) == ("PACS", uids, None)
-        assert (job["level"], job["orthancIds"], job["study"]) == ("STUDY", [], None)
+        target = {"source": "PACS", "studyInstanceUIDs": uids, "destination": None, "level": "STUDY", "orthancIds": []}
+        assert (job["target"], job["study"]) == (target, None)
         [intended] = AuditEvent.objects.filter(event="RETRIEVED")
         assert (intended.outcome, intended.details) == ("INTENDED", {"source": "PACS"})
         ended = end(manager, job, make_follower())

@@ -26,7 +26,7 @@ pytestmark = [pytest.mark.live, pytest.mark.django_db(transaction=True)]
 
 Make = Callable[[], JobFollower]
 SEND = """mutation($input: SendInput!) { sendToModality(input: $input) { job {
-  id kind state progress createdBy createdAt endedAt level orthancIds destination isBeingCancelled
+  id kind state progress createdBy createdAt endedAt target { level orthancIds destination } isBeingCancelled
   study { studyInstanceUID } result { instancesCount } error { code message dimseStatus } } } }"""
 JOB = """query($id: ID!) { job(id: $id) { id state progress endedAt isBeingCancelled study { studyInstanceUID }
   result { instancesCount } error { code message dimseStatus } } }"""
@@ -76,7 +76,7 @@ def test_what_is_sent_arrives_and_is_audited_before_and_after(
     assert (job["kind"], job["state"], job["progress"], job["createdBy"]) == ("SEND", "PENDING", 0.0, None)
     assert (job["endedAt"], job["result"], job["error"]) == (None, None, None)
     key = modality if kind == "DICOM" else f"peer:{modality}"
-    assert job["destination"] == key
+    assert job["target"]["destination"] == key
     [intended] = AuditEvent.objects.filter(event="SENT")
     assert (intended.outcome, intended.operation, intended.details) == (
         "INTENDED",

@@ -96,7 +96,7 @@ function Watch({ job, onEnd }: { job: Job; onEnd: () => void }) {
 
 function JobTable({ jobs, withAuthors }: { jobs: readonly Job[]; withAuthors: boolean }) {
   const { t } = useTranslation('jobs');
-  const titleOf = ({ study, level }: Job) => study?.description || t(`several.${level}`);
+  const titleOf = ({ study, target }: Job) => study?.description || t(`several.${target.level}`);
   const columns: ListColumn<Job>[] = [
     {
       title: t('column.study'),

@@ -7,10 +7,10 @@ import { JOB_STUDY } from './operations';
 type Ended = NonNullable<JobStudyQuery['job']>;
 
 /** The page of what a job has made; undefined if it made nothing, or nothing that the caller may see. */
-export function madePath({ level, result }: Ended): string | undefined {
+export function madePath({ target, result }: Ended): string | undefined {
   const [study] = result?.studies ?? [];
   if (!study) return undefined;
-  return level === 'PATIENT' ? patientPath(study.patient.orthancId) : studyPath(study.orthancId);
+  return target.level === 'PATIENT' ? patientPath(study.patient.orthancId) : studyPath(study.orthancId);
 }
 
 /** A job as it has ended, with the page of what it has made. */

@@ -7,9 +7,11 @@ export const JOB = graphql(`
   fragment JobProgress on Job {
     id
     kind
-    level
-    destination
-    source
+    target {
+      level
+      destination
+      source
+    }
     state
     progress
     isBeingCancelled

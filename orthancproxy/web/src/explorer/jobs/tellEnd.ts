@@ -11,7 +11,7 @@ export async function tellEnd(id: string): Promise<void> {
   if (!found?.job.endedAt) return;
   const { job, path } = found;
   const t = i18n.getFixedT(null, 'jobs');
-  const name = t(`kind.${job.kind}`, { destination: job.destination, source: job.source });
+  const name = t(`kind.${job.kind}`, { destination: job.target.destination, source: job.target.source });
   const what = job.study?.description ? `${name} (${job.study.description})` : name;
   const text = [`${what}: ${t(`state.${job.state}`)}.`, ...sentencesOf(job, t)].join(' ');
   if (job.state === 'FAILED') {
