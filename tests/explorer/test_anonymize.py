@@ -3,9 +3,11 @@
 import json
 import zipfile
 from collections.abc import Iterator
+from io import BytesIO
 
 import pytest
 from playwright.sync_api import Locator, Page, Route, expect
+from pydicom import dcmread
 
 from tests.corpus import ask, instance
 from tests.explorer.conftest import CONFINED_TO, MANAGER, VIEWER, Archive, OpenPage, further_patients, request
@@ -68,6 +70,7 @@ def test_an_anonymized_study_is_downloaded(page_as: OpenPage, archive: Archive) 
     before = ask(archive.orthanc, "/studies")
     dialog, count = open_dialog(page)
     dialog.get_by_role("textbox", name="New patient ID").fill("SUBJECT-1")
+    dialog.get_by_role("textbox", name="New patient name").fill("Subject^One")
     dialog.get_by_role("radio", name="A ZIP to download").check()
     dialog.get_by_role("button", name="Preview").click()
     with page.expect_download() as downloading:
@@ -75,6 +78,8 @@ def test_an_anonymized_study_is_downloaded(page_as: OpenPage, archive: Archive) 
     assert downloading.value.suggested_filename == "SUBJECT-1.zip"
     with zipfile.ZipFile(downloading.value.path()) as made:
         assert len(made.namelist()) == count
+        file = dcmread(BytesIO(made.read(made.namelist()[0])), stop_before_pixels=True)
+    assert (file.PatientID, file.PatientName) == ("SUBJECT-1", "Subject^One")
     assert ask(archive.orthanc, "/studies") == before
 
 

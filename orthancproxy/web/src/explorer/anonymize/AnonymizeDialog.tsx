@@ -45,6 +45,7 @@ function AnonymizeForm({ studyOrthancId, onClose }: Omit<AnonymizeDialogProps, '
   const { may } = useSession();
   const [project, setProject] = useState('');
   const [patientId, setPatientId] = useState('');
+  const [patientName, setPatientName] = useState('');
   const [options, setOptions] = useState<readonly string[]>([]);
   const [output, setOutput] = useState<AnonymizationOutput>('STUDY');
   // a click that is sent twice begins one job, and what is previewed anew another
@@ -58,6 +59,7 @@ function AnonymizeForm({ studyOrthancId, onClose }: Omit<AnonymizeDialogProps, '
     orthancId: studyOrthancId,
     project: project.trim() || null,
     patientId: project.trim() ? null : patientId.trim() || null,
+    patientName: project.trim() ? null : patientName.trim() || null,
     output,
     ...Object.fromEntries(OPTIONS.map((name) => [name, options.includes(name)])),
   };
@@ -132,6 +134,15 @@ function AnonymizeForm({ studyOrthancId, onClose }: Omit<AnonymizeDialogProps, '
               autoComplete="off"
               disabled={project.trim() !== ''}
               onChange={(event) => setPatientId(event.currentTarget.value)}
+            />
+            <TextInput
+              label={t('patientName')}
+              description={t('patientNameHint')}
+              value={project.trim() ? '' : patientName}
+              maxLength={64}
+              autoComplete="off"
+              disabled={project.trim() !== ''}
+              onChange={(event) => setPatientName(event.currentTarget.value)}
             />
           </Stack>
         </Fieldset>
