@@ -200,6 +200,7 @@ class TestPatients:
         self, patient_id: str, keep_uids: bool, archive: LocalOrthanc, superuser: GraphQL, make_follower: Make
     ) -> None:
         before = Archive.of(archive)
+        ask(archive, f"/patients/{ONE.ids['patients']}/metadata/1024", "PUT", b"of the patient")
         values = {"PatientID": patient_id, "PatientName": "홍^길동", "PatientBirthDate": "19700131", "PatientSex": "O"}
         payload = correct(superuser, "modifyPatient", ONE.ids["patients"], values, keepUids=keep_uids)
         assert (payload["instancesCount"], payload["collisions"]) == (8, [])
@@ -213,6 +214,8 @@ class TestPatients:
         assert {str(one.PatientName) for one in after.files.values()} == {"홍^길동"}
         [patient] = superuser("{ patients { nodes { patientName birthDate sex studiesCount } } }")["patients"]["nodes"]
         assert patient == {"patientName": "홍^길동", "birthDate": "1970-01-31", "sex": "O", "studiesCount": 2}
+        [stored] = json.loads(ask(archive, "/patients"))
+        assert ask(archive, f"/patients/{stored}/metadata/1024") == b"of the patient"
 
 
 class TestSeries:
