@@ -64,6 +64,15 @@ def test_everything_but_the_example_is_part_of_the_base() -> None:
     assert read("deployment.yaml")["spec"]["template"]["metadata"]["labels"] == labels
 
 
+def test_orthanc_and_the_ingress_controller_reach_the_pods() -> None:
+    """Kustomize (5.5) writes labels over those of all selectors if it is told to, those of other pods among them."""
+    assert all(set(one) == {"pairs"} for one in KUSTOMIZATION["labels"])
+    [rule] = read("network.yaml")["spec"]["ingress"]
+    controller, orthanc = rule["from"]
+    assert controller["namespaceSelector"]["matchLabels"] == {"kubernetes.io/metadata.name": "ingress-nginx"}
+    assert orthanc["podSelector"]["matchLabels"] == {"app.kubernetes.io/name": "orthanc"}
+
+
 def test_pods_are_not_root_and_write_to_their_volumes_only(pod: dict[str, Any], container: dict[str, Any]) -> None:
     [(user, group)] = re.findall(r"^USER (\d+):(\d+)$", DOCKERFILE, re.MULTILINE)
     security = pod["securityContext"]
