@@ -105,6 +105,33 @@ class Check:
         return running
 
 
+@dataclass
+class Outage:
+    """What the log already says about this process: probes ask every few seconds."""
+
+    failing: frozenset[str] = frozenset()
+    cause: str = ""
+
+    def log(self, failing: frozenset[str], parts: Mapping[str, str]) -> None:
+        """Log that other checks fail than before, or that none does any more."""
+        if failing == self.failing:
+            return
+        self.failing = failing
+        if failing:
+            logger.warning("not ready", extra={"parts": parts})
+        else:
+            logger.info("ready again")
+
+    def log_cause(self, cause: str) -> None:
+        """Log why the database is unavailable, unless it is for the same reason as before; empty: it is available."""
+        if cause and cause != self.cause:
+            logger.warning("database unavailable", extra={"cause": cause})
+        self.cause = cause
+
+
+OUTAGE = Outage()
+
+
 @probe
 async def readyz(request: HttpRequest) -> JsonResponse:
     """Answer 200 if Orthanc responds and the database is migrated, else 503; with the state of each part.
@@ -130,9 +157,9 @@ async def readyz(request: HttpRequest) -> JsonResponse:
         messages[name] = checked.message
     messages.pop("index", None)
     index = parts.setdefault("index", State.OFF)
-    ready = set(messages.values()) == {"ok"}
-    if not ready:
-        logger.warning("not ready", extra={"parts": parts})
+    failing = frozenset(name for name, message in messages.items() if message != "ok")
+    ready = not failing
+    OUTAGE.log(failing, parts)
     return JsonResponse(
         {
             "status": "ok" if ready else "unavailable",
@@ -178,11 +205,12 @@ def _database() -> Checked:
             executor = MigrationExecutor(connection)
             unapplied = executor.migration_plan(executor.loader.graph.leaf_nodes())
     except Error as error:
-        logger.warning("database unavailable", extra={"cause": str(error).strip()})
+        OUTAGE.log_cause(str(error).strip())
         unavailable = {"database": State.UNAVAILABLE, "migrations": State.UNKNOWN}
         return Checked(unavailable, "The database can't be reached.")
     finally:
         lend_connections()
+    OUTAGE.log_cause("")
     if unapplied:
         return Checked({"database": State.OK, "migrations": State.PENDING}, "unmigrated")
     return Checked({"database": State.OK, "migrations": State.OK})

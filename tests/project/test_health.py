@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
 
 import pytest
 from django.db import connection, connections
@@ -15,8 +16,10 @@ from django.db.utils import ConnectionHandler
 from django.test import Client
 from pytest_django import Settings
 
+from orthancproxy.project import health
 from orthancproxy.project.health import Check, Checked
 from orthancproxy.sandbox.orthanc import LocalOrthanc
+from tests.log_capture import logged
 from tests.proxy import Fault, RecordingProxy
 
 PARTS = {"database": "ok", "migrations": "ok", "archive": "ok", "index": "off"}
@@ -189,6 +192,31 @@ def test_readyz_fails_without_a_database(client: Client) -> None:
     assert answer.json()["checks"]["database"] == "The database can't be reached."
     assert answer.json()["parts"] == PARTS | {"database": "unavailable", "migrations": "unknown"}
     assert "/nowhere" not in answer.text
+
+
+def logged_by_probes(lines: list[dict[str, Any]]) -> list[str]:
+    return [line["event"] for line in lines if line["logger"] == "orthancproxy.project.health"]
+
+
+@pytest.mark.django_db
+def test_an_outage_has_a_line_and_not_each_probe_of_it(
+    client: Client, settings: Settings, archive_down: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(health, "OUTAGE", health.Outage())
+    with logged() as lines:
+        assert [client.get("/readyz").status_code for _ in range(3)] == [503] * 3
+        with answering(settings, 200):
+            assert [client.get("/readyz").status_code for _ in range(2)] == [200] * 2
+        assert client.get("/readyz").status_code == 503
+    assert logged_by_probes(lines) == ["not ready", "ready again", "not ready"]
+
+
+@pytest.mark.usefixtures("archive_up", "database_down")
+def test_an_outage_of_the_database_has_its_cause_once(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(health, "OUTAGE", health.Outage())
+    with logged() as lines:
+        assert [client.get("/readyz").status_code for _ in range(3)] == [503] * 3
+    assert logged_by_probes(lines) == ["database unavailable", "not ready"]
 
 
 @pytest.mark.parametrize("path", ["/livez", "/readyz"])
