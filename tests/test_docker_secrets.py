@@ -60,9 +60,9 @@ class TestMakeEnv:
         assert make().returncode == 0
         made = secrets(folder)
         assert set(made) == set(SECRETS)
-        assert made["oidc-client-secret"] == ""
+        assert made["oidc-client-secret"] == made["otlp-headers"] == ""
         plain = [secret for name, secret in made.items() if re.fullmatch("[0-9a-f]{64}", secret)]
-        assert len(set(plain)) == len(plain) == len(SECRETS) - 4
+        assert len(set(plain)) == len(plain) == len(SECRETS) - 5
         assert re.fullmatch("[0-9a-f]{8}", made["orthanc-host-id"])
         assert (folder / ".env").read_text() == (folder / ".env.example").read_text()
 
@@ -115,9 +115,11 @@ class TestMakeEnv:
         make()
         with (folder / ".env").open("a") as file:
             file.write("ORTHANC_OIDC_CLIENT_SECRET=given\nORTHANC_PASSWORD=of another Orthanc\n")
+            file.write("OTEL_EXPORTER_OTLP_HEADERS=Authorization=Basic%20YTpi\n")
         assert make().returncode == 0
         made = secrets(folder)
         assert (made["oidc-client-secret"], made["orthanc-password"]) == ("given", "of another Orthanc")
+        assert made["otlp-headers"] == "Authorization=Basic%20YTpi"
         assert json.loads(made["orthanc.json"])["RegisteredUsers"] == {"gateway": "of another Orthanc"}
         assert (folder / ".env").read_text() == (folder / ".env.example").read_text()
 

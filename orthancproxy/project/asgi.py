@@ -136,7 +136,7 @@ def _begin_monitoring() -> None:
         except ImportError:
             logger.warning("The variables OTEL_* have no effect: install orthanc-graphql-gateway[tracing].")
         else:
-            opentelemetry.start()
+            opentelemetry.start(settings.OTLP_HEADERS_SECRET)
 
 
 application = start()

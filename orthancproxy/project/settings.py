@@ -140,6 +140,8 @@ SERVESTATIC_ALLOW_ALL_ORIGINS = False
 SERVESTATIC_ADD_HEADERS_FUNCTION = add_headers
 # `serve` reads it, too: a wrong one is a problem to report here
 METRICS_ADDRESS = environment.address(read(DeploymentVariables.ORTHANC_METRICS_ADDRESS))
+# for OpenTelemetry, which reads variables and no files
+OTLP_HEADERS_SECRET = read(DeploymentVariables.OTEL_EXPORTER_OTLP_HEADERS)
 OHIF_DIR = read(DeploymentVariables.OHIF_DIR)
 
 # a trusted proxy must set or remove each of these headers, since clients can send them too

@@ -96,6 +96,12 @@ class DeploymentVariables:
         "Address and port at which Prometheus can read the metrics of all workers (`/metrics`), such as "
         "`127.0.0.1:9464`; empty for none. Callers are not authenticated: never publish it.",
     )
+    OTEL_EXPORTER_OTLP_HEADERS = Setting(
+        "",
+        "Headers with which traces are sent to the receiver of `OTEL_EXPORTER_OTLP_ENDPOINT`, such as "
+        "`Authorization=Bearer%20…`; separated by commas.",
+        secret=True,
+    )
     DATABASE_URL = Setting(
         "",
         "Database, such as `postgres://user:password@host/name`; empty for `gateway.sqlite3` in the data folder.",

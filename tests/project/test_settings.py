@@ -83,6 +83,7 @@ class TestSecrets:
             "ORTHANC_PASSWORD",
             "ORTHANC_PSEUDONYM_KEY",
             "DJANGO_SECRET_KEY",
+            "OTEL_EXPORTER_OTLP_HEADERS",
             "DATABASE_URL",
         }
 

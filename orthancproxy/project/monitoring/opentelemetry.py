@@ -3,6 +3,7 @@
 Needs the extra `tracing`: `pip install orthanc-graphql-gateway[tracing]`.
 """
 
+import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from contextvars import Token
@@ -25,11 +26,13 @@ from orthancproxy.tracing import NOTHING
 SERVICE = "orthanc-graphql-gateway"
 
 
-def start() -> None:
-    """Record the spans of this process, and send them to the receiver that the variables name.
+def start(headers: str = "") -> None:
+    """Record the spans of this process, and send them to the receiver that the variables name, with these headers.
 
     What is not sent when the process ends is sent then.
     """
+    if headers:
+        os.environ["OTEL_EXPORTER_OTLP_HEADERS"] = headers
     resource = Resource.create()
     if str(resource.attributes[SERVICE_NAME]).startswith("unknown_service"):
         resource = resource.merge(Resource({SERVICE_NAME: SERVICE}))

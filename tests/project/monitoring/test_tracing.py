@@ -38,12 +38,14 @@ class Receiver:
     def __init__(self) -> None:
         self.spans: list[Span] = []
         self.resources: list[dict[str, str]] = []
+        self.credentials: set[str | None] = set()
         receiver = self
 
         class Handler(BaseHTTPRequestHandler):
             def do_POST(self) -> None:
                 body = self.rfile.read(int(self.headers["Content-Length"]))
                 assert self.path == "/v1/traces"
+                receiver.credentials.add(self.headers["Authorization"])
                 for one in ExportTraceServiceRequest.FromString(body).resource_spans:
                     receiver.resources.append({pair.key: pair.value.string_value for pair in one.resource.attributes})
                     receiver.spans += [span for scope in one.scope_spans for span in scope.spans]
@@ -75,8 +77,14 @@ class Traced:
 @pytest.fixture(scope="module")
 def traced(orthanc: LocalOrthanc, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Traced]:
     receiver = Receiver()
-    settings = {"OTEL_EXPORTER_OTLP_ENDPOINT": receiver.url, "OTEL_BSP_SCHEDULE_DELAY": "100"}
     folder = tmp_path_factory.mktemp("traced")
+    # as docker-compose.yml has it: a variable would be in `docker inspect`
+    (folder / "otlp-headers").write_text("Authorization=Basic%20YTpi\n")
+    settings = {
+        "OTEL_EXPORTER_OTLP_ENDPOINT": receiver.url,
+        "OTEL_EXPORTER_OTLP_HEADERS_FILE": str(folder / "otlp-headers"),
+        "OTEL_BSP_SCHEDULE_DELAY": "100",
+    }
     with RecordingProxy(orthanc.port) as proxy, serving(proxy.base_url, folder, settings=settings) as gateway:
         yield Traced(gateway, receiver, proxy)
     receiver.server.shutdown()
@@ -121,6 +129,13 @@ def test_a_request_continues_the_clients_trace_down_to_orthanc(traced: Traced) -
     sent = {one.headers["traceparent"] for one in traced.orthanc.requests if one.headers["traceparent"]}
     assert {f"00-{TRACE}-{call.span_id.hex()}-01" for call in calls} <= sent
     assert {resource["service.name"] for resource in traced.receiver.resources} == {"orthanc-graphql-gateway"}
+
+
+def test_the_receiver_gets_the_headers_of_the_file(traced: Traced) -> None:
+    query(traced.gateway.port, "{ server { version } }")
+    wait_until(lambda: bool(traced.receiver.credentials))
+    assert traced.receiver.credentials == {"Basic YTpi"}
+    assert "YTpi" not in traced.gateway.log.read_text()
 
 
 def test_spans_have_no_data_of_patients_and_no_ids(traced: Traced) -> None:
