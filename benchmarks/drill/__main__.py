@@ -83,9 +83,9 @@ def drill(deployment: Deployment, faults: Sequence[Fault], settle_seconds: float
             for host in deployment.hosts:
                 deployment.wait_until_ready(host)
             time.sleep(settle_seconds)
+        ended = time.monotonic()
     finally:
         load.end()
-    ended = time.monotonic()
     for client in load.clients:
         client.check()
     notes = load.notes()

@@ -60,9 +60,9 @@ class Host:
         assert self._process is not None  # noqa: S101 - it runs
         return sorted(workers_of(self._process.pid))
 
-    def kill_worker(self) -> None:
-        """Kill one worker."""
-        os.kill(self.workers()[0], signal.SIGKILL)
+    def end_worker(self, number: int) -> None:
+        """Send one worker a signal that ends it."""
+        os.kill(self.workers()[0], number)
 
     def kill(self) -> None:
         """Kill all processes at once, like a power failure."""

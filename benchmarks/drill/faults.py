@@ -21,7 +21,11 @@ class Fault:
 
 
 def _kill_worker(deployment: Deployment) -> None:
-    deployment.hosts[0].kill_worker()
+    deployment.hosts[0].end_worker(signal.SIGKILL)
+
+
+def _stop_worker(deployment: Deployment) -> None:
+    deployment.hosts[1].end_worker(signal.SIGTERM)
 
 
 def _kill_host(deployment: Deployment) -> None:
@@ -88,6 +92,7 @@ FAULTS: Sequence[Fault] = (
     Fault("kill -9 of a host", _kill_host),
     Fault("kill -9 of PostgreSQL", _kill_postgresql),
     Fault("kill -9 of Orthanc", _kill_orthanc),
+    Fault("SIGTERM of a worker", _stop_worker),
     Fault("SIGTERM of a host", _stop_host),
     Fault("SIGTERM of PostgreSQL", _stop_postgresql),
     Fault("SIGTERM of Orthanc", _stop_orthanc),

@@ -25,18 +25,14 @@ class Struck:
     def outage(self, successes: Sequence[Success]) -> tuple[float, str]:
         """Return the longest time beyond the fault in which requests of a kind were not answered, and the kind.
 
-        From the end of the fault, or from the last answer if that was later, to the next answer to a request that
-        began afterwards.
+        From the end of the fault, or from the last answer if that was later, to the next answer, or to the next fault
+        if there was none before it.
         """
         longest = (0.0, "")
         for kind in sorted({one.kind for one in successes}):
-            ends = sorted(one.ended for one in successes if one.kind == kind and self.began <= one.ended <= self.next)
-            points = [self.over, *(end for end in ends if end > self.over)]
-            before = [end for end in ends if end <= self.over]
-            gaps = [after - earlier for earlier, after in pairwise(points)]
-            if not ends or (not gaps and not before):
-                gaps = [self.next - self.over]
-            longest = max(longest, (max(gaps, default=0.0), kind))
+            ends = sorted(one.ended for one in successes if one.kind == kind and one.ended <= self.next)
+            points = [self.over, *(end for end in ends if end > self.over), self.next]
+            longest = max(longest, (max(after - earlier for earlier, after in pairwise(points)), kind))
         return longest
 
 
