@@ -77,7 +77,7 @@ def test_capabilities_are_those_of_the_index_and_not_of_the_version(
 
 @pytest.mark.once
 def test_the_plugin_opens_one_connection_unless_told_otherwise(postgresql: str, start_orthanc: StartOrthanc) -> None:
-    """As docs/deployment.md says of plugins 4.0 and 5.0."""
+    """As docs/deployment.md says; here are plugins 4.0 and 5.0."""
     for options, expected in (({}, 1), ({"IndexConnectionsCount": 5}, 5)):
         arguments = index_in_postgresql(postgresql)
         arguments["configuration"]["PostgreSQL"].update(options)

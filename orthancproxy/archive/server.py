@@ -148,6 +148,13 @@ def _advice(capabilities: Capabilities) -> list[str]:
     advice = []
     if not capabilities.has_extended_find:
         advice.append(_advice_on_extended_find(capabilities))
+    plugin = capabilities.index_plugin
+    # the default of 4.0 to 6.2; older ones have no such option, and Orthanc tells nobody how many there are
+    if plugin and plugin.database == "PostgreSQL" and plugin.is_since(4) and not plugin.is_since(7):
+        advice.append(
+            'Set "PostgreSQL" → "IndexConnectionsCount" in Orthanc\'s configuration, such as to 50, unless it is set: '
+            f"by default, all requests of Orthanc share the one connection of plugin {plugin.version}."
+        )
     instance = Level.INSTANCE.value
     partly = {KEYWORDS[tag] for tags in capabilities.partly_indexed.values() for tag in tags}
     indexed = (capabilities.indexed or {}).get(instance, frozenset())

@@ -25,6 +25,10 @@ def update_advice(client: OrthancClient) -> list[str]:
     return [advice for advice in describe(client, Hierarchy(client)).advice if advice.startswith("Update ")]
 
 
+def advice_on_connections(client: OrthancClient) -> list[str]:
+    return [advice for advice in describe(client, Hierarchy(client)).advice if '"IndexConnectionsCount"' in advice]
+
+
 @pytest.mark.live
 class TestOrthanc:
     def test_over_sqlite_it_is_only_to_be_updated_if_it_is_old(self, unindexed_archive: LocalOrthanc) -> None:
@@ -44,6 +48,8 @@ class TestOrthanc:
         assert b'"Version" : "%s"' % version.encode() in ask(postgresql_archive, "/plugins/postgresql-index")
         orthanc = "Orthanc to 1.12.5 or newer and " if installed_version() < (1, 12, 5) else ""
         assert advice == f"Update {orthanc}its PostgreSQL plugin {version} to 7.0 or newer{END}"
+        [connections] = advice_on_connections(client)
+        assert connections.endswith(f" share the one connection of plugin {version}.")
 
 
 class ClientOf(OrthancClient):
@@ -94,3 +100,21 @@ def test_advice_for_versions_that_are_not_installed(
     [advice] = update_advice(ClientOf(archive.base_url, version, plugin))
     assert advice.startswith(f"Update {expected}")
     assert advice.endswith(END)
+
+
+@pytest.mark.live
+@pytest.mark.once
+@pytest.mark.parametrize(
+    ("plugin", "is_given"),
+    [
+        ("postgresql-index 3.3", False),
+        ("postgresql-index 6.2", True),
+        ("postgresql-index 7.0", False),
+        ("postgresql-index mainline", False),
+        ("mysql-index 5.2", False),
+    ],
+)
+def test_more_connections_are_for_plugins_that_have_one_by_default(
+    archive: LocalOrthanc, plugin: str, is_given: bool
+) -> None:
+    assert bool(advice_on_connections(ClientOf(archive.base_url, "1.12.4", plugin))) is is_given
