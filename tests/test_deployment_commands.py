@@ -35,6 +35,7 @@ from orthancproxy.sandbox.process import ChildProcess
 from tests.corpus import ask, instance, load
 from tests.orthancs import NOT_FOLLOWING, running_orthancs
 from tests.postgresql import run_postgresql
+from tests.test_docker_secrets import matches
 from tests.waiting import wait_until
 
 pytestmark = [pytest.mark.live, pytest.mark.once]
@@ -215,6 +216,22 @@ def test_orthancs_password_is_changed(host: Host) -> None:
     for name in ("orthanc-password", "orthanc.json"):
         (host.folder / ".secrets" / name).unlink()
         (host.folder / ".secrets" / name).write_text(kept[name])
+
+
+@runs(("With Docker Compose", 3))
+@pytest.mark.parametrize("name", ["gateway", "orthanc"])
+def test_a_password_of_postgresql_is_changed(host: Host, name: str) -> None:
+    before = {path.name: path.read_text() for path in (host.folder / ".secrets").iterdir()}
+    replace = {"gateway": name, "GATEWAY": name.upper()} if name != "gateway" else None
+    host.run(("With Docker Compose", 3), replace=replace)
+    changed = {file for file, text in before.items() if host.secret(file) != text}
+    assert changed == {f"{name}-database-password", {"gateway": "database-url", "orthanc": "orthanc.json"}[name]}
+    password = host.secret(f"{name}-database-password")
+    with psycopg.connect(host.postgresql.geturl()) as connection:
+        found = connection.execute("SELECT rolpassword FROM pg_authid WHERE rolname = %s", [name]).fetchone()
+    assert found
+    assert matches(found[0], password)
+    assert password not in (host.folder / ".env").read_text()
 
 
 @runs(("The first user", 1))
