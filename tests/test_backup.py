@@ -316,6 +316,12 @@ def test_the_next_backup_shares_the_files_and_one_without_its_end_is_none(
         assert all(copies[1][name].samefile(path) for name, path in copies[0].items())
         assert {oct(path.stat().st_mode & 0o077) for path in (second, second / "orthanc.dump")} == {"0o0"}
 
+        moved = tmp_path / "moved"
+        subprocess.run(["rsync", "--archive", "--hard-links", f"{backups}/", str(moved)], check=True)
+        there = [{path.name: path for path in (moved / one.name).glob("files/*/*/*")} for one in (first, second)]
+        assert len(there[0]) == len(copies[0])
+        assert all(there[1][name].samefile(path) for name, path in there[0].items())
+
         # as if the plugin had written it again during the backup
         [(name,)] = old.rows("orthanc", "SELECT uuid FROM attachedfiles WHERE filetype = 4301")
         copies[1][name].unlink()

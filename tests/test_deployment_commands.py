@@ -48,6 +48,22 @@ ELSEWHERE: dict[Key, str] = {
     ("Without Docker", 2): "block 2",
     ("Without Docker", 3): "block 3",
 }
+# commands in sentences, but for those of Docker (below), with the file that runs them
+IN_SENTENCES = {
+    "journalctl --unit=orthanc-gateway --output=cat": "dev/drill-systemd",
+    "manage.py archive_audit": "tests/audit/test_retention.py",
+    "manage.py migrate": "tests/project/test_migrations.py",
+    "manage.py rebuild_index": "tests/resolvers/test_background.py",
+    "python manage.py migrate": "tests/project/test_migrations.py",
+    "python3 -m dev.pin_images": "tests/test_pin_images.py",
+    "rsync --archive --hard-links": "tests/test_backup.py",
+    "systemctl reload orthanc-gateway": "dev/drill-systemd",
+    "systemctl reload orthanc-gateway-nginx": "dev/drill-systemd",
+    "systemd-analyze security": "dev/drill-systemd",
+}
+# it opens an editor
+DIALOGS = {"systemctl edit"}
+PROGRAMS = re.compile(r"(journalctl|kubectl|manage\.py|python3?|rsync|sh|systemctl|systemd-analyze) ")
 RUN: set[Key] = set()
 Test = Callable[..., None]
 
@@ -81,6 +97,15 @@ def test_every_block_has_a_language_and_every_command_is_run() -> None:
     assert {*RUN, *ELSEWHERE} == set(COMMANDS)
     drill = (CHECKOUT / "dev/drill-systemd").read_text()
     assert all(f"$({call})" in drill or f"$({call} |" in drill for call in ELSEWHERE.values())
+
+
+def test_every_command_in_a_sentence_is_run() -> None:
+    sentences = re.sub(r"^```.*?^```$", "", PAGE, flags=re.MULTILINE | re.DOTALL)
+    found = {text for text in re.findall(r"`([^`]+)`", sentences) if PROGRAMS.match(text)}
+    assert found == {*IN_SENTENCES, *DIALOGS}
+    for command, file in IN_SENTENCES.items():
+        # options may differ
+        assert command.split(" ")[-1] in (CHECKOUT / file).read_text(), command
 
 
 class Host:
