@@ -61,8 +61,8 @@ IN_SENTENCES = {
     "systemctl reload orthanc-gateway-nginx": "dev/drill-systemd",
     "systemd-analyze security": "dev/drill-systemd",
 }
-# it opens an editor
-DIALOGS = {"systemctl edit"}
+# they open an editor
+DIALOGS = {"systemctl edit", "systemctl edit orthanc-gateway"}
 PROGRAMS = re.compile(r"(journalctl|kubectl|manage\.py|python3?|rsync|sh|systemctl|systemd-analyze) ")
 RUN: set[Key] = set()
 Test = Callable[..., None]
@@ -544,6 +544,14 @@ def test_an_override_of_the_compose_file_fits(key: Key, tmp_path: Path) -> None:
             assert re.fullmatch(r"([\d.]+:)?\d+:\d+", port)
         known = set(base["services"][name]["environment"])
         assert all(one in known or one.startswith("ORTHANC__") for one in service.get("environment", {}))
+
+
+def test_gateways_of_several_hosts_run_the_command_of_the_unit() -> None:
+    [text] = [text for text in blocks("text").values() if "ExecStart" in text]
+    [_, cleared, command] = text.splitlines()
+    unit = (CHECKOUT / "docker/systemd/orthanc-gateway.service").read_text()
+    assert cleared == "ExecStart="
+    assert command.replace("192.0.2.11", "127.0.0.1") in unit.splitlines()
 
 
 def test_dicom_is_published_on_one_address_only() -> None:
