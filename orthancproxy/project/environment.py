@@ -33,6 +33,15 @@ SQLITE_OPTIONS = {
 # several times as long as writing an audit event
 SQLITE_SETTINGS = {"OPTIONS": SQLITE_OPTIONS, "CONN_MAX_AGE": None}
 SQLITE_SUFFIXES = ("", "-wal", "-shm", "-journal")  # of the file, and of those that may exist beside it
+# A host that vanishes (failure of power or network) closes no connection. By default Linux notices after 15 minutes
+# to two hours, and attempts to connect have pauses of up to a minute, in which the host is back.
+POSTGRESQL_OPTIONS = {
+    "connect_timeout": 8,
+    "tcp_user_timeout": 10_000,  # ms, of what was sent and not confirmed
+    "keepalives_idle": 10,
+    "keepalives_interval": 3,
+    "keepalives_count": 3,
+}
 # A thread gives its connection back before it waits for Orthanc. Every two seconds the pool closes one that was idle
 # meanwhile: others need it, such as an Orthanc over the same PostgreSQL when it starts. After a failure the pool tries
 # for so long to connect again, and then for the next request: by default its attempts become minutes apart.
@@ -88,10 +97,12 @@ class Environment:
             self._close_to_others(Path(database["NAME"]))
             database = {**SQLITE_SETTINGS, **database}
             database["OPTIONS"] = {**SQLITE_OPTIONS, **database["OPTIONS"]}
+        if database["ENGINE"] == POSTGRESQL:
+            database["OPTIONS"] = {**POSTGRESQL_OPTIONS, **database.get("OPTIONS", {})}
         # Django supports no pool together with CONN_MAX_AGE, which a URL may set
         if database["ENGINE"] == POSTGRESQL and not database.get("CONN_MAX_AGE"):
             database = {"CONN_HEALTH_CHECKS": True, **database}
-            database["OPTIONS"] = {"pool": {**POOL, "max_size": pool_size}, **database.get("OPTIONS", {})}
+            database["OPTIONS"] = {"pool": {**POOL, "max_size": pool_size}, **database["OPTIONS"]}
         return database
 
     def time_zone(self, name: str) -> str:

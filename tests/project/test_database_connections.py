@@ -1,19 +1,22 @@
 """Connections to PostgreSQL: few are enough, idle ones are given back, and without one callers get an error soon."""
 
 import os
+import socket
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from typing import cast
 
 import psycopg
 import pytest
 import requests
+from django.db.utils import ConnectionHandler
 
+from orthancproxy.project.environment import Environment
 from orthancproxy.sandbox.gateway import LocalGateway, serving
 from orthancproxy.sandbox.orthanc import LocalOrthanc
 from tests.postgresql import run_postgresql
@@ -129,3 +132,19 @@ def test_without_connections_callers_get_an_error_soon_and_idle_ones_are_given_b
             assert time.monotonic() - began < 15
         # soon after there are some again
         wait_until(lambda: read(gateway).status_code == 200, seconds=10)
+
+
+@pytest.mark.parametrize("given", ["", "?tcp_user_timeout=60000"])
+def test_a_host_that_vanishes_is_noticed_within_seconds(database: str, tmp_path: Path, given: str) -> None:
+    """Only root could let one vanish: the kernel tells what it does then."""
+    settings = Environment({}).database(f"{database}{given}", tmp_path)
+    settings["OPTIONS"].pop("pool")
+    with closing(ConnectionHandler({"default": settings})["default"]) as connection:
+        connection.ensure_connection()
+        with socket.socket(fileno=os.dup(connection.connection.fileno())) as sock:
+            assert sock.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) == 1
+            names = ("TCP_KEEPIDLE", "TCP_KEEPINTVL", "TCP_KEEPCNT", "TCP_USER_TIMEOUT")
+            values = [sock.getsockopt(socket.IPPROTO_TCP, getattr(socket, name)) for name in names]
+    assert values == [10, 3, 3, 60_000 if given else 10_000]
+    # of attempts to connect: the next one may meet the host again
+    assert settings["OPTIONS"]["connect_timeout"] == 8
