@@ -73,6 +73,7 @@ def start() -> Application:
     # they import models, which need the apps
     from orthancproxy.http.early_forms import receive_early
     from orthancproxy.project.edge.migrated import until_migrated
+    from orthancproxy.project.edge.unfinished import answer_unfinished
     from orthancproxy.project.edge.upload_slots import limit_uploads
     from orthancproxy.resolvers.audit_background import start_audit
 
@@ -85,7 +86,7 @@ def start() -> Application:
     start_audit()
     limited = limit_bodies(share_threads(KeptThreads(application)))
     # around the others, since a database that hangs must not occupy the thread that answers
-    return count_transfers(discard_unread_bodies(until_migrated(limited)), log_unanswered)
+    return count_transfers(answer_unfinished(discard_unread_bodies(until_migrated(limited))), log_unanswered)
 
 
 def _collect_garbage_less_often() -> None:

@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing
 from pathlib import Path
 
@@ -19,6 +20,7 @@ import requests
 from orthancproxy.sandbox.gateway import LocalGateway, serving
 from orthancproxy.sandbox.orthanc import LocalOrthanc, free_port
 from orthancproxy.sandbox.process import ChildProcess
+from tests.orthancs import NOT_FOLLOWING
 from tests.postgresql import run_postgresql
 from tests.processes import has_ended
 from tests.waiting import wait_until
@@ -95,6 +97,33 @@ def test_sigterm_drains(serve: Callable[..., LocalGateway], workers: int) -> Non
     assert not has_ended(gateway.pid)
     assert slow.finish().startswith("HTTP/1.1 200")
     wait_until(lambda: has_ended(gateway.pid))
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_requests_that_do_not_end_in_time_are_told_so_and_hold_nothing_up(workers: int, tmp_path: Path) -> None:
+    settings = {**NOT_FOLLOWING, "ORTHANC_DRAIN_SECONDS": "1", "ORTHANC_READ_TIMEOUT": "100"}
+    with (
+        # it accepts connections, and answers nothing
+        socket.create_server(("127.0.0.1", 0)) as orthanc,
+        serving(
+            f"http://127.0.0.1:{orthanc.getsockname()[1]}", tmp_path, workers=workers, settings=settings
+        ) as gateway,
+        ThreadPoolExecutor(2) as clients,
+    ):
+        address = f"{gateway.address}/graphql/"
+        query = {"query": "{ studies { totalCount } }"}
+        asked = clients.submit(requests.post, address, json=query, timeout=60)
+        read = clients.submit(requests.get, f"{gateway.address}/api/orthanc/patients/", timeout=60)
+        time.sleep(5)
+        assert not asked.done()
+        began = time.monotonic()
+        os.kill(gateway.pid, signal.SIGTERM)
+        for answer in (asked.result(), read.result()):
+            assert (answer.status_code, answer.json()["code"]) == (503, "GATEWAY_UNAVAILABLE")
+            assert int(answer.headers["Retry-After"]) > 0
+        wait_until(lambda: has_ended(gateway.pid))
+        assert time.monotonic() - began < 30
+    assert '"threads did not end in time"' in gateway.log.read_text()
 
 
 def test_sighup_replaces_workers_and_loses_nothing(serve: Callable[..., LocalGateway]) -> None:

@@ -5,6 +5,7 @@ import logging
 import os
 import signal
 import threading
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from multiprocessing import parent_process
@@ -19,6 +20,8 @@ from orthancproxy.threads import daemon
 logger = logging.getLogger(__name__)
 
 TICKS_BETWEEN_REPORTS = 10  # uvicorn has ten in a second
+END_SECONDS = 5.0
+"""For what is to be done when all requests have ended, or were cancelled."""
 STARTUP_FAILURE = 3
 """The exit code of a worker whose configuration is invalid: it would fail again."""
 
@@ -94,6 +97,8 @@ class Worker(Server):
             # clients may be sending a request on a connection that is idle as seen from here
             await self._wait(self.config.timeout_keep_alive)
         await super().shutdown(sockets)
+        # threads of requests that were cancelled may wait for Orthanc for minutes, and Python for them
+        daemon("end", _end_soon).start()
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Begin to end; a second SIGINT ends at once."""
@@ -120,6 +125,12 @@ class Worker(Server):
             if self._is_replaced and not self.server_state.connections:
                 return
             await asyncio.sleep(0.05)
+
+
+def _end_soon() -> None:
+    time.sleep(END_SECONDS)
+    logger.warning("threads did not end in time", extra={"pid": os.getpid()})
+    os._exit(0)
 
 
 def _end_with_parent() -> None:

@@ -1,0 +1,36 @@
+"""Answers the requests that have not ended when the process does: the server would send a 500, in plain text."""
+
+import asyncio
+from typing import Any
+
+from orthancproxy.http.asgi import Application, Message, Receive, Send
+from orthancproxy.http.error_responses import error_response
+from orthancproxy.project.server.ending import ENDING
+
+RETRY_SECONDS = "5"
+
+
+def answer_unfinished(application: Application) -> Application:
+    """Answer 503 GATEWAY_UNAVAILABLE, if no response has begun, for a request that the end of the process cancels."""
+
+    async def answered(scope: dict[str, Any], receive: Receive, send: Send) -> None:
+        has_begun = False
+
+        async def note(message: Message) -> None:
+            nonlocal has_begun
+            has_begun = True
+            await send(message)
+
+        try:
+            await application(scope, receive, note)
+        except asyncio.CancelledError:
+            if has_begun or scope["type"] != "http" or not ENDING.closes_connections:
+                raise
+            response = error_response(503, "GATEWAY_UNAVAILABLE", "The gateway is restarting. Try again later.")
+            response["Retry-After"] = RETRY_SECONDS
+            headers = [(name.lower().encode(), value.encode()) for name, value in response.items()]
+            length = (b"content-length", str(len(response.content)).encode())
+            await send({"type": "http.response.start", "status": response.status_code, "headers": [*headers, length]})
+            await send({"type": "http.response.body", "body": response.content})
+
+    return answered
