@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from itertools import chain
 from typing import Any
 
@@ -12,7 +12,7 @@ from prometheus_client import Counter
 from orthancproxy.audit.kinds import AuditOutcome, Authentication, EventKind
 from orthancproxy.audit.models import AuditEvent, AuditSubject
 from orthancproxy.audit.rate_limit import refusal_rate_limit
-from orthancproxy.database import storable
+from orthancproxy.database import DATABASE_ERRORS, storable
 from orthancproxy.errors import CSRFFailed, InvalidRequest, LimitExceeded, NotAuthenticated, PermissionDenied
 from orthancproxy.metrics import AUDIT_EVENTS
 
@@ -65,7 +65,8 @@ def write(
     """Write one event, permanently; `duration` is in seconds. Unless `durable`, it is part of an outer transaction.
 
     Return None if the rate limit of rejections suppresses it. Raises what the database raises:
-    an operation that is not audited must not be carried out.
+    an operation that is not audited must not be carried out. For the outcome of one that was, if the database ends
+    meanwhile, it is asked once more.
     """
     counts = dict(counts or {})
     # anyone can also provoke that a login fails while the identity provider is down; an intention is told its outcome
@@ -78,25 +79,45 @@ def write(
             return None
         if suppressed:
             counts["refusalsLeftOut"] = suppressed
+    insert = partial(
+        _insert,
+        tuple(subjects),
+        durable=durable,
+        event=kind,
+        operation=_storable(operation, 200),
+        outcome=outcome,
+        error_code=error_code,
+        username=_storable(author.username, 150),
+        authentication=author.authentication,
+        address=author.address,
+        request_id=_storable(author.request_id, 64),
+        duration_ms=round(duration * 1000, 1),
+        target=_storable(target, 64),
+        counts=counts,
+        details=details,
+        intention=intention,
+    )
+    try:
+        event = insert()
+    except DATABASE_ERRORS:
+        if intention is None or not durable:
+            raise
+        # over another connection, for which it waits
+        event = _written(intention) or insert()
+    _counter(kind, outcome).inc()
+    return event
+
+
+def _written(intention: AuditEvent) -> AuditEvent | None:
+    """Return the outcome of an intention, if it was written and only the answer was lost."""
+    return AuditEvent.objects.filter(intention=intention).first()
+
+
+def _insert(subjects: Iterable[Subject], *, durable: bool, **columns: Any) -> AuditEvent:
     # an outer transaction could roll it back
     with transaction.atomic(durable=durable):
-        event = AuditEvent.objects.create(
-            event=kind,
-            operation=_storable(operation, 200),
-            outcome=outcome,
-            error_code=error_code,
-            username=_storable(author.username, 150),
-            authentication=author.authentication,
-            address=author.address,
-            request_id=_storable(author.request_id, 64),
-            duration_ms=round(duration * 1000, 1),
-            target=_storable(target, 64),
-            counts=counts,
-            details=details,
-            intention=intention,
-        )
+        event = AuditEvent.objects.create(**columns)
         _insert_subjects(event, subjects)
-    _counter(kind, outcome).inc()
     return event
 
 

@@ -1,0 +1,62 @@
+"""The outcome of what was carried out is in the audit log, also if PostgreSQL ends while it is written."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from orthancproxy.sandbox.gateway import CHECKOUT, make_database
+from tests.postgresql import new_database
+
+SCRIPT = """
+import os, sys, django
+os.environ["DJANGO_SETTINGS_MODULE"] = "orthancproxy.project.settings"
+django.setup()
+import psycopg
+from django.db import connection
+from orthancproxy.audit.events import Author, Subject, write
+from orthancproxy.audit.kinds import AuditOutcome, EventKind
+from orthancproxy.audit.models import AuditEvent, AuditSubject
+
+intention = write(Author("anna"), EventKind.DELETION, "deleteStudy", AuditOutcome.INTENDED)
+written = dict(subjects=[Subject("P1", "1.2")], intention=intention)
+
+def conclude():
+    write(Author("anna"), EventKind.DELETION, "deleteStudy", AuditOutcome.SUCCESS, **written)
+
+def end_the_connection():
+    with psycopg.connect(os.environ["DATABASE_URL"], autocommit=True) as other:
+        other.execute("SELECT pg_terminate_backend(%s)", [connection.connection.info.backend_pid])
+
+attempts = []
+def lose_the_first(execute, sql, *arguments):
+    if "auditsubject" in sql and not attempts:
+        attempts.append(sql)
+        if sys.argv[1] == "after":
+            execute(sql, *arguments)
+            connection.connection.commit()
+        end_the_connection()
+    return execute(sql, *arguments)
+
+with connection.execute_wrapper(lose_the_first):
+    conclude()
+assert attempts
+outcomes = list(AuditEvent.objects.exclude(outcome="INTENDED").values_list("outcome", "intention"))
+print(outcomes == [("SUCCESS", intention.pk)], *AuditSubject.objects.values_list("patient_id", "study_instance_uid"))
+"""
+
+
+@pytest.mark.parametrize("moment", ["before", "after"])
+def test_an_outcome_is_written_once_though_the_connection_ends(postgresql: str, tmp_path: Path, moment: str) -> None:
+    """`after` the commit, of which the gateway does not learn."""
+    environment = {
+        "PATH": os.environ["PATH"],
+        "DJANGO_DATA_DIR": str(tmp_path),
+        "DATABASE_URL": new_database(postgresql),
+    }
+    make_database(environment)
+    command = [sys.executable, "-c", SCRIPT, moment]
+    ran = subprocess.run(command, cwd=CHECKOUT, env=environment, capture_output=True, text=True, check=False)
+    assert ran.stdout == "True ('P1', '1.2')\n", ran.stderr
