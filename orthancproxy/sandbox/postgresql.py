@@ -16,6 +16,7 @@ from orthancproxy.sandbox.orthanc import SandboxError, free_port
 
 START_TIMEOUT_SECONDS = 60.0
 STOP_TIMEOUT_SECONDS = 30.0
+_LOG_TAIL = 2_000
 INSTALLED = Path("/usr/lib/postgresql")
 """Where Debian has a folder for each version."""
 
@@ -50,20 +51,30 @@ class LocalPostgreSQL:
 
     def start(self) -> None:
         """Start it, and wait until it accepts connections; each time on the same port, with the same data."""
+        ready = [str(self._binaries / "pg_isready"), "--quiet", "--host=127.0.0.1", f"--port={self.port}"]
+        deadline = time.monotonic() + START_TIMEOUT_SECONDS
+        self._process = self._launch()
+        while subprocess.run(ready, check=False).returncode != 0:  # noqa: S603 - the command is this project's own
+            has_ended = self._process.poll() is not None
+            if time.monotonic() > deadline or (has_ended and not self._is_still_in_use()):
+                raise SandboxError(f"PostgreSQL did not start:\n{self._log.read_text()[-_LOG_TAIL:]}")
+            time.sleep(0.05)
+            if has_ended:
+                self._process = self._launch()
+
+    def _launch(self) -> subprocess.Popen[bytes]:
         server = ["-h", "127.0.0.1", "-p", str(self.port), "-k", str(self._folder), "-F", *self._options]
         with self._log.open("ab") as output:
-            self._process = subprocess.Popen(  # noqa: S603 - the command is this project's own
+            return subprocess.Popen(  # noqa: S603 - as above
                 [*self._as_user, str(self._binaries / "postgres"), *server, "-D", str(self._folder / "data")],
                 cwd=self._folder,
                 stdout=output,
                 stderr=output,
             )
-        ready = [str(self._binaries / "pg_isready"), "--quiet", "--host=127.0.0.1", f"--port={self.port}"]
-        deadline = time.monotonic() + START_TIMEOUT_SECONDS
-        while subprocess.run(ready, check=False).returncode != 0:  # noqa: S603 - as above
-            if self._process.poll() is not None or time.monotonic() > deadline:
-                raise SandboxError(f"PostgreSQL did not start:\n{self._log.read_text()[-2000:]}")
-            time.sleep(0.05)
+
+    def _is_still_in_use(self) -> bool:
+        """Return whether it could not start since processes of its connections have not ended yet after a kill."""
+        return "is still in use" in self._log.read_text()[-_LOG_TAIL:]
 
     def stop(self, number: int = signal.SIGINT, timeout: float = STOP_TIMEOUT_SECONDS) -> None:
         """Send a signal, and kill it after `timeout` seconds: SIGINT disconnects clients, SIGTERM waits for them."""
