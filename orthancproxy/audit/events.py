@@ -12,7 +12,7 @@ from prometheus_client import Counter
 from orthancproxy.audit.kinds import AuditOutcome, Authentication, EventKind
 from orthancproxy.audit.models import AuditEvent, AuditSubject
 from orthancproxy.audit.rate_limit import refusal_rate_limit
-from orthancproxy.database import DATABASE_ERRORS, storable
+from orthancproxy.database import DATABASE_ERRORS, lend_connections, storable
 from orthancproxy.errors import CSRFFailed, InvalidRequest, LimitExceeded, NotAuthenticated, PermissionDenied
 from orthancproxy.metrics import AUDIT_EVENTS
 
@@ -103,6 +103,7 @@ def write(
         if intention is None or not durable:
             raise
         # over another connection, for which it waits
+        lend_connections()
         event = _written(intention) or insert()
     _counter(kind, outcome).inc()
     return event
