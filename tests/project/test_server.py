@@ -220,6 +220,16 @@ def test_sighup_does_not_end_the_only_worker(serve: Callable[..., LocalGateway])
     assert status(f"{gateway.address}/readyz") == 200
 
 
+@pytest.mark.parametrize("port", ["65536", "-1", "http"])
+def test_a_port_that_is_none_is_rejected_in_a_sentence(port: str) -> None:
+    command = [sys.executable, "-m", "orthancproxy.project.server", f"--port={port}"]
+    done = subprocess.run(command, cwd=CHECKOUT, capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stderr.splitlines()[-1].partition("error: ")[2]) == (
+        2,
+        "argument --port: it must be a number from 0 to 65,535",
+    )
+
+
 @pytest.mark.parametrize("workers", [1, 2])
 def test_an_invalid_configuration_ends_the_gateway_with_a_line_for_each_problem(workers: int, tmp_path: Path) -> None:
     result = subprocess.run(

@@ -26,7 +26,7 @@ def main() -> int:
         "progress. SIGHUP: replace the workers one after the other.",
     )
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (127.0.0.1)")
-    parser.add_argument("--port", type=int, default=8000, help="port to listen on (8000)")
+    parser.add_argument("--port", type=_port, default=8000, help="port to listen on (8000)")
     parser.add_argument(
         "--migrate", action="store_true", help="migrate the database, meanwhile or when it is available"
     )
@@ -53,6 +53,12 @@ def main() -> int:
         Worker(config, delay_seconds).run(sockets)
         return 0
     return Supervisor(config, sockets, delay_seconds).run()
+
+
+def _port(text: str) -> int:
+    if not (text.isdecimal() and int(text) < 65_536):
+        raise argparse.ArgumentTypeError("it must be a number from 0 to 65,535")
+    return int(text)
 
 
 def _serve_metrics(environment: Environment) -> bool:
