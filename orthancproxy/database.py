@@ -23,6 +23,8 @@ logger = logging.getLogger(__name__)
 
 DATABASE_ERRORS = (OperationalError, InterfaceError)
 """Django's errors for a database that is locked, full, read-only or unreachable; the request itself is valid."""
+SET_LOCK_TIMEOUT = "SELECT set_config('lock_timeout', %s, true)"
+"""For how long the transaction that goes on waits for others, such as `10s`: PostgreSQL's default is for ever."""
 UNSTORABLE = re.compile(r"[\x00\ud800-\udfff]")
 MESSAGE = "The gateway's database is unavailable: try again later."
 
@@ -120,7 +122,7 @@ class AdvisoryLock:
         """Wait for the lock, and keep it until the end of the transaction that goes on. Raises like `hold`."""
         lock = "pg_advisory_xact_lock" if exclusive else "pg_advisory_xact_lock_shared"
         with connections[self._using].cursor() as cursor:
-            cursor.execute("SELECT set_config('lock_timeout', %s, true)", [f"{self.MAX_WAIT_SECONDS}s"])
+            cursor.execute(SET_LOCK_TIMEOUT, [f"{self.MAX_WAIT_SECONDS}s"])
             cursor.execute(f"SELECT {lock}(%s)", [self._key])
 
 

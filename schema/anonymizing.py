@@ -124,7 +124,7 @@ class AnonymizationWarning:
 
     @strawberry.field(
         description="With `dryRun`, all instances with `BURNED_IN` or `TEXT_IN_PIXELS`, if the study has at most "
-        f"{MAX_LISTED_INSTANCES:,} instances; null otherwise."
+        f"{MAX_LISTED_INSTANCES:,} instances and Orthanc reads them in time; null otherwise."
     )
     def instances(root: strawberry.Parent[ShownWarning], info: Info) -> list[Instance] | None:
         if root.orthanc_ids is None:
@@ -132,7 +132,7 @@ class AnonymizationWarning:
         plan = Selection(info).resource(Level.INSTANCE)
         info.context.gateway.budget.reserve(len(root.orthanc_ids) * (1 + plan.objects))
         found = get_by_orthanc_ids(gateway(info), plan, root.orthanc_ids)
-        return cast("list[Instance]", list(found.values()))
+        return cast("list[Instance]", [found[one] for one in root.orthanc_ids if one in found])
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,8 +211,9 @@ def anonymize(info: Info, given: AnonymizeStudyInput) -> ShownAnonymization:
     )
     to_zip = given.output is AnonymizationOutput.ZIP
     if given.dry_run or to_zip:
+        lists_instances = given.dry_run and "warnings" in Selection(info).names_of_object()
         made = anonymizing.preview(
-            gateway(info), given.orthanc_id, request, to_zip=to_zip, lists_instances=given.dry_run
+            gateway(info), given.orthanc_id, request, to_zip=to_zip, lists_instances=lists_instances
         )
         url = info.context.urls.prefix + _path(given) if to_zip and not given.dry_run else None
         return ShownAnonymization(made, given.dry_run, url)

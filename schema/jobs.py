@@ -197,7 +197,7 @@ class Job(Node):
     def ended_at(root: strawberry.Parent[ShownJob]) -> datetime.datetime | None:
         return root.row.ended_at
 
-    @strawberry.field(description="What the caller asked it to be about.")
+    @strawberry.field(description="What it is about, as the caller named it.")
     def target(root: strawberry.Parent[ShownJob]) -> JobTarget:
         return cast("JobTarget", root)
 

@@ -35,7 +35,7 @@ class LabelCount:
     )
 
 
-@strawberry.type(description="A resource whose labels were changed.")
+@strawberry.type(description="The labels of a resource after a change, or as a dry run predicts them.")
 class LabelsPayload:
     dry_run: bool = strawberry.field(description="Whether this is only a prediction.")
     level: Level = strawberry.field(description="The level of the resource.")

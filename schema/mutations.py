@@ -137,8 +137,8 @@ class Mutation:
 
     @strawberry.mutation(
         description="Send patients, studies, series or instances to another server. The job goes on after the "
-        "response: follow it with `job` or the subscription `jobUpdates`. Of what a modality does not take, "
-        "`result` has each instance."
+        "response: follow it with `job` or the subscription `jobUpdates`. `result { rejected }` lists the "
+        "instances that a modality rejects; a peer or a DICOMweb server that rejects one ends the job."
     )
     def send_to_modality(
         self, info: Info, input: Annotated[SendInput, strawberry.argument(description="What to send, and where.")]

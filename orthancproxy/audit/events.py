@@ -1,23 +1,25 @@
 """Writes audit events: one for each operation, two where it changes the archive."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache, partial
 from itertools import chain
 from typing import Any
 
-from django.db import DEFAULT_DB_ALIAS, connections, transaction
+from django.db import DEFAULT_DB_ALIAS, IntegrityError, connections, transaction
 from prometheus_client import Counter
 
 from orthancproxy.audit.kinds import AuditOutcome, Authentication, EventKind
 from orthancproxy.audit.models import AuditEvent, AuditSubject
 from orthancproxy.audit.rate_limit import refusal_rate_limit
-from orthancproxy.database import DATABASE_ERRORS, lend_connections, storable
+from orthancproxy.database import DATABASE_ERRORS, SET_LOCK_TIMEOUT, lend_connections, storable
 from orthancproxy.errors import CSRFFailed, InvalidRequest, LimitExceeded, NotAuthenticated, PermissionDenied
 from orthancproxy.metrics import AUDIT_EVENTS
 
 # SQLite's limit is 999 parameters
 ROWS_PER_STATEMENT = 300
+# a transaction whose connection was lost may hold the row that is written again, until PostgreSQL notices
+LOCK_TIMEOUT = "10s"
 # codes that anyone can provoke as often as they like
 RATE_LIMITED_CODES = frozenset(
     one.code for one in (NotAuthenticated, PermissionDenied, CSRFFailed, InvalidRequest, LimitExceeded)
@@ -65,8 +67,8 @@ def write(
     """Write one event, permanently; `duration` is in seconds. Unless `durable`, it is part of an outer transaction.
 
     Return None if the rate limit of rejections suppresses it. Raises what the database raises:
-    an operation that is not audited must not be carried out. For the outcome of one that was, if the database ends
-    meanwhile, it is asked once more.
+    an operation that is not audited must not be carried out. If the connection to PostgreSQL is lost while the outcome
+    of one that was carried out is written, it is written once more over another connection.
     """
     counts = dict(counts or {})
     # anyone can also provoke that a login fails while the identity provider is down; an intention is told its outcome
@@ -100,11 +102,11 @@ def write(
     try:
         event = insert()
     except DATABASE_ERRORS:
-        if intention is None or not durable:
+        if intention is None or not durable or connections[DEFAULT_DB_ALIAS].vendor != "postgresql":
             raise
-        # over another connection, for which it waits
+        # the thread waits for another one
         lend_connections()
-        event = _written(intention) or insert()
+        event = _written(intention) or _insert_again(insert, intention)
     _counter(kind, outcome).inc()
     return event
 
@@ -114,9 +116,23 @@ def _written(intention: AuditEvent) -> AuditEvent | None:
     return AuditEvent.objects.filter(intention=intention).first()
 
 
-def _insert(subjects: Iterable[Subject], *, durable: bool, **columns: Any) -> AuditEvent:
+def _insert_again(insert: Callable[..., AuditEvent], intention: AuditEvent) -> AuditEvent:
+    try:
+        return insert(lock_timeout=LOCK_TIMEOUT)
+    except IntegrityError:
+        # the first one was being committed still
+        event = _written(intention)
+        if event is None:
+            raise
+        return event
+
+
+def _insert(subjects: Iterable[Subject], *, durable: bool, lock_timeout: str = "", **columns: Any) -> AuditEvent:
     # an outer transaction could roll it back
     with transaction.atomic(durable=durable):
+        if lock_timeout:
+            with connections[DEFAULT_DB_ALIAS].cursor() as cursor:
+                cursor.execute(SET_LOCK_TIMEOUT, [lock_timeout])
         event = AuditEvent.objects.create(**columns)
         _insert_subjects(event, subjects)
     return event

@@ -18,7 +18,14 @@ from orthancproxy.errors import (
     NotTranscodable,
     SourceFailed,
 )
-from orthancproxy.orthanc.endpoints import INSTANCE_FILE, LEVEL_ARCHIVE, MODALITY_QUERY, MODALITY_STORE, Endpoint
+from orthancproxy.orthanc.endpoints import (
+    CANCEL_JOB,
+    INSTANCE_FILE,
+    LEVEL_ARCHIVE,
+    MODALITY_QUERY,
+    MODALITY_STORE,
+    Endpoint,
+)
 
 BUSY = frozenset({502, 503, 504})
 TRANSIENT = frozenset({502, 503})
@@ -55,7 +62,7 @@ def error_of(endpoint: Endpoint, response: requests.Response) -> GatewayError | 
         response.close()
     if special := _special_error(endpoint, response, details):
         return special
-    if status == 404 or _is_unknown(endpoint, response) or _is_being_deleted(endpoint, response):
+    if status == 404 or _is_forgotten(endpoint, response) or _is_being_deleted(endpoint, response):
         return NotFound("Orthanc has no such resource.")
     if status == 415:
         return NotRenderable("Orthanc cannot render this instance.")
@@ -114,13 +121,9 @@ def _is_of_storage(details: Mapping[str, Any]) -> bool:
     return cannot_access or details.get("OrthancStatus") == CANNOT_WRITE
 
 
-def _is_unknown(endpoint: Endpoint, response: requests.Response) -> bool:
-    """Return whether Orthanc does not know what to act upon: POST has 400 without content then, where others have 404.
-
-    So RestApiOutput::Finalize; met with the jobs that Orthanc forgets (1.10.1, 1.13.0).
-    """
-    is_action = endpoint.method == "POST" and "{" in endpoint.template
-    return is_action and response.status_code == 400 and not response.content
+def _is_forgotten(endpoint: Endpoint, response: requests.Response) -> bool:
+    """Return whether Orthanc has forgotten the job to cancel: it answers 400 without content (1.10.1, 1.13.0)."""
+    return endpoint == CANCEL_JOB and response.status_code == 400 and not response.content
 
 
 def _is_being_deleted(endpoint: Endpoint, response: requests.Response) -> bool:

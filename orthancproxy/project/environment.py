@@ -33,8 +33,8 @@ SQLITE_OPTIONS = {
 # several times as long as writing an audit event
 SQLITE_SETTINGS = {"OPTIONS": SQLITE_OPTIONS, "CONN_MAX_AGE": None}
 SQLITE_SUFFIXES = ("", "-wal", "-shm", "-journal")  # of the file, and of those that may exist beside it
-# A host that vanishes (failure of power or network) closes no connection. By default Linux notices after 15 minutes
-# to two hours, and attempts to connect have pauses of up to a minute, in which the host is back.
+# A host that vanishes (failure of power or network) closes no connection. By default Linux gives one up after 15
+# minutes to two hours, and waits for up to a minute between attempts to connect, although the host may be back.
 POSTGRESQL_OPTIONS = {
     "connect_timeout": 8,
     "tcp_user_timeout": 10_000,  # ms, of what was sent and not confirmed

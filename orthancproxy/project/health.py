@@ -79,7 +79,7 @@ class Check:
     """A check of which one runs at a time: probes that come meanwhile wait for its result.
 
     So what hangs holds one thread, not one for each probe. After `max_seconds` the next probe begins
-    another: a connection to a host that vanished hangs for up to two hours, though the host is back.
+    another: a connection to a host that vanished hangs until the system gives it up, though the host is back.
     """
 
     def __init__(
@@ -110,13 +110,15 @@ class Outage:
     """What the log already says about this process: probes ask every few seconds."""
 
     failing: frozenset[str] = frozenset()
+    migrations: str = ""
     cause: str = ""
 
     def log(self, failing: frozenset[str], parts: Mapping[str, str]) -> None:
-        """Log that other checks fail than before, or that none does any more."""
-        if failing == self.failing:
+        """Log that other checks fail than before, the database for another reason, or that none does any more."""
+        known, migrations = (self.failing, self.migrations), parts.get("migrations", "") if failing else ""
+        if (failing, migrations) == known:
             return
-        self.failing = failing
+        self.failing, self.migrations = failing, migrations
         if failing:
             logger.warning("not ready", extra={"parts": parts})
         else:

@@ -1,6 +1,5 @@
 """Anonymizing studies: what it would change, the job that makes a new study, and a ZIP that Orthanc never has."""
 
-from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
@@ -24,7 +23,7 @@ from orthancproxy.dicom.deidentification import deidentify
 from orthancproxy.dicom.differences import Difference, differences
 from orthancproxy.dicom.file_format import DicomFile
 from orthancproxy.dicom.uncleaned_content import UncleanedContent, text_in_pixels, uncleaned_content
-from orthancproxy.errors import InvalidDicom, InvalidRequest, NotFound
+from orthancproxy.errors import ArchiveTimeout, InvalidDicom, InvalidRequest, LimitExceeded, NotFound
 from orthancproxy.jobs.models import Job, JobKind
 from orthancproxy.resolvers.context import RequestContext
 from orthancproxy.resolvers.downloads import Download, DownloadRequest, authorized_download
@@ -224,11 +223,15 @@ def _preview(
 
 
 def _with_text(context: RequestContext, study: Resource, shown: Preview) -> Preview:
-    """Add the instances with text in their pixels, unless there are too many to look at."""
+    """Add the instances with text in their pixels, unless there are too many to look at, or Orthanc is too slow."""
     if sum(len(series.related["instances"]) for series in study.related["series"]) > MAX_LISTED_INSTANCES:
         return shown
-    found: dict[UncleanedContent, list[str]] = defaultdict(list)
-    for one in look_up(context, _TEXT_PLAN, [study.orthanc_id]):
+    found: dict[UncleanedContent, list[str]] = {UncleanedContent.BURNED_IN: [], UncleanedContent.TEXT_IN_PIXELS: []}
+    try:
+        looked_up = look_up(context, _TEXT_PLAN, [study.orthanc_id])
+    except (ArchiveTimeout, LimitExceeded):
+        return shown
+    for one in looked_up:
         for series in one.related["series"]:
             modality = series.tags.get("Modality", "")
             for instance in series.related["instances"]:
@@ -241,7 +244,7 @@ def _with_text(context: RequestContext, study: Resource, shown: Preview) -> Prev
                 )
                 if content:
                     found[content].append(instance.orthanc_id)
-    return replace(shown, contents=list(dict.fromkeys([*shown.contents, *found])), with_text=found)
+    return replace(shown, contents=list(dict.fromkeys([*shown.contents, *filter(found.get, found)])), with_text=found)
 
 
 def _differences(file: DicomFile, anonymizer: Anonymizer, options: ConfidentialityOptions) -> list[Difference]:

@@ -78,9 +78,11 @@ def _change(
         with audited_read(context, PREVIEW_LABELS) as read:
             wanted = _checked(labels)
             resource = _labelled(context, level, orthanc_id, wanted)
-            read([_study_or_patient(resource)])
             changed = _changed(context, resource, wanted, is_added=is_added)
-            return LabelledResource(level, orthanc_id, tuple(_after(resource, changed, is_added=is_added)), True)
+            read([_study_or_patient(resource)])
+            return LabelledResource(
+                level, orthanc_id, tuple(_after(resource, changed, is_added=is_added)), dry_run=True
+            )
     with audited_write(context, LABEL[level], orthanc_id) as event:
         wanted = _checked(labels)
         what = "labels added" if is_added else "labels removed"
@@ -95,11 +97,11 @@ def _change(
         if changed:
             event.write_intent()
             after = _carry_out(context, resource, changed, event, seen_at, is_added=is_added)
-        return LabelledResource(level, orthanc_id, tuple(after), False)
+        return LabelledResource(level, orthanc_id, tuple(after), dry_run=False)
 
 
 def _labelled(context: RequestContext, level: Level, orthanc_id: str, wanted: Sequence[str]) -> Resource:
-    """Return the resource whose labels are to be changed. Raises PermissionDenied before it is looked up, NotFound."""
+    """Return the resource with the labels. Raises PermissionDenied, before it asks Orthanc, and NotFound."""
     authorize_labels(context.caller, wanted)
     found = look_up(context, _plan(level), [orthanc_id])
     if not found:

@@ -14,7 +14,7 @@ from orthancproxy.errors import (
     NotFound,
     NotRenderable,
 )
-from orthancproxy.orthanc.endpoints import CANCEL_JOB, DELETE, FIND, RESOURCE, STORE, Endpoint
+from orthancproxy.orthanc.endpoints import CANCEL_JOB, DELETE, FIND, MODALITY_STORE, RESOURCE, STORE, Endpoint
 from orthancproxy.orthanc.status import error_of, is_transient
 
 BEING_DELETED: dict[str, Any] = {"OrthancStatus": 3, "Message": "Parameter out of range"}
@@ -65,11 +65,11 @@ def test_a_failure_is_a_gateway_error(status: int, details: object, kind: type[G
     [
         (CANCEL_JOB, None, True),
         (CANCEL_JOB, {"Message": "Bad request"}, False),
+        (MODALITY_STORE, None, False),
         (STORE, None, False),
-        (DELETE, None, False),
     ],
 )
-def test_an_action_on_what_orthanc_does_not_know_is_not_found(
+def test_a_job_that_orthanc_has_forgotten_is_not_found(
     endpoint: Endpoint, details: object, *, is_not_found: bool
 ) -> None:
     assert isinstance(error_of(endpoint, response(400, details)), NotFound) is is_not_found

@@ -99,8 +99,10 @@ def test_sigterm_drains(serve: Callable[..., LocalGateway], workers: int) -> Non
     wait_until(lambda: has_ended(gateway.pid))
 
 
-@pytest.mark.parametrize("workers", [1, 2])
-def test_requests_that_do_not_end_in_time_are_told_so_and_hold_nothing_up(workers: int, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("workers", "method", "path"), [(1, "POST", "graphql"), (2, "GET", "api/orthanc/patients")])
+def test_a_request_that_does_not_end_in_time_is_told_so_and_holds_nothing_up(
+    workers: int, method: str, path: str, tmp_path: Path
+) -> None:
     settings = {**NOT_FOLLOWING, "ORTHANC_DRAIN_SECONDS": "1", "ORTHANC_READ_TIMEOUT": "100"}
     with (
         # it accepts connections, and answers nothing
@@ -108,22 +110,18 @@ def test_requests_that_do_not_end_in_time_are_told_so_and_hold_nothing_up(worker
         serving(
             f"http://127.0.0.1:{orthanc.getsockname()[1]}", tmp_path, workers=workers, settings=settings
         ) as gateway,
-        ThreadPoolExecutor(2) as clients,
+        ThreadPoolExecutor(1) as client,
     ):
-        address = f"{gateway.address}/graphql/"
         query = {"query": "{ studies { totalCount } }"}
-        asked = clients.submit(requests.post, address, json=query, timeout=60)
-        read = clients.submit(requests.get, f"{gateway.address}/api/orthanc/patients/", timeout=60)
+        asked = client.submit(requests.request, method, f"{gateway.address}/{path}/", json=query, timeout=60)
         orthanc.settimeout(60)
         waiting, _ = orthanc.accept()
-        # the other one may wait for the same answer
-        time.sleep(3)
-        assert not asked.done()
         began = time.monotonic()
         os.kill(gateway.pid, signal.SIGTERM)
-        for answer in (asked.result(), read.result()):
-            assert (answer.status_code, answer.json()["code"]) == (503, "GATEWAY_UNAVAILABLE")
-            assert int(answer.headers["Retry-After"]) > 0
+        answer = asked.result()
+        assert (answer.status_code, answer.json()["code"]) == (503, "GATEWAY_UNAVAILABLE")
+        # a mutation may have been carried out
+        assert ("Retry-After" in answer.headers) is (method == "GET")
         wait_until(lambda: has_ended(gateway.pid))
         assert time.monotonic() - began < 30
         waiting.close()

@@ -3,7 +3,6 @@
 Needs the extra `tracing`: `pip install orthanc-graphql-gateway[tracing]`.
 """
 
-import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from contextvars import Token
@@ -19,6 +18,7 @@ from opentelemetry.sdk.resources import SERVICE_NAME, Resource
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
 from opentelemetry.trace import SpanKind, StatusCode
+from opentelemetry.util.re import parse_env_headers
 
 from orthancproxy import tracing
 from orthancproxy.tracing import NOTHING
@@ -29,15 +29,15 @@ SERVICE = "orthanc-graphql-gateway"
 def start(headers: str = "") -> None:
     """Record the spans of this process, and send them to the receiver that the variables name, with these headers.
 
-    What is not sent when the process ends is sent then.
+    What is not sent when the process ends is sent then, if that takes no longer than a few seconds.
     """
-    if headers:
-        os.environ["OTEL_EXPORTER_OTLP_HEADERS"] = headers
     resource = Resource.create()
     if str(resource.attributes[SERVICE_NAME]).startswith("unknown_service"):
         resource = resource.merge(Resource({SERVICE_NAME: SERVICE}))
     provider = TracerProvider(resource=resource)
-    provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
+    provider.add_span_processor(
+        BatchSpanProcessor(OTLPSpanExporter(headers=dict(parse_env_headers(headers, liberal=True)) or None))
+    )
     tracing.record(OpenTelemetryTracer(provider))
     connection_created.connect(_watch_queries)
     for connection in connections.all(initialized_only=True):

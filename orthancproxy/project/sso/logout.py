@@ -2,7 +2,7 @@
 Logout 1.0)."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import urlencode
@@ -10,7 +10,6 @@ from urllib.parse import urlencode
 from django.contrib.auth import SESSION_KEY, get_user_model
 from django.contrib.sessions.backends.base import SessionBase
 from django.db import IntegrityError, transaction
-from django.db.models import Max
 from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
 from django.utils import timezone
@@ -22,6 +21,7 @@ from orthancproxy.access.authentication import record
 from orthancproxy.access.callers import Caller
 from orthancproxy.audit.kinds import AuditOutcome, Authentication, EventKind
 from orthancproxy.conf import conf
+from orthancproxy.database import DATABASE_ERRORS
 from orthancproxy.errors import GatewayUnavailable, NotAuthenticated
 from orthancproxy.http.error_responses import bad_request, error_response
 from orthancproxy.http.pages import not_found, render_page
@@ -86,15 +86,16 @@ def back_channel_logout(request: HttpRequest) -> HttpResponse:
     return HttpResponse()
 
 
-def last_logout() -> int:
-    """Return the number of the last logout that the provider has told of."""
-    return UsedLogoutToken.objects.aggregate(last=Max("pk"))["last"] or 0
+def known_logouts() -> frozenset[int]:
+    """Return the numbers of the logouts that the provider has told of in the last minutes."""
+    return frozenset(UsedLogoutToken.objects.values_list("pk", flat=True))
 
 
-def was_logged_out(login: ProviderLogin, since: int) -> bool:
-    """Return whether the provider has told of the logout of a login, after the logout with this number."""
-    tokens = UsedLogoutToken.objects.filter(pk__gt=since, subject__in=("", login.subject), sid__in=("", login.sid))
-    return tokens.exclude(subject="", sid="").exists()
+def was_logged_out(login: ProviderLogin, known: Collection[int]) -> bool:
+    """Return whether the provider has told of the logout of a login, but for those with these numbers."""
+    tokens = UsedLogoutToken.objects.filter(subject__in=("", login.subject), sid__in=("", login.sid))
+    # of two at once, the one with the lower number may be committed later
+    return any(number not in known for number in tokens.exclude(subject="", sid="").values_list("pk", flat=True))
 
 
 def _end_sessions(claims: dict[str, Any]) -> list[str]:
@@ -102,19 +103,24 @@ def _end_sessions(claims: dict[str, Any]) -> list[str]:
     named = {name: claims[column] for name, column in (("subject", "sub"), ("sid", "sid")) if column in claims}
     with transaction.atomic():
         _use(claims, named)
-        data = _delete_sessions(named)
-    # a login that did not see the token yet has written its session before now
-    data += _delete_sessions(named)
-    users = get_user_model()._default_manager.filter(pk__in=[one[SESSION_KEY] for one in data if SESSION_KEY in one])
-    return sorted(user.get_username() for user in users)
+        users = _delete_sessions(named)
+    try:
+        # a login that did not see the token yet has written its session before now
+        users |= _delete_sessions(named)
+    except DATABASE_ERRORS:
+        # the provider is told of the others: it cannot use the token again
+        logger.warning("a login at the same time as its logout may have left a session", exc_info=True)
+    return sorted(users)
 
 
-def _delete_sessions(named: Mapping[str, str]) -> list[dict[str, Any]]:
-    """Delete sessions, and return what those of them contained that had not expired."""
+def _delete_sessions(named: Mapping[str, str]) -> set[str]:
+    """Delete sessions, and return the names of the users of those that had not expired."""
     sessions = LoginSession.objects.filter(issuer=conf.ORTHANC_OIDC_ISSUER, **named)
     data = [row.get_decoded() for row in sessions.filter(expire_date__gt=timezone.now())]
+    users = get_user_model()._default_manager.filter(pk__in=[one[SESSION_KEY] for one in data if SESSION_KEY in one])
+    names = {user.get_username() for user in users}
     sessions.delete()
-    return data
+    return names
 
 
 def _use(claims: Mapping[str, Any], named: Mapping[str, str]) -> None:

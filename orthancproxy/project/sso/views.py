@@ -1,9 +1,11 @@
 """The way to the provider and back: `/sso/` leads there, `/sso/callback/` logs in who comes back."""
 
 import logging
+from collections.abc import Collection
 from typing import Any, Never
 
 from django.contrib import auth
+from django.contrib.sessions.backends.base import UpdateError
 from django.core.exceptions import SuspiciousOperation
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, QueryDict
 from django.shortcuts import resolve_url
@@ -23,7 +25,7 @@ from orthancproxy.http.pages import not_found, render_page
 from orthancproxy.project.sso.backend import AGAIN, is_configured, library_setting
 from orthancproxy.project.sso.errors import LoginRejected
 from orthancproxy.project.sso.handshake import handshake, keep
-from orthancproxy.project.sso.logout import last_logout, was_logged_out
+from orthancproxy.project.sso.logout import known_logouts, was_logged_out
 from orthancproxy.project.sso.passwords import form_url
 from orthancproxy.project.sso.sessions import remember
 
@@ -103,8 +105,8 @@ class _CallbackView(OIDCAuthenticationCallbackView):  # type: ignore[misc]
 
     session: Any = None
     """That of the browser; the request has what `handshake` keeps."""
-    since: int
-    """The last logout that the provider had told of when the browser came back."""
+    known_logouts: Collection[int] = ()
+    """Those that the provider had told of when the browser came back."""
 
     @staticmethod
     def get_settings(attr: str, *args: Any) -> Any:
@@ -122,7 +124,7 @@ class _CallbackView(OIDCAuthenticationCallbackView):  # type: ignore[misc]
             del states[request.GET["state"]]
             error = request.GET.get("error", "")[:50]
             raise LoginRejected(f"the provider answered {error!r}", REFUSED)
-        self.since = last_logout()
+        self.known_logouts = known_logouts()
         try:
             response: HttpResponse = super().get(request)
         except SuspiciousOperation as error:
@@ -139,15 +141,22 @@ class _CallbackView(OIDCAuthenticationCallbackView):  # type: ignore[misc]
         self.request.session = self.session
         auth.login(self.request, self.user)
         remember(self.session, self.request.sso_login)
-        # a logout finds the session from here on
-        self.session.save()
-        if was_logged_out(self.request.sso_login, self.since):
+        if not self._stays():
             auth.logout(self.request)
             url = reverse("logged-out")
         self.request.session = kept
         # the login page would lead to the provider again
         is_login = url.partition("?")[0] in (reverse("login"), reverse("sso-login"))
         return HttpResponseRedirect(resolve_url(self.get_settings("LOGIN_REDIRECT_URL")) if is_login else url)
+
+    def _stays(self) -> bool:
+        """Write the session, so that a logout finds it, and return whether none has ended it before."""
+        try:
+            self.session.save()
+        except UpdateError:
+            # the row of an earlier login of the user in this browser
+            return False
+        return not was_logged_out(self.request.sso_login, self.known_logouts)
 
     @staticmethod
     def _reject(message: str) -> Never:

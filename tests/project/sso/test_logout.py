@@ -33,6 +33,7 @@ from tests.project.sso.people import GATEWAY, Person, parameters
 
 EVENT = "http://schemas.openid.net/event/backchannel-logout"
 MAX_SECONDS = 5.0
+END = "2100-01-01T00:00:00Z"
 
 MakeToken = Callable[..., str]
 
@@ -244,6 +245,37 @@ class TestBackChannel:
         anna.log_in()
         assert anna.username == "anna"
 
+    def test_a_logout_that_is_seen_after_a_later_one_ends_the_login(self, person: MakePerson) -> None:
+        def log_out(request: Any, **_: Any) -> None:
+            # its transaction began before that of the other one
+            UsedLogoutToken.objects.create(pk=500, jti="late", subject=request.sso_login.subject, expires_at=END)
+
+        UsedLogoutToken.objects.create(pk=501, jti="soon", subject="other", expires_at=END)
+        anna = person("anna")
+        user_logged_in.connect(log_out)
+        try:
+            assert anna.log_in()["Location"] == "/sso/logged-out/"
+        finally:
+            user_logged_in.disconnect(log_out)
+        assert (anna.username, LoginSession.objects.count()) == (None, 0)
+
+    def test_a_session_that_vanishes_while_it_is_written_is_a_logout(
+        self, person: MakePerson, logout_token: MakeToken
+    ) -> None:
+        def log_out(request: Any, **_: Any) -> None:
+            assert tell(logout_token(sub=request.sso_login.subject)).status_code == 200
+            UsedLogoutToken.objects.all().delete()
+
+        anna = person("anna")
+        anna.log_in()
+        user_logged_in.connect(log_out)
+        try:
+            # the session of before gets another key
+            assert anna.log_in()["Location"] == "/sso/logged-out/"
+        finally:
+            user_logged_in.disconnect(log_out)
+        assert (anna.username, LoginSession.objects.count()) == (None, 0)
+
     def test_a_session_that_is_written_before_the_token_can_be_seen_ends_too(
         self, person: MakePerson, logout_token: MakeToken, monkeypatch: pytest.MonkeyPatch
     ) -> None:
@@ -251,7 +283,7 @@ class TestBackChannel:
         anna.log_in()
         delete, looks = logout._delete_sessions, count()
         # the transaction of the token has begun before the session was there
-        monkeypatch.setattr(logout, "_delete_sessions", lambda named: delete(named) if next(looks) else [])
+        monkeypatch.setattr(logout, "_delete_sessions", lambda named: delete(named) if next(looks) else set())
         assert tell(logout_token(sub=anna.sub)).status_code == 200
         assert anna.username is None
         assert logouts() == [("anna", "SUCCESS", "POST /sso/back-channel-logout/")]
