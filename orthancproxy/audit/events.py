@@ -106,25 +106,17 @@ def write(
             raise
         # the thread waits for another one
         lend_connections()
-        event = _written(intention) or _insert_again(insert, intention)
+        event = _insert_again(insert, intention)
     _counter(kind, outcome).inc()
     return event
-
-
-def _written(intention: AuditEvent) -> AuditEvent | None:
-    """Return the outcome of an intention, if it was written and only the answer was lost."""
-    return AuditEvent.objects.filter(intention=intention).first()
 
 
 def _insert_again(insert: Callable[..., AuditEvent], intention: AuditEvent) -> AuditEvent:
     try:
         return insert(lock_timeout=LOCK_TIMEOUT)
     except IntegrityError:
-        # the first one was being committed still
-        event = _written(intention)
-        if event is None:
-            raise
-        return event
+        # an intention has one outcome: it was written, and only the answer was lost
+        return AuditEvent.objects.get(intention=intention)
 
 
 def _insert(subjects: Iterable[Subject], *, durable: bool, lock_timeout: str = "", **columns: Any) -> AuditEvent:

@@ -106,7 +106,7 @@ class Check:
 
 
 @dataclass
-class Outage:
+class ReadinessLog:
     """What the log already says about this process: probes ask every few seconds."""
 
     failing: frozenset[str] = frozenset()
@@ -131,7 +131,7 @@ class Outage:
         self.cause = cause
 
 
-OUTAGE = Outage()
+READINESS_LOG = ReadinessLog()
 
 
 @probe
@@ -161,7 +161,7 @@ async def readyz(request: HttpRequest) -> JsonResponse:
     index = parts.setdefault("index", State.OFF)
     failing = frozenset(name for name, message in messages.items() if message != "ok")
     ready = not failing
-    OUTAGE.log(failing, parts)
+    READINESS_LOG.log(failing, parts)
     return JsonResponse(
         {
             "status": "ok" if ready else "unavailable",
@@ -207,12 +207,12 @@ def _database() -> Checked:
             executor = MigrationExecutor(connection)
             unapplied = executor.migration_plan(executor.loader.graph.leaf_nodes())
     except Error as error:
-        OUTAGE.log_cause(str(error).strip())
+        READINESS_LOG.log_cause(str(error).strip())
         unavailable = {"database": State.UNAVAILABLE, "migrations": State.UNKNOWN}
         return Checked(unavailable, "The database can't be reached.")
     finally:
         lend_connections()
-    OUTAGE.log_cause("")
+    READINESS_LOG.log_cause("")
     if unapplied:
         return Checked({"database": State.OK, "migrations": State.PENDING}, "unmigrated")
     return Checked({"database": State.OK, "migrations": State.OK})

@@ -93,7 +93,7 @@ def preview(
     request: AnonymizationRequest,
     *,
     to_zip: bool,
-    lists_instances: bool = False,
+    lists_instances: bool,
 ) -> Anonymization:
     """Return what an anonymization would do, without doing it, and if asked for, instances with text in their pixels.
 
@@ -244,7 +244,8 @@ def _with_text(context: RequestContext, study: Resource, shown: Preview) -> Prev
                 )
                 if content:
                     found[content].append(instance.orthanc_id)
-    return replace(shown, contents=list(dict.fromkeys([*shown.contents, *filter(found.get, found)])), with_text=found)
+    contents = dict.fromkeys([*shown.contents, *(content for content, ids in found.items() if ids)])
+    return replace(shown, contents=list(contents), with_text=found)
 
 
 def _differences(file: DicomFile, anonymizer: Anonymizer, options: ConfidentialityOptions) -> list[Difference]:

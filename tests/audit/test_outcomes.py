@@ -1,12 +1,8 @@
 """The outcome of what was carried out is in the audit log, also if PostgreSQL ends while it is written."""
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 
-from orthancproxy.sandbox.gateway import CHECKOUT, make_database
-from tests.postgresql import new_database
+from tests.postgresql import new_database, run_script
 
 SCRIPT = """
 import os, threading, django
@@ -75,21 +71,7 @@ for moment in ("before", "within", "after", "late"):
 
 def test_an_outcome_is_written_once_though_the_connection_ends(postgresql: str, tmp_path: Path) -> None:
     """Before or within the transaction, or after its commit, which may come late: the gateway does not learn of it."""
-    environment = {
-        "PATH": os.environ["PATH"],
-        "DJANGO_DATA_DIR": str(tmp_path),
-        "DATABASE_URL": new_database(postgresql),
-    }
-    make_database(environment)
-    ran = subprocess.run(
-        [sys.executable, "-c", SCRIPT],
-        cwd=CHECKOUT,
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+    ran = run_script(SCRIPT, new_database(postgresql), tmp_path)
     assert ran.stdout.splitlines() == [
         "before SUCCESS P1 1.2",
         "within SUCCESS P1 1.2",

@@ -1,12 +1,8 @@
 """A reader of the audit log who goes on from an id misses no event, in whichever order they are committed."""
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 
-from orthancproxy.sandbox.gateway import CHECKOUT, make_database
-from tests.postgresql import new_database
+from tests.postgresql import new_database, run_script
 
 SCRIPT = """
 import os, time, django
@@ -83,13 +79,5 @@ print("done")
 
 
 def test_event_with_an_id_below_one_that_is_committed_is_waited_for(postgresql: str, tmp_path: Path) -> None:
-    environment = {
-        "PATH": os.environ["PATH"],
-        "DJANGO_DATA_DIR": str(tmp_path),
-        "DATABASE_URL": new_database(postgresql),
-    }
-    make_database(environment)
-    ran = subprocess.run(
-        [sys.executable, "-c", SCRIPT], cwd=CHECKOUT, env=environment, capture_output=True, text=True, check=False
-    )
+    ran = run_script(SCRIPT, new_database(postgresql), tmp_path)
     assert ran.stdout == "done\n", ran.stderr

@@ -202,7 +202,7 @@ def logged_by_probes(lines: list[dict[str, Any]]) -> list[str]:
 def test_an_outage_has_a_line_and_not_each_probe_of_it(
     client: Client, settings: Settings, archive_down: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(health, "OUTAGE", health.Outage())
+    monkeypatch.setattr(health, "READINESS_LOG", health.ReadinessLog())
     with logged() as lines:
         assert [client.get("/readyz").status_code for _ in range(3)] == [503] * 3
         with answering(settings, 200):
@@ -213,7 +213,7 @@ def test_an_outage_has_a_line_and_not_each_probe_of_it(
 
 @pytest.mark.usefixtures("archive_up", "database_down")
 def test_an_outage_of_the_database_has_its_cause_once(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(health, "OUTAGE", health.Outage())
+    monkeypatch.setattr(health, "READINESS_LOG", health.ReadinessLog())
     with logged() as lines:
         assert [client.get("/readyz").status_code for _ in range(3)] == [503] * 3
     assert logged_by_probes(lines) == ["database unavailable", "not ready"]

@@ -1,10 +1,7 @@
 """Logins at the provider with two workers on PostgreSQL, over real connections."""
 
 import html
-import os
 import re
-import subprocess
-import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -13,10 +10,10 @@ import psycopg
 import pytest
 import requests
 
-from orthancproxy.sandbox.gateway import CHECKOUT, make_database, serving
+from orthancproxy.sandbox.gateway import serving
 from orthancproxy.sandbox.orthanc import free_port
 from tests.identity.provider import CLIENT, SECRET, IdentityProvider
-from tests.postgresql import run_postgresql
+from tests.postgresql import run_postgresql, run_script
 
 AT_ONCE = 6
 TWO_LOGINS = """
@@ -132,12 +129,9 @@ def test_first_logins_of_one_person_at_once_make_one_user_whose_sessions_end_one
 
 def test_two_logins_of_one_person_at_once_are_one_after_the_other(provider: IdentityProvider, tmp_path: Path) -> None:
     with run_postgresql() as url:
-        environment = {"PATH": os.environ["PATH"], "DJANGO_DATA_DIR": str(tmp_path), "DATABASE_URL": url}
-        make_database(environment)
-        environment |= {
+        settings = {
             "ORTHANC_OIDC_ISSUER": provider.settings["ORTHANC_OIDC_ISSUER"],
             "ORTHANC_OIDC_CLIENT_ID": CLIENT,
         }
-        command = [sys.executable, "-c", TWO_LOGINS]
-        done = subprocess.run(command, cwd=CHECKOUT, env=environment, capture_output=True, text=True, check=False)
+        done = run_script(TWO_LOGINS, url, tmp_path, **settings)
     assert (done.stdout, done.stderr) == ("['one']\n", "")

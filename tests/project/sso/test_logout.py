@@ -87,6 +87,16 @@ def receiving() -> Iterator[tuple[str, list[str]]]:
         server.server_close()
 
 
+@contextmanager
+def during_login(action: Callable[..., None]) -> Iterator[None]:
+    """Carry out an action after a session has begun, and before it is written."""
+    user_logged_in.connect(action)
+    try:
+        yield
+    finally:
+        user_logged_in.disconnect(action)
+
+
 def log_out_at_provider(person: Person, url: str) -> str:
     """Confirm the logout at the provider, and return where it leads."""
     page = person.provider.get(url, timeout=10)
@@ -232,11 +242,8 @@ class TestBackChannel:
             assert tell(token).status_code == 200
 
         anna = person("anna")
-        user_logged_in.connect(log_out)
-        try:
+        with during_login(log_out):
             response = anna.log_in("/sso/?next=/tokens/")
-        finally:
-            user_logged_in.disconnect(log_out)
         assert (response.status_code, response["Location"]) == (302, "/sso/logged-out/" if is_ended else "/tokens/")
         assert anna.username == (None if is_ended else "anna")
         assert LoginSession.objects.count() == (0 if is_ended else 1)
@@ -252,11 +259,8 @@ class TestBackChannel:
 
         UsedLogoutToken.objects.create(pk=501, jti="soon", subject="other", expires_at=END)
         anna = person("anna")
-        user_logged_in.connect(log_out)
-        try:
+        with during_login(log_out):
             assert anna.log_in()["Location"] == "/sso/logged-out/"
-        finally:
-            user_logged_in.disconnect(log_out)
         assert (anna.username, LoginSession.objects.count()) == (None, 0)
 
     def test_a_session_that_vanishes_while_it_is_written_is_a_logout(
@@ -268,12 +272,9 @@ class TestBackChannel:
 
         anna = person("anna")
         anna.log_in()
-        user_logged_in.connect(log_out)
-        try:
+        with during_login(log_out):
             # the session of before gets another key
             assert anna.log_in()["Location"] == "/sso/logged-out/"
-        finally:
-            user_logged_in.disconnect(log_out)
         assert (anna.username, LoginSession.objects.count()) == (None, 0)
 
     def test_a_session_that_is_written_before_the_token_can_be_seen_ends_too(
